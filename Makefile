@@ -1,0 +1,47 @@
+# `make demo` sets up and runs the main job; `make test` sets up and passes every test.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SERVE ?= 1
+export LENSBACK_DATA ?= $(CURDIR)/../shared/data
+
+.PHONY: help demo test check format lint types bench lock clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(BIN)/lensback: pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $(BIN)/lensback
+
+demo: $(BIN)/lensback ## set up, ingest a demo catalogue, search a photo, serve the page (SERVE=0: do not serve)
+	$(BIN)/lensback demo $(if $(filter 0,$(SERVE)),--no-serve,)
+
+test: $(BIN)/lensback ## set up, then every test
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+check: $(BIN)/lensback format lint types test ## format, lint, types, tests
+
+format: $(BIN)/lensback
+	$(BIN)/ruff format src tests bench
+
+lint: $(BIN)/lensback
+	$(BIN)/ruff check src tests bench
+
+types: $(BIN)/lensback
+	$(BIN)/mypy
+
+bench: $(BIN)/lensback ## the benchmark scripts, each writing bench/results/NAME.json
+	for script in bench/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+lock: ## pin every dependency anew
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --upgrade --extra dev --no-emit-index-url --no-header --output-file requirements.lock pyproject.toml
+
+clean: ## forget the virtual environment and the demo
+	rm -rf $(VENV) demo-workspace

@@ -1,0 +1,5 @@
+"""`python -m lensback`."""
+
+from lensback.cli import main
+
+main()

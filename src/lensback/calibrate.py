@@ -1,0 +1,202 @@
+"""Fits how similarity and margin become a match probability, on held-out views of the catalogue.
+
+Half of the cases ask for a product that is there (its own image and copies of it held out,
+so that another view must be found), half for the same product with all of its images held
+out. Where too few products have several views, distorted copies of single images stand in,
+which makes the probability optimistic; the calibration says which it was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lensback import rank
+from lensback.catalogue import products
+from lensback.db import Database
+from lensback.distort import distort
+from lensback.encoders import Encoder
+from lensback.errors import DataError, Error
+from lensback.images import ImageStore
+from lensback.rank import Calibration
+from lensback.types import Candidate, Progress, Vectors
+from lensback.vectors import VectorStore
+
+ENOUGH = 60
+"""Products with several views from which real views are used instead of distorted copies."""
+NEIGHBOURS = 60
+NONE_QUANTILE = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One question: the features of the first answer, and whether it was right."""
+
+    similarity: float
+    margin: float
+    right: bool
+    absent: bool
+    """The product was held out as a whole."""
+
+
+def calibrate(
+    db: Database,
+    images: ImageStore,
+    vectors: VectorStore,
+    encoder: Encoder,
+    *,
+    limit: int = 600,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Calibration:
+    """Fits a calibration. Raises DataError where the catalogue has too few products for one."""
+    with db.read() as c:
+        views = products.views(c, encoder.fingerprint)
+    several = {p: hashes for p, hashes in views.items() if len(hashes) > 1}
+    real = len(several) >= ENOUGH
+    if len(views) < 10:
+        raise DataError(
+            f"{len(views)} products with images are too few to calibrate on",
+            hint="sync more stores; until then no answer is called exact",
+        )
+    chosen = _sample(several if real else views, limit, seed)
+    asked = [(p, hashes[seed % len(hashes)]) for p, hashes in chosen]
+    ask = _real_views if real else _distorted_copies
+    cases = []
+    for n, part in enumerate(_parts(asked, 64)):
+        queries = ask(part, images, vectors, encoder, seed + n)
+        cases += _cases(db, vectors, encoder.fingerprint, part, queries, own_image=not real)
+        if progress:
+            progress(len(cases) // 2, len(asked))
+    return fit(
+        cases,
+        fingerprint=encoder.fingerprint,
+        kind="other views" if real else "distorted copies",
+    )
+
+
+def _sample(views: dict[str, list[str]], limit: int, seed: int) -> list[tuple[str, list[str]]]:
+    keys = sorted(views)
+    chosen = np.random.default_rng(seed).permutation(len(keys))[:limit]
+    return [(keys[at], views[keys[at]]) for at in sorted(chosen)]
+
+
+def _parts(asked: Sequence[tuple[str, str]], size: int) -> Iterator[Sequence[tuple[str, str]]]:
+    return (asked[at : at + size] for at in range(0, len(asked), size))
+
+
+Ask = Callable[[Sequence[tuple[str, str]], ImageStore, VectorStore, Encoder, int], Vectors]
+
+
+def _real_views(
+    part: Sequence[tuple[str, str]],
+    _images: ImageStore,
+    vectors: VectorStore,
+    encoder: Encoder,
+    _seed: int,
+) -> Vectors:
+    return vectors.get(encoder.fingerprint, [image for _, image in part])
+
+
+def _distorted_copies(
+    part: Sequence[tuple[str, str]],
+    images: ImageStore,
+    vectors: VectorStore,
+    encoder: Encoder,
+    seed: int,
+) -> Vectors:
+    copies = []
+    for at, (_, image_hash) in enumerate(part):
+        try:
+            copies.append(distort(images.open(image_hash), seed * 1000 + at))
+        except Error:
+            # The file is gone: its own vector is an easier case, and the rarest.
+            return vectors.get(encoder.fingerprint, [image for _, image in part])
+    return encoder.encode(copies)
+
+
+def _cases(
+    db: Database,
+    vectors: VectorStore,
+    fingerprint: str,
+    part: Sequence[tuple[str, str]],
+    queries: Vectors,
+    *,
+    own_image: bool,
+) -> list[Case]:
+    """Two cases a query: with the product there, and with all its images held out."""
+    near = vectors.neighbours(fingerprint, queries, NEIGHBOURS)
+    hashes = sorted({candidate.image_hash for found in near for candidate in found})
+    with db.read() as c:
+        shows = products.of_images(c, hashes)
+        copies = products.copies_of(c, [image for _, image in part])
+    cases = []
+    for (product, image), found in zip(part, near, strict=True):
+        held_out = set() if own_image else {image, *copies.get(image, ())}
+        present = [c for c in found if c.image_hash not in held_out]
+        absent = [c for c in found if product not in shows.get(c.image_hash, ())]
+        cases += [
+            _case(present, shows, product, absent=False),
+            _case(absent, shows, product, absent=True),
+        ]
+    return cases
+
+
+def _case(
+    found: Sequence[Candidate], shows: dict[str, list[str]], product: str, *, absent: bool
+) -> Case:
+    ranked = rank.by_product(found, shows)
+    if not ranked:
+        return Case(0.0, 0.0, right=False, absent=absent)
+    first = ranked[0]
+    return Case(first.similarity, first.margin, first.product_id == product, absent)
+
+
+def fit(cases: Sequence[Case], *, fingerprint: str, kind: str) -> Calibration:
+    """Logistic regression on similarity and margin, and the similarity that is still near."""
+    features = np.array([[1.0, case.similarity, case.margin] for case in cases])
+    right = np.array([case.right for case in cases], dtype=np.float64)
+    bias, similarity, margin = logistic(features, right)
+    strangers = [case.similarity for case in cases if case.absent]
+    return Calibration(
+        fingerprint=fingerprint,
+        bias=float(bias),
+        similarity_weight=float(similarity),
+        margin_weight=float(margin),
+        none_below=float(np.quantile(strangers, NONE_QUANTILE)) if strangers else -1.0,
+        cases=len(cases),
+        kind=kind,
+        created_at=datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
+    )
+
+
+def logistic(
+    features: NDArray[np.float64], right: NDArray[np.float64], *, ridge: float = 1e-2
+) -> NDArray[np.float64]:
+    """Weights [d] of a ridge-penalised logistic regression, by Newton's method (IRLS).
+
+    Targets are Platt's (1999): (n+ + 1) / (n+ + 2) and 1 / (n- + 2) instead of 1 and 0, so
+    that data that can be separated do not make the probability certain.
+    """
+    positive = right.sum()
+    negative = len(right) - positive
+    target = np.where(right > 0, (positive + 1) / (positive + 2), 1 / (negative + 2))
+    weights = np.zeros(features.shape[1])
+    penalty = ridge * np.eye(features.shape[1])
+    penalty[0, 0] = 1e-9
+    for _ in range(100):
+        p = 1 / (1 + np.exp(-np.clip(features @ weights, -60, 60)))
+        gradient = features.T @ (p - target) + penalty @ weights
+        curvature = (features.T * np.maximum(p * (1 - p), 1e-9)) @ features + penalty
+        step = np.linalg.solve(curvature, gradient)
+        # A full Newton step can overshoot where p saturates.
+        step *= min(1.0, 5.0 / max(float(np.abs(step).max()), 1e-12))
+        weights = weights - step
+        if np.abs(step).max() < 1e-8:
+            break
+    return weights

@@ -1,0 +1,353 @@
+"""Offers: written in batches where they changed, read one by one or by image."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
+
+from lensback.db import Database, chunks
+from lensback.db import tables as t
+from lensback.errors import NotFound
+from lensback.types import Filter, Money, Offer, StoredOffer
+
+_PLAIN = [
+    f.name
+    for f in fields(Offer)
+    if f.name not in {"price", "old_price", "image_urls", "deleted", "external_id"}
+]
+_READ = [
+    column
+    for column in t.offers.c
+    if column.name not in {"content_hash", "created_at", "updated_at"}
+]
+
+
+def offer_id(store: str, external_id: str) -> str:
+    """The public id: 16 base32 letters of a hash, so the same on every machine and in every run."""
+    digest = hashlib.blake2b(f"{store}\0{external_id}".encode(), digest_size=10).digest()
+    return base64.b32encode(digest).decode().lower()
+
+
+def content_hash(offer: Offer) -> str:
+    """Changes when anything in the row changed."""
+    text = repr([getattr(offer, f.name) for f in fields(Offer)])
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+class Seen:
+    """The database ids that a run has met, one bit each, so that memory stays flat."""
+
+    def __init__(self) -> None:
+        self._bits = bytearray()
+
+    def add(self, key: int) -> bool:
+        """Marks the id; False if it was marked before."""
+        at, bit = key >> 3, 1 << (key & 7)
+        if at >= len(self._bits):
+            self._bits.extend(bytes(at + 1 - len(self._bits) + 4096))
+        if self._bits[at] & bit:
+            return False
+        self._bits[at] |= bit
+        return True
+
+    def __contains__(self, key: int) -> bool:
+        at = key >> 3
+        return at < len(self._bits) and bool(self._bits[at] & (1 << (key & 7)))
+
+
+@dataclass(slots=True)
+class Written:
+    """What one batch did."""
+
+    seen: int = 0
+    changed: int = 0
+    removed: int = 0
+    duplicates: list[str] = field(default_factory=list)
+
+
+def write_batch(
+    db: Database, c: Connection, store_id: int, store: str, batch: Sequence[Offer], seen: Seen
+) -> Written:
+    """Writes the rows that are new or changed; the first of two rows with one id wins.
+
+    A row that a delta feed marks as deleted is deactivated. The transaction is the caller's.
+    """
+    result = Written()
+    unique: dict[str, Offer] = {}
+    for offer in batch:
+        if unique.setdefault(offer.external_id, offer) is not offer:
+            result.duplicates.append(offer.external_id)
+    known = _known(c, store_id, list(unique))
+    for external_id, row in known.items():
+        if not seen.add(row["id"]):
+            result.duplicates.append(external_id)
+            del unique[external_id]
+    changed = [o for o in unique.values() if not o.deleted and _differs(o, known)]
+    if changed:
+        ids = _write(db, c, store_id, store, changed)
+        for key in ids.values():
+            seen.add(key)
+        _write_prices(c, changed, known, ids)
+        _write_images(db, c, changed, ids)
+    gone = [known[o.external_id] for o in unique.values() if o.deleted and o.external_id in known]
+    result.removed = deactivate(c, [row["id"] for row in gone if row["active"]])
+    result.seen, result.changed = len(unique), len(changed)
+    return result
+
+
+def _known(c: Connection, store_id: int, external_ids: list[str]) -> dict[str, RowMapping]:
+    o = t.offers.c
+    columns = (
+        o.id,
+        o.external_id,
+        o.content_hash,
+        o.active,
+        o.price_minor,
+        o.old_price_minor,
+        o.currency,
+    )
+    where = (o.store_id == store_id, o.external_id.in_(external_ids))
+    rows = c.execute(select(*columns).where(*where)).mappings()
+    return {row["external_id"]: row for row in rows}
+
+
+def _differs(offer: Offer, known: Mapping[str, RowMapping]) -> bool:
+    row = known.get(offer.external_id)
+    return row is None or not row["active"] or row["content_hash"] != content_hash(offer)
+
+
+def _write(
+    db: Database, c: Connection, store_id: int, store: str, offers: Sequence[Offer]
+) -> dict[str, int]:
+    """Upserts the rows and returns database id by external id."""
+    now = int(time.time())
+    rows = [
+        {
+            "store_id": store_id,
+            "offer_id": offer_id(store, offer.external_id),
+            **_columns(offer),
+            "active": True,
+            "created_at": now,
+            "updated_at": now,
+        }
+        for offer in offers
+    ]
+    update = [name for name in rows[0] if name not in {"store_id", "offer_id", "created_at"}]
+    db.upsert(c, t.offers, rows, ["store_id", "external_id"], update)
+    return {
+        key: row["id"] for key, row in _known(c, store_id, [o.external_id for o in offers]).items()
+    }
+
+
+def _columns(offer: Offer) -> dict[str, Any]:
+    return {
+        "external_id": offer.external_id,
+        "price_minor": offer.price.minor,
+        "old_price_minor": offer.old_price.minor if offer.old_price else None,
+        "currency": offer.price.currency,
+        "content_hash": content_hash(offer),
+        **{name: getattr(offer, name) for name in _PLAIN},
+    }
+
+
+def _write_prices(
+    c: Connection, offers: Sequence[Offer], known: Mapping[str, RowMapping], ids: Mapping[str, int]
+) -> None:
+    now = int(time.time())
+    rows = []
+    for offer in offers:
+        old = offer.old_price.minor if offer.old_price else None
+        before = known.get(offer.external_id)
+        price = (offer.price.minor, old, offer.price.currency)
+        if (
+            before
+            and (before["price_minor"], before["old_price_minor"], before["currency"]) == price
+        ):
+            continue
+        names = ("price_minor", "old_price_minor", "currency")
+        rows.append(
+            {"offer_id": ids[offer.external_id], "at": now, **dict(zip(names, price, strict=True))}
+        )
+    if rows:
+        c.execute(insert(t.prices), rows)
+
+
+def _write_images(
+    db: Database, c: Connection, offers: Sequence[Offer], ids: Mapping[str, int]
+) -> None:
+    urls = sorted({url for offer in offers for url in offer.image_urls})
+    db.upsert(c, t.image_urls, [{"url": url} for url in urls], ["url"])
+    u, oi = t.image_urls.c, t.offer_images
+    keys = {row.url: row.id for row in c.execute(select(u.id, u.url).where(u.url.in_(urls)))}
+    c.execute(delete(oi).where(oi.c.offer_id.in_([ids[o.external_id] for o in offers])))
+    rows = [
+        {"offer_id": ids[offer.external_id], "position": at, "image_url_id": keys[url]}
+        for offer in offers
+        for at, url in enumerate(dict.fromkeys(offer.image_urls))
+    ]
+    if rows:
+        c.execute(insert(oi), rows)
+
+
+def deactivate(c: Connection, keys: Sequence[int]) -> int:
+    """Takes offers off sale by database id; they stay for links and price history."""
+    for part in chunks(keys):
+        values = {"active": False, "updated_at": int(time.time())}
+        c.execute(update(t.offers).where(t.offers.c.id.in_(part)).values(**values))
+    return len(keys)
+
+
+def active_ids(c: Connection, store_id: int) -> Iterable[int]:
+    """Database ids of a store's offers on sale."""
+    o = t.offers.c
+    return c.scalars(select(o.id).where(o.store_id == store_id, o.active))
+
+
+def restrict(where: Filter) -> list[Any]:
+    """A Filter as conditions on `offers` joined with `stores`."""
+    o = t.offers.c
+    limits: list[Any] = [o.active]
+    if where.stores:
+        limits.append(t.stores.c.name.in_(where.stores))
+    if where.categories:
+        limits.append(o.category.in_(where.categories))
+    if where.in_stock:
+        limits.append(o.availability == "in_stock")
+    if where.currency:
+        limits.append(o.currency == where.currency)
+    if where.price_max:
+        limits += [o.currency == where.price_max.currency, o.price_minor <= where.price_max.minor]
+    if where.price_min:
+        limits += [o.currency == where.price_min.currency, o.price_minor >= where.price_min.minor]
+    return limits
+
+
+def get(db: Database, wanted: str) -> StoredOffer:
+    """One offer by its public id, on sale or not. Raises NotFound."""
+    with db.read() as c:
+        found = _stored(c, [t.offers.c.offer_id == wanted])
+    if not found:
+        raise NotFound(f"no such offer: {wanted}", hint="search again: offers come and go")
+    return found[0]
+
+
+def of_products(
+    db: Database, product_ids: Sequence[str], where: Filter
+) -> dict[str, list[StoredOffer]]:
+    """The offers on sale of these products that pass the filter, by product."""
+    with db.read() as c:
+        rows = _stored(c, [t.offers.c.product_id.in_(product_ids), *restrict(where)])
+    by_product: dict[str, list[StoredOffer]] = {}
+    for row in rows:
+        by_product.setdefault(row.product_id, []).append(row)
+    return by_product
+
+
+def products_of_images(db: Database, hashes: Sequence[str], where: Filter) -> dict[str, list[str]]:
+    """Image hash -> ids of the products that show it and have an offer passing the filter."""
+    o, u, oi = t.offers, t.image_urls, t.offer_images
+    query = (
+        select(u.c.image_hash, o.c.product_id)
+        .select_from(u)
+        .join(oi, oi.c.image_url_id == u.c.id)
+        .join(o, o.c.id == oi.c.offer_id)
+        .where(u.c.image_hash.in_(hashes), o.c.product_id.is_not(None), *restrict(where))
+        .distinct()
+        .order_by(u.c.image_hash, o.c.product_id)
+    )
+    if where.stores:
+        query = query.join(t.stores, t.stores.c.id == o.c.store_id)
+    found: dict[str, list[str]] = {}
+    with db.read() as c:
+        for row in c.execute(query):
+            found.setdefault(row.image_hash, []).append(row.product_id)
+    return found
+
+
+def _stored(c: Connection, limits: Sequence[Any]) -> list[StoredOffer]:
+    query = select(*_READ, t.stores.c.name.label("store")).join(t.stores).where(*limits)
+    rows = c.execute(query.order_by(t.offers.c.id)).mappings().all()
+    images: dict[int, list[tuple[str, str | None]]] = {}
+    u, oi = t.image_urls.c, t.offer_images.c
+    for part in chunks([row["id"] for row in rows]):
+        for link in c.execute(
+            select(oi.offer_id, u.url, u.image_hash)
+            .join(t.image_urls, u.id == oi.image_url_id)
+            .where(oi.offer_id.in_(part))
+            .order_by(oi.offer_id, oi.position)
+        ):
+            images.setdefault(link.offer_id, []).append((link.url, link.image_hash))
+    return [_stored_offer(row, images.get(row["id"], [])) for row in rows]
+
+
+def _stored_offer(row: RowMapping, links: Sequence[tuple[str, str | None]]) -> StoredOffer:
+    old, currency = row["old_price_minor"], row["currency"]
+    offer = Offer(
+        external_id=row["external_id"],
+        price=Money(row["price_minor"], currency),
+        old_price=Money(old, currency) if old is not None else None,
+        image_urls=tuple(url for url, _ in links),
+        **{name: row[name] for name in _PLAIN},
+    )
+    return StoredOffer(
+        offer_id=row["offer_id"],
+        store=row["store"],
+        product_id=row["product_id"] or "",
+        offer=offer,
+        image_hashes=tuple(image for _, image in links if image),
+        active=row["active"],
+    )
+
+
+def price_history(db: Database, wanted: str) -> list[tuple[int, Money]]:
+    """(epoch seconds, price) of an offer, oldest first."""
+    p, o = t.prices.c, t.offers.c
+    with db.read() as c:
+        rows = c.execute(
+            select(p.at, p.price_minor, p.currency)
+            .join(t.offers, o.id == p.offer_id)
+            .where(o.offer_id == wanted)
+            .order_by(p.at, p.id)
+        )
+        return [(row.at, Money(row.price_minor, row.currency)) for row in rows]
+
+
+def category_paths(db: Database, word: str) -> tuple[str, ...]:
+    """Every category on sale that is `word`, lies under it, or has it as one part of its path."""
+    with db.read() as c:
+        paths = c.scalars(select(t.offers.c.category).where(t.offers.c.active).distinct())
+        wanted = [part.casefold() for part in split_path(word)]
+        found = [p for p in paths if _contains([x.casefold() for x in split_path(p)], wanted)]
+    return tuple(sorted(found))
+
+
+def split_path(category: str) -> list[str]:
+    """The parts of a category path."""
+    return [part.strip() for part in category.split(">") if part.strip()]
+
+
+def _contains(parts: list[str], wanted: list[str]) -> bool:
+    n = len(wanted)
+    return n > 0 and any(parts[at : at + n] == wanted for at in range(len(parts) - n + 1))
+
+
+def currencies(db: Database) -> list[str]:
+    """Currencies of the offers on sale, the most frequent first."""
+    o = t.offers.c
+    with db.read() as c:
+        query = select(o.currency).where(o.active).group_by(o.currency)
+        return list(c.scalars(query.order_by(func.count().desc(), o.currency)))
+
+
+def counts(db: Database) -> Counter[str]:
+    """Offers on sale by store."""
+    with db.read() as c:
+        query = select(t.stores.c.name, func.count()).join(t.offers).where(t.offers.c.active)
+        return Counter(dict(c.execute(query.group_by(t.stores.c.name)).all()))

@@ -1,0 +1,370 @@
+"""Products: what the group stage asks of the catalogue and writes back.
+
+A product's id names one of its offers ("p" + offer id, the smallest), so an id that was
+shared once still leads to that offer's product after the grouping has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    MetaData,
+    Table,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.sql import ColumnElement
+
+from lensback.catalogue import offers
+from lensback.db import Database, chunks
+from lensback.db import tables as t
+from lensback.errors import NotFound
+from lensback.types import Filter, Product
+
+PAGE = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Why two offers (by database id) are the same thing."""
+
+    a: int
+    b: int
+    reason: str
+    score: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An offer on sale under one key, with what must not be contradicted when it is linked."""
+
+    id: int
+    store: int
+    group: str
+    color: str
+    brand: str
+
+
+def _folded(column: Any) -> ColumnElement[str]:
+    return func.lower(func.trim(column))
+
+
+def _code(column: Any) -> ColumnElement[str]:
+    """An MPN without the signs that stores write as they like."""
+    bare = func.lower(column)
+    for sign in (" ", "-", ".", "_", "/"):
+        bare = func.replace(bare, sign, "")
+    return bare
+
+
+def by_variant(c: Connection) -> Iterator[list[Member]]:
+    """Offers of one store with equal item group and colour (the sizes of a colourway)."""
+    o = t.offers.c
+    named = (o.item_group_id != "", o.color != "")
+    return _members(c, [o.store_id, o.item_group_id, _folded(o.color)], named)
+
+
+def by_group_and_image(c: Connection) -> Iterator[list[Member]]:
+    """Offers of one store with equal item group and main image, where the colour is not told."""
+    o, oi = t.offers.c, t.offer_images.c
+    named = (o.item_group_id != "", o.color == "")
+    return _members(c, [o.store_id, o.item_group_id, oi.image_url_id], named)
+
+
+def by_title_and_image(c: Connection) -> Iterator[list[Member]]:
+    """Offers of one store with equal title and main image, where there is no item group."""
+    o, oi = t.offers.c, t.offer_images.c
+    return _members(c, [o.store_id, _folded(o.title), oi.image_url_id], (o.item_group_id == "",))
+
+
+def by_gtin(c: Connection) -> Iterator[list[Member]]:
+    """Offers with one valid GTIN."""
+    o = t.offers.c
+    return _members(c, [o.gtin], (o.gtin != "",))
+
+
+def by_mpn(c: Connection) -> Iterator[list[Member]]:
+    """Offers with one brand and one manufacturer's number of at least four signs."""
+    o = t.offers.c
+    named = (o.brand != "", func.length(_code(o.mpn)) >= 4)
+    return _members(c, [_folded(o.brand), _code(o.mpn)], named)
+
+
+def _members(c: Connection, keys: list[Any], where: Sequence[Any]) -> Iterator[list[Member]]:
+    """Groups of two and more, streamed in order of the key: the database sorts, on disk if need be."""
+    o, oi = t.offers.c, t.offer_images.c
+    labelled = [key.label(f"key{at}") for at, key in enumerate(keys)]
+    query = select(
+        *labelled,
+        o.id,
+        o.store_id,
+        o.item_group_id,
+        _folded(o.color).label("color"),
+        _folded(o.brand).label("brand"),
+    )
+    query = query.select_from(t.offers).where(o.active, *where)
+    if any(key is oi.image_url_id for key in keys):
+        query = query.join(t.offer_images, and_(oi.offer_id == o.id, oi.position == 0))
+    rows = c.execution_options(yield_per=PAGE).execute(query.order_by(*labelled, o.id))
+    n = len(keys)
+    for _, group in groupby(rows, key=lambda row: tuple(row[:n])):
+        members = [
+            Member(row.id, row.store_id, row.item_group_id, row.color, row.brand) for row in group
+        ]
+        if len(members) > 1:
+            yield members
+
+
+def by_image(c: Connection) -> Iterator[tuple[str, list[Member]]]:
+    """Image hash -> the offers on sale that show it."""
+    rows = c.execution_options(yield_per=PAGE).execute(
+        _showing().order_by(t.image_urls.c.image_hash, t.offers.c.id)
+    )
+    for image_hash, group in groupby(rows, key=lambda row: str(row.image_hash)):
+        yield image_hash, [_member(row) for row in group]
+
+
+def showing(c: Connection, hashes: Sequence[str]) -> dict[str, list[Member]]:
+    """The offers on sale that show these images."""
+    found: dict[str, list[Member]] = {}
+    for part in chunks(hashes):
+        for row in c.execute(
+            _showing().where(t.image_urls.c.image_hash.in_(part)).order_by(t.offers.c.id)
+        ):
+            found.setdefault(row.image_hash, []).append(_member(row))
+    return found
+
+
+def _showing() -> Any:
+    o, oi, u = t.offers.c, t.offer_images.c, t.image_urls.c
+    return (
+        select(
+            u.image_hash,
+            o.id,
+            o.store_id,
+            o.item_group_id,
+            _folded(o.color).label("color"),
+            _folded(o.brand).label("brand"),
+        )
+        .distinct()
+        .select_from(t.offers)
+        .join(t.offer_images, oi.offer_id == o.id)
+        .join(t.image_urls, u.id == oi.image_url_id)
+        .where(o.active, u.image_hash.is_not(None))
+    )
+
+
+def _member(row: Any) -> Member:
+    return Member(row.id, row.store_id, row.item_group_id, row.color, row.brand)
+
+
+def image_pairs(c: Connection, at_least: float) -> list[tuple[str, str, float]]:
+    """Pairs of images that are one photograph, the surest first."""
+    p = t.image_pairs.c
+    query = select(p.hash_a, p.hash_b, p.likeness).where(p.likeness >= at_least)
+    rows = c.execute(query.order_by(p.likeness.desc(), p.hash_a, p.hash_b))
+    return [(row.hash_a, row.hash_b, row.likeness) for row in rows]
+
+
+def to_pair(db: Database, fingerprint: str) -> Iterator[list[str]]:
+    """Images with a vector that were not compared with the other stores' yet, in batches."""
+    e, p = t.embeddings.c, t.paired_images.c
+    last = ""
+    while True:
+        done = exists().where(p.image_hash == e.image_hash)
+        query = select(e.image_hash).where(e.fingerprint == fingerprint, e.status == "ok", ~done)
+        with db.read() as c:
+            page = list(
+                c.scalars(query.where(e.image_hash > last).order_by(e.image_hash).limit(512))
+            )
+        if not page:
+            return
+        yield page
+        last = page[-1]
+
+
+def record_pairs(
+    db: Database, done: Sequence[str], pairs: Iterable[tuple[str, str, float]]
+) -> None:
+    """Keeps what a batch of comparisons found and that it was made."""
+    rows = [{"hash_a": min(a, b), "hash_b": max(a, b), "likeness": score} for a, b, score in pairs]
+    with db.write() as c:
+        db.upsert(c, t.image_pairs, rows, ["hash_a", "hash_b"], ["likeness"])
+        db.upsert(c, t.paired_images, [{"image_hash": h} for h in done], ["image_hash"])
+
+
+def active_ids(c: Connection) -> Iterator[tuple[int, str, str]]:
+    """(database id, offer id, product id now) of offers on sale, in order of offer id."""
+    o = t.offers.c
+    query = select(o.id, o.offer_id, o.product_id).where(o.active).order_by(o.offer_id)
+    for row in c.execution_options(yield_per=PAGE).execute(query):
+        yield row.id, row.offer_id, row.product_id or ""
+
+
+def max_id(c: Connection) -> int:
+    """The largest database id of an offer, 0 if there is none."""
+    return int(c.execute(select(func.max(t.offers.c.id))).scalar() or 0)
+
+
+def assign(db: Database, changes: Iterable[tuple[int, int]]) -> int:
+    """Writes (database id, id of the offer that names the product), in batches; how many."""
+    o, n = t.offers.c, 0
+    for part in chunks(changes):
+        with db.write() as c:
+            named = {key for _, key in part}
+            names = {
+                row.id: row.offer_id
+                for row in c.execute(select(o.id, o.offer_id).where(o.id.in_(named)))
+            }
+            for key, name in part:
+                c.execute(update(t.offers).where(o.id == key).values(product_id="p" + names[name]))
+        n += len(part)
+    return n
+
+
+_links = Table(
+    "new_links",
+    MetaData(),
+    Column("offer_a", BigInteger, primary_key=True),
+    Column("offer_b", BigInteger, primary_key=True),
+    prefixes=["TEMPORARY"],
+)
+
+
+def replace_links(db: Database, links: Iterable[Link]) -> None:
+    """Makes the kept reasons those of this grouping; writes only what differs."""
+    old = t.product_links.c
+    with db.write() as c:
+        _links.create(c)
+        try:
+            for part in chunks(links, 2000):
+                rows = [
+                    {
+                        "offer_a": link.a,
+                        "offer_b": link.b,
+                        "reason": link.reason,
+                        "score": link.score,
+                    }
+                    for link in part
+                ]
+                db.upsert(c, t.product_links, rows, ["offer_a", "offer_b"], ["reason", "score"])
+                c.execute(
+                    insert(_links),
+                    [{"offer_a": r["offer_a"], "offer_b": r["offer_b"]} for r in rows],
+                )
+            kept = exists().where(_links.c.offer_a == old.offer_a, _links.c.offer_b == old.offer_b)
+            c.execute(delete(t.product_links).where(~kept))
+        finally:
+            _links.drop(c)
+
+
+def links_of(db: Database, product_id: str) -> list[dict[str, Any]]:
+    """The reasons that hold a product together, by public offer id."""
+    a, b, p = t.offers.alias("a"), t.offers.alias("b"), t.product_links.c
+    query = (
+        select(a.c.offer_id.label("a"), b.c.offer_id.label("b"), p.reason, p.score)
+        .join(a, a.c.id == p.offer_a)
+        .join(b, b.c.id == p.offer_b)
+        .where(a.c.product_id == product_id)
+        .order_by(a.c.offer_id, b.c.offer_id)
+    )
+    with db.read() as c:
+        return [dict(row) for row in c.execute(query).mappings()]
+
+
+def get(
+    db: Database, product_ids: Sequence[str], where: Filter | None = None
+) -> dict[str, Product]:
+    """Products with their offers on sale that pass the filter; those with none are left out."""
+    found = offers.of_products(db, product_ids, where or Filter())
+    return {key: product_of(key, stored) for key, stored in found.items()}
+
+
+def product_of(product_id: str, stored: Sequence[Any]) -> Product:
+    """A product from its offers: named by the offer that names its id, else by the first."""
+    first = next((s for s in stored if "p" + s.offer_id == product_id), stored[0])
+    brand = first.offer.brand or next((s.offer.brand for s in stored if s.offer.brand), "")
+    return Product(product_id, first.offer.title, brand, tuple(stored))
+
+
+def find(db: Database, product_id: str) -> Product:
+    """One product, also by an id that an earlier grouping gave it. Raises NotFound."""
+    found = get(db, [product_id])
+    if not found and product_id.startswith("p"):
+        with db.read() as c:
+            o = t.offers.c
+            now = c.execute(select(o.product_id).where(o.offer_id == product_id[1:])).scalar()
+        found = get(db, [now]) if now else {}
+    if not found:
+        raise NotFound(f"no such product: {product_id}", hint="search again: offers come and go")
+    return next(iter(found.values()))
+
+
+def count(db: Database) -> int:
+    """Products with an offer on sale."""
+    o = t.offers.c
+    with db.read() as c:
+        query = select(func.count(o.product_id.distinct())).where(o.active)
+        return int(c.execute(query).scalar_one())
+
+
+def views(c: Connection, fingerprint: str) -> dict[str, list[str]]:
+    """Product -> its images with a vector that no other product shows, in order of hash."""
+    e, u, oi, o = t.embeddings.c, t.image_urls.c, t.offer_images.c, t.offers.c
+    query = (
+        select(e.image_hash, func.min(o.product_id).label("product_id"))
+        .join(t.image_urls, u.image_hash == e.image_hash)
+        .join(t.offer_images, oi.image_url_id == u.id)
+        .join(t.offers, o.id == oi.offer_id)
+        .where(o.active, o.product_id.is_not(None), e.fingerprint == fingerprint, e.status == "ok")
+        .group_by(e.image_hash)
+        .having(func.count(o.product_id.distinct()) == 1)
+        .order_by(e.image_hash)
+    )
+    found: dict[str, list[str]] = {}
+    for row in c.execute(query):
+        found.setdefault(row.product_id, []).append(row.image_hash)
+    return found
+
+
+def of_images(c: Connection, hashes: Sequence[str]) -> dict[str, list[str]]:
+    """Image hash -> products that show it."""
+    u, oi, o = t.image_urls.c, t.offer_images.c, t.offers.c
+    query = (
+        select(u.image_hash, o.product_id)
+        .distinct()
+        .join(t.offer_images, oi.image_url_id == u.id)
+        .join(t.offers, o.id == oi.offer_id)
+        .where(o.active, o.product_id.is_not(None))
+    )
+    found: dict[str, list[str]] = {}
+    for part in chunks(hashes):
+        for row in c.execute(query.where(u.image_hash.in_(part)).order_by(o.product_id)):
+            found.setdefault(row.image_hash, []).append(row.product_id)
+    return found
+
+
+def copies_of(c: Connection, hashes: Sequence[str]) -> dict[str, set[str]]:
+    """Image hash -> the images that are the same photograph at another store."""
+    p = t.image_pairs.c
+    found: dict[str, set[str]] = {}
+    for part in chunks(hashes):
+        for row in c.execute(
+            select(p.hash_a, p.hash_b).where(or_(p.hash_a.in_(part), p.hash_b.in_(part)))
+        ):
+            found.setdefault(row.hash_a, set()).add(row.hash_b)
+            found.setdefault(row.hash_b, set()).add(row.hash_a)
+    return found

@@ -1,0 +1,241 @@
+"""Stores, their programmes and feeds, and the runs of each feed."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Integer, delete, func, insert, select, update
+
+from lensback.db import Database
+from lensback.db import tables as t
+from lensback.errors import BadQuery, UnknownName
+from lensback.types import Feed, Store
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
+
+
+@dataclass(frozen=True, slots=True)
+class FeedState:
+    """A feed with what its last complete run left for the next one."""
+
+    feed: Feed
+    base: str
+    etag: str
+    last_modified: str
+    content_hash: str
+
+
+def add(
+    db: Database,
+    name: str,
+    feed_url: str,
+    *,
+    format: str = "auto",  # noqa: A002 - the contract's word
+    columns: str = "",
+    base: str = "",
+    title: str = "",
+    program: Mapping[str, Any] | None = None,
+) -> Store:
+    """Connects a store; the same name again changes its feed and keeps its offers."""
+    if not NAME.fullmatch(name):
+        raise BadQuery(
+            f"not a store name: {name!r}", hint="use a-z, 0-9, '.', '-', '_', at most 80 characters"
+        )
+    now = int(time.time())
+    with db.write() as c:
+        db.upsert(
+            c,
+            t.stores,
+            [{"name": name, "title": title, "base": base, "created_at": now}],
+            ["name"],
+            ["title", "base"],
+        )
+        store_id = c.execute(select(t.stores.c.id).where(t.stores.c.name == name)).scalar_one()
+        _put_feed(c, store_id, {"url": feed_url, "format": format, "columns": columns}, now)
+        if program is not None:
+            c.execute(delete(t.programs).where(t.programs.c.store_id == store_id))
+            terms = json.loads(json.dumps(program, default=str))
+            network = str(program.get("network", ""))
+            values = {"store_id": store_id, "network": network, "terms": terms, "created_at": now}
+            c.execute(insert(t.programs).values(values))
+    return Store(name=name, id=store_id, title=title, base=base)
+
+
+def _put_feed(c: Any, store_id: int, values: dict[str, str], now: int) -> None:
+    known = c.execute(
+        select(t.feeds.c.id, t.feeds.c.url).where(t.feeds.c.store_id == store_id)
+    ).first()
+    if known is None:
+        c.execute(insert(t.feeds).values(store_id=store_id, created_at=now, **values))
+        return
+    # Another address or map: what the last run remembered is about another file.
+    fresh = {"etag": "", "last_modified": "", "content_hash": ""}
+    c.execute(update(t.feeds).where(t.feeds.c.id == known.id).values(**values, **fresh))
+
+
+def remove(db: Database, name: str) -> None:
+    """Disconnects a store and forgets its offers. Images stay until nobody needs them."""
+    with db.write() as c:
+        if c.execute(delete(t.stores).where(t.stores.c.name == name)).rowcount == 0:
+            known = list(c.scalars(select(t.stores.c.name).order_by(t.stores.c.name)))
+            raise UnknownName("store", name, known)
+
+
+def names(db: Database) -> list[str]:
+    """All store names, in order."""
+    with db.read() as c:
+        return list(c.scalars(select(t.stores.c.name).order_by(t.stores.c.name)))
+
+
+def store_id(db: Database, name: str) -> int:
+    """Database id of a store."""
+    with db.read() as c:
+        found = c.execute(select(t.stores.c.id).where(t.stores.c.name == name)).scalar()
+    if found is None:
+        raise UnknownName("store", name, names(db))
+    return int(found)
+
+
+def check_names(db: Database, wanted: list[str]) -> list[str]:
+    """The wanted stores, or all; UnknownName for one that is not connected."""
+    known = names(db)
+    for name in wanted:
+        if name not in known:
+            raise UnknownName("store", name, known)
+    return wanted or known
+
+
+def feed(db: Database, store: str) -> FeedState:
+    """The feed of a store."""
+    with db.read() as c:
+        row = c.execute(
+            select(t.feeds, t.stores.c.name, t.stores.c.base)
+            .join(t.stores, t.stores.c.id == t.feeds.c.store_id)
+            .where(t.stores.c.name == store)
+        ).first()
+    if row is None:
+        raise UnknownName("store", store, names(db))
+    return FeedState(
+        Feed(store=row.name, url=row.url, id=row.id, format=row.format, columns=row.columns),
+        base=row.base,
+        etag=row.etag,
+        last_modified=row.last_modified,
+        content_hash=row.content_hash,
+    )
+
+
+def remember(
+    db: Database, feed_id: int, *, etag: str, last_modified: str, content_hash: str
+) -> None:
+    """Keeps what lets the next sync of an unchanged feed stop early."""
+    with db.write() as c:
+        c.execute(
+            update(t.feeds)
+            .where(t.feeds.c.id == feed_id)
+            .values(etag=etag, last_modified=last_modified, content_hash=content_hash)
+        )
+
+
+def begin_run(db: Database, feed_id: int) -> int:
+    """Opens a run; one that was killed stays `running` until the next begins, then is `killed`."""
+    now = int(time.time())
+    with db.write() as c:
+        c.execute(
+            update(t.feed_runs)
+            .where(t.feed_runs.c.feed_id == feed_id, t.feed_runs.c.status == "running")
+            .values(status="killed", finished_at=now)
+        )
+        values = {"feed_id": feed_id, "started_at": now, "status": "running"}
+        row = c.execute(insert(t.feed_runs).values(**values, rejected={}, samples=[]))
+        key = row.inserted_primary_key
+        return int(key[0]) if key else 0
+
+
+def finish_run(db: Database, run_id: int, status: str, **values: Any) -> None:
+    """Closes a run with its counts: offers, changed, removed, rejected, samples, message."""
+    with db.write() as c:
+        c.execute(
+            update(t.feed_runs)
+            .where(t.feed_runs.c.id == run_id)
+            .values(status=status, finished_at=int(time.time()), **values)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StoreState:
+    """One line of `store list`."""
+
+    name: str
+    feed_url: str
+    format: str
+    offers: int
+    in_stock: int
+    images: int
+    images_failed: int
+    last_sync: int | None
+    status: str
+    message: str
+
+
+def overview(db: Database) -> list[StoreState]:
+    """What an operator wants to see of each store."""
+    o, s, f = t.offers, t.stores, t.feeds
+    run = t.feed_runs.alias()
+    last = select(func.max(run.c.id)).where(run.c.feed_id == f.c.id)
+    with db.read() as c:
+        rows = c.execute(
+            select(s.c.id, s.c.name, f.c.url, f.c.format, t.feed_runs)
+            .join(f, f.c.store_id == s.c.id)
+            .outerjoin(t.feed_runs, t.feed_runs.c.id == last.scalar_subquery())
+            .order_by(s.c.name)
+        ).all()
+        counts = {
+            row.store_id: row
+            for row in c.execute(
+                select(
+                    o.c.store_id,
+                    func.count().label("offers"),
+                    func.sum((o.c.availability == "in_stock").cast(Integer)).label("in_stock"),
+                )
+                .where(o.c.active)
+                .group_by(o.c.store_id)
+            )
+        }
+        pictures = {row.store_id: row for row in c.execute(_picture_counts())}
+    return [
+        StoreState(
+            name=row.name,
+            feed_url=row.url,
+            format=row.format,
+            offers=counts[row.id].offers if row.id in counts else 0,
+            in_stock=counts[row.id].in_stock if row.id in counts else 0,
+            images=pictures[row.id].images if row.id in pictures else 0,
+            images_failed=pictures[row.id].failed if row.id in pictures else 0,
+            last_sync=row.finished_at,
+            status=row.status or "never synced",
+            message=row.message or "",
+        )
+        for row in rows
+    ]
+
+
+def _picture_counts() -> Any:
+    o, u, oi = t.offers, t.image_urls, t.offer_images
+    distinct = (
+        select(o.c.store_id, u.c.id, u.c.status)
+        .join(oi, oi.c.offer_id == o.c.id)
+        .join(u, u.c.id == oi.c.image_url_id)
+        .where(o.c.active)
+        .distinct()
+        .subquery()
+    )
+    return select(
+        distinct.c.store_id,
+        func.count().label("images"),
+        func.sum((distinct.c.status == "failed").cast(Integer)).label("failed"),
+    ).group_by(distinct.c.store_id)

@@ -1,0 +1,147 @@
+"""What the command line shows: progress, tallies, answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+
+from rich.console import Console, Group, RenderableType
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from lensback import rank
+from lensback.types import Answer, Hit, StoredOffer, Tally
+from lensback.types import Progress as Callback
+
+PLAIN_EVERY_S = 10.0
+HEADLINES = {
+    "exact": "This very product",
+    "similar": "Looks like it (no exact match is sure enough)",
+    "none": "We did not find it: nothing in the catalogue is near",
+}
+
+
+class Watcher:
+    """Progress bars on a terminal, plain lines elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars: Progress | None = None
+
+    def __enter__(self) -> Watcher:
+        if self._console.is_terminal:
+            self._bars = Progress(
+                TextColumn("{task.description:<16}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                console=self._console,
+            )
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def stage(self, name: str) -> Callback:
+        """What a stage calls with (done, total)."""
+        return self._bar(self._bars, name) if self._bars else self._lines(name)
+
+    def _bar(self, bars: Progress, name: str) -> Callback:
+        task: list[TaskID] = []
+
+        def show(done: int, total: int) -> None:
+            if not task:
+                task.append(bars.add_task(name, total=total or None))
+            bars.update(task[0], completed=done, total=max(total, done) if total else None)
+
+        return show
+
+    def _lines(self, name: str) -> Callback:
+        last = [time.monotonic()]
+
+        def show(done: int, total: int) -> None:
+            if time.monotonic() - last[0] >= PLAIN_EVERY_S:
+                last[0] = time.monotonic()
+                of = f" of {total}" if total else ""
+                self._console.print(f"{name}: {done}{of}", highlight=False)
+
+        return show
+
+
+def tally_table(tallies: Sequence[Tally]) -> RenderableType:
+    """One row per stage."""
+    table = Table("stage", "done", "skipped", "rejected", "seconds", "notes")
+    for tally in tallies:
+        rejected = ", ".join(f"{n} {why}" for why, n in tally.rejected.most_common(4))
+        notes = ", ".join(f"{key} {value}" for key, value in tally.notes.items())
+        numbers = (str(tally.done), str(tally.skipped), rejected or "0", f"{tally.seconds:.2f}")
+        table.add_row(tally.stage, *numbers, notes)
+    return table
+
+
+def answer_table(answer: Answer) -> RenderableType:
+    """The verdict, then one row per store of each hit."""
+    head = Text(HEADLINES[answer.verdict], style="bold")
+    if not answer.hits:
+        return Group(head, Text("Try a closer photo of one thing, or mark it with --box."))
+    table = Table(
+        "", "product", "match", "store", "sizes", "price", "after cashback", "stock", "link"
+    )
+    for n, hit in enumerate(answer.hits, 1):
+        for at, (sizes, stored) in enumerate(folded(hit)):
+            first = at == 0
+            match = f"{hit.similarity:.2f} / {hit.probability:.0%}"
+            table.add_row(
+                (f"{n}{' =' if hit.exact else ''}") if first else "",
+                hit.product.title if first else "",
+                match if first else "",
+                stored.store,
+                sizes,
+                str(stored.offer.price),
+                str(rank.price_after_cashback(stored)),
+                stored.offer.availability.replace("_", " "),
+                f"/go/{stored.offer_id}",
+            )
+    spent = ", ".join(f"{name} {ms:.0f}" for name, ms in answer.timings_ms.items())
+    tail = Text(f"match = similarity / probability; = means exact; ms: {spent}", style="dim")
+    notes = [] if answer.calibrated else [Text("not calibrated: nothing is called exact")]
+    return Group(head, table, *notes, tail)
+
+
+def folded(hit: Hit) -> list[tuple[str, StoredOffer]]:
+    """Offers of a hit with equal store, price and stock as one row: ("S, M, L", the first)."""
+    rows: dict[tuple[object, ...], list[StoredOffer]] = {}
+    for stored in hit.product.offers:
+        key = (stored.store, stored.offer.price, stored.offer.availability)
+        rows.setdefault(key, []).append(stored)
+    return [
+        (", ".join(dict.fromkeys(s.offer.size for s in same if s.offer.size)), same[0])
+        for same in rows.values()
+    ]
+
+
+def ago(epoch: int | None) -> str:
+    """ "5 min ago"; "never" for None."""
+    if epoch is None:
+        return "never"
+    seconds = max(0, int(time.time()) - epoch)
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"

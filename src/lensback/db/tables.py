@@ -1,0 +1,200 @@
+"""The catalogue's tables (SQLAlchemy Core). Times are UTC epoch seconds; money is integer minor units.
+
+A change here needs a migration in `versions/`; tests/test_db.py fails until both agree.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite counts rows by itself only for INTEGER primary keys, PostgreSQL wants BIGINT.
+Key = BigInteger().with_variant(Integer(), "sqlite")
+
+stores = Table(
+    "stores",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("name", String(80), nullable=False, unique=True),
+    Column("title", Text, nullable=False, default=""),
+    Column("base", Text, nullable=False, default=""),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+programs = Table(
+    "programs",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("store_id", ForeignKey("stores.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("network", String(80), nullable=False, default=""),
+    Column("terms", JSON, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+feeds = Table(
+    "feeds",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("store_id", ForeignKey("stores.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("url", Text, nullable=False),
+    Column("format", String(20), nullable=False, default="auto"),
+    Column("columns", Text, nullable=False, default=""),
+    Column("etag", Text, nullable=False, default=""),
+    Column("last_modified", Text, nullable=False, default=""),
+    Column("content_hash", String(64), nullable=False, default=""),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+feed_runs = Table(
+    "feed_runs",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("feed_id", ForeignKey("feeds.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("started_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),
+    Column("status", String(20), nullable=False),
+    Column("offers", Integer, nullable=False, default=0),
+    Column("changed", Integer, nullable=False, default=0),
+    Column("removed", Integer, nullable=False, default=0),
+    Column("rejected", JSON, nullable=False),
+    Column("samples", JSON, nullable=False),
+    Column("message", Text, nullable=False, default=""),
+)
+
+offers = Table(
+    "offers",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("offer_id", String(16), nullable=False, unique=True),
+    Column("store_id", ForeignKey("stores.id", ondelete="CASCADE"), nullable=False),
+    Column("external_id", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("price_minor", BigInteger, nullable=False),
+    Column("old_price_minor", BigInteger),
+    Column("currency", String(3), nullable=False),
+    Column("availability", String(20), nullable=False),
+    Column("brand", Text, nullable=False, default=""),
+    Column("gtin", String(14), nullable=False, default=""),
+    Column("mpn", Text, nullable=False, default=""),
+    Column("item_group_id", Text, nullable=False, default=""),
+    Column("color", Text, nullable=False, default=""),
+    Column("size", Text, nullable=False, default=""),
+    Column("category", Text, nullable=False, default=""),
+    Column("description", Text, nullable=False, default=""),
+    Column("gender", String(20), nullable=False, default=""),
+    Column("age_group", String(20), nullable=False, default=""),
+    Column("material", Text, nullable=False, default=""),
+    Column("pattern", Text, nullable=False, default=""),
+    Column("condition", String(20), nullable=False, default="new"),
+    Column("adult", Boolean, nullable=False, default=False),
+    Column("tracked", Boolean, nullable=False, default=False),
+    Column("target_url", Text, nullable=False, default=""),
+    Column("disclosure", Text, nullable=False, default=""),
+    Column("active", Boolean, nullable=False, default=True),
+    Column("content_hash", String(32), nullable=False),
+    Column("product_id", String(17)),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    UniqueConstraint("store_id", "external_id"),
+    Index("ix_offers_product_id", "product_id"),
+    Index("ix_offers_category", "category"),
+)
+
+prices = Table(
+    "prices",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("offer_id", ForeignKey("offers.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("at", BigInteger, nullable=False),
+    Column("price_minor", BigInteger, nullable=False),
+    Column("old_price_minor", BigInteger),
+    Column("currency", String(3), nullable=False),
+)
+
+images = Table(
+    "images",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("bytes", Integer, nullable=False),
+    Column("mime", String(40), nullable=False),
+    Column("phash", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+image_urls = Table(
+    "image_urls",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("url", Text, nullable=False, unique=True),
+    Column("image_hash", ForeignKey("images.hash"), index=True),
+    Column("status", String(10), nullable=False, default="new"),
+    Column("reason", Text, nullable=False, default=""),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("tried_at", BigInteger),
+    Index("ix_image_urls_status", "status"),
+)
+
+offer_images = Table(
+    "offer_images",
+    metadata,
+    Column("offer_id", ForeignKey("offers.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("image_url_id", ForeignKey("image_urls.id"), nullable=False, index=True),
+)
+
+embeddings = Table(
+    "embeddings",
+    metadata,
+    Column("fingerprint", String(64), primary_key=True),
+    Column("image_hash", ForeignKey("images.hash"), primary_key=True),
+    Column("status", String(10), nullable=False),
+    Column("reason", Text, nullable=False, default=""),
+)
+
+product_links = Table(
+    "product_links",
+    metadata,
+    Column("offer_a", ForeignKey("offers.id", ondelete="CASCADE"), primary_key=True),
+    Column("offer_b", ForeignKey("offers.id", ondelete="CASCADE"), primary_key=True),
+    Column("reason", String(40), nullable=False),
+    Column("score", Float, nullable=False),
+)
+
+image_pairs = Table(
+    "image_pairs",
+    metadata,
+    Column("hash_a", String(64), primary_key=True),
+    Column("hash_b", String(64), primary_key=True),
+    Column("likeness", Float, nullable=False),
+)
+
+paired_images = Table(
+    "paired_images",
+    metadata,
+    Column("image_hash", ForeignKey("images.hash"), primary_key=True),
+)

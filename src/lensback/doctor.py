@@ -1,0 +1,128 @@
+"""Checks a workspace part by part and says what to do."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+from lensback.catalogue import offers, pictures, products, stores
+from lensback.errors import Error
+from lensback.workspace import Workspace, age_s
+
+LOW_DISK_BYTES = 1 << 30
+STALE_S = 3 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the report. `state` is ok, warn or fail."""
+
+    part: str
+    state: str
+    message: str
+    hint: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        return asdict(self)
+
+
+def examine(workspace: Workspace) -> list[Check]:
+    """Every check, in the order in which to mend things. Never raises one of our errors."""
+    checks = (_disk, _database, _stores, _pictures, _encoder, _index, _calibration)
+    return [line for check in checks for line in _guarded(check, workspace)]
+
+
+def _guarded(check: Callable[[Workspace], Iterator[Check]], workspace: Workspace) -> list[Check]:
+    try:
+        return list(check(workspace))
+    except Error as error:
+        return [Check(check.__name__.strip("_"), "fail", error.message, error.hint)]
+
+
+def _disk(workspace: Workspace) -> Iterator[Check]:
+    free = shutil.disk_usage(workspace.path).free
+    text = f"{free / 2**30:.1f} GiB free at {workspace.path}"
+    if free < LOW_DISK_BYTES:
+        yield Check("disk", "fail", text, "free some space before the next sync")
+    else:
+        yield Check("disk", "ok", text)
+
+
+def _database(workspace: Workspace) -> Iterator[Check]:
+    total = sum(offers.counts(workspace.db).values())
+    text = f"revision {workspace.db.revision()}, {total} offers, {products.count(workspace.db)} products"
+    yield Check("database", "ok", text)
+
+
+def _stores(workspace: Workspace) -> Iterator[Check]:
+    states = stores.overview(workspace.db)
+    if not states:
+        yield Check("stores", "warn", "none connected", "run: lensback store add NAME --feed URL")
+    for state in states:
+        part = f"store {state.name}"
+        if state.status in {"failed", "truncated", "shrank"}:
+            yield Check(part, "fail", f"{state.status}: {state.message}", "look at the feed")
+        elif state.last_sync is None:
+            yield Check(part, "warn", state.status, f"run: lensback sync {state.name}")
+        elif age_s(state.last_sync) > STALE_S:
+            days = age_s(state.last_sync) // 86_400
+            yield Check(part, "warn", f"synced {days} days ago", f"run: lensback sync {state.name}")
+        else:
+            yield Check(part, "ok", f"{state.offers} offers, {state.images} images")
+
+
+def _pictures(workspace: Workspace) -> Iterator[Check]:
+    counts = pictures.counts(workspace.db)
+    waiting, failed = counts.get("new", 0), counts.get("failed", 0)
+    if waiting:
+        yield Check("images", "warn", f"{waiting} not fetched yet", "run: lensback sync")
+    if failed:
+        reasons = sorted(pictures.failures(workspace.db).items(), key=lambda item: -item[1])[:3]
+        text = "; ".join(f"{n} × {reason}" for reason, n in reasons)
+        yield Check(
+            "images", "warn", f"{failed} could not be had: {text}", "look at those addresses"
+        )
+    if not waiting and not failed:
+        yield Check("images", "ok", f"{counts['images']} images")
+
+
+def _encoder(workspace: Workspace) -> Iterator[Check]:
+    encoder = workspace.encoder()
+    undone = pictures.count_to_embed(workspace.db, encoder.fingerprint)
+    text = f"{encoder.name}, {encoder.dim} numbers, fingerprint {encoder.fingerprint}"
+    if undone:
+        yield Check(
+            "encoder", "warn", f"{text}; {undone} images without a vector", "run: lensback sync"
+        )
+    else:
+        yield Check("encoder", "ok", text)
+
+
+def _index(workspace: Workspace) -> Iterator[Check]:
+    snapshot = workspace.index.snapshot
+    if snapshot is None:
+        yield Check("index", "warn", "nothing published yet", "run: lensback sync")
+        return
+    text = f"snapshot {snapshot.id}, {snapshot.rows} rows, recall {snapshot.recall:.3f}"
+    if workspace.encoder(snapshot.encoder).fingerprint != snapshot.fingerprint:
+        yield Check(
+            "index", "fail", f"{text}; made by another {snapshot.encoder}", "run: lensback sync"
+        )
+    elif snapshot.encoder != workspace.settings.encoder:
+        yield Check("index", "warn", f"{text}; still of {snapshot.encoder}", "run: lensback sync")
+    else:
+        yield Check("index", "ok", text)
+
+
+def _calibration(workspace: Workspace) -> Iterator[Check]:
+    snapshot = workspace.index.snapshot
+    calibration = workspace.calibration(snapshot.fingerprint) if snapshot else None
+    if calibration is None:
+        hint = "run: lensback calibrate"
+        yield Check("calibration", "warn", "none: no answer is called exact", hint)
+    elif calibration.kind != "other views":
+        text = f"fitted on {calibration.kind}: its probabilities are optimistic"
+        yield Check("calibration", "warn", text, "connect stores with several images a product")
+    else:
+        yield Check("calibration", "ok", f"{calibration.cases} cases of {calibration.kind}")

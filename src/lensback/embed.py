@@ -1,0 +1,115 @@
+"""images -> vectors: one vector of the encoder for every image that an offer on sale shows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+
+import numpy as np
+from PIL import Image
+
+from lensback import log
+from lensback.catalogue import pictures
+from lensback.db import Database
+from lensback.encoders import Encoder
+from lensback.errors import Error
+from lensback.images import ImageStore
+from lensback.types import Progress, Tally, Vectors
+from lensback.vectors import VectorStore
+
+COMMIT = 512
+"""Vectors written at once: what a kill can cost."""
+
+Decoded = tuple[str, Image.Image | None, str]
+"""Hash, picture, or the reason why there is none."""
+
+
+def embed(
+    db: Database,
+    images: ImageStore,
+    vectors: VectorStore,
+    encoder: Encoder,
+    *,
+    batch: int = 32,
+    decoders: int = 2,
+    progress: Progress | None = None,
+) -> Tally:
+    """Encodes what has no vector yet. Decoding runs ahead in threads while the encoder works.
+
+    Vectors are durable before the catalogue calls an image done; `reconcile` settles what a
+    kill left between the two.
+    """
+    begin = time.perf_counter()
+    tally = Tally("embed")
+    reconcile(db, vectors, encoder.fingerprint)
+    total = pictures.count_to_embed(db, encoder.fingerprint)
+    todo = pictures.to_embed(db, encoder.fingerprint)
+    decoded = _decoded(todo, images, encoder.side_px, decoders, ahead=4 * batch)
+    for hashes, encoded, reasons in _commits(_encoded(decoded, encoder, batch)):
+        vectors.append(encoder.fingerprint, hashes, encoded)
+        pictures.record_embeddings(
+            db, encoder.fingerprint, {**dict.fromkeys(hashes, ""), **reasons}
+        )
+        tally.done += len(hashes)
+        tally.rejected.update(reason.split(":")[0] for reason in reasons.values())
+        if progress:
+            progress(tally.done + tally.rejects, total)
+    tally.seconds = time.perf_counter() - begin
+    log.event("embedded", **tally.as_json())
+    return tally
+
+
+def reconcile(db: Database, vectors: VectorStore, fingerprint: str) -> None:
+    """Makes the catalogue's account agree with the vectors that are really there."""
+    if vectors.count(fingerprint) == pictures.count_embedded(db, fingerprint):
+        return
+    pictures.forget_embeddings(db, fingerprint)
+    for hashes in vectors.hashes(fingerprint):
+        pictures.record_embeddings(db, fingerprint, dict.fromkeys(hashes, ""))
+
+
+def _decoded(
+    todo: Iterator[str], images: ImageStore, side_px: int, decoders: int, ahead: int
+) -> Iterator[Decoded]:
+    """Pictures in order, at most `ahead` of them decoded in advance."""
+
+    def work(image_hash: str) -> Decoded:
+        try:
+            return image_hash, images.open(image_hash, side_px), ""
+        except Error as error:
+            return image_hash, None, f"{type(error).__name__}: {error.message}"[:300]
+
+    with ThreadPoolExecutor(decoders, thread_name_prefix="decode") as pool:
+        queue: list[Future[Decoded]] = [pool.submit(work, h) for h in islice(todo, ahead)]
+        while queue:
+            yield queue.pop(0).result()
+            queue.extend(pool.submit(work, h) for h in islice(todo, 1))
+
+
+def _encoded(
+    decoded: Iterator[Decoded], encoder: Encoder, batch: int
+) -> Iterator[tuple[list[str], Vectors, dict[str, str]]]:
+    while part := list(islice(decoded, batch)):
+        good = [(image_hash, image) for image_hash, image, _ in part if image is not None]
+        reasons = {image_hash: reason for image_hash, _, reason in part if reason}
+        yield [h for h, _ in good], encoder.encode([image for _, image in good]), reasons
+
+
+def _commits(
+    batches: Iterator[tuple[list[str], Vectors, dict[str, str]]],
+) -> Iterator[tuple[list[str], Vectors, dict[str, str]]]:
+    """Joins small batches, so that the vectors dataset gets few, larger writes."""
+    hashes: list[str] = []
+    parts: list[Vectors] = []
+    reasons: dict[str, str] = {}
+    for more, encoded, why in batches:
+        hashes += more
+        parts.append(encoded)
+        reasons |= why
+        if len(hashes) >= COMMIT:
+            yield hashes, np.concatenate(parts), reasons
+            hashes, parts, reasons = [], [], {}
+    if hashes or reasons:
+        yield hashes, np.concatenate(parts), reasons

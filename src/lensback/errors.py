@@ -1,0 +1,146 @@
+"""Every failure Lensback raises, as one tree. Each carries `.hint`: the one thing to do next.
+
+Error
+  ConfigError        the caller's set-up is wrong (exit 2)
+    MissingExtra     an optional package is not installed; the hint is the pip line
+    UnknownName      no such encoder, index, format ...; the hint lists the known ones
+  InputError         the caller's input is wrong (exit 2, HTTP 4xx)
+    BadImage         not a picture, broken, or a kind we do not read
+    TooLarge         more bytes or pixels than the limit
+    BadQuery         a parameter that makes no sense
+  NotFound           no such offer, product, image, store (HTTP 404)
+  DataError          somebody else's file is wrong
+    FeedError        a feed as a whole: format, empty, shrank too much
+      FeedTruncated  the feed stops in the middle; what came before it is good
+    PostbackError    a network's call that cannot be trusted or read
+  FetchError         the network; carries `.url` (secrets redacted) and `.retry`
+    FetchTimeout     took too long
+    FetchRefused     we refuse: robots, private address, scheme
+    FetchFailed      the other side failed: status, connection, TLS
+  StateError         the service is not in a state to answer (HTTP 503)
+    StaleIndex       the index was made by another encoder
+    SchemaTooNew     the database is newer than this program
+    Busy             somebody else holds the lock, or all places are taken
+
+Raise one of these for a request; return a counted value (`types.Rejected`) for a row.
+"""
+
+from __future__ import annotations
+
+
+class Error(Exception):
+    """Base of all. `hint` is one imperative sentence, or empty."""
+
+    exit_code = 1
+    http_status = 500
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def as_json(self) -> dict[str, dict[str, str]]:
+        """The error body of the HTTP API and of `--json`."""
+        return {"error": {"type": type(self).__name__, "message": self.message, "hint": self.hint}}
+
+
+class ConfigError(Error):
+    exit_code = 2
+    http_status = 500
+
+
+class MissingExtra(ConfigError):
+    """A package of an optional extra is missing."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"{package} is not installed", hint=f"run: pip install 'lensback[{extra}]'"
+        )
+
+
+class UnknownName(ConfigError):
+    """A name nobody knows; `known` goes into the hint."""
+
+    http_status = 404
+
+    def __init__(self, kind: str, name: str, known: list[str]) -> None:
+        listed = ", ".join(known) if known else "none yet"
+        super().__init__(f"unknown {kind}: {name!r}", hint=f"known: {listed}")
+
+
+class InputError(Error):
+    exit_code = 2
+    http_status = 400
+
+
+class BadImage(InputError):
+    http_status = 415
+
+
+class TooLarge(InputError):
+    http_status = 413
+
+
+class BadQuery(InputError):
+    http_status = 422
+
+
+class NotFound(Error):
+    exit_code = 2
+    http_status = 404
+
+
+class DataError(Error):
+    http_status = 502
+
+
+class FeedError(DataError):
+    pass
+
+
+class FeedTruncated(FeedError):
+    pass
+
+
+class PostbackError(DataError):
+    http_status = 400
+
+
+class FetchError(Error):
+    """`url` has its secrets redacted; `retry` says whether trying again may help."""
+
+    http_status = 502
+
+    def __init__(self, message: str, *, url: str = "", retry: bool = False, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.url = url
+        self.retry = retry
+
+
+class FetchTimeout(FetchError):
+    http_status = 504
+
+
+class FetchRefused(FetchError):
+    exit_code = 2
+    http_status = 400
+
+
+class FetchFailed(FetchError):
+    pass
+
+
+class StateError(Error):
+    http_status = 503
+
+
+class StaleIndex(StateError):
+    pass
+
+
+class SchemaTooNew(StateError):
+    exit_code = 2
+
+
+class Busy(StateError):
+    pass

@@ -1,0 +1,242 @@
+"""offers -> products: offers of the same thing (same colour, any size, any store) become one.
+
+A conservative union. Inside a store, sizes of one colourway join by item group and colour.
+Across stores, GTIN, then brand and manufacturer's number, then the very same photograph link
+what is left, and only where the evidence is unambiguous: a number or a photograph that one
+store uses for two different things proves nothing. Every link keeps its reason.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from lensback import log
+from lensback.catalogue import products
+from lensback.catalogue.products import Link, Member
+from lensback.db import Database
+from lensback.errors import Error
+from lensback.images import ImageStore, Signature, likeness, signature
+from lensback.types import Progress, Tally
+from lensback.vectors import VectorStore
+
+SAME_PHOTOGRAPH = 0.9
+"""Likeness from which two images are one photograph, cropped or recompressed."""
+NEIGHBOURS = 10
+NEAR = 0.6
+"""Cosine under which two images are not even compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Which evidence counts. `codes` off hides GTIN and MPN, to measure what pictures do alone."""
+
+    codes: bool = True
+    pictures: bool = True
+
+
+@dataclass(slots=True)
+class _Variant:
+    """What a component already says of itself, so that a link cannot contradict it."""
+
+    colors: dict[tuple[int, str], str] = field(default_factory=dict)
+    stores: set[int] = field(default_factory=set)
+    brands: set[str] = field(default_factory=set)
+
+
+class _Union:
+    """Union-find over database ids; 4 bytes an offer, plus the facts of linked components."""
+
+    def __init__(self, size: int) -> None:
+        self._parent = array("i", range(size + 1))
+        self._facts: dict[int, _Variant] = {}
+        self.links: list[Link] = []
+
+    def root(self, key: int) -> int:
+        parent = self._parent
+        while parent[key] != key:
+            parent[key] = parent[parent[key]]
+            key = parent[key]
+        return key
+
+    def join(self, a: int, b: int, reason: str, score: float = 1.0) -> None:
+        low, high = sorted((self.root(a), self.root(b)))
+        if low == high:
+            return
+        self._parent[high] = low
+        self.links.append(Link(min(a, b), max(a, b), reason, score))
+        facts = self._facts.pop(high, None)
+        if facts:
+            self._merge(low, facts)
+
+    def note(self, member: Member) -> None:
+        """Takes down what a member says, before its component is linked."""
+        facts = _Variant({}, {member.store}, {member.brand} - {""})
+        if member.group:
+            facts.colors[member.store, member.group] = member.color
+        self._merge(self.root(member.id), facts)
+
+    def _merge(self, root: int, more: _Variant) -> None:
+        facts = self._facts.setdefault(root, _Variant())
+        facts.colors |= more.colors
+        facts.stores |= more.stores
+        facts.brands |= more.brands
+
+    def contradiction(self, a: int, b: int, *, one_per_store: bool) -> str:
+        """Why two components cannot be one thing; "" if nothing speaks against it."""
+        one = self._facts.get(self.root(a), _Variant())
+        two = self._facts.get(self.root(b), _Variant())
+        shared = one.colors.keys() & two.colors.keys()
+        if any(one.colors[key] != two.colors[key] for key in shared):
+            return "two colours of one item group"
+        if one_per_store and one.stores & two.stores:
+            return "two things of one store"
+        if one_per_store and one.brands and two.brands and not one.brands & two.brands:
+            return "two brands"
+        return ""
+
+
+def group(db: Database, *, rules: Rules | None = None) -> Tally:
+    """Groups all offers on sale anew and writes what changed. done = products."""
+    begin = time.perf_counter()
+    rules = rules or Rules()
+    tally = Tally("group")
+    with db.read() as c:
+        union = _Union(products.max_id(c))
+        for members, reason in _within_stores(c):
+            for member in members[1:]:
+                union.join(members[0].id, member.id, reason)
+        for found, reason, score in _across_stores(c, rules):
+            refused = _link(union, found, reason, score)
+            if refused:
+                tally.rejected[refused] += 1
+        assigned, changes, tally.done = _assignment(c, union)
+    tally.notes = {"offers": assigned, "reassigned": products.assign(db, changes)}
+    products.replace_links(db, union.links)
+    tally.seconds = time.perf_counter() - begin
+    log.event("grouped", **tally.as_json())
+    return tally
+
+
+def _within_stores(c: products.Connection) -> Iterator[tuple[list[Member], str]]:
+    for members in products.by_variant(c):
+        yield members, "item group and colour"
+    for members in products.by_group_and_image(c):
+        yield members, "item group and picture"
+    for members in products.by_title_and_image(c):
+        yield members, "title and picture"
+
+
+def _across_stores(
+    c: products.Connection, rules: Rules
+) -> Iterator[tuple[list[Member], str, float]]:
+    """Sets of offers that some evidence calls one thing, the surest evidence first."""
+    if rules.codes:
+        for members in products.by_gtin(c):
+            yield members, "GTIN", 1.0
+        for members in products.by_mpn(c):
+            yield members, "brand and MPN", 1.0
+    if rules.pictures:
+        for _, members in products.by_image(c):
+            yield members, "same picture", 1.0
+        pairs = products.image_pairs(c, SAME_PHOTOGRAPH)
+        shown = products.showing(c, sorted({h for pair in pairs for h in pair[:2]}))
+        for a, b, score in pairs:
+            yield [*shown.get(a, []), *shown.get(b, [])], "same photograph", score
+
+
+def _link(union: _Union, members: Sequence[Member], reason: str, score: float) -> str:
+    """Joins the stores' variants where each store has just one; returns why not, or ""."""
+    first: dict[int, Member] = {}
+    for member in members:
+        union.note(member)
+        known = first.setdefault(member.store, member)
+        if union.root(known.id) != union.root(member.id):
+            return f"{reason}: ambiguous in one store"
+    offers = sorted(first.values(), key=lambda member: member.id)
+    refused = ""
+    for member in offers[1:]:
+        if union.root(offers[0].id) == union.root(member.id):
+            continue
+        why = union.contradiction(offers[0].id, member.id, one_per_store=reason != "GTIN")
+        if why:
+            refused = f"{reason}: {why}"
+        else:
+            union.join(offers[0].id, member.id, reason, score)
+    return refused
+
+
+def _assignment(c: products.Connection, union: _Union) -> tuple[int, list[tuple[int, int]], int]:
+    """Offers seen, (offer, naming offer) where it changed, and the number of products."""
+    naming: dict[int, tuple[int, str]] = {}
+    changes = []
+    n = 0
+    for key, offer_id, now in products.active_ids(c):
+        n += 1
+        name, product_id = naming.setdefault(union.root(key), (key, "p" + offer_id))
+        if now != product_id:
+            changes.append((key, name))
+    return n, changes, len(naming)
+
+
+def pair_images(
+    db: Database,
+    images: ImageStore,
+    vectors: VectorStore,
+    fingerprint: str,
+    *,
+    progress: Progress | None = None,
+) -> Tally:
+    """Finds images of different stores that are one photograph; each image is compared once.
+
+    The vectors say which pairs are worth a look, the pixels decide.
+    """
+    begin = time.perf_counter()
+    tally = Tally("pair")
+    look = _signatures(images)
+    total = vectors.count(fingerprint)
+    for batch in products.to_pair(db, fingerprint):
+        near = vectors.neighbours(fingerprint, vectors.get(fingerprint, batch), NEIGHBOURS)
+        wanted = {
+            (a, c.image_hash)
+            for a, candidates in zip(batch, near, strict=True)
+            for c in candidates
+            if c.image_hash != a and c.similarity >= NEAR
+        }
+        pairs = [(a, b, _likeness(look, a, b)) for a, b in _between_stores(db, wanted)]
+        found = [pair for pair in pairs if pair[2] >= SAME_PHOTOGRAPH]
+        products.record_pairs(db, batch, found)
+        tally.done += len(batch)
+        tally.notes["pairs"] = int(tally.notes.get("pairs", 0)) + len(found)
+        if progress:
+            progress(tally.done, total)
+    tally.seconds = time.perf_counter() - begin
+    return tally
+
+
+def _between_stores(db: Database, wanted: set[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Pairs whose images are shown by different stores."""
+    with db.read() as c:
+        shown = products.showing(c, sorted({h for pair in wanted for h in pair}))
+    stores = {h: {member.store for member in members} for h, members in shown.items()}
+    none: set[int] = set()
+    return sorted((a, b) for a, b in wanted if len(stores.get(a, none) | stores.get(b, none)) > 1)
+
+
+def _signatures(images: ImageStore) -> Callable[[str], Signature | None]:
+    @lru_cache(maxsize=20_000)
+    def look(image_hash: str) -> Signature | None:
+        try:
+            return signature(images.open(image_hash, 64))
+        except Error:
+            return None
+
+    return look
+
+
+def _likeness(look: Callable[[str], Signature | None], a: str, b: str) -> float:
+    one, two = look(a), look(b)
+    return 0.0 if one is None or two is None else likeness(one, two)

@@ -1,0 +1,98 @@
+"""candidates -> hits: one per product, with a match probability, offers in a shopper's order.
+
+Pure sums, each term named: see `Calibration.probability` and `offer_key`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from lensback.types import Candidate, Money, StoredOffer
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How similarity and margin become the probability that a hit is the very product.
+
+    p = 1 / (1 + exp(-(bias + similarity_weight * similarity + margin_weight * margin))),
+    a logistic regression (Platt scaling with two features) fitted by `lensback calibrate`.
+    """
+
+    fingerprint: str
+    bias: float
+    similarity_weight: float
+    margin_weight: float
+    none_below: float
+    """Similarity under which nothing is near: 99 % of the catalogue's images have a
+    look-alike of another product that is nearer than this."""
+    cases: int = 0
+    kind: str = ""
+    """What it was fitted on: `other views` or `distorted copies`."""
+    created_at: str = ""
+
+    def probability(self, similarity: float, margin: float) -> float:
+        """Between 0 and 1; `margin` is the lead over the best other product, negative behind it."""
+        z = self.bias + self.similarity_weight * similarity + self.margin_weight * margin
+        return 1 / (1 + math.exp(-max(-60.0, min(60.0, z))))
+
+    def as_json(self) -> dict[str, object]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A product found, before its offers are read."""
+
+    product_id: str
+    image_hash: str
+    similarity: float
+    margin: float
+
+
+def by_product(
+    candidates: Sequence[Candidate], products: Mapping[str, Sequence[str]]
+) -> list[Ranked]:
+    """The best image of each product, best first, with its lead over the best other product.
+
+    `products` tells the products that show an image. The margin of the only product is its
+    similarity itself (the lead over nothing, at 0).
+    """
+    best: dict[str, Candidate] = {}
+    for candidate in sorted(candidates, key=lambda c: (-c.similarity, c.image_hash)):
+        for product_id in products.get(candidate.image_hash, ()):
+            best.setdefault(product_id, candidate)
+    top = [candidate.similarity for candidate in best.values()][:2]
+    ranked = []
+    for at, (product_id, candidate) in enumerate(best.items()):
+        others = top[1] if at == 0 and len(top) > 1 else (0.0 if at == 0 else top[0])
+        margin = candidate.similarity - others
+        ranked.append(Ranked(product_id, candidate.image_hash, candidate.similarity, margin))
+    return ranked
+
+
+def price_after_cashback(offer: StoredOffer, cashback: Money | None = None) -> Money:
+    """What the shopper pays in the end. Without a programme the cashback is nothing."""
+    price = offer.offer.price
+    return Money(price.minor - (cashback.minor if cashback else 0), price.currency)
+
+
+def offer_key(stored: StoredOffer, currency: str = "") -> tuple[bool, bool, str, int, str]:
+    """Sort key: in stock first, the preferred currency first, then price after cashback.
+
+    Amounts of two currencies are not compared: without a rate that would be a guess.
+    """
+    price = price_after_cashback(stored)
+    return (
+        stored.offer.availability != "in_stock",
+        price.currency != currency,
+        price.currency,
+        price.minor,
+        stored.offer_id,
+    )
+
+
+def in_order(offers: Iterable[StoredOffer], currency: str = "") -> tuple[StoredOffer, ...]:
+    """Offers as a shopper wants to see them."""
+    return tuple(sorted(offers, key=lambda stored: offer_key(stored, currency)))

@@ -1,0 +1,136 @@
+"""One frozen Settings: defaults < `lensback.toml` of the workspace < LENSBACK_* environment."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from lensback.errors import ConfigError
+
+FILE_NAME = "lensback.toml"
+
+
+class Settings(BaseSettings):
+    """Every setting, its default, and what it means. Written into a new `lensback.toml` by `init`."""
+
+    model_config = SettingsConfigDict(env_prefix="LENSBACK_", frozen=True, extra="forbid")
+
+    database: str = Field(
+        "", description="Database URL. Empty: SQLite in the workspace (catalogue.db)."
+    )
+    index: str = Field(
+        "lance", description="`lance` (default) or `exact` (scans every vector; small catalogues)."
+    )
+    encoder: str = Field(
+        "pixels", description="Encoder of the next sync; see `lensback encoder list`."
+    )
+    detector: str = Field(
+        "saliency", description="What finds the item in a photo: `saliency` or `whole`."
+    )
+    currency: str = Field(
+        "", description="Currency listed first and assumed for price limits; empty: none."
+    )
+    allow_hosts: tuple[str, ...] = Field(
+        (), description="Hosts that may be fetched although their address is private."
+    )
+    user_agent: str = Field(
+        "Lensback/0.1 (+https://github.com/lensback/lensback)",
+        description="Sent with every request, so that stores know who reads them.",
+    )
+    timeout_s: float = Field(30.0, gt=0, description="Time-out of one network step, seconds.")
+    retries: int = Field(2, ge=0, le=10, description="Further tries after a failed request.")
+    max_feed_bytes: int = Field(
+        4 << 30, gt=0, description="Most bytes of one feed, after decompression."
+    )
+    max_image_bytes: int = Field(20 << 20, gt=0, description="Most bytes of one image or photo.")
+    max_image_pixels: int = Field(
+        50_000_000, gt=0, description="Most pixels of one image or photo."
+    )
+    download_jobs: int = Field(8, ge=1, le=256, description="Images fetched at once.")
+    download_attempts: int = Field(
+        3, ge=1, description="Syncs in which a failing image is tried again."
+    )
+    embed_batch: int = Field(32, ge=1, description="Pictures encoded at once.")
+    threads: int = Field(0, ge=0, description="Threads of one encoder; 0: one per core.")
+    reject_guard: float = Field(
+        0.2, ge=0, le=1, description="Share of rejected rows above which `sync` exits with 1."
+    )
+    max_drop: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of a store's offers that one sync may take off sale without --force.",
+    )
+    min_recall: float = Field(
+        0.95, ge=0, le=1, description="recall@10 below which an index is not published."
+    )
+    exact_precision: float = Field(
+        0.95, gt=0, lt=1, description="Match probability from which a hit is called exact."
+    )
+    candidates: int = Field(100, ge=1, le=1000, description="Candidates ranked for one answer.")
+    search_jobs: int = Field(
+        4, ge=1, description="Searches answered at once by one `serve` process; more get 503."
+    )
+    log_level: str = Field("warning", description="`debug`, `info`, `warning` or `error`.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the library calls it by name
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment stands above what `load` passes in from the TOML file."""
+        return env_settings, init_settings
+
+
+def load(workspace: Path) -> Settings:
+    """Reads the workspace's settings. Raises ConfigError naming the key that is wrong."""
+    path = workspace / FILE_NAME
+    values: dict[str, Any] = {}
+    if path.exists():
+        try:
+            values = tomllib.loads(path.read_text("utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"{path} is not valid TOML: {error}", hint="mend that line"
+            ) from error
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(
+            f"setting {key!r}: {first['msg']}",
+            hint=f"change it in {path} or LENSBACK_{key.upper()}",
+        ) from error
+
+
+def template() -> str:
+    """A commented `lensback.toml`: every setting at its default, commented out."""
+    lines = [
+        "# Settings of this workspace. Uncomment to change; LENSBACK_<NAME> in the",
+        "# environment stands above this file.",
+        "",
+    ]
+    for name, info in Settings.model_fields.items():
+        lines += [f"# {info.description}", f"# {name} = {_toml(info.default)}", ""]
+    return "\n".join(lines)
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return str(value)

@@ -1,0 +1,311 @@
+"""The nouns of Lensback as frozen dataclasses. No I/O, no third-party import but numpy (for vectors)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import ROUND_HALF_UP, Decimal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float32]
+"""float32 [dim], unit length."""
+Vectors = NDArray[np.float32]
+"""float32 [n, dim], each row of unit length."""
+Box = tuple[float, float, float, float]
+"""x0, y0, x1, y1 as fractions of width and height, 0 <= x0 < x1 <= 1."""
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total); total is 0 where it is not known."""
+
+WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
+
+AVAILABILITIES = ("in_stock", "out_of_stock", "preorder", "backorder")
+
+# Digits after the point where they are not two (ISO 4217); every other currency has two.
+_EXPONENTS = {
+    **dict.fromkeys(
+        [
+            "BIF",
+            "CLP",
+            "DJF",
+            "GNF",
+            "ISK",
+            "JPY",
+            "KMF",
+            "KRW",
+            "PYG",
+            "RWF",
+            "UGX",
+            "UYI",
+            "VND",
+            "VUV",
+            "XAF",
+            "XOF",
+            "XPF",
+        ],
+        0,
+    ),
+    **dict.fromkeys(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"], 3),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An amount in integer minor units (cents, kopecks) of an ISO 4217 currency."""
+
+    minor: int
+    currency: str
+
+    @classmethod
+    def of(cls, amount: Decimal, currency: str) -> Money:
+        """Rounds half up to the currency's smallest unit."""
+        scaled = amount.scaleb(currency_exponent(currency))
+        return cls(int(scaled.quantize(Decimal(1), rounding=ROUND_HALF_UP)), currency)
+
+    @property
+    def amount(self) -> Decimal:
+        return Decimal(self.minor).scaleb(-currency_exponent(self.currency))
+
+    def as_json(self) -> dict[str, str]:
+        places = currency_exponent(self.currency)
+        return {"amount": f"{self.amount:.{places}f}", "currency": self.currency}
+
+    def __str__(self) -> str:
+        return f"{self.as_json()['amount']} {self.currency}"
+
+
+def currency_exponent(currency: str) -> int:
+    """Digits after the decimal point, ISO 4217.
+
+    >>> [currency_exponent(c) for c in ("RUB", "JPY", "KWD")]
+    [2, 0, 3]
+    """
+    return _EXPONENTS.get(currency, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One row of a feed: a thing for sale at one store. Field names follow Google Merchant."""
+
+    external_id: str
+    title: str
+    url: str
+    price: Money
+    image_urls: tuple[str, ...] = ()
+    old_price: Money | None = None
+    availability: str = "in_stock"
+    brand: str = ""
+    gtin: str = ""
+    """Valid check digit, or empty."""
+    mpn: str = ""
+    item_group_id: str = ""
+    color: str = ""
+    size: str = ""
+    category: str = ""
+    """A path, parts joined by ` > `."""
+    description: str = ""
+    gender: str = ""
+    age_group: str = ""
+    material: str = ""
+    pattern: str = ""
+    condition: str = "new"
+    adult: bool = False
+    deleted: bool = False
+    """A delta feed says this offer is gone."""
+    tracked: bool = False
+    """`url` already goes through an affiliate network: only a sub-id may be added."""
+    target_url: str = ""
+    """The store's own page where the feed gives it beside a tracked `url`."""
+    disclosure: str = ""
+    """Advertising disclosure (erid) that must travel with the link."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """One row that could not become an offer: counted, never raised. `line` is 1-based, 0 if unknown."""
+
+    reason: str
+    line: int = 0
+    external_id: str = ""
+    sample: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    name: str
+    id: int = 0
+    title: str = ""
+    base: str = ""
+    """What `{BASE}` in the feed's URLs stands for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    store: str
+    url: str
+    id: int = 0
+    format: str = "auto"
+    columns: str = ""
+    """Path of a TOML column map, or empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """What is known of one stored picture. `hash` is the hex SHA-256 of its bytes."""
+
+    hash: str
+    width: int
+    height: int
+    bytes: int
+    mime: str
+    phash: int
+    """64-bit perceptual hash, unsigned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A box of a photo worth searching."""
+
+    box: Box
+    label: str = "item"
+    score: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which offers count. Empty means no limit; one offer must meet all of it at once."""
+
+    stores: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    """Full category paths; `catalogue.category_paths` finds them from a shopper's word."""
+    in_stock: bool = False
+    currency: str = ""
+    price_max: Money | None = None
+    price_min: Money | None = None
+
+    @property
+    def empty(self) -> bool:
+        return self == Filter()
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRow:
+    """One searchable row: an image at a store in one category, stock state and price range.
+
+    Offers that differ in none of it (the sizes of a shirt) share a row, so that a filter
+    is answered exactly inside the index. `row_id` is a stable 63-bit hash of the identity
+    (image_hash, store, category, in_stock, currency).
+    """
+
+    row_id: int
+    image_hash: str
+    store: str
+    category: str
+    in_stock: bool
+    currency: str
+    price_low: int
+    """Lowest price among its offers, minor units."""
+    price_high: int
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """From the index, before ranking. `similarity` is the cosine, -1 to 1."""
+
+    image_hash: str
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Identity of a published index."""
+
+    id: str
+    encoder: str
+    """Name to open the encoder by; `fingerprint` proves that it is still the same one."""
+    fingerprint: str
+    dim: int
+    rows: int
+    recall: float
+    """recall@10 against the exact scan, measured before publishing."""
+    location: str = ""
+    """What the index needs to open it again: a table version, a folder."""
+    created_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOffer:
+    """An offer as the catalogue holds it."""
+
+    offer_id: str
+    store: str
+    product_id: str
+    offer: Offer
+    image_hashes: tuple[str, ...] = ()
+    active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """Offers that are the same thing: same colour, any size, any store."""
+
+    product_id: str
+    title: str
+    brand: str
+    offers: tuple[StoredOffer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One product after ranking, its offers in the order a shopper wants them."""
+
+    product: Product
+    similarity: float
+    probability: float
+    exact: bool
+    image_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    search_id: str
+    verdict: str
+    probability: float
+    width: int
+    height: int
+    region: Box
+    regions: tuple[Region, ...]
+    hits: tuple[Hit, ...]
+    timings_ms: Mapping[str, float]
+    encoder: str
+    snapshot: str
+    calibrated: bool = True
+
+
+@dataclass(slots=True)
+class Tally:
+    """What each stage returns: done, skipped, rejected by reason, seconds."""
+
+    stage: str
+    done: int = 0
+    skipped: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    notes: dict[str, str | int | float] = field(default_factory=dict)
+
+    @property
+    def rejects(self) -> int:
+        return sum(self.rejected.values())
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "stage": self.stage,
+            "done": self.done,
+            "skipped": self.skipped,
+            "rejected": dict(sorted(self.rejected.items())),
+            "seconds": round(self.seconds, 3),
+            **({"notes": self.notes} if self.notes else {}),
+        }

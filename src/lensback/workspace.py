@@ -1,0 +1,243 @@
+"""Settings -> opened things: the only wiring. One directory is the whole service."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+
+from lensback import settings as settings_module
+from lensback.db import Database, sqlite_url
+from lensback.detectors import Detector, open_detector
+from lensback.encoders import Encoder, open_encoder
+from lensback.errors import Busy, ConfigError, StateError
+from lensback.images import ImageStore
+from lensback.indexes import Index, open_index
+from lensback.net import Fetcher
+from lensback.rank import Calibration
+from lensback.search import Tools
+from lensback.settings import FILE_NAME, Settings
+from lensback.vectors import VectorStore
+
+
+class Workspace:
+    """Opens what is asked for, once, and closes it all. Safe to share between threads."""
+
+    def __init__(self, path: Path, settings: Settings) -> None:
+        self.path = path
+        self.settings = settings
+        self._encoders: dict[str, Encoder] = {}
+        self._calibrations: dict[str, tuple[float, Calibration]] = {}
+        self._lock = Lock()
+
+    @cached_property
+    def db(self) -> Database:
+        db = Database(self.settings.database or sqlite_url(self.path / "catalogue.db"))
+        db.migrate()
+        return db
+
+    @cached_property
+    def images(self) -> ImageStore:
+        return ImageStore(
+            self.path / "images",
+            max_bytes=self.settings.max_image_bytes,
+            max_pixels=self.settings.max_image_pixels,
+        )
+
+    @cached_property
+    def vectors(self) -> VectorStore:
+        return VectorStore(self.path / "vectors")
+
+    @cached_property
+    def fetcher(self) -> Fetcher:
+        s = self.settings
+        return Fetcher(
+            allow_hosts=s.allow_hosts,
+            user_agent=s.user_agent,
+            timeout_s=s.timeout_s,
+            retries=s.retries,
+        )
+
+    @cached_property
+    def detector(self) -> Detector:
+        return open_detector(self.settings.detector)
+
+    @cached_property
+    def index(self) -> Index:
+        """The published index, for reading."""
+        return open_index(self.settings.index, self.path / "index")
+
+    @property
+    def models(self) -> Path:
+        """Folder of the encoders added here."""
+        return self.path / "models"
+
+    @property
+    def spool(self) -> Path:
+        """Folder of feeds on their way in; safe to delete while no sync runs."""
+        return self.path / "spool"
+
+    def staging(self, encoder: Encoder) -> Index:
+        """The index to write, for vectors of this encoder."""
+        return open_index(
+            self.settings.index,
+            self.path / "index",
+            fingerprint=encoder.fingerprint,
+            dim=encoder.dim,
+            min_recall=self.settings.min_recall,
+        )
+
+    def encoder(self, name: str = "") -> Encoder:
+        """An encoder by name, the one of the settings by default; opened once."""
+        name = name or self.settings.encoder
+        with self._lock:
+            if name not in self._encoders:
+                threads = self.settings.threads
+                self._encoders[name] = open_encoder(name, self.models, threads=threads)
+            return self._encoders[name]
+
+    def calibration(self, fingerprint: str) -> Calibration | None:
+        """The calibration fitted for an encoder on this catalogue, if there is one."""
+        path = self.calibration_path(fingerprint)
+        try:
+            changed = path.stat().st_mtime
+        except FileNotFoundError:
+            return None
+        known = self._calibrations.get(fingerprint)
+        if known is None or known[0] != changed:
+            known = (changed, _read_calibration(path))
+            self._calibrations[fingerprint] = known
+        return known[1]
+
+    def calibration_path(self, fingerprint: str) -> Path:
+        return self.path / "calibration" / f"{fingerprint}.json"
+
+    def tools(self) -> Tools:
+        """What one search needs, for the snapshot that is published now.
+
+        The snapshot names its encoder: after `encoder use`, searches go on with the old one
+        until the new index is there.
+        """
+        snapshot = self.index.snapshot
+        if snapshot is None:
+            raise StateError("nothing is published yet", hint="run: lensback sync")
+        s = self.settings
+        return Tools(
+            db=self.db,
+            index=self.index,
+            snapshot=snapshot,
+            encoder=self.encoder(snapshot.encoder),
+            detector=self.detector,
+            calibration=self.calibration(snapshot.fingerprint),
+            exact_precision=s.exact_precision,
+            candidates=s.candidates,
+            currency=s.currency,
+            max_bytes=s.max_image_bytes,
+            max_pixels=s.max_image_pixels,
+        )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """One sync at a time. The lock goes with the process, however it ends."""
+        with (self.path / ".lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise Busy(
+                    "another sync works on this workspace", hint="wait for it to end, or stop it"
+                ) from error
+            yield
+
+    def close(self) -> None:
+        opened = vars(self)
+        for name in ("fetcher", "db"):
+            if name in opened:
+                opened[name].close()
+
+    def __enter__(self) -> Workspace:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def init(path: Path) -> bool:
+    """Makes a workspace with a commented `lensback.toml`; False where there was one."""
+    file = path / FILE_NAME
+    if file.exists():
+        return False
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        file.write_text(settings_module.template(), "utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {path}: {error.strerror}", hint="use another folder"
+        ) from error
+    return True
+
+
+def open_workspace(path: Path) -> Workspace:
+    """Opens a workspace. Raises ConfigError where there is none, or its settings are wrong."""
+    if not (path / FILE_NAME).exists():
+        raise ConfigError(
+            f"{path} is not a workspace", hint=f"run: lensback init --workspace {path}"
+        )
+    return Workspace(path, settings_module.load(path))
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """The old file or the new one, never half of it, whatever happens."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def save_calibration(workspace: Workspace, calibration: Calibration) -> Path:
+    """Keeps a calibration for its encoder."""
+    path = workspace.calibration_path(calibration.fingerprint)
+    write_atomically(path, json.dumps(calibration.as_json(), indent=2) + "\n")
+    return path
+
+
+def _read_calibration(path: Path) -> Calibration:
+    known = {field.name for field in fields(Calibration)}
+    try:
+        values = json.loads(path.read_text("utf-8"))
+        return Calibration(**{key: value for key, value in values.items() if key in known})
+    except (ValueError, TypeError, AttributeError) as error:
+        raise StateError(f"{path} is broken: {error}", hint="run: lensback calibrate") from error
+
+
+def set_setting(path: Path, name: str, value: str) -> None:
+    """Writes one string setting into `lensback.toml`, keeping the rest of the file."""
+    file = path / FILE_NAME
+    lines = file.read_text("utf-8").splitlines()
+    line = f"{name} = {json.dumps(value)}"
+    at = [i for i, text in enumerate(lines) if text.split("=")[0].strip(" #") == name]
+    if at:
+        lines[at[0]] = line
+    else:
+        lines.append(line)
+    write_atomically(file, "\n".join(lines) + "\n")
+
+
+def age_s(epoch: int) -> int:
+    """Seconds since a moment, never negative: clocks go back."""
+    return max(0, int(time.time()) - epoch)

@@ -1,0 +1,242 @@
+"""Stores, offers, pictures and products in a real database."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lensback.catalogue import offers, pictures, products, stores
+from lensback.catalogue.pictures import Downloaded
+from lensback.db import Database
+from lensback.errors import BadQuery, NotFound, UnknownName
+from lensback.types import Filter, ImageInfo, Money, Offer
+
+
+def offer(external_id: str, **values: object) -> Offer:
+    made = Offer(
+        external_id=external_id,
+        title=f"Thing {external_id}",
+        url=f"https://shop.example/{external_id}",
+        price=Money(1000, "USD"),
+        image_urls=(f"https://shop.example/{external_id}.jpg",),
+    )
+    return replace(made, **values)  # type: ignore[arg-type]
+
+
+def write(
+    db: Database, store: str, *rows: Offer, seen: offers.Seen | None = None
+) -> offers.Written:
+    store_id = stores.store_id(db, store)
+    with db.write() as c:
+        return offers.write_batch(db, c, store_id, store, rows, seen or offers.Seen())
+
+
+@pytest.fixture
+def shop(db: Database) -> Database:
+    stores.add(db, "shop", "https://shop.example/feed.xml")
+    return db
+
+
+def image(n: int) -> ImageInfo:
+    return ImageInfo(f"{n:064x}", 10, 10, 100, "image/jpeg", (1 << 64) - 1 - n)
+
+
+def test_add_again_changes_the_feed_and_keeps_offers(shop: Database) -> None:
+    write(shop, "shop", offer("1"))
+    feed = stores.feed(shop, "shop")
+    stores.remember(shop, feed.feed.id, etag="e", last_modified="m", content_hash="h")
+    stores.add(
+        shop, "shop", "https://shop.example/other.xml", base="http://b", program={"network": "x"}
+    )
+    again = stores.feed(shop, "shop")
+    assert (again.feed.url, again.base, again.content_hash) == (
+        "https://shop.example/other.xml",
+        "http://b",
+        "",
+    )
+    assert offers.counts(shop)["shop"] == 1
+
+
+@pytest.mark.parametrize("name", ["", "A", "a b", "../x", "x" * 81])
+def test_store_names(db: Database, name: str) -> None:
+    with pytest.raises(BadQuery):
+        stores.add(db, name, "https://x.example")
+
+
+def test_unknown_store_lists_the_known(shop: Database) -> None:
+    for act in (
+        lambda: stores.remove(shop, "nope"),
+        lambda: stores.feed(shop, "nope"),
+        lambda: stores.check_names(shop, ["nope"]),
+        lambda: stores.store_id(shop, "nope"),
+    ):
+        with pytest.raises(UnknownName) as raised:
+            act()
+        assert raised.value.hint == "known: shop"
+
+
+def test_only_changed_rows_are_written(shop: Database) -> None:
+    first = write(shop, "shop", offer("1"), offer("2"))
+    assert (first.seen, first.changed, first.duplicates) == (2, 2, [])
+    again = write(shop, "shop", offer("1"), offer("2", price=Money(900, "USD")))
+    assert (again.seen, again.changed) == (2, 1)
+    wanted = offers.offer_id("shop", "2")
+    assert [money.minor for _, money in offers.price_history(shop, wanted)] == [1000, 900]
+    # A new title is no new price.
+    write(shop, "shop", offer("2", price=Money(900, "USD"), title="Else"))
+    assert len(offers.price_history(shop, wanted)) == 2
+    assert offers.get(shop, wanted).offer.title == "Else"
+
+
+def test_duplicates_in_a_batch_and_across_batches(shop: Database) -> None:
+    seen = offers.Seen()
+    first = write(shop, "shop", offer("1"), offer("1", title="Late"), seen=seen)
+    assert first.duplicates == ["1"]
+    second = write(shop, "shop", offer("1", title="Later"), offer("3"), seen=seen)
+    assert second.duplicates == ["1"]
+    assert offers.get(shop, offers.offer_id("shop", "1")).offer.title == "Thing 1"
+
+
+def test_round_trip_of_every_field(shop: Database) -> None:
+    full = offer(
+        "1", old_price=Money(1500, "USD"), availability="preorder", brand="B", gtin="4006381333931",
+        mpn="M", item_group_id="G", color="красный", size="L", category="A > B", description="d",
+        gender="male", age_group="adult", material="m", pattern="p", condition="used", adult=True,
+        tracked=True, target_url="https://t.example", disclosure="erid: 1",
+        image_urls=("https://a.example/2.jpg", "https://a.example/1.jpg"),
+    )  # fmt: skip
+    write(shop, "shop", full)
+    stored = offers.get(shop, offers.offer_id("shop", "1"))
+    assert stored.offer == full
+    assert (stored.store, stored.active, stored.image_hashes) == ("shop", True, ())
+
+
+def test_delta_deletes_and_a_later_feed_revives(shop: Database) -> None:
+    write(shop, "shop", offer("1"))
+    assert write(shop, "shop", offer("1", deleted=True)).removed == 1
+    assert write(shop, "shop", offer("1", deleted=True)).removed == 0
+    assert not offers.get(shop, offers.offer_id("shop", "1")).active
+    assert write(shop, "shop", offer("1")).changed == 1
+    assert offers.get(shop, offers.offer_id("shop", "1")).active
+
+
+def test_offer_not_found(shop: Database) -> None:
+    with pytest.raises(NotFound):
+        offers.get(shop, "nope")
+    with pytest.raises(NotFound):
+        products.find(shop, "pnope")
+
+
+@given(st.lists(st.integers(0, 5000)))
+def test_seen_is_a_set(keys: list[int]) -> None:
+    seen, known = offers.Seen(), set[int]()
+    for key in keys:
+        assert seen.add(key) == (key not in known)
+        known.add(key)
+    assert all((key in seen) == (key in known) for key in range(0, 5001, 7))
+
+
+def test_categories_match_parts_of_a_path(shop: Database) -> None:
+    write(
+        shop,
+        "shop",
+        offer("1", category="Men > Tops > Hoodies"),
+        offer("2", category="Women > Tops"),
+        offer("3", category="Laptops"),
+    )
+    assert offers.category_paths(shop, "tops") == ("Men > Tops > Hoodies", "Women > Tops")
+    assert offers.category_paths(shop, "men > Tops") == ("Men > Tops > Hoodies",)
+    assert offers.category_paths(shop, "Top") == ()
+    assert offers.category_paths(shop, " > ") == ()
+
+
+def test_downloads_are_retried_and_given_up(shop: Database) -> None:
+    write(shop, "shop", offer("1"), offer("2"), offer("3"))
+    todo = list(pictures.to_download(shop, 2))
+    assert [u.url[-5:] for u in todo] == ["1.jpg", "2.jpg", "3.jpg"]
+    rows = [
+        Downloaded(todo[0], image(1)),
+        Downloaded(todo[1], None, "FetchTimeout: late"),
+        Downloaded(todo[2], None, "BadImage: text", final=True),
+    ]
+    pictures.record_downloads(shop, rows, 2)
+    assert [u.url[-5:] for u in pictures.to_download(shop, 2)] == ["2.jpg"]
+    assert pictures.count_to_download(shop, 2) == 1
+    pictures.record_downloads(shop, [Downloaded(next(pictures.to_download(shop, 2)), None, "x")], 2)
+    assert pictures.count_to_download(shop, 2) == 0
+    assert pictures.counts(shop) == {"ok": 1, "failed": 2, "images": 1}
+    assert pictures.failures(shop) == {"x": 1, "BadImage: text": 1}
+
+
+def test_nobody_fetches_for_offers_off_sale(shop: Database) -> None:
+    write(shop, "shop", offer("1"))
+    write(shop, "shop", offer("1", deleted=True))
+    assert list(pictures.to_download(shop, 3)) == []
+
+
+def test_one_image_for_many_offers_and_to_dos(shop: Database) -> None:
+    same = ("https://a.example/x.jpg", "https://a.example/x.jpg")
+    write(shop, "shop", offer("1", image_urls=same), offer("2", image_urls=same[:1]))
+    (todo,) = pictures.to_download(shop, 3)
+    pictures.record_downloads(shop, [Downloaded(todo, image(7))], 3)
+    assert list(pictures.to_embed(shop, "f")) == [image(7).hash]
+    pictures.record_embeddings(shop, "f", {image(7).hash: ""})
+    assert list(pictures.to_embed(shop, "f")) == []
+    assert pictures.count_to_embed(shop, "g") == pictures.count_embedded(shop, "f") == 1
+
+
+def test_searchable_rows_fold_sizes_and_keep_price_range(shop: Database) -> None:
+    url = ("https://a.example/x.jpg",)
+    rows = [
+        offer("1", image_urls=url, price=Money(500, "USD"), size="S"),
+        offer("2", image_urls=url, price=Money(700, "USD"), size="M"),
+        offer("3", image_urls=url, availability="out_of_stock"),
+    ]
+    write(shop, "shop", *rows)
+    (todo,) = pictures.to_download(shop, 3)
+    pictures.record_downloads(shop, [Downloaded(todo, image(1))], 3)
+    pictures.record_embeddings(shop, "f", {image(1).hash: ""})
+    with shop.read() as c:
+        keys = [(key, name) for key, name, _ in products.active_ids(c)]
+    products.assign(shop, [(key, keys[0][0]) for key, _ in keys])
+    with shop.read() as c:
+        found = sorted(
+            pictures.searchable(c, "f", lambda *key: hash(key)), key=lambda row: row.in_stock
+        )
+    assert [(row.in_stock, row.price_low, row.price_high) for row in found] == [
+        (False, 1000, 1000),
+        (True, 500, 700),
+    ]
+    product_id = "p" + keys[0][1]
+    shown = offers.products_of_images(shop, [image(1).hash], Filter(stores=("shop",)))
+    assert shown == {image(1).hash: [product_id]}
+    cheap = Filter(price_max=Money(600, "USD"))
+    assert [s.offer.size for s in products.get(shop, [product_id], cheap)[product_id].offers] == [
+        "S"
+    ]
+    assert products.get(shop, [product_id], Filter(price_max=Money(600, "EUR"))) == {}
+    # An id that an earlier grouping gave leads to the offer's product of today.
+    other = next(name for _, name in keys if "p" + name != product_id)
+    assert products.find(shop, "p" + other).product_id == product_id
+
+
+def test_removing_a_store_forgets_its_offers(shop: Database) -> None:
+    write(shop, "shop", offer("1"))
+    stores.remove(shop, "shop")
+    assert stores.overview(shop) == []
+    assert offers.counts(shop).total() == 0
+
+
+def test_overview(shop: Database) -> None:
+    feed = stores.feed(shop, "shop").feed
+    (state,) = stores.overview(shop)
+    assert (state.status, state.last_sync, state.offers) == ("never synced", None, 0)
+    run = stores.begin_run(shop, feed.id)
+    stores.begin_run(shop, feed.id)
+    stores.finish_run(shop, run + 1, "ok", offers=1, rejected={"no price": 2})
+    write(shop, "shop", offer("1"), offer("2", availability="out_of_stock"))
+    (state,) = stores.overview(shop)
+    assert (state.status, state.offers, state.in_stock, state.images) == ("ok", 2, 1, 2)

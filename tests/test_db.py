@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import insert, select, text
+
+from lensback import db as db_module
+from lensback.db import Database, chunks, sqlite_url
+from lensback.db import tables as t
+from lensback.errors import Busy, ConfigError, SchemaTooNew
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Database:
+    database = Database(sqlite_url(tmp_path / "x.db"))
+    database.migrate()
+    return database
+
+
+def test_migrations_and_tables_agree(db: Database) -> None:
+    with db.read() as c:
+        assert compare_metadata(MigrationContext.configure(c), t.metadata) == []
+    versions = Path(db_module.__file__).parent / "versions"
+    assert max(path.name[:4] for path in versions.glob("0*.py")) == db_module.HEAD == db.revision()
+
+
+def test_migrate_twice_is_nothing(db: Database) -> None:
+    db.migrate()
+    assert db.revision() == db_module.HEAD
+
+
+def test_newer_schema_is_refused(db: Database) -> None:
+    with db.write() as c:
+        c.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(SchemaTooNew):
+        db.migrate()
+
+
+def test_write_is_all_or_nothing(db: Database) -> None:
+    row = {"name": "a", "title": "", "base": "", "created_at": 0}
+    with pytest.raises(RuntimeError), db.write() as c:
+        c.execute(insert(t.stores).values(row))
+        raise RuntimeError
+    with db.read() as c:
+        assert c.execute(select(t.stores)).all() == []
+
+
+def test_upsert_keeps_or_overwrites(db: Database) -> None:
+    row = {"name": "a", "title": "one", "base": "", "created_at": 0}
+    with db.write() as c:
+        db.upsert(c, t.stores, [row], ["name"])
+        db.upsert(c, t.stores, [row | {"title": "two"}], ["name"])
+        assert c.scalars(select(t.stores.c.title)).all() == ["one"]
+        db.upsert(c, t.stores, [row | {"title": "two"}], ["name"], ["title"])
+        assert c.scalars(select(t.stores.c.title)).all() == ["two"]
+        db.upsert(c, t.stores, [], ["name"])
+
+
+def test_readers_go_on_while_one_writes(db: Database) -> None:
+    inside, done = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with db.write() as c:
+            c.execute(insert(t.stores).values(name="a", created_at=0))
+            inside.set()
+            done.wait(5)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    assert inside.wait(5)
+    with db.read() as c:
+        assert c.execute(select(t.stores)).all() == []
+    done.set()
+    thread.join()
+    with db.read() as c:
+        assert len(c.execute(select(t.stores)).all()) == 1
+
+
+def test_locked_database_is_busy(
+    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db_module, "BUSY_TIMEOUT_S", 0.1)
+    other = Database(sqlite_url(tmp_path / "x.db"))
+    with db.write(), pytest.raises(Busy), other.write():
+        pass
+
+
+def test_nonsense_url() -> None:
+    with pytest.raises(ConfigError):
+        Database("nonsense")
+    with pytest.raises(ConfigError):
+        Database("oracle9://x")
+
+
+def test_chunks() -> None:
+    assert list(chunks(range(5), 2)) == [[0, 1], [2, 3], [4]]
+    assert list(chunks([], 2)) == []

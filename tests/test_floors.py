@@ -1,0 +1,118 @@
+"""Imports go down only, heavy libraries live in one place, and `import lensback` stays light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parents[1] / "src" / "lensback"
+FLOORS = [
+    {"errors", "types"},
+    {"settings", "net", "log", "db"},
+    {
+        "catalogue",
+        "images",
+        "vectors",
+        "distort",
+        "rank",
+        "feeds",
+        "encoders",
+        "detectors",
+        "indexes",
+    },
+    {"ingest", "download", "embed", "group", "publish", "search", "calibrate"},
+    {"workspace", "demo"},
+    {"sync", "doctor"},
+    {"showcase", "web", "console"},
+    {"cli"},
+    {"__main__"},
+]
+FLOOR = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}
+HEAVY = {
+    "onnxruntime": {"encoders"},
+    "lancedb": {"vectors", "indexes"},
+    "pyarrow": {"vectors", "indexes"},
+    "fastapi": {"web"},
+    "starlette": {"web"},
+    "uvicorn": {"web"},
+    "jinja2": {"web"},
+    "lxml": {"feeds"},
+    "httpx": {"net"},
+    "httpcore": {"net"},
+    "sqlalchemy": {"db", "catalogue"},
+    "alembic": {"db"},
+    "pillow_heif": {"images"},
+    "typer": {"cli"},
+    "rich": {"cli", "console"},
+}
+
+
+def room_of(path: Path) -> str:
+    part = path.relative_to(SRC).parts[0]
+    return part.removesuffix(".py")
+
+
+def imports(path: Path) -> list[str]:
+    """Full names of everything imported anywhere in the file."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return found
+
+
+FILES = sorted(path for path in SRC.rglob("*.py") if path != SRC / "__init__.py")
+
+
+def test_every_room_has_a_floor() -> None:
+    assert {room_of(path) for path in FILES} == set(FLOOR)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SRC)))
+def test_imports_go_down(path: Path) -> None:
+    room = room_of(path)
+    for name in imports(path):
+        if not name.startswith("lensback."):
+            continue
+        other = name.split(".")[1]
+        if other in {room, "__version__"}:
+            continue
+        verb_of_one_floor = FLOOR[room] == FLOOR[other] == 1  # ground rooms build on db and log
+        assert FLOOR[other] < FLOOR[room] or (verb_of_one_floor and other == "log"), (
+            f"{room} (floor {FLOOR[room]}) imports {other} (floor {FLOOR[other]})"
+        )
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SRC)))
+def test_heavy_libraries_live_in_one_room(path: Path) -> None:
+    for name in imports(path):
+        allowed = HEAVY.get(name.split(".")[0])
+        assert allowed is None or room_of(path) in allowed, f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SRC)))
+def test_house_rules(path: Path) -> None:
+    source = path.read_text("utf-8")
+    assert source.count("\n") <= 500, "files stay under 500 lines"
+    tree = ast.parse(source)
+    assert ast.get_docstring(tree), "a module says what it is for"
+    assert not any(isinstance(node, ast.Assert) for node in ast.walk(tree)), "no assert on input"
+
+
+def test_import_is_light() -> None:
+    code = (
+        "import sys, lensback, lensback.cli\n"
+        f"heavy = set({sorted(HEAVY)}) - {{'typer', 'rich', 'sqlalchemy', 'httpx', 'httpcore'}}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    code = "import sys, lensback; print(sorted({'numpy', 'PIL', 'sqlalchemy'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
