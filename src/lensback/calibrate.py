@@ -1,16 +1,18 @@
 """Fits how similarity and margin become a match probability, on held-out views of the catalogue.
 
-Half of the cases ask for a product that is there (its own image and copies of it held out,
-so that another view must be found), half for the same product with all of its images held
-out. Where too few products have several views, distorted copies of single images stand in,
-which makes the probability optimistic; the calibration says which it was.
+Two kinds of questions are asked. "Other views": one image of a product is taken out, with its
+copies at other stores, and another view of the product must be found. "Distorted copies": an
+image as a phone would take it must find itself. Each question is asked twice, with the product
+there and with all of its images held out, so that the probability is right where half of the
+shoppers photograph a thing that nobody sells. Where too few products have several views,
+distorted copies stand alone, which makes the probability optimistic; the calibration says so.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 
 from lensback import rank
 from lensback.catalogue import products
-from lensback.db import Database
+from lensback.db import Database, chunks
 from lensback.distort import distort
 from lensback.encoders import Encoder
 from lensback.errors import DataError, Error
@@ -27,8 +29,11 @@ from lensback.rank import Calibration
 from lensback.types import Candidate, Progress, Vectors
 from lensback.vectors import VectorStore
 
+VIEWS, COPIES = "other views", "distorted copies"
+TOO_FEW = 10
+"""Products below which nothing is fitted."""
 ENOUGH = 60
-"""Products with several views from which real views are used instead of distorted copies."""
+"""Products with several views from which real views are asked for too."""
 NEIGHBOURS = 60
 NONE_QUANTILE = 0.01
 
@@ -57,27 +62,35 @@ def calibrate(
     """Fits a calibration. Raises DataError where the catalogue has too few products for one."""
     with db.read() as c:
         views = products.views(c, encoder.fingerprint)
-    several = {p: hashes for p, hashes in views.items() if len(hashes) > 1}
-    real = len(several) >= ENOUGH
-    if len(views) < 10:
+    if len(views) < TOO_FEW:
         raise DataError(
             f"{len(views)} products with images are too few to calibrate on",
             hint="sync more stores; until then no answer is called exact",
         )
-    chosen = _sample(several if real else views, limit, seed)
+    several = {p: hashes for p, hashes in views.items() if len(hashes) > 1}
+    kinds = [COPIES]
+    if len(several) >= ENOUGH:
+        kinds = [VIEWS, COPIES]
+    chosen = _sample(several if VIEWS in kinds else views, limit, seed)
     asked = [(p, hashes[seed % len(hashes)]) for p, hashes in chosen]
-    ask = _real_views if real else _distorted_copies
-    cases = []
-    for n, part in enumerate(_parts(asked, 64)):
-        queries = ask(part, images, vectors, encoder, seed + n)
-        cases += _cases(db, vectors, encoder.fingerprint, part, queries, own_image=not real)
+    things = _Things(db, images, vectors, encoder)
+    cases: list[Case] = []
+    for n, part in enumerate(chunks(asked, 64)):
+        for kind in kinds:
+            queries = _queries(things, part, kind, seed + n)
+            cases += _cases(things, part, queries, kind)
         if progress:
-            progress(len(cases) // 2, len(asked))
-    return fit(
-        cases,
-        fingerprint=encoder.fingerprint,
-        kind="other views" if real else "distorted copies",
-    )
+            progress(min(64 * (n + 1), len(asked)), len(asked))
+    made = fit(cases, fingerprint=encoder.fingerprint, kind=" and ".join(kinds))
+    return replace(made, images=vectors.count(encoder.fingerprint))
+
+
+@dataclass(frozen=True, slots=True)
+class _Things:
+    db: Database
+    images: ImageStore
+    vectors: VectorStore
+    encoder: Encoder
 
 
 def _sample(views: dict[str, list[str]], limit: int, seed: int) -> list[tuple[str, list[str]]]:
@@ -86,58 +99,33 @@ def _sample(views: dict[str, list[str]], limit: int, seed: int) -> list[tuple[st
     return [(keys[at], views[keys[at]]) for at in sorted(chosen)]
 
 
-def _parts(asked: Sequence[tuple[str, str]], size: int) -> Iterator[Sequence[tuple[str, str]]]:
-    return (asked[at : at + size] for at in range(0, len(asked), size))
-
-
-Ask = Callable[[Sequence[tuple[str, str]], ImageStore, VectorStore, Encoder, int], Vectors]
-
-
-def _real_views(
-    part: Sequence[tuple[str, str]],
-    _images: ImageStore,
-    vectors: VectorStore,
-    encoder: Encoder,
-    _seed: int,
-) -> Vectors:
-    return vectors.get(encoder.fingerprint, [image for _, image in part])
-
-
-def _distorted_copies(
-    part: Sequence[tuple[str, str]],
-    images: ImageStore,
-    vectors: VectorStore,
-    encoder: Encoder,
-    seed: int,
-) -> Vectors:
+def _queries(things: _Things, part: Sequence[tuple[str, str]], kind: str, seed: int) -> Vectors:
+    """Vectors [n, dim] of the questions."""
+    fingerprint = things.encoder.fingerprint
+    if kind == VIEWS:
+        return things.vectors.get(fingerprint, [image for _, image in part])
     copies = []
     for at, (_, image_hash) in enumerate(part):
         try:
-            copies.append(distort(images.open(image_hash), seed * 1000 + at))
+            copies.append(distort(things.images.open(image_hash), seed * 1000 + at))
         except Error:
             # The file is gone: its own vector is an easier case, and the rarest.
-            return vectors.get(encoder.fingerprint, [image for _, image in part])
-    return encoder.encode(copies)
+            return things.vectors.get(fingerprint, [image for _, image in part])
+    return things.encoder.encode(copies)
 
 
 def _cases(
-    db: Database,
-    vectors: VectorStore,
-    fingerprint: str,
-    part: Sequence[tuple[str, str]],
-    queries: Vectors,
-    *,
-    own_image: bool,
+    things: _Things, part: Sequence[tuple[str, str]], queries: Vectors, kind: str
 ) -> list[Case]:
-    """Two cases a query: with the product there, and with all its images held out."""
-    near = vectors.neighbours(fingerprint, queries, NEIGHBOURS)
+    """Two cases a question: with the product there, and with all its images held out."""
+    near = things.vectors.neighbours(things.encoder.fingerprint, queries, NEIGHBOURS)
     hashes = sorted({candidate.image_hash for found in near for candidate in found})
-    with db.read() as c:
+    with things.db.read() as c:
         shows = products.of_images(c, hashes)
         copies = products.copies_of(c, [image for _, image in part])
     cases = []
     for (product, image), found in zip(part, near, strict=True):
-        held_out = set() if own_image else {image, *copies.get(image, ())}
+        held_out = {image, *copies.get(image, ())} if kind == VIEWS else set()
         present = [c for c in found if c.image_hash not in held_out]
         absent = [c for c in found if product not in shows.get(c.image_hash, ())]
         cases += [

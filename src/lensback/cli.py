@@ -248,7 +248,7 @@ def calibrate_command(
     as_json: AsJson = False,
 ) -> None:
     """Fit match probability on held-out views of the catalogue."""
-    from lensback.calibrate import calibrate
+    from lensback.calibrate import COPIES, calibrate
     from lensback.workspace import save_calibration
 
     with _opened(workspace) as opened, Watcher(err) as watcher:
@@ -261,7 +261,7 @@ def calibrate_command(
         _print_json(calibration.as_json())
         return
     out.print(f"{calibration.cases} cases of {calibration.kind} -> {path}", highlight=False)
-    if calibration.kind != "other views":
+    if calibration.kind == COPIES:
         out.print("too few products have several images: these probabilities are optimistic")
 
 

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
+from lensback.calibrate import COPIES
 from lensback.catalogue import offers, pictures, products, stores
 from lensback.errors import Error
 from lensback.workspace import Workspace, age_s
@@ -121,7 +122,7 @@ def _calibration(workspace: Workspace) -> Iterator[Check]:
     if calibration is None:
         hint = "run: lensback calibrate"
         yield Check("calibration", "warn", "none: no answer is called exact", hint)
-    elif calibration.kind != "other views":
+    elif calibration.kind == COPIES:
         text = f"fitted on {calibration.kind}: its probabilities are optimistic"
         yield Check("calibration", "warn", text, "connect stores with several images a product")
     else:

@@ -24,6 +24,7 @@ def download(
     fetcher: Fetcher,
     images: ImageStore,
     *,
+    max_bytes: int,
     jobs: int,
     attempts: int,
     stores: Sequence[str] = (),
@@ -37,7 +38,7 @@ def download(
     tally = Tally("download")
     total = pictures.count_to_download(db, attempts, stores)
     todo = pictures.to_download(db, attempts, stores)
-    for batch in _batches(_fetched(todo, fetcher, images, jobs)):
+    for batch in _batches(_fetched(todo, fetcher, images, max_bytes, jobs)):
         pictures.record_downloads(db, batch, attempts)
         for result in batch:
             if result.image:
@@ -52,14 +53,14 @@ def download(
 
 
 def _fetched(
-    todo: Iterator[ImageUrl], fetcher: Fetcher, images: ImageStore, jobs: int
+    todo: Iterator[ImageUrl], fetcher: Fetcher, images: ImageStore, max_bytes: int, jobs: int
 ) -> Iterator[Downloaded]:
     """Results as they come, with at most 4 × jobs under way, so that memory stays flat."""
     with ThreadPoolExecutor(jobs, thread_name_prefix="download") as pool:
         pending: set[Future[Downloaded]] = set()
         try:
             for url in todo:
-                pending.add(pool.submit(_fetch, url, fetcher, images))
+                pending.add(pool.submit(_fetch, url, fetcher, images, max_bytes))
                 if len(pending) >= 4 * jobs:
                     done, pending = wait(pending, return_when=FIRST_COMPLETED)
                     yield from (future.result() for future in done)
@@ -71,9 +72,9 @@ def _fetched(
                 future.cancel()
 
 
-def _fetch(url: ImageUrl, fetcher: Fetcher, images: ImageStore) -> Downloaded:
+def _fetch(url: ImageUrl, fetcher: Fetcher, images: ImageStore, max_bytes: int) -> Downloaded:
     try:
-        fetched = fetcher.fetch(url.url, max_bytes=images.max_bytes)
+        fetched = fetcher.fetch(url.url, max_bytes=max_bytes)
         return Downloaded(url, images.put(fetched.body))
     except (BadImage, TooLarge) as error:
         return Downloaded(url, None, _reason(error), final=True)

@@ -17,7 +17,7 @@ from functools import lru_cache
 from lensback import log
 from lensback.catalogue import products
 from lensback.catalogue.products import Link, Member
-from lensback.db import Database
+from lensback.db import Connection, Database
 from lensback.errors import Error
 from lensback.images import ImageStore, Signature, likeness, signature
 from lensback.types import Progress, Tally
@@ -121,7 +121,7 @@ def group(db: Database, *, rules: Rules | None = None) -> Tally:
     return tally
 
 
-def _within_stores(c: products.Connection) -> Iterator[tuple[list[Member], str]]:
+def _within_stores(c: Connection) -> Iterator[tuple[list[Member], str]]:
     for members in products.by_variant(c):
         yield members, "item group and colour"
     for members in products.by_group_and_image(c):
@@ -130,9 +130,7 @@ def _within_stores(c: products.Connection) -> Iterator[tuple[list[Member], str]]
         yield members, "title and picture"
 
 
-def _across_stores(
-    c: products.Connection, rules: Rules
-) -> Iterator[tuple[list[Member], str, float]]:
+def _across_stores(c: Connection, rules: Rules) -> Iterator[tuple[list[Member], str, float]]:
     """Sets of offers that some evidence calls one thing, the surest evidence first."""
     if rules.codes:
         for members in products.by_gtin(c):
@@ -169,7 +167,7 @@ def _link(union: _Union, members: Sequence[Member], reason: str, score: float) -
     return refused
 
 
-def _assignment(c: products.Connection, union: _Union) -> tuple[int, list[tuple[int, int]], int]:
+def _assignment(c: Connection, union: _Union) -> tuple[int, list[tuple[int, int]], int]:
     """Offers seen, (offer, naming offer) where it changed, and the number of products."""
     naming: dict[int, tuple[int, str]] = {}
     changes = []

@@ -35,7 +35,7 @@ def setup(level: str = "warning") -> None:
     logger.propagate = False
 
 
-def event(name: str, /, level: int = logging.INFO, **fields: object) -> None:
+def event(name: str, level: int = logging.INFO, /, **fields: object) -> None:
     """Writes one structured line."""
     logger.log(level, name, extra={"fields": fields})
 

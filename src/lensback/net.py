@@ -102,9 +102,8 @@ class _Call:
 class Fetcher:
     """Fetches over HTTP and HTTPS. One pool of connections, used from any number of threads.
 
-    No proxies, no cookies, no environment. `allow_hosts` entries (`127.0.0.1`,
-    `shop.internal`, `localhost:8100`) may have a private address; every other host may not.
-    `ssl_context` replaces the usual trust in the certifi roots.
+    No proxies, no cookies, no environment. Only `allow_hosts` (`127.0.0.1`, `shop:8100`) may have
+    a private address. `ssl_context` replaces the usual trust in the certifi roots.
     """
 
     def __init__(

@@ -29,7 +29,9 @@ class Calibration:
     look-alike of another product that is nearer than this."""
     cases: int = 0
     kind: str = ""
-    """What it was fitted on: `other views` or `distorted copies`."""
+    """What it was fitted on: `other views and distorted copies`, or `distorted copies` alone."""
+    images: int = 0
+    """Images in the catalogue when it was fitted: a larger catalogue has nearer look-alikes."""
     created_at: str = ""
 
     def probability(self, similarity: float, margin: float) -> float:

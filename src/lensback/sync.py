@@ -6,6 +6,7 @@ second run with nothing changed does next to nothing.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -21,6 +22,8 @@ from lensback.publish import publish
 from lensback.types import Progress, Tally
 from lensback.workspace import Workspace, save_calibration
 
+REFIT = 0.2
+"""Growth of the catalogue from which its calibration is fitted anew: look-alikes come nearer."""
 STAGES = ("ingest", "download", "embed", "group", "publish")
 Watch = Callable[[str], Progress]
 """Given a stage's name, returns what to call with (done, total)."""
@@ -79,6 +82,7 @@ def sync(
                     workspace.db,
                     workspace.fetcher,
                     workspace.images,
+                    max_bytes=s.max_image_bytes,
                     jobs=jobs or s.download_jobs,
                     attempts=s.download_attempts,
                     stores=names,
@@ -153,13 +157,15 @@ def _publish(workspace: Workspace, report: Report, watch: Watch) -> None:
             progress=watch("publish"),
         )
     )
-    if workspace.calibration(encoder.fingerprint) is None:
+    known = workspace.calibration(encoder.fingerprint)
+    images = workspace.vectors.count(encoder.fingerprint)
+    if known is None or abs(images - known.images) > REFIT * known.images:
         _calibrate(workspace, report, watch)
 
 
 def _calibrate(workspace: Workspace, report: Report, watch: Watch) -> None:
-    """The first calibration comes by itself; later ones by `lensback calibrate`."""
     tally = Tally("calibrate")
+    begin = time.perf_counter()
     try:
         calibration = calibrate(
             workspace.db,
@@ -173,6 +179,7 @@ def _calibrate(workspace: Workspace, report: Report, watch: Watch) -> None:
         tally.notes["kind"] = calibration.kind
     except DataError as error:
         tally.notes["skipped"] = error.message
+    tally.seconds = time.perf_counter() - begin
     report.tallies.append(tally)
 
 

@@ -72,7 +72,7 @@ class VectorStore:
             return int(table.count_rows()) if table is not None else 0
 
     def hashes(self, fingerprint: str) -> Iterator[list[str]]:
-        """All hashes, in batches, each once."""
+        """All hashes, in batches, each once, in no promised order."""
         for names, _ in self._batches(fingerprint, 65_536, vectors=False):
             yield names
 
@@ -84,7 +84,8 @@ class VectorStore:
             for start in range(0, len(hashes) if table is not None else 0, GET_HASHES):
                 asked = table.search().where(_among(hashes[start : start + GET_HASHES]))
                 for names, vectors in _read(asked.select(["image_hash", "vector"]).to_batches()):
-                    found.update(zip(names, vectors, strict=True))
+                    for name, vector in zip(names, vectors, strict=True):
+                        found.setdefault(name, vector)
         missing = [name for name in hashes if name not in found]
         if missing:
             raise NotFound(
@@ -273,7 +274,7 @@ def _index_vectors(table: Any, rows: int) -> None:
 
 def _nearest(table: Any, query: NDArray[np.float32], k: int) -> list[Candidate]:
     asked = table.search(query).distance_type("cosine").select(["image_hash", "_distance"])
-    found = asked.limit(k + 8).minimum_nprobes(32).maximum_nprobes(0).refine_factor(1).to_arrow()
+    found = asked.limit(k + 8).nprobes(32).refine_factor(1).to_arrow()
     best: dict[str, float] = {}
     for name, distance in zip(
         found["image_hash"].to_pylist(), found["_distance"].to_pylist(), strict=True
@@ -300,6 +301,7 @@ def _checked(hashes: Sequence[str], vectors: Vectors) -> Vectors:
         raise BadQuery(f"{len(hashes)} hashes, but vectors of shape {array.shape}")
     if not np.isfinite(array).all():
         raise BadQuery("a vector holds NaN or infinity")
+    _check_text(hashes)
     return array
 
 
@@ -340,8 +342,16 @@ def _read(batches: Any) -> Iterator[tuple[list[str], Vectors]]:
 
 
 def _among(hashes: Sequence[str]) -> str:
+    _check_text(hashes)
     quoted = ", ".join("'" + name.replace("'", "''") + "'" for name in hashes)
     return f"image_hash IN ({quoted})"
+
+
+def _check_text(hashes: Sequence[str]) -> None:
+    try:
+        "".join(hashes).encode()
+    except UnicodeEncodeError as error:
+        raise BadQuery(f"a hash is not valid Unicode: {error}") from error
 
 
 def _name(fingerprint: str) -> str:

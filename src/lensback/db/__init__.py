@@ -20,6 +20,8 @@ HEAD = "0001"
 
 BUSY_TIMEOUT_S = 30
 
+__all__ = ["BUSY_TIMEOUT_S", "HEAD", "Connection", "Database", "chunks", "sqlite_url", "translated"]
+
 T = TypeVar("T")
 
 

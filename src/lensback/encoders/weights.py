@@ -1,0 +1,105 @@
+"""The files of a model folder, and the fingerprint of what they compute."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from lensback.encoders.description import Description
+from lensback.errors import ConfigError
+
+MODEL_FILE = "model.onnx"
+DIGESTS_FILE = ".digests.json"
+# Raised when the code of preprocessing changes its numbers: every fingerprint changes with it.
+REVISION = 1
+# Smaller files hash faster than a note about them is worth.
+REMEMBER_BYTES = 64 << 20
+# TensorProto.external_data holds {key: "location", value: FILE} in these bytes (protobuf: field 1
+# of length 8, field 2 of a length under 128). Reading them needs no onnx package.
+_LOCATION = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])")
+
+
+def model_files(folder: Path) -> list[Path]:
+    """`model.onnx` and the weight files it refers to. Raises ConfigError where one is missing."""
+    model = folder / MODEL_FILE
+    if not model.is_file():
+        raise ConfigError(f"{folder} has no {MODEL_FILE}", hint="add the encoder again")
+    files = [model, *(folder / name for name in external_files(model))]
+    for path in files:
+        if not path.is_file():
+            raise ConfigError(
+                f"{model} refers to {path.name}, which is not beside it",
+                hint=f"put {path.name} into {folder}",
+            )
+    return files
+
+
+def external_files(model: Path) -> list[str]:
+    """Names of the weight files an ONNX file refers to, sorted; most refer to none.
+
+    Raises ConfigError where a name would leave the folder.
+    """
+    if model.stat().st_size == 0:
+        return []
+    with model.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        names = {
+            data[match.end() : match.end() + match[1][0]].decode("utf-8", "replace")
+            for match in _LOCATION.finditer(data)
+        }
+    for name in names:
+        if Path(name).name != name or name.startswith("."):
+            raise ConfigError(
+                f"{model} refers to a file outside its folder: {name!r}",
+                hint="export the model again with its weights beside it",
+            )
+    return sorted(names)
+
+
+def fingerprint(folder: Path, description: Description) -> str:
+    """16 hex digits of SHA-256 over the model's files, its preprocessing and our code for it."""
+    digest = hashlib.sha256(f"onnx {REVISION}\n".encode() + description.identity())
+    for path in model_files(folder):
+        digest.update(f"\n{file_digest(path)}".encode())
+    return digest.hexdigest()[:16]
+
+
+def file_digest(path: Path) -> str:
+    """Hex SHA-256 of a file; a large one's is remembered beside it, by size and time of change."""
+    state = path.stat()
+    if state.st_size < REMEMBER_BYTES:
+        return _hash(path)
+    key = f"{state.st_size} {state.st_mtime_ns}"
+    notes = _read_notes(path.parent)
+    note = notes.get(path.name)
+    if isinstance(note, list) and len(note) == 2 and note[0] == key:
+        return str(note[1])
+    digest = _hash(path)
+    _write_notes(path.parent, {**notes, path.name: [key, digest]})
+    return digest
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_notes(folder: Path) -> dict[str, Any]:
+    try:
+        notes = json.loads((folder / DIGESTS_FILE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return notes if isinstance(notes, dict) else {}
+
+
+def _write_notes(folder: Path, notes: dict[str, Any]) -> None:
+    part = folder / f"{DIGESTS_FILE}.{os.getpid()}"
+    try:
+        part.write_text(json.dumps(notes), "utf-8")
+        part.replace(folder / DIGESTS_FILE)
+    except OSError:
+        return  # a read-only folder: hashed again at the next start

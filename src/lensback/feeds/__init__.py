@@ -1,0 +1,102 @@
+"""Feeds: a store's file of offers -> offers, one at a time. The door `read`, and `sniff`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, BinaryIO
+
+from lensback.errors import FeedError, UnknownName
+from lensback.feeds.columns import ColumnMap
+from lensback.types import Offer, Rejected
+
+if TYPE_CHECKING:
+    from lensback.feeds.sniffing import Sniffed
+    from lensback.feeds.stream import Source
+
+FORMATS = ("auto", "google", "yml", "table")
+MAX_BYTES = 4 << 30
+
+__all__ = ["FORMATS", "MAX_BYTES", "ColumnMap", "read", "sniff"]
+
+
+def read(
+    stream: BinaryIO,
+    *,
+    format: str = "auto",  # noqa: A002 - the contract's word
+    columns: ColumnMap | None = None,
+    base: str = "",
+    name: str = "",
+    max_bytes: int = MAX_BYTES,
+) -> Iterator[Offer | Rejected]:
+    """Offers of a feed in file order, and a Rejected for each row that is none. One pass, flat
+    memory; nothing is read before the first `next`.
+
+    `base` stands for `{BASE}` in addresses; `name` begins every message; `max_bytes` caps the
+    decompressed bytes. Ids are not compared: two rows with one id are two offers. A delta's
+    tombstone is an Offer with `deleted` and only its id.
+
+    Raises UnknownName at once for an unknown format; then, for any bytes, only FeedError (what
+    the file seems to be instead) or FeedTruncated, after every whole row before the cut.
+    """
+    if format not in FORMATS:
+        raise UnknownName("feed format", format, list(FORMATS))
+    return _read(stream, format, columns, base, name, max_bytes)
+
+
+def sniff(stream: BinaryIO) -> Sniffed:
+    """What the feed seems to be: format, dialect, compression, encoding, delimiter. Reads the
+    beginning only (all of a zip) and seeks back where the stream can. Raises FeedError."""
+    from lensback.feeds import sniffing
+
+    begin = stream.tell() if stream.seekable() else None
+    try:
+        return sniffing.sniff(_source(stream, MAX_BYTES))
+    finally:
+        if begin is not None:
+            stream.seek(begin)
+
+
+def _read(
+    stream: BinaryIO, form: str, columns: ColumnMap | None, base: str, name: str, max_bytes: int
+) -> Iterator[Offer | Rejected]:
+    source = None
+    try:
+        source = _source(stream, max_bytes)
+        yield from _members(source, form, columns, base)
+    except FeedError as error:
+        # A broken container explains the broken document in it, not the other way round.
+        cause = (source and source.failure) or error
+        raise _named(cause, name) from error
+    if source.failure:
+        raise _named(source.failure, name)
+
+
+def _source(stream: BinaryIO, max_bytes: int) -> Source:
+    from lensback.feeds.stream import Source
+
+    return Source(stream, max_bytes)
+
+
+def _members(
+    source: Source, form: str, columns: ColumnMap | None, base: str
+) -> Iterator[Offer | Rejected]:
+    """The rows of whichever member reads this file."""
+    from lensback.feeds import clean, sniffing
+
+    rules = clean.Rules(base=base)
+    chosen = "table" if form == "table" else sniffing.sniff(source, form, columns).format
+    if chosen == "table":
+        from lensback.feeds import table
+
+        return table.read(source, rules, columns)
+    if chosen == "yml":
+        from lensback.feeds import yml
+
+        return yml.read(source.text(), rules)
+    from lensback.feeds import google
+
+    return google.read(source.text(), rules, columns)
+
+
+def _named(error: FeedError, name: str) -> FeedError:
+    return type(error)(f"{name}: {error.message}", hint=error.hint) if name else error

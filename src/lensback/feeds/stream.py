@@ -1,0 +1,309 @@
+"""Bytes of a feed as text: containers, the cap, the encoding. One pass, flat memory.
+
+A container that breaks off does not raise here: the text ends, and `Source.failure` says why,
+so that every complete row comes out before the reader raises.
+"""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import lzma
+import re
+import struct
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import IO, BinaryIO
+
+from lensback.errors import FeedError, FeedTruncated
+
+CHUNK_BYTES = 1 << 17
+HEAD_BYTES = 1 << 16
+_MAX_LAYERS = 3
+_SPOOL_BYTES = 16 << 20
+_AGAIN = "fetch the feed again; if it stays so, tell the store"
+
+# Control characters that no text format allows; they only break parsers.
+_CONTROLS = bytes(set(range(32)) - {9, 10, 13})
+_CONTROL_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+
+_FOREIGN = {
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"Rar!": "a RAR archive",
+    b"\xfd7zXZ\x00": "an xz file",
+    b"\x28\xb5\x2f\xfd": "a Zstandard file",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook (xls)",
+    b"%PDF": "a PDF document",
+    b"\x89PNG": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"GIF8": "a GIF picture",
+    b"PAR1": "a Parquet file",
+}
+
+
+class Source:
+    """One feed's bytes, unpacked. `failure` is set once a container has broken off."""
+
+    def __init__(self, stream: BinaryIO, max_bytes: int) -> None:
+        self.failure: FeedTruncated | None = None
+        self.compression = ""
+        self._max_bytes = max_bytes
+        self._chunks = self._unpacked(_chunks(stream))
+        self.head, self._chunks = _peek(self._chunks, HEAD_BYTES)
+        self.encoding = encoding_of(self.head)
+
+    def text(self) -> Iterator[str]:
+        """The feed's characters in order, undecodable ones as U+FFFD. Only once."""
+        return decode(self._chunks, self.encoding)
+
+    def head_text(self) -> str:
+        """The first characters, for sniffing."""
+        return "".join(decode(iter([self.head]), self.encoding))
+
+    def _unpacked(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        layers = []
+        while True:
+            head, chunks = _peek(chunks, 8)
+            kind = _container(head)
+            if kind is None:
+                break
+            layers.append(kind)
+            if len(layers) > _MAX_LAYERS:
+                raise FeedError("packed too many times over", hint="pack the feed once, with gzip")
+            chunks = self._capped(_UNPACK[kind](self, chunks))
+        self.compression = "+".join(layers)
+        return chunks if layers else self._capped(chunks)
+
+    def _capped(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        seen = 0
+        for chunk in chunks:
+            seen += len(chunk)
+            if seen > self._max_bytes:
+                raise FeedError(
+                    f"more than {self._max_bytes} bytes after decompression",
+                    hint="raise max_feed_bytes if the feed is really that large",
+                )
+            yield chunk
+
+    def _gunzip(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """Every member of a gzip file; zero padding and junk behind the last are ignored."""
+        inflater = zlib.decompressobj(31)
+        try:
+            for chunk in chunks:
+                data = chunk
+                while data:
+                    if inflater.eof:
+                        data = data.lstrip(b"\0")
+                        if not data.startswith(b"\x1f"):
+                            break
+                        inflater = zlib.decompressobj(31)
+                    yield inflater.decompress(data, CHUNK_BYTES)
+                    data = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
+            yield inflater.flush()
+        except zlib.error as error:
+            self._fail(f"the gzip data is damaged: {error}")
+            return
+        if not inflater.eof:
+            self._fail("the gzip data stops in the middle")
+
+    def _bunzip(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        inflater = bz2.BZ2Decompressor()
+        try:
+            for chunk in chunks:
+                data = chunk
+                while data or not (inflater.eof or inflater.needs_input):
+                    if inflater.eof:
+                        if not data.startswith(b"B"):
+                            break
+                        inflater = bz2.BZ2Decompressor()
+                    yield inflater.decompress(data, CHUNK_BYTES)
+                    data = inflater.unused_data if inflater.eof else b""
+        except (OSError, ValueError, EOFError) as error:
+            self._fail(f"the bzip2 data is damaged: {error}")
+            return
+        if not inflater.eof:
+            self._fail("the bzip2 data stops in the middle")
+
+    def _unzip(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """The first regular member. The archive is spooled: its directory is at the end."""
+        with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as spool:
+            for chunk in self._capped(chunks):
+                spool.write(chunk)
+            try:
+                with zipfile.ZipFile(spool) as archive, archive.open(_member(archive)) as member:
+                    yield from _chunks(member)
+            except zipfile.BadZipFile as error:
+                self._fail(f"the zip archive is damaged: {error}")
+            except _ZIP_ERRORS as error:
+                self._fail(f"the zip archive cannot be read: {error}")
+
+    def _fail(self, message: str) -> None:
+        self.failure = FeedTruncated(message, hint=_AGAIN)
+
+
+_UNPACK: dict[str, Callable[[Source, Iterator[bytes]], Iterator[bytes]]] = {
+    "gzip": Source._gunzip,  # noqa: SLF001 - this module's own class
+    "bzip2": Source._bunzip,  # noqa: SLF001
+    "zip": Source._unzip,  # noqa: SLF001
+}
+# What zipfile lets out on hostile archives, found by mutation.
+_ZIP_ERRORS = (
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    OverflowError,
+    IndexError,
+    KeyError,
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+)
+
+
+def _chunks(stream: BinaryIO | IO[bytes]) -> Iterator[bytes]:
+    while chunk := stream.read(CHUNK_BYTES):
+        yield chunk
+
+
+def _peek(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
+    """The first `size` bytes or more (less at the end), and the whole again."""
+    head = bytearray()
+    for chunk in chunks:
+        head += chunk
+        if len(head) >= size:
+            break
+    return bytes(head), chain([bytes(head)], chunks)
+
+
+def _container(head: bytes) -> str | None:
+    for magic, seems in _FOREIGN.items():
+        if head.startswith(magic):
+            raise FeedError(
+                f"this seems to be {seems}",
+                hint="give the feed as XML, CSV or JSON lines, plain or packed with gzip, zip or bzip2",
+            )
+    if head.startswith(b"\x1f\x8b"):
+        return "gzip"
+    if head.startswith(b"BZh") and head[3:4].isdigit():
+        return "bzip2"
+    return "zip" if head.startswith((b"PK\x03\x04", b"PK\x05\x06")) else None
+
+
+def _member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
+    members = [info for info in archive.infolist() if not info.is_dir()]
+    if any(info.filename == "[Content_Types].xml" for info in members):
+        raise FeedError("this seems to be an Excel workbook", hint="save it as CSV")
+    for info in members:
+        name = info.filename.rsplit("/", 1)[-1]
+        if info.filename.startswith("__MACOSX/") or name.startswith("."):
+            continue
+        if info.flag_bits & 1:
+            raise FeedError("the zip archive is encrypted", hint="ask for one without a password")
+        return info
+    raise FeedError("the zip archive holds no file", hint=_AGAIN)
+
+
+# --- encoding ---------------------------------------------------------------------------------
+
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_DECLARED = re.compile(rb"""^\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9._:-]{1,40})["']""")
+_KNOWN = re.compile(r"windows-|cp\d|iso-?8859|koi8|gb|big5|shift|sjis|euc|mac|latin|tis")
+# As browsers do: these two names mean Windows-1252 in the wild.
+_ALIASES = {"iso-8859-1": "cp1252", "latin1": "cp1252", "latin-1": "cp1252"}
+_ENOUGH_BYTES = 512
+_WAIT_BYTES = 1 << 20
+
+
+def encoding_of(head: bytes) -> str:
+    """Codec of a feed by its first bytes, as far as they tell.
+
+    Order: byte order mark, UTF-16 pattern, then the bytes: what is valid UTF-8 is UTF-8,
+    whatever the declaration says; else the declared codec; else a guess of 1251 or 1252.
+    """
+    for bom, codec in _BOMS:
+        if head.startswith(bom):
+            return codec
+    sample = head[:2000]
+    if sample[1::2].count(0) * 4 > len(sample) or head.startswith(b"<\0"):
+        return "utf-16-le"
+    if sample[0::2].count(0) * 4 > len(sample) or head.startswith(b"\0<"):
+        return "utf-16-be"
+    return _by_bytes(head, _declared(head))
+
+
+def decode(chunks: Iterator[bytes], encoding: str) -> Iterator[str]:
+    """Text of the chunks.
+
+    Where the head was plain ASCII the decision waits for the first 512 bytes beyond it
+    (or one MiB after the first of them, or the end), so that memory stays flat.
+    """
+    if encoding.startswith("utf-") and encoding not in ("utf-8", "utf-8-sig"):
+        decoder = codecs.getincrementaldecoder(encoding)("replace")
+        for chunk in chunks:
+            yield _CONTROL_TEXT.sub("", decoder.decode(chunk))
+        yield decoder.decode(b"", True)
+        return
+    pending = b""
+    for chunk in chunks:
+        clean = chunk.translate(None, _CONTROLS)
+        if not pending and clean.isascii():
+            yield clean.decode("ascii")
+            continue
+        pending += clean
+        if len(pending) > _WAIT_BYTES or _high(pending) >= _ENOUGH_BYTES:
+            break
+    codec = encoding if encoding == "utf-8-sig" else _by_bytes(pending, encoding)
+    decoder = codecs.getincrementaldecoder(codec)("replace")
+    yield decoder.decode(pending)
+    for chunk in chunks:
+        yield decoder.decode(chunk.translate(None, _CONTROLS))
+    yield decoder.decode(b"", True)
+
+
+def _declared(head: bytes) -> str:
+    """The codec an XML declaration names, where it is one we would use; else empty."""
+    found = _DECLARED.match(head)
+    name = found[1].decode("ascii").lower() if found else ""
+    if not _KNOWN.match(name):
+        return ""
+    try:
+        codec = codecs.lookup(_ALIASES.get(name, name)).name
+    except LookupError:
+        return ""
+    return "cp1252" if codec == "iso8859-1" else codec
+
+
+def _by_bytes(data: bytes, declared: str) -> str:
+    """UTF-8 where (nearly) every character beyond ASCII is valid; a cut word now and then is not
+    a reason to misread the rest. Else `declared`, else the likelier of two Windows pages."""
+    if data.isascii():
+        return declared or "utf-8"
+    text = codecs.getincrementaldecoder("utf-8")("replace").decode(data)
+    bad = text.count("\ufffd")
+    high = _high(data)
+    good = len(text) - bad - (len(data) - high)
+    if good > 9 * bad:
+        return "utf-8"
+    if declared and not declared.startswith("utf"):
+        return declared
+    runs = sum(len(run) for run in re.findall(rb"[\x80-\xff]{2,}", data))
+    return "cp1251" if runs * 2 > high else "cp1252"
+
+
+def _high(data: bytes) -> int:
+    """Bytes beyond ASCII."""
+    return len(data.translate(None, _ASCII))
+
+
+_ASCII = bytes(range(128))

@@ -1,0 +1,110 @@
+"""Indexes: vectors made searchable, under filters. The door `Index` and its opener.
+
+How a filter meets a row: `stores`, `categories`, `in_stock` and `currency` are properties of
+the row itself. A row has a price *range*, so it matches where some offer of it could match:
+`price_low <= price_max` and `price_high >= price_min`, both in the limit's own currency.
+The catalogue filters the offers of a hit exactly afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lensback.errors import ConfigError, UnknownName
+from lensback.types import Candidate, Filter, IndexRow, Snapshot, Vector, Vectors
+
+NAMES = ["exact", "lance"]
+
+
+class Index(Protocol):
+    """One published snapshot to search, one staged state to write.
+
+    Writers (one at a time) bring the staged state to what the catalogue wants with
+    `upsert` and `delete`; both are durable when they return and invisible to searches.
+    `publish` checks the staged state's recall and makes it the one that is searched, atomically.
+    A reader in another process sees a new snapshot at its next search.
+    """
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """What searches see now; None before the first publish."""
+
+    def staged(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Row ids and row digests of the staged state, in one order, each [n]."""
+
+    def upsert(self, rows: Sequence[IndexRow], vectors: Vectors) -> None:
+        """Writes rows by `row_id`; vectors[i] belongs to rows[i]. Idempotent."""
+
+    def delete(self, row_ids: Sequence[int]) -> None:
+        """Forgets rows; unknown ids are fine."""
+
+    def publish(self, encoder: str) -> Snapshot:
+        """Staged state -> searched state. `encoder` is the name to keep in the snapshot."""
+
+    def search(self, vector: Vector, k: int, where: Filter) -> list[Candidate]:
+        """At most k candidates with distinct images, best first.
+
+        Raises StaleIndex where the vector has another dimension than the snapshot,
+        StateError where nothing is published yet.
+        """
+
+
+def open_index(
+    url: str, root: Path, *, fingerprint: str = "", dim: int = 0, min_recall: float = 0.95
+) -> Index:
+    """Opens the index `url` (`lance` or `exact`) that lives under `root`.
+
+    `fingerprint` and `dim` name the encoder whose vectors are staged; without a fingerprint
+    the index is for reading only, and staging raises StateError. `min_recall` is the
+    recall@10 below which `publish` refuses. Raises UnknownName, or MissingExtra.
+    """
+    if fingerprint and not re.fullmatch(r"[A-Za-z0-9._-]{1,128}", fingerprint):
+        raise ConfigError(
+            f"not a fingerprint: {fingerprint!r}", hint="use letters, digits, `.`, `_` and `-`"
+        )
+    if url == "lance":
+        from lensback.indexes.lance import LanceIndex
+
+        return LanceIndex(root / "lance", fingerprint, dim, min_recall)
+    if url == "exact":
+        from lensback.indexes.exact import ExactIndex
+
+        return ExactIndex(root / "exact", fingerprint, dim)
+    raise UnknownName("index", url, NAMES)
+
+
+def row_id(image_hash: str, store: str, category: str, in_stock: bool, currency: str) -> int:
+    """Identity of a row: 63 bits of BLAKE2b, the same in every process and on every machine.
+
+    >>> row_id("aa", "shop", "Shoes", True, "EUR") == row_id("aa", "shop", "Shoes", False, "EUR")
+    False
+    """
+    return _hash63(image_hash, store, category, bool(in_stock), currency)
+
+
+def row_digest(row: IndexRow) -> int:
+    """63 bits over all that a row says: it changes when the staged row must be written again."""
+    return _hash63(
+        row.row_id,
+        row.image_hash,
+        row.store,
+        row.category,
+        bool(row.in_stock),
+        row.currency,
+        row.price_low,
+        row.price_high,
+    )
+
+
+def _hash63(*parts: str | int | bool) -> int:
+    # JSON keeps the parts apart ("a", "bc" is not "ab", "c") and takes any string.
+    digest = blake2b(json.dumps(parts).encode("ascii"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1

@@ -1,0 +1,288 @@
+"""The truth: every row compared with the query, no approximation. For small catalogues and tests.
+
+On disk: `<fingerprint>/<number>.arrow` holds upserted rows and `<number>.npy` deleted ids, one
+file per call, in order; `<snapshot id>.arrow` holds a published state, never changed again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lensback.errors import MissingExtra, StaleIndex, StateError
+from lensback.indexes import pointer as pointers
+from lensback.indexes.pointer import Following, Pointer
+from lensback.indexes.rows import query, schema, to_table, to_vectors
+from lensback.types import Candidate, Filter, IndexRow, Snapshot, Vector, Vectors
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class ExactIndex:
+    """An `Index` by brute force. See `indexes.Index` for what each verb promises."""
+
+    def __init__(self, root: Path, fingerprint: str, dim: int) -> None:
+        self._root = root
+        self._fingerprint = fingerprint
+        self._dim = dim
+        self._current = Following(root, lambda found: _Reader(root, found))
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        reader = self._current.get()
+        return reader.snapshot if reader else None
+
+    def search(self, vector: Vector, k: int, where: Filter) -> list[Candidate]:
+        reader = self._current.get()
+        if reader is None:
+            raise StateError("nothing is published yet", hint="run lensback sync")
+        return reader.search(vector, k, where)
+
+    def staged(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        table = self._fold()
+        if table is None:
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        return table["row_id"].to_numpy(), table["digest"].to_numpy()
+
+    def upsert(self, rows: Sequence[IndexRow], vectors: Vectors) -> None:
+        if not rows:
+            return
+        new = to_table(rows, vectors)
+        dim = new.schema.field("vector").type.list_size
+        if dim != (self._dim or dim):
+            raise StaleIndex(
+                f"vectors of {dim} numbers in an index of {self._dim}",
+                hint="an encoder's fingerprint must change with its dimension",
+            )
+        self._dim = dim
+        pointers.replace_file(self._next("arrow"), lambda path: _write(new, path))
+
+    def delete(self, row_ids: Sequence[int]) -> None:
+        if len(row_ids):
+            ids = np.asarray(row_ids, np.int64)
+            pointers.replace_file(self._next("npy"), lambda path: _save(ids, path))
+
+    def publish(self, encoder: str) -> Snapshot:
+        log = self._log()
+        old = pointers.read(self._root)
+        mine = old is not None and old.snapshot.fingerprint == self._fingerprint
+        if old and mine and not log and old.snapshot.encoder == encoder:
+            return old.snapshot
+        table = self._fold()
+        if table is None:
+            raise StateError("nothing is staged", hint="run lensback sync")
+        through = int(log[-1].stem) if log else self._through(old)
+        snapshot = self._describe(table, encoder)
+        self._root.mkdir(parents=True, exist_ok=True)
+        pointers.replace_file(self._root / snapshot.location, lambda path: _write(table, path))
+        previous = old.snapshot.location if old else ""
+        pointers.write(self._root, Pointer(snapshot, {"through": through}, previous))
+        self._clean(snapshot.location, previous)
+        return snapshot
+
+    # --- staging: the published rows of this fingerprint, then the log ---
+
+    def _through(self, old: Pointer | None) -> int:
+        """Number of the last log file that the published snapshot holds already."""
+        if old is None or old.snapshot.fingerprint != self._fingerprint:
+            return 0
+        return int(old.parameters["through"])
+
+    def _log(self) -> list[Path]:
+        if not self._fingerprint:
+            raise StateError(
+                "this index is open for reading only", hint="open it with an encoder's fingerprint"
+            )
+        through = self._through(pointers.read(self._root))
+        files = [*self._staging.glob("[0-9]*.arrow"), *self._staging.glob("[0-9]*.npy")]
+        return sorted((f for f in files if int(f.stem) > through), key=lambda f: int(f.stem))
+
+    @property
+    def _staging(self) -> Path:
+        return self._root / self._fingerprint
+
+    def _next(self, suffix: str) -> Path:
+        log = self._log()
+        last = int(log[-1].stem) if log else self._through(pointers.read(self._root))
+        self._staging.mkdir(parents=True, exist_ok=True)
+        return self._staging / f"{last + 1:012d}.{suffix}"
+
+    def _fold(self) -> pa.Table | None:
+        """The staged rows, each id once, or None where nothing says what dimension they have."""
+        import pyarrow as pa
+
+        old = pointers.read(self._root)
+        parts: list[pa.Table] = []
+        place: dict[int, int] = {}
+        if old and old.snapshot.fingerprint == self._fingerprint:
+            _stack(parts, place, _read(self._root / old.snapshot.location))
+        for path in self._log():
+            if path.suffix == ".arrow":
+                _stack(parts, place, _read(path))
+            else:
+                for gone in _load(path).tolist():
+                    place.pop(gone, None)
+        if not parts:
+            return schema(self._dim).empty_table() if self._dim else None
+        with _translated():
+            return pa.concat_tables(parts).take(pa.array(sorted(place.values()), pa.int64()))
+
+    def _describe(self, table: pa.Table, encoder: str) -> Snapshot:
+        now = datetime.now(UTC)
+        name = f"{now:%Y%m%dT%H%M%S%f}"
+        return Snapshot(
+            id=name,
+            encoder=encoder,
+            fingerprint=self._fingerprint,
+            dim=table.schema.field("vector").type.list_size,
+            rows=table.num_rows,
+            recall=1.0,
+            location=f"{name}.arrow",
+            created_at=now.isoformat(timespec="seconds"),
+        )
+
+    def _clean(self, *kept: str) -> None:
+        """Removes what no pointer names: old snapshots, folded logs, other encoders' logs."""
+        for path in self._root.iterdir():
+            if path.suffix == ".arrow" and path.name not in kept:
+                path.unlink()
+            elif path.is_dir():
+                shutil.rmtree(path)
+            elif path.suffix == ".tmp":
+                path.unlink()
+
+
+class _Reader:
+    """One published snapshot in memory maps. Thread-safe: nothing of it changes."""
+
+    def __init__(self, root: Path, found: Pointer) -> None:
+        self.snapshot = found.snapshot
+        table = _read(root / found.snapshot.location)
+        self._vectors = to_vectors(table["vector"])
+        self._names: dict[str, dict[str, int]] = {}
+        self._codes: dict[str, NDArray[np.int64]] = {}
+        for column in ("image_hash", "store", "category", "currency"):
+            coded = table[column].combine_chunks().dictionary_encode()
+            self._names[column] = {name: i for i, name in enumerate(coded.dictionary.to_pylist())}
+            self._codes[column] = coded.indices.to_numpy().astype(np.int64)
+        self._images = np.array(list(self._names["image_hash"]), dtype=object)
+        self._in_stock = table["in_stock"].to_numpy()
+        self._low = table["price_low"].to_numpy()
+        self._high = table["price_high"].to_numpy()
+
+    def search(self, vector: Vector, k: int, where: Filter) -> list[Candidate]:
+        unit_query = query(vector, self.snapshot.dim)
+        if k < 1 or not self.snapshot.rows:
+            return []
+        images, vectors = self._codes["image_hash"], self._vectors
+        if not where.empty:
+            rows = np.flatnonzero(self._mask(where))
+            images, vectors = images[rows], vectors[rows]
+        # einsum, not `@`: one thread, since searches already run on several.
+        return self._top(images, np.einsum("ij,j->i", vectors, unit_query), k)
+
+    def _top(
+        self, images: NDArray[np.int64], similarities: NDArray[np.float32], k: int
+    ) -> list[Candidate]:
+        """The k best images by their best row; equal ones in the order of their hashes."""
+        fetch = 4 * k
+        while True:
+            rows = _at_least(similarities, fetch)
+            rows = rows[np.argsort(-similarities[rows], kind="stable")]
+            distinct, first = np.unique(images[rows], return_index=True)
+            if len(distinct) >= k or fetch >= len(similarities):
+                break
+            fetch *= 4
+        best = np.clip(similarities[rows[first]], -1.0, 1.0)
+        found = [Candidate(self._images[i], float(s)) for i, s in zip(distinct, best, strict=True)]
+        return sorted(found, key=lambda c: (-c.similarity, c.image_hash))[:k]
+
+    def _mask(self, where: Filter) -> NDArray[np.bool_]:
+        mask = np.ones(self.snapshot.rows, bool)
+        if where.stores:
+            mask &= self._among("store", where.stores)
+        if where.categories:
+            mask &= self._among("category", where.categories)
+        if where.in_stock:
+            mask &= self._in_stock
+        if where.currency:
+            mask &= self._among("currency", [where.currency])
+        if where.price_max:
+            mask &= self._among("currency", [where.price_max.currency])
+            mask &= self._low <= where.price_max.minor
+        if where.price_min:
+            mask &= self._among("currency", [where.price_min.currency])
+            mask &= self._high >= where.price_min.minor
+        return mask
+
+    def _among(self, column: str, names: Sequence[str]) -> NDArray[np.bool_]:
+        known = self._names[column]
+        return np.isin(self._codes[column], [known[name] for name in names if name in known])
+
+
+def _at_least(similarities: NDArray[np.float32], fetch: int) -> NDArray[np.intp]:
+    """Positions of the `fetch` highest, and of all that equal the lowest of them."""
+    if fetch >= len(similarities):
+        return np.arange(len(similarities))
+    return np.flatnonzero(similarities >= np.partition(similarities, -fetch)[-fetch])
+
+
+def _stack(parts: list[pa.Table], place: dict[int, int], table: pa.Table) -> None:
+    """Appends a table and notes, by row id, where in the stack each of its rows lies."""
+    start = sum(part.num_rows for part in parts)
+    place.update(zip(table["row_id"].to_pylist(), range(start, start + len(table)), strict=True))
+    parts.append(table)
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    import pyarrow as pa
+
+    whole = table.combine_chunks()  # one chunk, so that the vectors are read without a copy
+    with _translated(), pa.ipc.new_file(str(path), whole.schema) as writer:
+        writer.write_table(whole)
+
+
+def _read(path: Path) -> pa.Table:
+    """Memory-mapped."""
+    pa = _arrow()
+    with _translated():
+        return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+
+
+def _save(ids: NDArray[np.int64], path: Path) -> None:
+    with path.open("wb") as file:
+        np.save(file, ids)
+
+
+def _load(path: Path) -> NDArray[np.int64]:
+    with _translated():
+        ids: NDArray[np.int64] = np.load(path)
+        return ids
+
+
+def _arrow() -> Any:
+    try:
+        import pyarrow as pa
+        import pyarrow.ipc
+    except ImportError as error:
+        raise MissingExtra("pyarrow", "all") from error
+    return pa
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:  # every Arrow error is one of the two, or a KeyError
+        raise StateError(
+            f"the index cannot be used: {error}",
+            hint="delete the index folder and run lensback sync",
+        ) from error

@@ -1,0 +1,77 @@
+"""The search planner: a filter as SQL, and how much of the index to probe under it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from lensback.types import Filter
+
+NOTHING = "false"
+_INT64 = 2**63 - 1
+
+
+def sql(where: Filter) -> str:
+    """The filter as a condition on index rows: empty without a limit, `false` if unmeetable."""
+    parts = []
+    if where.stores:
+        parts.append(_among("store", where.stores))
+    if where.categories:
+        parts.append(_among("category", where.categories))
+    if where.in_stock:
+        parts.append("in_stock = true")
+    if where.currency:
+        parts.append(_among("currency", [where.currency]))
+    if where.price_max:
+        parts.append(_among("currency", [where.price_max.currency]))
+        parts.append(f"price_low <= {_clamped(where.price_max.minor)}")
+    if where.price_min:
+        parts.append(_among("currency", [where.price_min.currency]))
+        parts.append(f"price_high >= {_clamped(where.price_min.minor)}")
+    return NOTHING if NOTHING in parts else " AND ".join(dict.fromkeys(parts))
+
+
+def _among(column: str, names: Iterable[str]) -> str:
+    quoted = [f"'{name.replace(chr(39), chr(39) * 2)}'" for name in names if storable(name)]
+    return f"{column} IN ({', '.join(quoted)})" if quoted else NOTHING
+
+
+def storable(text: str) -> bool:
+    """False for a lone surrogate: no row can hold one, so nothing matches it."""
+    return not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def _clamped(minor: int) -> int:
+    return max(-_INT64, min(_INT64, minor))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`exact`: compare with every matching row. Else probe this many partitions."""
+
+    exact: bool
+    nprobes: int = 0
+    whole: bool = True
+    """No wider search can find more."""
+
+
+def plan(rows: int, matches: int, parameters: Mapping[str, float]) -> Plan:
+    """How to search `matches` of `rows` rows.
+
+    A matching row read one by one costs about as much as 500 rows scanned in the quantised
+    index (measured: docs/indexes.md), so few matches are compared exactly. Otherwise a filter
+    that keeps one row in ten needs ten times the partitions to meet as many matches as the
+    unfiltered search that `publish` has tuned.
+    """
+    partitions = int(parameters.get("partitions", 0))
+    if not partitions or matches <= max(256, rows // 500):
+        return Plan(exact=True)
+    wanted = math.ceil(parameters["nprobes"] * rows / max(1, matches))
+    nprobes = min(partitions, wanted)
+    return Plan(exact=False, nprobes=nprobes, whole=nprobes == partitions)
+
+
+def widest(narrow: Plan, parameters: Mapping[str, float]) -> Plan:
+    """The same search over all partitions."""
+    return replace(narrow, nprobes=int(parameters["partitions"]), whole=True)

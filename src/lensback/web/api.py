@@ -1,0 +1,180 @@
+"""The JSON routes, `/images` and `/go`."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from lensback.catalogue import offers, products, stores
+from lensback.errors import Error, NotFound, StateError
+from lensback.search import answer_json, offer_json, product_json
+from lensback.types import StoredOffer
+from lensback.web import shapes
+from lensback.web.service import Opened, Service
+
+_FAILURES: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": shapes.Failure, "description": "The request is wrong"},
+    "5XX": {"model": shapes.Failure, "description": "The service cannot answer"},
+    422: {"model": shapes.Failure, "description": "A parameter makes no sense"},
+}
+router = APIRouter(responses=_FAILURES)
+
+THUMBNAIL_PX = 320
+_OFFER_ID = re.compile(r"[a-z2-7]{16}")
+_PRODUCT_ID = re.compile(r"p[a-z2-7]{16}")
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+@router.post(
+    "/api/search",
+    tags=["search"],
+    responses={200: {"model": shapes.AnswerShape}},
+    openapi_extra={"requestBody": shapes.SEARCH_BODY},
+)
+async def search(request: Request, service: Opened) -> JSONResponse:
+    """Finds the thing in a photo among the offers of all stores. The photo is not kept."""
+    _, answer = await service.answer(request)
+    return JSONResponse(answer_json(answer), headers={"Cache-Control": "no-store"})
+
+
+@router.get(
+    "/api/products/{product_id}",
+    tags=["catalogue"],
+    responses={200: {"model": shapes.ProductShape}},
+)
+def product(product_id: str, service: Opened) -> JSONResponse:
+    """A product: its offers on sale, and why they are one product."""
+    db = service.workspace.db
+    found = products.find(db, _known(_PRODUCT_ID, product_id, "product"))
+    links = products.links_of(db, found.product_id)
+    return JSONResponse(product_json(found, links, service.workspace.settings.currency))
+
+
+@router.get(
+    "/api/offers/{offer_id}", tags=["catalogue"], responses={200: {"model": shapes.OfferDetail}}
+)
+def offer(offer_id: str, service: Opened) -> JSONResponse:
+    """An offer with its price history, also after it went off sale."""
+    db = service.workspace.db
+    stored = offers.get(db, _known(_OFFER_ID, offer_id, "offer"))
+    history = offers.price_history(db, stored.offer_id)
+    points = [{"at": _iso(at), "price": price.as_json()} for at, price in history]
+    return JSONResponse({**_detail(stored), "price_history": points})
+
+
+def _detail(stored: StoredOffer) -> dict[str, object]:
+    return {
+        **offer_json(stored),
+        "product_id": stored.product_id,
+        "brand": stored.offer.brand,
+        "description": stored.offer.description,
+        "on_sale": stored.active,
+        "images": [f"/images/{image_hash}" for image_hash in stored.image_hashes],
+    }
+
+
+@router.get("/api/stores", tags=["catalogue"], responses={200: {"model": shapes.StoresShape}})
+def all_stores(service: Opened) -> JSONResponse:
+    """The connected stores. Addresses of feeds are secrets of the operator and not told."""
+    lines = [
+        {
+            "name": state.name,
+            "offers": state.offers,
+            "in_stock": state.in_stock,
+            "images": state.images,
+            "last_sync": _iso(state.last_sync) if state.last_sync else None,
+            "status": state.status,
+        }
+        for state in stores.overview(service.workspace.db)
+    ]
+    return JSONResponse({"stores": lines})
+
+
+@router.get(
+    "/images/{image_hash}",
+    tags=["catalogue"],
+    response_class=Response,
+    responses={
+        200: {"content": {"image/jpeg": {}}, "description": "A thumbnail"},
+        304: {"description": "The one you have is right"},
+    },
+)
+def image(image_hash: str, request: Request, service: Opened) -> Response:
+    """A thumbnail of a store's image. It never changes, so it may be kept for good."""
+    known = _known(_HASH, image_hash, "image")
+    etag = f'"{known}-{THUMBNAIL_PX}"'
+    headers = {"ETag": etag, "Cache-Control": "public, max-age=31536000, immutable"}
+    asked = request.headers.get("if-none-match", "")
+    if etag in [tag.strip().removeprefix("W/") for tag in asked.split(",")]:
+        return Response(status_code=304, headers=headers)
+    content = service.workspace.images.thumbnail(known, THUMBNAIL_PX)
+    return Response(content, media_type="image/jpeg", headers=headers)
+
+
+@router.get(
+    "/go/{offer_id}",
+    tags=["search"],
+    response_class=RedirectResponse,
+    status_code=302,
+    responses={302: {"description": "To the offer's page at its store"}},
+)
+def go(offer_id: str, service: Opened, search: str = "") -> Response:  # noqa: ARG001 - for later
+    """Sends the shopper to the offer's own address from the store's feed, nowhere else.
+
+    `search` is the search it was found by; nothing is recorded yet.
+    """
+    stored = offers.get(service.workspace.db, _known(_OFFER_ID, offer_id, "offer"))
+    headers = {"Cache-Control": "no-store", "X-Robots-Tag": "noindex"}
+    return RedirectResponse(_web_address(stored), status_code=302, headers=headers)
+
+
+def _web_address(stored: StoredOffer) -> str:
+    """The offer's address, if it is one that a browser may be sent to."""
+    try:
+        parts = urlsplit(stored.offer.url)
+        good = parts.scheme in {"http", "https"} and bool(parts.hostname)
+    except ValueError:
+        good = False
+    if not good:
+        raise NotFound("the store gave no address for this offer", hint="choose another offer")
+    return stored.offer.url
+
+
+@router.get("/healthz", tags=["operation"], responses={200: {"model": shapes.Health}})
+async def health() -> JSONResponse:
+    """The process lives."""
+    return JSONResponse({"status": "ok"}, headers={"Cache-Control": "no-store"})
+
+
+@router.get("/readyz", tags=["operation"], responses={200: {"model": shapes.Ready}})
+def ready(service: Opened) -> JSONResponse:
+    """Database, index and encoder are there; 503 with the reason where one is not."""
+    return JSONResponse(
+        {"status": "ok", "checks": _checked(service)}, headers={"Cache-Control": "no-store"}
+    )
+
+
+def _checked(service: Service) -> dict[str, str]:
+    try:
+        return service.check()
+    except StateError:
+        raise
+    except Error as error:  # any other kind would be answered with another status
+        raise StateError(error.message, hint=error.hint) from error
+
+
+def _known(pattern: re.Pattern[str], text: str, kind: str) -> str:
+    """The id, if it looks like one: nothing else gets near the database or the disk."""
+    if not pattern.fullmatch(text):
+        raise NotFound(f"no such {kind}: {text[:64]!r}", hint="take ids from an answer")
+    return text
+
+
+def _iso(epoch: int) -> str:
+    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,50 @@
+"""Workspace -> the application: routes, failures, the envelope around each request."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
+
+from lensback import __version__
+from lensback.web import api, failures, pages
+from lensback.web.envelope import Envelope
+from lensback.web.service import Service
+from lensback.workspace import Workspace
+
+DESCRIPTION = """Finds the thing in a photo among the offers of many stores.
+
+A failure is {"error": {"type": …, "message": …, "hint": …}} with a fitting status; the hint is the one\nthing to do next. Every response carries X-Request-ID."""
+
+
+def create_app(workspace: Workspace) -> FastAPI:
+    """The application. The workspace stays the caller's to close."""
+    service = Service.over(workspace)
+    app = FastAPI(
+        title="Lensback",
+        version=__version__,
+        description=DESCRIPTION,
+        docs_url=None,  # the framework's own pages load scripts from elsewhere; see pages.docs
+        redoc_url=None,
+        lifespan=_lifespan,
+        redirect_slashes=False,
+    )
+    app.state.service = service
+    app.include_router(api.router)
+    app.include_router(pages.router)
+    app.mount("/static", StaticFiles(packages=[("lensback.web", "static")]), name="static")
+    app.add_middleware(Envelope)
+    failures.install(app)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Warms up beside the first requests; they wait for what they need, no longer."""
+    service: Service = app.state.service
+    threading.Thread(target=service.warm, name="warm-up", daemon=True).start()
+    yield
+    service.gate.close()

@@ -1,0 +1,107 @@
+"""What the routes share: the workspace, its gate, and a search from request to answer."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Annotated
+
+from fastapi import Depends
+from PIL import Image
+from starlette.requests import Request
+
+from lensback import log
+from lensback.catalogue import offers, stores
+from lensback.errors import ConfigError, Error, StateError
+from lensback.search import Query, Tools, search
+from lensback.types import Answer
+from lensback.web.limits import Gate
+from lensback.web.uploads import Upload, read_upload
+from lensback.workspace import Workspace
+
+QUEUE = 8
+"""Searches that may wait for a free thread: well under a second of work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """What the page shows of the catalogue; empty before the first publish."""
+
+    stores: dict[str, int] = field(default_factory=dict)
+    """Store -> offers on sale."""
+    currencies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One per application."""
+
+    workspace: Workspace
+    gate: Gate
+    _fronts: dict[str, Front] = field(default_factory=dict)
+
+    @classmethod
+    def over(cls, workspace: Workspace) -> Service:
+        jobs = workspace.settings.search_jobs
+        return cls(workspace, Gate(jobs, QUEUE, uploads=4 * (jobs + QUEUE)))
+
+    def tools(self) -> Tools:
+        """What a search needs; a set-up that is wrong is our state, not the shopper's request."""
+        try:
+            return self.workspace.tools()
+        except ConfigError as error:
+            raise StateError(error.message, hint=error.hint) from error
+
+    async def answer(self, request: Request) -> tuple[Query, Answer]:
+        """The request's photo, searched."""
+        with self.gate.upload():
+            upload = await read_upload(request, self.workspace.settings.max_image_bytes)
+            work = partial(self._search, upload)
+            return upload.query, await self.gate.run(work)
+
+    def _search(self, upload: Upload) -> Answer:
+        return search(upload.photo, upload.query, self.tools())
+
+    def front(self) -> Front:
+        """Counted once for each snapshot: on a large catalogue counting takes a while."""
+        snapshot = self.workspace.index.snapshot
+        if snapshot is None:
+            return Front()
+        known = self._fronts.get(snapshot.id)
+        if known is None:
+            db = self.workspace.db
+            known = Front(dict(sorted(offers.counts(db).items())), tuple(offers.currencies(db)))
+            self._fronts.clear()
+            self._fronts[snapshot.id] = known
+        return known
+
+    def check(self) -> dict[str, str]:
+        """What is ready, part by part. Raises StateError naming the part that is not."""
+        stores.names(self.workspace.db)
+        tools = self.tools()
+        if tools.encoder.fingerprint != tools.snapshot.fingerprint:
+            raise StateError(
+                "the index was made by another version of the encoder", hint="run: lensback sync"
+            )
+        return {"database": "ok", "index": tools.snapshot.id, "encoder": tools.encoder.name}
+
+    def warm(self) -> None:
+        """Opens everything with one search of a blank picture, so that the first shopper
+        does not wait for models to load."""
+        blank = io.BytesIO()
+        Image.new("RGB", (64, 64), "gray").save(blank, "JPEG")
+        try:
+            search(blank.getvalue(), Query(limit=1), self.tools())
+        except Error as error:
+            log.event("not ready", type=type(error).__name__, message=error.message)
+        else:
+            log.event("warm")
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+Opened = Annotated[Service, Depends(_service)]

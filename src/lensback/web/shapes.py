@@ -1,0 +1,187 @@
+"""The API's bodies as schemas: what /openapi.json and /docs say. tests/test_web.py holds real
+answers against them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Shape(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ErrorBody(Shape):
+    type: str = Field(examples=["BadImage"])
+    message: str
+    hint: str = Field(description="The one thing to do next, or empty.")
+
+
+class Failure(Shape):
+    error: ErrorBody
+
+
+class Amount(Shape):
+    amount: str = Field(examples=["3456.00"])
+    currency: str = Field(examples=["RUB"])
+
+
+class Cashback(Amount):
+    up_to: bool
+
+
+class OfferShape(Shape):
+    offer_id: str
+    store: str
+    title: str
+    size: str
+    color: str
+    category: str
+    price: Amount
+    old_price: Amount | None
+    cashback: Cashback
+    price_after_cashback: Amount
+    availability: Literal["in_stock", "out_of_stock", "preorder", "backorder"]
+    disclosure: str = Field(description="Advertising disclosure that must be shown, or empty.")
+    link: str = Field(description="Where to go to buy it.")
+
+
+class PricePoint(Shape):
+    at: str = Field(description="UTC, ISO 8601.")
+    price: Amount
+
+
+class OfferDetail(OfferShape):
+    product_id: str
+    brand: str
+    description: str
+    on_sale: bool
+    images: list[str]
+    price_history: list[PricePoint] = Field(description="Oldest first.")
+
+
+class HitShape(Shape):
+    product_id: str
+    title: str
+    brand: str
+    similarity: float = Field(description="Cosine of the two vectors, -1 to 1.")
+    probability: float = Field(description="Calibrated; 0 where calibrated is false.")
+    exact: bool
+    image: str
+    offers: list[OfferShape]
+
+
+class RegionShape(Shape):
+    box: list[float]
+    label: str
+    score: float
+
+
+class PhotoShape(Shape):
+    width: int
+    height: int
+
+
+class AnswerShape(Shape):
+    search_id: str
+    verdict: Literal["exact", "similar", "none"]
+    probability: float
+    calibrated: bool
+    photo: PhotoShape
+    region: list[float] = Field(description="x0, y0, x1, y1 as fractions of width and height.")
+    regions: list[RegionShape]
+    hits: list[HitShape]
+    timings_ms: dict[str, float]
+    encoder: str
+    snapshot: str
+
+
+class LinkShape(Shape):
+    a: str
+    b: str
+    reason: str
+    score: float
+
+
+class ProductShape(Shape):
+    product_id: str
+    title: str
+    brand: str
+    images: list[str]
+    offers: list[OfferShape]
+    links: list[LinkShape] = Field(description="Why these offers are one product.")
+
+
+class StoreShape(Shape):
+    name: str
+    offers: int
+    in_stock: int
+    images: int
+    last_sync: str | None = Field(description="UTC, ISO 8601.")
+    status: str
+
+
+class StoresShape(Shape):
+    stores: list[StoreShape]
+
+
+class Health(Shape):
+    status: Literal["ok"]
+
+
+class Ready(Shape):
+    status: Literal["ok"]
+    checks: dict[str, str]
+
+
+_TEXT = {"type": "string"}
+SEARCH_BODY = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["photo"],
+                "properties": {
+                    "photo": {
+                        "type": "string",
+                        "format": "binary",
+                        "description": "JPEG, PNG, WebP, AVIF or HEIC, at most 20 MB unless the "
+                        "operator says otherwise.",
+                    },
+                    "box": {
+                        **_TEXT,
+                        "description": "Search only this part: x0,y0,x1,y1 as fractions of width "
+                        "and height.",
+                        "example": "0.1,0.2,0.8,0.9",
+                    },
+                    "limit": {
+                        "type": "integer",
+                        "minimum": 1,
+                        "maximum": 100,
+                        "default": 12,
+                        "description": "Most hits, 1 to 100; 12 unless said.",
+                    },
+                    "store": {**_TEXT, "description": "Repeatable, or a list with commas."},
+                    "category": {**_TEXT, "description": "A category as a store names it."},
+                    "price_max": {
+                        **_TEXT,
+                        "description": "Highest price before cashback.",
+                        "example": "49.90",
+                    },
+                    "currency": {
+                        **_TEXT,
+                        "description": "Currency of price_max; needed where the stores sell in several.",
+                        "example": "EUR",
+                    },
+                    "in_stock": {
+                        "type": "boolean",
+                        "default": False,
+                        "description": "Only offers that can be bought now.",
+                    },
+                },
+            }
+        }
+    },
+}

@@ -1,0 +1,145 @@
+"""A multipart request -> the photo's bytes and a Query. Nothing of it touches the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+
+from lensback.errors import BadQuery
+from lensback.search import Query, parse_box
+from lensback.web import limits
+
+FIELDS = ("box", "limit", "store", "category", "price_max", "currency", "in_stock")
+MAX_FIELDS = 64
+MAX_FIELD_BYTES = 4096
+MAX_TEXT = 200
+OVERHEAD_BYTES = 64 << 10
+"""What the other fields and the part headers may add to the photo."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_YES = {"1", "true", "yes", "on"}
+_NO = {"", "0", "false", "no", "off"}
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One search as it came in."""
+
+    photo: bytes
+    query: Query
+
+
+class _InMemory(MultiPartParser):
+    """Starlette's parser, with its files kept in memory and closed also where a part is cut off."""
+
+    def __init__(self, request: Request, max_bytes: int, what: str) -> None:
+        super().__init__(
+            request.headers,
+            limits.body(request, max_bytes, what),
+            max_files=4,
+            max_fields=MAX_FIELDS,
+            max_part_size=MAX_FIELD_BYTES,
+        )
+        # Above this size a temporary file would be written; photos of people stay in memory.
+        self.spool_max_size = max_bytes + 1
+
+    def close(self) -> None:
+        for file in self._files_to_close_on_error:
+            file.close()
+
+
+async def read_upload(request: Request, max_bytes: int) -> Upload:
+    """The photo and the query. Raises TooLarge, BadQuery, InputError (a broken upload)."""
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind != "multipart/form-data":
+        raise BadQuery(
+            "the request is not multipart/form-data", hint="send the file as the field photo"
+        )
+    what = f"{max_bytes / (1 << 20):g} MB" if max_bytes >= 1 << 20 else f"{max_bytes} bytes"
+    parser = _InMemory(request, max_bytes + OVERHEAD_BYTES, what)
+    try:
+        async with asyncio.timeout(limits.UPLOAD_S):
+            form = await parser.parse()
+        photo = await _photo(form)
+    except TimeoutError as error:
+        raise limits.too_slow() from error
+    except MultiPartException as error:
+        message = f"the form cannot be read: {error.message}"
+        raise BadQuery(message, hint="send multipart/form-data with the field photo") from error
+    finally:
+        parser.close()
+    if len(photo) > max_bytes:
+        raise limits.too_large(what)
+    return Upload(photo, query_of(_texts(request, form)))
+
+
+async def _photo(form: FormData) -> bytes:
+    """The one photo; a file field left empty in a browser counts as none."""
+    sent = [part for part in form.getlist("photo") if isinstance(part, UploadFile)]
+    chosen = [part for part in sent if part.filename or part.size]
+    if len(chosen) != 1:
+        raise BadQuery(
+            "more than one photo" if chosen else "the photo is missing",
+            hint="send one file as the field photo",
+        )
+    return await chosen[0].read()
+
+
+def _texts(request: Request, form: FormData) -> dict[str, list[str]]:
+    """Text fields by name; what the form does not say may stand in the address."""
+    texts = {}
+    for name in FIELDS:
+        said = [part for part in form.getlist(name) if isinstance(part, str)]
+        texts[name] = [part.strip() for part in said or request.query_params.getlist(name)]
+        for text in texts[name]:
+            if len(text) > MAX_TEXT or _CONTROL.search(text):
+                hint = f"use plain text of at most {MAX_TEXT} characters"
+                raise BadQuery(f"{name} cannot be read", hint=hint)
+    return texts
+
+
+def query_of(texts: dict[str, list[str]]) -> Query:
+    """Text fields -> Query. Raises BadQuery for what makes no sense."""
+    one = {name: _one(name, values) for name, values in texts.items() if name != "store"}
+    listed = [name.strip() for text in texts.get("store", []) for name in text.split(",")]
+    return Query(
+        box=parse_box(one.get("box", "")),
+        limit=_limit(one.get("limit", "")),
+        stores=tuple(dict.fromkeys(filter(None, listed))),
+        category=one.get("category", ""),
+        price_max=one.get("price_max", ""),
+        currency=_currency(one.get("currency", "")),
+        in_stock=_flag("in_stock", one.get("in_stock", "")),
+    )
+
+
+def _one(name: str, values: list[str]) -> str:
+    said = list(dict.fromkeys(filter(None, values)))
+    if len(said) > 1:
+        raise BadQuery(f"{name} is given twice", hint=f"give {name} once")
+    return said[0] if said else ""
+
+
+def _limit(text: str) -> int:
+    if not text:
+        return Query().limit
+    if not re.fullmatch(r"[+-]?[0-9]{1,9}", text):
+        raise BadQuery(f"limit is not a number: {text[:30]!r}", hint="use 1 to 100")
+    return int(text)
+
+
+def _currency(text: str) -> str:
+    if text and not re.fullmatch(r"[A-Za-z]{3}", text):
+        raise BadQuery(f"not a currency: {text[:30]!r}", hint="use three letters, e.g. EUR")
+    return text.upper()
+
+
+def _flag(name: str, text: str) -> bool:
+    if text.lower() not in _YES | _NO:
+        raise BadQuery(f"{name} is neither true nor false: {text[:30]!r}", hint="use true or false")
+    return text.lower() in _YES

@@ -1,0 +1,583 @@
+"""`images`: every format, broken and hostile files, the store on a real disk."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import os
+import random
+import re
+import struct
+import subprocess
+import sys
+import time
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pillow_heif
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw, ImageFilter
+
+from lensback.errors import BadImage, BadQuery, NotFound, TooLarge
+from lensback.images import (
+    SAME_PHOTOGRAPH,
+    ImageStore,
+    crop,
+    decode,
+    hamming,
+    inspect,
+    likeness,
+    phash,
+    signature,
+)
+
+STILL = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "GIF", "BMP", "TIFF")
+
+
+@functools.cache
+def drawn(width: int = 120, height: int = 90, color: str = "navy", seed: int = 1) -> Image.Image:
+    """A shirt of one colour on white, with a pattern of its own."""
+    draw = ImageDraw.Draw(image := Image.new("RGB", (width, height), "white"))
+
+    def at(*points: float) -> list[tuple[float, float]]:
+        return [(x * width, y * height) for x, y in zip(points[::2], points[1::2], strict=True)]
+
+    draw.polygon(
+        at(0.3, 0.15, 0.7, 0.15, 0.95, 0.4, 0.8, 0.5, 0.75, 0.42, 0.75, 0.95)
+        + at(0.25, 0.95, 0.25, 0.42, 0.2, 0.5, 0.05, 0.4),
+        fill=color,
+    )
+    draw.ellipse(at(0.42, 0.08, 0.58, 0.24), fill="bisque")
+    spots = random.Random(seed)
+    for _ in range(12):
+        x, y, r = spots.uniform(0.3, 0.65), spots.uniform(0.3, 0.85), spots.uniform(0.01, 0.06)
+        draw.ellipse(at(x, y, x + r, y + r), fill=spots.choice(["white", "gray", "black"]))
+    return image
+
+
+@functools.cache
+def packed(kind: str, width: int = 120, height: int = 90) -> bytes:
+    return saved(drawn(width, height), kind)
+
+
+def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
+    pillow_heif.register_heif_opener()
+    sink = io.BytesIO()
+    if kind in ("JPEG", "WEBP", "AVIF", "HEIF"):
+        options = {"quality": 92, **options}
+    image.save(sink, kind, **options)
+    return sink.getvalue()
+
+
+def apart(a: Image.Image, b: Image.Image) -> float:
+    """Mean difference of two pictures, 0 to 255."""
+    assert a.size == b.size
+    return float(np.abs(np.asarray(a, np.int16) - np.asarray(b, np.int16)).mean())
+
+
+# Formats and modes
+
+
+@pytest.mark.parametrize("kind", STILL)
+def test_every_format_comes_out_as_rgb(kind: str) -> None:
+    data = packed(kind)
+    info, image = inspect(data)
+    assert image.mode == "RGB"
+    assert apart(image, drawn()) < 4
+    assert (info.width, info.height, info.bytes) == (120, 90, len(data))
+    assert info.mime == f"image/{kind.lower()}"
+    assert re.fullmatch("[0-9a-f]{64}", info.hash)
+    assert 0 <= info.phash < 1 << 64
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_exif_orientation_is_undone(kind: str, orientation: int) -> None:
+    undo = {
+        2: [Image.Transpose.FLIP_LEFT_RIGHT],
+        3: [Image.Transpose.ROTATE_180],
+        4: [Image.Transpose.FLIP_TOP_BOTTOM],
+        5: [Image.Transpose.TRANSPOSE],
+        6: [Image.Transpose.ROTATE_90],
+        7: [Image.Transpose.TRANSVERSE],
+        8: [Image.Transpose.ROTATE_270],
+    }
+    turned = drawn()
+    for step in undo.get(orientation, []):
+        turned = turned.transpose(step)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    info, image = inspect(saved(turned, kind, exif=exif.tobytes() if kind != "TIFF" else exif))
+    assert apart(image, drawn()) < 4
+    assert (info.width, info.height) == (120, 90)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of the EXIF
+def test_broken_exif_does_not_make_a_picture_bad() -> None:
+    for exif in (
+        b"Exif\0\0garbage",
+        b"Exif\0\0II*\0\xff\xff\xff\x7f",
+        b"Exif\0\0MM\0*\0\0\0\x08\0\xff",
+    ):
+        assert decode(saved(drawn(), "JPEG", exif=exif)).size == (120, 90)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "GIF", "P", "L", "RGB"])
+def test_transparency_lands_on_white(mode: str) -> None:
+    clear = Image.new("RGBA", (20, 20), (255, 0, 0, 0))
+    clear.paste((0, 0, 0, 255), (0, 0, 10, 20))
+    options: dict[str, Any] = {}
+    kind = "PNG"
+    if mode == "P":
+        clear = Image.new("P", (20, 20), 1)
+        clear.putpalette([0, 0, 0, 255, 0, 0])
+        clear.paste(0, (0, 0, 10, 20))
+        options["transparency"] = 1
+    elif mode in ("L", "RGB"):
+        clear = Image.new(mode, (20, 20), 200 if mode == "L" else (1, 2, 3))
+        clear.paste(0 if mode == "L" else (0, 0, 0), (0, 0, 10, 20))
+        options["transparency"] = 200 if mode == "L" else (1, 2, 3)
+    elif mode == "GIF":
+        kind = "GIF"
+    else:
+        clear = clear.convert(mode)
+    image = decode(saved(clear, kind, **options))
+    assert image.mode == "RGB"
+    assert image.getpixel((15, 10)) == (255, 255, 255)
+    assert max(image.getpixel((5, 10))) < 3  # type: ignore[arg-type]
+
+
+def test_cmyk_sixteen_bits_bilevel_and_floats() -> None:
+    cmyk = decode(saved(drawn().convert("CMYK"), "JPEG"))
+    assert apart(cmyk, drawn()) < 4
+    ramp = np.linspace(0, 65535, 32 * 32).reshape(32, 32)
+    for kind in ("PNG", "TIFF"):
+        grey = np.asarray(decode(saved(Image.fromarray(ramp.astype(np.uint16)), kind)))
+        assert (grey[0, 0, 0], grey[-1, -1, 0]) == (0, 255)
+        assert abs(float(grey.mean()) - 127.5) < 1
+    for top in (1.0, 255.0):
+        floats = Image.fromarray((ramp / 65535 * top).astype(np.float32))
+        assert abs(float(np.asarray(decode(saved(floats, "TIFF"))).mean()) - 127.5) < 1
+    nan = Image.fromarray(np.full((9, 9), np.nan, np.float32))
+    assert decode(saved(nan, "TIFF")).getpixel((0, 0)) == (0, 0, 0)
+    assert decode(saved(drawn().convert("1"), "PNG")).mode == "RGB"
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF", "AVIF"])
+def test_an_animation_is_its_first_frame(kind: str) -> None:
+    frames = [Image.new("RGB", (40, 40), color) for color in ("red", "lime", "blue")]
+    data = saved(frames[0], kind, save_all=True, append_images=frames[1:])
+    assert apart(decode(data), frames[0]) < 4
+
+
+def test_a_phone_jpeg_with_a_second_picture_inside_is_a_jpeg() -> None:
+    data = saved(drawn(), "MPO", save_all=True, append_images=[drawn(seed=2)])
+    info, image = inspect(data)
+    assert info.mime == "image/jpeg"
+    assert apart(image, drawn()) < 6
+
+
+# Sizes
+
+
+@given(st.integers(8, 700), st.integers(8, 700), st.integers(1, 400))
+@settings(max_examples=30, deadline=None)
+def test_a_draft_is_never_smaller_than_asked(width: int, height: int, side_px: int) -> None:
+    data = saved(Image.new("RGB", (width, height)), "JPEG")
+    image = decode(data, side_px=side_px)
+    assert min(image.size) >= min(side_px, width, height)
+    assert image.width <= width
+
+
+def test_a_large_jpeg_is_decoded_small_and_described_whole() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    info, image = inspect(saved(drawn(2000, 1600), "JPEG", exif=exif.tobytes()))
+    assert (info.width, info.height) == (1600, 2000)
+    assert image.size == (400, 500)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 500), (500, 7)])
+def test_a_tiny_picture_is_bad(size: tuple[int, int]) -> None:
+    with pytest.raises(BadImage, match=f"only {size[0]} x {size[1]}") as caught:
+        decode(saved(Image.new("RGB", size), "PNG"))
+    assert "8 x 8" in caught.value.hint
+
+
+def test_limits() -> None:
+    data = packed("PNG")
+    with pytest.raises(TooLarge, match="bytes"):
+        decode(data, max_bytes=len(data) - 1)
+    with pytest.raises(TooLarge, match="120 x 90 pixels"):
+        decode(data, max_pixels=120 * 90 - 1)
+    assert decode(data, max_bytes=len(data), max_pixels=120 * 90).size == (120, 90)
+
+
+def chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def png(width: int, height: int, *chunks: bytes) -> bytes:
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + b"".join(chunks) + chunk(b"IEND", b"")
+
+
+BOMBS = {
+    "png": png(30000, 30000, chunk(b"IDAT", zlib.compress(bytes(50 << 20), 9))),
+    "png of 10 GPixel": png(100000, 100000, chunk(b"IDAT", b"")),
+    "png just above": png(10000, 9500, chunk(b"IDAT", b"")),
+    "bmp": b"BM"
+    + struct.pack("<IHHIIiiHHIIiiII", 54, 0, 0, 54, 40, 30000, 30000, 1, 24, 0, 0, 0, 0, 0, 0),
+    "gif": b"GIF89a"
+    + struct.pack("<HHBBB", 65535, 65535, 0, 0, 0)
+    + b"\x2c"
+    + struct.pack("<HHHHB", 0, 0, 65535, 65535, 0)
+    + b"\x02\x02\x4c\x01\x00;",
+    "webp": b"RIFF"
+    + struct.pack("<I", 22)
+    + b"WEBPVP8X"
+    + struct.pack("<II", 10, 0)
+    + b"\xff\xff\x00\xff\xff\x00",
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_is_refused_before_decoding(name: str) -> None:
+    begin = time.perf_counter()
+    with pytest.raises((TooLarge, BadImage)) as caught:
+        decode(BOMBS[name])
+    if name != "webp":
+        assert isinstance(caught.value, TooLarge)
+    assert time.perf_counter() - begin < 0.5
+
+
+def test_a_bomb_in_a_text_chunk_is_refused() -> None:
+    bomb = zlib.compress(bytes(200 << 20), 9)
+    pixels = chunk(b"IDAT", zlib.compress(bytes(20 * 61), 9))
+    texts = [
+        chunk(b"zTXt", b"a\0\0" + bomb),
+        chunk(b"iTXt", b"a\0\1\0\0\0" + bomb),
+        chunk(b"iCCP", b"a\0\0" + bomb),
+    ]
+    for text in texts:
+        with pytest.raises(BadImage):
+            decode(png(20, 20, text, pixels))
+    with pytest.raises(BadImage):
+        decode(png(20, 20, pixels, texts[0]))
+
+
+# Broken files
+
+
+@pytest.mark.parametrize("kind", STILL)
+@given(share=st.floats(0, 0.97))
+@settings(max_examples=40, deadline=None)
+def test_a_truncated_picture_is_bad(kind: str, share: float) -> None:
+    """Or every pixel of it was there: a TIFF keeps its directory anywhere."""
+    data = packed(kind, 300, 200)
+    whole = decode(data)
+    for side_px in (None, 50):
+        try:
+            image = decode(data[: int(len(data) * share)], side_px=side_px)
+        except BadImage:
+            continue
+        assert side_px is None or kind != "JPEG"
+        assert apart(image, whole) == 0
+
+
+@pytest.mark.parametrize("kind", STILL)
+@given(st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), max_size=12), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_damage_ends_in_a_picture_or_one_of_our_errors(
+    kind: str, damage: list[tuple[float, int]], early: bool
+) -> None:
+    data = bytearray(packed(kind))
+    for share, value in damage:
+        data[int(share * (min(len(data), 200) if early else len(data)))] = value
+    with contextlib.suppress(BadImage, TooLarge):
+        info, image = inspect(bytes(data), max_pixels=1 << 20)
+        assert image.mode == "RGB"
+        assert info.width * info.height <= 1 << 20
+
+
+@given(st.binary(max_size=200))
+def test_noise_is_bad(data: bytes) -> None:
+    with pytest.raises(BadImage):
+        decode(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"", "an empty file"),
+        (b"just words, renamed to .jpg\n", "text"),
+        (b"<!DOCTYPE html><html>404", "a web page"),
+        (b"\n <HTML>", "a web page"),
+        (b"<?xml version='1.0'?><svg xmlns='x'/>", "an SVG drawing"),
+        (b"<svg/>", "an SVG drawing"),
+        (b"<?xml version='1.0'?><Error/>", "XML"),
+        (b"%PDF-1.7\n%\xff", "a PDF document"),
+        (b'{"error": 1}', "JSON"),
+        (b"PK\x03\x04rest", "a ZIP archive"),
+        (b"\0\0\0\x20ftypisom\0\0", "a video"),
+        (b"\xff\xd8\xff\xe0broken", "a broken picture"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a broken picture"),
+        (b"\x00\x01\x02\x03", "of another kind"),
+    ],
+)
+def test_the_error_says_what_the_file_seems_to_be(data: bytes, kind: str) -> None:
+    with pytest.raises(BadImage, match=f"it seems to be {kind}") as caught:
+        decode(data)
+    assert "JPEG" in caught.value.hint
+
+
+def test_other_formats_of_pillow_are_not_opened() -> None:
+    for kind in ("PPM", "TGA", "ICO", "PCX", "JPEG2000", "EPS"):
+        with pytest.raises(BadImage):
+            decode(saved(drawn(), kind))
+
+
+def test_pillow_is_left_as_it_was() -> None:
+    code = (
+        "from PIL import Image, ImageFile; before = Image.MAX_IMAGE_PIXELS\n"
+        "import sys; from lensback import images; assert 'pillow_heif' not in sys.modules\n"
+        "images.decode(sys.stdin.buffer.read()); assert 'pillow_heif' not in sys.modules\n"
+        "assert (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES) == (before, False)"
+    )
+    subprocess.run([sys.executable, "-c", code], input=packed("JPEG"), check=True)
+
+
+def test_threads_decode_side_by_side() -> None:
+    kinds = STILL * 5
+    with ThreadPoolExecutor(8) as pool:
+        images = list(pool.map(lambda kind: decode(packed(kind)), kinds))
+    for kind, image in zip(kinds, images, strict=True):
+        assert image.tobytes() == decode(packed(kind)).tobytes()
+
+
+# Boxes and hashes
+
+
+@given(
+    st.tuples(*[st.floats(0, 1)] * 4).filter(lambda b: b[0] < b[2] and b[1] < b[3]),
+    st.integers(1, 50),
+    st.integers(1, 50),
+)
+def test_a_crop_holds_its_box(
+    box: tuple[float, float, float, float], width: int, height: int
+) -> None:
+    part = crop(Image.new("RGB", (width, height)), box)
+    assert 1 <= part.width <= width
+    assert 1 <= part.height <= height
+    assert part.width >= (box[2] - box[0]) * width - 1e-6
+
+
+@pytest.mark.parametrize("box", [(0, 0, 0, 1), (0.5, 0, 0.4, 1), (-0.1, 0, 1, 1), (0, 0, 1, 1.1)])
+def test_not_a_box(box: tuple[float, float, float, float]) -> None:
+    with pytest.raises(BadQuery):
+        crop(drawn(), box)
+    with pytest.raises(BadQuery):
+        crop(drawn(), (float("nan"), 0, 1, 1))
+
+
+def test_phash_stays_under_recompression_and_tells_pictures_apart() -> None:
+    first = phash(drawn(400, 300))
+    again = phash(decode(saved(drawn(400, 300).resize((200, 150)), "JPEG", quality=60)))
+    assert hamming(first, again) <= 4
+    assert hamming(first, phash(drawn(400, 300).rotate(90))) > 12
+    assert phash(Image.new("RGB", (50, 50), "red")) == 0
+    assert (hamming(0, 0), hamming(0, (1 << 64) - 1), hamming(5, 6)) == (0, 64, 2)
+
+
+# The very same photograph
+
+
+def shot(image: Image.Image, box: tuple[float, float, float, float], scale: float) -> Image.Image:
+    """As another store would show it: cropped, rescaled, recompressed."""
+    part = crop(image, box)
+    part = part.resize(
+        (round(part.width * scale), round(part.height * scale)), Image.Resampling.BICUBIC
+    )
+    return decode(saved(part, "JPEG", quality=60))
+
+
+@given(st.tuples(*[st.floats(0, 0.15)] * 4), st.floats(0.4, 1), st.integers(0, 5))
+@settings(max_examples=25, deadline=None)
+def test_a_cropped_rescaled_recompressed_picture_is_the_same(
+    cuts: tuple[float, float, float, float], scale: float, seed: int
+) -> None:
+    whole = drawn(450, 560, seed=seed).filter(ImageFilter.GaussianBlur(1))
+    other = shot(whole, (cuts[0], cuts[1], 1 - cuts[2], 1 - cuts[3]), scale)
+    a, b = signature(whole), signature(other)
+    assert likeness(a, b) > SAME_PHOTOGRAPH
+    assert likeness(a, b) == likeness(b, a)
+
+
+def test_another_color_or_another_detail_is_not_the_same() -> None:
+    whole = drawn(450, 560)
+    mine = signature(whole)
+    assert likeness(mine, mine) > 0.999
+    for color in ("navy", "black", "darkgreen", "crimson", "white"):
+        other = shot(drawn(450, 560, color=color), (0.05, 0.05, 0.95, 1), 0.7)
+        assert (likeness(mine, signature(other)) >= SAME_PHOTOGRAPH) is (color == "navy"), color
+    patched = whole.copy()
+    patched.paste("orange", (200, 420, 270, 460))
+    assert likeness(mine, signature(patched)) < SAME_PHOTOGRAPH
+    mirrored = whole.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    assert likeness(mine, signature(mirrored)) < SAME_PHOTOGRAPH
+
+
+@given(st.integers(8, 900), st.integers(8, 900), st.integers(8, 900), st.integers(8, 900))
+@settings(max_examples=25, deadline=None)
+def test_likeness_of_any_two_shapes_is_a_share(w: int, h: int, x: int, y: int) -> None:
+    flat, noise = Image.new("RGB", (w, h), "white"), Image.effect_noise((x, y), 90)
+    for one in (flat, drawn(w, h)):
+        for other in (noise.convert("RGB"), Image.new("RGB", (x, y), "black")):
+            assert 0 <= likeness(signature(one), signature(other)) < SAME_PHOTOGRAPH
+    assert likeness(signature(flat), signature(flat)) == 1
+
+
+@pytest.mark.data
+def test_outlet_pictures_find_their_originals() -> None:
+    """The same photographs at two stores; other colours of the same garment are the trap."""
+    default = Path(__file__).parents[2] / "shared" / "data"
+    shops = Path(os.environ.get("LENSBACK_DATA", default)) / "shops"
+    if not shops.is_dir():
+        pytest.skip("LENSBACK_DATA does not lead to the shops")
+    names = sorted(path.name for path in (shops / "outlet" / "images").iterdir())[::4]
+
+    def seen(store: str, name: str) -> Any:
+        return signature(decode((shops / store / "images" / name).read_bytes()))
+
+    luma = sorted(path.name for path in (shops / "luma" / "images").iterdir())
+    for name in names:
+        mine = seen("outlet", name)
+        assert likeness(mine, seen("luma", name)) >= SAME_PHOTOGRAPH
+        for other in luma:
+            if other != name and other.split("-")[0] == name.split("-")[0]:
+                assert likeness(mine, seen("luma", other)) < SAME_PHOTOGRAPH, (name, other)
+
+
+# The store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ImageStore:
+    return ImageStore(tmp_path / "images")
+
+
+def files(root: Path) -> list[str]:
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+
+
+def test_put_keeps_the_bytes_once(store: ImageStore, tmp_path: Path) -> None:
+    data = packed("WEBP")
+    info = store.put(data)
+    assert store.put(data) == info == inspect(data)[0]
+    assert store.has(info.hash)
+    assert store.read(info.hash) == data
+    assert store.open(info.hash).size == (120, 90)
+    assert files(tmp_path) == [f"images/{info.hash[:2]}/{info.hash[2:4]}/{info.hash}"]
+
+
+def test_a_bad_picture_is_not_kept(tmp_path: Path) -> None:
+    store = ImageStore(tmp_path, max_bytes=5000, max_pixels=120 * 90)
+    for data in (b"<html>", packed("JPEG")[:-900], packed("BMP"), packed("PNG", 121, 90)):
+        with pytest.raises((BadImage, TooLarge)):
+            store.put(data)
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "digest", ["", "ab", "../../etc/passwd", "A" * 64, "0" * 64, "0" * 63 + "\n"]
+)
+def test_what_is_not_there(store: ImageStore, digest: str) -> None:
+    assert not store.has(digest)
+    store.drop(digest)
+    for ask in (store.read, store.open, store.thumbnail):
+        with pytest.raises(NotFound):
+            ask(digest)
+
+
+def test_thumbnails_are_made_once_and_dropped_with_the_picture(
+    store: ImageStore, tmp_path: Path
+) -> None:
+    digest = store.put(packed("JPEG", 800, 600)).hash
+    small = store.thumbnail(digest, 64)
+    assert decode(small).size == (64, 48)
+    assert decode(store.thumbnail(digest)).size == (320, 240)
+    assert store.thumbnail(digest, 64) == small
+    assert len(files(tmp_path)) == 3
+    with pytest.raises(BadQuery):
+        store.thumbnail(digest, 100_000)
+    store.drop(digest)
+    assert files(tmp_path) == []
+    assert not store.has(digest)
+
+
+def test_damaged_bytes_count_as_not_there(store: ImageStore, tmp_path: Path) -> None:
+    data = packed("PNG")
+    digest = store.put(data).hash
+    path = next(path for path in tmp_path.rglob(digest))
+    for damage in (b"", data[:-1] + b"x"):
+        path.write_bytes(damage)
+        with pytest.raises(NotFound):
+            store.read(digest)
+        assert not store.has(digest)
+        store.put(data)
+        assert store.read(digest) == data
+    path.write_bytes(b"")
+    store.put(data)
+    assert store.read(digest) == data
+
+
+def test_a_killed_writer_leaves_nothing_but_a_temporary_file(tmp_path: Path) -> None:
+    code = (
+        "import sys, io, itertools; from pathlib import Path; from PIL import Image\n"
+        "from lensback.images import ImageStore\n"
+        "store = ImageStore(Path(sys.argv[1]))\n"
+        "for i in itertools.count():\n"
+        "    sink = io.BytesIO(); Image.effect_noise((300, 300), i % 99 + 1).save(sink, 'PNG')\n"
+        "    store.put(sink.getvalue()); print(i, flush=True)\n"
+    )
+    writer = subprocess.Popen(
+        [sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    with writer:
+        assert writer.stdout
+        for _ in range(5):
+            writer.stdout.readline()
+        writer.kill()
+    store = ImageStore(tmp_path)
+    digests = [path.name for path in tmp_path.rglob("*") if re.fullmatch("[0-9a-f]{64}", path.name)]
+    assert len(digests) >= 5
+    for digest in digests:
+        store.open(digest)
+    store.sweep(older_s=-1)
+    assert files(tmp_path / "tmp") == []
+
+
+def test_sweep_spares_the_young(store: ImageStore, tmp_path: Path) -> None:
+    store.put(packed("PNG"))
+    old, young = (tmp_path / "images" / "tmp" / name for name in ("old", "young"))
+    for path in (old, young):
+        path.write_bytes(b"half")
+    os.utime(old, (time.time() - 7200,) * 2)
+    assert store.sweep() == 1
+    assert young.exists()
+    assert ImageStore(tmp_path / "nowhere").sweep() == 0
+
+
+def test_many_threads_put_the_same_pictures(store: ImageStore, tmp_path: Path) -> None:
+    datas = [packed(kind) for kind in STILL] * 6
+    with ThreadPoolExecutor(8) as pool:
+        digests = {info.hash for info in pool.map(store.put, datas)}
+    assert len(digests) == len(STILL)
+    assert all(store.has(digest) for digest in digests)
+    assert len(files(tmp_path)) == len(STILL)

@@ -1,0 +1,231 @@
+"""The parts of the index family that the behaviour suite does not see."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lensback.errors import ConfigError, StateError, UnknownName
+from lensback.indexes import lance, open_index, pointer, row_digest, row_id
+from lensback.indexes.plan import NOTHING, Plan, plan, sql
+from lensback.types import Filter, IndexRow, Money, Snapshot
+
+PRINT = "b2" * 8
+SNAPSHOT = Snapshot("id", "pixels", PRINT, 4, 10, 1.0, "v_b@3", "2026-01-01T00:00:00+00:00")
+
+
+def rows(n: int) -> list[IndexRow]:
+    return [
+        IndexRow(
+            row_id(f"im{i}", "shop", "Shoes", True, "EUR"),
+            f"im{i}",
+            "shop",
+            "Shoes",
+            True,
+            "EUR",
+            1,
+            i,
+        )
+        for i in range(n)
+    ]
+
+
+def vectors(n: int, dim: int = 16) -> np.ndarray:
+    drawn = np.random.default_rng(0).standard_normal((n, dim)).astype(np.float32)
+    return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+
+
+# --- identity ---
+
+identity = st.tuples(st.text(), st.text(), st.text(), st.booleans(), st.text())
+
+
+@given(identity, identity)
+def test_row_ids_are_63_bits_and_tell_rows_apart(one: tuple, other: tuple) -> None:
+    assert 0 <= row_id(*one) < 2**63
+    assert (row_id(*one) == row_id(*other)) == (one == other)
+
+
+def test_row_ids_never_change() -> None:
+    assert row_id("ab" * 32, "outlet", "Обувь > Кеды", True, "RUB") == 4814605842095898739
+    parts = {
+        row_id("a", "bc", "", True, ""),
+        row_id("ab", "c", "", True, ""),
+        row_id("a", "b", "c", True, ""),
+    }
+    assert len(parts) == 3
+
+
+def test_a_digest_changes_with_every_field() -> None:
+    base = IndexRow(1, "im", "shop", "Shoes", True, "EUR", 10, 20)
+    others = [
+        IndexRow(2, "im", "shop", "Shoes", True, "EUR", 10, 20),
+        IndexRow(1, "in", "shop", "Shoes", True, "EUR", 10, 20),
+        IndexRow(1, "im", "shoq", "Shoes", True, "EUR", 10, 20),
+        IndexRow(1, "im", "shop", "Shoe", True, "EUR", 10, 20),
+        IndexRow(1, "im", "shop", "Shoes", False, "EUR", 10, 20),
+        IndexRow(1, "im", "shop", "Shoes", True, "RUB", 10, 20),
+        IndexRow(1, "im", "shop", "Shoes", True, "EUR", 11, 20),
+        IndexRow(1, "im", "shop", "Shoes", True, "EUR", 10, 21),
+    ]
+    assert len({row_digest(r) for r in [base, *others]}) == 9
+    assert 0 <= row_digest(base) < 2**63
+
+
+# --- the opener ---
+
+
+def test_unknown_names_and_bad_fingerprints(tmp_path: Path) -> None:
+    for url in ("", "faiss", "milvus://host", "lance://x"):
+        with pytest.raises(UnknownName) as caught:
+            open_index(url, tmp_path)
+        assert "lance" in caught.value.hint
+    with pytest.raises(ConfigError):
+        open_index("lance", tmp_path, fingerprint="../../etc")
+
+
+def test_opening_writes_and_imports_nothing(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from lensback.indexes import open_index; import lensback.vectors\n"
+        f"index = open_index('lance', Path({str(tmp_path)!r})); assert index.snapshot is None\n"
+        "sys.exit('lancedb' in sys.modules or 'pyarrow' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- the planner ---
+
+
+def test_sql() -> None:
+    assert sql(Filter()) == ""
+    assert sql(Filter(stores=("a", "O'B"))) == "store IN ('a', 'O''B')"
+    where = Filter(
+        in_stock=True, currency="EUR", price_max=Money(5, "EUR"), price_min=Money(1, "EUR")
+    )
+    assert (
+        sql(where)
+        == "in_stock = true AND currency IN ('EUR') AND price_low <= 5 AND price_high >= 1"
+    )
+    assert sql(Filter(stores=("\ud800",), in_stock=True)) == NOTHING
+    assert sql(Filter(stores=("\ud800", "a"))) == "store IN ('a')"
+
+
+def test_plan() -> None:
+    tuned = {"partitions": 50, "nprobes": 10}
+    assert plan(200_000, 200_000, {"partitions": 0}) == Plan(exact=True)
+    assert plan(200_000, 200_000, tuned) == Plan(exact=False, nprobes=10, whole=False)
+    assert plan(200_000, 100_000, tuned) == Plan(exact=False, nprobes=20, whole=False)
+    assert plan(200_000, 2_000, tuned) == Plan(exact=False, nprobes=50)
+    assert plan(200_000, 200, tuned) == Plan(exact=True)
+
+
+# --- the pointer ---
+
+
+def test_the_pointer_comes_back(tmp_path: Path) -> None:
+    assert pointer.read(tmp_path) is None
+    one = pointer.Pointer(SNAPSHOT, {"nprobes": 20}, "v_a@1")
+    pointer.write(tmp_path, one)
+    assert pointer.read(tmp_path) == one
+    assert [path.name for path in tmp_path.iterdir()] == ["CURRENT.json"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"snapshot": {}}', "\x00\xff"])
+@pytest.mark.parametrize("url", ["lance", "exact"])
+def test_a_damaged_pointer_is_told(tmp_path: Path, url: str, text: str) -> None:
+    (tmp_path / url).mkdir()
+    (tmp_path / url / "CURRENT.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(StateError) as caught:
+        open_index(url, tmp_path).search(np.ones(4, np.float32), 1, Filter())
+    assert "CURRENT.json" in caught.value.message
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("url", ["lance", "exact"])
+def test_a_pointer_to_nothing_is_told(tmp_path: Path, url: str) -> None:
+    (tmp_path / url).mkdir()
+    pointer.write(tmp_path / url, pointer.Pointer(SNAPSHOT, {"repeat": 1.0}))
+    with pytest.raises(StateError) as caught:
+        open_index(url, tmp_path).search(np.ones(4, np.float32), 1, Filter())
+    assert caught.value.hint
+
+
+# --- what only the Lance index does ---
+
+
+def test_recall_below_the_promise_is_not_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lance, "ANN_ROWS", 500)
+    index = open_index("lance", tmp_path, fingerprint=PRINT, dim=16)
+    index.upsert(rows(600), vectors(600))
+    first = index.publish("pixels")
+    index.delete([rows(1)[0].row_id])
+    strict = open_index("lance", tmp_path, fingerprint=PRINT, dim=16, min_recall=1.01)
+    with pytest.raises(StateError) as caught:
+        strict.publish("pixels")
+    assert "min_recall" in caught.value.hint
+    assert index.snapshot == first
+    assert len(index.search(vectors(1)[0], 1000, Filter())) == 600
+    assert index.publish("pixels").rows == 599
+
+
+def test_rows_are_added_to_a_trained_index_until_it_has_grown_four_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lance, "ANN_ROWS", 500)
+    trained = []
+    real = lance._train
+    monkeypatch.setattr(lance, "_train", lambda table, n: trained.append(n) or real(table, n))
+    index = open_index("lance", tmp_path, fingerprint=PRINT, dim=16)
+    for n in (100, 600, 900, 2300, 2400, 2500):
+        index.upsert(rows(n), vectors(n))
+        snapshot = index.publish("pixels")
+        assert snapshot.rows == n
+        assert snapshot.recall >= 0.95
+        stats = index._writing.index_stats("vector_idx") if n >= 600 else None
+        assert stats is None or stats.num_unindexed_rows == 0
+        assert index.search(vectors(n)[-1], 1, Filter())[0].image_hash == f"im{n - 1}"
+    assert trained == [600, 2400]
+
+
+def test_old_versions_go_but_never_the_searched_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # An hour passes in no time: versions count as old when they are older than the searched one.
+    real = lance._age
+    monkeypatch.setattr(
+        lance, "_age", lambda table, version: real(table, version) - timedelta(hours=1)
+    )
+    index = open_index("lance", tmp_path, fingerprint=PRINT, dim=16)
+    reader = open_index("lance", tmp_path)
+    for n in range(10, 60, 10):
+        index.upsert(rows(n), vectors(n))
+        index.upsert(rows(n), vectors(n))
+        if n > 10:
+            assert len(reader.search(vectors(1)[0], 100, Filter())) == n - 10
+        snapshot = index.publish("pixels")
+        searched = int(snapshot.location.rpartition("@")[2])
+        held = open_index("lance", tmp_path)
+        assert len(held.search(vectors(1)[0], 100, Filter())) == n
+    versions = [known["version"] for known in index._writing.list_versions()]
+    assert searched in versions
+    assert min(versions) > 5
+
+
+def test_the_pointer_holds_what_a_query_needs(tmp_path: Path) -> None:
+    index = open_index("lance", tmp_path, fingerprint=PRINT, dim=16)
+    index.upsert(rows(10), vectors(10))
+    index.publish("pixels")
+    held = json.loads((tmp_path / "lance" / "CURRENT.json").read_text())
+    assert held["parameters"] == {"partitions": 0, "repeat": 1.0}
+    assert held["snapshot"]["location"].startswith(f"v_{PRINT}@")

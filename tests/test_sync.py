@@ -1,0 +1,380 @@
+"""The main job on a small web of stores: resumable, unharmed by faults and by kill -9."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import select
+
+from lensback.catalogue import offers, products, stores
+from lensback.db import tables as t
+from lensback.demo.draw import items
+from lensback.errors import BadQuery, Busy, FeedTruncated, FetchError, StateError, UnknownName
+from lensback.search import Query, search
+from lensback.settings import Settings
+from lensback.sync import sync
+from lensback.workspace import Workspace, init
+from world import World, WorldStore
+
+THINGS = items(24)
+KILLS = 20
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Read-only for the tests that share it."""
+    with World(tmp_path_factory.mktemp("world")) as made:
+        made.store("harbour", "google", THINGS[:16], sizes=("S", "M"), views=(0, 1))
+        made.store("lavka", "yml", THINGS[8:20], sizes=("S", "M"), marker=True)
+        made.store("attic", "table", THINGS[18:24])
+        yield made
+
+
+def opened(folder: Path, world: World, **settings: Any) -> Workspace:
+    """A workspace connected to every store of the world."""
+    init(folder)
+    workspace = Workspace(folder, Settings(allow_hosts=("127.0.0.1",), retries=0, **settings))
+    for store in world.stores.values():
+        stores.add(workspace.db, store.name, store.feed_url, base=world.base)
+    return workspace
+
+
+def state(workspace: Workspace) -> dict[str, Any]:
+    """Everything that a sync produces, without times and database ids."""
+    db, encoder = workspace.db, workspace.encoder()
+    leave = {"id", "store_id", "created_at", "updated_at"}
+    columns = [column for column in t.offers.c if column.name not in leave]
+    u, oi, o, p = t.image_urls.c, t.offer_images.c, t.offers.c, t.prices.c
+    a, b = t.offers.alias(), t.offers.alias()
+    with db.read() as c:
+        rows = [tuple(r) for r in c.execute(select(*columns).order_by(o.offer_id))]
+        urls = [tuple(r) for r in c.execute(select(u.url, u.image_hash, u.status).order_by(u.url))]
+        shown = select(o.offer_id, oi.position, u.url).join(t.offers).join(t.image_urls)
+        shows = [tuple(r) for r in c.execute(shown.order_by(o.offer_id, oi.position))]
+        paid = select(o.offer_id, p.price_minor).select_from(t.prices).join(t.offers)
+        prices = [tuple(r) for r in c.execute(paid.order_by(o.offer_id, t.prices.c.id))]
+        link = t.product_links
+        joined = select(a.c.product_id, link.c.reason).join(a, a.c.id == link.c.offer_a)
+        links = sorted(tuple(r) for r in c.execute(joined.join(b, b.c.id == link.c.offer_b)))
+    ids, digests = workspace.staging(encoder).staged()
+    order = np.argsort(ids)
+    hashes = sorted(h for part in workspace.vectors.hashes(encoder.fingerprint) for h in part)
+    snapshot = workspace.index.snapshot
+    assert snapshot
+    return {
+        "offers": rows,
+        "urls": urls,
+        "shows": shows,
+        "prices": prices,
+        "links": links,
+        "vectors": hashlib.sha256(
+            workspace.vectors.get(encoder.fingerprint, hashes).tobytes()
+        ).hexdigest(),
+        "hashes": hashes,
+        "index": list(zip(ids[order].tolist(), digests[order].tolist(), strict=True)),
+        "published": (snapshot.rows, snapshot.fingerprint),
+    }
+
+
+@pytest.fixture(scope="module")
+def clean(
+    world: World, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Workspace, dict[str, Any]]]:
+    """One clean run, and what it produced."""
+    with opened(tmp_path_factory.mktemp("clean"), world) as workspace:
+        report = sync(workspace)
+        assert not report.failed
+        yield workspace, state(workspace)
+
+
+def first_offers(workspace: Workspace, photo: Path, **query: Any) -> set[tuple[str, str]]:
+    answer = search(photo.read_bytes(), Query(**query), workspace.tools())
+    if not answer.hits:
+        return set()
+    return {(s.store, s.offer.external_id) for s in answer.hits[0].product.offers}
+
+
+def test_every_offer_is_in_the_catalogue(
+    world: World, clean: tuple[Workspace, dict[str, Any]]
+) -> None:
+    workspace, made = clean
+    counts = offers.counts(workspace.db)
+    assert counts == {s.name: len(s.offers) for s in world.stores.values()}
+    assert all(status == "ok" for _, _, status in made["urls"])
+    assert len(made["hashes"]) == len({h for _, h, _ in made["urls"]})
+
+
+def test_the_same_thing_at_two_stores_is_one_product(
+    world: World, clean: tuple[Workspace, dict[str, Any]]
+) -> None:
+    workspace, _ = clean
+    truth = world.truth
+    grouped: dict[str, set[str]] = {}
+    with workspace.db.read() as c:
+        o = t.offers.c
+        query = select(t.stores.c.name, o.external_id, o.product_id).join(t.stores)
+        for store, external_id, product_id in c.execute(query):
+            grouped.setdefault(product_id, set()).add(truth[store, external_id])
+    assert all(len(things) == 1 for things in grouped.values()), "no product mixes two things"
+    assert len(grouped) <= len({truth[key] for key in truth}) + 4
+
+
+def test_a_picture_of_the_catalogue_finds_itself(
+    world: World, clean: tuple[Workspace, dict[str, Any]]
+) -> None:
+    workspace, _ = clean
+    for thing in THINGS[:8]:
+        key = next(iter(sorted(world.offers_of(thing))))
+        stored = offers.get(workspace.db, offers.offer_id(*key))
+        photo = workspace.path / "query.jpg"
+        photo.write_bytes(workspace.images.read(stored.image_hashes[0]))
+        assert key in first_offers(workspace, photo)
+
+
+def test_filters_reach_the_answer(world: World, clean: tuple[Workspace, dict[str, Any]]) -> None:
+    workspace, _ = clean
+    photo = world.photo(THINGS[10]).read_bytes()
+    tools = workspace.tools()
+    only = search(photo, Query(stores=("lavka",)), tools)
+    assert {s.store for hit in only.hits for s in hit.product.offers} == {"lavka"}
+    cheap = search(photo, Query(price_max="30", currency="USD"), tools)
+    prices = [s.offer.price for hit in cheap.hits for s in hit.product.offers]
+    assert all(p.currency == "USD" and p.minor <= 3000 for p in prices)
+    with pytest.raises(BadQuery, match="several currencies"):
+        search(photo, Query(price_max="30"), tools)
+    with pytest.raises(UnknownName):
+        search(photo, Query(stores=("nowhere",)), tools)
+    with pytest.raises(BadQuery, match="no offer has the category"):
+        search(photo, Query(category="spaceships"), tools)
+
+
+def test_a_second_sync_does_nothing(world: World, clean: tuple[Workspace, dict[str, Any]]) -> None:
+    workspace, made = clean
+    snapshot = workspace.index.snapshot
+    before = world.requests.copy()
+    report = sync(workspace)
+    assert [tally.done for tally in report.tallies if tally.stage != "group"] == [0] * 7
+    assert world.requests - before == {s.path: 1 for s in world.stores.values()}
+    assert workspace.index.snapshot == snapshot
+    assert state(workspace) == made
+
+
+def test_stages_one_by_one_end_the_same(
+    world: World, clean: tuple[Workspace, dict[str, Any]], tmp_path: Path
+) -> None:
+    with opened(tmp_path, world) as workspace:
+        for stage in ("ingest", "download", "embed", "group", "publish"):
+            sync(workspace, only=stage)
+        made = state(workspace)
+    expected = clean[1]
+    # Images are compared between stores by the full run's `pair`, which belongs to `group`.
+    assert made == expected
+    with pytest.raises(BadQuery):
+        sync(workspace, only="bake")
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[tuple[World, WorldStore, Workspace]]:
+    """A world of one's own to break."""
+    with World(tmp_path / "world") as made:
+        store = made.store("harbour", "google", THINGS[:6], sizes=("S", "M"), side_px=64)
+        with opened(tmp_path / "workspace", made) as workspace:
+            yield made, store, workspace
+
+
+def test_a_price_change_reaches_answers_without_embedding(
+    small: tuple[World, WorldStore, Workspace],
+) -> None:
+    world, store, workspace = small
+    sync(workspace)
+    world.change(store.offers[0], price="1.00", available=False)
+    report = sync(workspace)
+    done = {tally.stage: tally.done for tally in report.tallies}
+    assert (done["download"], done["embed"]) == (0, 0)
+    assert done["publish"] >= 1
+    stored = offers.get(workspace.db, offers.offer_id(*store.offers[0].key))
+    assert (stored.offer.price.minor, stored.offer.availability) == (100, "out_of_stock")
+    photo = world.photo(store.offers[0].item).read_bytes()
+    cheap = search(photo, Query(price_max="1", currency="USD"), workspace.tools())
+    shown = {s.offer.external_id for hit in cheap.hits for s in hit.product.offers}
+    assert shown == {store.offers[0].external_id}
+
+
+def test_what_the_feed_drops_goes_off_sale_and_out_of_the_index(
+    small: tuple[World, WorldStore, Workspace],
+) -> None:
+    world, store, workspace = small
+    sync(workspace)
+    rows = workspace.index.snapshot.rows  # type: ignore[union-attr]
+    for offer in store.offers[:2]:
+        world.remove(offer)
+    report = sync(workspace)
+    assert report.tallies[0].notes["removed"] == 2
+    assert workspace.index.snapshot.rows < rows  # type: ignore[union-attr]
+    assert offers.counts(workspace.db)["harbour"] == 10
+
+
+def test_a_feed_that_shrank_is_held_back_until_forced(
+    small: tuple[World, WorldStore, Workspace],
+) -> None:
+    world, store, workspace = small
+    sync(workspace)
+    for offer in store.offers[2:]:
+        world.remove(offer)
+    for _ in range(2):  # and it is not taken for read the next time
+        report = sync(workspace)
+        assert "--force" in str(report.tallies[0].notes["warning"])
+        assert offers.counts(workspace.db)["harbour"] == 12
+    assert stores.overview(workspace.db)[0].status == "shrank"
+    sync(workspace, force=True)
+    assert offers.counts(workspace.db)["harbour"] == 2
+
+
+def test_a_truncated_feed_keeps_everything_on_sale(
+    small: tuple[World, WorldStore, Workspace],
+) -> None:
+    world, store, workspace = small
+    sync(workspace)
+    world.change(store.offers[0], price="2.00")
+    world.cut(store.path, 0.6)
+    report = sync(workspace)
+    assert isinstance(report.failed["harbour"], FeedTruncated)
+    assert offers.counts(workspace.db)["harbour"] == 12
+    stored = offers.get(workspace.db, offers.offer_id(*store.offers[0].key))
+    assert stored.offer.price.minor == 200, "what came whole is kept"
+    world.heal()
+    assert not sync(workspace).failed
+
+
+def test_one_broken_store_does_not_stop_the_others(
+    small: tuple[World, WorldStore, Workspace],
+) -> None:
+    world, store, workspace = small
+    other = world.store("lavka", "yml", THINGS[6:8], side_px=64)
+    stores.add(workspace.db, "lavka", other.feed_url)
+    world.fail(store.path, 503)
+    report = sync(workspace)
+    assert isinstance(report.failed["harbour"], FetchError)
+    assert report.guarded(0.2) == ["harbour"]
+    assert offers.counts(workspace.db) == {"lavka": 2}
+    assert workspace.index.snapshot
+
+
+def test_failing_images_are_counted_and_tried_again(
+    small: tuple[World, WorldStore, Workspace],
+) -> None:
+    world, store, workspace = small
+    gone, late, text = store.image_paths[:3]
+    world.fail(gone, 404)
+    world.fail(late, 503)
+    world.put(text, b"<html>no picture here</html>", "image/jpeg")
+    tally = next(x for x in sync(workspace).tallies if x.stage == "download")
+    assert (tally.done, tally.rejects) == (3, 3)
+    world.heal()
+    again = next(x for x in sync(workspace).tallies if x.stage == "download")
+    assert (again.done, again.rejects) == (1, 0), "only the 503 is worth another try"
+
+
+def test_two_syncs_at_once(small: tuple[World, WorldStore, Workspace]) -> None:
+    _, _, workspace = small
+    with workspace.locked(), pytest.raises(Busy):
+        sync(workspace)
+
+
+def test_another_encoder_takes_over_only_when_its_index_is_there(
+    small: tuple[World, WorldStore, Workspace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, store, workspace = small
+    with pytest.raises(StateError, match="nothing is published"):
+        workspace.tools()
+    sync(workspace)
+    old = workspace.tools().encoder.fingerprint
+    other = Workspace(
+        workspace.path, workspace.settings.model_copy(update={"encoder": "pixels*0.5"})
+    )
+    with other:
+        assert other.tools().encoder.fingerprint == old
+        sync(other, only="embed")
+        assert workspace.tools().encoder.fingerprint == old
+        sync(other)
+        assert other.tools().encoder.fingerprint != old
+        photo = world.photo(store.offers[0].item).read_bytes()
+        assert (
+            search(photo, Query(), workspace.tools()).encoder == other.tools().encoder.fingerprint
+        )
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from lensback.settings import Settings
+from lensback.sync import sync
+from lensback.workspace import Workspace
+workspace = Workspace(Path(sys.argv[1]), Settings(allow_hosts=("127.0.0.1",), retries=0))
+import lancedb, lxml.etree, alembic  # what a run loads late, so that moments lie in the work
+print("ready", flush=True)
+sync(workspace)
+"""
+
+
+def _start(folder: Path) -> subprocess.Popen[str]:
+    """A sync in a process of its own, returned when its work begins."""
+    command = [sys.executable, "-c", CHILD, str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def _finished(process: subprocess.Popen[str]) -> int:
+    with process:
+        return process.wait()
+
+
+@pytest.mark.slow
+def test_kill_9_at_twenty_random_moments_ends_as_one_clean_run(
+    world: World, clean: tuple[Workspace, dict[str, Any]], tmp_path: Path
+) -> None:
+    timed = tmp_path / "timed"
+    opened(timed, world).close()
+    process, begin = _start(timed), time.monotonic()
+    assert _finished(process) == 0
+    whole_s = time.monotonic() - begin
+    dice = random.Random(20261124)
+    killed = 0
+    for lineage in range(KILLS // 2):
+        folder = tmp_path / f"killed-{lineage}"
+        opened(folder, world).close()
+        for longest in (0.9, 0.5):  # the second run of a lineage has less to do
+            process = _start(folder)
+            time.sleep(dice.uniform(0.02, longest) * whole_s)
+            process.send_signal(signal.SIGKILL)
+            killed += _finished(process) == -signal.SIGKILL
+        with Workspace(folder, clean[0].settings) as workspace:
+            assert not sync(workspace).failed
+            assert state(workspace) == clean[1]
+            for thing in THINGS[:2]:
+                photo = world.photo(thing)
+                assert first_offers(workspace, photo) == first_offers(clean[0], photo)
+    assert killed >= KILLS // 2, "most moments lay inside a run"
+
+
+def test_products_keep_their_reasons(clean: tuple[Workspace, dict[str, Any]]) -> None:
+    workspace, made = clean
+    reasons = {reason for _, reason in made["links"]}
+    assert "item group and colour" in reasons or "title and picture" in reasons
+    product_id = made["links"][0][0]
+    links = products.links_of(workspace.db, product_id)
+    assert links
+    assert {"a", "b", "reason", "score"} == set(links[0])
