@@ -42,9 +42,14 @@ def test_newer_schema_is_refused(db: Database) -> None:
 
 def test_write_is_all_or_nothing(db: Database) -> None:
     row = {"name": "a", "title": "", "base": "", "created_at": 0}
-    with pytest.raises(RuntimeError), db.write() as c:
-        c.execute(insert(t.stores).values(row))
-        raise RuntimeError
+
+    def fail_midway() -> None:
+        with db.write() as c:
+            c.execute(insert(t.stores).values(row))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_midway()
     with db.read() as c:
         assert c.execute(select(t.stores)).all() == []
 

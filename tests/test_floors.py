@@ -16,6 +16,7 @@ FLOORS = [
     {
         "catalogue",
         "images",
+        "likeness",
         "vectors",
         "distort",
         "rank",

@@ -17,7 +17,7 @@ def test_money_keeps_every_minor_unit(minor: int, currency: str) -> None:
 
 def test_money_rounds_half_up() -> None:
     assert Money.of(Decimal("0.005"), "USD") == Money(1, "USD")
-    assert Money.of(Decimal("1999"), "JPY") == Money(1999, "JPY")
+    assert Money.of(Decimal(1999), "JPY") == Money(1999, "JPY")
     assert str(Money(123456, "RUB")) == "1234.56 RUB"
     assert str(Money(1500, "JPY")) == "1500 JPY"
 

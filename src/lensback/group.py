@@ -19,12 +19,11 @@ from lensback.catalogue import products
 from lensback.catalogue.products import Link, Member
 from lensback.db import Connection, Database
 from lensback.errors import Error
-from lensback.images import ImageStore, Signature, likeness, signature
+from lensback.images import ImageStore
+from lensback.likeness import SAME_PHOTOGRAPH, Signature, likeness, signature
 from lensback.types import Progress, Tally
 from lensback.vectors import VectorStore
 
-SAME_PHOTOGRAPH = 0.9
-"""Likeness from which two images are one photograph, cropped or recompressed."""
 NEIGHBOURS = 10
 NEAR = 0.6
 """Cosine under which two images are not even compared."""

@@ -74,7 +74,7 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
     with log.timed("total", timings):
         where = filter_of(tools.db, query, tools.currency)
         with log.timed("decode", timings):
-            picture = images.decode(
+            picture, size = images.decode_measured(
                 photo,
                 side_px=_side_px(query, tools.encoder),
                 max_bytes=tools.max_bytes,
@@ -94,8 +94,8 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
         search_id=secrets.token_hex(8),
         verdict=verdict,
         probability=max((hit.probability for hit in hits), default=0.0),
-        width=picture.width,
-        height=picture.height,
+        width=size[0],
+        height=size[1],
         region=regions[0].box,
         regions=tuple(regions),
         hits=tuple(hits),

@@ -7,7 +7,8 @@ second run with nothing changed does next to nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from lensback import log
@@ -15,7 +16,7 @@ from lensback.calibrate import calibrate
 from lensback.catalogue import stores
 from lensback.download import download
 from lensback.embed import embed
-from lensback.errors import BadQuery, DataError, Error, FetchError
+from lensback.errors import BadQuery, DataError, Error, FetchError, StateError
 from lensback.group import group, pair_images
 from lensback.ingest import Limits, clear_spool, ingest
 from lensback.publish import publish
@@ -70,7 +71,7 @@ def sync(
     if only and only not in STAGES:
         raise BadQuery(f"no such stage: {only!r}", hint=f"use one of {', '.join(STAGES)}")
     report = Report()
-    with workspace.locked():
+    with workspace.locked(), _disk_errors():
         wanted = stores.check_names(workspace.db, list(names))
         workspace.images.sweep()
         if only in {"", "ingest"}:
@@ -94,6 +95,18 @@ def sync(
                 _LATER[stage](workspace, report, watch)
     log.event("synced", **report.as_json())
     return report
+
+
+@contextmanager
+def _disk_errors() -> Iterator[None]:
+    """What the disk refuses, from whichever stage, as one of ours: the next sync goes on."""
+    try:
+        yield
+    except OSError as error:
+        raise StateError(
+            f"the disk refuses: {error.strerror or error}",
+            hint="free some space, check the rights of the workspace, then sync again",
+        ) from error
 
 
 def _ingest(
