@@ -30,7 +30,7 @@ encoder_app = typer.Typer(help="Encoders: picture -> vector.", no_args_is_help=T
 app.add_typer(store_app, name="store")
 app.add_typer(encoder_app, name="encoder")
 
-out = Console()
+out = Console(width=None if sys.stdout.isatty() else 120)
 err = Console(stderr=True)
 
 Folder = Annotated[

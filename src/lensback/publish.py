@@ -48,6 +48,8 @@ def publish(
     gone = staged.unseen()
     for part in chunks(gone, BATCH):
         index.delete(part)
+    if tally.done or gone:
+        db.analyze()
     snapshot = index.publish(encoder)
     tally.notes = {"removed": len(gone), "rows": snapshot.rows, "recall": round(snapshot.recall, 4)}
     tally.notes["snapshot"] = snapshot.id

@@ -294,8 +294,8 @@ def get(
 
 
 def product_of(product_id: str, stored: Sequence[Any]) -> Product:
-    """A product from its offers: named by the offer that names its id, else by the first."""
-    first = next((s for s in stored if "p" + s.offer_id == product_id), stored[0])
+    """A product from its offers, called what the first of them is called."""
+    first = stored[0]
     brand = first.offer.brand or next((s.offer.brand for s in stored if s.offer.brand), "")
     return Product(product_id, first.offer.title, brand, tuple(stored))
 

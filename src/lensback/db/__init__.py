@@ -78,6 +78,14 @@ class Database:
                 )
             _upgrade(self.engine)
 
+    def analyze(self) -> None:
+        """Refreshes what the planner knows of the tables. Without it SQLite looks a filtered
+        search up by store instead of by image, 20 times slower at 200,000 offers."""
+        with self.write() as connection:
+            if self.engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("PRAGMA analysis_limit = 1000")
+            connection.exec_driver_sql("ANALYZE")
+
     def revision(self) -> str:
         """The schema's revision, "" for an empty database."""
         if not inspect(self.engine).has_table("alembic_version"):
