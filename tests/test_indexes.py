@@ -198,6 +198,19 @@ def test_rows_are_added_to_a_trained_index_until_it_has_grown_four_times(
     assert trained == [600, 2400]
 
 
+def test_training_leaves_no_deleted_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lance, "ANN_ROWS", 500)
+    index = open_index("lance", tmp_path, fingerprint=PRINT, dim=16)
+    index.upsert(rows(2000), vectors(2000))
+    index.delete([row.row_id for row in rows(50)])
+    index.upsert(rows(2000)[100:200], vectors(2000)[100:200])
+    before = dict(zip(*(column.tolist() for column in index.staged()), strict=True))
+    assert index.publish("pixels").rows == 1950
+    assert dict(zip(*(column.tolist() for column in index.staged()), strict=True)) == before
+    assert int(index._writing.list_versions()[-1]["metadata"]["total_deletion_file_rows"]) == 0
+    assert index.search(vectors(2000)[77], 1, Filter())[0].image_hash == "im77"
+
+
 def test_old_versions_go_but_never_the_searched_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -198,6 +198,17 @@ def test_neighbours_by_the_approximate_index(
     assert store.neighbours(PRINT, more[:1], 3)[0][0].image_hash == hashes[9000]
 
 
+def test_no_index_is_trained_among_deleted_rows(
+    store: VectorStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_scan_is_cheap", lambda rows, queries: False)
+    store.append(PRINT, names(900), some(900))
+    store.forget(PRINT, names(10))
+    found = store.neighbours(PRINT, some(900)[:20], 1)
+    assert [near[0].image_hash for near in found[10:]] == names(10, start=10)
+    assert not module._has_index(store._table(PRINT), "vector_idx")
+
+
 def test_tidy_keeps_everything(store: VectorStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "INDEXED_ROWS", 100)
     monkeypatch.setattr(module, "TIDY_APPENDS", 4)

@@ -43,7 +43,12 @@ def showcase(folder: Path, *, count: int, watch: Watch) -> Shown:
     init(folder)
     settings = settings_module.load(folder)
     made = _catalogue(folder / "demo", settings, count, watch)
-    allowed = settings.model_copy(update={"allow_hosts": (*settings.allow_hosts, HOST), "currency": settings.currency or "USD"})
+    allowed = settings.model_copy(
+        update={
+            "allow_hosts": (*settings.allow_hosts, HOST),
+            "currency": settings.currency or "USD",
+        }
+    )
     with Workspace(folder, allowed) as workspace, _served(made.folder) as base:
         for store in made.stores:
             stores.add(workspace.db, store.name, store.feed_url(base), base=base, title=store.name)

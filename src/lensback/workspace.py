@@ -229,8 +229,9 @@ def set_setting(path: Path, name: str, value: str) -> None:
     """Writes one string setting into `lensback.toml`, keeping the rest of the file."""
     file = path / FILE_NAME
     lines = file.read_text("utf-8").splitlines()
-    line = f"{name} = {json.dumps(value)}"
+    line = f"{name} = {json.dumps(value, ensure_ascii=False)}"
     at = [i for i, text in enumerate(lines) if text.split("=")[0].strip(" #") == name]
+    at.sort(key=lambda i: lines[i].startswith("#"))  # the line that counts, before a comment
     if at:
         lines[at[0]] = line
     else:

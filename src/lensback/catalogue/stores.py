@@ -67,11 +67,14 @@ def add(
 
 
 def _put_feed(c: Any, store_id: int, values: dict[str, str], now: int) -> None:
+    f = t.feeds.c
     known = c.execute(
-        select(t.feeds.c.id, t.feeds.c.url).where(t.feeds.c.store_id == store_id)
+        select(f.id, f.url, f.format, f.columns).where(f.store_id == store_id)
     ).first()
     if known is None:
         c.execute(insert(t.feeds).values(store_id=store_id, created_at=now, **values))
+        return
+    if all(getattr(known, name) == value for name, value in values.items()):
         return
     # Another address or map: what the last run remembered is about another file.
     fresh = {"etag": "", "last_modified": "", "content_hash": ""}

@@ -316,6 +316,7 @@ def _train(table: Any, rows: int) -> int:
     """Builds the vector index and the filters' indexes over all rows; returns `rows`."""
     from lancedb.index import Bitmap, BTree, IvfSq
 
+    _rewrite(table)
     for column in _BTREE:
         table.create_index(column, config=BTree())
     for column in _BITMAP:
@@ -324,9 +325,20 @@ def _train(table: Any, rows: int) -> int:
     return rows
 
 
+def _rewrite(table: Any) -> None:
+    """Writes the rows anew, in one commit, where deleted ones lie among them: training on such
+    a table takes fifty times as long (200k rows, 1 % deleted: 280 s instead of 5 s)."""
+    import pyarrow as pa
+
+    if not int(table.list_versions()[-1]["metadata"].get("total_deletion_file_rows", 0)):
+        return
+    rows = table.search().to_batches(batch_size=BATCH_ROWS)
+    table.add(pa.RecordBatchReader.from_batches(table.schema, rows), mode="overwrite")
+
+
 def _split(rows: int) -> int:
-    """Partitions of about 4096 rows."""
-    return max(1, rows // 4096)
+    """Partitions of about 2048 rows, then larger ones: training time grows with their square."""
+    return max(1, min(rows // 2048, 512), rows // 8192)
 
 
 def _distinct_images(table: Any) -> int:

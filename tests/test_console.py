@@ -1,0 +1,150 @@
+"""What the command line shows: progress, tallies, answers, ages."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from lensback import console
+from lensback.console import Watcher, ago, answer_table, folded, tally_table
+from lensback.types import Answer, Hit, Money, Offer, Product, StoredOffer, Tally
+
+
+def shown(thing: Any, width: int = 200) -> str:
+    plain = Console(file=io.StringIO(), width=width)
+    plain.print(thing)
+    return plain.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+
+def stored(n: int, size: str = "", *, store: str = "harbour", **fields: Any) -> StoredOffer:
+    values = {"title": "Hat", "url": "https://x.example", "price": Money(1000, "USD"), **fields}
+    return StoredOffer(f"o{n}", store, "p1", Offer(str(n), size=size, **values))
+
+
+def hit(*offers: StoredOffer, exact: bool = False, title: str = "Hat") -> Hit:
+    return Hit(Product("p1", title, "Marlo", offers), 0.8123, 0.9312, exact, "00")
+
+
+def answer(*hits: Hit, verdict: str = "similar", calibrated: bool = True) -> Answer:
+    whole = (0.0, 0.0, 1.0, 1.0)
+    times = {"decode": 1.4, "total": 20.0}
+    numbers = ("s", verdict, 0.9, 10, 10, whole, (), hits, times, "f", "n")
+    return Answer(*numbers, calibrated=calibrated)
+
+
+# ---- progress
+
+
+def test_plain_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "PLAIN_EVERY_S", 0.0)
+    file = io.StringIO()
+    with Watcher(Console(file=file)) as watcher:
+        stage = watcher.stage("download")
+        stage(1, 3)
+        stage(2, 0)
+    assert file.getvalue() == "download: 1 of 3\ndownload: 2\n"
+
+
+def test_plain_lines_are_rare() -> None:
+    file = io.StringIO()
+    with Watcher(Console(file=file)) as watcher:
+        stage = watcher.stage("download")
+        for done in range(1000):
+            stage(done, 1000)
+    assert file.getvalue() == ""
+
+
+def test_bars_on_a_terminal() -> None:
+    file = io.StringIO()
+    with Watcher(Console(file=file, force_terminal=True, width=80)) as watcher:
+        known, unknown = watcher.stage("download"), watcher.stage("embed")
+        for done in range(1, 4):
+            known(done, 3)
+            unknown(done, 0)
+        known(4, 3)
+    assert "download" in file.getvalue()
+    assert "4/4" in file.getvalue(), "more than was announced is shown as it is"
+    assert "embed" in file.getvalue()
+
+
+def test_bars_stop_when_the_work_fails() -> None:
+    terminal = Console(file=io.StringIO(), force_terminal=True)
+    with pytest.raises(ZeroDivisionError), Watcher(terminal) as watcher:
+        watcher.stage("download")(1, 1 // 0)
+    with Watcher(terminal) as again:
+        again.stage("download")(1, 2)
+
+
+# ---- tables
+
+
+def test_tallies() -> None:
+    rejected = Counter({"no url": 5, "bad price": 3, "no id": 2, "no title": 1, "bad url": 1})
+    text = shown(
+        tally_table([Tally("ingest x", 12, 3, rejected, 1.234, {"changed": 9}), Tally("embed")])
+    )
+    assert "5 no url, 3 bad price, 2 no id, 1 no title" in text
+    assert "bad url" not in text, "the four most common are enough"
+    assert "changed 9" in text
+    assert "1.23" in text
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words"), [("exact", "This very product"), ("similar", "Looks like it")]
+)
+def test_an_answer(verdict: str, words: str) -> None:
+    found = hit(stored(1, "S"), stored(2, "M", store="pier"), exact=verdict == "exact")
+    text = shown(answer_table(answer(found, verdict=verdict)))
+    assert text.startswith(words)
+    assert "0.81 / 93%" in text
+    assert ("1 =" in text) == (verdict == "exact")
+    for word in ("harbour", "pier", "10.00 USD", "in stock", "/go/o1", "decode 1, total 20"):
+        assert word in text
+    assert "not calibrated" not in text
+    assert "not calibrated: nothing is called exact" in shown(
+        answer_table(answer(found, calibrated=False))
+    )
+
+
+def test_an_answer_with_nothing() -> None:
+    text = shown(answer_table(answer(verdict="none")))
+    assert "We did not find it" in text
+    assert "--box" in text
+
+
+@pytest.mark.xfail(reason="cells are read as Rich markup: escape what a store wrote")
+@pytest.mark.parametrize("title", ["Hat [red]", "Hat [/b]", "Hat [link=https://x.example]"])
+def test_a_title_is_shown_as_the_store_wrote_it(title: str) -> None:
+    assert title in shown(answer_table(answer(hit(stored(1), title=title))))
+
+
+def test_sizes_of_one_price_share_a_row() -> None:
+    dear = Money(1200, "USD")
+    rows = folded(
+        hit(
+            stored(1, "S"),
+            stored(2, "M"),
+            stored(3, "L", price=dear),
+            stored(4, "M"),
+            stored(5, store="pier"),
+            stored(6, "XL", availability="out_of_stock"),
+        )
+    )
+    said = [(sizes, first.offer_id) for sizes, first in rows]
+    assert said == [("S, M", "o1"), ("L", "o3"), ("", "o5"), ("XL", "o6")]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s ago"), (59, "59 s ago"), (60, "1 min ago"), (3600, "1 h ago"), (200_000, "2 d ago")],
+)
+def test_ago(seconds: int, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1_000_000.0)
+    assert ago(1_000_000 - seconds) == text
+    assert ago(2_000_000) == "0 s ago", "clocks go back"
+    assert ago(None) == "never"

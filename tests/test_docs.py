@@ -1,0 +1,243 @@
+"""Prose is executed: what is undocumented, or documented and not so, fails here."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from PIL import Image
+
+from lensback import cli, errors, settings
+from lensback.demo.draw import draw, items
+from lensback.web import create_app
+from lensback.workspace import init, open_workspace
+from world import World
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+README = ROOT / "README.md"
+PAGES = sorted(DOCS.glob("*.md"))
+FENCE = re.compile(r"^```[^\n]*\n.*?^```", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
+HOUSE = ("/" + "work/", "bash" + "_jobs", "." + "library")
+"""Words of one machine, which mean nothing on another."""
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text("utf-8")
+
+
+def rows(text: str) -> list[list[str]]:
+    """Cells of the table rows whose first cell names something in code."""
+    lines = [line for line in text.splitlines() if re.match(r"\| (— )*`", line)]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+# ---- settings, errors, commands, routes
+
+
+def test_every_setting_has_a_row_with_its_default() -> None:
+    table = page("settings.md").split("Not settings")[0]
+    documented = {cells[0]: tuple(cells[1:]) for cells in rows(table)}
+    assert documented == {
+        f"`{name}`": (f"`{settings._toml(info.default)}`", info.description)
+        for name, info in settings.Settings.model_fields.items()
+    }
+
+
+def test_every_error_has_a_row_with_its_exit_code_and_status() -> None:
+    def tree(kind: type[errors.Error], depth: int = 0) -> Iterator[tuple[str, str, str]]:
+        yield "— " * depth + f"`{kind.__name__}`", str(kind.exit_code), str(kind.http_status)
+        for child in kind.__subclasses__():
+            if child.__module__ == errors.__name__:
+                yield from tree(child, depth + 1)
+
+    documented = [tuple(cells[:3]) for cells in rows(page("errors.md"))]
+    assert documented == list(tree(errors.Error))
+
+
+def commands(command: Any, *path: str) -> Iterator[tuple[str, Any]]:
+    children = getattr(command, "commands", None)
+    if children is None:
+        yield " ".join(path), command
+        return
+    for name, child in children.items():
+        yield from commands(child, *path, name)
+
+
+COMMANDS = dict(commands(typer.main.get_command(cli.app)))
+
+
+def sections(name: str) -> dict[str, str]:
+    parts = re.split(r"^## (.+)\n", page(name), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def test_every_command_has_a_section() -> None:
+    assert set(sections("cli.md")) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_has_a_row_and_every_row_an_option(name: str) -> None:
+    documented = {
+        option
+        for cells in rows(sections("cli.md")[name])
+        for option in re.findall(r"--[a-z-]+", cells[0])
+    }
+    options = {
+        option
+        for parameter in COMMANDS[name].params
+        if parameter.param_type_name == "option" and parameter.name != "workspace"
+        for option in (*parameter.opts, *parameter.secondary_opts)
+        if option.startswith("--") and option != "--help"
+    }
+    assert documented == options
+    assert "`--workspace`" in page("cli.md").split("\n## ")[0]
+
+
+def routes(found: Any) -> Iterator[tuple[str, str]]:
+    for route in found:
+        inner = getattr(route, "original_router", None)
+        if inner is not None:
+            yield from routes(inner.routes)
+        for method in getattr(route, "methods", None) or ():
+            if method != "HEAD":
+                yield method, route.path
+
+
+def test_every_route_is_documented(tmp_path: Path) -> None:
+    init(tmp_path)
+    with open_workspace(tmp_path) as workspace:
+        known = set(routes(create_app(workspace).routes))
+    assert len(known) > 8
+    text = page("api.md")
+    assert [f"{m} {p}" for m, p in sorted(known) if f"`{m} {p}`" not in text] == []
+    documented = set(re.findall(r"`(GET|POST) (/[^`?\s]*)`", text))
+    assert documented <= known
+
+
+# ---- links and pages
+
+
+def slug(heading: str) -> str:
+    kept = re.sub(r"[^\w\- ]", "", heading.replace("`", "").strip().lower())
+    return kept.replace(" ", "-")
+
+
+@pytest.mark.parametrize("path", [README, *sorted(DOCS.rglob("*.md"))], ids=lambda p: p.name)
+def test_every_relative_link_resolves(path: Path) -> None:
+    broken = []
+    for link in LINK.findall(FENCE.sub("", path.read_text("utf-8"))):
+        if re.match(r"[a-z]+:", link):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (path.parent / file).resolve() if file else path
+        if not target.exists() or not target.is_relative_to(ROOT):
+            broken.append(link)
+        elif anchor:
+            headings = re.findall(r"^#+ (.+)$", target.read_text("utf-8"), re.MULTILINE)
+            broken += [] if anchor in map(slug, headings) else [link]
+    assert broken == []
+
+
+def test_the_index_lists_every_page() -> None:
+    links = set(LINK.findall(page("index.md")))
+    assert sorted({p.name for p in PAGES} - {"index.md"} - links) == []
+    folders = {p.parent.relative_to(DOCS).parts[0] for p in DOCS.glob("*/**/*.md")}
+    assert [f for f in sorted(folders) if not any(link.startswith(f"{f}/") for link in links)] == []
+
+
+def repository_files() -> list[Path]:
+    """Files that are in the repository or would be with the next commit."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    if shutil.which("git") and (ROOT / ".git").exists():
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return [ROOT / name for name in done.stdout.split("\0") if name]
+    places = ("src", "tests", "docs", "bench")
+    return [path for place in places for path in (ROOT / place).rglob("*")] + [README]
+
+
+def test_no_file_speaks_of_one_machine() -> None:
+    found = []
+    for path in repository_files():
+        if path.is_file():
+            text = path.read_bytes().decode("utf-8", "replace")
+            found += [(str(path.relative_to(ROOT)), word) for word in HOUSE if word in text]
+    assert found == []
+
+
+# ---- what is shown runs
+
+PYTHON = re.compile(r"^```python[ \t]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
+BASH = re.compile(r"<!-- run -->\s*^```(?:bash|sh)[ \t]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
+SKIPPED = re.compile(r"^\s*(make\b|lensback serve\b)")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [p for p in (README, *PAGES) if PYTHON.search(p.read_text("utf-8"))],
+    ids=lambda p: p.name,
+)
+def test_python_blocks_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One page is one program, from top to bottom; `python no-run` stays out."""
+    monkeypatch.chdir(tmp_path)
+    Image.effect_noise((200, 260), 60).convert("RGB").save("shirt.jpg")
+    text = path.read_text("utf-8")
+    names: dict[str, Any] = {"__name__": "docs"}
+    for block in PYTHON.finditer(text):
+        # Blank lines before it, so that a traceback names the line of the page.
+        source = "\n" * text.count("\n", 0, block.start(1)) + block[1]
+        exec(compile(source, str(path), "exec"), names)
+
+
+def script(block: str, url: str) -> str:
+    """A block of the README as a script against a store of ours."""
+    joined = block.replace("\\\n", " ")
+    kept = [line for line in joined.splitlines() if not SKIPPED.match(line)]
+    return "\n".join(kept).replace("https://your.shop/feed.xml", url) + "\n"
+
+
+def test_a_block_becomes_a_script() -> None:
+    block = (
+        "make demo\nlensback store add x \\\n  --feed https://your.shop/feed.xml\nlensback serve\n"
+    )
+    assert script(block, "http://a/f.xml").split() == [
+        "lensback",
+        "store",
+        "add",
+        "x",
+        "--feed",
+        "http://a/f.xml",
+    ]
+
+
+@pytest.mark.slow
+def test_bash_blocks_of_the_readme_run(tmp_path: Path) -> None:
+    blocks = BASH.findall(README.read_text("utf-8"))
+    assert blocks, "the first steps of the README are marked with <!-- run -->"
+    things = items(12)
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "LENSBACK_ALLOW_HOSTS": '["127.0.0.1"]',
+    }
+    folder = tmp_path / "home"
+    folder.mkdir()
+    draw(things[0], side_px=240).save(folder / "photo.jpg")
+    with World(tmp_path / "world") as world:
+        store = world.store("your", "google", things)
+        for block in blocks:
+            command = ["bash", "-euo", "pipefail", "-c", script(block, store.feed_url)]
+            done = subprocess.run(
+                command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"

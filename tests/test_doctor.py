@@ -1,0 +1,162 @@
+"""Every check of the doctor, healthy and ill."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from sqlalchemy import update
+
+from lensback import doctor
+from lensback.catalogue import stores
+from lensback.db import tables as t
+from lensback.demo.draw import items
+from lensback.doctor import Check, examine
+from lensback.settings import Settings
+from lensback.sync import sync
+from lensback.workspace import Workspace, init, save_calibration
+from world import World
+
+THINGS = items(12)
+
+
+@pytest.fixture(scope="module")
+def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, Path]]:
+    """A synced workspace; each test works on a copy."""
+    root = tmp_path_factory.mktemp("doctor")
+    init(root / "workspace")
+    with World(root / "world") as world:
+        store = world.store("harbour", "google", THINGS, side_px=64)
+        with Workspace(root / "workspace", chosen()) as workspace:
+            stores.add(workspace.db, store.name, store.feed_url)
+            assert not sync(workspace).failed
+        yield world, root / "workspace"
+
+
+def chosen(**settings: object) -> Settings:
+    values = {"allow_hosts": ("127.0.0.1",), "retries": 0, "index": "exact", **settings}
+    return Settings.model_validate(values)
+
+
+@pytest.fixture
+def folder(synced: tuple[World, Path], tmp_path: Path) -> Path:
+    shutil.copytree(synced[1], tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def found(folder: Path, **settings: object) -> dict[str, Check]:
+    with Workspace(folder, chosen(**settings)) as workspace:
+        return {check.part: check for check in examine(workspace)}
+
+
+def test_a_healthy_workspace(folder: Path) -> None:
+    checks = found(folder)
+    assert list(checks) == [
+        "disk", "database", "store harbour", "images", "encoder", "index", "calibration",
+    ]  # fmt: skip
+    assert {c.state for part, c in checks.items() if part != "calibration"} == {"ok"}
+    assert "12 offers, 12 products" in checks["database"].message
+    assert checks["store harbour"].message == "12 offers, 12 images"
+    assert "12 rows, recall 1.000" in checks["index"].message
+
+
+def test_an_empty_workspace_says_what_comes_next(tmp_path: Path) -> None:
+    init(tmp_path)
+    checks = found(tmp_path)
+    hints = {part: check.hint for part, check in checks.items() if check.state == "warn"}
+    assert hints == {
+        "stores": "run: lensback store add NAME --feed URL",
+        "index": "run: lensback sync",
+        "calibration": "run: lensback calibrate",
+    }
+
+
+def test_every_ill_line_has_a_hint(folder: Path) -> None:
+    (folder / "index" / "exact" / "CURRENT.json").write_text("{}")
+    for check in found(folder, encoder="nothing").values():
+        assert check.state == "ok" or check.hint
+        assert check.as_json() == {
+            "part": check.part, "state": check.state, "message": check.message, "hint": check.hint,
+        }  # fmt: skip
+
+
+def test_a_full_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = SimpleNamespace(free=doctor.LOW_DISK_BYTES - 1)
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: usage)
+    check = found(folder)["disk"]
+    assert (check.state, check.hint) == ("fail", "free some space before the next sync")
+
+
+def test_a_store_that_was_never_or_long_ago_synced(folder: Path) -> None:
+    with Workspace(folder, chosen()) as workspace:
+        stores.add(workspace.db, "new", "https://new.example/feed.xml")
+        week_ago = int(time.time()) - 7 * 86_400
+        with workspace.db.write() as c:
+            c.execute(update(t.feed_runs).values(finished_at=week_ago))
+    checks = found(folder)
+    assert checks["store new"].hint == "run: lensback sync new"
+    assert checks["store harbour"].message == "synced 7 days ago"
+    assert {checks["store new"].state, checks["store harbour"].state} == {"warn"}
+
+
+def test_a_store_whose_feed_failed(folder: Path, synced: tuple[World, Path]) -> None:
+    world, _ = synced
+    world.fail("/harbour/feed.xml", 500)
+    try:
+        with Workspace(folder, chosen()) as workspace:
+            assert sync(workspace, only="ingest").failed
+    finally:
+        world.heal()
+    check = found(folder)["store harbour"]
+    assert check.state == "fail"
+    assert check.message.startswith("failed: ")
+    assert check.hint == "look at the feed"
+
+
+def test_images_that_wait_or_failed(folder: Path) -> None:
+    u = t.image_urls
+    with Workspace(folder, chosen()) as workspace, workspace.db.write() as c:
+        c.execute(update(u).where(u.c.id == 1).values(status="new"))
+        c.execute(update(u).where(u.c.id == 2).values(status="failed", reason="HTTP 404"))
+    with Workspace(folder, chosen()) as workspace:
+        lines = [check for check in examine(workspace) if check.part == "images"]
+    assert [check.state for check in lines] == ["warn", "warn"]
+    assert "1 not fetched yet" in lines[0].message
+    assert "1 could not be had: 1 × HTTP 404" in lines[1].message
+
+
+def test_another_encoder_than_the_index_has(folder: Path) -> None:
+    checks = found(folder, encoder="pixels*0.5")
+    assert "12 images without a vector" in checks["encoder"].message
+    assert "still of pixels" in checks["index"].message
+    assert {checks["encoder"].hint, checks["index"].hint} == {"run: lensback sync"}
+
+
+def test_an_index_of_another_version_of_its_encoder(folder: Path) -> None:
+    file = folder / "index" / "exact" / "CURRENT.json"
+    with Workspace(folder, chosen()) as workspace:
+        fingerprint = workspace.encoder().fingerprint
+    file.write_text(
+        file.read_text().replace(f'"fingerprint": "{fingerprint}"', '"fingerprint": "00"')
+    )
+    check = found(folder)["index"]
+    assert check.state == "fail"
+    assert "made by another pixels" in check.message
+
+
+def test_calibrations(folder: Path) -> None:
+    assert "optimistic" in found(folder)["calibration"].message
+    with Workspace(folder, chosen()) as workspace:
+        fingerprint = workspace.encoder().fingerprint
+        known = workspace.calibration(fingerprint)
+        assert known
+        save_calibration(workspace, replace(known, kind="other views and distorted copies"))
+    assert found(folder)["calibration"].state == "ok"
+    (folder / "calibration" / f"{fingerprint}.json").write_text("{")
+    check = found(folder)["calibration"]
+    assert (check.state, check.hint) == ("fail", "run: lensback calibrate")

@@ -1,0 +1,92 @@
+"""The three real stores: every offer counted, grouping held against the truth, photos found."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lensback.catalogue import offers, stores
+from lensback.demo import serve_folder
+from lensback.search import Query, search
+from lensback.settings import Settings
+from lensback.sync import sync
+from lensback.workspace import Workspace, init
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
+
+import main_job
+
+ENCODER = "imagenet*0.7+pixels*0.3"
+PHOTOS = 60
+
+pytestmark = [pytest.mark.data, pytest.mark.slow, pytest.mark.xdist_group("real stores")]
+
+
+@pytest.fixture(scope="module")
+def shops(data: Path) -> Iterator[str]:
+    with serve_folder(data / "shops") as base:
+        yield base
+
+
+def connect(folder: Path, base: str, names: list[str], **settings: Any) -> Workspace:
+    init(folder)
+    workspace = Workspace(folder, Settings(allow_hosts=("127.0.0.1",), **settings))
+    for name in names:
+        stores.add(workspace.db, name, f"{base}/{name}/{main_job.STORES[name]}", base=base)
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def synced(shops: str, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """luma and outlet with the ImageNet network joined with colour."""
+    from imagenet_onnx import write
+
+    with connect(
+        tmp_path_factory.mktemp("real"), shops, ["luma", "outlet"], encoder=ENCODER
+    ) as made:
+        write(data / "weights" / "mobilenetv2_bn_npy", made.models / "imagenet")
+        assert not sync(made).failed
+        yield made
+
+
+def test_every_offer_is_counted(shops: str, tmp_path: Path) -> None:
+    with connect(tmp_path, shops, list(main_job.STORES)) as workspace:
+        report = sync(workspace, only="ingest")
+        assert [tally.rejects for tally in report.tallies] == [0, 0, 0]
+        assert offers.counts(workspace.db) == {"luma": 1870, "outlet": 563, "closet": 5057}
+
+
+def test_second_sync_embeds_nothing(synced: Workspace) -> None:
+    done = {tally.stage: tally.done for tally in sync(synced).tallies}
+    assert (done["download"], done["embed"], done["publish"]) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("codes", [False, True])
+def test_grouping_against_the_truth(synced: Workspace, codes: bool) -> None:
+    measured = main_job.grouping(synced, codes=codes)
+    assert measured["precision"]["share"] >= 0.99
+    assert measured["recall"]["share"] >= 0.90
+    assert measured["colourways_split_in_two"] == 0
+
+
+def test_distorted_pictures_find_their_own_product(
+    synced: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main_job, "PHOTOS", PHOTOS)
+    main_job.grouping(synced, codes=True)
+    measured = main_job.distorted(synced)
+    assert measured["own_product_first"]["share"] >= 0.90
+    assert measured["outlet_beside_luma"]["share"] >= 0.90
+
+
+def test_answer_on_a_real_picture(synced: Workspace, data: Path) -> None:
+    picture = (data / "shops" / "outlet" / "images" / "mh03-black_main.jpg").read_bytes()
+    answer = search(picture, Query(), synced.tools())
+    assert answer.verdict in {"exact", "similar"}
+    first = answer.hits[0]
+    assert {s.store for s in first.product.offers} == {"luma", "outlet"}
+    assert {s.offer.color for s in first.product.offers} == {"Black", "чёрный"}
