@@ -234,7 +234,6 @@ def test_a_usage_error_is_the_callers(shop: Shop) -> None:
         assert "Usage" in refused.err
 
 
-@pytest.mark.xfail(reason="cli.py prints messages as Rich markup")
 def test_signs_of_markup_in_a_message_are_shown_as_they_are(shop: Shop) -> None:
     for name in ("/no/[/here].jpg", "/no/a[onnx].jpg"):
         refused = shop.run("search", name)
@@ -664,7 +663,6 @@ def test_doctor_of_a_broken_workspace(small: Shop) -> None:
     assert small.run("doctor").code == 2
 
 
-@pytest.mark.xfail(reason="db.translated lets SQLAlchemy's DatabaseError through")
 @pytest.mark.parametrize("command", [("doctor",), ("sync",), ("store", "list")], ids=" ".join)
 def test_a_database_that_is_none(command: tuple[str, ...], fresh: Path) -> None:
     (fresh / "catalogue.db").write_bytes(b"not a database " * 500)
@@ -673,7 +671,6 @@ def test_a_database_that_is_none(command: tuple[str, ...], fresh: Path) -> None:
     assert "not a database" in refused.out + refused.err
 
 
-@pytest.mark.xfail(reason="settings.load lets SettingsError and any log level through")
 @pytest.mark.parametrize(
     ("name", "value"), [("LENSBACK_ALLOW_HOSTS", "127.0.0.1"), ("LENSBACK_LOG_LEVEL", "loud")]
 )

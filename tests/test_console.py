@@ -117,7 +117,6 @@ def test_an_answer_with_nothing() -> None:
     assert "--box" in text
 
 
-@pytest.mark.xfail(reason="cells are read as Rich markup: escape what a store wrote")
 @pytest.mark.parametrize("title", ["Hat [red]", "Hat [/b]", "Hat [link=https://x.example]"])
 def test_a_title_is_shown_as_the_store_wrote_it(title: str) -> None:
     assert title in shown(answer_table(answer(hit(stored(1), title=title))))

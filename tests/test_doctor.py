@@ -87,7 +87,7 @@ def test_every_ill_line_has_a_hint(folder: Path) -> None:
 
 def test_a_full_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = SimpleNamespace(free=doctor.LOW_DISK_BYTES - 1)
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     check = found(folder)["disk"]
     assert (check.state, check.hint) == ("fail", "free some space before the next sync")
 

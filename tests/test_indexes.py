@@ -121,7 +121,6 @@ def test_sql() -> None:
 
 def test_plan() -> None:
     tuned = {"partitions": 50, "nprobes": 10}
-    assert plan(200_000, 200_000, {"partitions": 0}) == Plan(exact=True)
     assert plan(200_000, 200_000, tuned) == Plan(exact=False, nprobes=10, whole=False)
     assert plan(200_000, 100_000, tuned) == Plan(exact=False, nprobes=20, whole=False)
     assert plan(200_000, 2_000, tuned) == Plan(exact=False, nprobes=50)
@@ -153,7 +152,7 @@ def test_a_damaged_pointer_is_told(tmp_path: Path, url: str, text: str) -> None:
 @pytest.mark.parametrize("url", ["lance", "exact"])
 def test_a_pointer_to_nothing_is_told(tmp_path: Path, url: str) -> None:
     (tmp_path / url).mkdir()
-    pointer.write(tmp_path / url, pointer.Pointer(SNAPSHOT, {"repeat": 1.0}))
+    pointer.write(tmp_path / url, pointer.Pointer(SNAPSHOT, {"repeat": 1.0, "partitions": 0}))
     with pytest.raises(StateError) as caught:
         open_index(url, tmp_path).search(np.ones(4, np.float32), 1, Filter())
     assert caught.value.hint

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from lensback import __version__, log
@@ -51,10 +52,20 @@ def main() -> None:
         if "--json" in sys.argv:
             print(json.dumps(error.as_json(), ensure_ascii=False))
         else:
-            err.print(f"[bold red]{type(error).__name__}[/]: {error.message}", highlight=False)
-            if error.hint:
-                err.print(f"  hint: {error.hint}", highlight=False)
+            _refuse(type(error).__name__, error)
         sys.exit(error.exit_code)
+
+
+def _refuse(name: str, error: Error) -> None:
+    """A line and a hint. What they quote may hold signs that Rich takes for its own."""
+    hint = f"\n  hint: {escape(error.hint)}" if error.hint else ""
+    line = f"[bold red]{escape(name)}[/]: {escape(error.message)}{hint}"
+    err.print(line, highlight=False, soft_wrap=True)
+
+
+def _say(text: str) -> None:
+    """A line as it is: no markup, and no path broken in two."""
+    out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _opened(folder: Path) -> Workspace:
@@ -83,7 +94,7 @@ def init_command(workspace: Folder = HERE) -> None:
     made = init(workspace)
     with _opened(workspace) as opened:
         opened.db.revision()
-    out.print(f"{'made' if made else 'already there:'} {workspace}", highlight=False)
+    _say(f"{'made' if made else 'already there:'} {workspace}")
     if made:
         out.print("next: lensback store add NAME --feed URL", highlight=False)
 
@@ -117,8 +128,8 @@ def store_add(
     with _opened(workspace) as opened:
         options = {"format": format, "columns": columns_text, "base": base, "title": title}
         stores.add(opened.db, name, feed, **options, program=terms)
-    out.print(f"connected {name}: {redact(feed)}", highlight=False)
-    out.print(f"next: lensback sync {name}", highlight=False)
+    _say(f"connected {name}: {redact(feed)}")
+    _say(f"next: lensback sync {name}")
 
 
 def _text(path: Path) -> str:
@@ -153,7 +164,9 @@ def store_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
     for s in states:
         numbers = (str(s.offers), str(s.in_stock), str(s.images), str(s.images_failed))
         status = f"{s.status}: {s.message}" if s.message else s.status
-        table.add_row(s.name, *numbers, ago(s.last_sync), status, redact(s.feed_url))
+        table.add_row(
+            *map(escape, (s.name, *numbers, ago(s.last_sync), status, redact(s.feed_url)))
+        )
     out.print(table if states else "no stores yet: lensback store add NAME --feed URL")
 
 
@@ -164,7 +177,7 @@ def store_remove(name: str, workspace: Folder = HERE) -> None:
 
     with _opened(workspace) as opened, opened.locked():
         stores.remove(opened.db, name)
-    out.print(f"removed {name}; run lensback sync to take it out of the index", highlight=False)
+    _say(f"removed {name}; run lensback sync to take it out of the index")
 
 
 @app.command("sync")
@@ -189,7 +202,7 @@ def sync_command(
     else:
         out.print(tally_table(report.tallies))
         for name, error in report.failed.items():
-            err.print(f"[bold red]{name}[/]: {error.message} ({error.hint})", highlight=False)
+            _refuse(name, error)
     if over:
         err.print(f"too many rejected rows: {', '.join(over)}", highlight=False)
         raise typer.Exit(1)
@@ -260,7 +273,7 @@ def calibrate_command(
     if as_json:
         _print_json(calibration.as_json())
         return
-    out.print(f"{calibration.cases} cases of {calibration.kind} -> {path}", highlight=False)
+    _say(f"{calibration.cases} cases of {calibration.kind} -> {path}")
     if calibration.kind == COPIES:
         out.print("too few products have several images: these probabilities are optimistic")
 
@@ -286,7 +299,7 @@ def encoder_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
         )
     out.print(table)
     if used not in {info.name for info in infos}:
-        out.print(f"in use: {used}", highlight=False)
+        _say(f"in use: {used}")
 
 
 @encoder_app.command("add")
@@ -308,8 +321,8 @@ def encoder_add(
             description=description,
             fetch=lambda url, to: _download(opened, url, to, limit),
         )
-    out.print(f"added {name}: {path}", highlight=False)
-    out.print(f"next: lensback encoder use {name}", highlight=False)
+    _say(f"added {name}: {path}")
+    _say(f"next: lensback encoder use {name}")
 
 
 def _download(workspace: Workspace, url: str, to: Path, limit: int) -> None:
@@ -322,7 +335,7 @@ def encoder_use(name: str, workspace: Folder = HERE) -> None:
     with _opened(workspace) as opened:
         opened.encoder(name)
         set_setting(workspace, "encoder", name)
-    out.print(f"{name} from the next sync on: run lensback sync", highlight=False)
+    _say(f"{name} from the next sync on: run lensback sync")
     if "LENSBACK_ENCODER" in os.environ:
         err.print("LENSBACK_ENCODER is set and stands above this setting")
 
@@ -341,7 +354,7 @@ def doctor_command(workspace: Folder = HERE, as_json: AsJson = False) -> None:
         table = Table("part", "state", "found", "do")
         for check in checks:
             state = f"[{colors[check.state]}]{check.state}[/]"
-            table.add_row(check.part, state, check.message, check.hint)
+            table.add_row(check.part, state, escape(check.message), escape(check.hint))
         out.print(table)
     if any(check.state == "fail" for check in checks):
         raise typer.Exit(2)
@@ -361,10 +374,10 @@ def demo_command(
         shown = showcase(workspace, count=count, watch=watcher.stage)
     out.print(shown.note, highlight=False)
     out.print(tally_table(shown.report.tallies))
-    out.print(f"photo: {shown.photo}", highlight=False)
+    _say(f"photo: {shown.photo}")
     out.print(answer_table(shown.answer))
     verdict = "found" if shown.found else "NOT found"
-    out.print(f"the very thing was {verdict} first, {shown.seconds:.1f} s in all", highlight=False)
+    _say(f"the very thing was {verdict} first, {shown.seconds:.1f} s in all")
     if serve:
-        out.print(f"open http://127.0.0.1:{port} (Ctrl-C stops)", highlight=False)
+        _say(f"open http://127.0.0.1:{port} (Ctrl-C stops)")
         serve_command(port=port, workers=1, workspace=workspace)

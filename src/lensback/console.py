@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -91,7 +92,7 @@ def tally_table(tallies: Sequence[Tally]) -> RenderableType:
         rejected = ", ".join(f"{n} {why}" for why, n in tally.rejected.most_common(4))
         notes = ", ".join(f"{key} {value}" for key, value in tally.notes.items())
         numbers = (str(tally.done), str(tally.skipped), rejected or "0", f"{tally.seconds:.2f}")
-        table.add_row(tally.stage, *numbers, notes)
+        table.add_row(*map(escape, (tally.stage, *numbers, notes)))
     return table
 
 
@@ -109,10 +110,10 @@ def answer_table(answer: Answer) -> RenderableType:
             match = f"{hit.similarity:.2f} / {hit.probability:.0%}"
             table.add_row(
                 (f"{n}{' =' if hit.exact else ''}") if first else "",
-                hit.product.title if first else "",
+                escape(hit.product.title) if first else "",
                 match if first else "",
                 stored.store,
-                sizes,
+                escape(sizes),
                 str(stored.offer.price),
                 str(rank.price_after_cashback(stored)),
                 stored.offer.availability.replace("_", " "),

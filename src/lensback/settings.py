@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from lensback.errors import ConfigError
@@ -79,7 +80,9 @@ class Settings(BaseSettings):
     search_jobs: int = Field(
         4, ge=1, description="Searches answered at once by one `serve` process; more get 503."
     )
-    log_level: str = Field("warning", description="`debug`, `info`, `warning` or `error`.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "warning", description="`debug`, `info`, `warning` or `error`."
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -107,6 +110,10 @@ def load(workspace: Path) -> Settings:
             ) from error
     try:
         return Settings(**values)
+    except SettingsError as error:
+        raise ConfigError(
+            str(error), hint="write lists as JSON, e.g. LENSBACK_ALLOW_HOSTS='[\"127.0.0.1\"]'"
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])

@@ -147,7 +147,13 @@ class Workspace:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """One sync at a time. The lock goes with the process, however it ends."""
-        with (self.path / ".lock").open("a+") as file:
+        try:
+            file = (self.path / ".lock").open("a+")
+        except OSError as error:
+            raise StateError(
+                f"cannot write {self.path}: {error.strerror}", hint="check the folder's rights"
+            ) from error
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:

@@ -117,11 +117,14 @@ def filled(
     request: pytest.FixtureRequest, gallery: Gallery, tmp_path_factory: pytest.TempPathFactory
 ) -> Index:
     root = tmp_path_factory.mktemp(request.param)
+    patch = pytest.MonkeyPatch()
+    patch.setattr("lensback.indexes.lance.ANN_ROWS", 10_000)  # so that it is approximate here
     index = writer(request.param, root)
     for start in range(0, len(gallery.rows), 8000):
         part = slice(start, start + 8000)
         index.upsert(gallery.rows[part], gallery.vectors[part])
     snapshot = index.publish("pixels")
+    patch.undo()
     assert (snapshot.encoder, snapshot.fingerprint, snapshot.dim) == ("pixels", PRINT, DIM)
     assert snapshot.rows == len(gallery.rows)
     assert snapshot.recall >= 0.95
@@ -187,11 +190,16 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=MEMBERS)
+@pytest.fixture(scope="module", params=[*MEMBERS, "lance, approximate"])
 def hostile(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Index:
-    index = writer(request.param, tmp_path_factory.mktemp(request.param), dim=4)
+    url, _, approximate = request.param.partition(", ")
+    patch = pytest.MonkeyPatch()
+    if approximate:
+        patch.setattr("lensback.indexes.lance.ANN_ROWS", 100)
+    index = writer(url, tmp_path_factory.mktemp(url), dim=4)
     index.upsert(HOSTILE, clustered(len(HOSTILE), 4))
     index.publish("pixels")
+    patch.undo()
     return index
 
 
@@ -324,8 +332,12 @@ def test_the_last_of_equal_ids_counts(url: str, tmp_path: Path) -> None:
     assert index.search(vectors[1], 1, Filter())[0].similarity == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.parametrize("ann_rows", [100, 50_000])
 @member
-def test_k_images_although_one_fills_many_rows(url: str, tmp_path: Path) -> None:
+def test_k_images_although_one_fills_many_rows(
+    url: str, ann_rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lensback.indexes.lance.ANN_ROWS", ann_rows)
     index, vectors = writer(url, tmp_path), clustered(40, DIM)
     crowd = [row("crowd", store=f"store{i}") for i in range(600)]
     index.upsert(crowd, np.repeat(vectors[:1], 600, axis=0))
@@ -367,8 +379,12 @@ def generation(number: int, count: int) -> list[IndexRow]:
     ]
 
 
+@pytest.mark.parametrize("ann_rows", [100, 50_000])
 @member
-def test_searches_during_publish_see_one_snapshot(url: str, tmp_path: Path) -> None:
+def test_searches_during_publish_see_one_snapshot(
+    url: str, ann_rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lensback.indexes.lance.ANN_ROWS", ann_rows)
     count, vectors = 300, clustered(300, 16)
     index, reader = writer(url, tmp_path, dim=16), open_index(url, tmp_path)
     index.upsert(generation(0, count), vectors)
@@ -390,7 +406,7 @@ def test_searches_during_publish_see_one_snapshot(url: str, tmp_path: Path) -> N
     threads = [threading.Thread(target=search) for _ in range(4)]
     for thread in threads:
         thread.start()
-    for number in range(1, 13):
+    for number in range(1, 7):
         index.upsert(generation(number, count), vectors)
         index.publish("pixels")
     stop.set()

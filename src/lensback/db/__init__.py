@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, Table, create_engine, event, inspect, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
 
 from lensback.errors import Busy, ConfigError, MissingExtra, SchemaTooNew, StateError
 
@@ -123,6 +123,12 @@ def translated() -> Iterator[None]:
         if "full" in message:
             raise StateError("the disk is full", hint="free some space and sync again") from error
         raise StateError(f"database: {message}", hint="run: lensback doctor") from error
+    except DatabaseError as error:
+        if type(error) is not DatabaseError:  # a statement of ours is wrong: not to be hidden
+            raise
+        raise StateError(
+            f"database: {error.orig}", hint="put the database file back from a copy, or remove it"
+        ) from error
 
 
 def _engine(url: str) -> Engine:

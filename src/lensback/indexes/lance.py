@@ -24,11 +24,13 @@ from lensback.indexes import pointer as pointers
 from lensback.indexes.plan import NOTHING, Plan, plan, sql, widest
 from lensback.indexes.pointer import Following, Pointer
 from lensback.indexes.rows import query, schema, to_table, to_vectors, unit
+from lensback.indexes.scan import Scan
 from lensback.types import Candidate, Filter, IndexRow, Snapshot, Vector, Vectors
 
 BATCH_ROWS = 8192
-ANN_ROWS = 10_000
-"""Below this many rows every search compares with all of them."""
+ANN_ROWS = 50_000
+"""Below this many rows they are held in memory and all compared, which is faster than any index
+(docs/indexes.md)."""
 RETRAIN_GROWTH = 4
 """Rows are added to a trained index until it has grown this many times."""
 NPROBES = 8
@@ -229,13 +231,17 @@ class _Reader:
             # A connection of its own, so that its caches go when the snapshot goes.
             self._table = _connect(root).open_table(name)
             self._table.checkout(version)
+            small = not self._parameters["partitions"]
+            self._scan = Scan(self._table.search().to_arrow()) if small else None
         self._count = lru_cache(maxsize=4096)(self._table.count_rows)
 
     def search(self, vector: Vector, k: int, where: Filter) -> list[Candidate]:
         unit_query = query(vector, self.snapshot.dim)
         clause = sql(where)
-        if k < 1 or not self.snapshot.rows or clause == NOTHING:
+        if k < 1 or clause == NOTHING:
             return []
+        if self._scan:
+            return self._scan.search(unit_query, k, where)
         with _translated():
             matches = self._count(clause) if clause else self.snapshot.rows
             return self._distinct(unit_query, k, clause, matches) if matches else []

@@ -64,8 +64,8 @@ def plan(rows: int, matches: int, parameters: Mapping[str, float]) -> Plan:
     that keeps one row in ten needs ten times the partitions to meet as many matches as the
     unfiltered search that `publish` has tuned.
     """
-    partitions = int(parameters.get("partitions", 0))
-    if not partitions or matches <= max(256, rows // 500):
+    partitions = int(parameters["partitions"])
+    if matches <= max(256, rows // 500):
         return Plan(exact=True)
     wanted = math.ceil(parameters["nprobes"] * rows / max(1, matches))
     nprobes = min(partitions, wanted)
