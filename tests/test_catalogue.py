@@ -47,7 +47,7 @@ def image(n: int) -> ImageInfo:
 def test_add_again_changes_the_feed_and_keeps_offers(shop: Database) -> None:
     write(shop, "shop", offer("1"))
     feed = stores.feed(shop, "shop")
-    stores.remember(shop, feed.feed.id, etag="e", last_modified="m", content_hash="h")
+    stores.remember(shop, feed.feed, etag="e", last_modified="m", content_hash="h")
     stores.add(
         shop, "shop", "https://shop.example/other.xml", base="http://b", program={"network": "x"}
     )
@@ -147,10 +147,11 @@ def test_categories_match_parts_of_a_path(shop: Database) -> None:
         offer("2", category="Women > Tops"),
         offer("3", category="Laptops"),
     )
-    assert offers.category_paths(shop, "tops") == ("Men > Tops > Hoodies", "Women > Tops")
-    assert offers.category_paths(shop, "men > Tops") == ("Men > Tops > Hoodies",)
-    assert offers.category_paths(shop, "Top") == ()
-    assert offers.category_paths(shop, " > ") == ()
+    known = offers.categories(shop)
+    assert offers.category_paths(known, "tops") == ("Men > Tops > Hoodies", "Women > Tops")
+    assert offers.category_paths(known, "men > Tops") == ("Men > Tops > Hoodies",)
+    assert offers.category_paths(known, "Top") == ()
+    assert offers.category_paths(known, " > ") == ()
 
 
 def test_downloads_are_retried_and_given_up(shop: Database) -> None:

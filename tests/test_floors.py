@@ -17,6 +17,7 @@ FLOORS = [
         "catalogue",
         "images",
         "likeness",
+        "colors",
         "vectors",
         "distort",
         "rank",

@@ -28,10 +28,20 @@ def test_best_image_of_each_product_and_its_lead() -> None:
     assert ranked[0].image_hash == "a"
 
 
-def test_the_only_product_leads_over_nothing() -> None:
+def test_the_only_product_has_no_evidence_of_a_lead() -> None:
     (only,) = rank.by_product([Candidate("a", 0.4)], {"a": ["p"]})
-    assert only.margin == 0.4
+    assert only.margin == 0.0
     assert rank.by_product([], {}) == []
+
+
+def test_what_a_filter_left_out_still_competes() -> None:
+    everything = rank.by_product(
+        [Candidate("a", 0.9), Candidate("b", 0.8)], {"a": ["p1"], "b": ["p2"]}
+    )
+    (alone,) = rank.by_product([Candidate("b", 0.8)], {"b": ["p2"]}, everything)
+    assert round(alone.margin, 3) == -0.1
+    (best,) = rank.by_product([Candidate("a", 0.9)], {"a": ["p1"]}, everything)
+    assert round(best.margin, 3) == 0.1
 
 
 def test_probability_rises_with_similarity_and_margin() -> None:

@@ -104,14 +104,16 @@ def _queries(things: _Things, part: Sequence[tuple[str, str]], kind: str, seed: 
     fingerprint = things.encoder.fingerprint
     if kind == VIEWS:
         return things.vectors.get(fingerprint, [image for _, image in part])
-    copies = []
+    side_px = 2 * things.encoder.side_px
+    queries = []
     for at, (_, image_hash) in enumerate(part):
         try:
-            copies.append(distort(things.images.open(image_hash), seed * 1000 + at))
-        except Error:
-            # The file is gone: its own vector is an easier case, and the rarest.
-            return things.vectors.get(fingerprint, [image for _, image in part])
-    return things.encoder.encode(copies)
+            copy = distort(things.images.open(image_hash, side_px), seed * 1000 + at)
+        except Error:  # the file is gone: its own vector is an easier case, and a rare one
+            queries.append(things.vectors.get(fingerprint, [image_hash]))
+        else:
+            queries.append(things.encoder.encode([copy]))
+    return np.concatenate(queries)
 
 
 def _cases(

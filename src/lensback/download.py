@@ -10,7 +10,7 @@ from lensback import log
 from lensback.catalogue import pictures
 from lensback.catalogue.pictures import Downloaded, ImageUrl
 from lensback.db import Database
-from lensback.errors import BadImage, Error, FetchError, TooLarge
+from lensback.errors import BadImage, Error, FetchError, FetchRefused, TooLarge
 from lensback.images import ImageStore
 from lensback.net import Fetcher
 from lensback.types import Progress, Tally
@@ -76,8 +76,10 @@ def _fetch(url: ImageUrl, fetcher: Fetcher, images: ImageStore, max_bytes: int) 
     try:
         fetched = fetcher.fetch(url.url, max_bytes=max_bytes)
         return Downloaded(url, images.put(fetched.body))
-    except (BadImage, TooLarge) as error:
+    except BadImage as error:
         return Downloaded(url, None, _reason(error), final=True)
+    except (FetchRefused, TooLarge) as error:  # a setting may allow it tomorrow
+        return Downloaded(url, None, _reason(error))
     except FetchError as error:
         return Downloaded(url, None, _reason(error), final=not error.retry)
 

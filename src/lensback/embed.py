@@ -14,13 +14,15 @@ from lensback import log
 from lensback.catalogue import pictures
 from lensback.db import Database
 from lensback.encoders import Encoder
-from lensback.errors import Error
+from lensback.errors import Error, NotFound
 from lensback.images import ImageStore
 from lensback.types import Progress, Tally, Vectors
 from lensback.vectors import VectorStore
 
 COMMIT = 512
 """Vectors written at once: what a kill can cost."""
+
+GONE = "file lost, to be fetched again"
 
 Decoded = tuple[str, Image.Image | None, str]
 """Hash, picture, or the reason why there is none."""
@@ -46,9 +48,14 @@ def embed(
     reconcile(db, vectors, encoder.fingerprint)
     total = pictures.count_to_embed(db, encoder.fingerprint)
     todo = pictures.to_embed(db, encoder.fingerprint)
-    decoded = _decoded(todo, images, encoder.side_px, decoders, ahead=4 * batch)
+    decoded = _decoded(todo, images, encoder.side_px, decoders, ahead=2 * batch)
     for hashes, encoded, reasons in _commits(_encoded(decoded, encoder, batch)):
-        vectors.append(encoder.fingerprint, hashes, encoded)
+        if hashes:
+            vectors.append(encoder.fingerprint, hashes, encoded)
+        gone = [image_hash for image_hash, reason in reasons.items() if reason.startswith(GONE)]
+        pictures.lost(db, gone)
+        for image_hash in gone:
+            tally.rejected[reasons.pop(image_hash)] += 1
         pictures.record_embeddings(
             db, encoder.fingerprint, {**dict.fromkeys(hashes, ""), **reasons}
         )
@@ -67,7 +74,11 @@ def reconcile(db: Database, vectors: VectorStore, fingerprint: str) -> None:
         return
     pictures.forget_embeddings(db, fingerprint)
     for hashes in vectors.hashes(fingerprint):
-        pictures.record_embeddings(db, fingerprint, dict.fromkeys(hashes, ""))
+        known = pictures.known(db, hashes)
+        pictures.record_embeddings(db, fingerprint, dict.fromkeys(known, ""))
+        # Vectors of another database's images: left over when it was replaced.
+        if strangers := [image_hash for image_hash in hashes if image_hash not in known]:
+            vectors.forget(fingerprint, strangers)
 
 
 def _decoded(
@@ -78,6 +89,8 @@ def _decoded(
     def work(image_hash: str) -> Decoded:
         try:
             return image_hash, images.open(image_hash, side_px), ""
+        except NotFound:
+            return image_hash, None, GONE
         except Error as error:
             return image_hash, None, f"{type(error).__name__}: {error.message}"[:300]
 
@@ -94,7 +107,10 @@ def _encoded(
     while part := list(islice(decoded, batch)):
         good = [(image_hash, image) for image_hash, image, _ in part if image is not None]
         reasons = {image_hash: reason for image_hash, _, reason in part if reason}
-        yield [h for h, _ in good], encoder.encode([image for _, image in good]), reasons
+        encoded = encoder.encode([image for _, image in good])
+        sound = np.isfinite(encoded).all(axis=1) & (np.abs(encoded).max(axis=1, initial=0) > 0)
+        reasons |= {h: "no usable vector" for (h, _), ok in zip(good, sound, strict=True) if not ok}
+        yield [h for (h, _), ok in zip(good, sound, strict=True) if ok], encoded[sound], reasons
 
 
 def _commits(

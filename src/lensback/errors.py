@@ -131,6 +131,7 @@ class FetchFailed(FetchError):
 
 
 class StateError(Error):
+    exit_code = 2
     http_status = 503
 
 
@@ -139,7 +140,7 @@ class StaleIndex(StateError):
 
 
 class SchemaTooNew(StateError):
-    exit_code = 2
+    pass
 
 
 class Busy(StateError):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from lensback import log
+from lensback import colors, log
 from lensback.catalogue import products
 from lensback.catalogue.products import Link, Member
 from lensback.db import Connection, Database
@@ -74,7 +74,7 @@ class _Union:
     def note(self, member: Member) -> None:
         """Takes down what a member says, before its component is linked."""
         facts = _Variant({}, {member.store}, {member.brand} - {""})
-        if member.group:
+        if member.color:
             facts.colors[member.store, member.group] = member.color
         self._merge(self.root(member.id), facts)
 
@@ -84,13 +84,19 @@ class _Union:
         facts.stores |= more.stores
         facts.brands |= more.brands
 
-    def contradiction(self, a: int, b: int, *, one_per_store: bool) -> str:
-        """Why two components cannot be one thing; "" if nothing speaks against it."""
+    def contradiction(self, a: int, b: int, *, one_per_store: bool, names: bool) -> str:
+        """Why two components cannot be one thing; "" if nothing speaks against it.
+
+        `names` compares the stores' words for colours too: a number may stand for a model in
+        all its colours, a photograph shows its own.
+        """
         one = self._facts.get(self.root(a), _Variant())
         two = self._facts.get(self.root(b), _Variant())
         shared = one.colors.keys() & two.colors.keys()
         if any(one.colors[key] != two.colors[key] for key in shared):
             return "two colours of one item group"
+        if names and colors.differ(one.colors.values(), two.colors.values()):
+            return "two colours"
         if one_per_store and one.stores & two.stores:
             return "two things of one store"
         if one_per_store and one.brands and two.brands and not one.brands & two.brands:
@@ -158,7 +164,9 @@ def _link(union: _Union, members: Sequence[Member], reason: str, score: float) -
     for member in offers[1:]:
         if union.root(offers[0].id) == union.root(member.id):
             continue
-        why = union.contradiction(offers[0].id, member.id, one_per_store=reason != "GTIN")
+        why = union.contradiction(
+            offers[0].id, member.id, one_per_store=reason != "GTIN", names=reason == "brand and MPN"
+        )
         if why:
             refused = f"{reason}: {why}"
         else:

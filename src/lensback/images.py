@@ -85,7 +85,7 @@ def decode(
     """The picture as RGB, upright (EXIF), on white where it was transparent, first frame only.
 
     With `side_px` a JPEG is decoded at a half, quarter or eighth, its shorter side not below
-    `side_px`. Colour profiles are not applied. Raises BadImage, TooLarge. Thread-safe.
+    `side_px`, and any picture is reduced by a whole factor, not below twice of it. Colour profiles are not applied. Raises BadImage, TooLarge. Thread-safe.
     """
     return _decoded(data, side_px, max_bytes, max_pixels)[0]
 
@@ -175,7 +175,14 @@ def _decoded(
             whole = whole[::-1]
         if turn in _TRANSPOSED:
             image = image.transpose(_TRANSPOSED[turn])
-        return _rgb(image), mime, whole
+        return _reduced(_rgb(image), side_px), mime, whole
+
+
+def _reduced(image: Image.Image, side_px: int | None) -> Image.Image:
+    """What no decoder could shrink (PNG, WebP ...), by a whole factor to twice the side at least:
+    a queue of decoded pictures must not hold 150 MB each."""
+    factor = min(image.size) // (2 * side_px) if side_px else 1
+    return image.reduce(factor) if factor > 1 else image
 
 
 def _opened(data: bytes, max_pixels: int) -> Image.Image:

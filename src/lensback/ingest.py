@@ -46,6 +46,8 @@ class _Run:
     removed: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     samples: list[dict[str, object]] = field(default_factory=list)
+    delta: bool = False
+    """The feed says itself which offers are gone: what it does not mention stays."""
 
     def reject(self, row: Rejected) -> None:
         self.rejected[row.reason] += 1
@@ -80,15 +82,21 @@ def ingest(
                 stores.finish_run(db, run_id, "unchanged")
                 tally.notes["feed"] = "unchanged"
             else:
+                # Until this run is through, what the last one remembered is not true any more.
+                stores.remember(db, state.feed)
                 status = _read(db, state, feed.stream, run, limits, progress)
                 counts = {"offers": run.offers, "changed": run.changed, "removed": run.removed}
                 lists = {"rejected": dict(run.rejected), "samples": run.samples}
                 message = _message(status, limits)
                 stores.finish_run(db, run_id, status, **counts, **lists, message=message)
                 if status == "ok":
-                    known = (feed.etag, feed.last_modified, feed.content_hash)
-                    names = ("etag", "last_modified", "content_hash")
-                    stores.remember(db, state.feed.id, **dict(zip(names, known, strict=True)))
+                    stores.remember(
+                        db,
+                        state.feed,
+                        etag=feed.etag,
+                        last_modified=feed.last_modified,
+                        content_hash=feed.content_hash,
+                    )
                 if message:
                     tally.notes["warning"] = message
     except Error as error:
@@ -130,6 +138,8 @@ def _read(
         max_bytes=limits.max_bytes,
     )
     store_id = stores.store_id(db, state.feed.store)
+    with db.read() as c:
+        active = offers.count_active(c, store_id)
     seen = offers.Seen()
     for batch in _batches(_accepted(rows, run)):
         with db.write() as c:
@@ -143,7 +153,9 @@ def _read(
             progress(run.offers, 0)
     if run.offers == 0 and not run.rejected:
         raise FeedError("the feed has no offers", hint="check the address; nothing was changed")
-    return _retire(db, store_id, seen, run, limits)
+    if run.delta:
+        return "ok"
+    return _retire(db, store_id, seen, run, limits, active)
 
 
 def _accepted(rows: Iterable[Offer | Rejected], run: _Run) -> Iterator[Offer]:
@@ -151,6 +163,7 @@ def _accepted(rows: Iterable[Offer | Rejected], run: _Run) -> Iterator[Offer]:
         if isinstance(row, Rejected):
             run.reject(row)
         else:
+            run.delta |= row.deleted
             yield row
 
 
@@ -170,17 +183,14 @@ def _batches(rows: Iterator[Offer]) -> Iterator[list[Offer]]:
         yield batch
 
 
-def _retire(db: Database, store_id: int, seen: offers.Seen, run: _Run, limits: Limits) -> str:
-    """Takes off sale what the feed did not mention, unless that is suspiciously much."""
+def _retire(
+    db: Database, store_id: int, seen: offers.Seen, run: _Run, limits: Limits, active: int
+) -> str:
+    """Takes off sale what the feed did not mention, unless that is suspiciously much of the
+    `active` offers there were before the run."""
     with db.write() as c:
-        active = gone = 0
-        missing = []
-        for key in offers.active_ids(c, store_id):
-            active += 1
-            if key not in seen:
-                missing.append(key)
-        gone = len(missing)
-        if gone > limits.max_drop * active and not limits.force:
+        missing = [key for key in offers.active_ids(c, store_id) if key not in seen]
+        if len(missing) > limits.max_drop * active and not limits.force:
             return "shrank"
         run.removed += offers.deactivate(c, missing)
     return "ok"
@@ -221,7 +231,7 @@ def _opened(
     if content_hash == state.content_hash:
         yield None
         return
-    with path.open("rb") as stream:
+    with _readable(path) as stream:
         yield _OpenFeed(stream, etag, last_modified, content_hash)
     if path.is_relative_to(spool):
         path.unlink(missing_ok=True)
@@ -232,9 +242,19 @@ def local_path(url: str) -> Path:
     return Path(unquote(urlsplit(url).path)) if url.startswith("file://") else Path(url)
 
 
+def _readable(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        hint = "check the path and the rights of the feed"
+        raise FetchFailed(
+            f"cannot read {path}: {error.strerror}", url=str(path), hint=hint
+        ) from error
+
+
 def _sha256(path: Path, recipe: str) -> str:
     digest = hashlib.sha256(recipe.encode())
-    with path.open("rb") as file:
+    with _readable(path) as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()

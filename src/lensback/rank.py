@@ -54,22 +54,28 @@ class Ranked:
 
 
 def by_product(
-    candidates: Sequence[Candidate], products: Mapping[str, Sequence[str]]
+    candidates: Sequence[Candidate],
+    products: Mapping[str, Sequence[str]],
+    rivals: Sequence[Ranked] = (),
 ) -> list[Ranked]:
     """The best image of each product, best first, with its lead over the best other product.
 
-    `products` tells the products that show an image. The margin of the only product is its
-    similarity itself (the lead over nothing, at 0).
+    `products` tells the products that show an image. `rivals` are the best of the whole
+    catalogue where the candidates were filtered: what a filter leaves alone is not for that
+    reason more likely the very thing. Without any other product the margin is 0: no evidence.
     """
     best: dict[str, Candidate] = {}
     for candidate in sorted(candidates, key=lambda c: (-c.similarity, c.image_hash)):
         for product_id in products.get(candidate.image_hash, ()):
             best.setdefault(product_id, candidate)
-    top = [candidate.similarity for candidate in best.values()][:2]
+    field = {rival.product_id: rival.similarity for rival in rivals}
+    for product_id, candidate in best.items():
+        field[product_id] = max(candidate.similarity, field.get(product_id, -1.0))
+    top = sorted(field.items(), key=lambda item: -item[1])[:2]
     ranked = []
-    for at, (product_id, candidate) in enumerate(best.items()):
-        others = top[1] if at == 0 and len(top) > 1 else (0.0 if at == 0 else top[0])
-        margin = candidate.similarity - others
+    for product_id, candidate in best.items():
+        other = next((s for p, s in top if p != product_id), candidate.similarity)
+        margin = candidate.similarity - other
         ranked.append(Ranked(product_id, candidate.image_hash, candidate.similarity, margin))
     return ranked
 

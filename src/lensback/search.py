@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 
 from PIL import Image
 
@@ -20,6 +22,7 @@ from lensback.types import (
     WHOLE,
     Answer,
     Box,
+    Candidate,
     Filter,
     Hit,
     Money,
@@ -31,6 +34,8 @@ from lensback.types import (
 
 MAX_LIMIT = 100
 MIN_BOX = 0.02
+RIVALS = 24
+"""Best images of the whole catalogue against which a filtered search is held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
         )
     timings: dict[str, float] = {}
     with log.timed("total", timings):
-        where = filter_of(tools.db, query, tools.currency)
+        where = filter_of(tools.db, query, tools.currency, tools.snapshot.id)
         with log.timed("decode", timings):
             picture, size = images.decode_measured(
                 photo,
@@ -86,9 +91,12 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
             vector = tools.encoder.encode([images.crop(picture, regions[0].box)])[0]
         with log.timed("search", timings):
             found = tools.index.search(vector, tools.candidates, where)
+            # What the filter leaves out still competes for being the very product.
+            others = [] if where.empty else tools.index.search(vector, RIVALS, Filter())
+            _check_snapshot(tools)
         with log.timed("rank", timings):
-            shows = offers.products_of_images(tools.db, [c.image_hash for c in found], where)
-            ranked = rank.by_product(found, shows)
+            rivals = rank.by_product(others, _shows(tools.db, others, Filter()))
+            ranked = rank.by_product(found, _shows(tools.db, found, where), rivals)
             verdict, hits = _hits(ranked[: query.limit], where, tools)
     return Answer(
         search_id=secrets.token_hex(8),
@@ -104,6 +112,17 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
         snapshot=tools.snapshot.id,
         calibrated=tools.calibration is not None,
     )
+
+
+def _check_snapshot(tools: Tools) -> None:
+    """Raises StaleIndex where a sync published another encoder's index since `tools` was made."""
+    now = tools.index.snapshot
+    if now is None or now.fingerprint != tools.snapshot.fingerprint:
+        raise StaleIndex("the index was just replaced", hint="search again")
+
+
+def _shows(db: Database, found: Sequence[Candidate], where: Filter) -> dict[str, list[str]]:
+    return offers.products_of_images(db, [candidate.image_hash for candidate in found], where)
 
 
 def _side_px(query: Query, encoder: Encoder) -> int:
@@ -145,13 +164,15 @@ def _hits(ranked: list[rank.Ranked], where: Filter, tools: Tools) -> tuple[str, 
     return ("exact" if any(hit.exact for hit in hits) else "similar"), hits
 
 
-def filter_of(db: Database, query: Query, currency: str = "") -> Filter:
+def filter_of(db: Database, query: Query, currency: str = "", snapshot: str = "") -> Filter:
     """The shopper's words as a Filter. Raises BadQuery or UnknownName for words that mean nothing."""
     if not 1 <= query.limit <= MAX_LIMIT:
         raise BadQuery(f"limit is {query.limit}", hint=f"use 1 to {MAX_LIMIT}")
     check_box(query.box)
     wanted = tuple(stores.check_names(db, list(query.stores))) if query.stores else ()
-    categories = offers.category_paths(db, query.category) if query.category else ()
+    categories: tuple[str, ...] = ()
+    if query.category:
+        categories = offers.category_paths(_categories(db, snapshot), query.category)
     if query.category and not categories:
         raise BadQuery(
             f"no offer has the category {query.category!r}",
@@ -161,8 +182,19 @@ def filter_of(db: Database, query: Query, currency: str = "") -> Filter:
         stores=wanted,
         categories=categories,
         in_stock=query.in_stock,
-        price_max=_price(db, query.price_max, query.currency or currency),
+        price_max=_price(db, query.price_max, query.currency or currency, snapshot),
     )
+
+
+@lru_cache(maxsize=4)
+def _categories(db: Database, _snapshot: str) -> tuple[str, ...]:
+    """Read once per snapshot: at 200,000 offers it takes a fifth of a second."""
+    return offers.categories(db)
+
+
+@lru_cache(maxsize=4)
+def _currencies(db: Database, _snapshot: str) -> tuple[str, ...]:
+    return tuple(offers.currencies(db))
 
 
 def check_box(box: Box | None) -> None:
@@ -191,7 +223,7 @@ def parse_box(text: str) -> Box | None:
     return x0, y0, x1, y1
 
 
-def _price(db: Database, amount: str, currency: str) -> Money | None:
+def _price(db: Database, amount: str, currency: str, snapshot: str) -> Money | None:
     if not amount:
         return None
     try:
@@ -200,7 +232,11 @@ def _price(db: Database, amount: str, currency: str) -> Money | None:
         raise BadQuery(f"not a price: {amount[:30]!r}", hint="use a number, e.g. 49.90") from error
     if not value.is_finite() or not 0 <= value < 10**12:
         raise BadQuery(f"not a price: {amount[:30]!r}", hint="use a number, e.g. 49.90")
-    known = [currency.upper()] if currency else offers.currencies(db)
+    sold = _currencies(db, snapshot)
+    if currency and currency.upper() not in sold:
+        listed = ", ".join(sold) or "none yet"
+        raise BadQuery(f"no offer is in {currency[:10]!r}", hint=f"currencies here: {listed}")
+    known = [currency.upper()] if currency else sold
     if len(known) > 1:
         raise BadQuery(
             "the stores sell in several currencies: say which one the price limit is in",

@@ -16,7 +16,7 @@ from lensback.calibrate import calibrate
 from lensback.catalogue import stores
 from lensback.download import download
 from lensback.embed import embed
-from lensback.errors import BadQuery, DataError, Error, FetchError, StateError
+from lensback.errors import BadQuery, DataError, Error, FetchError, StateError, TooLarge
 from lensback.group import group, pair_images
 from lensback.ingest import Limits, clear_spool, ingest
 from lensback.publish import publish
@@ -42,8 +42,11 @@ class Report:
         over = [
             tally.stage
             for tally in self.tallies
-            if tally.stage.split()[0] in {"ingest", "download", "embed"}
-            and tally.rejects > share * (tally.done + tally.rejects)
+            if "warning" in tally.notes
+            or (
+                tally.stage.split()[0] in {"ingest", "download", "embed"}
+                and tally.rejects > share * (tally.done + tally.rejects)
+            )
         ]
         return [*self.failed, *over]
 
@@ -71,7 +74,7 @@ def sync(
     if only and only not in STAGES:
         raise BadQuery(f"no such stage: {only!r}", hint=f"use one of {', '.join(STAGES)}")
     report = Report()
-    with workspace.locked(), _disk_errors():
+    with _disk_errors(), workspace.locked():
         wanted = stores.check_names(workspace.db, list(names))
         workspace.images.sweep()
         if only in {"", "ingest"}:
@@ -127,7 +130,7 @@ def _ingest(
                     progress=watch(f"ingest {name}"),
                 )
             )
-        except (DataError, FetchError) as error:
+        except (DataError, FetchError, TooLarge) as error:
             report.failed[name] = error
 
 

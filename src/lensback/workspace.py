@@ -25,6 +25,7 @@ from lensback.net import Fetcher
 from lensback.rank import Calibration
 from lensback.search import Tools
 from lensback.settings import FILE_NAME, Settings
+from lensback.types import Snapshot
 from lensback.vectors import VectorStore
 
 
@@ -104,6 +105,15 @@ class Workspace:
                 self._encoders[name] = open_encoder(name, self.models, threads=threads)
             return self._encoders[name]
 
+    def _encoder_of(self, snapshot: Snapshot) -> Encoder:
+        """The snapshot's encoder; opened anew where another one has taken its name since."""
+        encoder = self.encoder(snapshot.encoder)
+        if encoder.fingerprint != snapshot.fingerprint:
+            with self._lock:
+                self._encoders.pop(snapshot.encoder, None)
+            encoder = self.encoder(snapshot.encoder)
+        return encoder
+
     def calibration(self, fingerprint: str) -> Calibration | None:
         """The calibration fitted for an encoder on this catalogue, if there is one."""
         path = self.calibration_path(fingerprint)
@@ -134,7 +144,7 @@ class Workspace:
             db=self.db,
             index=self.index,
             snapshot=snapshot,
-            encoder=self.encoder(snapshot.encoder),
+            encoder=self._encoder_of(snapshot),
             detector=self.detector,
             calibration=self.calibration(snapshot.fingerprint),
             exact_precision=s.exact_precision,
@@ -206,13 +216,18 @@ def open_workspace(path: Path) -> Workspace:
 
 def write_atomically(path: Path, text: str) -> None:
     """The old file or the new one, never half of it, whatever happens."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise StateError(
+            f"cannot write {path}: {error.strerror}", hint="free some space, check the rights"
+        ) from error
 
 
 def save_calibration(workspace: Workspace, calibration: Calibration) -> Path:

@@ -204,6 +204,13 @@ def deactivate(c: Connection, keys: Sequence[int]) -> int:
     return len(keys)
 
 
+def count_active(c: Connection, store_id: int) -> int:
+    """How many offers of a store are on sale."""
+    o = t.offers.c
+    query = select(func.count()).select_from(t.offers)
+    return int(c.execute(query.where(o.store_id == store_id, o.active)).scalar_one())
+
+
 def active_ids(c: Connection, store_id: int) -> Iterable[int]:
     """Database ids of a store's offers on sale."""
     o = t.offers.c
@@ -314,18 +321,23 @@ def price_history(db: Database, wanted: str) -> list[tuple[int, Money]]:
             select(p.at, p.price_minor, p.currency)
             .join(t.offers, o.id == p.offer_id)
             .where(o.offer_id == wanted)
-            .order_by(p.at, p.id)
+            .order_by(p.id)
         )
         return [(row.at, Money(row.price_minor, row.currency)) for row in rows]
 
 
-def category_paths(db: Database, word: str) -> tuple[str, ...]:
-    """Every category on sale that is `word`, lies under it, or has it as one part of its path."""
+def categories(db: Database) -> tuple[str, ...]:
+    """Every category path on sale, in order."""
     with db.read() as c:
-        paths = c.scalars(select(t.offers.c.category).where(t.offers.c.active).distinct())
-        wanted = [part.casefold() for part in split_path(word)]
-        found = [p for p in paths if _contains([x.casefold() for x in split_path(p)], wanted)]
-    return tuple(sorted(found))
+        return tuple(
+            sorted(c.scalars(select(t.offers.c.category).where(t.offers.c.active).distinct()))
+        )
+
+
+def category_paths(known: Sequence[str], word: str) -> tuple[str, ...]:
+    """The known categories that are `word`, lie under it, or have it as one part of their path."""
+    wanted = [part.casefold() for part in split_path(word)]
+    return tuple(p for p in known if _contains([x.casefold() for x in split_path(p)], wanted))
 
 
 def split_path(category: str) -> list[str]:

@@ -9,11 +9,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, delete, exists, func, or_, select, update
 
-from lensback.db import Database
+from lensback.db import Database, chunks
 from lensback.db import tables as t
 from lensback.types import ImageInfo, IndexRow
 
 PAGE = 2000
+FORGIVE_S = 7 * 86_400
+"""After a week a given-up address gets another try: stores mend their servers."""
 RowId = Callable[[str, str, str, bool, str], int]
 
 
@@ -33,7 +35,8 @@ def _needed() -> Any:
 
 def _undone(attempts: int) -> Any:
     u = t.image_urls.c
-    return or_(u.status == "new", and_(u.status == "failed", u.attempts < attempts))
+    again = or_(u.attempts < attempts, u.tried_at < int(time.time()) - FORGIVE_S)
+    return or_(u.status == "new", and_(u.status == "failed", again))
 
 
 def count_to_download(db: Database, attempts: int, stores: Sequence[str] = ()) -> int:
@@ -115,22 +118,21 @@ def _image_row(image: ImageInfo, now: int) -> dict[str, Any]:
     }
 
 
-def _shown() -> Select[Any]:
-    """Hashes of images that an offer on sale shows."""
-    u, oi, o = t.image_urls, t.offer_images, t.offers
-    return (
-        select(u.c.image_hash)
-        .join(oi, oi.c.image_url_id == u.c.id)
-        .join(o, o.c.id == oi.c.offer_id)
-        .where(o.c.active, u.c.image_hash.is_not(None))
-        .distinct()
+def _shown() -> Any:
+    """Whether an offer on sale shows the image. Correlated: each page looks at its own rows only."""
+    u, oi, o = t.image_urls.c, t.offer_images.c, t.offers.c
+    return exists().where(
+        u.image_hash == t.images.c.hash,
+        oi.image_url_id == u.id,
+        o.id == oi.offer_id,
+        o.active,
     )
 
 
 def _unembedded(fingerprint: str) -> Select[Any]:
     e = t.embeddings.c
     done = exists().where(e.image_hash == t.images.c.hash, e.fingerprint == fingerprint)
-    return select(t.images.c.hash).where(~done, t.images.c.hash.in_(_shown()))
+    return select(t.images.c.hash).where(~done, _shown())
 
 
 def count_to_embed(db: Database, fingerprint: str) -> int:
@@ -166,6 +168,24 @@ def record_embeddings(db: Database, fingerprint: str, reasons: Mapping[str, str]
     ]
     with db.write() as c:
         db.upsert(c, t.embeddings, rows, ["fingerprint", "image_hash"], ["status", "reason"])
+
+
+def lost(db: Database, hashes: Sequence[str]) -> None:
+    """The files of these images are gone: their addresses are to be fetched anew."""
+    u = t.image_urls.c
+    with db.write() as c:
+        for part in chunks(hashes):
+            again = {"status": "new", "image_hash": None, "attempts": 0}
+            c.execute(update(t.image_urls).where(u.image_hash.in_(part)).values(**again))
+
+
+def known(db: Database, hashes: Sequence[str]) -> set[str]:
+    """Those of the hashes that are images of this catalogue."""
+    found: set[str] = set()
+    with db.read() as c:
+        for part in chunks(hashes):
+            found |= set(c.scalars(select(t.images.c.hash).where(t.images.c.hash.in_(part))))
+    return found
 
 
 def forget_embeddings(db: Database, fingerprint: str) -> None:

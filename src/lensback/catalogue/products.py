@@ -85,9 +85,10 @@ def by_group_and_image(c: Connection) -> Iterator[list[Member]]:
 
 
 def by_title_and_image(c: Connection) -> Iterator[list[Member]]:
-    """Offers of one store with equal title and main image, where there is no item group."""
+    """Offers of one store with equal title, colour and main image, where there is no item group."""
     o, oi = t.offers.c, t.offer_images.c
-    return _members(c, [o.store_id, _folded(o.title), oi.image_url_id], (o.item_group_id == "",))
+    keys = [o.store_id, _folded(o.title), _folded(o.color), oi.image_url_id]
+    return _members(c, keys, (o.item_group_id == "",))
 
 
 def by_gtin(c: Connection) -> Iterator[list[Member]]:
@@ -129,12 +130,14 @@ def _members(c: Connection, keys: list[Any], where: Sequence[Any]) -> Iterator[l
 
 
 def by_image(c: Connection) -> Iterator[tuple[str, list[Member]]]:
-    """Image hash -> the offers on sale that show it."""
+    """Image hash -> the offers on sale that show it, where these are of several stores."""
     rows = c.execution_options(yield_per=PAGE).execute(
         _showing().order_by(t.image_urls.c.image_hash, t.offers.c.id)
     )
     for image_hash, group in groupby(rows, key=lambda row: str(row.image_hash)):
-        yield image_hash, [_member(row) for row in group]
+        members = [_member(row) for row in group]
+        if len({member.store for member in members}) > 1:
+            yield image_hash, members
 
 
 def showing(c: Connection, hashes: Sequence[str]) -> dict[str, list[Member]]:

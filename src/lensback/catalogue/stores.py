@@ -133,13 +133,16 @@ def feed(db: Database, store: str) -> FeedState:
 
 
 def remember(
-    db: Database, feed_id: int, *, etag: str, last_modified: str, content_hash: str
+    db: Database, feed: Feed, *, etag: str = "", last_modified: str = "", content_hash: str = ""
 ) -> None:
-    """Keeps what lets the next sync of an unchanged feed stop early."""
+    """Keeps what lets the next sync of an unchanged feed stop early; nothing by default.
+
+    Nothing is kept where the feed's address was changed in the meantime.
+    """
     with db.write() as c:
         c.execute(
             update(t.feeds)
-            .where(t.feeds.c.id == feed_id)
+            .where(t.feeds.c.id == feed.id, t.feeds.c.url == feed.url)
             .values(etag=etag, last_modified=last_modified, content_hash=content_hash)
         )
 

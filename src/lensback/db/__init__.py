@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, Table, create_engine, event, inspect,
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from lensback.errors import Busy, ConfigError, MissingExtra, SchemaTooNew, StateError
 
@@ -40,9 +41,10 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that is durable when the block ends, or did nothing."""
-        connect = self.engine.connect().execution_options(lensback_write=True)
-        with translated(), connect as connection, connection.begin():
-            yield connection
+        with translated():
+            connect = self.engine.connect().execution_options(lensback_write=True)
+            with connect as connection, connection.begin():
+                yield connection
 
     def upsert(
         self,
@@ -120,9 +122,11 @@ def translated() -> Iterator[None]:
         message = str(error.orig)
         if "locked" in message or "busy" in message:
             raise Busy("the database is locked", hint="wait for the other sync to end") from error
-        if "full" in message:
+        if "disk is full" in message:
             raise StateError("the disk is full", hint="free some space and sync again") from error
         raise StateError(f"database: {message}", hint="run: lensback doctor") from error
+    except PoolTimeout as error:
+        raise Busy("no database connection is free", hint="try again in a moment") from error
     except DatabaseError as error:
         if type(error) is not DatabaseError:  # a statement of ours is wrong: not to be hidden
             raise
@@ -146,7 +150,10 @@ def _engine(url: str) -> Engine:
 
 
 def _sqlite(url: str) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+    # More places than the web face has threads: a connection is only a file handle here.
+    engine = create_engine(
+        url, connect_args={"timeout": BUSY_TIMEOUT_S}, pool_size=16, max_overflow=48
+    )
 
     @event.listens_for(engine, "connect")
     def _connect(raw: Any, _record: object) -> None:
@@ -157,11 +164,12 @@ def _sqlite(url: str) -> Engine:
             "journal_mode=WAL",
             "synchronous=NORMAL",  # survives kill -9; WAL keeps the file whole on power loss
             "foreign_keys=ON",
-            "temp_store=MEMORY",
             "cache_size=-32000",
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
+        # SQLite's own knows ASCII only: "Красный" and "красный" are one colour.
+        raw.create_function("lower", 1, _lower, deterministic=True)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
@@ -171,6 +179,10 @@ def _sqlite(url: str) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _lower(text: object) -> object:
+    return text.lower() if isinstance(text, str) else text
 
 
 def _upgrade(engine: Engine) -> None:

@@ -180,7 +180,7 @@ product_links = Table(
     "product_links",
     metadata,
     Column("offer_a", ForeignKey("offers.id", ondelete="CASCADE"), primary_key=True),
-    Column("offer_b", ForeignKey("offers.id", ondelete="CASCADE"), primary_key=True),
+    Column("offer_b", ForeignKey("offers.id", ondelete="CASCADE"), primary_key=True, index=True),
     Column("reason", String(40), nullable=False),
     Column("score", Float, nullable=False),
 )

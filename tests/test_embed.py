@@ -1,0 +1,111 @@
+"""Vectors for every image, whatever happened to files, databases and encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lensback.catalogue import offers, pictures, stores
+from lensback.catalogue.pictures import Downloaded
+from lensback.db import Database, sqlite_url
+from lensback.embed import embed
+from lensback.images import ImageStore
+from lensback.types import Money, Offer, Vectors
+from lensback.vectors import VectorStore
+
+
+class Mean:
+    """A test encoder: mean colour; not a number where the picture is pure red."""
+
+    name, dim, fingerprint, side_px = "mean", 3, "feedfeedfeedfeed", 32
+
+    def __init__(self) -> None:
+        self.sides: list[int] = []
+
+    def encode(self, images: Sequence[Image.Image]) -> Vectors:
+        self.sides += [max(image.size) for image in images]
+        means = np.array([np.asarray(i).mean(axis=(0, 1)) for i in images], np.float32).reshape(
+            -1, 3
+        )
+        means[(means[:, 0] > 250) & (means[:, 1] < 5)] = np.nan
+        return means / np.linalg.norm(means, axis=1, keepdims=True)
+
+
+Shelf = tuple[Database, ImageStore, VectorStore]
+
+
+@pytest.fixture
+def shelf(db: Database, tmp_path: Path) -> Shelf:
+    return db, ImageStore(tmp_path / "images"), VectorStore(tmp_path / "vectors")
+
+
+def png(color: str, side_px: int = 40) -> bytes:
+    import io
+
+    Image.new("RGB", (side_px, side_px), color).save(sink := io.BytesIO(), "PNG")
+    return sink.getvalue()
+
+
+def put(db: Database, images: ImageStore, *data: bytes) -> list[str]:
+    key = stores.add(db, "s", "https://s.example").id
+    rows = [
+        Offer(str(n), "t", "https://s.example", Money(1, "USD"), (f"https://s.example/{n}.png",))
+        for n in range(len(data))
+    ]
+    with db.write() as c:
+        offers.write_batch(db, c, key, "s", rows, offers.Seen())
+    kept = [images.put(d) for d in data]
+    todo = sorted(pictures.to_download(db, 3), key=lambda u: u.id)
+    pictures.record_downloads(db, [Downloaded(u, i) for u, i in zip(todo, kept, strict=True)], 3)
+    return [i.hash for i in kept]
+
+
+def test_each_image_once(shelf: Shelf) -> None:
+    db, images, vectors = shelf
+    hashes = put(db, images, png("green"), png("blue"))
+    assert embed(db, images, vectors, Mean()).done == 2
+    assert embed(db, images, vectors, Mean()).done == 0
+    assert vectors.get(Mean.fingerprint, hashes).shape == (2, 3)
+
+
+def test_a_vector_that_is_none_is_a_counted_reject(shelf: Shelf) -> None:
+    db, images, vectors = shelf
+    put(db, images, png("red"), png("blue"))
+    tally = embed(db, images, vectors, Mean())
+    assert (tally.done, dict(tally.rejected)) == (1, {"no usable vector": 1})
+    assert embed(db, images, vectors, Mean()).rejects == 0
+
+
+def test_a_lost_file_is_fetched_again(shelf: Shelf) -> None:
+    db, images, vectors = shelf
+    lost, _ = put(db, images, png("green"), png("blue"))
+    images.drop(lost)
+    tally = embed(db, images, vectors, Mean())
+    assert (tally.done, tally.rejects) == (1, 1)
+    (again,) = pictures.to_download(db, 3)
+    pictures.record_downloads(db, [Downloaded(again, images.put(png("green")))], 3)
+    assert embed(db, images, vectors, Mean()).done == 1
+
+
+def test_vectors_of_another_database_are_forgotten(shelf: Shelf, tmp_path: Path) -> None:
+    db, images, vectors = shelf
+    put(db, images, png("green"), png("blue"))
+    embed(db, images, vectors, Mean())
+    fresh = Database(sqlite_url(tmp_path / "fresh.db"))
+    fresh.migrate()
+    put(fresh, images, png("blue"), png("yellow"))
+    assert embed(fresh, images, vectors, Mean()).done == 1
+    assert vectors.count(Mean.fingerprint) == 2
+    fresh.close()
+
+
+def test_huge_pictures_do_not_stay_huge(shelf: Shelf) -> None:
+    db, images, vectors = shelf
+    put(db, images, png("green", 3000))
+    encoder = Mean()
+    embed(db, images, vectors, encoder)
+    assert max(encoder.sides) <= 4 * encoder.side_px
