@@ -441,7 +441,7 @@ def test_a_feed_that_shrank_waits_for_force(fresh: Path, tmp_path: Path) -> None
 def test_a_second_sync_at_the_same_time_is_refused(shop: Shop) -> None:
     with open_workspace(shop.folder) as other, other.locked():
         refused = shop.run("sync", "--json")
-    assert refused.code == 1
+    assert refused.code == 2
     assert refused.error["type"] == "Busy"
 
 
@@ -532,7 +532,7 @@ def test_what_is_no_photo(shop: Shop, tmp_path: Path) -> None:
 
 def test_searching_before_the_first_sync(fresh: Path, shop: Shop) -> None:
     refused = lensback("search", shop.photo, "--json", "--workspace", fresh)
-    assert refused.code == 1
+    assert refused.code == 2
     assert refused.error == {
         "type": "StateError",
         "message": "nothing is published yet",

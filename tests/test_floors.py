@@ -28,7 +28,7 @@ FLOORS = [
     },
     {"ingest", "download", "embed", "group", "publish", "search", "calibrate"},
     {"workspace", "demo"},
-    {"sync", "doctor"},
+    {"sync", "doctor", "train"},
     {"showcase", "web", "console"},
     {"cli"},
     {"__main__"},
@@ -36,6 +36,7 @@ FLOORS = [
 FLOOR = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}
 HEAVY = {
     "onnxruntime": {"encoders"},
+    "torch": {"train"},
     "lancedb": {"vectors", "indexes"},
     "pyarrow": {"vectors", "indexes"},
     "fastapi": {"web"},

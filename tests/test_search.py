@@ -151,12 +151,15 @@ def test_limits_that_are_refused(limit: int, shop: Shop) -> None:
 def test_prices(amount: str, minor: int, shop: Shop) -> None:
     where = filter_of(shop.tools.db, Query(price_max=amount))
     assert where.price_max == Money(minor, "USD"), "the only currency there is"
-    named = filter_of(shop.tools.db, Query(price_max=amount, currency="eur"), "RUB")
-    assert named.price_max
-    assert named.price_max.currency == "EUR"
-    setting = filter_of(shop.tools.db, Query(price_max=amount), "RUB")
-    assert setting.price_max
-    assert setting.price_max.currency == "RUB"
+    named = filter_of(shop.tools.db, Query(price_max=amount, currency="usd"), "RUB")
+    assert named.price_max == Money(minor, "USD"), "the shopper's word stands above the setting"
+    for query, setting in (
+        (Query(price_max=amount, currency="eur"), ""),
+        (Query(price_max=amount), "RUB"),
+    ):
+        with pytest.raises(BadQuery, match="no offer is in") as raised:
+            filter_of(shop.tools.db, query, setting)
+        assert raised.value.hint == "currencies here: USD"
 
 
 @pytest.mark.parametrize("amount", ["cheap", "-1", "nan", "inf", "1e13", "1,50", "0x10", "١٢٣x"])

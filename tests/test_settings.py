@@ -12,7 +12,7 @@ from lensback.errors import ConfigError
 def test_order_is_defaults_file_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert settings.load(tmp_path).candidates == 100
+    assert settings.load(tmp_path).candidates == 60
     (tmp_path / "lensback.toml").write_text('candidates = 7\ncurrency = "EUR"\n')
     assert settings.load(tmp_path).candidates == 7
     monkeypatch.setenv("LENSBACK_CANDIDATES", "9")

@@ -70,7 +70,7 @@ def test_close_twice_and_unused(folder: Path) -> None:
 def test_environment_above_file_above_default(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert open_workspace(folder).settings.candidates == 100
+    assert open_workspace(folder).settings.candidates == 60
     (folder / "lensback.toml").write_text("candidates = 7\nretries = 5\n")
     assert open_workspace(folder).settings.candidates == 7
     monkeypatch.setenv("LENSBACK_CANDIDATES", "9")

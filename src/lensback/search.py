@@ -90,7 +90,7 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
         with log.timed("encode", timings):
             vector = tools.encoder.encode([images.crop(picture, regions[0].box)])[0]
         with log.timed("search", timings):
-            found = tools.index.search(vector, tools.candidates, where)
+            found = tools.index.search(vector, max(tools.candidates, 4 * query.limit), where)
             # What the filter leaves out still competes for being the very product.
             others = [] if where.empty else tools.index.search(vector, RIVALS, Filter())
             _check_snapshot(tools)

@@ -76,7 +76,12 @@ class Settings(BaseSettings):
     exact_precision: float = Field(
         0.95, gt=0, lt=1, description="Match probability from which a hit is called exact."
     )
-    candidates: int = Field(100, ge=1, le=1000, description="Candidates ranked for one answer.")
+    candidates: int = Field(
+        60,
+        ge=1,
+        le=1000,
+        description="Images ranked for one answer; four for each product asked for at least.",
+    )
     search_jobs: int = Field(
         4, ge=1, description="Searches answered at once by one `serve` process; more get 503."
     )

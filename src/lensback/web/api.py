@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from lensback.catalogue import offers, products, stores
+from lensback.catalogue import offers, products
 from lensback.errors import Error, NotFound, StateError
 from lensback.search import answer_json, offer_json, product_json
 from lensback.types import StoredOffer
@@ -91,7 +91,7 @@ def all_stores(service: Opened) -> JSONResponse:
             "last_sync": _iso(state.last_sync) if state.last_sync else None,
             "status": state.status,
         }
-        for state in stores.overview(service.workspace.db)
+        for state in service.overview()
     ]
     return JSONResponse({"stores": lines})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated
@@ -13,13 +14,15 @@ from starlette.requests import Request
 
 from lensback import log
 from lensback.catalogue import offers, stores
-from lensback.errors import ConfigError, Error, StateError
+from lensback.catalogue.stores import StoreState
+from lensback.errors import ConfigError, Error, StaleIndex, StateError
 from lensback.search import Query, Tools, search
 from lensback.types import Answer
 from lensback.web.limits import Gate
 from lensback.web.uploads import Upload, read_upload
 from lensback.workspace import Workspace
 
+OVERVIEW_S = 10.0
 QUEUE = 8
 """Searches that may wait for a free thread: well under a second of work."""
 
@@ -40,6 +43,7 @@ class Service:
     workspace: Workspace
     gate: Gate
     _fronts: dict[str, Front] = field(default_factory=dict)
+    _overviews: dict[str, tuple[float, list[StoreState]]] = field(default_factory=dict)
 
     @classmethod
     def over(cls, workspace: Workspace) -> Service:
@@ -61,7 +65,19 @@ class Service:
             return upload.query, await self.gate.run(work)
 
     def _search(self, upload: Upload) -> Answer:
-        return search(upload.photo, upload.query, self.tools())
+        try:
+            return search(upload.photo, upload.query, self.tools())
+        except StaleIndex:  # a sync published another encoder's index in between
+            return search(upload.photo, upload.query, self.tools())
+
+    def overview(self) -> list[StoreState]:
+        """The stores' states, counted at most every OVERVIEW_S: anybody may ask for them."""
+        now = time.monotonic()
+        known = self._overviews.get("all")
+        if known is None or now - known[0] > OVERVIEW_S:
+            known = (now, stores.overview(self.workspace.db))
+            self._overviews["all"] = known
+        return known[1]
 
     def front(self) -> Front:
         """Counted once for each snapshot: on a large catalogue counting takes a while."""
