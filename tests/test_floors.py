@@ -12,7 +12,7 @@ import pytest
 SRC = Path(__file__).parents[1] / "src" / "lensback"
 FLOORS = [
     {"errors", "types"},
-    {"settings", "net", "log", "db"},
+    {"settings", "net", "log", "db", "durable", "lancedata"},
     {
         "catalogue",
         "images",
@@ -37,7 +37,7 @@ FLOOR = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}
 HEAVY = {
     "onnxruntime": {"encoders"},
     "torch": {"train"},
-    "lancedb": {"vectors", "indexes"},
+    "lancedb": {"lancedata", "vectors", "indexes"},
     "pyarrow": {"vectors", "indexes"},
     "fastapi": {"web"},
     "starlette": {"web"},

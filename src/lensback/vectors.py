@@ -8,7 +8,6 @@ read once: of equal hashes the first one counts, and they are equal vectors anyw
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import threading
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lensback.errors import BadQuery, ConfigError, MissingExtra, NotFound, StateError
+from lensback.durable import flush_tree
+from lensback.errors import BadQuery, ConfigError, NotFound, StateError
+from lensback.lancedata import connect, table_names
 from lensback.types import Candidate, Vectors
 
 GET_HASHES = 1000
@@ -62,7 +63,7 @@ class VectorStore:
                 raise BadQuery(f"vectors of {new.shape[1]} numbers, the table has {_dim(table)}")
             merge = table.merge_insert("image_hash").when_not_matched_insert_all()
             merge.execute(_rows(table.schema, hashes, new))
-            _flush(self._folder(fingerprint), begin)
+            flush_tree(self._folder(fingerprint), begin)
             self._after_append(fingerprint, table)
 
     def count(self, fingerprint: str) -> int:
@@ -129,7 +130,7 @@ class VectorStore:
         """Forgets all vectors of an encoder; an unknown one is fine."""
         with self._lock, _translated():
             self._tables.pop(fingerprint, None)
-            _connect(self._root).drop_table(_name(fingerprint), ignore_missing=True)
+            connect(self._root).drop_table(_name(fingerprint), ignore_missing=True)
 
     def forget(self, fingerprint: str, hashes: Sequence[str]) -> None:
         """Deletes vectors; unknown hashes are fine. Durable when it returns."""
@@ -138,14 +139,14 @@ class VectorStore:
             table = self._table(fingerprint)
             for start in range(0, len(hashes) if table is not None else 0, GET_HASHES):
                 table.delete(_among(hashes[start : start + GET_HASHES]))
-            _flush(self._folder(fingerprint), begin)
+            flush_tree(self._folder(fingerprint), begin)
 
     def fingerprints(self) -> list[str]:
         """Encoders that have a table here, sorted."""
         if not self._root.is_dir():
             return []
         with _translated():
-            names = _table_names(_connect(self._root))
+            names = table_names(connect(self._root))
         return sorted(name[2:] for name in names if name.startswith("v_"))
 
     def tidy(self) -> None:
@@ -154,7 +155,7 @@ class VectorStore:
             begin = time_ns()
             with self._lock, _translated():
                 _tidy(self._table(fingerprint))
-                _flush(self._folder(fingerprint), begin)
+                flush_tree(self._folder(fingerprint), begin)
 
     # --- tables ---
 
@@ -167,8 +168,8 @@ class VectorStore:
         if not dim and not (self._root / f"{name}.lance").is_dir():
             return None
         self._root.mkdir(parents=True, exist_ok=True)
-        db = _connect(self._root)
-        if name in _table_names(db):
+        db = connect(self._root)
+        if name in table_names(db):
             self._tables[fingerprint] = db.open_table(name)
         elif dim:
             self._tables[fingerprint] = db.create_table(name, schema=_schema(dim, self._dtype))
@@ -182,7 +183,7 @@ class VectorStore:
         if count % TIDY_APPENDS == 0:
             begin = time_ns()
             _tidy(table)
-            _flush(self._folder(fingerprint), begin)
+            flush_tree(self._folder(fingerprint), begin)
 
     # --- reading ---
 
@@ -193,7 +194,7 @@ class VectorStore:
             if self._table(fingerprint) is None:
                 return
             # A handle of its own, held at one version: what comes is one state of the table.
-            table = _connect(self._root).open_table(_name(fingerprint))
+            table = connect(self._root).open_table(_name(fingerprint))
             table.checkout(table.version)
             fresh_rows = _Once(table)
             columns = ["image_hash", "vector"] if vectors else ["image_hash"]
@@ -367,43 +368,6 @@ def _name(fingerprint: str) -> str:
             f"not a fingerprint: {fingerprint!r}", hint="use letters, digits, `.`, `_` and `-`"
         )
     return f"v_{fingerprint}"
-
-
-def _connect(root: Path) -> Any:
-    try:
-        import lancedb
-    except ImportError as error:
-        raise MissingExtra("lancedb", "all") from error
-    # Interval 0: a read sees what another process has appended.
-    return lancedb.connect(root, read_consistency_interval=timedelta(0))
-
-
-def _table_names(db: Any) -> list[str]:
-    names: list[str] = []
-    page = None
-    while True:
-        answer = db.list_tables(page_token=page)
-        names += answer.tables
-        page = answer.page_token
-        if not page:
-            return names
-
-
-def _flush(folder: Path, since_ns: int) -> None:
-    """fsync of what was written since then: Lance renames files into place unflushed."""
-    for place, _, names in os.walk(folder):
-        fresh = [path for name in names if _is_fresh(path := Path(place, name), since_ns)]
-        for path in [*fresh, Path(place)] if fresh else []:
-            handle = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-
-
-def _is_fresh(path: Path, since_ns: int) -> bool:
-    # The clock of file times ticks in steps of some milliseconds.
-    return path.stat().st_mtime_ns + 50_000_000 >= since_ns
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from types import TracebackType
 from lensback import settings as settings_module
 from lensback.db import Database, sqlite_url
 from lensback.detectors import Detector, open_detector
+from lensback.durable import replace_file
 from lensback.encoders import Encoder, open_encoder
 from lensback.errors import Busy, ConfigError, StateError
 from lensback.images import ImageStore
@@ -216,14 +216,9 @@ def open_workspace(path: Path) -> Workspace:
 
 def write_atomically(path: Path, text: str) -> None:
     """The old file or the new one, never half of it, whatever happens."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        replace_file(path, lambda partial: partial.write_text(text, "utf-8"))
     except OSError as error:
         raise StateError(
             f"cannot write {path}: {error.strerror}", hint="free some space, check the rights"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lensback.durable import replace_file
 from lensback.errors import MissingExtra, StaleIndex, StateError
 from lensback.indexes import pointer as pointers
 from lensback.indexes.pointer import Following, Pointer
@@ -64,12 +65,12 @@ class ExactIndex:
                 hint="an encoder's fingerprint must change with its dimension",
             )
         self._dim = dim
-        pointers.replace_file(self._next("arrow"), lambda path: _write(new, path))
+        replace_file(self._next("arrow"), lambda path: _write(new, path))
 
     def delete(self, row_ids: Sequence[int]) -> None:
         if len(row_ids):
             ids = np.asarray(row_ids, np.int64)
-            pointers.replace_file(self._next("npy"), lambda path: _save(ids, path))
+            replace_file(self._next("npy"), lambda path: _save(ids, path))
 
     def publish(self, encoder: str) -> Snapshot:
         log = self._log()
@@ -83,7 +84,7 @@ class ExactIndex:
         through = int(log[-1].stem) if log else self._through(old)
         snapshot = self._describe(table, encoder)
         self._root.mkdir(parents=True, exist_ok=True)
-        pointers.replace_file(self._root / snapshot.location, lambda path: _write(table, path))
+        replace_file(self._root / snapshot.location, lambda path: _write(table, path))
         previous = old.snapshot.location if old else ""
         pointers.write(self._root, Pointer(snapshot, {"through": through}, previous))
         self._clean(snapshot.location, previous)

@@ -19,12 +19,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lensback.errors import MissingExtra, StaleIndex, StateError
+from lensback.durable import flush_tree
+from lensback.errors import StaleIndex, StateError
 from lensback.indexes import pointer as pointers
 from lensback.indexes.plan import NOTHING, Plan, plan, sql, widest
 from lensback.indexes.pointer import Following, Pointer
 from lensback.indexes.rows import query, schema, to_table, to_vectors, unit
 from lensback.indexes.scan import Scan
+from lensback.lancedata import connect, table_names
 from lensback.types import Candidate, Filter, IndexRow, Snapshot, Vector, Vectors
 
 BATCH_ROWS = 8192
@@ -112,7 +114,7 @@ class LanceIndex:
             self._tidy(table, old)
             recall, parameters = self._built(table, rows, old)
             snapshot = self._describe(table, encoder, rows, recall)
-        pointers.flush_tree(self._root)
+        flush_tree(self._root)
         pointers.write(self._root, Pointer(snapshot, parameters, _kept(old, snapshot)))
         self._drop_others(snapshot, old)
         return snapshot
@@ -128,7 +130,7 @@ class LanceIndex:
         if self._writing is None:
             self._root.mkdir(parents=True, exist_ok=True)
             with _translated():
-                self._writing = _opened(_connect(self._root), self._name, dim or self._dim)
+                self._writing = _opened(connect(self._root), self._name, dim or self._dim)
         return self._writing
 
     @property
@@ -141,7 +143,7 @@ class LanceIndex:
         begin = time_ns()
         with _translated():
             yield
-        pointers.flush_tree(self._root / f"{self._name}.lance", begin)
+        flush_tree(self._root / f"{self._name}.lance", begin)
 
     # --- publishing ---
 
@@ -214,8 +216,8 @@ class LanceIndex:
         """Drops tables of other fingerprints but the one searched before this snapshot's."""
         kept = {_located(place)[0] for place in (snapshot.location, _kept(old, snapshot)) if place}
         with _translated():
-            db = _connect(self._root)
-            for name in _tables(db):
+            db = connect(self._root)
+            for name in table_names(db):
                 if name not in kept:
                     db.drop_table(name, ignore_missing=True)
 
@@ -229,7 +231,7 @@ class _Reader:
         name, version = _located(found.snapshot.location)
         with _translated():
             # A connection of its own, so that its caches go when the snapshot goes.
-            self._table = _connect(root).open_table(name)
+            self._table = connect(root).open_table(name)
             self._table.checkout(version)
             small = not self._parameters["partitions"]
             self._scan = Scan(self._table.search().to_arrow()) if small else None
@@ -356,28 +358,9 @@ def _distinct_images(table: Any) -> int:
     return len(np.unique(np.concatenate(seen))) if seen else 0
 
 
-def _connect(root: Path) -> Any:
-    try:
-        import lancedb
-    except ImportError as error:
-        raise MissingExtra("lancedb", "all") from error
-    return lancedb.connect(root, read_consistency_interval=timedelta(0))
-
-
-def _tables(db: Any) -> list[str]:
-    names: list[str] = []
-    page = None
-    while True:
-        answer = db.list_tables(page_token=page)
-        names += answer.tables
-        page = answer.page_token
-        if not page:
-            return names
-
-
 def _opened(db: Any, name: str, dim: int) -> Any:
     """The table, made if `dim` is known; None where there is none."""
-    if name in _tables(db):
+    if name in table_names(db):
         return db.open_table(name)
     return db.create_table(name, schema=schema(dim)) if dim else None
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from lensback.durable import replace_file
 from lensback.errors import StateError
 from lensback.types import Snapshot
 
@@ -43,45 +43,6 @@ def read(root: Path) -> Pointer | None:
 def write(root: Path, pointer: Pointer) -> None:
     """Durable when it returns; a reader sees the old pointer or the new one, never a part."""
     replace_file(root / NAME, lambda path: path.write_text(json.dumps(asdict(pointer), indent=1)))
-
-
-def replace_file(path: Path, fill: Callable[[Path], object]) -> None:
-    """Fills a temporary file, flushes it, renames it over `path`, flushes the folder."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    fill(partial)
-    flush(partial)
-    partial.replace(path)
-    flush(path.parent)
-
-
-def flush(path: Path) -> None:
-    """fsync of one file or folder; one that is gone meanwhile needs none."""
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def flush_tree(root: Path, since_ns: int = 0) -> None:
-    """fsync of every file under `root` written since `since_ns`, and of the folders."""
-    for folder, _, names in os.walk(root):
-        fresh = [path for name in names if _written(path := Path(folder, name)) >= since_ns]
-        for path in fresh:
-            flush(path)
-        if fresh:
-            flush(Path(folder))
-
-
-def _written(path: Path) -> int:
-    try:
-        # The clock of file times ticks in steps of some milliseconds.
-        return path.stat().st_mtime_ns + 50_000_000
-    except FileNotFoundError:
-        return 0
 
 
 class Following(Generic[T]):

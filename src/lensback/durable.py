@@ -1,0 +1,52 @@
+"""Files that survive a kill and a power cut: written whole, flushed, renamed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+
+def replace_file(path: Path, fill: Callable[[Path], object]) -> None:
+    """Fills a temporary file, flushes it, renames it over `path`, flushes the folder.
+
+    A reader sees the old file or the new one, never a part of it.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    fill(partial)
+    flush(partial)
+    partial.replace(path)
+    flush(path.parent)
+
+
+def flush(path: Path) -> None:
+    """fsync of one file or folder; one that is gone meanwhile needs none."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def flush_tree(root: Path, since_ns: int = 0) -> None:
+    """fsync of every file under `root` written since `since_ns`, and of the folders.
+
+    Lance renames its files into place without flushing them.
+    """
+    for folder, _, names in os.walk(root):
+        fresh = [path for name in names if _written(path := Path(folder, name)) >= since_ns]
+        for path in fresh:
+            flush(path)
+        if fresh:
+            flush(Path(folder))
+
+
+def _written(path: Path) -> int:
+    try:
+        # The clock of file times ticks in steps of some milliseconds.
+        return path.stat().st_mtime_ns + 50_000_000
+    except FileNotFoundError:
+        return 0
