@@ -17,7 +17,7 @@ from lensback.search import Query, search
 from lensback.settings import Settings
 from lensback.sync import Report, Watch, sync
 from lensback.types import Answer
-from lensback.workspace import Workspace, init
+from lensback.workspace import Workspace, init, set_setting
 
 HOST = "127.0.0.1"
 PORT = 8179
@@ -40,15 +40,11 @@ class Shown:
 def showcase(folder: Path, *, count: int, watch: Watch) -> Shown:
     """Runs the main job on the demo catalogue. Running it again does next to nothing."""
     begin = time.perf_counter()
-    init(folder)
+    if init(folder):
+        set_setting(folder, "currency", "USD")
     settings = settings_module.load(folder)
     made = _catalogue(folder / "demo", settings, count, watch)
-    allowed = settings.model_copy(
-        update={
-            "allow_hosts": (*settings.allow_hosts, HOST),
-            "currency": settings.currency or "USD",
-        }
-    )
+    allowed = settings.model_copy(update={"allow_hosts": (*settings.allow_hosts, HOST)})
     with Workspace(folder, allowed) as workspace, _served(made.folder) as base:
         for store in made.stores:
             stores.add(workspace.db, store.name, store.feed_url(base), base=base, title=store.name)
