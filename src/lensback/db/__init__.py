@@ -165,6 +165,7 @@ def _sqlite(url: str) -> Engine:
             "synchronous=NORMAL",  # survives kill -9; WAL keeps the file whole on power loss
             "foreign_keys=ON",
             "cache_size=-32000",
+            "mmap_size=1073741824",  # all connections share the system's page cache
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()

@@ -6,6 +6,8 @@ from its background by the distance from the colour of its edge, as in the encod
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +15,32 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-SIDE_PX = 192
+SIDE_PX = 224
 DIM = 256
 PREFIXES = (64, 128, 256)
 """First numbers of a vector that are a vector themselves (Matryoshka)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One group of features: how many, how much its cosine counts, whether it is standardised."""
+
+    name: str
+    width: int
+    weight: float
+    standardised: bool = True
+
+
+TAPS = (9, 12, 15, 16)
+PARTS = (
+    Part("block 9, foreground", 64, 0.3),
+    Part("block 12, foreground", 96, 0.3),
+    Part("block 15, foreground", 160, 0.3),
+    Part("block 16", 320, 0.5),
+    Part("last", 1280, 1.0, standardised=False),
+    Part("colour", 392, 1.5, standardised=False),
+)
+TOTAL_WEIGHT = sum(part.weight for part in PARTS)
 
 # MobileNetV2 (Sandler et al. 2018): expansion, channels and stride of each block. These weights
 # have stride 2 at blocks 1, 3, 10 and 13 and plain ReLU.
@@ -113,6 +137,8 @@ def read_imagenet(trunk: Trunk, folder: Path) -> None:
 class Colour(nn.Module):
     """sRGB picture -> CIE Lab at half its size, and how much each pixel is foreground."""
 
+    to_xyz: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("to_xyz", torch.tensor(TO_XYZ)[:, :, None, None], persistent=False)
@@ -161,21 +187,73 @@ def histogram(lab: Tensor, weight: Tensor) -> Tensor:
     return counts / mass.sum(dim=1, keepdim=True).clamp(min=1e-6)
 
 
-def frame(foreground: Tensor) -> tuple[Tensor, Tensor]:
-    """Coordinates [n, p] from the foreground's middle, in units of its spread: across, along."""
-    height, width = foreground.shape[2:]
-    mass = foreground.flatten(1)
-    mass = mass / mass.sum(dim=1, keepdim=True).clamp(min=1e-6)
-    along, across = torch.meshgrid(
-        torch.linspace(-1, 1, height, device=mass.device),
-        torch.linspace(-1, 1, width, device=mass.device),
-        indexing="ij",
-    )
+class Features(nn.Module):
+    """Frozen: sRGB picture [n, 3, side, side] from 0 to 1 -> [n, 2312], the parts side by side."""
 
-    def scaled(axis: Tensor) -> Tensor:
-        flat = axis.flatten()[None]
-        middle = (mass * flat).sum(dim=1, keepdim=True)
-        spread = (mass * (flat - middle) ** 2).sum(dim=1, keepdim=True).clamp(min=1e-4).sqrt()
-        return (flat - middle) / spread
+    mean: Tensor
+    std: Tensor
 
-    return scaled(across), scaled(along)
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = Trunk(TAPS)
+        self.colour = Colour()
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        maps = self.trunk((image - self.mean) / self.std)
+        lab, foreground = self.colour(image)
+        *inner, late, last = maps
+        parts = [pooled(part, foreground) for part in inner]
+        parts += [late.mean(dim=(2, 3)), last.mean(dim=(2, 3))]
+        return torch.cat([*parts, histogram(lab, foreground).sqrt()], dim=1)
+
+
+def pooled(maps: Tensor, foreground: Tensor) -> Tensor:
+    """Mean of a map over the foreground: [n, c, h, w] -> [n, c]."""
+    weight = functional.avg_pool2d(foreground, foreground.shape[2] // maps.shape[2])
+    return (maps * weight).sum(dim=(2, 3)) / weight.sum(dim=(2, 3))
+
+
+class Head(nn.Module):
+    """Features -> vector: each part standardised and brought to unit length, joined by weight,
+    then one linear map. Its numbers come from `lensback.train.fit` and `loop`."""
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, dim: int = DIM) -> None:
+        super().__init__()
+        width = sum(part.width for part in PARTS)
+        self.register_buffer("shift", torch.zeros(width))
+        self.register_buffer("scale", torch.ones(width))
+        self.project = nn.Linear(width, dim)
+
+    def joined(self, features: Tensor) -> Tensor:
+        """[n, 2312] of unit length: what the linear map sees."""
+        even = (features - self.shift) * self.scale
+        parts = torch.split(even, [part.width for part in PARTS], dim=1)
+        return torch.cat(
+            [
+                functional.normalize(value, dim=1) * math.sqrt(part.weight / TOTAL_WEIGHT)
+                for part, value in zip(PARTS, parts, strict=True)
+            ],
+            dim=1,
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        vector: Tensor = self.project(self.joined(features))
+        return vector
+
+
+class Eye(nn.Module):
+    """Picture [n, 3, side, side], sRGB from 0 to 1 -> vector [n, 256], not normalised."""
+
+    def __init__(self, dim: int = DIM) -> None:
+        super().__init__()
+        self.features = Features()
+        self.head = Head(dim)
+
+    def forward(self, image: Tensor) -> Tensor:
+        vector: Tensor = self.head(self.features(image))
+        return vector

@@ -120,7 +120,7 @@ def degraded(image: Image.Image, random: Random) -> Image.Image:
     image = image.resize((max(8, int(image.width * scale)), max(8, int(image.height * scale))))
     if random.random() < 0.3:
         noisy = np.asarray(image, np.float32)
-        noisy = noisy + random.normal(0, random.uniform(2, 8), noisy.shape)
+        noisy += random.normal(0, random.uniform(2, 8), noisy.shape)
         image = Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))
     file = io.BytesIO()
     image.save(file, "JPEG", quality=int(random.integers(35, 90)))
