@@ -37,7 +37,7 @@ types: $(BIN)/lensback
 	$(BIN)/mypy
 
 bench: $(BIN)/lensback ## the benchmark scripts, each writing bench/results/NAME.json
-	for script in bench/bench_*.py; do $(BIN)/python $$script || exit 1; done
+	for script in feeds search_index latency main_job; do $(BIN)/python bench/$$script.py || exit 1; done
 
 lock: ## pin every dependency anew
 	$(BIN)/python -m pip install --quiet uv
