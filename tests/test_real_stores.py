@@ -23,7 +23,7 @@ import main_job
 ENCODER = "imagenet*0.7+pixels*0.3"
 PHOTOS = 60
 
-pytestmark = [pytest.mark.data, pytest.mark.slow, pytest.mark.xdist_group("real stores")]
+pytestmark = [pytest.mark.data, pytest.mark.slow, pytest.mark.xdist_group("real-stores")]
 
 
 @pytest.fixture(scope="module")
