@@ -19,13 +19,18 @@ $(BIN)/lensback: pyproject.toml requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $(BIN)/lensback
 
+# torch is for training only and large, so it stays out of the lock and of `make demo`.
+$(VENV)/train: $(BIN)/lensback requirements-train.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-train.txt
+	touch $(VENV)/train
+
 demo: $(BIN)/lensback ## set up, ingest a demo catalogue, search a photo, serve the page (SERVE=0: do not serve)
 	$(BIN)/lensback demo $(if $(filter 0,$(SERVE)),--no-serve,)
 
-test: $(BIN)/lensback ## set up, then every test
+test: $(VENV)/train ## set up, then every test
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-check: $(BIN)/lensback format lint types test ## format, lint, types, tests
+check: $(VENV)/train format lint types test ## format, lint, types, tests
 
 format: $(BIN)/lensback
 	$(BIN)/ruff format src tests bench
@@ -33,7 +38,7 @@ format: $(BIN)/lensback
 lint: $(BIN)/lensback
 	$(BIN)/ruff check src tests bench
 
-types: $(BIN)/lensback
+types: $(VENV)/train
 	$(BIN)/mypy
 
 bench: $(BIN)/lensback ## the benchmark scripts, each writing bench/results/NAME.json

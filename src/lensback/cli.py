@@ -17,6 +17,7 @@ from rich.table import Table
 from lensback import __version__, log
 from lensback.console import Watcher, answer_table, tally_table
 from lensback.errors import BadQuery, ConfigError, Error
+from lensback.types import Progress
 from lensback.workspace import Workspace, init, open_workspace, set_setting
 
 app = typer.Typer(
@@ -276,6 +277,52 @@ def calibrate_command(
     _say(f"{calibration.cases} cases of {calibration.kind} -> {path}")
     if calibration.kind == COPIES:
         out.print("too few products have several images: these probabilities are optimistic")
+
+
+@app.command("train")
+def train_command(
+    out: Annotated[Path, typer.Option(help="Model folder to write; must not be there yet.")],
+    stores: Annotated[
+        list[str] | None, typer.Option(help="Only this store's images; repeatable.")
+    ] = None,
+    minutes: Annotated[
+        float, typer.Option(min=0, help="Most minutes to take; 0: as long as it needs.")
+    ] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    workspace: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Train an encoder on the workspace's own images. Resumable."""
+    from lensback.catalogue.stores import check_names
+    from lensback.train import train
+
+    if device not in {"auto", "cpu", "cuda"}:
+        raise BadQuery(f"no such device: {device!r}", hint="use auto, cpu or cuda")
+    with _opened(workspace) as opened, Watcher(err) as watcher:
+        names = check_names(opened.db, stores or [])
+        bars: dict[str, Progress] = {}
+
+        def watch(stage: str, done: int, total: int) -> None:
+            bars.setdefault(stage, watcher.stage(stage))(done, total)
+
+        done = train(
+            opened.db,
+            opened.images,
+            out,
+            stores=names,
+            minutes=minutes,
+            device=device,
+            threads=opened.settings.threads or os.cpu_count() or 1,
+            watch=watch,
+        )
+    if as_json:
+        _print_json(done.as_json())
+        return
+    _say(f"{done.pictures} pictures, {done.several} products with several of them -> {done.folder}")
+    _say(
+        f"held-out products' other views: {done.before:.3f} before, {done.after:.3f} after ({done.kept})"
+    )
+    _say(f"next: lensback encoder add NAME {done.folder}")
 
 
 @encoder_app.command("list")
