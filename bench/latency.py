@@ -212,7 +212,7 @@ def main() -> None:
     write(
         "latency",
         {
-            "encoder": "pixels",
+            "encoder": encoder.name,
             "dim": encoder.dim,
             "photos": PHOTOS,
             "rest_p50_large_over_small": round(large / small, 2),

@@ -133,7 +133,7 @@ def test_images_that_wait_or_failed(folder: Path) -> None:
 def test_another_encoder_than_the_index_has(folder: Path) -> None:
     checks = found(folder, encoder="pixels*0.5")
     assert "12 images without a vector" in checks["encoder"].message
-    assert "still of pixels" in checks["index"].message
+    assert "still of eye" in checks["index"].message
     assert {checks["encoder"].hint, checks["index"].hint} == {"run: lensback sync"}
 
 
@@ -146,7 +146,7 @@ def test_an_index_of_another_version_of_its_encoder(folder: Path) -> None:
     )
     check = found(folder)["index"]
     assert check.state == "fail"
-    assert "made by another pixels" in check.message
+    assert "made by another eye" in check.message
 
 
 def test_calibrations(folder: Path) -> None:

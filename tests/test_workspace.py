@@ -103,7 +103,7 @@ def test_a_name_nobody_knows_is_told_at_use(text: str, part: str, folder: Path) 
 
 def test_an_encoder_is_opened_once(folder: Path) -> None:
     with open_workspace(folder) as workspace:
-        assert workspace.encoder() is workspace.encoder("pixels")
+        assert workspace.encoder() is workspace.encoder("eye")
 
 
 def test_no_tools_before_the_first_publish(folder: Path) -> None:

@@ -31,7 +31,7 @@ class Settings(BaseSettings):
         "lance", description="`lance` (default) or `exact` (scans every vector; small catalogues)."
     )
     encoder: str = Field(
-        "pixels", description="Encoder of the next sync; see `lensback encoder list`."
+        "eye", description="Encoder of the next sync; see `lensback encoder list`."
     )
     detector: str = Field(
         "saliency", description="What finds the item in a photo: `saliency` or `whole`."
