@@ -163,13 +163,32 @@ def test_downloads_are_retried_and_given_up(shop: Database) -> None:
         Downloaded(todo[1], None, "FetchTimeout: late"),
         Downloaded(todo[2], None, "BadImage: text", final=True),
     ]
-    pictures.record_downloads(shop, rows, 2)
+    pictures.record_downloads(shop, rows)
     assert [u.url[-5:] for u in pictures.to_download(shop, 2)] == ["2.jpg"]
     assert pictures.count_to_download(shop, 2) == 1
-    pictures.record_downloads(shop, [Downloaded(next(pictures.to_download(shop, 2)), None, "x")], 2)
+    pictures.record_downloads(shop, [Downloaded(next(pictures.to_download(shop, 2)), None, "x")])
     assert pictures.count_to_download(shop, 2) == 0
     assert pictures.counts(shop) == {"ok": 1, "failed": 2, "images": 1}
     assert pictures.failures(shop) == {"x": 1, "BadImage: text": 1}
+
+
+def test_what_we_refused_is_tried_at_every_sync_and_outages_pass(
+    shop: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(shop, "shop", offer("1"), offer("2"), offer("3"))
+    for _ in range(5):
+        todo = {u.url[-5]: u for u in pictures.to_download(shop, 2)}
+        rows = [Downloaded(todo["1"], None, "FetchRefused: private", counts=False)]
+        if "2" in todo:
+            rows.append(Downloaded(todo["2"], None, "FetchTimeout: late"))
+        if "3" in todo:
+            rows.append(Downloaded(todo["3"], None, "FetchFailed: 404", final=True))
+        pictures.record_downloads(shop, rows)
+    assert [u.url[-5] for u in pictures.to_download(shop, 2)] == ["1"]
+    now = pictures.time.time()
+    for later, due in ((2 * 3600, ["1", "2"]), (8 * 86_400, ["1", "2", "3"])):
+        monkeypatch.setattr(pictures.time, "time", lambda later=later: now + later)
+        assert [u.url[-5] for u in pictures.to_download(shop, 2)] == due
 
 
 def test_nobody_fetches_for_offers_off_sale(shop: Database) -> None:
@@ -182,7 +201,7 @@ def test_one_image_for_many_offers_and_to_dos(shop: Database) -> None:
     same = ("https://a.example/x.jpg", "https://a.example/x.jpg")
     write(shop, "shop", offer("1", image_urls=same), offer("2", image_urls=same[:1]))
     (todo,) = pictures.to_download(shop, 3)
-    pictures.record_downloads(shop, [Downloaded(todo, image(7))], 3)
+    pictures.record_downloads(shop, [Downloaded(todo, image(7))])
     assert list(pictures.to_embed(shop, "f")) == [image(7).hash]
     pictures.record_embeddings(shop, "f", {image(7).hash: ""})
     assert list(pictures.to_embed(shop, "f")) == []
@@ -198,7 +217,7 @@ def test_searchable_rows_fold_sizes_and_keep_price_range(shop: Database) -> None
     ]
     write(shop, "shop", *rows)
     (todo,) = pictures.to_download(shop, 3)
-    pictures.record_downloads(shop, [Downloaded(todo, image(1))], 3)
+    pictures.record_downloads(shop, [Downloaded(todo, image(1))])
     pictures.record_embeddings(shop, "f", {image(1).hash: ""})
     with shop.read() as c:
         keys = [(key, name) for key, name, _ in products.active_ids(c)]

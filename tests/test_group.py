@@ -43,7 +43,7 @@ def show(db: Database, hashes: dict[str, int]) -> None:
         )
         for url in todo
     ]
-    pictures.record_downloads(db, rows, 3)
+    pictures.record_downloads(db, rows)
 
 
 def grouped(db: Database, **rules: bool) -> tuple[set[frozenset[str]], Tally]:

@@ -124,12 +124,17 @@ def store_add(
     if columns_text:
         ColumnMap.parse(columns_text)
     terms = _toml(program) if program else None
-    if "://" not in feed:
+    scheme, mark, _ = feed.partition("://")
+    if not mark:
         feed = str(Path(feed).absolute())
+    elif scheme.lower() not in {"http", "https", "file"}:
+        raise BadQuery(f"cannot fetch {scheme}:// feeds", hint="use http, https, or a path")
     with _opened(workspace) as opened:
         options = {"format": format, "columns": columns_text, "base": base, "title": title}
         stores.add(opened.db, name, feed, **options, program=terms)
     _say(f"connected {name}: {redact(feed)}")
+    if not mark and not Path(feed).exists():
+        _say("that file is not there yet")
     _say(f"next: lensback sync {name}")
 
 
@@ -202,10 +207,14 @@ def sync_command(
         _print_json(report.as_json())
     else:
         out.print(tally_table(report.tallies))
+        for tally in report.tallies:
+            for note in ("warning", "hint"):
+                if note in tally.notes:
+                    _refuse(tally.stage, Error(str(tally.notes[note])))
         for name, error in report.failed.items():
             _refuse(name, error)
     if over:
-        err.print(f"too many rejected rows: {', '.join(over)}", highlight=False)
+        err.print(f"to look at: {', '.join(over)}", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1)
 
 
@@ -361,6 +370,8 @@ def encoder_add(
 
     limit = 4 << 30
     with _opened(workspace) as opened:
+        if source.endswith(".onnx") and source.count("/") < 2 and "://" not in source:
+            _check_file(Path(source))
         path = add_encoder(
             name,
             source,
@@ -370,6 +381,11 @@ def encoder_add(
         )
     _say(f"added {name}: {path}")
     _say(f"next: lensback encoder use {name}")
+
+
+def _check_file(path: Path) -> None:
+    if not path.exists():
+        raise ConfigError(f"there is no file {path}", hint="check the path of the model")
 
 
 def _download(workspace: Workspace, url: str, to: Path, limit: int) -> None:
@@ -424,7 +440,9 @@ def demo_command(
     _say(f"photo: {shown.photo}")
     out.print(answer_table(shown.answer))
     verdict = "found" if shown.found else "NOT found"
-    _say(f"the very thing was {verdict} first, {shown.seconds:.1f} s in all")
+    _say(
+        f"the demo knows the answer: the very thing was {verdict} first; {shown.seconds:.1f} s in all"
+    )
     if serve:
         _say(f"open http://127.0.0.1:{port} (Ctrl-C stops)")
         serve_command(port=port, workers=1, workspace=workspace)

@@ -90,7 +90,9 @@ def tally_table(tallies: Sequence[Tally]) -> RenderableType:
     table = Table("stage", "done", "skipped", "rejected", "seconds", "notes")
     for tally in tallies:
         rejected = ", ".join(f"{n} {why}" for why, n in tally.rejected.most_common(4))
-        notes = ", ".join(f"{key} {value}" for key, value in tally.notes.items())
+        notes = ", ".join(
+            f"{key} {value}" for key, value in tally.notes.items() if key not in {"warning", "hint"}
+        )
         numbers = (str(tally.done), str(tally.skipped), rejected or "0", f"{tally.seconds:.2f}")
         table.add_row(*map(escape, (tally.stage, *numbers, notes)))
     return table

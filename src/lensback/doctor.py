@@ -70,7 +70,12 @@ def _stores(workspace: Workspace) -> Iterator[Check]:
             days = age_s(state.last_sync) // 86_400
             yield Check(part, "warn", f"synced {days} days ago", f"run: lensback sync {state.name}")
         else:
-            yield Check(part, "ok", f"{state.offers} offers, {state.images} images")
+            yield Check(part, "ok", f"{state.offers} offers, {_of(state)} images")
+
+
+def _of(state: stores.StoreState) -> str:
+    here = state.images - state.images_failed
+    return f"{here} of {state.images}" if state.images_failed else str(here)
 
 
 def _pictures(workspace: Workspace) -> Iterator[Check]:
@@ -81,9 +86,13 @@ def _pictures(workspace: Workspace) -> Iterator[Check]:
     if failed:
         reasons = sorted(pictures.failures(workspace.db).items(), key=lambda item: -item[1])[:3]
         text = "; ".join(f"{n} × {reason}" for reason, n in reasons)
-        yield Check(
-            "images", "warn", f"{failed} could not be had: {text}", "look at those addresses"
+        refused = reasons[0][0].startswith("FetchRefused")
+        hint = (
+            "if those hosts are yours, add them to allow_hosts"
+            if refused
+            else "look at their addresses"
         )
+        yield Check("images", "warn", f"{failed} could not be had: {text}", hint)
     if not waiting and not failed:
         yield Check("images", "ok", f"{counts['images']} images")
 
@@ -109,6 +118,10 @@ def _index(workspace: Workspace) -> Iterator[Check]:
     if workspace.encoder(snapshot.encoder).fingerprint != snapshot.fingerprint:
         yield Check(
             "index", "fail", f"{text}; made by another {snapshot.encoder}", "run: lensback sync"
+        )
+    elif not snapshot.rows:
+        yield Check(
+            "index", "warn", f"{text}: nothing can be found", "mend what is above, then sync"
         )
     elif snapshot.encoder != workspace.settings.encoder:
         yield Check("index", "warn", f"{text}; still of {snapshot.encoder}", "run: lensback sync")

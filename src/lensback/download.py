@@ -39,12 +39,13 @@ def download(
     total = pictures.count_to_download(db, attempts, stores)
     todo = pictures.to_download(db, attempts, stores)
     for batch in _batches(_fetched(todo, fetcher, images, max_bytes, jobs)):
-        pictures.record_downloads(db, batch, attempts)
+        pictures.record_downloads(db, batch)
         for result in batch:
             if result.image:
                 tally.done += 1
             else:
                 tally.rejected[result.reason.split(":")[0]] += 1
+                tally.notes.setdefault("hint", f"{result.reason}: {result.hint or 'see doctor'}")
         if progress:
             progress(tally.done + tally.rejects, total)
     tally.seconds = time.perf_counter() - begin
@@ -79,9 +80,9 @@ def _fetch(url: ImageUrl, fetcher: Fetcher, images: ImageStore, max_bytes: int) 
     except BadImage as error:
         return Downloaded(url, None, _reason(error), final=True)
     except (FetchRefused, TooLarge) as error:  # a setting may allow it tomorrow
-        return Downloaded(url, None, _reason(error))
+        return Downloaded(url, None, _reason(error), counts=False, hint=error.hint)
     except FetchError as error:
-        return Downloaded(url, None, _reason(error), final=not error.retry)
+        return Downloaded(url, None, _reason(error), final=not error.retry, hint=error.hint)
 
 
 def _reason(error: Error) -> str:

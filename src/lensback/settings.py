@@ -57,7 +57,9 @@ class Settings(BaseSettings):
     )
     download_jobs: int = Field(8, ge=1, le=256, description="Images fetched at once.")
     download_attempts: int = Field(
-        3, ge=1, description="Syncs in which a failing image is tried again."
+        3,
+        ge=1,
+        description="Syncs in which a failing image is tried; after that once an hour at most.",
     )
     embed_batch: int = Field(32, ge=1, description="Pictures encoded at once.")
     threads: int = Field(0, ge=0, description="Threads of one encoder; 0: one per core.")

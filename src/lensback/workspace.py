@@ -139,6 +139,8 @@ class Workspace:
         snapshot = self.index.snapshot
         if snapshot is None:
             raise StateError("nothing is published yet", hint="run: lensback sync")
+        if not snapshot.rows:
+            raise StateError("the index is empty", hint="run: lensback doctor")
         s = self.settings
         return Tools(
             db=self.db,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +16,12 @@ from lensback.db import tables as t
 from lensback.types import ImageInfo, IndexRow
 
 PAGE = 2000
+PAUSE_S = 3600
+"""Between tries of an address that failed often: an outage of hours loses nothing."""
 FORGIVE_S = 7 * 86_400
-"""After a week a given-up address gets another try: stores mend their servers."""
+"""After a week even a hopeless address gets another try: stores mend their servers."""
+FINAL = 1000
+"""The attempts of an address that no further try will help."""
 RowId = Callable[[str, str, str, bool, str], int]
 
 
@@ -34,8 +40,12 @@ def _needed() -> Any:
 
 
 def _undone(attempts: int) -> Any:
-    u = t.image_urls.c
-    again = or_(u.attempts < attempts, u.tried_at < int(time.time()) - FORGIVE_S)
+    u, now = t.image_urls.c, int(time.time())
+    again = or_(
+        u.attempts < attempts,
+        and_(u.attempts < FINAL, u.tried_at < now - PAUSE_S),
+        u.tried_at < now - FORGIVE_S,
+    )
     return or_(u.status == "new", and_(u.status == "failed", again))
 
 
@@ -84,9 +94,12 @@ class Downloaded:
     reason: str = ""
     final: bool = False
     """No further try will help (a 404, not a picture)."""
+    counts: bool = True
+    """False where we refused ourselves: a changed setting is to be felt at once."""
+    hint: str = ""
 
 
-def record_downloads(db: Database, results: Sequence[Downloaded], attempts: int) -> None:
+def record_downloads(db: Database, results: Sequence[Downloaded]) -> None:
     """Writes a batch of results in one transaction."""
     now = int(time.time())
     images = {r.image.hash: r.image for r in results if r.image}
@@ -98,7 +111,7 @@ def record_downloads(db: Database, results: Sequence[Downloaded], attempts: int)
                 "status": "ok" if r.image else "failed",
                 "image_hash": r.image.hash if r.image else None,
                 "reason": r.reason,
-                "attempts": attempts if r.final else r.url.attempts + 1,
+                "attempts": FINAL if r.final else r.url.attempts + r.counts,
                 "tried_at": now,
             }
             c.execute(update(t.image_urls).where(t.image_urls.c.id == r.url.id).values(**values))
@@ -246,8 +259,11 @@ def counts(db: Database) -> dict[str, int]:
 
 
 def failures(db: Database) -> dict[str, int]:
-    """Why images of offers on sale are missing: reason -> how many."""
+    """Why images of offers on sale are missing: reason without its address -> how many."""
     u = t.image_urls.c
     with db.read() as c:
         query = select(u.reason, func.count()).where(u.status == "failed", _needed())
-        return {str(reason): int(n) for reason, n in c.execute(query.group_by(u.reason))}
+        found: Counter[str] = Counter()
+        for reason, n in c.execute(query.group_by(u.reason)):
+            found[re.sub(r":?\s*https?://\S+", "", reason)] += n
+        return found
