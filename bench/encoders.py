@@ -13,12 +13,8 @@ import argparse
 import csv
 import io
 import json
-import os
-import platform
 import random
-import subprocess
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +22,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 
 from lensback.encoders import Encoder, open_encoder
+from record import DATA, RESULTS, write
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-DATA = Path(os.environ.get("LENSBACK_DATA", REPOSITORY / ".." / "shared" / "data"))
 DISTRACTORS = 1200
 SPEED_PICTURES = 64
 
@@ -133,17 +128,12 @@ def read_benchmark(folder: Path) -> tuple[Named, Named]:
     return found[0], [query for query in found[1] if query[0]]
 
 
-def revision() -> str:
-    asked = ["git", "-C", str(REPOSITORY), "rev-parse", "--short", "HEAD"]
-    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Speed and first quality figures of encoders.")
     parser.add_argument("names", nargs="*", default=["pixels"])
     parser.add_argument("--models", type=Path, default=Path("workspace/models"))
     parser.add_argument("--benchmark", type=Path)
-    parser.add_argument("--out", type=Path, default=REPOSITORY / "bench/results/encoders.json")
+    parser.add_argument("--out", type=Path, default=RESULTS / "encoders.json")
     arguments = parser.parse_args()
     mains, views = read_luma()
     distractors = read_distractors()
@@ -162,16 +152,8 @@ def main() -> None:
         row = {"encoder": name, "dim": encoder.dim, "images_per_s": speed, **quality}
         print(json.dumps(row))
         rows.append(row)
-    report = {
-        "name": "encoders",
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, one used for speed",
-        "revision": revision(),
-        "date": datetime.now(UTC).date().isoformat(),
-        "sizes": {"gallery": len(mains) + len(distractors), "views": len(views)},
-        "encoders": rows,
-    }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    sizes = {"gallery": len(mains) + len(distractors), "views": len(views)}
+    write("encoders", {"sizes": sizes, "encoders": rows}, arguments.out)
 
 
 if __name__ == "__main__":

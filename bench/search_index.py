@@ -3,7 +3,7 @@
     python bench/search_index.py [--rows 5000 200000] [--out bench/results/search_index.json]
 
 Clustered unit vectors, dim 256, one image in four at two stores; queries are stored vectors with
-noise; k = 100 candidates of distinct images (what `lensback search` asks for), recall@10 against
+noise; k = 100 candidates of distinct images (a search asks for 60 or more), recall@10 against
 brute force. Each index is built in one process and searched in another one. Both run on the same
 machine, one after the other, so their ratio says more than the absolute figures.
 """
@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import resource
 import subprocess
 import sys
@@ -21,7 +19,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -29,13 +26,13 @@ from numpy.typing import NDArray
 
 from lensback.indexes import Index, open_index, row_id
 from lensback.types import Filter, IndexRow, Vectors
+from record import RESULTS, write
 
 DIM = 256
 K = 100
 QUERIES = 200
 FINGERPRINT = "b0" * 8
 FILTERS = {"none": Filter(), "10%": Filter(stores=("ten", "one")), "1%": Filter(stores=("one",))}
-REPO = Path(__file__).resolve().parent.parent
 
 
 class Gallery:
@@ -189,15 +186,6 @@ def _child(step: str, url: str, rows: int, root: Path) -> dict[str, object]:
     return answer
 
 
-def _revision() -> str:
-    asked = ["git", "-C", str(REPO), "rev-parse", "--short", "HEAD"]
-    return subprocess.run(asked, check=False, capture_output=True, text=True).stdout.strip()
-
-
-def _machine() -> str:
-    return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-
-
 def _ratios(
     sizes: dict[str, dict[str, dict[str, dict[str, dict[str, float]]]]],
 ) -> dict[str, object]:
@@ -224,19 +212,13 @@ def run(sizes: list[int], out: Path) -> None:
                 searched = _child("search", url, rows, Path(folder))
             found.setdefault(str(rows), {})[url] = {**built, **searched}
             print(rows, url, json.dumps({**built, **searched}), flush=True)
-    result = {
-        "name": "search_index",
-        "machine": _machine(),
-        "revision": _revision(),
-        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+    figures = {
         "dim": DIM,
         "k": K,
         "rows": found,
         "lance_faster_than_exact": _ratios(found),  # type: ignore[arg-type]
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
-    print(f"wrote {out}")
+    write("search_index", figures, out)
 
 
 def main() -> None:
@@ -244,9 +226,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--rows", type=int, nargs="+", default=[5_000, 200_000])
-    parser.add_argument(
-        "--out", type=Path, default=REPO / "bench" / "results" / "search_index.json"
-    )
+    parser.add_argument("--out", type=Path, default=RESULTS / "search_index.json")
     parser.add_argument("--step", choices=["build", "search"], help=argparse.SUPPRESS)
     parser.add_argument("--index", help=argparse.SUPPRESS)
     parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
