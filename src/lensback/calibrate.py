@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -101,19 +102,18 @@ def _sample(views: dict[str, list[str]], limit: int, seed: int) -> list[tuple[st
 
 def _queries(things: _Things, part: Sequence[tuple[str, str]], kind: str, seed: int) -> Vectors:
     """Vectors [n, dim] of the questions."""
-    fingerprint = things.encoder.fingerprint
+    queries = things.vectors.get(things.encoder.fingerprint, [image for _, image in part])
     if kind == VIEWS:
-        return things.vectors.get(fingerprint, [image for _, image in part])
+        return queries
     side_px = 2 * things.encoder.side_px
-    queries = []
+    copies = {}
     for at, (_, image_hash) in enumerate(part):
-        try:
-            copy = distort(things.images.open(image_hash, side_px), seed * 1000 + at)
-        except Error:  # the file is gone: its own vector is an easier case, and a rare one
-            queries.append(things.vectors.get(fingerprint, [image_hash]))
-        else:
-            queries.append(things.encoder.encode([copy]))
-    return np.concatenate(queries)
+        # Where the file is gone its own vector stays: an easier case, and a rare one.
+        with suppress(Error):
+            copies[at] = distort(things.images.open(image_hash, side_px), seed * 1000 + at)
+    queries = queries.copy()
+    queries[list(copies)] = things.encoder.encode(list(copies.values()))
+    return queries
 
 
 def _cases(

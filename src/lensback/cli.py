@@ -377,7 +377,7 @@ def encoder_add(
             source,
             opened.models,
             description=description,
-            fetch=lambda url, to: _download(opened, url, to, limit),
+            fetch=lambda url, to: opened.fetcher.download(url, to, max_bytes=limit),
         )
     _say(f"added {name}: {path}")
     _say(f"next: lensback encoder use {name}")
@@ -386,10 +386,6 @@ def encoder_add(
 def _check_file(path: Path) -> None:
     if not path.exists():
         raise ConfigError(f"there is no file {path}", hint="check the path of the model")
-
-
-def _download(workspace: Workspace, url: str, to: Path, limit: int) -> None:
-    workspace.fetcher.download(url, to, max_bytes=limit)
 
 
 @encoder_app.command("use")

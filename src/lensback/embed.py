@@ -52,7 +52,7 @@ def embed(
     for hashes, encoded, reasons in _commits(_encoded(decoded, encoder, batch)):
         if hashes:
             vectors.append(encoder.fingerprint, hashes, encoded)
-        gone = [image_hash for image_hash, reason in reasons.items() if reason.startswith(GONE)]
+        gone = [image_hash for image_hash, reason in reasons.items() if reason == GONE]
         pictures.lost(db, gone)
         for image_hash in gone:
             tally.rejected[reasons.pop(image_hash)] += 1

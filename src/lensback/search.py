@@ -62,10 +62,10 @@ class Tools:
     detector: Detector
     calibration: Calibration | None
     exact_precision: float
-    candidates: int = 100
-    currency: str = ""
-    max_bytes: int = 20 << 20
-    max_pixels: int = 50_000_000
+    candidates: int
+    currency: str
+    max_bytes: int
+    max_pixels: int
 
 
 def search(photo: bytes, query: Query, tools: Tools) -> Answer:

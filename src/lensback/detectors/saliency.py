@@ -16,8 +16,6 @@ from PIL import Image, ImageFilter
 from lensback.types import WHOLE, Box, Region
 
 SIDE_PX = 72
-# Colours the border may have: the corners and edges of a room or a pavement differ.
-BORDER_COLOURS = 4
 EDGE_WEIGHT = 0.35
 # Width of the centre prior, as a share of half the side.
 CENTRE_SIGMA = 0.75
