@@ -22,6 +22,7 @@ import typer.main
 
 from behaviour.test_encoders import describe, make_model
 from lensback import __version__, cli
+from lensback.cli import face
 from lensback.demo.draw import items
 from lensback.settings import Settings
 from lensback.workspace import open_workspace
@@ -58,7 +59,7 @@ def lensback(*arguments: object) -> Result:
     log = logging.getLogger("lensback")
     kept = log.handlers[:], log.level, log.propagate
     argv, code = sys.argv, 0
-    cli.out.width = cli.err.width = 200
+    face.out.width = face.err.width = 200
     sys.argv = ["lensback", *map(str, arguments)]
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

@@ -285,6 +285,37 @@ class Answer:
     calibrated: bool = True
 
 
+STATUSES = ("pending", "approved", "declined", "paid")
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What a network says of one recorded sale (or one item of it), by postback or by polling.
+
+    `(network, external_id, item)` names the sale; the same news may come many times and in
+    any order. An absent amount means "not told", never zero.
+    """
+
+    network: str
+    external_id: str
+    status: str
+    """One of STATUSES."""
+    item: str = ""
+    """Part of the sale where a network reports items, or empty."""
+    subid: str = ""
+    """Our click id, as the network gives it back; empty where it was lost."""
+    commission: Money | None = None
+    """What the network owes the service; negative for a correction."""
+    order_value: Money | None = None
+    order_id: str = ""
+    reason: str = ""
+    """Why it was declined, in the network's words."""
+    ordered_at: int | None = None
+    """UTC epoch seconds of the order."""
+    changed_at: int | None = None
+    """UTC epoch seconds of this state at the network; orders news that comes late."""
+
+
 @dataclass(slots=True)
 class Tally:
     """What each stage returns: done, skipped, rejected by reason, seconds."""

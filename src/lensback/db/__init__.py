@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from lensback.errors import Busy, ConfigError, MissingExtra, SchemaTooNew, StateError
 
-HEAD = "0001"
+HEAD = "0004"
 """Newest migration; tests/test_db.py holds it against `versions/`."""
 
 BUSY_TIMEOUT_S = 30

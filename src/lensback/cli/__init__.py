@@ -1,0 +1,41 @@
+"""The command line: arguments -> one verb -> text or JSON. One file per group of commands."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from lensback import __version__
+from lensback.cli import encoders, searching, stores
+from lensback.cli.face import app, refuse
+from lensback.errors import Error
+
+GROUPS = (stores, searching, encoders)
+"""Imported for the commands they add to `app`."""
+
+__all__ = ["GROUPS", "app", "main"]
+
+
+def main() -> None:
+    """Runs a command; our errors become one line, a hint, and an exit code."""
+    try:
+        app()
+    except Error as error:
+        if "--json" in sys.argv:
+            print(json.dumps(error.as_json(), ensure_ascii=False))
+        else:
+            refuse(type(error).__name__, error)
+        sys.exit(error.exit_code)
+
+
+@app.callback(invoke_without_command=True)
+def version_option(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Find the thing in a photo among the offers of many stores."""
+    if version:
+        print(__version__)
+        raise typer.Exit

@@ -1,0 +1,77 @@
+"""What every command shares: the app, its streams, and how results and errors are shown."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from lensback import log
+from lensback.errors import ConfigError, Error
+from lensback.workspace import Workspace, open_workspace
+
+app = typer.Typer(
+    name="lensback",
+    help="Find the thing in a photo among the offers of many stores.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+store_app = typer.Typer(help="Connected stores.", no_args_is_help=True)
+encoder_app = typer.Typer(help="Encoders: picture -> vector.", no_args_is_help=True)
+app.add_typer(store_app, name="store")
+app.add_typer(encoder_app, name="encoder")
+
+out = Console(width=None if sys.stdout.isatty() else 120)
+err = Console(stderr=True)
+
+Folder = Annotated[
+    Path,
+    typer.Option(
+        "--workspace", envvar="LENSBACK_WORKSPACE", help="The folder that is the service."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+HERE = Path("workspace")
+
+
+def refuse(name: str, error: Error) -> None:
+    """A line and a hint. What they quote may hold signs that Rich takes for its own."""
+    hint = f"\n  hint: {escape(error.hint)}" if error.hint else ""
+    line = f"[bold red]{escape(name)}[/]: {escape(error.message)}{hint}"
+    err.print(line, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """A line as it is: no markup, and no path broken in two."""
+    out.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def opened_workspace(folder: Path) -> Workspace:
+    workspace = open_workspace(folder)
+    log.setup(workspace.settings.log_level)
+    return workspace
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def read_text_file(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}", hint="check the path") from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(read_text_file(path))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}", hint="mend that line") from error

@@ -1,0 +1,140 @@
+"""Searching and serving: search, serve, calibrate, doctor, demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from lensback.cli.face import (
+    HERE,
+    AsJson,
+    Folder,
+    app,
+    err,
+    opened_workspace,
+    out,
+    print_json,
+    say,
+)
+from lensback.console import Watcher, answer_table, tally_table
+from lensback.errors import BadQuery
+from lensback.workspace import open_workspace
+
+
+@app.command("search")
+def search_command(
+    photo: Path,
+    box: Annotated[str, typer.Option(help="x0,y0,x1,y1 as fractions of width and height.")] = "",
+    limit: Annotated[int, typer.Option(help="Most products to show.")] = 12,
+    store: Annotated[list[str] | None, typer.Option(help="Only this store; repeatable.")] = None,
+    category: Annotated[str, typer.Option(help="Only this category or what lies under it.")] = "",
+    price_max: Annotated[str, typer.Option(help="Highest price.")] = "",
+    currency: Annotated[str, typer.Option(help="Currency of the price limit.")] = "",
+    in_stock: Annotated[bool, typer.Option("--in-stock", help="Only what is in stock.")] = False,
+    workspace: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Find the thing in a photo."""
+    from lensback.search import Query, answer_json, parse_box, search
+
+    query = Query(
+        parse_box(box), limit, tuple(store or ()), category, price_max, currency, in_stock
+    )
+    try:
+        data = photo.read_bytes()
+    except OSError as error:
+        raise BadQuery(f"cannot read {photo}: {error.strerror}", hint="check the path") from error
+    with opened_workspace(workspace) as opened:
+        answer = search(data, query, opened.tools())
+    if as_json:
+        print_json(answer_json(answer))
+    else:
+        out.print(answer_table(answer))
+
+
+@app.command("serve")
+def serve_command(
+    host: str = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+    workers: Annotated[int, typer.Option(min=1, max=64)] = 1,
+    workspace: Folder = HERE,
+) -> None:
+    """Serve the page and the API."""
+    from lensback.web import run
+
+    open_workspace(workspace).close()
+    run(workspace, host=host, port=port, workers=workers)
+
+
+@app.command("calibrate")
+def calibrate_command(
+    limit: Annotated[int, typer.Option(min=10, help="Most products to ask for.")] = 600,
+    seed: int = 0,
+    workspace: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Fit match probability on held-out views of the catalogue."""
+    from lensback.calibrate import COPIES, calibrate
+    from lensback.workspace import save_calibration
+
+    with opened_workspace(workspace) as opened, Watcher(err) as watcher:
+        encoder = opened.encoder()
+        things = (opened.db, opened.images, opened.vectors, encoder)
+        watch = watcher.stage("calibrate")
+        calibration = calibrate(*things, limit=limit, seed=seed, progress=watch)
+        path = save_calibration(opened, calibration)
+    if as_json:
+        print_json(calibration.as_json())
+        return
+    say(f"{calibration.cases} cases of {calibration.kind} -> {path}")
+    if calibration.kind == COPIES:
+        out.print("too few products have several images: these probabilities are optimistic")
+
+
+@app.command("doctor")
+def doctor_command(workspace: Folder = HERE, as_json: AsJson = False) -> None:
+    """Check workspace, database, index, encoder and disk; say what to do."""
+    from lensback.doctor import examine
+
+    with opened_workspace(workspace) as opened:
+        checks = examine(opened)
+    if as_json:
+        print_json([check.as_json() for check in checks])
+    else:
+        colors = {"ok": "green", "warn": "yellow", "fail": "red"}
+        table = Table("part", "state", "found", "do")
+        for check in checks:
+            state = f"[{colors[check.state]}]{check.state}[/]"
+            table.add_row(check.part, state, escape(check.message), escape(check.hint))
+        out.print(table)
+    if any(check.state == "fail" for check in checks):
+        raise typer.Exit(2)
+
+
+@app.command("demo")
+def demo_command(
+    workspace: Folder = Path("demo-workspace"),
+    count: Annotated[int, typer.Option(min=60, help="Things in the demo catalogue.")] = 300,
+    serve: Annotated[bool, typer.Option(help="Serve the page afterwards.")] = True,
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+) -> None:
+    """Make two small stores, sync them, search a photo, and serve the page."""
+    from lensback.showcase import showcase
+
+    with Watcher(err) as watcher:
+        shown = showcase(workspace, count=count, watch=watcher.stage)
+    out.print(shown.note, highlight=False)
+    out.print(tally_table(shown.report.tallies))
+    say(f"photo: {shown.photo}")
+    out.print(answer_table(shown.answer))
+    verdict = "found" if shown.found else "NOT found"
+    say(
+        f"the demo knows the answer: the very thing was {verdict} first; {shown.seconds:.1f} s in all"
+    )
+    if serve:
+        say(f"open http://127.0.0.1:{port} (Ctrl-C stops)")
+        serve_command(port=port, workers=1, workspace=workspace)
