@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lensback.db import Database, sqlite_url
+from servers import Postgres
 
 DATA = Path(
     os.environ.get("LENSBACK_DATA", Path(__file__).parents[1] / ".." / "shared" / "data")
@@ -23,9 +24,33 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A private PostgreSQL; `migrated` is an empty catalogue to copy from."""
+    server = Postgres()
+    server.start()
+    try:
+        server.execute("CREATE DATABASE migrated")
+        database = Database(server.url("migrated"))
+        database.migrate()
+        database.close()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty catalogue on either database: one suite for both."""
+    if request.param == "sqlite":
+        return sqlite_url(tmp_path / "catalogue.db")
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.url(server.database("migrated"))
+
+
 @pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    database = Database(sqlite_url(tmp_path / "catalogue.db"))
+def db(database_url: str) -> Iterator[Database]:
+    database = Database(database_url)
     database.migrate()
     yield database
     database.close()

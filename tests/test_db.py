@@ -14,13 +14,6 @@ from lensback.db import tables as t
 from lensback.errors import Busy, ConfigError, SchemaTooNew
 
 
-@pytest.fixture
-def db(tmp_path: Path) -> Database:
-    database = Database(sqlite_url(tmp_path / "x.db"))
-    database.migrate()
-    return database
-
-
 def test_migrations_and_tables_agree(db: Database) -> None:
     with db.read() as c:
         assert compare_metadata(MigrationContext.configure(c), t.metadata) == []
@@ -85,9 +78,9 @@ def test_readers_go_on_while_one_writes(db: Database) -> None:
         assert len(c.execute(select(t.stores)).all()) == 1
 
 
-def test_locked_database_is_busy(
-    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_locked_database_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    db = Database(sqlite_url(tmp_path / "x.db"))
+    db.migrate()
     monkeypatch.setattr(db_module, "BUSY_TIMEOUT_S", 0.1)
     other = Database(sqlite_url(tmp_path / "x.db"))
     with db.write(), pytest.raises(Busy), other.write():

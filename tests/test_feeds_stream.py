@@ -131,7 +131,7 @@ def test_the_bytes_stand_above_the_declaration(declared: str, real: str, filler:
     attribute = f' encoding="{declared}"' if declared else ""
     text = (
         f'<?xml version="1.0"{attribute}?>\n<yml_catalog><!--{"x" * filler}--><shop><offers>'
-        '<offer id="1"><url>https://s.example/1</url><price>1</price><currencyId>RUB</currencyId>'
+        '<offer id="1"><url>https://s.example/1</url><price>10</price><currencyId>RUB</currencyId>'
         "<name>Шапка зимняя</name></offer></offers></shop></yml_catalog>"
     )
     (offer,) = feeds.read(io.BytesIO(text.encode(real)))
@@ -155,7 +155,7 @@ def test_memory_stays_flat():
     def peak(rows: int) -> int:
         data = gzip.compress(
             b"<yml_catalog><shop><offers>"
-            + b'<offer id="1"><url>https://s.example/1</url><price>1</price><name>x</name></offer>\n'
+            + b'<offer id="1"><url>https://s.example/1</url><price>10</price><name>x</name></offer>\n'
             * rows
             + b"</offers></shop></yml_catalog>"
         )

@@ -12,7 +12,7 @@ import pytest
 SRC = Path(__file__).parents[1] / "src" / "lensback"
 FLOORS = [
     {"errors", "types"},
-    {"settings", "net", "log", "db", "durable", "journal", "lancedata"},
+    {"settings", "net", "log", "db", "durable", "journal", "lancedata", "lanes"},
     {
         "catalogue",
         "images",
@@ -21,6 +21,7 @@ FLOORS = [
         "vectors",
         "distort",
         "rank",
+        "schedule",
         "metrics",
         "terms",
         "ledger",
@@ -56,7 +57,8 @@ HEAVY = {
     "fastapi": {"web"},
     "starlette": {"web"},
     "uvicorn": {"web"},
-    "jinja2": {"web"},
+    "jinja2": {"web", "evaluate"},
+    "babel": {"web"},
     "lxml": {"feeds"},
     "httpx": {"net"},
     "httpcore": {"net"},

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from lensback import net
 from lensback.errors import Error, FetchFailed, FetchRefused, FetchTimeout, TooLarge
-from lensback.net import Fetcher, is_public, redact
+from lensback.net import Fetcher, addresses, bodies, is_public, redact
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -273,11 +273,11 @@ def test_retry_after_is_waited_for_within_the_deadline(shop: Shop, fetcher: Fetc
 
 
 def test_retry_after_is_read_in_both_forms_and_capped() -> None:
-    assert net._retry_after_s("7") == 7
-    assert net._retry_after_s("9" * 400) == net.MAX_WAIT_S
-    assert net._retry_after_s("Fri, 31 Dec 2100 23:59:59 GMT") == net.MAX_WAIT_S
+    assert bodies.retry_after_s("7") == 7
+    assert bodies.retry_after_s("9" * 400) == net.MAX_WAIT_S
+    assert bodies.retry_after_s("Fri, 31 Dec 2100 23:59:59 GMT") == net.MAX_WAIT_S
     for past in ("Fri, 31 Dec 1999 23:59:59 GMT", "", "soon", "-5"):
-        assert net._retry_after_s(past) == 0
+        assert bodies.retry_after_s(past) == 0
 
 
 @pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"])
@@ -370,8 +370,8 @@ def test_an_endless_body_is_cut(fetcher: Fetcher) -> None:
 def test_a_gzip_bomb_is_cut_in_small_pieces(shop: Shop, fetcher: Fetcher) -> None:
     bomb = gzip.compress(bytes(200 << 20), 1)
     assert len(bomb) < 1 << 20
-    pieces = net._gunzipped([bomb])
-    assert all(len(next(pieces)) <= net._PIECE_BYTES for _ in range(8))
+    pieces = bodies._gunzipped([bomb])
+    assert all(len(next(pieces)) <= bodies._PIECE_BYTES for _ in range(8))
     with pytest.raises(TooLarge):
         fetcher.fetch(shop.page("/a", bomb, Content_Encoding="gzip"), max_bytes=1 << 20)
 
@@ -381,8 +381,8 @@ def test_gunzipped_undoes_gzip_however_it_is_cut(body: bytes, step: int, piece: 
     packed = gzip.compress(body) + gzip.compress(body)
     chunks = [packed[i : i + step] for i in range(0, len(packed), step)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(net, "_PIECE_BYTES", piece)
-        assert b"".join(net._gunzipped(chunks)) == body * 2
+        patch.setattr(bodies, "_PIECE_BYTES", piece)
+        assert b"".join(bodies._gunzipped(chunks)) == body * 2
 
 
 # Where we do not go
@@ -495,7 +495,7 @@ def test_a_rebinding_name_is_refused_at_its_second_answer(shop: Shop) -> None:
         return answers(host, port, **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(net, "is_public", lambda ip: str(ip) == "192.0.2.1")
+        patch.setattr(addresses, "is_public", lambda ip: str(ip) == "192.0.2.1")
         url = f"http://shop.example:{shop.server_address[1]}/"
         with (
             opened(resolver=resolver, timeout_s=0.2) as fetcher,

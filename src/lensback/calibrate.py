@@ -31,6 +31,8 @@ from lensback.types import Candidate, Progress, Vectors
 from lensback.vectors import VectorStore
 
 VIEWS, COPIES = "other views", "distorted copies"
+COPIED_VIEWS = "other views, distorted"
+"""The hardest: another view, as a phone would take it."""
 TOO_FEW = 10
 """Products below which nothing is fitted."""
 ENOUGH = 60
@@ -48,6 +50,10 @@ class Case:
     right: bool
     absent: bool
     """The product was held out as a whole."""
+    asked: str = ""
+    """Product asked for."""
+    first: str = ""
+    """Product answered first, or empty."""
 
 
 def calibrate(
@@ -74,7 +80,32 @@ def calibrate(
         kinds = [VIEWS, COPIES]
     chosen = _sample(several if VIEWS in kinds else views, limit, seed)
     asked = [(p, hashes[seed % len(hashes)]) for p, hashes in chosen]
-    things = _Things(db, images, vectors, encoder)
+    things = Things(db, images, vectors, encoder)
+    cases = ask(things, asked, kinds, seed=seed, progress=progress)
+    made = fit(cases, fingerprint=encoder.fingerprint, kind=" and ".join(kinds))
+    return replace(made, images=vectors.count(encoder.fingerprint))
+
+
+@dataclass(frozen=True, slots=True)
+class Things:
+    """What questions are asked with."""
+
+    db: Database
+    images: ImageStore
+    vectors: VectorStore
+    encoder: Encoder
+
+
+def ask(
+    things: Things,
+    asked: Sequence[tuple[str, str]],
+    kinds: Sequence[str],
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[Case]:
+    """Two cases a question and kind, (product, image) by (product, image): with the product there,
+    and with all its images held out. Kinds are VIEWS, COPIES and COPIED_VIEWS."""
     cases: list[Case] = []
     for n, part in enumerate(chunks(asked, 64)):
         for kind in kinds:
@@ -82,16 +113,7 @@ def calibrate(
             cases += _cases(things, part, queries, kind)
         if progress:
             progress(min(64 * (n + 1), len(asked)), len(asked))
-    made = fit(cases, fingerprint=encoder.fingerprint, kind=" and ".join(kinds))
-    return replace(made, images=vectors.count(encoder.fingerprint))
-
-
-@dataclass(frozen=True, slots=True)
-class _Things:
-    db: Database
-    images: ImageStore
-    vectors: VectorStore
-    encoder: Encoder
+    return cases
 
 
 def _sample(views: dict[str, list[str]], limit: int, seed: int) -> list[tuple[str, list[str]]]:
@@ -100,7 +122,7 @@ def _sample(views: dict[str, list[str]], limit: int, seed: int) -> list[tuple[st
     return [(keys[at], views[keys[at]]) for at in sorted(chosen)]
 
 
-def _queries(things: _Things, part: Sequence[tuple[str, str]], kind: str, seed: int) -> Vectors:
+def _queries(things: Things, part: Sequence[tuple[str, str]], kind: str, seed: int) -> Vectors:
     """Vectors [n, dim] of the questions."""
     queries = things.vectors.get(things.encoder.fingerprint, [image for _, image in part])
     if kind == VIEWS:
@@ -117,7 +139,7 @@ def _queries(things: _Things, part: Sequence[tuple[str, str]], kind: str, seed: 
 
 
 def _cases(
-    things: _Things, part: Sequence[tuple[str, str]], queries: Vectors, kind: str
+    things: Things, part: Sequence[tuple[str, str]], queries: Vectors, kind: str
 ) -> list[Case]:
     """Two cases a question: with the product there, and with all its images held out."""
     near = things.vectors.neighbours(things.encoder.fingerprint, queries, NEIGHBOURS)
@@ -127,7 +149,7 @@ def _cases(
         copies = products.copies_of(c, [image for _, image in part])
     cases = []
     for (product, image), found in zip(part, near, strict=True):
-        held_out = {image, *copies.get(image, ())} if kind == VIEWS else set()
+        held_out = set() if kind == COPIES else {image, *copies.get(image, ())}
         present = [c for c in found if c.image_hash not in held_out]
         absent = [c for c in found if product not in shows.get(c.image_hash, ())]
         cases += [
@@ -142,9 +164,10 @@ def _case(
 ) -> Case:
     ranked = rank.by_product(found, shows)
     if not ranked:
-        return Case(0.0, 0.0, right=False, absent=absent)
+        return Case(0.0, 0.0, right=False, absent=absent, asked=product)
     first = ranked[0]
-    return Case(first.similarity, first.margin, first.product_id == product, absent)
+    right = first.product_id == product
+    return Case(first.similarity, first.margin, right, absent, product, first.product_id)
 
 
 def fit(cases: Sequence[Case], *, fingerprint: str, kind: str) -> Calibration:

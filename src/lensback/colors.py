@@ -22,6 +22,7 @@ _WORDS = {
     "brown": "brown brun braun marr coffee chocolate коричн шокол кофе",
     "beige": "beige cream ivory sand nude беж крем песочн",
 }
+BASIC = tuple(_WORDS)
 _BEGINNINGS = sorted(
     ((word, color) for color, words in _WORDS.items() for word in words.split()),
     key=lambda pair: -len(pair[0]),

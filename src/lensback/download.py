@@ -37,20 +37,25 @@ def download(
     begin = time.perf_counter()
     tally = Tally("download")
     total = pictures.count_to_download(db, attempts, stores)
-    todo = pictures.to_download(db, attempts, stores)
-    for batch in _batches(_fetched(todo, fetcher, images, max_bytes, jobs)):
-        pictures.record_downloads(db, batch)
-        for result in batch:
-            if result.image:
-                tally.done += 1
-            else:
-                tally.rejected[result.reason.split(":")[0]] += 1
-                tally.notes.setdefault("hint", f"{result.reason}: {result.hint or 'see doctor'}")
-        if progress:
-            progress(tally.done + tally.rejects, total)
+    for parts in db.rounds("download"):
+        todo = (url for part in parts for url in pictures.to_download(db, attempts, stores, part))
+        for batch in _batches(_fetched(todo, fetcher, images, max_bytes, jobs)):
+            pictures.record_downloads(db, batch)
+            _count(batch, tally)
+            if progress:
+                progress(tally.done + tally.rejects, total)
     tally.seconds = time.perf_counter() - begin
     log.event("downloaded", **tally.as_json())
     return tally
+
+
+def _count(batch: Sequence[Downloaded], tally: Tally) -> None:
+    for result in batch:
+        if result.image:
+            tally.done += 1
+        else:
+            tally.rejected[result.reason.split(":")[0]] += 1
+            tally.notes.setdefault("hint", f"{result.reason}: {result.hint or 'see doctor'}")
 
 
 def _fetched(

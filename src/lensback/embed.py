@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 
@@ -26,6 +26,8 @@ GONE = "file lost, to be fetched again"
 
 Decoded = tuple[str, Image.Image | None, str]
 """Hash, picture, or the reason why there is none."""
+Encoded = tuple[list[str], Vectors, dict[str, str]]
+"""Hashes with their vectors, and the reasons why other images have none."""
 
 
 def embed(
@@ -38,34 +40,60 @@ def embed(
     decoders: int = 2,
     progress: Progress | None = None,
 ) -> Tally:
-    """Encodes what has no vector yet. Decoding runs ahead in threads while the encoder works.
+    """Encodes what has no vector yet. Decoding runs ahead in threads while the encoder works."""
+
+    def encode(todo: Iterator[str]) -> Iterator[Encoded]:
+        decoded = decode(todo, images, encoder.side_px, decoders, ahead=2 * batch)
+        return encode_batches(decoded, encoder, batch)
+
+    return fill(db, vectors, encoder.fingerprint, encode, progress=progress)
+
+
+def fill(
+    db: Database,
+    vectors: VectorStore,
+    fingerprint: str,
+    encode: Callable[[Iterator[str]], Iterator[Encoded]],
+    *,
+    progress: Progress | None = None,
+) -> Tally:
+    """Gives every image without a vector to `encode`, wherever that runs, and keeps the results.
 
     Vectors are durable before the catalogue calls an image done; `reconcile` settles what a
-    kill left between the two.
+    kill left between the two. One process writes vectors at a time.
     """
     begin = time.perf_counter()
     tally = Tally("embed")
-    reconcile(db, vectors, encoder.fingerprint)
-    total = pictures.count_to_embed(db, encoder.fingerprint)
-    todo = pictures.to_embed(db, encoder.fingerprint)
-    decoded = _decoded(todo, images, encoder.side_px, decoders, ahead=2 * batch)
-    for hashes, encoded, reasons in _commits(_encoded(decoded, encoder, batch)):
-        if hashes:
-            vectors.append(encoder.fingerprint, hashes, encoded)
-        gone = [image_hash for image_hash, reason in reasons.items() if reason == GONE]
-        pictures.lost(db, gone)
-        for image_hash in gone:
-            tally.rejected[reasons.pop(image_hash)] += 1
-        pictures.record_embeddings(
-            db, encoder.fingerprint, {**dict.fromkeys(hashes, ""), **reasons}
-        )
-        tally.done += len(hashes)
-        tally.rejected.update(reason.split(":")[0] for reason in reasons.values())
-        if progress:
-            progress(tally.done + tally.rejects, total)
+    with db.claim(f"vectors {fingerprint}"):
+        reconcile(db, vectors, fingerprint)
+    total = pictures.count_to_embed(db, fingerprint)
+    for parts in db.rounds(f"embed {fingerprint}"):
+        todo = (key for part in parts for key in pictures.to_embed(db, fingerprint, part))
+        for hashes, encoded, reasons in _commits(encode(todo)):
+            tally.done += len(hashes)
+            tally.rejected.update(reason.split(":")[0] for reason in reasons.values())
+            with db.claim(f"vectors {fingerprint}"):
+                _keep(db, vectors, fingerprint, hashes, encoded, reasons)
+            if progress:
+                progress(tally.done + tally.rejects, total)
     tally.seconds = time.perf_counter() - begin
     log.event("embedded", **tally.as_json())
     return tally
+
+
+def _keep(
+    db: Database,
+    vectors: VectorStore,
+    fingerprint: str,
+    hashes: list[str],
+    encoded: Vectors,
+    reasons: dict[str, str],
+) -> None:
+    if hashes:
+        vectors.append(fingerprint, hashes, encoded)
+    pictures.lost(db, [image_hash for image_hash, reason in reasons.items() if reason == GONE])
+    failed = {image_hash: reason for image_hash, reason in reasons.items() if reason != GONE}
+    pictures.record_embeddings(db, fingerprint, {**dict.fromkeys(hashes, ""), **failed})
 
 
 def reconcile(db: Database, vectors: VectorStore, fingerprint: str) -> None:
@@ -81,7 +109,7 @@ def reconcile(db: Database, vectors: VectorStore, fingerprint: str) -> None:
             vectors.forget(fingerprint, strangers)
 
 
-def _decoded(
+def decode(
     todo: Iterator[str], images: ImageStore, side_px: int, decoders: int, ahead: int
 ) -> Iterator[Decoded]:
     """Pictures in order, at most `ahead` of them decoded in advance."""
@@ -101,9 +129,8 @@ def _decoded(
             queue.extend(pool.submit(work, h) for h in islice(todo, 1))
 
 
-def _encoded(
-    decoded: Iterator[Decoded], encoder: Encoder, batch: int
-) -> Iterator[tuple[list[str], Vectors, dict[str, str]]]:
+def encode_batches(decoded: Iterator[Decoded], encoder: Encoder, batch: int) -> Iterator[Encoded]:
+    """Pictures -> vectors, `batch` at a time; a vector that is no direction is a reason."""
     while part := list(islice(decoded, batch)):
         good = [(image_hash, image) for image_hash, image, _ in part if image is not None]
         reasons = {image_hash: reason for image_hash, _, reason in part if reason}
@@ -113,9 +140,7 @@ def _encoded(
         yield [h for (h, _), ok in zip(good, sound, strict=True) if ok], encoded[sound], reasons
 
 
-def _commits(
-    batches: Iterator[tuple[list[str], Vectors, dict[str, str]]],
-) -> Iterator[tuple[list[str], Vectors, dict[str, str]]]:
+def _commits(batches: Iterator[Encoded]) -> Iterator[Encoded]:
     """Joins small batches, so that the vectors dataset gets few, larger writes."""
     hashes: list[str] = []
     parts: list[Vectors] = []

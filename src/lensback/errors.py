@@ -21,6 +21,8 @@ Error
     StaleIndex       the index was made by another encoder
     SchemaTooNew     the database is newer than this program
     Busy             somebody else holds the lock, or all places are taken
+    Stopped          asked to stop midway; what was done is kept
+    Away             a server that is needed (database, index) does not answer just now
 
 Raise one of these for a request; return a counted value (`types.Rejected`) for a row.
 """
@@ -144,4 +146,12 @@ class SchemaTooNew(StateError):
 
 
 class Busy(StateError):
+    pass
+
+
+class Away(StateError):
+    """Work that may run twice is tried again for a while before this is raised."""
+
+
+class Stopped(StateError):
     pass

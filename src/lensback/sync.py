@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from lensback import log
 from lensback.calibrate import calibrate
 from lensback.catalogue import stores
+from lensback.db import retried
 from lensback.download import download
 from lensback.embed import embed
 from lensback.errors import BadQuery, DataError, Error, FetchError, StateError, TooLarge
@@ -81,21 +83,21 @@ def sync(
             _ingest(workspace, wanted, report, watch, force=force)
         if only in {"", "download"}:
             s = workspace.settings
-            report.tallies.append(
-                download(
-                    workspace.db,
-                    workspace.fetcher,
-                    workspace.images,
-                    max_bytes=s.max_image_bytes,
-                    jobs=jobs or s.download_jobs,
-                    attempts=s.download_attempts,
-                    stores=names,
-                    progress=watch("download"),
-                )
+            fetch = partial(
+                download,
+                workspace.db,
+                workspace.fetcher,
+                workspace.images,
+                max_bytes=s.max_image_bytes,
+                jobs=jobs or s.download_jobs,
+                attempts=s.download_attempts,
+                stores=names,
+                progress=watch("download"),
             )
+            report.tallies.append(retried(fetch))
         for stage in ("embed", "group", "publish"):
             if only in {"", stage}:
-                _LATER[stage](workspace, report, watch)
+                retried(partial(_later, stage, workspace, report, watch))
     log.event("synced", **report.as_json())
     return report
 
@@ -117,21 +119,39 @@ def _ingest(
 ) -> None:
     s = workspace.settings
     limits = Limits(max_bytes=s.max_feed_bytes, max_drop=s.max_drop, force=force)
-    clear_spool(workspace.spool)
+    if not workspace.db.shared:  # another sync may be reading its feeds there
+        clear_spool(workspace.spool)
     for name in names:
+        read = partial(
+            ingest,
+            workspace.db,
+            workspace.fetcher,
+            name,
+            spool=workspace.spool,
+            limits=limits,
+            progress=watch(f"ingest {name}"),
+        )
         try:
-            report.tallies.append(
-                ingest(
-                    workspace.db,
-                    workspace.fetcher,
-                    name,
-                    spool=workspace.spool,
-                    limits=limits,
-                    progress=watch(f"ingest {name}"),
-                )
-            )
+            report.tallies.append(retried(partial(_unless_another, workspace, name, read)))
         except (DataError, FetchError, TooLarge) as error:
             report.failed[name] = error
+
+
+def _unless_another(workspace: Workspace, name: str, read: Callable[[], Tally]) -> Tally:
+    """Reads a store's feed, but not while another sync does."""
+    with workspace.db.claims() as mine:
+        if mine.take(f"ingest {name}"):
+            return read()
+    return Tally(f"ingest {name}", notes={"feed": "another sync is reading it"})
+
+
+def _later(stage: str, workspace: Workspace, report: Report, watch: Watch) -> None:
+    """Products and the index are made by one sync at a time; embedding is shared out."""
+    if stage == "embed":
+        _embed(workspace, report, watch)
+        return
+    with workspace.db.claim(stage):
+        _LATER[stage](workspace, report, watch)
 
 
 def _embed(workspace: Workspace, report: Report, watch: Watch) -> None:
@@ -200,7 +220,6 @@ def _calibrate(workspace: Workspace, report: Report, watch: Watch) -> None:
 
 
 _LATER: dict[str, Callable[[Workspace, Report, Watch], None]] = {
-    "embed": _embed,
     "group": _group,
     "publish": _publish,
 }

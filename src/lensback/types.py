@@ -185,6 +185,8 @@ class Filter:
     currency: str = ""
     price_max: Money | None = None
     price_min: Money | None = None
+    colors: tuple[str, ...] = ()
+    """Colour words as stores write them. The index knows no colours: the catalogue checks them."""
 
     @property
     def empty(self) -> bool:

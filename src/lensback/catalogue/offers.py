@@ -233,6 +233,8 @@ def restrict(where: Filter) -> list[Any]:
         limits += [o.currency == where.price_max.currency, o.price_minor <= where.price_max.minor]
     if where.price_min:
         limits += [o.currency == where.price_min.currency, o.price_minor >= where.price_min.minor]
+    if where.colors:
+        limits.append(o.color.in_(where.colors))
     return limits
 
 
@@ -332,6 +334,13 @@ def categories(db: Database) -> tuple[str, ...]:
         return tuple(
             sorted(c.scalars(select(t.offers.c.category).where(t.offers.c.active).distinct()))
         )
+
+
+def color_words(db: Database) -> tuple[str, ...]:
+    """The different colour words of the offers on sale."""
+    o = t.offers.c
+    with db.read() as c:
+        return tuple(sorted(c.scalars(select(o.color).where(o.active, o.color != "").distinct())))
 
 
 def category_paths(known: Sequence[str], word: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, delete, exists, func, or_, select, update
 
-from lensback.db import Database, chunks
+from lensback.db import Database, Part, chunks
 from lensback.db import tables as t
 from lensback.types import ImageInfo, IndexRow
 
@@ -23,6 +23,8 @@ FORGIVE_S = 7 * 86_400
 FINAL = 1000
 """The attempts of an address that no further try will help."""
 RowId = Callable[[str, str, str, bool, str], int]
+ALL = Part(0, 1)
+"""The whole to-do, not shared with other processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,9 @@ def count_to_download(db: Database, attempts: int, stores: Sequence[str] = ()) -
         return int(c.execute(query.where(_undone(attempts), _of(stores))).scalar_one())
 
 
-def to_download(db: Database, attempts: int, stores: Sequence[str] = ()) -> Iterator[ImageUrl]:
+def to_download(
+    db: Database, attempts: int, stores: Sequence[str] = (), part: Part = ALL
+) -> Iterator[ImageUrl]:
     """Image addresses of offers on sale that are new, or failed fewer than `attempts` times.
 
     Each address comes once in one iteration, whatever happens to it meanwhile.
@@ -64,6 +68,8 @@ def to_download(db: Database, attempts: int, stores: Sequence[str] = ()) -> Iter
     u, last = t.image_urls.c, 0
     while True:
         query = select(u.id, u.url, u.attempts).where(u.id > last, _undone(attempts), _of(stores))
+        if part.of > 1:
+            query = query.where(u.id % part.of == part.number)
         with db.read() as c:
             page = c.execute(query.order_by(u.id).limit(PAGE)).all()
         if not page:
@@ -106,7 +112,7 @@ def record_downloads(db: Database, results: Sequence[Downloaded]) -> None:
     with db.write() as c:
         rows = [_image_row(image, now) for image in images.values()]
         db.upsert(c, t.images, rows, ["hash"])
-        for r in results:
+        for r in sorted(results, key=lambda result: result.url.id):
             values = {
                 "status": "ok" if r.image else "failed",
                 "image_hash": r.image.hash if r.image else None,
@@ -155,11 +161,13 @@ def count_to_embed(db: Database, fingerprint: str) -> int:
         return int(c.execute(select(func.count()).select_from(query)).scalar_one())
 
 
-def to_embed(db: Database, fingerprint: str) -> Iterator[str]:
-    """Hashes of images without a vector, in order of hash, each once."""
-    last = ""
+def to_embed(db: Database, fingerprint: str, part: Part = ALL) -> Iterator[str]:
+    """Hashes of images without a vector, in order of hash, each once. Parts are ranges of hashes."""
+    last, end = f"{part.number * 256 // part.of:02x}", f"{(part.number + 1) * 256 // part.of:02x}"
     while True:
         query = _unembedded(fingerprint).where(t.images.c.hash > last)
+        if part.number + 1 < part.of:
+            query = query.where(t.images.c.hash < end)
         with db.read() as c:
             page = list(c.scalars(query.order_by(t.images.c.hash).limit(PAGE)))
         if not page:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Integer, delete, func, insert, select, update
 
-from lensback.db import Database
+from lensback.catalogue import health
+from lensback.db import Database, chunks
 from lensback.db import tables as t
 from lensback.errors import BadQuery, UnknownName
 from lensback.types import Feed, Store
@@ -79,6 +80,7 @@ def _put_feed(c: Any, store_id: int, values: dict[str, str], now: int) -> None:
     # Another address or map: what the last run remembered is about another file.
     fresh = {"etag": "", "last_modified": "", "content_hash": ""}
     c.execute(update(t.feeds).where(t.feeds.c.id == known.id).values(**values, **fresh))
+    health.forgive(c, known.id)
 
 
 def remove(db: Database, name: str) -> None:
@@ -115,14 +117,26 @@ def check_names(db: Database, wanted: list[str]) -> list[str]:
 
 def feed(db: Database, store: str) -> FeedState:
     """The feed of a store."""
+    return feeds(db, [store])[0]
+
+
+def feeds(db: Database, wanted: Sequence[str]) -> list[FeedState]:
+    """The feeds of these stores, in their order. Raises UnknownName."""
+    query = select(t.feeds, t.stores.c.name, t.stores.c.base).join(
+        t.stores, t.stores.c.id == t.feeds.c.store_id
+    )
+    found: dict[str, FeedState] = {}
     with db.read() as c:
-        row = c.execute(
-            select(t.feeds, t.stores.c.name, t.stores.c.base)
-            .join(t.stores, t.stores.c.id == t.feeds.c.store_id)
-            .where(t.stores.c.name == store)
-        ).first()
-    if row is None:
-        raise UnknownName("store", store, names(db))
+        for part in chunks(wanted):
+            for row in c.execute(query.where(t.stores.c.name.in_(part))):
+                found[row.name] = _feed_state(row)
+    for name in wanted:
+        if name not in found:
+            raise UnknownName("store", name, names(db))
+    return [found[name] for name in wanted]
+
+
+def _feed_state(row: Any) -> FeedState:
     return FeedState(
         Feed(store=row.name, url=row.url, id=row.id, format=row.format, columns=row.columns),
         base=row.base,
@@ -147,7 +161,7 @@ def remember(
         )
 
 
-def begin_run(db: Database, feed_id: int) -> int:
+def begin_run(db: Database, feed_id: int, started_at: int | None = None) -> int:
     """Opens a run; one that was killed stays `running` until the next begins, then is `killed`."""
     now = int(time.time())
     with db.write() as c:
@@ -156,20 +170,42 @@ def begin_run(db: Database, feed_id: int) -> int:
             .where(t.feed_runs.c.feed_id == feed_id, t.feed_runs.c.status == "running")
             .values(status="killed", finished_at=now)
         )
-        values = {"feed_id": feed_id, "started_at": now, "status": "running"}
-        row = c.execute(insert(t.feed_runs).values(**values, rejected={}, samples=[]))
-        key = row.inserted_primary_key
-        return int(key[0]) if key else 0
+        return _insert_run(c, feed_id, "running", started_at or now, {})
 
 
 def finish_run(db: Database, run_id: int, status: str, **values: Any) -> None:
-    """Closes a run with its counts: offers, changed, removed, rejected, samples, message."""
+    """Closes a run with its counts: offers, changed, removed, rejected, samples, message, bytes,
+    seconds. Its feed's breaker hears of it."""
+    r = t.feed_runs.c
+    ended = {"status": status, "finished_at": int(time.time()), **values}
     with db.write() as c:
-        c.execute(
-            update(t.feed_runs)
-            .where(t.feed_runs.c.id == run_id)
-            .values(status=status, finished_at=int(time.time()), **values)
-        )
+        c.execute(update(t.feed_runs).where(r.id == run_id).values(**ended))
+        feed_id = c.execute(select(r.feed_id).where(r.id == run_id)).scalar()
+        if feed_id is not None:
+            health.note(c, feed_id, status)
+
+
+def note_run(db: Database, feed_id: int, status: str, started_at: int, **values: Any) -> None:
+    """A run that ended before a row was read (unchanged, or not to be had), in one transaction."""
+    with db.write() as c:
+        ended = {"finished_at": int(time.time()), **values}
+        _insert_run(c, feed_id, status, started_at, ended)
+        health.note(c, feed_id, status)
+
+
+def _insert_run(
+    c: Any, feed_id: int, status: str, started_at: int, values: Mapping[str, Any]
+) -> int:
+    health.prune(c, feed_id)
+    row = {
+        "feed_id": feed_id,
+        "started_at": started_at,
+        "status": status,
+        "rejected": {},
+        "samples": [],
+    }
+    key = c.execute(insert(t.feed_runs).values(**{**row, **values})).inserted_primary_key
+    return int(key[0]) if key else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,48 +222,82 @@ class StoreState:
     last_sync: int | None
     status: str
     message: str
+    health: str
+    """One word, see `health.WORDS`."""
+    todo: str
+    """What to do about it, or empty."""
+    schedule: str
+    next_run: int | None
+    """Epoch seconds, where the store has a schedule of its own."""
+    rejected: int
+    """Rows of the last run that became no offer."""
+    failures: int
+    """Runs in a row that failed."""
 
 
-def overview(db: Database) -> list[StoreState]:
-    """What an operator wants to see of each store."""
-    o, s, f = t.offers, t.stores, t.feeds
-    run = t.feed_runs.alias()
-    last = select(func.max(run.c.id)).where(run.c.feed_id == f.c.id)
-    with db.read() as c:
-        rows = c.execute(
-            select(s.c.id, s.c.name, f.c.url, f.c.format, t.feed_runs)
-            .join(f, f.c.store_id == s.c.id)
-            .outerjoin(t.feed_runs, t.feed_runs.c.id == last.scalar_subquery())
-            .order_by(s.c.name)
-        ).all()
-        counts = {
-            row.store_id: row
-            for row in c.execute(
-                select(
-                    o.c.store_id,
-                    func.count().label("offers"),
-                    func.sum((o.c.availability == "in_stock").cast(Integer)).label("in_stock"),
-                )
-                .where(o.c.active)
-                .group_by(o.c.store_id)
-            )
-        }
-        pictures = {row.store_id: row for row in c.execute(_picture_counts())}
-    return [
-        StoreState(
-            name=row.name,
-            feed_url=row.url,
-            format=row.format,
-            offers=counts[row.id].offers if row.id in counts else 0,
-            in_stock=counts[row.id].in_stock if row.id in counts else 0,
-            images=pictures[row.id].images if row.id in pictures else 0,
-            images_failed=pictures[row.id].failed if row.id in pictures else 0,
-            last_sync=row.finished_at,
-            status=row.status or "never synced",
-            message=row.message or "",
+def overview(db: Database, only: str = "") -> list[StoreState]:
+    """What an operator wants to see of each store, or of one."""
+    s, f = t.stores, t.feeds
+    run, ok = t.feed_runs, t.feed_runs.alias()
+    last = select(func.max(run.c.id)).where(run.c.feed_id == f.c.id).correlate(f)
+    good = select(func.max(ok.c.finished_at)).where(
+        ok.c.feed_id == f.c.id, ok.c.status.in_(health.GOOD)
+    )
+    query = (
+        select(
+            s.c.id.label("key"),
+            s.c.name,
+            f.c.url,
+            f.c.format,
+            good.scalar_subquery().label("last_ok"),
+            run,
         )
+        .join(f, f.c.store_id == s.c.id)
+        .outerjoin(run, run.c.id == last.scalar_subquery())
+        .order_by(s.c.name)
+    )
+    with db.read() as c:
+        rows = c.execute(query.where(s.c.name == only) if only else query).all()
+        counts = {row.store_id: row for row in c.execute(_offer_counts())}
+        pictures = {row.store_id: row for row in c.execute(_picture_counts())}
+    plans = {plan.store: plan for plan in health.feeds(db)}
+    return [
+        _store_state(row, counts.get(row.key), pictures.get(row.key), plans[row.name])
         for row in rows
+        if row.name in plans
     ]
+
+
+def _store_state(row: Any, counts: Any, pictures: Any, plan: health.FeedHealth) -> StoreState:
+    now = int(time.time())
+    status = row.status or "never synced"
+    message, _, hint = (row.message or "").partition("\n")
+    word = health.word(status, plan.paused, row.last_ok, plan.schedule, now)
+    return StoreState(
+        name=row.name,
+        feed_url=row.url,
+        format=row.format,
+        offers=counts.offers if counts else 0,
+        in_stock=counts.in_stock if counts else 0,
+        images=pictures.images if pictures else 0,
+        images_failed=pictures.failed if pictures else 0,
+        last_sync=row.finished_at,
+        status=status,
+        message=message,
+        health=word,
+        todo=health.advice(row.name, word, status, hint),
+        schedule=plan.schedule.text if plan.schedule else "",
+        next_run=plan.due_at(None, now),
+        rejected=sum((row.rejected or {}).values()),
+        failures=plan.failures,
+    )
+
+
+def _offer_counts() -> Any:
+    o = t.offers
+    in_stock = func.sum((o.c.availability == "in_stock").cast(Integer)).label("in_stock")
+    query = select(o.c.store_id, func.count().label("offers"), in_stock)
+    return query.where(o.c.active).group_by(o.c.store_id)
 
 
 def _picture_counts() -> Any:

@@ -1,29 +1,79 @@
-"""The database: SQLite in the workspace by default, PostgreSQL by URL. Same statements for both."""
+"""The database: SQLite in the workspace by default, PostgreSQL by URL. Same statements for both.
+
+What several processes may do at once differs: SQLite has one sync at a time (the workspace's
+lock), on PostgreSQL each takes claims on what it works on (`claims`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import random
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from threading import Lock
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, inspect, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DataError,
+    InternalError,
+    NoSuchModuleError,
+    OperationalError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from lensback.errors import Busy, ConfigError, MissingExtra, SchemaTooNew, StateError
+from lensback import log
+from lensback.db import postgres
+from lensback.errors import (
+    Away,
+    BadQuery,
+    Busy,
+    ConfigError,
+    MissingExtra,
+    SchemaTooNew,
+    StateError,
+)
 
 HEAD = "0004"
 """Newest migration; tests/test_db.py holds it against `versions/`."""
 
 BUSY_TIMEOUT_S = 30
 
-__all__ = ["BUSY_TIMEOUT_S", "HEAD", "Connection", "Database", "chunks", "sqlite_url", "translated"]
+CLAIM_STEP_S = 0.2
+PARTS = 16
+"""Parts of a stage's to-do that processes share out among them."""
+AWAY_S = 60
+"""How long work that may run twice waits for a database that went away: a failover's time."""
+
+__all__ = ["BUSY_TIMEOUT_S", "HEAD", "Claims", "Connection", "Database", "Part", "chunks",
+           "retried", "sqlite_url", "translated"]  # fmt: skip
 
 T = TypeVar("T")
+_SERVER = re.compile(r"connection to server at .*? failed: |connection failed: ")
+
+
+class Part(NamedTuple):
+    """One of `of` parts of a stage's to-do."""
+
+    number: int
+    of: int
+
+
+class Claims(Protocol):
+    """Names that one process alone works on, until it closes its claims or dies."""
+
+    def take(self, name: str) -> bool:
+        """False where another process holds the name."""
+
+    def close(self) -> None: ...
 
 
 class Database:
@@ -31,20 +81,40 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.engine = _engine(url)
+        self._turn = Lock()
+
+    @cached_property
+    def shared(self) -> bool:
+        """Whether several processes may sync at once (PostgreSQL)."""
+        return self.engine.dialect.name == "postgresql"
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that sees one consistent state."""
-        with translated(), self.engine.connect() as connection, connection.begin():
-            yield connection
+        with translated(), self.engine.connect() as connection:
+            if self.shared:
+                options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+                connection.execution_options(**options)
+            with connection.begin():
+                yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that is durable when the block ends, or did nothing."""
-        with translated():
+        with translated(), nullcontext() if self.shared else self._in_turn():
             connect = self.engine.connect().execution_options(lensback_write=True)
             with connect as connection, connection.begin():
                 yield connection
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        """Threads of one process queue here: SQLite lets them poll for the lock, unfairly."""
+        if not self._turn.acquire(timeout=BUSY_TIMEOUT_S):
+            raise Busy("the database is locked", hint="wait for the other sync to end")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     def upsert(
         self,
@@ -57,9 +127,12 @@ class Database:
         """Inserts rows; on equal `keys` the columns `update` are overwritten (none: row kept)."""
         if not rows:
             return
-        insert = (postgresql.insert if self.engine.dialect.name == "postgresql" else sqlite.insert)(
-            table
-        )
+        if self.shared and len(rows) >= postgres.COPY_ROWS:
+            postgres.upsert(connection, table, rows, keys, update)
+            return
+        if self.shared:  # two processes that write the same keys must not meet half-way
+            rows = sorted(rows, key=lambda row: [row[key] for key in keys])
+        insert = (postgresql.insert if self.shared else sqlite.insert)(table)
         if update:
             changes = {name: insert.excluded[name] for name in update}
             statement = insert.on_conflict_do_update(index_elements=list(keys), set_=changes)
@@ -78,7 +151,51 @@ class Database:
                     f"the database is at revision {current}, this program knows {HEAD}",
                     hint="install a newer Lensback",
                 )
-            _upgrade(self.engine)
+            with self.claim("migrate"):
+                if self.revision() != HEAD:
+                    _upgrade(self.engine)
+
+    @contextmanager
+    def claims(self) -> Iterator[Claims]:
+        """Claims that end with the block. Where one sync runs at a time they are all granted."""
+        with translated():
+            held = postgres.AdvisoryClaims(self.engine) if self.shared else _Granted()
+            try:
+                yield held
+            finally:
+                held.close()
+
+    @contextmanager
+    def claim(self, name: str) -> Iterator[None]:
+        """One name for the length of the block; waits for the process that has it."""
+        with self.claims() as mine:
+            while not mine.take(name):
+                time.sleep(CLAIM_STEP_S)
+            yield
+
+    def rounds(self, stage: str) -> Iterator[Iterator[Part]]:
+        """The parts of a stage for this process: first those that no other works on, then, when
+        the others have left them, what was taken. The parts of a round stay claimed until the
+        next is asked for, so ask when their results are written."""
+        if not self.shared:
+            yield iter([Part(0, 1)])
+            return
+        first = random.randrange(PARTS)  # noqa: S311 - processes should not meet, that is all
+        taken: list[int] = []
+        with self.claims() as mine:
+            yield self._free(mine, stage, [(first + n) % PARTS for n in range(PARTS)], taken)
+        for number in sorted(taken):
+            with self.claim(f"{stage} {number}"):
+                yield iter([Part(number, PARTS)])
+
+    def _free(
+        self, mine: Claims, stage: str, numbers: list[int], taken: list[int]
+    ) -> Iterator[Part]:
+        for number in numbers:
+            if mine.take(f"{stage} {number}"):
+                yield Part(number, PARTS)
+            else:
+                taken.append(number)
 
     def analyze(self) -> None:
         """Refreshes what the planner knows of the tables. Without it SQLite looks a filtered
@@ -108,6 +225,33 @@ def chunks(rows: Iterable[T], size: int = 500) -> Iterator[list[T]]:
         yield part
 
 
+class _Granted:
+    """Claims where nobody else can be at work."""
+
+    def take(self, name: str) -> bool:  # noqa: ARG002 - the door's words
+        return True
+
+    def close(self) -> None:
+        pass
+
+
+def retried(work: Callable[[], T], *, for_s: float = AWAY_S) -> T:
+    """What `work` returns, run again while a server is away, for `for_s` seconds at most.
+
+    Only for work that may run twice: a search, a stage of the sync.
+    """
+    end, pause_s = time.monotonic() + for_s, 0.1
+    while True:
+        try:
+            return work()
+        except Away as error:
+            if time.monotonic() + pause_s > end:
+                raise
+            log.event("away", message=error.message, again_in_s=round(pause_s, 1))
+        time.sleep(pause_s)
+        pause_s = min(5.0, pause_s * 2)
+
+
 def sqlite_url(path: Path) -> str:
     """The URL of an SQLite file."""
     return f"sqlite:///{path}"
@@ -118,7 +262,12 @@ def translated() -> Iterator[None]:
     """SQLAlchemy's operational errors as ours."""
     try:
         yield
-    except OperationalError as error:
+    except DataError as error:  # text with a NUL, a number beyond the column
+        message = f"the database cannot hold this value: {error.orig}"
+        raise BadQuery(message, hint="check the text and the numbers that were sent") from error
+    except (OperationalError, InternalError) as error:
+        if type(error.orig).__module__.startswith("psycopg"):
+            raise _postgres_error(error) from error
         message = str(error.orig)
         if "locked" in message or "busy" in message:
             raise Busy("the database is locked", hint="wait for the other sync to end") from error
@@ -135,18 +284,34 @@ def translated() -> Iterator[None]:
         ) from error
 
 
+def _postgres_error(error: OperationalError | InternalError) -> StateError:
+    # Where the server stands is nobody's business: shoppers see these messages too.
+    message = f"database: {_SERVER.sub('', str(error.orig)).strip().splitlines()[0]}"
+    if postgres.again(error):
+        return Away(message, hint="run it again: two transactions were in each other's way")
+    if postgres.busy(error):
+        return Busy(message, hint="try again in a moment, or allow more connections")
+    if postgres.disk_full(error):
+        return StateError(message, hint="free some space at the database and sync again")
+    if postgres.away(error):
+        return Away(message, hint="check that the database runs and that its URL is right")
+    return StateError(message, hint="run: lensback doctor")
+
+
 def _engine(url: str) -> Engine:
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite":
             return _sqlite(url)
-        return create_engine(parsed, pool_pre_ping=True)
+        if parsed.drivername not in {"postgresql", "postgresql+psycopg"}:
+            raise ArgumentError(f"unknown kind {parsed.drivername!r}")
+        return postgres.engine(parsed.set(drivername="postgresql+psycopg"))
     except (ArgumentError, NoSuchModuleError) as error:
         raise ConfigError(
             f"not a database URL: {error}", hint="use postgresql+psycopg://user:password@host/name"
         ) from error
     except ImportError as error:
-        raise MissingExtra("psycopg", "postgres") from error
+        raise MissingExtra("psycopg", "postgresql") from error
 
 
 def _sqlite(url: str) -> Engine:

@@ -81,6 +81,8 @@ feed_runs = Table(
     Column("rejected", JSON, nullable=False),
     Column("samples", JSON, nullable=False),
     Column("message", Text, nullable=False, default=""),
+    Column("bytes", BigInteger, nullable=False, default=0, server_default="0"),
+    Column("seconds", Float, nullable=False, default=0.0, server_default="0"),
 )
 
 offers = Table(
@@ -197,4 +199,145 @@ paired_images = Table(
     "paired_images",
     metadata,
     Column("image_hash", ForeignKey("images.hash"), primary_key=True),
+)
+
+# ---- searches, clicks, money (migration 0002). Written by `ledger/`; see docs/cashback.md.
+
+searches = Table(
+    "searches",
+    metadata,
+    Column("search_id", String(32), primary_key=True),
+    Column("at", BigInteger, nullable=False, index=True),
+    Column("source", String(20), nullable=False),
+    Column("encoder", String(64), nullable=False),
+    Column("snapshot", String(120), nullable=False),
+    Column("verdict", String(10), nullable=False),
+    Column("probability", Float, nullable=False),
+    Column("similarity", Float),
+    Column("latency_ms", Float, nullable=False),
+    Column("shown", Integer, nullable=False),
+    Column("hits", JSON, nullable=False),
+    Column("filters", JSON, nullable=False),
+    Column("photo", JSON, nullable=False),
+    Column("variant", String(40), nullable=False, default=""),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("search_id", String(32), primary_key=True),
+    Column("product_id", String(17), primary_key=True),
+    Column("vote", Integer, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+clicks = Table(
+    "clicks",
+    metadata,
+    Column("click_id", String(32), primary_key=True),
+    Column("at", BigInteger, nullable=False, index=True),
+    Column("source", String(20), nullable=False),
+    Column("offer_id", String(16), nullable=False),
+    Column("product_id", String(17), nullable=False),
+    Column("store", String(80), nullable=False, index=True),
+    Column("search_id", String(32), nullable=False, index=True),
+    Column("rank", Integer),
+    Column("network", String(80), nullable=False),
+    Column("program_id", String(80), nullable=False),
+    Column("terms", JSON, nullable=False),
+    Column("price_minor", BigInteger, nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("estimate_minor", BigInteger),
+    Column("user_token", String(128), nullable=False, index=True),
+)
+
+conversions = Table(
+    "conversions",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("network", String(80), nullable=False),
+    Column("external_id", String(200), nullable=False),
+    Column("item", String(200), nullable=False),
+    Column("subid", String(200), nullable=False, index=True),
+    Column("click_id", ForeignKey("clicks.click_id"), index=True),
+    Column("status", String(10), nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("commission_minor", BigInteger, nullable=False),
+    Column("cashback_minor", BigInteger, nullable=False),
+    Column("paid_out_minor", BigInteger, nullable=False),
+    Column("order_id", String(200), nullable=False),
+    Column("order_currency", String(3), nullable=False),
+    Column("order_value_minor", BigInteger),
+    Column("reason", String(40), nullable=False),
+    Column("reason_text", Text, nullable=False),
+    Column("ordered_at", BigInteger),
+    Column("changed_at", BigInteger),
+    Column("expected_at", BigInteger),
+    Column("first_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    UniqueConstraint("network", "external_id", "item"),
+)
+
+conversion_events = Table(
+    "conversion_events",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("conversion_id", ForeignKey("conversions.id"), nullable=False, index=True),
+    Column("kind", String(10), nullable=False),
+    Column("status", String(10), nullable=False),
+    Column("subid", String(200), nullable=False),
+    Column("commission_minor", BigInteger),
+    Column("commission_currency", String(3), nullable=False),
+    Column("order_value_minor", BigInteger),
+    Column("order_currency", String(3), nullable=False),
+    Column("order_id", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("ordered_at", BigInteger),
+    Column("changed_at", BigInteger),
+    Column("source", String(20), nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+)
+
+entries = Table(
+    "entries",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("transaction_id", String(32), nullable=False, index=True),
+    Column("conversion_id", ForeignKey("conversions.id"), nullable=False, index=True),
+    Column("account", String(40), nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("minor", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+pulls = Table(
+    "pulls",
+    metadata,
+    Column("network", String(80), primary_key=True),
+    Column("since", BigInteger, primary_key=True),
+    Column("until", BigInteger, primary_key=True),
+    Column("news", Integer, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+# ---- operations: schedules and breakers of feeds and hosts
+
+feed_states = Table(
+    "feed_states",
+    metadata,
+    Column("feed_id", ForeignKey("feeds.id", ondelete="CASCADE"), primary_key=True),
+    Column("schedule", String(80), nullable=False, default=""),
+    Column("paused", Boolean, nullable=False, default=False),
+    Column("failures", Integer, nullable=False, default=0),
+    Column("retry_at", BigInteger, nullable=False, default=0),
+)
+
+hosts = Table(
+    "hosts",
+    metadata,
+    Column("host", String(300), primary_key=True),
+    Column("failures", Integer, nullable=False, default=0),
+    Column("retry_at", BigInteger, nullable=False, default=0),
+    Column("reason", Text, nullable=False, default=""),
 )

@@ -2,7 +2,7 @@
 
 A member hands over a `Row` (our field -> raw text) and gets an Offer, or a Rejected that says
 in two words what is wrong. Reasons: no id, bad id, no title, no url, bad url, no price,
-bad price, no currency, needs base.
+bad price, placeholder price, no currency, needs base.
 """
 
 from __future__ import annotations
@@ -11,17 +11,16 @@ import html
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from functools import lru_cache
 from urllib.parse import parse_qs, urlsplit
 
-from stdnum import ean
-
 from lensback.feeds.columns import ColumnMap, by_alias
+from lensback.feeds.money import currency, money
 from lensback.types import Money, Offer, Rejected
 
 Row = dict[str, str]
-"""Field -> raw text. `images` may hold several addresses, joined by new lines."""
+"""Field -> raw text; a field that is missing or empty says nothing. `images` may hold several
+addresses, joined by new lines. `tracked` (any text) says that `url` goes through a network."""
 
 MAX_TITLE = 300
 MAX_DESCRIPTION = 5000
@@ -33,8 +32,8 @@ MAX_IMAGES = 20
 MAX_SAMPLE = 120
 
 # What the caches below may hold: no key is longer.
-_SHORT_CHARS = 1000
-_LONG = ("description", "disclosure")
+SHORT_CHARS = 1000
+LONG = ("description", "disclosure")
 _WORDS = ("brand", "mpn", "item_group_id", "color", "size", "material", "pattern")
 
 
@@ -46,8 +45,6 @@ class Rules:
     """What `{BASE}` stands for."""
     currency: str = ""
     """Where a row names none."""
-    tracked: bool = False
-    """`url` goes through a network."""
     category_separator: str = ">"
 
 
@@ -83,29 +80,29 @@ def _offer(row: Row, rules: Rules, external_id: str) -> Offer:
         raise _Bad("no id")
     if len(external_id) > MAX_WORD:
         raise _Bad("bad id", external_id)
-    if "deleted" in row and flag(row["deleted"]):
+    if flag(row.get("deleted", "")):
         return _gone(row, external_id)
     title = plain(row.get("title", ""), MAX_TITLE)
     if not title:
         raise _Bad("no title")
     url = _page(row, rules.base)
     price, old_price = _prices(row, rules.currency)
-    more = {name: _SHORT[name](raw[:_SHORT_CHARS]) for name, raw in row.items() if name in _SHORT}
-    more |= {name: plain(row[name], MAX_DESCRIPTION) for name in _LONG if name in row}
+    more = {name: SHORT[name](raw[:SHORT_CHARS]) for name, raw in row.items() if name in SHORT}
+    more |= {name: plain(row[name], MAX_DESCRIPTION) for name in LONG if row.get(name)}
     if raw := row.get("category"):
-        more["category"] = category(raw[:_SHORT_CHARS], rules.category_separator)
-    tracked = rules.tracked or "ulp=" in url
-    if tracked:
-        more["target_url"] = _url(row.get("target_url", ""), rules.base) or _ulp(url)
+        more["category"] = category(raw[:SHORT_CHARS], rules.category_separator)
+    via = bool(row.get("tracked"))
+    tracked, target = through_network(url, row.get("target_url", ""), via, rules.base)
     return Offer(
         external_id=external_id,
         title=title,
         url=url,
         price=price,
         old_price=old_price,
-        image_urls=_images(row, rules.base),
-        adult="adult" in row and flag(row["adult"]),
-        tracked=tracked and (rules.tracked or bool(more["target_url"])),
+        image_urls=images(row.get("image", "") + "\n" + row.get("images", ""), rules.base),
+        adult=flag(row.get("adult", "")),
+        tracked=tracked,
+        target_url=target,
         **more,  # type: ignore[arg-type]
     )
 
@@ -114,7 +111,7 @@ def _page(row: Row, base: str) -> str:
     raw = row.get("url", "")
     if not raw.strip():
         raise _Bad("no url")
-    url = _url(raw, base)
+    url = address(raw, base)
     if not url:
         raise _Bad("bad url", raw)
     return url
@@ -140,9 +137,12 @@ _TAGS = re.compile(
 
 def text(raw: str, limit: int) -> str:
     """One line: white space collapsed, control and invisible characters gone, at most `limit`."""
-    value = " ".join(raw[:MAX_RAW].split())
+    value = raw[:MAX_RAW].strip()
     if not value.isprintable():
-        value = " ".join(_INVISIBLE.sub("", value).split())
+        value = _INVISIBLE.sub("", " ".join(value.split()))
+        value = " ".join(value.split())
+    elif "  " in value:
+        value = " ".join(value.split())
     return value if len(value) <= limit else value[:limit].rstrip()
 
 
@@ -193,9 +193,17 @@ def gtin(raw: str) -> str:
     digits = raw.strip().replace(" ", "").replace("-", "")
     if len(digits) not in (8, 12, 13, 14) or not (digits.isascii() and digits.isdigit()):
         return ""
+    # GS1: from the right the digits count 1, 3, 1, 3 …; the sum ends in 0.
+    values = digits.encode()[::-1]
+    if (sum(values[::2]) + 3 * sum(values[1::2]) - _ZEROS[len(digits)]) % 10:
+        return ""
     if len(digits) > 8 and digits.zfill(14)[1:].startswith(("2", "02", "0000000000000")):
         return ""
-    return digits if ean.calc_check_digit(digits[:-1]) == digits[-1] else ""
+    return digits
+
+
+# What the digits' own codes (48 each) add to the weighted sum.
+_ZEROS = {n: 48 * ((n + 1) // 2 + 3 * (n // 2)) for n in (8, 12, 13, 14)}
 
 
 def _key(raw: str) -> str:
@@ -270,7 +278,7 @@ def age_group(raw: str) -> str:
     return _AGE.get(_key(raw), "")
 
 
-_SHORT: dict[str, Callable[[str], str]] = {
+SHORT: dict[str, Callable[[str], str]] = {
     **dict.fromkeys(_WORDS, word),
     "availability": availability,
     "condition": condition,
@@ -285,12 +293,13 @@ _ADDRESS = re.compile(
     r"https?://(?:\[[0-9a-f:.]+\]|[^\W_][^\s/?#@\\<>\"]*)(?:[/?#]\S*)?", re.IGNORECASE
 )
 # What nearly every address looks like: checked first, for speed.
-_SIMPLE_ADDRESS = re.compile(r"https?://[A-Za-z0-9][A-Za-z0-9.\-]*+(?:/[!#-\[\]_a-z~]{0,2000})?")
+SIMPLE_ADDRESS = r"https?://[A-Za-z0-9][A-Za-z0-9.\-]*+(?:/[!#-\[\]_a-z~]{0,2000})?"
+_SIMPLE_ADDRESS = re.compile(SIMPLE_ADDRESS)
 _AROUND = ' \t\r\n,;|"[]'
 _BETWEEN = re.compile(r"[\s,;|\"\[\]]+(?=https?:|//|\{BASE\})")
 
 
-def _url(raw: str, base: str) -> str:
+def address(raw: str, base: str) -> str:
     """An http or https address without user or white space; else empty."""
     if _SIMPLE_ADDRESS.fullmatch(raw) and "&amp;" not in raw:
         return raw
@@ -308,16 +317,23 @@ def _url(raw: str, base: str) -> str:
     return url if len(url) <= MAX_URL and _ADDRESS.fullmatch(url) and url.isprintable() else ""
 
 
-def _images(row: Row, base: str) -> tuple[str, ...]:
+def images(raw: str, base: str) -> tuple[str, ...]:
     """Addresses of pictures, the main one first, each once; what is no address is left out."""
-    raw = row.get("image", "") + "\n" + row.get("images", "")
     found: dict[str, None] = {}
     for part in raw[:MAX_RAW].split("\n"):
         listed = _BETWEEN.split(part) if part.count("//") > 1 or "," in part else (part,)
         for value in listed:
-            if (value := value.strip(_AROUND)) and (url := _url(value, base)):
+            if (value := value.strip(_AROUND)) and (url := address(value, base)):
                 found[url] = None
     return tuple(found)[:MAX_IMAGES]
+
+
+def through_network(url: str, target_raw: str, via: bool, base: str) -> tuple[bool, str]:
+    """Whether the address is tracked already (`via`, or an Admitad link), and the store's own page."""
+    if not via and "ulp=" not in url:
+        return False, ""
+    target = address(target_raw, base) or _ulp(url)
+    return via or bool(target), target
 
 
 def _ulp(url: str) -> str:
@@ -326,124 +342,30 @@ def _ulp(url: str) -> str:
         target = parse_qs(urlsplit(url).query).get("ulp", [""])[0]
     except ValueError:
         return ""
-    return _url(target, "") if "{BASE}" not in target else ""
+    return address(target, "") if "{BASE}" not in target else ""
 
 
-# --- money ------------------------------------------------------------------------------------
-
-_CODES = (
-    "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN"
-    " BZD CAD CDF CHF CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS"
-    " GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW"
-    " KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD"
-    " NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD"
-    " SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VES"
-    " VND VUV WST XAF XCD XOF XPF YER ZAR ZMW"
-)
-CURRENCIES = frozenset(_CODES.split())
-"""ISO 4217."""
-_SIGNS = by_alias(
-    {
-        "RUB": "rur rub ₽ р руб рублей",
-        "EUR": "€ euro",
-        "GBP": "£",
-        "USD": "$ us$",
-        "JPY": "¥",
-        "INR": "₹",
-        "UAH": "₴ грн",
-        "KZT": "₸ тг",
-        "TRY": "₺ tl",
-        "PLN": "zł",
-        "CZK": "kč",
-        "ILS": "₪",
-        "KRW": "₩",
-        "VND": "₫",
-        "AZN": "₼",
-        "GEL": "₾",
-        "AMD": "֏",
-    }
-)
-_PLAIN = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(?: ?([A-Z]{3}))?")
-_NUMBER = re.compile(r"[0-9](?:[0-9.,'’\s]*[0-9])?")
-_MAX_PRICE = 40
-
-
-@lru_cache(1024)
-def currency(raw: str) -> str:
-    """ISO 4217 code of a code, an old code or a sign; empty where it is none.
-
-    >>> currency("RUR"), currency("руб."), currency("dkk"), currency("pcs")
-    ('RUB', 'RUB', 'DKK', '')
-    """
-    name = raw[:MAX_WORD].strip(" .\u00a0").lower()
-    return name.upper() if name.upper() in CURRENCIES else _SIGNS.get(name, "")
-
-
-@lru_cache(8192)
-def money(raw: str, fallback: str = "") -> Money | str:
-    """The amount, or the reason why there is none. A dot is decimal first, as in machine feeds.
-
-    >>> [str(money(p, "RUB")) for p in ("50DKK", "1 299,00 ₽", "249,90", "1,299", "KWD 12.345")]
-    ['50.00 DKK', '1299.00 RUB', '249.90 RUB', '1299.00 RUB', '12.345 KWD']
-    """
-    found = _PLAIN.fullmatch(raw)
-    number, code = (found[1], found[2] or "") if found else _loose(raw)
-    if not number:
-        return "bad price" if raw.strip() else "no price"
-    code = currency(code) if code else ""
-    if found and found[2] and not code:
-        return "bad price"
-    code = code or fallback
-    if not code:
-        return "no currency"
-    amount = Money.of(Decimal(number), code)
-    return amount if 0 < amount.minor < 1 << 53 else "bad price"
-
-
-def _loose(raw: str) -> tuple[str, str]:
-    """Number with a decimal dot and the currency's name in a written price; empty if unclear."""
-    words = " ".join(raw.split()) if len(raw) <= _MAX_PRICE else ""
-    found = _NUMBER.search(words)
-    if not found:
-        return "", ""
-    before, after = words[: found.start()], words[found.end() :]
-    around = (before + " " + after.removeprefix(",-").removeprefix(".-")).split()
-    named = [token for token in around if token.strip(".").lower() not in ("from", "от", "")]
-    if len(named) > 1 or (named and not currency(named[0])):
-        return "", ""
-    return _dotted(re.sub(r"[\s'’]", "", found[0])), named[0] if named else ""
-
-
-def _dotted(digits: str) -> str:
-    """Both marks: the last is decimal. One comma: decimal unless three digits follow."""
-    dot, comma = digits.rfind("."), digits.rfind(",")
-    if dot >= 0 and comma >= 0:
-        thousands = "," if dot > comma else "."
-        digits = digits.replace(thousands, "").replace(",", ".")
-    elif digits.count(",") == 1 and len(digits) - comma != 4:
-        digits = digits.replace(",", ".")
-    else:
-        digits = digits.replace(",", "")
-    if digits.count(".") > 1:
-        digits = digits.replace(".", "")
-    return digits if len(digits) <= 20 else ""
+# --- prices -----------------------------------------------------------------------------------
 
 
 def _prices(row: Row, fallback: str) -> tuple[Money, Money | None]:
-    """What is paid now, and what was paid before where that is more."""
-    named = currency(row["currency"][:_SHORT_CHARS]) if row.get("currency") else ""
-    raw = row.get("price", "")[:_SHORT_CHARS].strip()
+    named = currency(row["currency"][:SHORT_CHARS]) if row.get("currency") else ""
+    raw = row.get("price", "")[:SHORT_CHARS]
     price = money(raw, named or fallback)
     if isinstance(price, str):
         raise _Bad(price, raw)
-    for name in ("sale_price", "old_price"):
-        if not (other_raw := row.get(name)):
-            continue
-        other = money(other_raw[:_SHORT_CHARS].strip(), price.currency)
-        if isinstance(other, str) or other.currency != price.currency:
-            continue
-        if name == "sale_price" and other.minor < price.minor:
-            return other, price
-        if name == "old_price" and other.minor > price.minor:
-            return price, other
+    cut = row.get("sale_price", "")[:SHORT_CHARS], row.get("old_price", "")[:SHORT_CHARS]
+    return both_prices(price, *cut) if any(cut) else (price, None)
+
+
+def both_prices(price: Money, sale_raw: str, old_raw: str) -> tuple[Money, Money | None]:
+    """What is paid now, and what was paid before where that is more."""
+    if sale_raw:
+        sale = money(sale_raw, price.currency)
+        if isinstance(sale, Money) and sale.currency == price.currency and sale.minor < price.minor:
+            return sale, price
+    if old_raw:
+        old = money(old_raw, price.currency)
+        if isinstance(old, Money) and old.currency == price.currency and old.minor > price.minor:
+            return price, old
     return price, None

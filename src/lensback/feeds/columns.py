@@ -84,9 +84,9 @@ class Picker:
         self._urls = columns.fields.get("url", ())
         self._places: dict[str, tuple[str, int] | None] = {}
 
-    def row(self, pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, str], bool]:
-        """Field -> the best value that is not blank (`images`: all of them), and whether the
-        address goes through a network."""
+    def row(self, pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+        """Field -> the best value that is not blank (`images`: all of them); `tracked` is set
+        where the address goes through a network."""
         row: dict[str, str] = {}
         ranks: dict[str, int] = {}
         for name, value in pairs:
@@ -98,7 +98,9 @@ class Picker:
                     row[target] += "\n" + value
             elif rank < ranks.get(target, 99):
                 row[target], ranks[target] = value, rank
-        return row, bool(row.get("url")) and self._urls[ranks["url"]] in self._columns.tracked
+        if "url" in row and self._urls[ranks["url"]] in self._columns.tracked:
+            row["tracked"] = "1"
+        return row
 
     def _place(self, name: str) -> tuple[str, int] | None:
         if name not in self._places:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
-from itertools import islice
 
 from lxml import etree
 
 from lensback.errors import FeedError, FeedTruncated
-from lensback.feeds import clean
+from lensback.feeds import batch, clean
 from lensback.feeds.columns import GOOGLE, ColumnMap, Picker
-from lensback.feeds.markup import Document, inner_text, line_in_block, local
+from lensback.feeds.markup import Document, inner_text, local
 from lensback.types import Offer, Rejected
 
 ROWS = ("item", "entry", "product")
 _NEWS = {"id", "title", "url", "description", "images", "image", "category"}
 _FIRST_ROWS = 20
-
-Found = tuple[clean.Row, bool, int] | Rejected
 
 
 def read(
@@ -27,25 +23,19 @@ def read(
     """Offers of an RSS or Atom feed, or of any flat XML whose elements `columns` names."""
     columns = columns or GOOGLE
     rules = clean.with_columns(rules, columns)
-    via_network = replace(rules, tracked=True)
     document = Document(text, (columns.row,) if columns.row else ROWS)
-    for found in _checked(_rows(document, Picker(columns))):
-        if isinstance(found, Rejected):
-            yield found
-            continue
-        row, tracked, line = found
-        made = clean.offer(row, via_network if tracked else rules)
-        yield made if isinstance(made, Offer) else replace(made, line=line)
-
-
-def _rows(document: Document, picker: Picker) -> Iterator[Found]:
-    for found in document.rows():
-        if isinstance(found, Rejected):
-            yield found
-            continue
-        element, line = found
-        row, tracked = picker.row(_pairs(element))
-        yield row, tracked, line + line_in_block(element)
+    picker, doubt = Picker(columns), _Doubt()
+    try:
+        for block in document.blocks():
+            if isinstance(block, Rejected):
+                yield from doubt.settle([block], [])
+                continue
+            rows = [picker.row(_pairs(element)) for element in block.rows]
+            yield from doubt.settle(block.offers(batch.columns_of(rows), rules), rows)
+    except FeedTruncated:
+        yield from doubt.end()
+        raise
+    yield from doubt.end()
 
 
 def _pairs(element: etree._Element) -> Iterator[tuple[str, str]]:
@@ -55,20 +45,37 @@ def _pairs(element: etree._Element) -> Iterator[tuple[str, str]]:
         yield name, inner_text(child) or (child.get("href", "") if name == "link" else "")
 
 
-def _checked(rows: Iterator[Found]) -> Iterator[Found]:
-    """The same rows, unless the first of them have nothing that an offer has and news lack."""
-    first: list[Found] = []
-    cut: FeedTruncated | None = None
-    try:
-        first.extend(islice(rows, _FIRST_ROWS))
-    except FeedTruncated as error:  # `extend` keeps what came before
-        cut = error
-    if first and all(isinstance(row, tuple) and row[0].keys() <= _NEWS for row in first):
-        raise FeedError(
-            "this seems to be a news feed (RSS without prices)",
-            hint="ask the store for its Google Merchant feed",
-        )
-    yield from first
-    if cut:
-        raise cut
-    yield from rows
+class _Doubt:
+    """Holds the first rows back until one has what an offer has and news lack."""
+
+    def __init__(self) -> None:
+        self._held: list[Offer | Rejected] | None = []
+        self._rows = 0
+
+    def settle(
+        self, made: list[Offer | Rejected], rows: list[clean.Row]
+    ) -> Iterator[Offer | Rejected]:
+        """Whatever may go on. Raises FeedError where it is news."""
+        if self._held is not None:
+            self._rows += len(rows)
+            made = self._held + made
+            if not any(row.keys() - _NEWS for row in rows) and self._rows < _FIRST_ROWS:
+                self._held = made
+                return
+            if not any(row.keys() - _NEWS for row in rows):
+                raise _news()
+            self._held = None
+        yield from made
+
+    def end(self) -> Iterator[Offer | Rejected]:
+        if self._held and self._rows:
+            raise _news()
+        yield from self._held or ()
+        self._held = None
+
+
+def _news() -> FeedError:
+    return FeedError(
+        "this seems to be a news feed (RSS without prices)",
+        hint="ask the store for its Google Merchant feed",
+    )

@@ -9,7 +9,8 @@ HTML entities become numbers. Line numbers survive. Whole rows are then parsed i
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from html.entities import html5
 from typing import cast
 from xml.sax.saxutils import quoteattr
@@ -17,7 +18,8 @@ from xml.sax.saxutils import quoteattr
 from lxml import etree
 
 from lensback.errors import FeedError, FeedTruncated
-from lensback.types import Rejected
+from lensback.feeds import batch, clean
+from lensback.types import Offer, Rejected
 
 BLOCK_CHARS = 1 << 18
 MAX_ROW_CHARS = 4 << 20
@@ -110,6 +112,7 @@ def _entity(found: re.Match[str]) -> str:
 _FIRST_TAG = re.compile(r"<([^\s<>/!?&]+)")
 _PREFIX = re.compile(r"</?([A-Za-z_][\w.\-]*):[\w.\-]")
 _RESERVED = ("http://www.w3.org/XML/1998/namespace", "http://www.w3.org/2000/xmlns/")
+_NESTED = etree.XPath("boolean(/*/*/*/*)")
 _TAIL_CHARS = 1 << 16
 _SAMPLE_CHARS = 120
 
@@ -135,10 +138,10 @@ class Document:
         )
         self._starts = re.compile(rf"<{name}(?=[\s/>])")
 
-    def rows(self) -> Iterator[tuple[etree._Element, int] | Rejected]:
-        """Each row with the count of lines before its block (line = that + `sourceline`), or why
-        it was refused. Raises FeedTruncated, after the last whole row, where the document does
-        not end with its closing tag.
+    def blocks(self) -> Iterator[Block | Rejected]:
+        """The rows in order, as many at once as parse together, or why one was refused. Raises
+        FeedTruncated, after the last whole row, where the document does not end with its
+        closing tag.
         """
         line = self._header.count("\n")
         for block in self._blocks():
@@ -225,32 +228,38 @@ class Document:
             pass
         return end if end >= 0 else start
 
-    def _parse(self, block: str, line: int) -> Iterator[tuple[etree._Element, int] | Rejected]:
+    def _parse(self, block: str, line: int) -> Iterator[Block | Rejected]:
         try:
             tree = self._tree_of(block)
         except etree.XMLSyntaxError:
             yield from self._one_by_one(block, line)
             return
-        for element in tree.iterchildren(tree[0].tag):
-            yield element, line
+        yield Block(tree, lambda: self._lines(block, line))
 
-    def _one_by_one(self, block: str, line: int) -> Iterator[tuple[etree._Element, int] | Rejected]:
-        at = 0
-        for start, end in self._spans(block):
-            line += block.count("\n", at, start)
-            at = start
-            element = self._one(block[start:end]) if 0 < end <= start + MAX_ROW_CHARS else None
-            if element is None:
+    def _one_by_one(self, block: str, line: int) -> Iterator[Block | Rejected]:
+        for (start, end), at in zip(self._spans(block), self._lines(block, line), strict=True):
+            tree = self._one(block[start:end]) if 0 < end <= start + MAX_ROW_CHARS else None
+            if tree is None:
                 sample = " ".join(block[start : start + _SAMPLE_CHARS].split())
-                yield Rejected("broken xml", line + 1, sample=sample)
+                yield Rejected("broken xml", at, sample=sample)
             else:
-                yield element, line
+                yield Block(tree, lambda at=at: [at])  # type: ignore[misc]
 
     def _one(self, row: str) -> etree._Element | None:
         try:
-            return self._tree_of(row)[0]
+            return self._tree_of(row)
         except etree.XMLSyntaxError:
             return None
+
+    def _lines(self, block: str, line: int) -> list[int]:
+        """The line on which each row begins; `line` lines are before the block."""
+        found: list[int] = []
+        at = 0
+        for start, _ in self._spans(block):
+            line += block.count("\n", at, start)
+            at = start
+            found.append(line + 1)
+        return found
 
     def _tree_of(self, block: str) -> etree._Element:
         return etree.fromstring(
@@ -258,14 +267,30 @@ class Document:
         )
 
 
+class Block:
+    """Rows that were parsed together, whose elements are the children of `tree`."""
+
+    def __init__(self, tree: etree._Element, lines: Callable[[], list[int]]) -> None:
+        self.rows = list(tree.iterchildren(tree[0].tag))
+        self.flat = not _NESTED(tree)
+        """No row has an element inside an element."""
+        self._lines = lines
+
+    def offers(self, columns: batch.Columns, rules: clean.Rules) -> list[Offer | Rejected]:
+        """What the rows' values make, with the lines of those that are refused."""
+        made = batch.offers(columns, len(self.rows), rules)
+        refused = [i for i, row in enumerate(made) if isinstance(row, Rejected)]
+        if refused:
+            lines = self._lines()
+            for i in refused:
+                line = lines[i] if len(lines) == len(made) else 0
+                made[i] = replace(cast("Rejected", made[i]), line=line)
+        return made
+
+
 def local(name: str) -> str:
     """`{http://base.google.com/ns/1.0}id` -> `id`."""
     return name.rpartition("}")[2]
-
-
-def line_in_block(element: etree._Element) -> int:
-    """1-based; 0 where the parser does not know."""
-    return cast("int | None", element.sourceline) or 0
 
 
 def inner_text(element: etree._Element) -> str:

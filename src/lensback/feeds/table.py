@@ -5,16 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
+from typing import Generic, TypeVar
 
 from lensback.errors import FeedError, FeedTruncated
-from lensback.feeds import clean
+from lensback.feeds import batch, clean
 from lensback.feeds.columns import GOOGLE, PARAMS, READY, ColumnMap, Picker, key
 from lensback.feeds.stream import Source
 from lensback.types import Offer, Rejected
 
+T = TypeVar("T")
 MAX_LINE_CHARS = 1 << 20
 _FIRST_ROWS = 20
 _DELIMITERS = "\t;|,"
@@ -118,34 +120,70 @@ def _plan(header: list[str], columns: ColumnMap) -> Plan:
 
 
 def _rows(lines: _Lines, delimiter: str, width: int, make: Make) -> Iterator[Offer | Rejected]:
+    """The table's rows in batches; what is no row goes where it stood."""
     reader = csv.reader(lines, delimiter=delimiter)
-    first_line = lines.skipped + 2
-    rows = full = 0
+    line = lines.skipped + 2
+    pending = _Pending(make)
+    some = False
     while True:
-        line = first_line + reader.line_num
+        at = line + reader.line_num
         try:
             values = next(reader)
         except StopIteration:
             break
         except csv.Error as error:
-            yield Rejected("bad row", line, sample=str(error)[:_SAMPLE_CHARS])
+            pending.refuse(Rejected("bad row", at, sample=str(error)[:_SAMPLE_CHARS]))
             continue
         if len(values) != width:
             if not any(value.strip() for value in values):
                 continue
-            if len(values) < width and not lines.whole and full:
-                raise _truncated(line)
+            some = True
+            if len(values) < width and not lines.whole and pending.whole:
+                yield from pending.flush()
+                raise _truncated(at)
             if any(value.strip() for value in values[width:]):
-                yield Rejected("bad row", line, sample=" ".join(values)[:_SAMPLE_CHARS])
+                sample = " ".join(values)[:_SAMPLE_CHARS]
+                pending.refuse(Rejected("bad row", at, sample=sample))
                 continue
-            values += [""] * (width - len(values))
+            values = values[:width] + [""] * (width - len(values))
         else:
-            full += 1
-        rows += 1
-        made = make(values)
-        yield made if isinstance(made, Offer) else replace(made, line=line)
-    if not rows and not lines.cut:
+            pending.whole = some = True
+        if pending.add(values, at):
+            yield from pending.flush()
+    yield from pending.flush()
+    if not some and not lines.cut:
         raise _empty()
+
+
+class _Pending(Generic[T]):
+    """Rows that wait to be read together."""
+
+    def __init__(self, make: Callable[[list[T]], list[Offer | Rejected]]) -> None:
+        self._make = make
+        self._rows: list[T] = []
+        self._lines: list[int] = []
+        self._refused: list[tuple[int, Rejected]] = []
+        self.whole = False
+        """A row had as many values as the header."""
+
+    def add(self, values: T, line: int) -> bool:
+        """Whether it is time to flush."""
+        self._rows.append(values)
+        self._lines.append(line)
+        return len(self._rows) >= batch.ROWS
+
+    def refuse(self, row: Rejected) -> None:
+        self._refused.append((len(self._rows), row))
+
+    def flush(self) -> Iterator[Offer | Rejected]:
+        made = self._make(self._rows) if self._rows else []
+        for i, row in enumerate(made):
+            if isinstance(row, Rejected):
+                made[i] = replace(row, line=self._lines[i])
+        for i, row in reversed(self._refused):
+            made.insert(i, row)
+        self._rows, self._lines, self._refused = [], [], []
+        yield from made
 
 
 def _truncated(line: int) -> FeedTruncated:
@@ -159,36 +197,64 @@ def _empty() -> FeedError:
     return FeedError("there is no offer in it", hint="check the address and the format")
 
 
-Make = Callable[[list[str]], Offer | Rejected]
+Make = Callable[[list[list[str]]], list[Offer | Rejected]]
 
 
 def _maker(header: list[str], columns: ColumnMap, rules: clean.Rules) -> Make:
-    """A row's values -> an offer, by the places the map gives each field in this header."""
+    """Rows' values -> offers, by the places the map gives each field in this header."""
     plan = _plan(header, columns)
-    several = dict(plan).get("images", ())
-    single = [
-        (target, places[0]) for target, places in plan if len(places) == 1 and places != several
-    ]
-    choices = [(t, places) for t, places in plan if len(places) > 1 and t != "images"]
     via_network = {key(name) for name in columns.tracked}
-    tracked_places = [i for i, name in enumerate(header) if key(name) in via_network]
-    direct = clean.with_columns(rules, columns)
-    tracked = replace(direct, tracked=True)
+    through = [i for i, name in enumerate(header) if key(name) in via_network]
+    rules = clean.with_columns(rules, columns)
 
-    def make(values: list[str]) -> Offer | Rejected:
-        row = {target: value for target, place in single if (value := values[place])}
-        for target, places in choices:
-            if value := next((values[i] for i in places if values[i].strip()), ""):
-                row[target] = value
-        if several:
-            row["images"] = "\n".join([values[i] for i in several])
-        if params := row.pop("params", ""):
-            row = _from_params(params) | row
-        url = row.get("url")
-        through = bool(url) and any(values[i] == url for i in tracked_places)
-        return clean.offer(row, tracked if through else direct)
+    def make(rows: list[list[str]]) -> list[Offer | Rejected]:
+        values = list(zip(*rows, strict=True))
+        found: batch.Columns = {
+            field: _joined(values, places) if field == "images" else _first(values, places)
+            for field, places in plan
+        }
+        if through and "url" in found:
+            found["tracked"] = _marks(found["url"], [values[i] for i in through])
+        if params := found.pop("params", None):
+            _add_params(found, params)
+        return batch.offers(found, len(rows), rules)
 
     return make
+
+
+def _first(values: list[tuple[str, ...]], places: tuple[int, ...]) -> Sequence[str]:
+    """Row by row the first of the columns that is not blank."""
+    best: Sequence[str] = values[places[0]]
+    for place in places[1:]:
+        if all(best) and not any(map(str.isspace, best)):
+            break
+        other = values[place]
+        if any(other):
+            best = [a if a and not a.isspace() else b for a, b in zip(best, other, strict=True)]
+    return best
+
+
+def _joined(values: list[tuple[str, ...]], places: tuple[int, ...]) -> Sequence[str]:
+    """Row by row what stands in any of the columns, a line each."""
+    full = [values[place] for place in places if any(values[place])]
+    if len(full) < 2:
+        return full[0] if full else values[places[0]]
+    return list(map("\n".join, zip(*full, strict=True)))
+
+
+def _marks(urls: Sequence[str], through: list[tuple[str, ...]]) -> Sequence[str]:
+    """Which addresses stand in a column that goes through a network."""
+    if any(column is urls for column in through):
+        return urls
+    return ["1" if url and url in found else "" for url, *found in zip(urls, *through, strict=True)]
+
+
+def _add_params(found: batch.Columns, params: Sequence[str]) -> None:
+    """What columns say themselves stands above Admitad's parameters."""
+    parsed = [_from_params(raw) if raw else {} for raw in params]
+    for name, values in batch.columns_of(parsed).items():
+        own = found.get(name)
+        found[name] = [a or b for a, b in zip(own, values, strict=True)] if own else values
 
 
 def _from_params(raw: str) -> clean.Row:
@@ -209,26 +275,26 @@ def _json_lines(
 ) -> Iterator[Offer | Rejected]:
     """One object a line, Google's names, flat or nested one level (AWIN's enhanced feeds)."""
     rules = clean.with_columns(rules, columns)
-    via_network = replace(rules, tracked=True)
     picker = Picker(columns)
+    pending = _Pending(lambda rows: batch.offers(batch.columns_of(rows), len(rows), rules))
     line = lines.skipped
-    good = 0
     for text in chain([first], lines):
         line += 1
         if not text.strip():
             continue
         item = _json_object(text)
-        if item is None and not lines.whole and good:
+        if item is None and not lines.whole and pending.whole:
+            yield from pending.flush()
             raise _truncated(line)
-        if item is None and not good and line - lines.skipped >= _FIRST_ROWS:
+        if item is None and not pending.whole and line - lines.skipped >= _FIRST_ROWS:
             raise FeedError("this seems to be one JSON document", hint="write one object a line")
         if item is None:
-            yield Rejected("bad row", line, sample=text[:_SAMPLE_CHARS])
+            pending.refuse(Rejected("bad row", line, sample=text[:_SAMPLE_CHARS]))
             continue
-        good += 1
-        row, tracked = picker.row(_flat(item))
-        made = clean.offer(row, via_network if tracked else rules)
-        yield made if isinstance(made, Offer) else replace(made, line=line)
+        pending.whole = True
+        if pending.add(picker.row(_flat(item)), line):
+            yield from pending.flush()
+    yield from pending.flush()
 
 
 def _json_object(text: str) -> dict[str, object] | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 from lxml import etree
 
-from lensback.feeds import clean
+from lensback.feeds import batch, clean
 from lensback.feeds.columns import PARAMS, by_alias
-from lensback.feeds.markup import Document, inner_text, line_in_block, local
+from lensback.feeds.markup import Document, inner_text, local
 from lensback.types import Offer, Rejected
 
 ROWS = ("offer",)
@@ -53,28 +54,24 @@ def read(text: Iterator[str], rules: clean.Rules) -> Iterator[Offer | Rejected]:
     paths = _category_paths(document.head)
     rules = replace(rules, currency=rules.currency or _own_currency(document.head))
     fields = _Fields()
-    for found in document.rows():
-        if isinstance(found, Rejected):
-            yield found
+    for block in document.blocks():
+        if isinstance(block, Rejected):
+            yield block
             continue
-        element, line = found
-        made = clean.offer(_row(element, paths, fields), rules)
-        if isinstance(made, Rejected):
-            made = replace(made, line=line + line_in_block(element))
-        yield made
+        read_row = partial(_row, paths=paths, fields=fields, flat=block.flat)
+        yield from block.offers(batch.columns_of(list(map(read_row, block.rows))), rules)
 
 
-def _row(element: etree._Element, paths: dict[str, str], fields: _Fields) -> clean.Row:
+def _row(element: etree._Element, paths: dict[str, str], fields: _Fields, flat: bool) -> clean.Row:
     row: clean.Row = {}
-    for attribute, name in ATTRIBUTES.items():
-        if value := element.get(attribute):
+    for attribute, value in element.items():
+        if value and (name := ATTRIBUTES.get(attribute)):
             row[name] = value
     for child in element:
-        tag = child.tag
-        name = fields[tag]
+        name = fields[child.tag]
         if not name:
             continue
-        value = inner_text(child) if len(child) else child.text
+        value = child.text if flat or not len(child) else inner_text(child)
         if name == "param":
             name = PARAMS.get(child.get("name", "").strip().lower(), "")
         elif name == "condition":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter
@@ -18,12 +17,7 @@ from lensback.types import StoredOffer
 from lensback.web import shapes
 from lensback.web.service import Opened, Service
 
-_FAILURES: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": shapes.Failure, "description": "The request is wrong"},
-    "5XX": {"model": shapes.Failure, "description": "The service cannot answer"},
-    422: {"model": shapes.Failure, "description": "A parameter makes no sense"},
-}
-router = APIRouter(responses=_FAILURES)
+router = APIRouter(responses=shapes.FAILURES)
 
 THUMBNAIL_PX = 320
 _OFFER_ID = re.compile(r"[a-z2-7]{16}")

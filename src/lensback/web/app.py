@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
 from lensback import __version__
-from lensback.web import api, failures, pages
+from lensback.web import answers, api, failures, pages, similar
 from lensback.web.envelope import Envelope
 from lensback.web.service import Service
 from lensback.workspace import Workspace
@@ -34,6 +34,8 @@ def create_app(workspace: Workspace) -> FastAPI:
     )
     app.state.service = service
     app.include_router(api.router)
+    app.include_router(similar.router)
+    app.include_router(answers.router)
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(packages=[("lensback.web", "static")]), name="static")
     app.add_middleware(Envelope)

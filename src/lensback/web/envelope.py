@@ -13,9 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lensback import log
 
 HEADERS = {
-    # blob: is the shopper's own photo, shown from memory.
+    # blob: and data: are the shopper's own photo and its small copies, shown from memory.
     "Content-Security-Policy": (
-        "default-src 'none'; img-src 'self' blob:; style-src 'self'; script-src 'self'; "
+        "default-src 'none'; img-src 'self' blob: data:; style-src 'self'; script-src 'self'; "
         "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Any
 
 from fastapi import APIRouter
@@ -18,49 +20,93 @@ from lensback import __version__
 from lensback.search import Query, answer_json
 from lensback.types import Answer
 from lensback.web.service import Opened, Service
-from lensback.web.views import view
+from lensback.web.speech import COOKIE, LANGUAGES, speech_of
+from lensback.web.uploads import Upload
+from lensback.web.views import COLORS, N_, SORTS, view
 
 router = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
 
 FRESH = {"Cache-Control": "no-store"}
+YEAR_S = 365 * 86400
 
 
 @router.get("/")
-def home(service: Opened) -> Response:
+def home(request: Request, service: Opened) -> Response:
     """The search form."""
-    return _home(service, Query(), None)
+    return _home(request, service, Upload(b"", Query()), None)
 
 
 @router.post("/")
 async def find(request: Request, service: Opened) -> Response:
     """The search form with the answer under it: what the page does without a script."""
-    query, answer = await service.answer(request)
-    return await run_in_threadpool(_home, service, query, answer)
+    upload, answer = await service.answer(request)
+    return await run_in_threadpool(_home, request, service, upload, answer)
 
 
 @router.get("/docs")
 def docs(request: Request) -> Response:
     """The API's description, rendered from its own /openapi.json."""
-    return _render(
-        "docs.html", 200, {}, spec=request.app.openapi(), operations=_operations(request)
+    return render(request, "docs.html", spec=request.app.openapi(), operations=_operations(request))
+
+
+FAILURES = {
+    "BadImage": N_("This file is not a picture that we can read."),
+    "TooLarge": N_("This photo is too large for us."),
+    "Busy": N_("Many people search just now. Try again in a moment."),
+    "StateError": N_("The service is not ready. Try again later."),
+    "NotFound": N_("There is nothing at this address."),
+}
+"""What a shopper reads first; the message for programs stands under it."""
+
+
+def failure(
+    request: Request, error: Mapping[str, str], status: int, headers: Mapping[str, str]
+) -> Response:
+    """A failure as a page for people."""
+    return render(
+        request, "failure.html", status, headers, error=error, words=FAILURES.get(error["type"], "")
     )
 
 
-def failure(error: Mapping[str, str], status: int, headers: Mapping[str, str]) -> Response:
-    """A failure as a page for people."""
-    return _render("failure.html", status, headers, error=error)
+def _home(request: Request, service: Service, upload: Upload, answer: Answer | None) -> Response:
+    query, speech = upload.query, speech_of(request)
+    max_bytes = service.workspace.settings.max_image_bytes
+    return render(
+        request,
+        "home.html",
+        headers=FRESH,
+        front=service.front(),
+        query=query,
+        sort=upload.sort,
+        filtered=replace(query, box=None, limit=Query().limit) != Query(),
+        answer=view(answer_json(answer), speech, upload.sort) if answer else None,
+        max_bytes=max_bytes,
+        max_mb=max_bytes / (1 << 20),
+        sorts=SORTS,
+        colors=COLORS,
+    )
 
 
-def _home(service: Service, query: Query, answer: Answer | None) -> Response:
-    shown = view(answer_json(answer)) if answer else None
-    max_mb = service.workspace.settings.max_image_bytes / (1 << 20)
-    front = service.front()
-    return _render("home.html", 200, FRESH, front=front, query=query, answer=shown, max_mb=max_mb)
-
-
-def _render(template: str, status: int, headers: Mapping[str, str], **values: Any) -> Response:
+def render(
+    request: Request,
+    template: str,
+    status: int = 200,
+    headers: Mapping[str, str] = MappingProxyType({}),
+    **values: Any,
+) -> Response:
+    """A template in the visitor's language. A language chosen by `?lang=` is remembered."""
+    speech = speech_of(request)
+    values |= {"speech": speech, "_": speech.say, "_n": speech.plural, "number": speech.number}
     text = _environment().get_template(template).render(**values)
-    return HTMLResponse(text, status_code=status, headers=dict(headers))
+    response = HTMLResponse(text, status_code=status, headers=dict(headers))
+    response.headers["Vary"] = "Accept-Language, Cookie"
+    response.headers["Content-Language"] = speech.language
+    if request.query_params.get("lang") == speech.language:
+        secure = request.url.scheme == "https"
+        response.set_cookie(
+            COOKIE, speech.language, max_age=YEAR_S, samesite="lax", httponly=True, secure=secure
+        )
+    return response
 
 
 @cache
@@ -71,7 +117,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(asset=asset, product_version=__version__)
+    environment.globals.update(asset=asset, product_version=__version__, languages=LANGUAGES)
     return environment
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Annotated
 
@@ -15,7 +15,8 @@ from starlette.requests import Request
 from lensback import log
 from lensback.catalogue import offers, stores
 from lensback.catalogue.stores import StoreState
-from lensback.errors import ConfigError, Error, StaleIndex, StateError
+from lensback.errors import ConfigError, Error, FetchError, InputError, StaleIndex, StateError
+from lensback.net import Fetcher
 from lensback.search import Query, Tools, search
 from lensback.types import Answer
 from lensback.web.limits import Gate
@@ -57,18 +58,35 @@ class Service:
         except ConfigError as error:
             raise StateError(error.message, hint=error.hint) from error
 
-    async def answer(self, request: Request) -> tuple[Query, Answer]:
-        """The request's photo, searched."""
+    async def answer(self, request: Request) -> tuple[Upload, Answer]:
+        """The request's photo, searched. The photo itself is let go."""
         with self.gate.upload():
             upload = await read_upload(request, self.workspace.settings.max_image_bytes)
-            work = partial(self._search, upload)
-            return upload.query, await self.gate.run(work)
+            answer = await self.gate.run(partial(self._search, upload))
+            return replace(upload, photo=b""), answer
 
     def _search(self, upload: Upload) -> Answer:
+        photo = self._fetched(upload.photo_url) if upload.photo_url else upload.photo
         try:
-            return search(upload.photo, upload.query, self.tools())
+            return search(photo, upload.query, self.tools())
         except StaleIndex:  # a sync published another encoder's index in between
-            return search(upload.photo, upload.query, self.tools())
+            return search(photo, upload.query, self.tools())
+
+    def _fetched(self, url: str) -> bytes:
+        """A picture from the web, by the one way out: no private addresses, no endless bodies.
+
+        The shopper gave the address, so that whatever is wrong with it is the request's fault.
+        """
+        try:
+            fetched = self._fetcher.fetch(url, max_bytes=self.workspace.settings.max_image_bytes)
+        except (FetchError, StateError) as error:
+            hint = "save the picture and choose it as a file"
+            raise InputError(f"this address cannot be read: {error.message}", hint=hint) from error
+        return fetched.body
+
+    @property
+    def _fetcher(self) -> Fetcher:
+        return self.workspace.fetcher
 
     def overview(self) -> list[StoreState]:
         """The stores' states, counted at most every OVERVIEW_S: anybody may ask for them."""

@@ -3,9 +3,11 @@ answers against them."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from lensback import colors
 
 
 class Shape(BaseModel):
@@ -20,6 +22,14 @@ class ErrorBody(Shape):
 
 class Failure(Shape):
     error: ErrorBody
+
+
+FAILURES: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": Failure, "description": "The request is wrong"},
+    "5XX": {"model": Failure, "description": "The service cannot answer"},
+    422: {"model": Failure, "description": "A parameter makes no sense"},
+}
+"""What every route may answer with beside its own."""
 
 
 class Amount(Shape):
@@ -97,6 +107,11 @@ class AnswerShape(Shape):
     snapshot: str
 
 
+class SimilarShape(Shape):
+    offer_id: str
+    hits: list[HitShape] = Field(description="Most alike first; none is exact.")
+
+
 class LinkShape(Shape):
     a: str
     b: str
@@ -142,7 +157,6 @@ SEARCH_BODY = {
         "multipart/form-data": {
             "schema": {
                 "type": "object",
-                "required": ["photo"],
                 "properties": {
                     "photo": {
                         "type": "string",
@@ -174,6 +188,16 @@ SEARCH_BODY = {
                         **_TEXT,
                         "description": "Currency of price_max; needed where the stores sell in several.",
                         "example": "EUR",
+                    },
+                    "price_min": {**_TEXT, "description": "Lowest price before cashback."},
+                    "color": {
+                        **_TEXT,
+                        "enum": list(colors.BASIC),
+                        "description": "The same, but in this colour.",
+                    },
+                    "photo_url": {
+                        **_TEXT,
+                        "description": "The address of a picture, in place of photo.",
                     },
                     "in_stock": {
                         "type": "boolean",

@@ -14,10 +14,24 @@ from lensback.errors import BadQuery
 from lensback.search import Query, parse_box
 from lensback.web import limits
 
-FIELDS = ("box", "limit", "store", "category", "price_max", "currency", "in_stock")
+FIELDS = (
+    "box",
+    "limit",
+    "store",
+    "category",
+    "price_min",
+    "price_max",
+    "currency",
+    "color",
+    "in_stock",
+    "sort",
+    "photo_url",
+)
 MAX_FIELDS = 64
 MAX_FIELD_BYTES = 4096
-MAX_TEXT = 200
+MAX_TEXT = {"photo_url": 2000}
+"""Characters of a field; 200 where nothing is said."""
+SORTS = ("best", "price", "cashback")
 OVERHEAD_BYTES = 64 << 10
 """What the other fields and the part headers may add to the photo."""
 
@@ -31,7 +45,10 @@ class Upload:
     """One search as it came in."""
 
     photo: bytes
+    """Empty where an address was given in its place."""
     query: Query
+    photo_url: str = ""
+    sort: str = "best"
 
 
 class _InMemory(MultiPartParser):
@@ -65,7 +82,9 @@ async def read_upload(request: Request, max_bytes: int) -> Upload:
     try:
         async with asyncio.timeout(limits.UPLOAD_S):
             form = await parser.parse()
-        photo = await _photo(form)
+        texts = _texts(request, form)
+        photo_url = _one("photo_url", texts["photo_url"])
+        photo = await _photo(form, needed=not photo_url)
     except TimeoutError as error:
         raise limits.too_slow() from error
     except MultiPartException as error:
@@ -75,17 +94,26 @@ async def read_upload(request: Request, max_bytes: int) -> Upload:
         parser.close()
     if len(photo) > max_bytes:
         raise limits.too_large(what)
-    return Upload(photo, query_of(_texts(request, form)))
+    sort = _sort(_one("sort", texts["sort"]))
+    return Upload(photo, query_of(texts), "" if photo else photo_url, sort)
 
 
-async def _photo(form: FormData) -> bytes:
+def _sort(text: str) -> str:
+    if text not in {"", *SORTS}:
+        raise BadQuery(f"no such order: {text[:30]!r}", hint=f"use {', '.join(SORTS)}")
+    return text or "best"
+
+
+async def _photo(form: FormData, *, needed: bool) -> bytes:
     """The one photo; a file field left empty in a browser counts as none."""
     sent = [part for part in form.getlist("photo") if isinstance(part, UploadFile)]
     chosen = [part for part in sent if part.filename or part.size]
+    if not chosen and not needed:
+        return b""
     if len(chosen) != 1:
         raise BadQuery(
             "more than one photo" if chosen else "the photo is missing",
-            hint="send one file as the field photo",
+            hint="send one file as the field photo, or the address of a picture as photo_url",
         )
     return await chosen[0].read()
 
@@ -97,8 +125,9 @@ def _texts(request: Request, form: FormData) -> dict[str, list[str]]:
         said = [part for part in form.getlist(name) if isinstance(part, str)]
         texts[name] = [part.strip() for part in said or request.query_params.getlist(name)]
         for text in texts[name]:
-            if len(text) > MAX_TEXT or _CONTROL.search(text):
-                hint = f"use plain text of at most {MAX_TEXT} characters"
+            most = MAX_TEXT.get(name, 200)
+            if len(text) > most or _CONTROL.search(text):
+                hint = f"use plain text of at most {most} characters"
                 raise BadQuery(f"{name} cannot be read", hint=hint)
     return texts
 
@@ -115,6 +144,8 @@ def query_of(texts: dict[str, list[str]]) -> Query:
         price_max=one.get("price_max", ""),
         currency=_currency(one.get("currency", "")),
         in_stock=_flag("in_stock", one.get("in_stock", "")),
+        price_min=one.get("price_min", ""),
+        color=one.get("color", "").lower(),
     )
 
 

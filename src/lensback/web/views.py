@@ -2,31 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lensback import colors
 from lensback.types import WHOLE
+from lensback.web.speech import Speech
 
 Json = Mapping[str, Any]
 
+
+def N_(text: str) -> str:  # noqa: N802 - gettext's own name for "translate this later"
+    return text
+
+
 HEADLINES = {
-    "exact": ("This very product", "Compare the prices below and choose a store."),
+    "exact": (N_("This very product"), N_("Compare the prices below and choose a store.")),
     "similar": (
-        "Looks like it",
-        "None of these is surely the very product. The closest come first.",
+        N_("Looks like it"),
+        N_("None of these is surely the very product. The closest come first."),
     ),
-    "none": ("We did not find it", "Nothing in the connected stores looks enough like your photo."),
+    "none": (
+        N_("We did not find it"),
+        N_("Nothing in the connected stores looks enough like your photo."),
+    ),
 }
-UNMEASURED = (
+UNMEASURED = N_(
     "This catalogue has not been calibrated yet, so we do not claim to know which of these is "
     "the very product."
 )
 AVAILABILITY = {
-    "in_stock": "In stock",
-    "out_of_stock": "Sold out",
-    "preorder": "Pre-order",
-    "backorder": "Ships later",
+    "in_stock": N_("In stock"),
+    "out_of_stock": N_("Sold out"),
+    "preorder": N_("Pre-order"),
+    "backorder": N_("Ships later"),
+}
+LIKELIHOOD = (
+    (0.95, N_("Almost certainly the same")),
+    (0.8, N_("Very likely the same")),
+    (0.5, N_("Probably the same")),
+    (0.2, N_("Possibly the same")),
+    (0.0, N_("A look-alike")),
+)
+LABELS = {
+    "top": N_("top"),
+    "outerwear": N_("outerwear"),
+    "dress": N_("dress"),
+    "trousers": N_("trousers"),
+    "skirt": N_("skirt"),
+    "shoes": N_("shoes"),
+    "bag": N_("bag"),
+    "hat": N_("hat"),
+    "eyewear": N_("eyewear"),
+    "belt": N_("belt"),
+    "scarf": N_("scarf"),
+    "jewellery": N_("jewellery"),
+    "watch": N_("watch"),
+    "whole": N_("the whole photo"),
+    "given": N_("your box"),
+}
+"""Region labels in words."""
+UNNAMED = N_("an item")
+COLORS = {
+    "black": N_("black"),
+    "white": N_("white"),
+    "grey": N_("grey"),
+    "red": N_("red"),
+    "orange": N_("orange"),
+    "yellow": N_("yellow"),
+    "green": N_("green"),
+    "turquoise": N_("turquoise"),
+    "blue": N_("blue"),
+    "purple": N_("purple"),
+    "pink": N_("pink"),
+    "brown": N_("brown"),
+    "beige": N_("beige"),
+}
+SORTS = {
+    "best": N_("Best match first"),
+    "price": N_("Cheapest first"),
+    "cashback": N_("Most cashback first"),
 }
 _LETTERS = ["XXXS", "XXS", "XS", "S", "M", "L", "XL", "XXL", "2XL", "XXXL", "3XL", "4XL", "5XL"]
 
@@ -39,6 +96,9 @@ class Row:
     sizes: str
     price: str
     old_price: str
+    cashback: str
+    """Empty where there is none."""
+    up_to: bool
     after: str
     """Price after cashback, empty where there is no cashback."""
     availability: str
@@ -51,12 +111,15 @@ class Row:
 class Card:
     """One hit."""
 
+    product_id: str
     title: str
     brand: str
     image: str
     likelihood: str
     exact: bool
     rows: tuple[Row, ...]
+    offer_id: str
+    """The first offer: what "similar to this" starts from."""
 
     @property
     def cashback(self) -> bool:
@@ -65,42 +128,59 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Another region of the photo that could be searched."""
+    """A region of the photo that was or could be searched."""
 
     label: str
     box: str
+    chosen: bool
+    whole: bool
 
 
 @dataclass(frozen=True, slots=True)
 class View:
     """The whole answer."""
 
+    search_id: str
     verdict: str
     headline: str
     explanation: str
     region: str
     parts: tuple[Part, ...]
-    cards: tuple[Card, ...]
+    exact: tuple[Card, ...]
+    similar: tuple[Card, ...]
+    stores: tuple[str, ...]
+    """Stores, categories and basic colours that the hits have: filters worth offering."""
+    categories: tuple[str, ...]
+    colors: tuple[str, ...]
     total_ms: float
     timings: str
     encoder: str
     snapshot: str
 
 
-def view(answer: Json) -> View:
+def view(answer: Json, speech: Speech, sort: str = "best") -> View:
     """The contract's answer -> what the page shows."""
     headline, explanation = HEADLINES[answer["verdict"]]
     if answer["verdict"] == "similar" and not answer["calibrated"]:
         explanation = UNMEASURED
     timings = dict(answer["timings_ms"])
     total_ms = timings.pop("total", 0.0)
+    cards = [
+        card(hit, speech, calibrated=answer["calibrated"]) for hit in in_order(answer["hits"], sort)
+    ]
+    offers = [offer for hit in answer["hits"] for offer in hit["offers"]]
     return View(
+        search_id=answer["search_id"],
         verdict=answer["verdict"],
-        headline=headline,
-        explanation=explanation,
+        headline=speech.say(headline),
+        explanation=speech.say(explanation),
         region=_box(answer["region"]),
-        parts=_parts(answer),
-        cards=tuple(card(hit, calibrated=answer["calibrated"]) for hit in answer["hits"]),
+        parts=_parts(answer, speech),
+        exact=tuple(card for card in cards if card.exact),
+        similar=tuple(card for card in cards if not card.exact),
+        stores=_common(offer["store"] for offer in offers),
+        categories=_common(offer["category"] for offer in offers),
+        colors=_common(color for offer in offers for color in sorted(colors.basic(offer["color"]))),
         total_ms=total_ms,
         timings=", ".join(f"{stage} {ms:.1f} ms" for stage, ms in timings.items()),
         encoder=answer["encoder"],
@@ -108,57 +188,79 @@ def view(answer: Json) -> View:
     )
 
 
-def card(hit: Json, *, calibrated: bool = True) -> Card:
+def in_order(hits: Sequence[Json], sort: str) -> list[Json]:
+    """Hits as the shopper wants them; the exact ones stay first, whatever the order.
+
+    Amounts of different currencies are not compared: those of the first hit's go first.
+    """
+    if sort not in {"price", "cashback"} or not hits:
+        return list(hits)
+    currency = hits[0]["offers"][0]["price"]["currency"]
+
+    def key(hit: Json) -> tuple[bool, bool, float]:
+        offer = hit["offers"][0]
+        amount = float(offer["price_after_cashback"]["amount"])
+        if sort == "cashback":
+            amount = -float(offer["cashback"]["amount"])
+        return not hit["exact"], offer["price"]["currency"] != currency, amount
+
+    return sorted(hits, key=key)
+
+
+def _common(words: Iterable[str], most: int = 8) -> tuple[str, ...]:
+    return tuple(word for word, _ in Counter(filter(None, words)).most_common(most))
+
+
+def card(hit: Json, speech: Speech, *, calibrated: bool = True) -> Card:
     """One hit of the answer."""
     return Card(
+        product_id=hit["product_id"],
         title=hit["title"],
         brand=hit["brand"],
         image=hit["image"],
-        likelihood=likelihood(hit["probability"]) if calibrated else "",
+        likelihood=speech.say(likelihood(hit["probability"])) if calibrated else "",
         exact=hit["exact"],
-        rows=rows(hit["offers"]),
+        rows=rows(hit["offers"], speech),
+        offer_id=hit["offers"][0]["offer_id"] if hit["offers"] else "",
     )
 
 
 def likelihood(probability: float) -> str:
-    """A probability in plain words.
+    """A probability in plain words (English; the page translates them).
 
     >>> likelihood(0.97), likelihood(0.3)
     ('Almost certainly the same', 'Possibly the same')
     """
-    steps = (
-        (0.95, "Almost certainly the same"),
-        (0.8, "Very likely the same"),
-        (0.5, "Probably the same"),
-        (0.2, "Possibly the same"),
-    )
-    return next((words for least, words in steps if probability >= least), "A look-alike")
+    return next((words for least, words in LIKELIHOOD if probability >= least), LIKELIHOOD[-1][1])
 
 
-def rows(offers: Sequence[Json]) -> tuple[Row, ...]:
+def rows(offers: Sequence[Json], speech: Speech) -> tuple[Row, ...]:
     """Offers in their order; those that differ in nothing but the size share a row."""
     folded: dict[tuple[object, ...], list[Json]] = {}
     for offer in offers:
         folded.setdefault(_key(offer), []).append(offer)
-    return tuple(_row(sorted(same, key=_size_key)) for same in folded.values())
+    return tuple(_row(sorted(same, key=_size_key), speech) for same in folded.values())
 
 
 def _key(offer: Json) -> tuple[object, ...]:
     amounts = (offer["price"], offer["price_after_cashback"], offer["old_price"])
-    prices = tuple(money(amount) if amount else "" for amount in amounts)
+    prices = tuple(tuple(amount.values()) if amount else "" for amount in amounts)
     return offer["store"], offer["availability"], offer["disclosure"], *prices
 
 
-def _row(same: Sequence[Json]) -> Row:
+def _row(same: Sequence[Json], speech: Speech) -> Row:
     first = same[0]
     cashback = float(first["cashback"]["amount"]) > 0
+    words = AVAILABILITY[first["availability"]]
     return Row(
         store=first["store"],
         sizes=", ".join(dict.fromkeys(offer["size"] for offer in same if offer["size"])),
-        price=money(first["price"]),
-        old_price=money(first["old_price"]) if first["old_price"] else "",
-        after=money(first["price_after_cashback"]) if cashback else "",
-        availability=AVAILABILITY[first["availability"]],
+        price=speech.money(first["price"]),
+        old_price=speech.money(first["old_price"]) if first["old_price"] else "",
+        cashback=speech.money(first["cashback"]) if cashback else "",
+        up_to=first["cashback"]["up_to"],
+        after=speech.money(first["price_after_cashback"]) if cashback else "",
+        availability=speech.say(words),
         in_stock=first["availability"] == "in_stock",
         disclosure=first["disclosure"],
         link=first["link"],
@@ -176,26 +278,17 @@ def _size_key(offer: Json) -> tuple[int, float, str]:
     return 2, 0.0, size
 
 
-def money(amount: Json) -> str:
-    """An amount as people write it, with spaces that do not break.
-
-    >>> money({"amount": "3456.00", "currency": "RUB"}).replace("\\u00a0", " ")
-    '3 456 RUB'
-    """
-    whole, _, cents = str(amount["amount"]).partition(".")
-    cents = f".{cents}" if cents.strip("0") else ""
-    return f"{int(whole):,}".replace(",", "\u00a0") + f"{cents}\u00a0{amount['currency']}"
-
-
-def _parts(answer: Json) -> tuple[Part, ...]:
-    """The regions that were not searched, by names that a person understands."""
-    others = [r["box"] for r in answer["regions"] if r["box"] != answer["region"]]
-    smaller = [box for box in others if box != list(WHOLE)]
-    names = [
-        f"part {at}" if len(smaller) > 1 else "another part" for at in range(1, len(smaller) + 1)
-    ]
-    parts = [Part(name, _box(box)) for name, box in zip(names, smaller, strict=True)]
-    return (*parts, *(Part("the whole photo", _box(box)) for box in others if box not in smaller))
+def _parts(answer: Json, speech: Speech) -> tuple[Part, ...]:
+    """Every region, the searched one marked; equal names are numbered."""
+    words = [speech.say(LABELS.get(r["label"], UNNAMED)) for r in answer["regions"]]
+    seen: Counter[str] = Counter()
+    parts = []
+    for region, word in zip(answer["regions"], words, strict=True):
+        seen[word] += 1
+        name = f"{word} {seen[word]}" if words.count(word) > 1 else word
+        whole = region["box"] == list(WHOLE)
+        parts.append(Part(name, _box(region["box"]), region["box"] == answer["region"], whole))
+    return tuple(parts)
 
 
 def _box(box: Sequence[float]) -> str:

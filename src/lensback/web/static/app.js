@@ -1,4 +1,4 @@
-// Comfort on top of a page that works without it: preview, drop, paste, answer in place.
+// Comfort on top of a page that works without it: preview, crop, drop, paste, answers in place.
 "use strict";
 
 (() => {
@@ -9,9 +9,12 @@
 
   const at = (id) => document.getElementById(id);
   const input = at("photo");
-  const drop = at("drop");
+  const url = at("photo_url");
+  const recent = window.recentSearches;
+  const crop = window.makeCrop(at("frame"), at("crop"), (box) => search(box));
   let running = null;
   let address = "";
+  let box = ""; // what was searched last, so that a filter keeps it
 
   function choose(file) {
     const list = new DataTransfer();
@@ -23,75 +26,175 @@
   function chosen() {
     const file = input.files[0];
     if (!file) return;
+    url.value = "";
+    if (file.size > Number(form.dataset.maxBytes)) { say(form.dataset.large); return; }
     if (address) URL.revokeObjectURL(address);
     address = URL.createObjectURL(file);
-    at("region").hidden = at("caption").hidden = true;
+    clear();
     // Browsers that cannot show a HEIC picture still send it.
-    at("shown").onerror = () => preview(false);
+    at("shown").onerror = () => stage(false);
     at("shown").src = address;
-    preview(true);
+    stage(true);
     search("");
   }
 
-  function preview(on) {
-    at("preview").hidden = !on;
-    drop.classList.toggle("full", on);
+  function stage(on) {
+    at("stage").hidden = !on;
+    form.classList.toggle("full", on);
   }
 
-  async function search(box) {
-    if (!input.files.length) { input.reportValidity(); return; }
+  function clear() {
+    crop.hide();
+    at("dots").replaceChildren();
+    at("heat").hidden = true;
+  }
+
+  async function search(part) {
+    if (!input.files.length && !url.value) { at("photo").focus(); return; }
+    box = part;
     if (running) running.abort();
     const mine = running = new AbortController();
     const data = new FormData(form);
-    if (box) data.set("box", box);
-    answer.setAttribute("aria-busy", "true");
+    if (part) data.set("box", part);
+    form.classList.add("answered");
+    waiting(true);
     try {
       const response = await fetch(form.action, {
         method: "POST", body: data, headers: { Accept: "text/html" }, signal: mine.signal,
       });
-      show(new DOMParser().parseFromString(await response.text(), "text/html"));
+      show(new DOMParser().parseFromString(await response.text(), "text/html"), part);
     } catch (error) {
       if (error.name === "AbortError") return;
-      say("That did not work", "The service cannot be reached. Check the connection and try again.");
+      say(form.dataset.offline);
     }
-    if (running === mine) answer.removeAttribute("aria-busy");
+    if (running === mine) waiting(false);
   }
 
-  function show(page) {
+  function waiting(on) {
+    answer.toggleAttribute("aria-busy", on);
+    if (on) answer.setAttribute("aria-busy", "true");
+    if (on && !answer.querySelector(".card")) {
+      answer.replaceChildren(at("skeleton").content.cloneNode(true));
+    }
+  }
+
+  function show(page, part) {
     const fresh = page.getElementById("answer");
-    if (!fresh) { say("That did not work", "The answer cannot be read. Try again."); return; }
+    if (!fresh) { say(form.dataset.unread); return; }
     answer.replaceChildren(...fresh.childNodes);
+    answer.dataset.search = fresh.dataset.search || "";
     mark(fresh.dataset.region);
+    const list = page.getElementById("categories");
+    if (list && list.childElementCount) at("categories").replaceChildren(...list.childNodes);
+    if (fresh.dataset.search && !at("stage").hidden) {
+      recent.add(`/answers/${fresh.dataset.search}`, answer.querySelector("h2").textContent, at("shown"));
+    }
     answer.focus({ preventScroll: true });
-    if (window.matchMedia("(max-width: 60rem)").matches) answer.scrollIntoView();
+    const narrow = window.matchMedia("(max-width: 60rem)").matches;
+    if (narrow && !part) answer.scrollIntoView();
   }
 
-  function say(headline, text) {
-    const box = document.createElement("div");
-    box.className = "verdict failed";
-    box.append(document.createElement("h2"), document.createElement("p"));
-    box.firstChild.textContent = headline;
-    box.lastChild.textContent = text;
-    answer.replaceChildren(box);
+  function say(text) {
+    const note = document.createElement("div");
+    note.className = "verdict failed";
+    note.setAttribute("role", "alert");
+    note.append(document.createElement("h2"), document.createElement("p"));
+    note.firstChild.textContent = form.dataset.failed;
+    note.lastChild.textContent = text;
+    form.classList.add("answered");
+    answer.replaceChildren(note);
+    waiting(false);
   }
 
+  // The searched box, and a dot for every other thing that was found.
   function mark(region) {
-    const box = at("region");
-    box.hidden = at("caption").hidden = !region || at("preview").hidden;
-    if (box.hidden) return;
-    const [x0, y0, x1, y1] = region.split(",").map(Number);
-    Object.assign(box.style, {
-      left: `${x0 * 100}%`, top: `${y0 * 100}%`,
-      width: `${(x1 - x0) * 100}%`, height: `${(y1 - y0) * 100}%`,
-    });
+    clear();
+    if (!region || at("stage").hidden) return;
+    crop.set(region);
+    for (const chip of answer.querySelectorAll("#parts .chip:not([data-whole])")) {
+      if (chip.getAttribute("aria-pressed") === "true") continue;
+      const [x0, y0, x1, y1] = chip.dataset.box.split(",").map(Number);
+      const dot = document.createElement("button");
+      Object.assign(dot, { type: "button", className: "dot", title: chip.dataset.label });
+      dot.setAttribute("aria-label", chip.dataset.label);
+      dot.dataset.box = chip.dataset.box;
+      dot.style.left = `${(x0 + x1) * 50}%`;
+      dot.style.top = `${(y0 + y1) * 50}%`;
+      at("dots").append(dot);
+    }
   }
 
-  form.addEventListener("submit", (event) => { event.preventDefault(); search(""); });
-  input.addEventListener("change", chosen);
-  answer.addEventListener("click", (event) => {
-    const part = event.target.closest("[data-box]");
-    if (part) search(part.dataset.box);
+  async function vote(button) {
+    const body = {
+      search_id: answer.dataset.search,
+      product_id: button.closest("[data-product]").dataset.product,
+      vote: button.dataset.vote,
+    };
+    try {
+      const sent = await fetch("/api/feedback", {
+        method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" },
+      });
+      if (!sent.ok) return;
+    } catch { return; }
+    for (const one of button.parentElement.children) {
+      one.setAttribute("aria-pressed", String(one === button));
+    }
+    button.title = form.dataset.thanks;
+  }
+
+  async function why(button) {
+    const heat = at("heat");
+    const on = button.getAttribute("aria-pressed") !== "true";
+    for (const one of answer.querySelectorAll("[data-why]")) one.setAttribute("aria-pressed", "false");
+    heat.hidden = true;
+    if (!on) return;
+    const image = button.dataset.why.split("/").pop();
+    const asked = await fetch(`/api/search/${answer.dataset.search}/why/${image}`).catch(() => null);
+    if (!asked || !asked.ok) { button.hidden = true; return; }
+    heat.onload = () => URL.revokeObjectURL(heat.src);
+    heat.src = URL.createObjectURL(await asked.blob());
+    heat.hidden = false;
+    button.setAttribute("aria-pressed", "true");
+    at("stage").scrollIntoView({ block: "nearest", behavior: "smooth" });
+  }
+
+  async function share(button) {
+    let link = new URL(button.dataset.address, location.href).href;
+    if (at("with-photo").checked && !at("stage").hidden) {
+      const copy = recent.thumbnail(at("shown"), 160);
+      if (copy) link += `#photo=${copy}`;
+    }
+    try {
+      if (navigator.share) await navigator.share({ url: link });
+      else await navigator.clipboard.writeText(link);
+      at("shared").textContent = form.dataset.copied;
+    } catch (error) {
+      if (error.name !== "AbortError") at("shared").textContent = link;
+    }
+  }
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (url.value) { input.value = ""; stage(false); clear(); }
+    search("");
   });
+  input.addEventListener("change", chosen);
+  at("camera").addEventListener("change", () => at("camera").files[0] && choose(at("camera").files[0]));
+  at("filters").addEventListener("change", () => {
+    if (input.files.length || url.value) search(box);
+  });
+  at("dots").addEventListener("click", (event) => {
+    if (event.target.dataset.box) search(event.target.dataset.box);
+  });
+  answer.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (!button) return;
+    if (button.dataset.box) search(button.dataset.box);
+    else if (button.dataset.vote) vote(button);
+    else if (button.dataset.why) why(button);
+    else if (button.id === "share") share(button);
+  });
+  at("forget").addEventListener("click", () => recent.forget());
   document.addEventListener("paste", (event) => {
     const file = [...event.clipboardData.files].find((one) => one.type.startsWith("image/"));
     if (file) choose(file);
@@ -100,12 +203,13 @@
   for (const name of ["dragover", "drop"]) {
     document.addEventListener(name, (event) => event.preventDefault());
   }
-  document.addEventListener("dragover", () => drop.classList.add("over"));
+  document.addEventListener("dragover", () => at("drop").classList.add("over"));
   document.addEventListener("dragleave", (event) => {
-    if (!event.relatedTarget) drop.classList.remove("over");
+    if (!event.relatedTarget) at("drop").classList.remove("over");
   });
   document.addEventListener("drop", (event) => {
-    drop.classList.remove("over");
+    at("drop").classList.remove("over");
     if (event.dataTransfer.files[0]) choose(event.dataTransfer.files[0]);
   });
+  recent.show();
 })();

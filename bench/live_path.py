@@ -1,0 +1,142 @@
+"""The live path, end to end: `python bench/live_path.py [--encoder NAME] [--out DIR]`.
+
+Luma and its outlet are connected. The further views of 150 products are taken out of the catalogue,
+at both stores, and become the photos of shoppers; street photos (another world: whole outfits) and
+pictures of 40 products taken out as a whole (the hard case: siblings stay) become the photos of
+things that nobody sells. Then every photo goes through the service as it is.
+
+Two set-ups: `all` hides every further view of the 150, so that the calibration has too few views
+left; `one` hides one view a product, as in a catalogue where calibration has views to learn from.
+Truth is what luma's MPN and the outlet's vendorCode say, not our grouping.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import shutil
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from lensback.catalogue import stores
+from lensback.db import Database
+from lensback.db import tables as t
+from lensback.demo import serve_folder
+from lensback.evaluate import runs
+from lensback.evaluate.holdout import Wish, hold_out
+from lensback.evaluate.live import evaluate_live
+from lensback.settings import Settings
+from lensback.sync import sync
+from lensback.workspace import Workspace, init, set_setting
+from record import DATA, write
+
+STORES = {"luma": "feed.xml", "outlet": "feed.yml"}
+SEEN = (
+    "eye was trained on luma's pictures, these very views among them: its figures here are too good"
+)
+FROM_ONE = "photos are other studio views of the same shoot, not photos of shoppers"
+
+
+def connected(folder: Path, encoder: str) -> Workspace:
+    """A synced workspace of the two stores; made once."""
+    if not (folder / "lensback.toml").exists():
+        init(folder)
+        set_setting(folder, "encoder", encoder)
+        with serve_folder(DATA / "shops") as base:
+            workspace = Workspace(folder, Settings(allow_hosts=("127.0.0.1",), encoder=encoder))
+            for name, file in STORES.items():
+                stores.add(workspace.db, name, f"{base}/{name}/{file}", base=base)
+            sync(workspace)
+            workspace.close()
+    return Workspace(folder, Settings(encoder=encoder))
+
+
+def true_offers(db: Database) -> dict[str, list[str]]:
+    """Offer -> every offer of the very same colourway at either store, by MPN (without the size)."""
+    o = t.offers.c
+    groups: dict[str, list[str]] = defaultdict(list)
+    with db.read() as c:
+        for row in c.execute(select(o.offer_id, o.mpn).where(o.active, o.mpn != "")):
+            parts = row.mpn.lower().split("-")
+            groups["-".join([parts[0], *parts[2:]])].append(row.offer_id)
+    return {offer: members for members in groups.values() for offer in members}
+
+
+def with_truth(queries: Path, db: Database, street: int) -> Path:
+    """The queries with the stores' own truth, and street photos that nobody sells."""
+    same = true_offers(db)
+    rows = list(csv.reader(queries.open(newline="", encoding="utf-8")))
+    path = queries.with_name("asked.csv")
+    with path.open("w", newline="", encoding="utf-8") as lines:
+        out = csv.writer(lines)
+        out.writerow(rows[0])
+        for photo, offers, box, kind in rows[1:]:
+            right = {o for offer in offers.split(";") if offer for o in same.get(offer, [offer])}
+            out.writerow([photo, ";".join(sorted(right)), box, kind])
+        for photo_path in sorted((DATA / "street" / "photos").iterdir())[:street]:
+            out.writerow([photo_path, "", "", "street"])
+    return path
+
+
+def measured(source: Workspace, out: Path, wish: Wish, notes: list[str], street: int) -> runs.Run:
+    """One set-up: hold out, ask, write the run."""
+    shutil.rmtree(out, ignore_errors=True)
+    made = hold_out(source, out / "split", wish)
+    queries = with_truth(made.queries, source.db, street)
+    with Workspace(made.workspace, Settings(encoder=source.settings.encoder)) as workspace:
+        run = evaluate_live(
+            workspace,
+            queries,
+            out,
+            name=out.name,
+            machine_hour="0.04 USD",
+            notes=[*notes, *made.notes],
+        )
+    runs.write(run, out)
+    return run
+
+
+def summary(run: runs.Run) -> dict[str, Any]:
+    figures = {
+        f.name: [None if v is None else round(v, 4) for v in (f.value, f.low, f.high)] + [f.n]
+        for f in run.figures
+    }
+    promise = run.as_json()["promise"]
+    return {
+        "queries": run.queries,
+        "gallery": {k: v for k, v in run.gallery.items() if k != "workspace"},
+        "figures": figures,
+        "errors": run.errors,
+        "verdicts": run.verdicts,
+        "calibration": run.calibration,
+        "promise": promise,
+        "cost": run.cost,
+        "notes": run.notes,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The live path, end to end.")
+    parser.add_argument("--encoder", default="eye")
+    parser.add_argument("--out", type=Path, default=Path("live_path"))
+    parser.add_argument("--street", type=int, default=502)
+    parser.add_argument("--products", type=int, default=148)
+    arguments = parser.parse_args()
+    notes = [FROM_ONE, *([SEEN] if arguments.encoder.startswith("eye") else [])]
+    out = arguments.out.resolve()
+    source = connected(out / "source", arguments.encoder)
+    found = {}
+    for name, one in (("all", False), ("one", True)):
+        wish = Wish(arguments.products, absent=40, one_view=one, stores=("luma",))
+        found[name] = summary(measured(source, out / name, wish, notes, arguments.street))
+    suffix = (
+        "" if arguments.encoder == "eye" else f"_{arguments.encoder.split('*')[0].split('+')[0]}"
+    )
+    write(f"live_path{suffix}", {"encoder": arguments.encoder, "set_ups": found})
+
+
+if __name__ == "__main__":
+    main()

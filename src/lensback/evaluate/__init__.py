@@ -1,0 +1,1 @@
+"""Honest evaluation: runs, splits that cannot leak, the promise of "exact"."""

@@ -1,0 +1,373 @@
+"""A workspace with some of its own pictures left out, and those pictures as questions.
+
+Further views of a product become photos of a thing that is sold; pictures of products taken out
+as a whole become photos of a thing that nobody sells. What is hidden is hidden at every store:
+all pictures that are the same photograph go with it. The copy is grouped, published and
+calibrated anew, so nothing of the hidden pictures is left in it.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy import delete, func, or_, select, update
+
+from lensback.calibrate import calibrate
+from lensback.catalogue import products
+from lensback.db import Database, chunks
+from lensback.db import tables as t
+from lensback.errors import BadQuery, DataError, Error, StateError
+from lensback.evaluate.leaks import Picture, check
+from lensback.group import group
+from lensback.likeness import Signature, signature
+from lensback.publish import publish
+from lensback.settings import FILE_NAME
+from lensback.types import Progress, Vectors
+from lensback.workspace import Workspace, open_workspace, save_calibration
+
+VIEW, NOBODY = "held-out view", "held-out product"
+Watch = Callable[[str], Progress]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What to hold out."""
+
+    views: int = 150
+    """Products that lose further views."""
+    absent: int = 0
+    """Products lost as a whole."""
+    one_view: bool = False
+    """One further view a product, so that the others stay for the calibration."""
+    stores: tuple[str, ...] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What becomes a photo, and what is hidden for it."""
+
+    views: dict[str, tuple[str, ...]]
+    """Product -> its pictures that are asked with."""
+    absent: dict[str, str]
+    """Product taken out as a whole -> the picture that is asked with."""
+    hidden: dict[str, str]
+    """Image hash -> why it is hidden."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holdout:
+    """What was made."""
+
+    folder: Path
+    queries: Path
+    workspace: Path
+    products: int
+    views: int
+    absent: int
+    hidden: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Things:
+    """A product as the split sees it."""
+
+    offers: list[str] = field(default_factory=list)
+    images: dict[str, int] = field(default_factory=dict)
+    """Image hash -> its lowest position in any offer."""
+
+
+def hold_out(
+    workspace: Workspace,
+    folder: Path,
+    wish: Wish,
+    watch: Watch = lambda _stage: lambda _done, _total: None,
+) -> Holdout:
+    """Makes `folder` with `queries.csv`, `holdout.csv`, `photos/` and `workspace/`.
+
+    Raises BadQuery where the catalogue has too few, or the folder is there.
+    """
+    if workspace.settings.database:
+        raise BadQuery(
+            "only a workspace with its own SQLite catalogue can be copied",
+            hint="sync the same feeds into a workspace without the setting `database`",
+        )
+    if folder.exists() and any(folder.iterdir()):
+        raise BadQuery(f"{folder} is not empty", hint="give a new folder")
+    with workspace.locked():
+        plan, things = plan_of(workspace, wish, watch)
+        _write_files(workspace, folder, plan, things)
+        _copy(workspace, folder / "workspace")
+    notes = _without(folder / "workspace", plan, workspace.settings.encoder, watch)
+    return Holdout(
+        folder,
+        folder / "queries.csv",
+        folder / "workspace",
+        len(plan.views),
+        sum(map(len, plan.views.values())),
+        len(plan.absent),
+        len(plan.hidden),
+        notes,
+    )
+
+
+# ---- the plan
+
+
+def _things(db: Database, stores: Sequence[str] = ()) -> dict[str, _Things]:
+    """Products on sale with their offers and pictures, of these stores (all by default)."""
+    o, oi, u = t.offers.c, t.offer_images.c, t.image_urls.c
+    query = (
+        select(o.product_id, o.offer_id, u.image_hash, func.min(oi.position).label("position"))
+        .select_from(t.offers)
+        .join(t.stores)
+        .join(t.offer_images, oi.offer_id == o.id)
+        .join(t.image_urls, u.id == oi.image_url_id)
+        .where(o.active, o.product_id.is_not(None), u.image_hash.is_not(None))
+        .group_by(o.product_id, o.offer_id, u.image_hash)
+        .order_by(o.product_id, o.offer_id)
+    )
+    if stores:
+        query = query.where(t.stores.c.name.in_(stores))
+    found: dict[str, _Things] = {}
+    with db.read() as c:
+        for row in c.execute(query):
+            thing = found.setdefault(row.product_id, _Things())
+            if row.offer_id not in thing.offers[-1:]:
+                thing.offers.append(row.offer_id)
+            known = thing.images.get(row.image_hash, row.position)
+            thing.images[row.image_hash] = min(known, row.position)
+    return found
+
+
+def plan_of(workspace: Workspace, wish: Wish, watch: Watch) -> tuple[Plan, dict[str, _Things]]:
+    """Chooses products by chance, and hides with each picture all that are the same photograph."""
+    things = _things(workspace.db)
+    source = _things(workspace.db, wish.stores)
+    random = np.random.default_rng(wish.seed)
+    views, hidden = _views(workspace, wish, things, source, random, watch)
+    left = [product for product in sorted(source) if product not in views]
+    taken = [left[at] for at in random.permutation(len(left))[: wish.absent]]
+    if len(taken) < wish.absent:
+        raise BadQuery(f"only {len(taken)} products are left", hint="ask for fewer")
+    copies = _copies(workspace, [i for p in taken for i in things[p].images], watch)
+    for product in taken:
+        for image in things[product].images:
+            for other in (image, *copies.get(image, ())):
+                hidden.setdefault(other, f"product {product}")
+    absent = {product: _in_order(things[product])[0] for product in taken}
+    return Plan(views, absent, hidden), things
+
+
+def _views(
+    workspace: Workspace,
+    wish: Wish,
+    things: dict[str, _Things],
+    source: dict[str, _Things],
+    random: np.random.Generator,
+    watch: Watch,
+) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
+    """Product -> views asked with, and what is hidden for them."""
+    shown = Counter(image for thing in things.values() for image in thing.images)
+    further = {
+        product: [i for i in _in_order(thing) if thing.images[i] > 0 and shown[i] == 1]
+        for product, thing in source.items()
+    }
+    several = sorted(product for product, images in further.items() if images)
+    order = [several[at] for at in random.permutation(len(several))]
+    copies = _copies(workspace, [i for p in order for i in further[p]], watch)
+    chosen: dict[str, tuple[str, ...]] = {}
+    hidden: dict[str, str] = {}
+    for product in order:
+        if len(chosen) == wish.views:
+            break
+        kept = further[product][:1] if wish.one_view else further[product]
+        asked = _distinct(kept, copies)
+        gone = {other for image in kept for other in (image, *copies.get(image, ()))}
+        if gone >= things[product].images.keys():  # nothing would be left to find
+            continue
+        chosen[product] = tuple(asked)
+        hidden |= dict.fromkeys(gone, f"view of {product}")
+    if len(chosen) < wish.views:
+        raise BadQuery(
+            f"only {len(chosen)} products have a further view that can be held out",
+            hint=f"ask for at most {len(chosen)}",
+        )
+    return chosen, hidden
+
+
+def _in_order(thing: _Things) -> list[str]:
+    """Its images as a store shows them."""
+    return sorted(thing.images, key=lambda image: (thing.images[image], image))
+
+
+def _distinct(images: Iterable[str], copies: dict[str, set[str]]) -> list[str]:
+    """One of each photograph: the copy at another store is not asked a second time."""
+    kept: list[str] = []
+    for image in images:
+        if not copies.get(image, set()) & set(kept):
+            kept.append(image)
+    return kept
+
+
+def _copies(workspace: Workspace, images: Sequence[str], watch: Watch) -> dict[str, set[str]]:
+    """Image -> every other picture of the catalogue that is the same photograph."""
+    with workspace.db.read() as c:
+        found = products.copies_of(c, images)
+    every = _pictures(workspace.db)
+    fingerprint = workspace.encoder().fingerprint
+    wanted = set(images)
+    asked = [picture for picture in every if picture.key in wanted]
+    hashes, vectors = _vectors(workspace, fingerprint)
+    place = {image: at for at, image in enumerate(hashes)}
+    gallery = [picture for picture in every if picture.key in place]
+    rows = vectors[[place[picture.key] for picture in gallery]]
+    known = (
+        np.stack(
+            [
+                vectors[place[p.key]] if p.key in place else np.zeros(vectors.shape[1], np.float32)
+                for p in asked
+            ]
+        )
+        if asked
+        else vectors[:0]
+    )
+    look = looker(workspace)
+    # A picture is always its own copy: bytes that differ are what is looked for.
+    marked = [Picture(p.key, f"query {p.hash}", p.phash) for p in asked]
+    for leak in check(marked, gallery, known, rows, look, progress=watch("copies")).leaks:
+        if leak.query != leak.gallery:
+            found.setdefault(leak.query, set()).add(leak.gallery)
+    return found
+
+
+def _pictures(db: Database) -> list[Picture]:
+    with db.read() as c:
+        rows = c.execute(select(t.images.c.hash, t.images.c.phash).order_by(t.images.c.hash))
+        return [Picture(row.hash, row.hash, row.phash % (1 << 64)) for row in rows]
+
+
+def _vectors(workspace: Workspace, fingerprint: str) -> tuple[list[str], Vectors]:
+    hashes: list[str] = []
+    parts = []
+    for names, part in workspace.vectors.scan(fingerprint):
+        hashes += names
+        parts.append(part)
+    if not parts:
+        raise StateError("there are no vectors yet", hint="run: lensback sync")
+    return hashes, np.concatenate(parts)
+
+
+def looker(workspace: Workspace) -> Callable[[str], Signature | None]:
+    """Signatures of stored images by hash, each made once; None where the file is gone."""
+    known: dict[str, Signature | None] = {}
+
+    def look(image_hash: str) -> Signature | None:
+        if image_hash not in known:
+            try:
+                known[image_hash] = signature(workspace.images.open(image_hash, 64))
+            except Error:
+                known[image_hash] = None
+        return known[image_hash]
+
+    return look
+
+
+# ---- files
+
+
+def _write_files(
+    workspace: Workspace, folder: Path, plan: Plan, things: dict[str, _Things]
+) -> None:
+    photos = folder / "photos"
+    photos.mkdir(parents=True, exist_ok=True)
+    rows = [(image, p, VIEW) for p, images in plan.views.items() for image in images]
+    rows += [(image, p, NOBODY) for p, image in plan.absent.items()]
+    with (folder / "queries.csv").open("w", newline="", encoding="utf-8") as lines:
+        out = csv.writer(lines)
+        out.writerow(["photo", "offer_id", "box", "kind"])
+        for image, product, kind in rows:
+            data = workspace.images.read(image)
+            (photos / image).write_bytes(data)
+            right = ";".join(things[product].offers) if kind == VIEW else ""
+            out.writerow([f"photos/{image}", right, "", kind])
+    with (folder / "holdout.csv").open("w", newline="", encoding="utf-8") as lines:
+        out = csv.writer(lines)
+        out.writerow(["image", "why"])
+        out.writerows(sorted(plan.hidden.items()))
+
+
+def _copy(workspace: Workspace, folder: Path) -> None:
+    """Settings, catalogue, pictures (linked where the disk can) and vectors; no index."""
+    folder.mkdir()
+    source = workspace.path
+    shutil.copy2(source / FILE_NAME, folder / FILE_NAME)
+    workspace.db.migrate()
+    with (
+        sqlite3.connect(source / "catalogue.db") as old,
+        sqlite3.connect(folder / "catalogue.db") as new,
+    ):
+        old.backup(new)
+    old.close()
+    new.close()
+    for name, how in (("images", _linked), ("vectors", shutil.copy2), ("models", _linked)):
+        if (source / name).is_dir():
+            shutil.copytree(source / name, folder / name, copy_function=how)
+
+
+def _linked(source: str, target: str) -> str:
+    """A hard link: stored pictures are never written to again."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+    return target
+
+
+def _without(folder: Path, plan: Plan, encoder_name: str, watch: Watch) -> tuple[str, ...]:
+    """Takes the hidden pictures and products out of the copy, then groups, publishes, calibrates."""
+    notes: list[str] = []
+    with open_workspace(folder) as copy:
+        encoder = copy.encoder(encoder_name)
+        _forget(copy.db, plan)
+        copy.vectors.forget(encoder.fingerprint, sorted(plan.hidden))
+        group(copy.db)
+        publish(
+            copy.db,
+            copy.vectors,
+            copy.staging(encoder),
+            fingerprint=encoder.fingerprint,
+            encoder=encoder.name,
+            progress=watch("publish"),
+        )
+        try:
+            made = calibrate(
+                copy.db, copy.images, copy.vectors, encoder, progress=watch("calibrate")
+            )
+            save_calibration(copy, made)
+            notes.append(f"calibrated anew on {made.cases} cases of {made.kind}")
+        except DataError as error:
+            notes.append(f"not calibrated: {error.message}")
+    return tuple(notes)
+
+
+def _forget(db: Database, plan: Plan) -> None:
+    hidden = sorted(plan.hidden)
+    u, oi, p, e = t.image_urls.c, t.offer_images.c, t.image_pairs.c, t.embeddings.c
+    with db.write() as c:
+        for part in chunks(hidden):
+            urls = select(u.id).where(u.image_hash.in_(part))
+            c.execute(delete(t.offer_images).where(oi.image_url_id.in_(urls)))
+            c.execute(delete(t.image_pairs).where(or_(p.hash_a.in_(part), p.hash_b.in_(part))))
+            c.execute(delete(t.embeddings).where(e.image_hash.in_(part)))
+        for part in chunks(sorted(plan.absent)):
+            c.execute(update(t.offers).where(t.offers.c.product_id.in_(part)).values(active=False))

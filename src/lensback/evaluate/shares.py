@@ -1,0 +1,139 @@
+"""Shares of outcomes that never come without their n and interval."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from lensback.evaluate.runs import Outcome
+
+Z = 1.959963984540054
+"""The normal quantile of a two-sided interval of 95 %."""
+
+SCREEN = 12
+"""Products on the first screen: the default `--limit` of a search."""
+
+
+def seen_first(outcome: Outcome) -> bool:
+    """The very thing stands first."""
+    return outcome.present and outcome.rank == 1
+
+
+def seen(outcome: Outcome) -> bool:
+    """The very thing is among the first SCREEN products."""
+    return outcome.present and outcome.rank is not None and outcome.rank <= SCREEN
+
+
+def misled(outcome: Outcome) -> bool:
+    """Something was called exact although nobody sells the thing."""
+    return not outcome.present and outcome.verdict == "exact"
+
+
+def told(outcome: Outcome) -> bool:
+    """The answer was that nothing is near."""
+    return outcome.verdict == "none"
+
+
+def wrong_exact(outcome: Outcome) -> bool:
+    """What was called exact is not the thing."""
+    return outcome.exact_right is False
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """`hits` of `n`, with a Wilson interval (1927) of 95 %. Of nothing it is not known.
+
+    Photos of one thing succeed and fail together, so that 100 photos of 50 things tell less
+    than 100 photos of 100 things: the interval is that of `effective` cases.
+    """
+
+    hits: int
+    n: int
+    effective: float
+
+    @classmethod
+    def of(cls, outcomes: Iterable[Outcome], good: Callable[[Outcome], bool]) -> Share:
+        """Counts; `effective` is n over the design effect of photos that share a thing."""
+        marked = [(outcome.cluster or outcome.photo, good(outcome)) for outcome in outcomes]
+        hits = sum(mark for _, mark in marked)
+        return cls(hits, len(marked), effective(marked))
+
+    @classmethod
+    def plain(cls, hits: int, n: int) -> Share:
+        """Of independent cases."""
+        return cls(hits, n, float(n))
+
+    @property
+    def known(self) -> bool:
+        return self.n > 0
+
+    @property
+    def value(self) -> float:
+        return self.hits / self.n if self.n else math.nan
+
+    @property
+    def low(self) -> float:
+        return wilson(self.value, self.effective)[0]
+
+    @property
+    def high(self) -> float:
+        return wilson(self.value, self.effective)[1]
+
+    def as_json(self) -> dict[str, object]:
+        if not self.known:
+            return {"hits": 0, "n": 0, "share": None, "low": None, "high": None}
+        low, high = round(self.low, 4), round(self.high, 4)
+        return {"hits": self.hits, "n": self.n, "share": self.value, "low": low, "high": high}
+
+
+def wilson(share: float, n: float) -> tuple[float, float]:
+    """Wilson's score interval, 95 %; (0, 1) of nothing.
+
+    >>> [round(end, 3) for end in wilson(0.4, 10)]
+    [0.168, 0.687]
+    >>> wilson(math.nan, 0)
+    (0.0, 1.0)
+    """
+    if not n:
+        return 0.0, 1.0
+    center = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
+    half = Z / (1 + Z * Z / n) * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
+    return max(0.0, center - half), min(1.0, center + half)
+
+
+def effective(marked: Sequence[tuple[str, bool]]) -> float:
+    """How many independent cases these are worth: n over Kish's design effect.
+
+    The effect is the variance between things over that of independent photos; where all
+    photos agree it cannot be seen, and each thing counts once.
+    """
+    n = len(marked)
+    things = Counter(thing for thing, _ in marked)
+    if len(things) == n or not n:
+        return float(n)
+    share = sum(mark for _, mark in marked) / n
+    if share in {0.0, 1.0} or len(things) == 1:
+        return float(len(things))
+    good = Counter(thing for thing, mark in marked if mark)
+    spread = sum((good[thing] - share * size) ** 2 for thing, size in things.items())
+    effect = spread * len(things) / (len(things) - 1) / (n * share * (1 - share))
+    return max(float(min(len(things), n)) / 2, n / max(1.0, effect))
+
+
+def of_hundred(shares: Sequence[float]) -> list[int]:
+    """Whole numbers that add up to 100, by largest remainder; no share above 0 becomes 0
+    where it is a failing, which stands last: what is bad is not rounded away.
+
+    >>> of_hundred([0.996, 0.0, 0.004])
+    [99, 0, 1]
+    """
+    parts = [int(100 * share) for share in shares]
+    rest = sorted(range(len(shares)), key=lambda i: parts[i] - 100 * shares[i])
+    for i in rest[: 100 - sum(parts)]:
+        parts[i] += 1
+    if shares[-1] > 0 and not parts[-1]:
+        parts[-1] += 1
+        parts[max(range(len(parts) - 1), key=parts.__getitem__)] -= 1
+    return parts

@@ -1,0 +1,126 @@
+"""Prices as feeds write them -> Money in integer minor units."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from functools import lru_cache
+
+from lensback.feeds.columns import by_alias
+from lensback.types import Money, currency_exponent
+
+MAX_WORD = 200
+_MAX_MINOR = 1 << 53
+_CODES = (
+    "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN"
+    " BZD CAD CDF CHF CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS"
+    " GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW"
+    " KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD"
+    " NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD"
+    " SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VES"
+    " VND VUV WST XAF XCD XOF XPF YER ZAR ZMW"
+)
+CURRENCIES = frozenset(_CODES.split())
+"""ISO 4217."""
+_SIGNS = by_alias(
+    {
+        "RUB": "rur rub ₽ р руб рублей",
+        "EUR": "€ euro",
+        "GBP": "£",
+        "USD": "$ us$",
+        "JPY": "¥",
+        "INR": "₹",
+        "UAH": "₴ грн",
+        "KZT": "₸ тг",
+        "TRY": "₺ tl",
+        "PLN": "zł",
+        "CZK": "kč",
+        "ILS": "₪",
+        "KRW": "₩",
+        "VND": "₫",
+        "AZN": "₼",
+        "GEL": "₾",
+        "AMD": "֏",
+    }
+)
+_SMALL_UNITS = frozenset(
+    "AMD ARS CLP COP CRC CZK DZD EGP HUF IDR INR ISK JPY KES KGS KRW KZT LKR MNT NGN NPR PHP PKR PYG"
+    " RSD RUB THB TRY TWD UAH UZS VND XAF XOF".split()
+)
+"""Currencies whose unit buys nothing (under about five US cents)."""
+_PLAIN = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,6}))?(?: ?([A-Z]{3}))?")
+_NUMBER = re.compile(r"[0-9](?:[0-9.,'’\s]*[0-9])?")
+_MAX_PRICE = 40
+
+
+@lru_cache(1024)
+def currency(raw: str) -> str:
+    """ISO 4217 code of a code, an old code or a sign; empty where it is none.
+
+    >>> currency("RUR"), currency("руб."), currency("dkk"), currency("pcs")
+    ('RUB', 'RUB', 'DKK', '')
+    """
+    name = raw[:MAX_WORD].strip(" .\u00a0").lower()
+    return name.upper() if name.upper() in CURRENCIES else _SIGNS.get(name, "")
+
+
+@lru_cache(1 << 14)
+def money(raw: str, fallback: str = "") -> Money | str:
+    """The amount, or the reason why there is none. A dot is decimal first, as in machine feeds.
+    A price of exactly 1 in a small unit (a rouble, a yen) is what stores write where they have none.
+
+    >>> [str(money(p, "RUB")) for p in ("50DKK", "1 299,00 ₽", "249,90", "1,299", "KWD 12.345")]
+    ['50.00 DKK', '1299.00 RUB', '249.90 RUB', '1299.00 RUB', '12.345 KWD']
+    >>> money("0.00", "RUB"), money("1.00", "RUB"), money("", "RUB"), money("5")
+    ('bad price', 'placeholder price', 'no price', 'no currency')
+    """
+    raw = raw.strip()
+    found = _PLAIN.fullmatch(raw)
+    whole, part, code = found.groups("") if found else _loose(raw)
+    if not whole:
+        return "bad price" if raw else "no price"
+    known = currency(code) if code else fallback
+    if not known:
+        return "bad price" if code else "no currency"
+    minor = _minor(whole, part, known)
+    if known in _SMALL_UNITS and minor == 10 ** currency_exponent(known):
+        return "placeholder price"
+    return Money(minor, known) if 0 < minor < _MAX_MINOR else "bad price"
+
+
+def _minor(whole: str, part: str, code: str) -> int:
+    """Smallest units; what is finer is rounded half up."""
+    places = currency_exponent(code)
+    if len(part) <= places:
+        return int(whole + part.ljust(places, "0"))
+    return Money.of(Decimal(f"{whole}.{part}"), code).minor
+
+
+def _loose(raw: str) -> tuple[str, str, str]:
+    """Whole part, decimals and the currency's name of a written price; empty if unclear."""
+    words = " ".join(raw.split()) if len(raw) <= _MAX_PRICE else ""
+    found = _NUMBER.search(words)
+    if not found:
+        return "", "", ""
+    before, after = words[: found.start()], words[found.end() :]
+    around = (before + " " + after.removeprefix(",-").removeprefix(".-")).split()
+    named = [token for token in around if token.strip(".").lower() not in ("from", "от", "")]
+    if len(named) > 1 or (named and not currency(named[0])):
+        return "", "", ""
+    whole, _, part = _dotted(re.sub(r"[\s'’]", "", found[0])).partition(".")
+    return whole, part, named[0] if named else ""
+
+
+def _dotted(digits: str) -> str:
+    """Both marks: the last is decimal. One comma: decimal unless three digits follow."""
+    dot, comma = digits.rfind("."), digits.rfind(",")
+    if dot >= 0 and comma >= 0:
+        thousands = "," if dot > comma else "."
+        digits = digits.replace(thousands, "").replace(",", ".")
+    elif digits.count(",") == 1 and len(digits) - comma != 4:
+        digits = digits.replace(",", ".")
+    else:
+        digits = digits.replace(",", "")
+    if digits.count(".") > 1:
+        digits = digits.replace(".", "")
+    return digits if len(digits) <= 20 else ""

@@ -1,0 +1,177 @@
+"""Proves the balances: everything is computed anew from the events and held against the entries."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, select
+
+from lensback.db import Database
+from lensback.db import tables as t
+from lensback.errors import StateError
+from lensback.ledger.record import held_of, told_of
+from lensback.types import Money
+
+MOST_SHOWN = 100
+PART = 500
+HEADER = (
+    "entry",
+    "at",
+    "transaction",
+    "account",
+    "amount",
+    "currency",
+    "minor",
+    "network",
+    "external_id",
+    "item",
+    "status",
+    "click_id",
+    "store",
+)
+
+
+@dataclass(slots=True)
+class Audit:
+    """What an audit found. `differences` names the first hundred; `wrong` counts them all."""
+
+    conversions: int = 0
+    events: int = 0
+    entries: int = 0
+    transactions: int = 0
+    aside: int = 0
+    wrong: int = 0
+    differences: list[str] = field(default_factory=list)
+    balances: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def proven(self) -> bool:
+        return self.wrong == 0
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "proven": self.proven,
+            "conversions": self.conversions,
+            "events": self.events,
+            "entries": self.entries,
+            "transactions": self.transactions,
+            "aside": self.aside,
+            "wrong": self.wrong,
+            "differences": self.differences,
+            "balances": self.balances,
+        }
+
+    def differs(self, text: str) -> None:
+        self.wrong += 1
+        if len(self.differences) < MOST_SHOWN:
+            self.differences.append(text)
+
+
+def audit(db: Database) -> Audit:
+    """Computes every sale anew from its events and compares; sums every transaction."""
+    found = Audit()
+    after = 0
+    with db.read() as c:
+        v, e = t.conversions.c, t.entries.c
+        while rows := (
+            c.execute(select(t.conversions).where(v.id > after).order_by(v.id).limit(PART))
+            .mappings()
+            .all()
+        ):
+            ids = [row["id"] for row in rows]
+            told, held = told_of(c, ids), held_of(c, ids)
+            for row in rows:
+                _compare(row, told[row["id"]], held[row["id"]], found)
+            after = ids[-1]
+        total = func.sum(e.minor)
+        sums = select(e.transaction_id, e.currency).group_by(e.transaction_id, e.currency)
+        for name, currency in c.execute(sums.having(total != 0)):
+            found.differs(f"transaction {name}: {currency} does not sum to zero")
+        found.events = _count(c, t.conversion_events)
+        found.entries = _count(c, t.entries)
+        distinct = select(func.count(e.transaction_id.distinct()))
+        found.transactions = int(c.execute(distinct).scalar_one())
+    found.balances = balances(db)
+    return found
+
+
+def _compare(row: Any, told: Any, held: Any, found: Audit) -> None:
+    name = f"{row['network']} {row['external_id']} {row['item']}".strip()
+    found.conversions += 1
+    found.aside += told.click_id is None
+    for column, value in told.row.items():
+        if row[column] != value:
+            found.differs(f"{name}: {column} is {row[column]!r}, its events say {value!r}")
+    wanted = told.accounts
+    for account, currency in sorted({*wanted, *held}):
+        has, needs = held[account, currency], wanted[account, currency]
+        if has != needs:
+            found.differs(f"{name}: {account} {currency} is {has}, its events say {needs}")
+
+
+def balances(db: Database) -> dict[str, dict[str, int]]:
+    """currency -> account -> minor units; debits positive, so each currency sums to zero."""
+    e = t.entries.c
+    total = func.sum(e.minor).label("total")
+    statement = select(e.currency, e.account, total).group_by(e.currency, e.account)
+    found: dict[str, dict[str, int]] = {}
+    with db.read() as c:
+        for row in c.execute(statement.order_by(e.currency, e.account)):
+            if row.total:
+                found.setdefault(row.currency, {})[row.account] = int(row.total)
+    return found
+
+
+def export_csv(db: Database, path: Path) -> int:
+    """Every entry, oldest first, as CSV (UTF-8); the number of lines. The file appears whole."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    lines = 0
+    try:
+        with partial.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(HEADER)
+            for row in _lines(db):
+                writer.writerow(row)
+                lines += 1
+        partial.replace(path)
+    except OSError as error:
+        raise StateError(f"cannot write {path}: {error.strerror}", hint="choose another") from error
+    return lines
+
+
+def _lines(db: Database) -> Iterator[list[Any]]:
+    e, v, k = t.entries.c, t.conversions.c, t.clicks.c
+    columns = (e.id, e.at, e.transaction_id, e.account, e.currency, e.minor)
+    more = (v.network, v.external_id, v.item, v.status, v.click_id, k.store)
+    statement = (
+        select(*columns, *more)
+        .join(t.conversions, v.id == e.conversion_id)
+        .outerjoin(t.clicks, k.click_id == v.click_id)
+        .order_by(e.id)
+    )
+    with db.read() as c:
+        after = 0
+        while rows := c.execute(statement.where(e.id > after).limit(5_000)).all():
+            for row in rows:
+                amount = Money(row.minor, row.currency).as_json()["amount"]
+                told = (row.network, row.external_id, row.item, row.status)
+                at = datetime.fromtimestamp(row.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+                head = [row.id, at, row.transaction_id, row.account, amount, row.currency]
+                tail = map(_cell, (*told, row.click_id or "", row.store or ""))
+                yield [*head, row.minor, *tail]
+            after = rows[-1].id
+
+
+def _cell(text: str) -> str:
+    """A network's text never becomes a formula in a spreadsheet."""
+    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
+
+
+def _count(c: Any, table: Any) -> int:
+    return int(c.execute(select(func.count()).select_from(table)).scalar_one())

@@ -1,0 +1,305 @@
+"""News -> events -> entries, in one transaction: idempotent, and in whatever order they come.
+
+An event is added once (its digest is unique). Then the sale's balances are computed from all its
+events, and what is missing is posted as one more balanced transaction. Nothing is ever changed.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, func, insert, select, tuple_, update
+
+from lensback.db import Database, chunks
+from lensback.db import tables as t
+from lensback.errors import PostbackError
+from lensback.ledger import reasons
+from lensback.ledger.sale import (
+    Accounts,
+    Sale,
+    accounts_of,
+    cashback_of,
+    checked,
+    digest,
+    expected_at,
+    share_of,
+    state_of,
+)
+from lensback.types import Conversion, Money
+
+Key = tuple[str, str, str]
+
+_EMPTY = {
+    "subid": "",
+    "status": "pending",
+    "currency": "",
+    "commission_minor": 0,
+    "cashback_minor": 0,
+    "paid_out_minor": 0,
+    "order_id": "",
+    "order_currency": "",
+    "reason": "",
+    "reason_text": "",
+}
+
+
+@dataclass(slots=True)
+class Recorded:
+    """What became of a batch of news."""
+
+    new: int = 0
+    repeated: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One sale as its events tell it: what its row and its accounts must hold."""
+
+    sale: Sale
+    click_id: str | None
+    cashback: Money | None
+    payouts: Mapping[str, int]
+    expected_at: int | None
+
+    @property
+    def accounts(self) -> Accounts:
+        return accounts_of(self.sale, self.cashback, self.payouts)
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """The columns of `conversions` that follow from the events."""
+        sale, currency = self.sale, self.sale.commission.currency
+        value = sale.order_value
+        return {
+            "subid": sale.subid,
+            "click_id": self.click_id,
+            "status": sale.status,
+            "currency": currency,
+            "commission_minor": sale.commission.minor,
+            "cashback_minor": self.cashback.minor if self.cashback else 0,
+            "paid_out_minor": self.payouts.get(currency, 0),
+            "order_id": sale.order_id,
+            "order_currency": value.currency if value else "",
+            "order_value_minor": value.minor if value else None,
+            "reason": reasons.code_of(sale.reason) if sale.status == "declined" else "",
+            "reason_text": sale.reason,
+            "ordered_at": sale.ordered_at,
+            "changed_at": sale.changed_at,
+            "expected_at": self.expected_at,
+        }
+
+
+def record(db: Database, news: Sequence[Conversion], *, at: int, source: str) -> Recorded:
+    """Records what a network told, in transactions of at most 500."""
+    total = Recorded()
+    for part in chunks(news):
+        with db.write() as c:
+            done = record_in(db, c, [(one, at, source) for one in part])
+        total.new += done.new
+        total.repeated += done.repeated
+        total.rejected += done.rejected
+    return total
+
+
+def record_in(db: Database, c: Connection, news: Iterable[tuple[Conversion, int, str]]) -> Recorded:
+    """The same within the caller's transaction; each of the news with its time and source."""
+    done = Recorded()
+    fresh: dict[str, tuple[Conversion, int, str]] = {}
+    for one, at, source in news:
+        try:
+            clean = checked(one)
+        except PostbackError as error:
+            done.rejected[error.message] += 1
+            continue
+        if fresh.setdefault(digest(clean), (clean, at, source))[0] is not clean:
+            done.repeated += 1
+    for known in _known(c, list(fresh)):
+        del fresh[known]
+        done.repeated += 1
+    if fresh:
+        ids = _ids(db, c, [(one, at) for one, at, _ in fresh.values()])
+        rows = [_event(ids, name, *one) for name, one in fresh.items()]
+        db.upsert(c, t.conversion_events, rows, ["digest"])
+        settle(c, sorted(set(ids.values())), max(at for _, at, _ in fresh.values()))
+        done.new += len(fresh)
+    return done
+
+
+def settle(c: Connection, ids: Sequence[int], at: int) -> None:
+    """Brings rows and accounts of these sales to what their events tell."""
+    for part in chunks(ids):
+        # PostgreSQL: two news of one sale wait for each other here. SQLite has one writer anyway.
+        v = t.conversions.c
+        wanted = select(t.conversions).where(v.id.in_(part)).order_by(v.id).with_for_update()
+        rows = c.execute(wanted).mappings().all()
+        told, held = told_of(c, part), held_of(c, part)
+        postings: list[dict[str, Any]] = []
+        for row in rows:
+            now = told[row["id"]]
+            if any(row[name] != value for name, value in now.row.items()):
+                c.execute(
+                    update(t.conversions).where(v.id == row["id"]).values(**now.row, updated_at=at)
+                )
+            postings += _posting(row["id"], now.accounts, held[row["id"]], at)
+        if postings:
+            c.execute(insert(t.entries), postings)
+
+
+def told_of(c: Connection, ids: Sequence[int]) -> dict[int, Told]:
+    """What the events of each sale tell, read anew."""
+    e = t.conversion_events.c
+    rows = c.execute(select(t.conversion_events).where(e.conversion_id.in_(ids))).mappings()
+    news: dict[int, list[Conversion]] = defaultdict(list)
+    payouts: dict[int, Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        if row["kind"] == "payout":
+            payouts[row["conversion_id"]][row["commission_currency"]] += row["commission_minor"]
+        else:
+            news[row["conversion_id"]].append(_news(row))
+    sales = {key: state_of(news[key]) for key in ids}
+    clicks = _clicks(c, {sale.subid for sale in sales.values() if sale.subid})
+    return {key: _told(sale, clicks.get(sale.subid), payouts[key]) for key, sale in sales.items()}
+
+
+def held_of(c: Connection, ids: Sequence[int]) -> dict[int, Accounts]:
+    """What the accounts hold for each sale."""
+    e = t.entries.c
+    total = func.sum(e.minor).label("total")
+    where = select(e.conversion_id, e.account, e.currency, total).where(e.conversion_id.in_(ids))
+    held: dict[int, Accounts] = defaultdict(Counter)
+    for row in c.execute(where.group_by(e.conversion_id, e.account, e.currency)):
+        if row.total:
+            held[row.conversion_id][row.account, row.currency] = int(row.total)
+    return held
+
+
+def payout_event(conversion_id: int, amount: Money, reference: str, at: int) -> dict[str, Any]:
+    """The event of cashback handed to the shopper; the same reference pays a sale once."""
+    name = Conversion("payout", str(conversion_id), "paid", order_id=reference)
+    return {
+        "digest": digest(name, "payout"),
+        "conversion_id": conversion_id,
+        "kind": "payout",
+        "status": "paid",
+        "subid": "",
+        "commission_minor": amount.minor,
+        "commission_currency": amount.currency,
+        "order_value_minor": None,
+        "order_currency": "",
+        "order_id": reference,
+        "reason": "",
+        "ordered_at": None,
+        "changed_at": at,
+        "source": "pay",
+        "received_at": at,
+    }
+
+
+def _told(sale: Sale, click: RowMapping | None, payouts: Mapping[str, int]) -> Told:
+    if click is None:
+        return Told(sale, None, None, payouts, None)
+    cashback = cashback_of(sale.commission, share_of(click["terms"]))
+    expected = expected_at(sale, click["at"], click["terms"])
+    return Told(sale, click["click_id"], cashback, payouts, expected)
+
+
+def _posting(key: int, wanted: Accounts, held: Accounts, at: int) -> list[dict[str, Any]]:
+    """One balanced transaction: what is wanted less what is held."""
+    name = secrets.token_hex(12)
+    missing = {k: wanted[k] - held[k] for k in sorted({*wanted, *held})}
+    return [
+        {
+            "transaction_id": name,
+            "conversion_id": key,
+            "account": account,
+            "currency": currency,
+            "minor": minor,
+            "at": at,
+        }
+        for (account, currency), minor in missing.items()
+        if minor
+    ]
+
+
+def _clicks(c: Connection, wanted: set[str]) -> dict[str, RowMapping]:
+    k = t.clicks.c
+    found: dict[str, RowMapping] = {}
+    for part in chunks(sorted(wanted)):
+        rows = c.execute(select(k.click_id, k.at, k.terms).where(k.click_id.in_(part))).mappings()
+        found |= {row["click_id"]: row for row in rows}
+    return found
+
+
+def _known(c: Connection, digests: list[str]) -> list[str]:
+    column = t.conversion_events.c.digest
+    return [
+        name
+        for part in chunks(digests)
+        for name in c.scalars(select(column).where(column.in_(part)))
+    ]
+
+
+def _ids(db: Database, c: Connection, news: Iterable[tuple[Conversion, int]]) -> dict[Key, int]:
+    """Database ids of the sales; a row for each that is not there yet."""
+    first = {(n.network, n.external_id, n.item): at for n, at in reversed(list(news))}
+    rows = [
+        {"network": key[0], "external_id": key[1], "item": key[2], **_EMPTY}
+        | {"first_at": at, "updated_at": at}
+        for key, at in sorted(first.items())
+    ]
+    db.upsert(c, t.conversions, rows, ["network", "external_id", "item"])
+    v = t.conversions.c
+    found: dict[Key, int] = {}
+    for part in chunks(sorted(first), 300):
+        where = tuple_(v.network, v.external_id, v.item).in_(part)
+        for row in c.execute(select(v.id, v.network, v.external_id, v.item).where(where)):
+            found[row.network, row.external_id, row.item] = row.id
+    return found
+
+
+def _event(
+    ids: Mapping[Key, int], name: str, news: Conversion, at: int, source: str
+) -> dict[str, Any]:
+    commission, value = news.commission, news.order_value
+    return {
+        "digest": name,
+        "conversion_id": ids[news.network, news.external_id, news.item],
+        "kind": "news",
+        "status": news.status,
+        "subid": news.subid,
+        "commission_minor": commission.minor if commission else None,
+        "commission_currency": commission.currency if commission else "",
+        "order_value_minor": value.minor if value else None,
+        "order_currency": value.currency if value else "",
+        "order_id": news.order_id,
+        "reason": news.reason,
+        "ordered_at": news.ordered_at,
+        "changed_at": news.changed_at,
+        "source": source[:20],
+        "received_at": at,
+    }
+
+
+def _news(row: RowMapping) -> Conversion:
+    """The news of an event. Whose it is does not matter for the state."""
+    return Conversion(
+        network="",
+        external_id="",
+        status=row["status"],
+        subid=row["subid"],
+        commission=_money(row["commission_minor"], row["commission_currency"]),
+        order_value=_money(row["order_value_minor"], row["order_currency"]),
+        order_id=row["order_id"],
+        reason=row["reason"],
+        ordered_at=row["ordered_at"],
+        changed_at=row["changed_at"],
+    )
+
+
+def _money(minor: int | None, currency: str) -> Money | None:
+    return None if minor is None else Money(minor, currency)

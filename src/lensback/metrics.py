@@ -1,0 +1,448 @@
+"""What evaluation counts: each figure in words, by formula, with its source, and its empty case.
+
+Empty input is None, "not known": never 0 and never 1. A rank is the 1-based place of the first
+right product among those shown, None where it is not among them; only queries that have a right
+answer have a rank. Pure sums; scipy brings the quantiles.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Interval = tuple[float, float]
+Rows = NDArray[np.int64]
+"""Positions of queries, as drawn by the bootstrap."""
+
+CONFIDENCE = 0.95
+DRAWS = 2000
+BINS = 10
+
+
+# ---- retrieval
+
+
+def recall_at_k(ranks: Sequence[int | None], k: int) -> float | None:
+    """Share of the queries with a right answer whose right product is among the first k shown.
+
+    recall@k = |{q : rank_q <= k}| / |Q|. Products, not pictures, are counted, and one product is
+    right, so this is the hit rate (CMC) of the retrieval literature: Gray, Brennan, Tao 2007.
+
+    >>> recall_at_k([1, 3, None, 2], 2)
+    0.5
+    >>> recall_at_k([], 1) is None
+    True
+    """
+    return share([rank is not None and rank <= k for rank in ranks])
+
+
+def mrr(ranks: Sequence[int | None]) -> float | None:
+    """Mean of 1 / rank, 0 where the right product is not shown: Voorhees 1999 (TREC-8).
+
+    >>> mrr([1, 2, None])
+    0.5
+    >>> mrr([]) is None
+    True
+    """
+    return _mean([1 / rank if rank else 0.0 for rank in ranks])
+
+
+def average_precision(ranks: Sequence[int], relevant: int) -> float | None:
+    """Precision at each right item, summed, divided by all right items there are.
+
+    AP = 1/R * sum_i i / r_i, r_i the places of the right items found: Buckley, Voorhees 2000.
+    Right items that are not found add nothing. Without a right item it is not known.
+
+    >>> average_precision([1, 3], 2)
+    0.8333333333333333
+    >>> average_precision([], 2)
+    0.0
+    >>> average_precision([], 0) is None
+    True
+    """
+    if relevant == 0:
+        return None
+    return sum(n / rank for n, rank in enumerate(sorted(ranks), 1)) / relevant
+
+
+def mean_average_precision(values: Sequence[float | None]) -> float | None:
+    """mAP: the mean of `average_precision` over the queries that have a right answer.
+
+    >>> mean_average_precision([1.0, 0.5, None])
+    0.75
+    >>> mean_average_precision([None]) is None
+    True
+    """
+    return _mean([value for value in values if value is not None])
+
+
+# ---- what is said: exact, similar, none
+
+
+def precision_of_exact(exact_right: Sequence[bool | None]) -> float | None:
+    """Share of the answers called exact that are right; None in the input: not called exact.
+
+    A wrong colour is not right, and a thing that nobody sells cannot be right.
+
+    >>> precision_of_exact([True, False, None, True, True])
+    0.75
+    >>> precision_of_exact([None, None]) is None
+    True
+    """
+    return share([right for right in exact_right if right is not None])
+
+
+def honest_none(verdicts: Sequence[str]) -> float | None:
+    """Share of the queries for things nobody sells that are told `none`.
+
+    >>> honest_none(["none", "similar", "exact", "none"])
+    0.5
+    >>> honest_none([]) is None
+    True
+    """
+    return share([verdict == "none" for verdict in verdicts])
+
+
+def false_exact(verdicts: Sequence[str]) -> float | None:
+    """Share of the queries for things nobody sells that are told `exact`: the shopper is misled.
+
+    >>> false_exact(["none", "similar", "exact", "none"])
+    0.25
+    >>> false_exact([]) is None
+    True
+    """
+    return share([verdict == "exact" for verdict in verdicts])
+
+
+# ---- open set: scores of queries with and without a right answer
+
+
+def tpir(present: ArrayLike, right: ArrayLike, absent: ArrayLike, fpir: float) -> float | None:
+    """True positive identification rate at a false positive identification rate (ISO/IEC 19795-1).
+
+    The lowest threshold that at most `fpir` of the absent queries' scores reach; then the share of
+    the present queries whose first product is right and whose score reaches it. Not known where
+    there are fewer than 1 / fpir absent queries: so small a rate cannot be seen in them.
+
+    >>> tpir([0.9, 0.8, 0.3, 0.7], [True, True, True, False], [0.5, 0.1], 0.5)
+    0.75
+    >>> tpir([0.9], [True], [0.5, 0.1], 0.01) is None
+    True
+    """
+    scores, flags = _floats(present), np.asarray(right, dtype=bool)
+    strangers = np.sort(_floats(absent))[::-1]
+    if len(scores) == 0 or len(strangers) < 1 / fpir - 1e-9:
+        return None
+    allowed = math.floor(fpir * len(strangers) + 1e-9)
+    bar = strangers[allowed] if allowed < len(strangers) else -math.inf
+    return float(np.mean(flags & (scores > bar)))
+
+
+def auroc(positive: ArrayLike, negative: ArrayLike) -> float | None:
+    """Chance that a positive has the higher score, ties half: Mann, Whitney 1947; Bamber 1975.
+
+    >>> auroc([0.9, 0.5], [0.5, 0.1])
+    0.875
+    >>> auroc([], [0.5]) is None
+    True
+    """
+    high, low = _floats(positive), np.sort(_floats(negative))
+    if len(high) == 0 or len(low) == 0:
+        return None
+    below = np.searchsorted(low, high, "left") + np.searchsorted(low, high, "right")
+    return float(below.mean() / (2 * len(low)))
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Risk by coverage, one point per distinct score, the surest answers first."""
+
+    coverage: Floats
+    risk: Floats
+    threshold: Floats
+
+
+def risk_coverage(scores: ArrayLike, right: ArrayLike) -> Curve:
+    """Share of wrong answers among those at least this sure (El-Yaniv, Wiener 2010).
+
+    coverage(t) = |{s >= t}| / n, risk(t) = |{s >= t, wrong}| / |{s >= t}|.
+
+    >>> curve = risk_coverage([0.9, 0.8, 0.8, 0.1], [True, True, False, False])
+    >>> curve.coverage.tolist(), curve.risk.round(2).tolist()
+    ([0.25, 0.75, 1.0], [0.0, 0.33, 0.5])
+    >>> risk_coverage([], []).coverage.tolist()
+    []
+    """
+    values, wrong = _floats(scores), ~np.asarray(right, dtype=bool)
+    order = np.argsort(-values, kind="stable")
+    values, wrong = values[order], wrong[order]
+    last = np.append(values[1:] != values[:-1], True)[: len(values)]
+    seen = np.arange(1, len(values) + 1)
+    return Curve((seen / max(len(values), 1))[last], (np.cumsum(wrong) / seen)[last], values[last])
+
+
+def aurc(scores: ArrayLike, right: ArrayLike) -> float | None:
+    """Area under the risk-coverage curve: the mean risk over all coverages. Lower is better.
+
+    AURC = 1/n * sum_i risk(the i surest): Geifman, Uziel, El-Yaniv 2019. Answers of equal score
+    share their errors evenly, so that the order in a tie does not matter.
+
+    >>> round(aurc([0.9, 0.8, 0.7], [True, True, False]), 4)
+    0.1111
+    >>> aurc([], []) is None
+    True
+    """
+    values, wrong = _floats(scores), ~np.asarray(right, dtype=bool)
+    if len(values) == 0:
+        return None
+    order = np.argsort(-values, kind="stable")
+    _, group = np.unique(-values[order], return_inverse=True)
+    even = np.bincount(group, wrong[order]) / np.bincount(group)
+    return float(np.mean(np.cumsum(even[group]) / np.arange(1, len(values) + 1)))
+
+
+# ---- calibration
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar of a reliability diagram: answers whose probability lies in [low, high)."""
+
+    low: float
+    high: float
+    n: int
+    right: int
+    predicted: float | None
+    """Mean probability; None where the bar is empty."""
+    observed: float | None
+    """Share that was right."""
+
+
+def reliability(probabilities: ArrayLike, right: ArrayLike, bins: int = BINS) -> list[Bar]:
+    """Bars of equal width; the last includes 1 (DeGroot, Fienberg 1983).
+
+    >>> [(bar.n, bar.predicted, bar.observed) for bar in reliability([0.2, 0.9], [False, True], 2)]
+    [(1, 0.2, 0.0), (1, 0.9, 1.0)]
+    >>> [(bar.n, bar.observed) for bar in reliability([], [], 1)]
+    [(0, None)]
+    """
+    values, flags = _floats(probabilities), np.asarray(right, dtype=bool)
+    place = np.clip((values * bins).astype(int), 0, bins - 1)
+    bars = []
+    for at in range(bins):
+        here = place == at
+        n, good = int(here.sum()), int(flags[here].sum())
+        mean = float(values[here].mean()) if n else None
+        bars.append(Bar(at / bins, (at + 1) / bins, n, good, mean, good / n if n else None))
+    return bars
+
+
+def ece(probabilities: ArrayLike, right: ArrayLike, bins: int = BINS) -> float | None:
+    """Expected calibration error: |observed - predicted| of the bars, weighted by their answers.
+
+    ECE = sum_b n_b / n * |observed_b - predicted_b|: Naeini, Cooper, Hauskrecht 2015. It is
+    never 0 on finite data, and grows with fewer answers.
+
+    >>> round(ece([0.25, 0.25, 0.75, 0.75], [False, True, True, True], 2), 3)
+    0.25
+    >>> ece([], []) is None
+    True
+    """
+    bars = reliability(probabilities, right, bins)
+    total = sum(bar.n for bar in bars)
+    if not total:
+        return None
+    gaps = (
+        bar.n * abs(bar.observed - bar.predicted)
+        for bar in bars
+        if bar.observed is not None and bar.predicted is not None
+    )
+    return float(sum(gaps) / total)
+
+
+# ---- intervals
+
+
+def wilson(right: int, n: int, confidence: float = CONFIDENCE) -> Interval | None:
+    """Two-sided interval of a share by the score test (Wilson 1927); cases must be independent.
+
+    >>> [round(bound, 4) for bound in wilson(8, 10)]
+    [0.4902, 0.9433]
+    >>> wilson(0, 0) is None
+    True
+    """
+    if n == 0:
+        return None
+    from scipy.special import ndtri
+
+    z = float(ndtri((1 + confidence) / 2))
+    p, d = right / n, 1 + z * z / n
+    middle = (p + z * z / (2 * n)) / d
+    half = z * math.sqrt((p * (1 - p) + z * z / (4 * n)) / n) / d
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def upper_bound(wrong: int, n: int, confidence: float = CONFIDENCE) -> float | None:
+    """One-sided upper bound of a share (Clopper, Pearson 1934), exact for any n.
+
+    >>> round(upper_bound(0, 59), 4)
+    0.0495
+    >>> upper_bound(3, 3)
+    1.0
+    >>> upper_bound(0, 0) is None
+    True
+    """
+    if n == 0:
+        return None
+    if wrong >= n:
+        return 1.0
+    from scipy.special import betaincinv
+
+    return float(betaincinv(wrong + 1, n - wrong, confidence))
+
+
+def lower_bound(wrong: int, n: int, confidence: float = CONFIDENCE) -> float | None:
+    """One-sided lower bound of a share (Clopper, Pearson 1934).
+
+    >>> round(lower_bound(10, 20), 4)
+    0.302
+    >>> lower_bound(0, 0) is None
+    True
+    """
+    upper = upper_bound(n - wrong, n, confidence)
+    return None if upper is None else 1 - upper
+
+
+def bootstrap(
+    clusters: Sequence[str],
+    statistic: Callable[[Rows], float | None],
+    *,
+    strata: Sequence[object] = (),
+    draws: int = DRAWS,
+    seed: int = 0,
+    confidence: float = CONFIDENCE,
+) -> Interval | None:
+    """Percentile interval of any statistic of the queries (Efron 1979; clusters: Field, Welsh 2007).
+
+    Whole clusters (the queries of one product) are drawn with replacement: queries of one product
+    go together. `statistic` takes the positions drawn. With `strata` (one a query) each stratum is
+    drawn by itself, so that its size does not change by chance. Not known with fewer than two
+    clusters, or where more than a tenth of the draws have no value.
+
+    >>> values = np.array([1.0, 0.0, 1.0, 1.0])
+    >>> low, high = bootstrap(["a", "b", "c", "d"], lambda rows: float(values[rows].mean()))
+    >>> 0 <= low < 0.75 < high <= 1
+    True
+    >>> bootstrap([], lambda rows: 0.0) is None
+    True
+    """
+    members = _members(clusters, strata)
+    if sum(map(len, members)) < 2:
+        return None
+    random = np.random.default_rng(seed)
+    found = []
+    for _ in range(draws):
+        drawn = [part[at] for part in members for at in random.integers(len(part), size=len(part))]
+        value = statistic(np.concatenate(drawn))
+        if value is not None:
+            found.append(value)
+    if len(found) < 0.9 * draws:
+        return None
+    low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+def _members(clusters: Sequence[str], strata: Sequence[object]) -> list[list[Rows]]:
+    """Stratum -> cluster -> positions of its queries."""
+    found: dict[object, dict[str, list[int]]] = {}
+    for at, (cluster, stratum) in enumerate(
+        zip(clusters, strata or [None] * len(clusters), strict=True)
+    ):
+        found.setdefault(stratum, {}).setdefault(cluster, []).append(at)
+    return [[np.array(rows) for rows in part.values()] for part in found.values()]
+
+
+# ---- two systems on the same queries
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """Mean of a minus mean of b, with a bootstrap interval; None: not known."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+def paired_difference(
+    a: ArrayLike, b: ArrayLike, clusters: Sequence[str], *, draws: int = DRAWS, seed: int = 0
+) -> Paired:
+    """Mean difference of two systems on the same queries, whole clusters drawn together.
+
+    >>> paired_difference([1, 1, 0], [0, 1, 0], ["x", "y", "z"]).value
+    0.3333333333333333
+    >>> paired_difference([], [], []).value is None
+    True
+    """
+    gains = _floats(a) - _floats(b)
+    if len(gains) == 0:
+        return Paired(None, None, None, 0)
+    interval = bootstrap(clusters, lambda rows: float(gains[rows].mean()), draws=draws, seed=seed)
+    low, high = interval or (None, None)
+    return Paired(float(gains.mean()), low, high, len(gains))
+
+
+@dataclass(frozen=True, slots=True)
+class McNemar:
+    """`better`: only a was right; `worse`: only b was."""
+
+    better: int
+    worse: int
+    p: float | None
+
+
+def mcnemar(a: Sequence[bool], b: Sequence[bool]) -> McNemar:
+    """Exact two-sided test that two systems are right equally often (McNemar 1947, binomial form).
+
+    p = 2 * P(Binomial(better + worse, 1/2) <= min(better, worse)), at most 1. Where the two never
+    differ there is nothing to test: p is not known.
+
+    >>> mcnemar([True] * 6, [False] * 6).p
+    0.03125
+    >>> mcnemar([True, False], [True, False]).p is None
+    True
+    """
+    better = sum(one and not two for one, two in zip(a, b, strict=True))
+    worse = sum(two and not one for one, two in zip(a, b, strict=True))
+    n = better + worse
+    if n == 0:
+        return McNemar(0, 0, None)
+    from scipy.special import bdtr
+
+    return McNemar(better, worse, min(1.0, 2 * float(bdtr(min(better, worse), n, 0.5))))
+
+
+def share(flags: Sequence[bool]) -> float | None:
+    """How many of the flags are set, as a share.
+
+    >>> share([True, False])
+    0.5
+    >>> share([]) is None
+    True
+    """
+    return sum(flags) / len(flags) if flags else None
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _floats(values: ArrayLike) -> Floats:
+    return np.asarray(values, dtype=np.float64)

@@ -1,0 +1,67 @@
+"""What servers answer, read with suspicion: encodings, statuses, waits."""
+
+from __future__ import annotations
+
+import email.utils
+import zlib
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+
+from lensback.errors import FetchFailed
+
+MAX_WAIT_S = 30.0
+"""Longest pause that a server's Retry-After may ask of us."""
+_PIECE_BYTES = 256 << 10
+
+
+def retry_after_s(value: str) -> float:
+    """Seconds or an HTTP date (RFC 9110, 10.2.3) -> seconds from now, at most MAX_WAIT_S."""
+    if value.isdecimal():
+        return min(float(value), MAX_WAIT_S)
+    try:
+        when = email.utils.parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return 0.0
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return min(max(0.0, (when - datetime.now(UTC)).total_seconds()), MAX_WAIT_S)
+
+
+def coding(encoding: str) -> str:
+    """`gzip` or empty. We ask for gzip alone; anything else raises FetchFailed."""
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity"):
+        return ""
+    if encoding in ("gzip", "x-gzip"):
+        return "gzip"
+    raise FetchFailed(f"the server sent an encoding we did not ask for: {encoding[:40]!r}")
+
+
+def decoded(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    """Undoes the Content-Encoding in pieces of bounded size, so that a bomb meets the byte cap
+    before it fills the memory."""
+    if not coding(encoding):
+        yield from chunks
+        return
+    try:
+        yield from _gunzipped(chunks)
+    except zlib.error as error:
+        raise FetchFailed("the server sent a broken gzip stream", retry=True) from error
+
+
+def _gunzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """All members of a gzip stream (RFC 1952); what follows the last one is ignored, as gzip does."""
+    unzip, begun = zlib.decompressobj(31), False
+    for chunk in chunks:
+        rest = chunk
+        while rest:
+            if unzip.eof:
+                if not rest.startswith(b"\x1f"):
+                    break
+                unzip = zlib.decompressobj(31)
+            begun = True
+            yield unzip.decompress(rest, _PIECE_BYTES)
+            rest = unzip.unused_data if unzip.eof else unzip.unconsumed_tail
+    if begun and not unzip.eof:
+        yield unzip.flush()
+        if not unzip.eof:
+            raise FetchFailed("the server's gzip stream stops in the middle", retry=True)

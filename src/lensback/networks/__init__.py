@@ -1,0 +1,140 @@
+"""Affiliate networks as data: one TOML file each, beside a few small functions.
+
+`open_network` reads one, `deeplink` writes a tracked link, `read_postback` reads a call.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from lensback.errors import ConfigError, UnknownName
+from lensback.networks.links import check_settings, deeplink, erid_of
+from lensback.networks.news import read_postback
+from lensback.networks.shape import LinkForm, LinkSettings, Network, NewsForm, PollForm
+
+__all__ = [
+    "LinkForm",
+    "LinkSettings",
+    "Network",
+    "NewsForm",
+    "PollForm",
+    "check_settings",
+    "deeplink",
+    "erid_of",
+    "list_networks",
+    "open_network",
+    "read_postback",
+]
+
+DATA = Path(__file__).parent / "data"
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_ADAPTER = TypeAdapter(Network)
+
+
+def open_network(name: str, folder: Path | None = None) -> Network:
+    """A network by name. `folder/NAME.toml` adds one or changes keys of a shipped one.
+
+    Raises UnknownName, or ConfigError naming the file and the key that is wrong.
+    """
+    files = _files(name, folder)
+    if not files:
+        raise UnknownName("network", name, _names(folder))
+    return _read(name, tuple((path, path.stat().st_mtime_ns) for path in files))
+
+
+def list_networks(folder: Path | None = None) -> list[Network]:
+    """All networks, shipped and added, by name."""
+    return [open_network(name, folder) for name in _names(folder)]
+
+
+def _names(folder: Path | None) -> list[str]:
+    found = {path.stem for path in DATA.glob("*.toml")}
+    if folder is not None:
+        found |= {path.stem for path in folder.glob("*.toml") if _NAME.fullmatch(path.stem)}
+    return sorted(found)
+
+
+def _files(name: str, folder: Path | None) -> list[Path]:
+    """The shipped file, then the workspace's: what stands later wins."""
+    if not _NAME.fullmatch(name):
+        return []
+    places = [DATA, *([folder] if folder else [])]
+    return [path for place in places if (path := place / f"{name}.toml").is_file()]
+
+
+@lru_cache(maxsize=256)
+def _read(name: str, files: tuple[tuple[Path, int], ...]) -> Network:
+    values: dict[str, Any] = {}
+    path = files[-1][0]
+    for path, _ in files:  # noqa: B007 - the last one is named in errors
+        later = _toml(path)
+        checked = {*later.pop("checked", ()), *_keys(later)}
+        values = _merged(values, later)
+        marks = values.get("unchecked", {})
+        fresh = later.get("unchecked", {})
+        values["unchecked"] = {k: v for k, v in marks.items() if k in fresh or k not in checked}
+    values["builtin"] = len(files) == 1 and path.parent == DATA
+    try:
+        network = _ADAPTER.validate_python({**values, "name": name})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{path}: {key}: {first['msg']}", hint="see docs/networks.md") from error
+    _check(network, path)
+    return network
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}", hint="mend that file") from error
+
+
+def _merged(before: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables are merged key by key; everything else is replaced."""
+    result = dict(before)
+    for key, value in later.items():
+        old = result.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        result[key] = _merged(old, value) if both else value  # type: ignore[arg-type]
+    return result
+
+
+def _keys(values: Mapping[str, Any], before: str = "") -> set[str]:
+    """Dotted names of everything that a file sets."""
+    found: set[str] = set()
+    for key, value in values.items():
+        found.add(before + key)
+        if isinstance(value, Mapping):
+            found |= _keys(value, f"{before}{key}.")
+    return found
+
+
+def _check(network: Network, path: Path) -> None:
+    """What the types cannot say."""
+    names = set(re.findall(r"{(\w+)}", network.link.template))
+    if network.link.template and not {"url", "subid"} <= names:
+        raise ConfigError(f"{path}: link.template needs {{url}} and {{subid}}", hint="add them")
+    missing = names - {"url", "subid"} - set(network.link.settings)
+    if missing:
+        wanted = ", ".join(sorted(missing))
+        raise ConfigError(
+            f"{path}: link.template uses {wanted}, which link.settings does not describe",
+            hint="give each a pattern under [link.settings]",
+        )
+    for name, pattern in network.link.settings.items():
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ConfigError(f"{path}: link.settings.{name}: {error}", hint="mend it") from error
+    upper = [status for status in network.statuses if status != status.lower()]
+    if upper:
+        raise ConfigError(f"{path}: statuses.{upper[0]}: write it in lower case", hint="rename it")

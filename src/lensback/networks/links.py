@@ -1,0 +1,242 @@
+"""Tracked links: a network's template filled, or a sub-id put into a link that is tracked already."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+from lensback.errors import BadQuery, ConfigError
+from lensback.networks.shape import LinkSettings, Network
+from lensback.networks.targets import (
+    ascii_domains,
+    canonical,
+    host_of,
+    parts_of,
+    readable,
+    within,
+)
+
+_SUBID = re.compile(r"[0-9A-Za-z]+")
+_ERID = re.compile(r"\berid\s*[:=]?\s*([0-9A-Za-z]{8,60})", re.IGNORECASE)
+_TOKEN = re.compile(r"[0-9A-Za-z_-]{1,80}")
+_NAME = re.compile(r"{(\w+)}")
+_PLAIN = re.compile(r"[!-~]+")
+
+
+def deeplink(network: Network, settings: LinkSettings, url: str, subid: str) -> str:
+    """The tracked link to the store's page `url`, carrying our click id.
+
+    A `url` that goes through the network already only gets the click id. Raises BadQuery where
+    no such link may be made: another domain, another publisher's link, too long, not an address.
+    """
+    if not _SUBID.fullmatch(subid) or len(subid) > network.link.subid_max:
+        limit = network.link.subid_max
+        raise BadQuery("not a click id", hint=f"letters and digits, at most {limit} of them")
+    if is_tracked(network, settings, url):
+        link = _with_subid(network, settings, url, subid)
+    else:
+        link = _made(network, settings, url, subid)
+    return _checked(network, settings, link)
+
+
+def is_tracked(network: Network, settings: LinkSettings, url: str) -> bool:
+    """True where the address lies at one of the network's hosts."""
+    host = host_of(parts_of(url))
+    return within(host, link_hosts(network, settings)) and not within(
+        host, ascii_domains(settings.domains)
+    )
+
+
+def link_hosts(network: Network, settings: LinkSettings) -> tuple[str, ...]:
+    """Where links of this program may begin: hosts of the network, of its base, of its template."""
+    given = (settings.ids.get("base", ""), settings.ids.get("template", ""))
+    brought = [host_of(urlsplit(text)) for text in given if text]
+    return (*network.link.hosts, *ascii_domains(settings.tracking_hosts), *brought)
+
+
+def erid_of(disclosure: str) -> str:
+    """The token of the advertising register in a disclosure text, or nothing.
+
+    >>> erid_of("Реклама. ООО «Лавка», erid: 2VtzqwABCDEF")
+    '2VtzqwABCDEF'
+    """
+    found = _ERID.search(disclosure)
+    return found[1] if found else ""
+
+
+def check_settings(network: Network, settings: LinkSettings) -> None:
+    """Raises ConfigError naming the key of the program that is missing or wrong."""
+    for name, pattern in network.link.settings.items():
+        value = settings.ids.get(name, "")
+        if not re.fullmatch(pattern, value):
+            state = f"{value!r} does not look like one" if value else "is missing"
+            raise ConfigError(f"program key 'link.{name}': {state}", hint=f"pattern: {pattern}")
+    known = {*network.link.settings, *_NAME.findall(settings.ids.get("template", "")), "template"}
+    if network.link.template:
+        known.discard("template")
+    for name in settings.ids:
+        if name not in known:
+            listed = ", ".join(sorted(known)) or "none"
+            raise ConfigError(f"program key 'link.{name}' is not known", hint=f"known: {listed}")
+    _check_template(network, settings)
+    _check_addresses(network, settings)
+
+
+def _check_template(network: Network, settings: LinkSettings) -> None:
+    names = set(_NAME.findall(network.link.template or settings.ids.get("template", "")))
+    if not {"url", "subid"} <= names:
+        raise ConfigError("program key 'link.template' needs {url} and {subid}", hint="add them")
+    missing = sorted(names - {"url", "subid", *settings.ids})
+    if missing:
+        raise ConfigError(f"program key 'link.{missing[0]}' is missing", hint="add it")
+
+
+def _check_addresses(network: Network, settings: LinkSettings) -> None:
+    key = "domains"
+    try:
+        ascii_domains(settings.domains)
+        key = "tracking_hosts"
+        ascii_domains(settings.tracking_hosts)
+        for name in ("base", "template"):
+            key = f"link.{name}"
+            if name in settings.ids:
+                parts_of(settings.ids[name].replace("{", "").replace("}", ""))
+        key = "landing"
+        if settings.landing:
+            canonical(settings.landing, settings.domains)
+    except BadQuery as error:
+        raise ConfigError(f"program key {key!r}: {error.message}", hint=error.hint) from error
+    if settings.erid and not _TOKEN.fullmatch(settings.erid):
+        raise ConfigError("program key 'erid': not a token", hint="letters and digits")
+    if settings.deny_deeplinks and not settings.landing and not network.link.landing:
+        raise ConfigError(
+            "program key 'landing' is missing: the program denies deep links",
+            hint="name the store's start page",
+        )
+
+
+def _made(network: Network, settings: LinkSettings, url: str, subid: str) -> str:
+    form = network.link
+    template = form.template or settings.ids.get("template", "")
+    target = ""
+    if not settings.deny_deeplinks:
+        target = canonical(url, settings.domains)
+    elif settings.landing:
+        target = canonical(settings.landing, settings.domains)
+    elif form.landing:
+        template = form.landing
+    else:
+        raise BadQuery("the program forbids deep links", hint="give the program a landing page")
+    if settings.erid and target and not form.erid:
+        target = _put(target, "erid", settings.erid, before=())
+    link = _filled(template, {**settings.ids, "url": target, "subid": subid})
+    if settings.erid and form.erid:
+        link = _put(link, form.erid, settings.erid, before=form.target)
+    return link
+
+
+def _filled(template: str, values: Mapping[str, str]) -> str:
+    """Every name once, in one pass: what a value holds is never taken for a name."""
+    base = values.get("base", "")
+    if "?" in base:  # the program's base has a query already
+        template = template.replace("{base}?", "{base}&")
+
+    def value(found: re.Match[str]) -> str:
+        name = found[1]
+        if name not in values:
+            raise BadQuery(f"the program does not say {name!r}", hint=f"add link.{name} to it")
+        return base if name == "base" else quote(values[name], safe="")
+
+    return _NAME.sub(value, template)
+
+
+def _with_subid(network: Network, settings: LinkSettings, url: str, subid: str) -> str:
+    """The network's own link with our click id in it, once; a click id of somebody else goes."""
+    form = network.link
+    link = readable(url)
+    put = _put_segment if form.style == "path" else _put
+    found = _segments(link, form.target) if form.style == "path" else _values(link)
+    for name, setting in form.own.items():
+        ours = settings.ids.get(setting, "")
+        if ours and found.get(name.lower(), ours) != ours:
+            raise BadQuery(
+                f"the link belongs to another publisher ({name}={found[name.lower()][:40]})",
+                hint="ask the store for a feed with its own addresses",
+            )
+    for name in form.target:
+        if inner := found.get(name.lower(), ""):
+            canonical(inner, settings.domains)
+    link = put(link, form.subid or _subid_name(settings), subid, before=form.target)
+    if settings.erid and form.erid and "erid=" not in link.lower():
+        link = put(link, form.erid, settings.erid, before=form.target)
+    return link
+
+
+def _subid_name(settings: LinkSettings) -> str:
+    """Where the program's own template carries the click id."""
+    found = re.search(r"[?&]([^=&]+)={subid}", settings.ids.get("template", ""))
+    if not found:
+        raise BadQuery("the link is tracked already", hint="give the store's own addresses")
+    return found[1]
+
+
+def _values(link: str) -> dict[str, str]:
+    pairs = [part.partition("=") for part in urlsplit(link).query.split("&")]
+    return {name.lower(): unquote(value) for name, _, value in reversed(pairs)}
+
+
+def _put(link: str, name: str, value: str, *, before: tuple[str, ...]) -> str:
+    """The parameter once: in its old place, or in front of the target, or at the end."""
+    parts = urlsplit(link)
+    pieces = [piece for piece in parts.query.split("&") if piece]
+    query = _placed(pieces, "=", name, value, before)
+    return urlunsplit(parts._replace(query="&".join(query)))
+
+
+def _segments(link: str, target: tuple[str, ...]) -> dict[str, str]:
+    head, rest = _split_path(link, target)
+    pairs = [part.partition(":") for part in [*head, rest.strip("/")]]
+    return {name.lower(): unquote(value) for name, _, value in reversed(pairs)}
+
+
+def _put_segment(link: str, name: str, value: str, *, before: tuple[str, ...]) -> str:
+    head, rest = _split_path(link, before)
+    path = "/" + "/".join(_placed(head, ":", name, value, ())) + rest
+    return urlunsplit(urlsplit(link)._replace(path=path))
+
+
+def _split_path(link: str, target: tuple[str, ...]) -> tuple[list[str], str]:
+    """The segments before the target, and the rest: a raw target has slashes of its own."""
+    path = urlsplit(link).path
+    mark = re.search("/(?:" + "|".join(target) + "):", path) if target else None
+    at = mark.start() if mark else len(path)
+    return [piece for piece in path[:at].split("/") if piece], path[at:]
+
+
+def _placed(
+    pieces: list[str], mark: str, name: str, value: str, before: tuple[str, ...]
+) -> list[str]:
+    def called(*names: str) -> Callable[[str], bool]:
+        lower = {n.lower() for n in names}
+        return lambda piece: piece.partition(mark)[0].lower() in lower
+
+    old = [at for at, piece in enumerate(pieces) if called(name)(piece)]
+    target = [at for at, piece in enumerate(pieces) if called(*before)(piece)]
+    at = (old or target or [len(pieces)])[0]
+    head = pieces[:at]
+    tail = [piece for piece in pieces[at:] if not called(name)(piece)]
+    return [*head, f"{name}{mark}{quote(value, safe='')}", *tail]
+
+
+def _checked(network: Network, settings: LinkSettings, link: str) -> str:
+    """The finished link, or BadQuery: nothing leaves that a header could not carry."""
+    if len(link) > network.link.max_chars:
+        raise BadQuery(
+            f"the link has {len(link)} characters",
+            hint=f"{network.title} takes {network.link.max_chars} at most",
+        )
+    host = host_of(parts_of(link))
+    if not _PLAIN.fullmatch(link) or not within(host, link_hosts(network, settings)):
+        raise BadQuery(f"not a link of {network.title}: {link[:80]!r}", hint="check the program")
+    return link

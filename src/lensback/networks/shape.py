@@ -1,0 +1,150 @@
+"""What a network's file says, as frozen dataclasses; read and checked by `open_network`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from lensback.types import STATUSES
+
+STRICT = ConfigDict(extra="forbid", strict=False)
+Status = Literal["pending", "approved", "declined", "paid"]
+OURS = frozenset(STATUSES)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkForm:
+    """How a tracked link is written.
+
+    In `template` `{url}` stands for the target, percent-encoded once, `{subid}` for our click id,
+    every other name for one of the program's `[link]` settings; `{base}` is put in as it is.
+    Empty: the program brings its own template.
+    """
+
+    __pydantic_config__ = STRICT
+
+    template: str
+    subid: str
+    """Parameter that carries the click id."""
+    subid_max: Annotated[int, Field(ge=16, le=1000)] = 32
+    """Most characters of it."""
+    more_subids: tuple[str, ...] = ()
+    """Further sub-id parameters the network knows; not used."""
+    target: tuple[str, ...] = ()
+    """Parameters that may hold the target in a link that is tracked already."""
+    style: Literal["query", "path"] = "query"
+    """`path`: parameters are path segments `name:value`."""
+    hosts: tuple[str, ...] = ()
+    """Hosts of the network's links, subdomains included."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """The program's settings that the template needs, each with the pattern of a valid value."""
+    own: Mapping[str, str] = field(default_factory=dict)
+    """Parameter -> setting it has to equal: a tracked link of somebody else pays somebody else."""
+    landing: str = ""
+    """Template without `{url}`: the store's start page, for programs that forbid deep links."""
+    erid: str = ""
+    """Parameter of the link for the advertising token. Empty: it goes into the target."""
+    max_chars: Annotated[int, Field(ge=200, le=16000)] = 4000
+    """Longest link."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewsForm:
+    """How a call or a row of the network tells of a sale.
+
+    `fields`: our name of a field -> theirs; `a+b` joins two, a list is tried in order,
+    dots walk into nested values.
+    """
+
+    __pydantic_config__ = STRICT
+
+    fields: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    query: str = ""
+    """What the operator writes behind the postback address at the network."""
+    note: str = ""
+    currency: str = ""
+    """Currency of amounts that come without one."""
+    paid_when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Field -> values that turn an approved sale into a paid one."""
+    divisor: Annotated[int, Field(ge=1)] = 1
+    """Amounts are divided by this (100 where they come in cents)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PollForm:
+    """How sales are asked for. `client` names the function that speaks the network's dialect."""
+
+    __pydantic_config__ = STRICT
+
+    api: str
+    path: str
+    client: Literal["pages", "graphql"] = "pages"
+    account: tuple[str, ...] = ()
+    """Keys of the account (ids and secrets) that a request needs."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    """`{since}` and `{until}` are filled with times as `time_format` writes them."""
+    time_format: str = "%Y-%m-%dT%H:%M:%S"
+    window_days: Annotated[int, Field(ge=1, le=400)] = 30
+    """Longest stretch of one question."""
+    reach_days: Annotated[int, Field(ge=0)] = 0
+    """How far back the network answers; 0: not limited."""
+    items: str = ""
+    """Where the rows are; empty: the body is the list."""
+    paging: Literal["none", "offset", "page", "next"] = "none"
+    page: Mapping[str, str | int] = field(default_factory=dict)
+    """Names of the paging parameters, see docs/networks.md."""
+    per_minute: Annotated[int, Field(ge=0)] = 0
+    """Requests a minute that the network allows; 0: not told."""
+    token: Mapping[str, str] = field(default_factory=dict)
+    """OAuth: `url`, `auth` (`basic` or `body`), `scope`, `grant`, `at` (where the token is)."""
+    basic: tuple[str, ...] = ()
+    """Two account keys sent as HTTP Basic user and password."""
+    graphql: str = ""
+    """The GraphQL document, for `client = "graphql"`."""
+    news: NewsForm = field(default_factory=NewsForm)
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """An affiliate network as its file tells it."""
+
+    __pydantic_config__ = STRICT
+
+    name: str
+    title: str
+    link: LinkForm
+    statuses: Mapping[str, Status]
+    """Theirs, in lower case -> ours. Two of ours for one of theirs is not possible."""
+    postback: NewsForm = field(default_factory=NewsForm)
+    poll: PollForm | None = None
+    sources: tuple[str, ...] = ()
+    unchecked: Mapping[str, str] = field(default_factory=dict)
+    """Dotted key -> why it is not sure. An unchecked status is refused until somebody checks it."""
+    builtin: bool = True
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, for `network show --json`."""
+        from dataclasses import asdict
+
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """What a program brings to its links."""
+
+    domains: tuple[str, ...]
+    """Where targets may lie: the domain or below it; `shop.example:8443` names a port."""
+    ids: Mapping[str, str] = field(default_factory=dict)
+    """The program's `[link]`: base, publisher, advertiser ... as the network's file asks."""
+    deny_deeplinks: bool = False
+    landing: str = ""
+    """The store's page to send everybody to where deep links are denied."""
+    tracking_hosts: tuple[str, ...] = ()
+    """Further hosts that the network uses for this program's links."""
+    erid: str = ""
+    """Token of the advertising register; travels with every link."""

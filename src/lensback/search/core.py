@@ -1,0 +1,178 @@
+"""Decode, find the region, encode, search, rank."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from PIL import Image
+
+from lensback import images, log, rank
+from lensback.catalogue import offers, products
+from lensback.db import Database
+from lensback.detectors import Detector
+from lensback.encoders import Encoder
+from lensback.errors import StaleIndex
+from lensback.indexes import Index
+from lensback.rank import Calibration
+from lensback.search.query import MAX_LIMIT, MIN_BOX, Query, filter_of
+from lensback.types import (
+    WHOLE,
+    Answer,
+    Candidate,
+    Filter,
+    Hit,
+    Region,
+    Snapshot,
+    StoredOffer,
+    Vector,
+)
+
+COLOR_DEPTH = 10
+"""How many times more images are ranked where a colour is asked for: one in ten has it."""
+RIVALS = 24
+"""Best images of the whole catalogue against which a filtered search is held."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Everything opened that one search needs."""
+
+    db: Database
+    index: Index
+    snapshot: Snapshot
+    encoder: Encoder
+    detector: Detector
+    calibration: Calibration | None
+    exact_precision: float
+    candidates: int
+    currency: str
+    max_bytes: int
+    max_pixels: int
+
+
+def search(photo: bytes, query: Query, tools: Tools) -> Answer:
+    """Answers one photo. Raises BadImage, TooLarge, BadQuery, UnknownName, StaleIndex."""
+    _check_encoder(tools)
+    timings: dict[str, float] = {}
+    with log.timed("total", timings):
+        where = filter_of(tools.db, query, tools.currency, tools.snapshot.id)
+        with log.timed("decode", timings):
+            picture, size = images.decode_measured(
+                photo,
+                side_px=_side_px(query, tools.encoder),
+                max_bytes=tools.max_bytes,
+                max_pixels=tools.max_pixels,
+            )
+        with log.timed("regions", timings):
+            regions = _regions(picture, query, tools.detector)
+        with log.timed("encode", timings):
+            vector = tools.encoder.encode([images.crop(picture, regions[0].box)])[0]
+        verdict, hits = _found(vector, where, query, tools, timings)
+    return Answer(
+        search_id=secrets.token_hex(8),
+        verdict=verdict,
+        probability=max((hit.probability for hit in hits), default=0.0),
+        width=size[0],
+        height=size[1],
+        region=regions[0].box,
+        regions=tuple(regions),
+        hits=tuple(hits),
+        timings_ms=timings,
+        encoder=tools.encoder.fingerprint,
+        snapshot=tools.snapshot.id,
+        calibrated=tools.calibration is not None,
+    )
+
+
+def similar(stored: StoredOffer, vector: Vector, query: Query, tools: Tools) -> list[Hit]:
+    """Other products that look like an offer, by the vector of one of its images.
+
+    None of them is called exact: what is the same product has been grouped already.
+    Raises BadQuery, UnknownName, StaleIndex.
+    """
+    _check_encoder(tools)
+    where = filter_of(tools.db, query, tools.currency, tools.snapshot.id)
+    one_more = replace(query, limit=min(query.limit + 1, MAX_LIMIT))
+    _, hits = _found(vector, where, one_more, tools, {})
+    others = [hit for hit in hits if hit.product.product_id != stored.product_id]
+    return [replace(hit, exact=False) for hit in others[: query.limit]]
+
+
+def _check_encoder(tools: Tools) -> None:
+    if tools.encoder.fingerprint != tools.snapshot.fingerprint:
+        raise StaleIndex(
+            f"the index was made by another version of encoder {tools.snapshot.encoder!r}",
+            hint="run: lensback sync",
+        )
+
+
+def _found(
+    vector: Vector, where: Filter, query: Query, tools: Tools, timings: dict[str, float]
+) -> tuple[str, list[Hit]]:
+    """Verdict and hits for one vector."""
+    with log.timed("search", timings):
+        found = tools.index.search(vector, _candidates(query, tools.candidates), where)
+        # What the filter leaves out still competes for being the very product.
+        others = [] if where.empty else tools.index.search(vector, RIVALS, Filter())
+        _check_snapshot(tools)
+    with log.timed("rank", timings):
+        rivals = rank.by_product(others, _shows(tools.db, others, Filter()))
+        ranked = rank.by_product(found, _shows(tools.db, found, where), rivals)
+        return _hits(ranked[: query.limit], where, tools)
+
+
+def _candidates(query: Query, usual: int) -> int:
+    """Images to rank. Colours are looked at after the index, so more of them must come."""
+    return max(usual, 4 * query.limit) * (COLOR_DEPTH if query.color else 1)
+
+
+def _check_snapshot(tools: Tools) -> None:
+    """Raises StaleIndex where a sync published another encoder's index since `tools` was made."""
+    now = tools.index.snapshot
+    if now is None or now.fingerprint != tools.snapshot.fingerprint:
+        raise StaleIndex("the index was just replaced", hint="search again")
+
+
+def _shows(db: Database, found: Sequence[Candidate], where: Filter) -> dict[str, list[str]]:
+    return offers.products_of_images(db, [candidate.image_hash for candidate in found], where)
+
+
+def _side_px(query: Query, encoder: Encoder) -> int:
+    """Pixels worth decoding: a small box of a photo still has to fill the encoder's input."""
+    share = min(query.box[2] - query.box[0], query.box[3] - query.box[1]) if query.box else 0.5
+    return round(encoder.side_px / max(share, MIN_BOX))
+
+
+def _regions(picture: Image.Image, query: Query, detector: Detector) -> list[Region]:
+    if query.box:
+        return [Region(query.box, "given"), Region(WHOLE, "whole", 0.0)]
+    return detector.find(picture)
+
+
+def _hits(ranked: list[rank.Ranked], where: Filter, tools: Tools) -> tuple[str, list[Hit]]:
+    """The verdict and the hits it leaves. Nothing is exact without a calibration."""
+    calibration = tools.calibration
+    if not ranked or (calibration and ranked[0].similarity < calibration.none_below):
+        return "none", []
+    found = products.get(tools.db, [r.product_id for r in ranked], where)
+    hits = []
+    for r in ranked:
+        product = found.get(r.product_id)
+        if product is None:  # taken off sale between two statements
+            continue
+        probability = calibration.probability(r.similarity, r.margin) if calibration else 0.0
+        ordered = rank.in_order(product.offers, tools.currency)
+        hits.append(
+            Hit(
+                product=products.product_of(r.product_id, ordered),
+                similarity=r.similarity,
+                probability=probability,
+                exact=calibration is not None and probability >= tools.exact_precision,
+                image_hash=r.image_hash,
+            )
+        )
+    if not hits:
+        return "none", []
+    return ("exact" if any(hit.exact for hit in hits) else "similar"), hits

@@ -1,0 +1,73 @@
+"""What looks like an offer: for programs, and as a page."""
+
+from __future__ import annotations
+
+import re
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from lensback.catalogue import offers
+from lensback.errors import NotFound
+from lensback.search import Query, hit_json, similar
+from lensback.types import Hit, StoredOffer
+from lensback.web import shapes
+from lensback.web.pages import render
+from lensback.web.service import Opened, Service
+from lensback.web.speech import speech_of
+from lensback.web.views import card
+
+router = APIRouter(responses=shapes.FAILURES)
+
+_OFFER_ID = re.compile(r"[a-z2-7]{16}")
+
+
+@router.get(
+    "/api/offers/{offer_id}/similar",
+    tags=["search"],
+    responses={200: {"model": shapes.SimilarShape}},
+)
+async def similar_offers(
+    offer_id: str,
+    service: Opened,
+    limit: int = 12,
+    store: str = "",
+    category: str = "",
+    in_stock: bool = False,
+) -> JSONResponse:
+    """Other products that look like an offer. None is called exact: the same product at other
+    stores is in `/api/products`."""
+    query = Query(
+        limit=limit,
+        stores=tuple(filter(None, store.split(","))),
+        category=category,
+        in_stock=in_stock,
+    )
+    stored, hits = await service.gate.run(lambda: _similar(service, offer_id, query))
+    return JSONResponse({"offer_id": stored.offer_id, "hits": [hit_json(hit) for hit in hits]})
+
+
+@router.get("/similar/{offer_id}", include_in_schema=False, response_class=HTMLResponse)
+async def similar_page(request: Request, offer_id: str, service: Opened) -> Response:
+    """The same as a page."""
+    stored, hits = await service.gate.run(lambda: _similar(service, offer_id, Query()))
+    speech = speech_of(request)
+    title = speech.say("Similar to %(title)s").replace("%(title)s", stored.offer.title)
+    cards = [card(hit_json(hit), speech, calibrated=False) for hit in hits]
+    lead = speech.say("What looks most like it in the connected stores.")
+    return render(request, "answers.html", title=title, lead=lead, cards=cards)
+
+
+def _similar(service: Service, offer_id: str, query: Query) -> tuple[StoredOffer, list[Hit]]:
+    if not _OFFER_ID.fullmatch(offer_id):
+        raise NotFound(f"no such offer: {offer_id[:64]!r}", hint="take ids from an answer")
+    stored = offers.get(service.workspace.db, offer_id)
+    tools = service.tools()
+    for image_hash in stored.image_hashes:
+        try:
+            vectors = service.workspace.vectors.get(tools.snapshot.fingerprint, [image_hash])
+        except NotFound:  # not embedded; another image may be
+            continue
+        return stored, similar(stored, vectors[0], query, tools)
+    raise NotFound("this offer has no image to compare", hint="choose another offer")

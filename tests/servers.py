@@ -1,0 +1,191 @@
+"""Real servers for tests: PostgreSQL and Milvus on free ports of 127.0.0.1, gone when the test ends.
+
+What a test needs it installs and starts itself: where a server's programs are missing, root
+installs them (PostgreSQL from Debian, Milvus as a wheel into a cache folder); who cannot gets a
+skip that says why.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "lensback-tests"
+START_S = 60
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+    """Returns when `ready`; fails with the server's last words when it ends or takes too long."""
+    end = time.monotonic() + START_S
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            break
+        if ready():
+            return
+        time.sleep(0.1)
+    words = log.read_text("utf-8", "replace")[-3000:] if log.exists() else ""
+    raise RuntimeError(f"{process.args} did not start (code {process.poll()}):\n{words}")
+
+
+def listens(port: int) -> bool:
+    """Whether somebody accepts connections on the port."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextlib.contextmanager
+def one_at_a_time(name: str) -> Iterator[None]:
+    """Several test workers install a thing once."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / f"{name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+# --- PostgreSQL ---
+
+
+def postgres_programs() -> Path:
+    """The folder of `initdb` and `postgres`; installed where root may, else a skip."""
+    found = _newest_postgres()
+    if found:
+        return found
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        pytest.skip("no PostgreSQL server here: apt-get install postgresql")
+    with one_at_a_time("postgresql"):
+        _apt_install("postgresql")
+    found = _newest_postgres()
+    if not found:
+        pytest.skip("PostgreSQL could not be installed: see apt-get install postgresql")
+    return found
+
+
+def _newest_postgres() -> Path | None:
+    folders = [p.parent for p in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    if not folders and (program := shutil.which("initdb")):
+        folders = [Path(program).resolve().parent]
+    return max(folders, key=lambda p: p.parent.name, default=None)
+
+
+def _apt_install(package: str) -> None:
+    if _newest_postgres():
+        return
+    # Only the programs are wanted: no cluster of the system, no service.
+    settings = Path("/etc/postgresql-common")
+    settings.mkdir(exist_ok=True)
+    (settings / "createcluster.conf").write_text("create_main_cluster = false\n", "utf-8")
+    env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    keep = ["-o", "Dpkg::Options::=--force-confold", "--no-install-recommends"]
+    for command in (["update", "-qq"], ["install", "-y", "-qq", *keep, package]):
+        subprocess.run(["apt-get", *command], env=env, check=False, capture_output=True)
+
+
+class Postgres:
+    """A private cluster of databases. `stop`, `kill` and `start` as a test likes."""
+
+    def __init__(self) -> None:
+        self.programs = postgres_programs()
+        # The server refuses to run as root; its folder must be reachable for its own user.
+        self._user = "postgres" if os.geteuid() == 0 else None
+        self.folder = Path(tempfile.mkdtemp(prefix="lensback-pg-"))
+        if self._user:
+            shutil.chown(self.folder, self._user)
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._databases = 0
+        self._run("initdb", "-D", str(self.folder / "data"), "-A", "trust", "-U", "lensback",
+                  "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")  # fmt: skip
+
+    def _run(self, program: str, *arguments: str) -> None:
+        done = subprocess.run(
+            [self.programs / program, *arguments],
+            user=self._user,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{program}: {done.stderr}")
+
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise RuntimeError("not running")
+        return self._process.pid
+
+    def start(self) -> None:
+        log = self.folder / "log"
+        options = {"port": self.port, "listen_addresses": "127.0.0.1", "fsync": "off",
+                   "unix_socket_directories": str(self.folder), "max_connections": 200}  # fmt: skip
+        flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        with log.open("ab") as file:
+            self._process = subprocess.Popen(
+                [self.programs / "postgres", "-D", str(self.folder / "data"), *flags],
+                user=self._user,
+                cwd=self.folder,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            )
+        wait_until(self._answers, self._process, log)
+
+    def _answers(self) -> bool:
+        import psycopg
+
+        try:
+            psycopg.connect(self.dsn("postgres"), connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """SIGINT: at once, connections are cut. SIGQUIT: as in a crash."""
+        if self._process:
+            self._process.send_signal(how)
+            self._process.wait(30)
+            self._process = None
+
+    def dsn(self, database: str) -> str:
+        return f"postgresql://lensback@127.0.0.1:{self.port}/{database}"
+
+    def url(self, database: str) -> str:
+        """For our setting `database`."""
+        return self.dsn(database).replace("postgresql:", "postgresql+psycopg:")
+
+    def execute(self, statement: str, database: str = "postgres") -> None:
+        import psycopg
+
+        with psycopg.connect(self.dsn(database), autocommit=True) as connection:
+            connection.execute(statement)  # type: ignore[arg-type]
+
+    def database(self, template: str = "template0", options: str = "") -> str:
+        """Makes a database; its name."""
+        self._databases += 1
+        name = f"lb{self._databases}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template} {options}")
+        return name
+
+    def close(self) -> None:
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)

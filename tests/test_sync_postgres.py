@@ -1,0 +1,119 @@
+"""The main job on PostgreSQL: the same catalogue as on SQLite, with several syncs at once."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from lensback.db import tables as t
+from lensback.sync import sync
+from lensback.workspace import Workspace, open_workspace
+from servers import Postgres
+from test_sync import THINGS, opened, state
+from world import World
+
+CHILD = """
+import sys
+from pathlib import Path
+from lensback.sync import sync
+from lensback.workspace import open_workspace
+with open_workspace(Path(sys.argv[1])) as workspace:
+    print("started", flush=True)
+    report = sync(workspace, jobs=2)
+    sys.exit(len(report.failed))
+"""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with World(tmp_path_factory.mktemp("world")) as made:
+        made.store("harbour", "google", THINGS[:12], sizes=("S", "M"), views=(0, 1))
+        made.store("lavka", "yml", THINGS[6:16], sizes=("S", "M"), marker=True)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def clean(world: World, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What one sync on SQLite makes."""
+    with opened(tmp_path_factory.mktemp("sqlite"), world, encoder="pixels") as workspace:
+        assert not sync(workspace).failed
+        return state(workspace)
+
+
+def on_postgres(folder: Path, world: World, url: str) -> Workspace:
+    """A workspace whose file says it all, so that other processes can open it."""
+    workspace = opened(folder, world, encoder="pixels", database=url)
+    lines = [f'database = "{url}"', 'encoder = "pixels"', "retries = 0",
+             'allow_hosts = ["127.0.0.1"]', ""]  # fmt: skip
+    (folder / "lensback.toml").write_text("\n".join(lines), "utf-8")
+    return workspace
+
+
+def test_the_same_as_on_sqlite(
+    world: World, clean: dict[str, Any], postgres: Postgres, tmp_path: Path
+) -> None:
+    url = postgres.url(postgres.database("migrated"))
+    with on_postgres(tmp_path, world, url) as workspace:
+        assert not sync(workspace).failed
+        assert state(workspace) == clean
+        again = sync(workspace)
+        assert (
+            sum(tally.done for tally in again.tallies if tally.stage in {"download", "embed"}) == 0
+        )
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(folder)], stdout=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.slow
+def test_two_syncs_at_once_killed_at_random_and_the_server_restarted(
+    world: World, clean: dict[str, Any], tmp_path: Path
+) -> None:
+    """Nothing lost, nothing twice: the state at the end is that of one undisturbed sync."""
+    draw = random.Random(5)
+    server = Postgres()
+    server.start()
+    try:
+        server.execute("CREATE DATABASE shop")
+        with on_postgres(tmp_path, world, server.url("shop")):
+            pass
+        for turn in range(4):
+            syncs = [start(tmp_path) for _ in range(2)]
+            for process in syncs:
+                assert process.stdout
+                assert process.stdout.readline() == "started\n"
+            time.sleep(draw.uniform(0, 1.5))
+            if turn % 2:
+                server.stop(signal.SIGQUIT)
+                server.start()
+            else:
+                syncs[draw.randrange(2)].kill()
+            codes = sorted(process.wait(120) for process in syncs)
+            for process in syncs:
+                assert process.stdout
+                process.stdout.close()
+            assert codes in ([0, 0], [-9, 0]), "who was not killed ends well"
+        last = [start(tmp_path), start(tmp_path)]
+        assert [process.wait(120) for process in last] == [0, 0]
+        for process in last:
+            assert process.stdout
+            process.stdout.close()
+        with open_workspace(tmp_path) as workspace:
+            assert state(workspace) == clean
+            with workspace.db.read() as c:
+                twice = select(t.feed_runs.c.feed_id).where(t.feed_runs.c.status == "running")
+                assert c.execute(select(func.count()).select_from(twice.subquery())).scalar() == 0
+    finally:
+        server.close()

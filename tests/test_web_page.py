@@ -1,0 +1,145 @@
+"""What the page shows: words, languages, money, orders. The page in a browser: test_browser.py."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from babel.messages.extract import extract
+from babel.messages.pofile import read_po
+
+from lensback import colors
+from lensback.web import views
+from lensback.web.speech import LANGUAGES, Speech
+
+WEB = Path(views.__file__).parent
+EN, RU = Speech("en"), Speech("ru")
+
+
+def offer(**changes: Any) -> dict[str, Any]:
+    price = {"amount": "10.00", "currency": "EUR"}
+    plain = {
+        "offer_id": "x",
+        "store": "harbour",
+        "size": "M",
+        "color": "red",
+        "category": "Shoes",
+        "price": price,
+        "old_price": None,
+        "cashback": {"amount": "0.00", "currency": "EUR", "up_to": True},
+        "price_after_cashback": price,
+        "availability": "in_stock",
+        "disclosure": "",
+        "link": "/go/x",
+    }
+    return {**plain, **changes}
+
+
+def hit(
+    name: str, *, exact: bool = False, after: str = "10.00", back: str = "0.00"
+) -> dict[str, Any]:
+    money = {"amount": after, "currency": "EUR"}
+    cashback = {"amount": back, "currency": "EUR", "up_to": True}
+    return {
+        "product_id": name,
+        "exact": exact,
+        "offers": [offer(price_after_cashback=money, cashback=cashback)],
+    }
+
+
+def test_sizes_at_one_price_share_a_row() -> None:
+    sizes = ["XL", "38", "S", "M", "", "9,5", "one size", "S"]
+    (row,) = views.rows([offer(size=size, link=f"/go/{size}") for size in sizes], EN)
+    assert row.sizes == "S, M, XL, 9,5, 38, one size"
+    assert row.link == "/go/S"
+    assert len(views.rows([offer(), offer(availability="out_of_stock")], EN)) == 2
+    other = offer(price={"amount": "9.00", "currency": "EUR"})
+    assert len(views.rows([offer(), other], EN)) == 2
+
+
+def test_cashback_is_shown_where_there_is_some() -> None:
+    assert views.rows([offer()], EN)[0].after == ""
+    paid = offer(
+        cashback={"amount": "1.50", "currency": "EUR", "up_to": True},
+        price_after_cashback={"amount": "8.50", "currency": "EUR"},
+    )
+    (row,) = views.rows([paid], EN)
+    assert (row.cashback, row.after, row.up_to) == ("€1.50", "€8.50", True)
+    assert views.rows([paid], RU)[0].after == "8,50\u00a0€"
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "english", "russian"),
+    [
+        ("1234567.50", "RUB", "RUB 1,234,567.50", "1 234 567,50 ₽"),
+        ("900.00", "USD", "$900", "900 $"),
+        ("1.500", "KWD", "KWD 1.500", "1,500 KWD"),
+        ("500", "JPY", "¥500", "500 ¥"),
+        ("5", "XXQ", "XXQ 5", "5 XXQ"),
+    ],
+)
+def test_money_by_locale(amount: str, currency: str, english: str, russian: str) -> None:
+    money = {"amount": amount, "currency": currency}
+    assert re.sub(r"\s", " ", EN.money(money)) == english
+    assert re.sub(r"\s", " ", RU.money(money)) == russian
+
+
+def test_plurals() -> None:
+    words = ("%(n)s store", "%(n)s stores")
+    assert EN.plural(*words, 1) == "%(n)s store"
+    assert [RU.plural(*words, n)[6:] for n in (1, 3, 11, 21)] == [
+        "магазин", "магазина", "магазинов", "магазин",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("probability", "words"),
+    [(1.0, "Almost certainly"), (0.8, "Very"), (0.5, "Probably"), (0.2, "Possibly"), (0, "look")],
+)
+def test_likelihood_in_words(probability: float, words: str) -> None:
+    assert words in views.likelihood(probability)
+
+
+def test_exact_hits_stay_first_in_every_order() -> None:
+    hits = [hit("a", after="9.00"), hit("b", after="2.00"), hit("c", exact=True, after="50.00")]
+    assert [h["product_id"] for h in views.in_order(hits, "best")] == ["a", "b", "c"]
+    assert [h["product_id"] for h in views.in_order(hits, "price")] == ["c", "b", "a"]
+    more = [hit("a", back="1.00"), hit("b", back="3.00"), hit("c")]
+    assert [h["product_id"] for h in views.in_order(more, "cashback")] == ["b", "a", "c"]
+    assert views.in_order([], "price") == []
+
+
+def test_every_basic_color_has_a_word() -> None:
+    assert tuple(views.COLORS) == colors.BASIC
+
+
+def texts() -> set[str]:
+    """Every text of the page: from the templates, and from the code beside them."""
+    found: set[str] = set()
+    for path in (WEB / "templates").glob("*.html"):
+        source = path.read_text("utf-8")
+        for pair in re.findall(r'_n\("([^"]*)", "([^"]*)"', source):
+            found.add(pair[0])
+        found |= {a or b for a, b in re.findall(r"""\b_\((?:"([^"]*)"|'([^']*)')\)""", source)}
+    for path in WEB.glob("*.py"):
+        with path.open("rb") as file:
+            for _, message, *_ in extract("python", file, {"N_": None, "say": None}):
+                found |= {message} if isinstance(message, str) and message else set()
+    return found
+
+
+@pytest.mark.parametrize("language", [name for name in LANGUAGES if name != "en"])
+def test_every_text_is_translated(language: str) -> None:
+    with (WEB / "locale" / f"{language}.po").open("rb") as file:
+        catalogue = read_po(file, locale=language)
+    known = {}
+    for message in catalogue:
+        one = message.id if isinstance(message.id, str) else message.id[0]
+        known[one] = message.string
+    missing = sorted(text for text in texts() if not known.get(text))
+    assert len(texts()) > 80
+    assert missing == []
+    spare = sorted(text for text in known if text and text not in texts())
+    assert spare == [], "texts that nothing uses any more"
