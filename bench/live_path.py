@@ -61,7 +61,8 @@ def true_offers(db: Database) -> dict[str, list[str]]:
     with db.read() as c:
         for row in c.execute(select(o.offer_id, o.mpn).where(o.active, o.mpn != "")):
             parts = row.mpn.lower().split("-")
-            groups["-".join([parts[0], *parts[2:]])].append(row.offer_id)
+            model = [parts[0], *parts[2:]] if len(parts) > 2 else parts  # style-SIZE-colour
+            groups["-".join(model)].append(row.offer_id)
     return {offer: members for members in groups.values() for offer in members}
 
 

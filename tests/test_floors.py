@@ -12,7 +12,7 @@ import pytest
 SRC = Path(__file__).parents[1] / "src" / "lensback"
 FLOORS = [
     {"errors", "types"},
-    {"settings", "net", "log", "db", "durable", "journal", "lancedata", "lanes"},
+    {"settings", "net", "log", "db", "durable", "journal", "lancedata", "retry", "lanes", "schedule"},
     {
         "catalogue",
         "images",
@@ -21,8 +21,9 @@ FLOORS = [
         "vectors",
         "distort",
         "rank",
-        "schedule",
+        "robots",
         "metrics",
+        "promise",
         "terms",
         "ledger",
         "networks",
@@ -43,7 +44,7 @@ FLOORS = [
         "conversions",
     },
     {"workspace", "demo"},
-    {"sync", "doctor", "train", "evaluate"},
+    {"sync", "spread", "doctor", "train", "evaluate"},
     {"showcase", "service", "bot", "web", "console"},
     {"cli"},
     {"__main__"},
@@ -52,8 +53,12 @@ FLOOR = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}
 HEAVY = {
     "onnxruntime": {"encoders"},
     "torch": {"train"},
+    "scipy": {"metrics"},
     "lancedb": {"lancedata", "vectors", "indexes"},
     "pyarrow": {"vectors", "indexes"},
+    "pymilvus": {"indexes"},
+    "psycopg": {"db"},
+    "ray": {"spread"},
     "fastapi": {"web"},
     "starlette": {"web"},
     "uvicorn": {"web"},

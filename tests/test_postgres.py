@@ -13,9 +13,10 @@ import pytest
 from sqlalchemy import func, insert, select, update
 
 from lensback.catalogue import pictures, stores
-from lensback.db import HEAD, PARTS, Database, retried
+from lensback.db import HEAD, PARTS, Database
 from lensback.db import tables as t
 from lensback.errors import Away, BadQuery, Busy, ConfigError, StateError
+from lensback.retry import retried
 from servers import Postgres, free_port
 
 
@@ -115,9 +116,11 @@ def test_a_read_sees_one_state_and_writes_nothing(shared: Database) -> None:
         c.execute(insert(t.stores), [store("x")])
 
 
-def test_folding_knows_more_than_ascii(shared: Database) -> None:
-    with shared.read() as c:
-        assert c.execute(select(func.lower("ÀЯ"))).scalar_one() == "àя"
+def test_folding_knows_more_than_ascii(shared: Database, postgres: Postgres) -> None:
+    assert shared.folds()
+    plain = Database(postgres.url(postgres.database(options="LOCALE 'C'")))
+    assert not plain.folds()
+    plain.close()
 
 
 # --- claims ---

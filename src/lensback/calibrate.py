@@ -11,7 +11,7 @@ distorted copies stand alone, which makes the probability optimistic; the calibr
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from lensback import rank
 from lensback.catalogue import products
-from lensback.db import Database, chunks
+from lensback.db import Connection, Database, chunks
 from lensback.distort import distort
 from lensback.encoders import Encoder
 from lensback.errors import DataError, Error
@@ -69,12 +69,12 @@ def calibrate(
     """Fits a calibration. Raises DataError where the catalogue has too few products for one."""
     with db.read() as c:
         views = products.views(c, encoder.fingerprint)
+        several = askable(c, views)
     if len(views) < TOO_FEW:
         raise DataError(
             f"{len(views)} products with images are too few to calibrate on",
             hint="sync more stores; until then no answer is called exact",
         )
-    several = {p: hashes for p, hashes in views.items() if len(hashes) > 1}
     kinds = [COPIES]
     if len(several) >= ENOUGH:
         kinds = [VIEWS, COPIES]
@@ -94,6 +94,21 @@ class Things:
     images: ImageStore
     vectors: VectorStore
     encoder: Encoder
+
+
+def askable(c: Connection, views: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Product -> its images that leave another view behind when they go with all their copies.
+
+    Where another store shows the same photograph, two images are one view: taken out together
+    they would leave nothing that could be found.
+    """
+    several = {product: set(hashes) for product, hashes in views.items() if len(hashes) > 1}
+    copies = products.copies_of(c, sorted(h for hashes in several.values() for h in hashes))
+    left = {
+        product: sorted(h for h in hashes if hashes - {h} - copies.get(h, set()))
+        for product, hashes in several.items()
+    }
+    return {product: hashes for product, hashes in left.items() if hashes}
 
 
 def ask(

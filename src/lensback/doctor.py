@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from lensback.calibrate import COPIES
 from lensback.catalogue import offers, pictures, products, stores
 from lensback.errors import Error
+from lensback.indexes import health
 from lensback.workspace import Workspace, age_s
 
 LOW_DISK_BYTES = 1 << 30
@@ -30,7 +31,7 @@ class Check:
 
 def examine(workspace: Workspace) -> list[Check]:
     """Every check, in the order in which to mend things. Never raises one of our errors."""
-    checks = (_disk, _database, _stores, _pictures, _encoder, _index, _calibration)
+    checks = (_disk, _database, _stores, _pictures, _encoder, _index_server, _index, _calibration)
     return [line for check in checks for line in _guarded(check, workspace)]
 
 
@@ -54,6 +55,9 @@ def _database(workspace: Workspace) -> Iterator[Check]:
     total = sum(offers.counts(workspace.db).values())
     text = f"revision {workspace.db.revision()}, {total} offers, {products.count(workspace.db)} products"
     yield Check("database", "ok", text)
+    if not workspace.db.folds():
+        hint = "make it anew with LOCALE 'C.UTF-8', or with an ICU locale"
+        yield Check("database", "warn", "its lower() knows ASCII letters only", hint)
 
 
 def _stores(workspace: Workspace) -> Iterator[Check]:
@@ -107,6 +111,13 @@ def _encoder(workspace: Workspace) -> Iterator[Check]:
         )
     else:
         yield Check("encoder", "ok", text)
+
+
+def _index_server(workspace: Workspace) -> Iterator[Check]:
+    text, whole = health(workspace.settings.index)
+    if text:
+        hint = "" if whole else "start the query nodes that are missing"
+        yield Check("index server", "ok" if whole else "warn", text, hint)
 
 
 def _index(workspace: Workspace) -> Iterator[Check]:

@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from threading import Lock
+from urllib.parse import urlsplit
 
-from lensback import log
+from lensback import lanes, log, robots
 from lensback.catalogue import pictures
+from lensback.catalogue.health import Hosts
+from lensback.catalogue.offers import Seen
 from lensback.catalogue.pictures import Downloaded, ImageUrl
-from lensback.db import Database
-from lensback.errors import BadImage, Error, FetchError, FetchRefused, TooLarge
+from lensback.db import Database, Part
+from lensback.errors import BadImage, Error, FetchError, FetchRefused, Stopped, TooLarge
 from lensback.images import ImageStore
 from lensback.net import Fetcher
+from lensback.robots import Robots
 from lensback.types import Progress, Tally
 
 BATCH = 200
 COMMIT_S = 2.0
+HOST_FAILS = 5
+"""Failures of a host in a row after which it is left alone."""
+EVERYBODY = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """How hosts are treated. `exempt`: hosts (`*`: all) whose robots directives do not count,
+    because the store gave leave. `trust`: ask hosts whose breaker is open too."""
+
+    per_host: int = 6
+    delay_s: float = 0.0
+    exempt: tuple[str, ...] = ()
+    trust: bool = False
 
 
 def download(
@@ -28,80 +48,196 @@ def download(
     jobs: int,
     attempts: int,
     stores: Sequence[str] = (),
+    manners: Manners | None = None,
     progress: Progress | None = None,
 ) -> Tally:
     """Fetches, verifies and stores the images; one row each with `ok` or a reason.
 
     A picture file is on disk before its row says so: killed at any moment, the next run goes on.
+    Hosts take turns, and one that fails is left alone (skipped in the tally) until later.
     """
     begin = time.perf_counter()
     tally = Tally("download")
     total = pictures.count_to_download(db, attempts, stores)
-    for parts in db.rounds("download"):
-        todo = (url for part in parts for url in pictures.to_download(db, attempts, stores, part))
-        for batch in _batches(_fetched(todo, fetcher, images, max_bytes, jobs)):
-            pictures.record_downloads(db, batch)
-            _count(batch, tally)
-            if progress:
-                progress(tally.done + tally.rejects, total)
+    hosts = Hosts(db, trust=manners.trust if manners else False)
+    visit = _Visit(fetcher, images, hosts, max_bytes, manners or Manners())
+    try:
+        for parts in db.rounds("download"):
+            todo = partial(pictures.to_download, db, attempts, stores)
+            for batch in _batches(_passes(parts, todo, visit, jobs)):
+                pictures.record_downloads(db, [row for row in batch if isinstance(row, Downloaded)])
+                _count(batch, tally)
+                if progress:
+                    progress(tally.done + tally.rejects + tally.skipped, total)
+    finally:
+        hosts.save()
     tally.seconds = time.perf_counter() - begin
     log.event("downloaded", **tally.as_json())
     return tally
 
 
-def _count(batch: Sequence[Downloaded], tally: Tally) -> None:
+def _count(batch: Sequence[Downloaded | str], tally: Tally) -> None:
     for result in batch:
-        if result.image:
+        if isinstance(result, str):
+            tally.skipped += 1
+            tally.notes.setdefault("left alone", result)
+        elif result.image:
             tally.done += 1
         else:
             tally.rejected[result.reason.split(":")[0]] += 1
             tally.notes.setdefault("hint", f"{result.reason}: {result.hint or 'see doctor'}")
 
 
-def _fetched(
-    todo: Iterator[ImageUrl], fetcher: Fetcher, images: ImageStore, max_bytes: int, jobs: int
-) -> Iterator[Downloaded]:
-    """Results as they come, with at most 4 × jobs under way, so that memory stays flat."""
-    with ThreadPoolExecutor(jobs, thread_name_prefix="download") as pool:
-        pending: set[Future[Downloaded]] = set()
+def _passes(
+    parts: Iterator[Part], todo: Callable[[Part], Iterator[ImageUrl]], visit: _Visit, jobs: int
+) -> Iterator[Downloaded | str]:
+    """Results as they come; passes over the to-do until nothing was left over, each address once."""
+    tried, taken = Seen(), list[Part]()
+    left = [0]
+
+    def pending(parts: Iterable[Part]) -> Iterator[ImageUrl]:
+        for part in parts:
+            taken.append(part)
+            yield from (url for url in todo(part) if url.id not in tried)
+
+    def put_off(_url: ImageUrl) -> None:
+        left[0] += 1
+
+    rules = lanes.Rules(jobs, visit.manners.per_host, visit.delay_s)
+    again: Iterable[Part] = parts
+    while True:
+        left[0] = 0
+        work = lanes.run(
+            pending(again),
+            visit.fetch,
+            lane=_host,
+            rules=rules,
+            halt=visit.fetcher.halt,
+            left_over=put_off,
+        )
+        for url, result in work:
+            tried.add(url.id)
+            yield result
+        if not left[0]:
+            return
+        again, taken = taken, []
+
+
+def _host(url: ImageUrl) -> str:
+    return urlsplit(url.url).netloc.rpartition("@")[2].lower()
+
+
+class _Visit:
+    """Fetches images in many threads, politely."""
+
+    def __init__(
+        self, fetcher: Fetcher, images: ImageStore, hosts: Hosts, max_bytes: int, manners: Manners
+    ) -> None:
+        self.fetcher = fetcher
+        self.manners = manners
+        self._images, self._hosts, self._max_bytes = images, hosts, max_bytes
+        self._robots: dict[str, Robots] = {}
+        self._locks: dict[str, Lock] = {}
+        self._lock = Lock()
+
+    def delay_s(self, host: str) -> float:
+        """Between two requests: none at the operator's own hosts."""
+        name, _, port = host.rpartition(":") if host.rpartition(":")[2].isdigit() else (host, "", 0)
+        own = self.fetcher.guard.allowed(name, int(port))
+        asked = max(
+            (r.delay_s for key, r in self._robots.items() if key.endswith(f"//{host}")), default=0
+        )
+        return max(asked, 0.0 if own else self.manners.delay_s)
+
+    def fetch(self, url: ImageUrl) -> Downloaded | str:
+        """One image; a reason in words where its host is left alone."""
+        host = _host(url)
+        if closed := self._hosts.closed_for(host):
+            return closed
+        result = self._fetch(url)
+        if isinstance(result, Downloaded) and not result.unwell:
+            self._hosts.succeeded(host)
+        elif isinstance(result, Downloaded):
+            self._hosts.failed(host, result.reason, after=HOST_FAILS)
+        return result
+
+    def _fetch(self, url: ImageUrl) -> Downloaded | str:
         try:
-            for url in todo:
-                pending.add(pool.submit(_fetch, url, fetcher, images, max_bytes))
-                if len(pending) >= 4 * jobs:
-                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                    yield from (future.result() for future in done)
-            while pending:
-                done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
-        finally:
-            for future in pending:
-                future.cancel()
+            self._ask_leave(url.url)
+            fetched = self.fetcher.fetch(url.url, max_bytes=self._max_bytes)
+            if not self._exempt(url.url) and robots.forbids(
+                fetched.headers, self.fetcher.user_agent
+            ):
+                raise _unwelcome("the answer's X-Robots-Tag", url.url)
+            return Downloaded(url, self._images.put(fetched.body))
+        except Stopped as error:
+            return error.message
+        except BadImage as error:
+            return Downloaded(url, None, _reason(error), final=True)
+        except (FetchRefused, TooLarge) as error:  # a setting may allow it tomorrow
+            return Downloaded(url, None, _reason(error), counts=False, hint=error.hint)
+        except FetchError as error:
+            final = not error.retry
+            return Downloaded(
+                url, None, _reason(error), final=final, unwell=error.retry, hint=error.hint
+            )
+
+    def _ask_leave(self, url: str) -> None:
+        """Raises FetchRefused where robots.txt forbids, FetchError where it cannot be had."""
+        if not self._exempt(url) and not self._robots_of(url).allows(url):
+            raise _unwelcome("robots.txt", url)
+
+    def _exempt(self, url: str) -> bool:
+        host = (urlsplit(url).hostname or "").lower()
+        return EVERYBODY in self.manners.exempt or host in self.manners.exempt
+
+    def _robots_of(self, url: str) -> Robots:
+        """Fetched once in a run, by one thread; the others of its host wait for it."""
+        parts = urlsplit(url)
+        origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower()}"
+        with self._lock:
+            lock = self._locks.setdefault(origin, Lock())
+        with lock:
+            if origin not in self._robots:
+                self._robots[origin] = self._read_robots(origin)
+            return self._robots[origin]
+
+    def _read_robots(self, origin: str) -> Robots:
+        """RFC 9309, 2.3.1: what is not there forbids nothing; what fails forbids for now."""
+        try:
+            got = self.fetcher.fetch(f"{origin}/robots.txt", max_bytes=robots.MAX_BYTES)
+        except TooLarge:
+            return robots.ALL
+        except FetchError as error:
+            if 400 <= error.status < 500 and error.status != 429:
+                return robots.ALL
+            raise
+        return robots.parse(got.body.decode("utf-8", "replace"), self.fetcher.user_agent)
 
 
-def _fetch(url: ImageUrl, fetcher: Fetcher, images: ImageStore, max_bytes: int) -> Downloaded:
-    try:
-        fetched = fetcher.fetch(url.url, max_bytes=max_bytes)
-        return Downloaded(url, images.put(fetched.body))
-    except BadImage as error:
-        return Downloaded(url, None, _reason(error), final=True)
-    except (FetchRefused, TooLarge) as error:  # a setting may allow it tomorrow
-        return Downloaded(url, None, _reason(error), counts=False, hint=error.hint)
-    except FetchError as error:
-        return Downloaded(url, None, _reason(error), final=not error.retry, hint=error.hint)
+def _unwelcome(who: str, url: str) -> FetchRefused:
+    host = urlsplit(url).hostname or ""
+    hint = f"ask the store for leave, then add {host!r} to the setting robots_exempt"
+    return FetchRefused(f"{who} of {host} forbids it", hint=hint)
 
 
 def _reason(error: Error) -> str:
     return f"{type(error).__name__}: {error.message}"[:300]
 
 
-def _batches(results: Iterable[Downloaded]) -> Iterator[list[Downloaded]]:
+def _batches(results: Iterable[Downloaded | str]) -> Iterator[list[Downloaded | str]]:
     """Batches by number and by time: a slow store must not keep the others' rows uncommitted."""
-    batch: list[Downloaded] = []
+    batch: list[Downloaded | str] = []
     since = time.monotonic()
-    for result in results:
-        batch.append(result)
-        if len(batch) >= BATCH or time.monotonic() - since > COMMIT_S:
+    try:
+        for result in results:
+            batch.append(result)
+            if len(batch) >= BATCH or time.monotonic() - since > COMMIT_S:
+                yield batch
+                batch, since = [], time.monotonic()
+    except Stopped:
+        if batch:
             yield batch
-            batch, since = [], time.monotonic()
+        raise
     if batch:
         yield batch

@@ -8,6 +8,7 @@ Error
     BadImage         not a picture, broken, or a kind we do not read
     TooLarge         more bytes or pixels than the limit
     BadQuery         a parameter that makes no sense
+    Unauthorized     no key, secret or signature, or a wrong one (HTTP 401)
   NotFound           no such offer, product, image, store (HTTP 404)
   DataError          somebody else's file is wrong
     FeedError        a feed as a whole: format, empty, shrank too much
@@ -87,6 +88,10 @@ class BadQuery(InputError):
     http_status = 422
 
 
+class Unauthorized(InputError):
+    http_status = 401
+
+
 class NotFound(Error):
     exit_code = 2
     http_status = 404
@@ -109,14 +114,18 @@ class PostbackError(DataError):
 
 
 class FetchError(Error):
-    """`url` has its secrets redacted; `retry` says whether trying again may help."""
+    """`url` has its secrets redacted; `retry` says whether trying again may help; `status` is
+    that of the answer, 0 where none came."""
 
     http_status = 502
 
-    def __init__(self, message: str, *, url: str = "", retry: bool = False, hint: str = "") -> None:
+    def __init__(
+        self, message: str, *, url: str = "", retry: bool = False, hint: str = "", status: int = 0
+    ) -> None:
         super().__init__(message, hint=hint)
         self.url = url
         self.retry = retry
+        self.status = status
 
 
 class FetchTimeout(FetchError):

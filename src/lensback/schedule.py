@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from lensback.errors import BadQuery
 
@@ -42,7 +43,7 @@ class Schedule:
         times = [now]
         for _ in range(8):
             times.append(_next(self.cron, times[-1]))
-        return max(b - a for a, b in zip(times[1:], times[2:], strict=False))
+        return max(b - a for a, b in pairwise(times[1:]))
 
 
 def parse(text: str) -> Schedule:

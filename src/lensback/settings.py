@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -17,6 +21,22 @@ from pydantic_settings import (
 from lensback.errors import ConfigError
 
 FILE_NAME = "lensback.toml"
+
+
+def _split(value: object) -> object:
+    """A list in the environment: JSON, or plainly with commas."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text.startswith("["):
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise ValueError("not a list: write a,b or JSON") from error
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+HostList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
@@ -28,7 +48,12 @@ class Settings(BaseSettings):
         "", description="Database URL. Empty: SQLite in the workspace (catalogue.db)."
     )
     index: str = Field(
-        "lance", description="`lance` (default) or `exact` (scans every vector; small catalogues)."
+        "lance",
+        description="`lance` (default), `exact` (scans every vector; small catalogues), "
+        "or `milvus://host:19530/collection`.",
+    )
+    vectors: str = Field(
+        "", description="Where vectors lie: `s3://bucket/prefix`. Empty: in the workspace."
     )
     encoder: str = Field(
         "eye", description="Encoder of the next sync; see `lensback encoder list`."
@@ -39,7 +64,7 @@ class Settings(BaseSettings):
     currency: str = Field(
         "", description="Currency listed first and assumed for price limits; empty: none."
     )
-    allow_hosts: tuple[str, ...] = Field(
+    allow_hosts: HostList = Field(
         (), description="Hosts that may be fetched although their address is private."
     )
     user_agent: str = Field(
@@ -48,6 +73,25 @@ class Settings(BaseSettings):
     )
     timeout_s: float = Field(30.0, gt=0, description="Time-out of one network step, seconds.")
     retries: int = Field(2, ge=0, le=10, description="Further tries after a failed request.")
+    feed_jobs: int = Field(16, ge=1, le=256, description="Feeds fetched at once.")
+    feed_budget_s: float = Field(
+        3600.0, gt=0, description="Longest time for one feed, to fetch and to read, seconds each."
+    )
+    min_rate: float = Field(
+        500.0,
+        ge=0,
+        description="Bytes a second below which a feed's server is given up; 0: never.",
+    )
+    host_jobs: int = Field(6, ge=1, le=64, description="Requests to one host at once.")
+    host_delay_s: float = Field(
+        0.05,
+        ge=0,
+        description="Pause between two requests to one host, seconds; none for `allow_hosts`.",
+    )
+    robots_exempt: HostList = Field(
+        (),
+        description="Hosts (`*`: all) whose images may be fetched although robots directives forbid it.",
+    )
     max_feed_bytes: int = Field(
         4 << 30, gt=0, description="Most bytes of one feed, after decompression."
     )
@@ -78,6 +122,12 @@ class Settings(BaseSettings):
     exact_precision: float = Field(
         0.95, gt=0, lt=1, description="Match probability from which a hit is called exact."
     )
+    promised_wrong: float = Field(
+        0.05,
+        gt=0,
+        lt=1,
+        description="Largest share of exact answers that may be wrong, as `lensback promise` certifies it.",
+    )
     candidates: int = Field(
         60,
         ge=1,
@@ -86,6 +136,15 @@ class Settings(BaseSettings):
     )
     search_jobs: int = Field(
         4, ge=1, description="Searches answered at once by one `serve` process; more get 503."
+    )
+    journal_max_bytes: int = Field(
+        64 << 20,
+        gt=0,
+        description="Most bytes of clicks, searches and postbacks waiting for the database.",
+    )
+    host_key_hash: str = Field(
+        "",
+        description="SHA-256 of the host service's key, hex; written by `lensback ledger host-key`.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning", description="`debug`, `info`, `warning` or `error`."
@@ -102,6 +161,17 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment stands above what `load` passes in from the TOML file."""
         return env_settings, init_settings
+
+
+OTHER_NAMES = ("WORKSPACE", "DEMO_BASE", "DATA")
+"""LENSBACK_ names of the environment that are no settings."""
+
+
+def strangers(environment: Iterable[str]) -> dict[str, str]:
+    """LENSBACK_ names that mean nothing -> the likeliest name that was meant, or empty."""
+    known = [f"LENSBACK_{name.upper()}" for name in (*Settings.model_fields, *OTHER_NAMES)]
+    odd = [n for n in environment if n.upper().startswith("LENSBACK_") and n.upper() not in known]
+    return {name: next(iter(get_close_matches(name.upper(), known, 1)), "") for name in sorted(odd)}
 
 
 def load(workspace: Path) -> Settings:

@@ -11,22 +11,25 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from threading import Event
 
 from lensback import log
 from lensback.calibrate import calibrate
-from lensback.catalogue import stores
-from lensback.db import retried
-from lensback.download import download
+from lensback.catalogue import health, stores
+from lensback.download import Manners, download
 from lensback.embed import embed
-from lensback.errors import BadQuery, DataError, Error, FetchError, StateError, TooLarge
+from lensback.errors import BadQuery, DataError, Error, StateError, Stopped
 from lensback.group import group, pair_images
-from lensback.ingest import Limits, clear_spool, ingest
+from lensback.ingest import Limits, Roads, Skipped, ingest_all, tidy_spool
 from lensback.publish import publish
+from lensback.retry import retried
 from lensback.types import Progress, Tally
 from lensback.workspace import Workspace, save_calibration
 
 REFIT = 0.2
 """Growth of the catalogue from which its calibration is fitted anew: look-alikes come nearer."""
+FEW = 8
+"""Up to so many stores each has a progress bar of its own."""
 STAGES = ("ingest", "download", "embed", "group", "publish")
 Watch = Callable[[str], Progress]
 """Given a stage's name, returns what to call with (done, total)."""
@@ -38,6 +41,8 @@ class Report:
 
     tallies: list[Tally] = field(default_factory=list)
     failed: dict[str, Error] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    """Stores that were left alone, and why."""
 
     def guarded(self, share: float) -> list[str]:
         """Stages in which more than this share of the rows was rejected, and failed stores."""
@@ -56,6 +61,7 @@ class Report:
         return {
             "stages": [tally.as_json() for tally in self.tallies],
             "failed": {name: error.as_json()["error"] for name, error in self.failed.items()},
+            "skipped": self.skipped,
         }
 
 
@@ -66,40 +72,69 @@ def sync(
     only: str = "",
     jobs: int = 0,
     force: bool = False,
+    due: Sequence[str] | None = None,
+    stop: Event | None = None,
     watch: Watch = lambda _stage: lambda _done, _total: None,
 ) -> Report:
     """Brings the workspace up to date with its stores (all, or those named).
 
-    One store's broken feed is reported and does not stop the others. `only` runs one stage.
-    Raises Busy where another sync is at work, UnknownName for a store nobody connected.
+    One store's broken feed is reported and does not stop the others. A store that is paused, or
+    whose feed failed too often in a row, is left alone unless it is named or `force` is given.
+    `only` runs one stage. `due`: feeds of these stores alone are read, the later stages do
+    whatever is to do. Once `stop` is set, the stage under way ends at its next step and Stopped
+    is raised: the next sync goes on from there. Raises Busy where another sync is at work,
+    UnknownName for a store nobody connected.
     """
     if only and only not in STAGES:
         raise BadQuery(f"no such stage: {only!r}", hint=f"use one of {', '.join(STAGES)}")
-    report = Report()
-    with _disk_errors(), workspace.locked():
+    report, watch = Report(), _stoppable(watch, stop or Event())
+    with _disk_errors(), workspace.locked(), _halting(workspace, stop):
         wanted = stores.check_names(workspace.db, list(names))
         workspace.images.sweep()
         if only in {"", "ingest"}:
-            _ingest(workspace, wanted, report, watch, force=force)
-        if only in {"", "download"}:
-            s = workspace.settings
-            fetch = partial(
-                download,
-                workspace.db,
-                workspace.fetcher,
-                workspace.images,
-                max_bytes=s.max_image_bytes,
-                jobs=jobs or s.download_jobs,
-                attempts=s.download_attempts,
-                stores=names,
-                progress=watch("download"),
+            chosen = _chosen(
+                workspace, wanted if due is None else due, report, bool(names) or force
             )
+            _ingest(workspace, chosen, report, watch, force=force)
+        if only in {"", "download"}:
+            fetch = partial(_download, workspace, names, jobs, force, watch)
             report.tallies.append(retried(fetch))
         for stage in ("embed", "group", "publish"):
             if only in {"", stage}:
+                watch(stage)(0, 0)
                 retried(partial(_later, stage, workspace, report, watch))
     log.event("synced", **report.as_json())
     return report
+
+
+def _stoppable(watch: Watch, stop: Event) -> Watch:
+    """Progress is told between two steps, where nothing is half done: the place to stop at."""
+
+    def stage(name: str) -> Progress:
+        show = watch(name)
+
+        def step(done: int, total: int) -> None:
+            if stop.is_set():
+                raise Stopped(f"stopped during {name}", hint="run it again: it goes on from there")
+            if done or total:
+                show(done, total)
+
+        return step
+
+    return stage
+
+
+@contextmanager
+def _halting(workspace: Workspace, stop: Event | None) -> Iterator[None]:
+    """The fetcher may have been halted by an earlier run's end; and no later one finds it so."""
+    halt = workspace.fetcher.halt
+    halt.clear()
+    if stop and stop.is_set():
+        raise Stopped("stopped before it began", hint="run it again")
+    try:
+        yield
+    finally:
+        halt.clear()
 
 
 @contextmanager
@@ -114,35 +149,64 @@ def _disk_errors() -> Iterator[None]:
         ) from error
 
 
+def _chosen(workspace: Workspace, wanted: Sequence[str], report: Report, anyway: bool) -> list[str]:
+    """The stores whose feed is read now: the well and quick ones first, the others last."""
+    now, asked = int(time.time()), set(wanted)
+    chosen = []
+    for feed in health.feeds(workspace.db):
+        if feed.store not in asked:
+            continue
+        if not anyway and (why := feed.waits(now)):
+            report.skipped[feed.store] = why
+        else:
+            chosen.append(feed.store)
+    return chosen
+
+
 def _ingest(
     workspace: Workspace, names: Sequence[str], report: Report, watch: Watch, *, force: bool
 ) -> None:
     s = workspace.settings
-    limits = Limits(max_bytes=s.max_feed_bytes, max_drop=s.max_drop, force=force)
-    if not workspace.db.shared:  # another sync may be reading its feeds there
-        clear_spool(workspace.spool)
-    for name in names:
-        read = partial(
-            ingest,
-            workspace.db,
-            workspace.fetcher,
-            name,
-            spool=workspace.spool,
-            limits=limits,
-            progress=watch(f"ingest {name}"),
-        )
-        try:
-            report.tallies.append(retried(partial(_unless_another, workspace, name, read)))
-        except (DataError, FetchError, TooLarge) as error:
-            report.failed[name] = error
+    limits = Limits(s.max_feed_bytes, s.max_drop, force, s.feed_budget_s)
+    tidy_spool(workspace.spool, [feed.feed_id for feed in health.feeds(workspace.db)])
+    single, several = len(names) <= FEW, watch("ingest")
+    outcomes = ingest_all(
+        workspace.db,
+        workspace.fetcher,
+        names,
+        spool=workspace.spool,
+        limits=limits,
+        roads=Roads(s.feed_jobs, s.host_jobs, s.host_delay_s),
+        trust=force,
+        watch=(lambda name: watch(f"ingest {name}")) if single else None,
+    )
+    for done, (name, outcome) in enumerate(outcomes, 1):
+        if isinstance(outcome, Tally):
+            report.tallies.append(outcome)
+        elif isinstance(outcome, Skipped):
+            report.skipped[name] = outcome.reason
+        else:
+            report.failed[name] = outcome
+        if not single:
+            several(done, len(names))
+    report.tallies.sort(key=lambda tally: tally.stage)
 
 
-def _unless_another(workspace: Workspace, name: str, read: Callable[[], Tally]) -> Tally:
-    """Reads a store's feed, but not while another sync does."""
-    with workspace.db.claims() as mine:
-        if mine.take(f"ingest {name}"):
-            return read()
-    return Tally(f"ingest {name}", notes={"feed": "another sync is reading it"})
+def _download(
+    workspace: Workspace, names: Sequence[str], jobs: int, force: bool, watch: Watch
+) -> Tally:
+    s = workspace.settings
+    return download(
+        workspace.db,
+        workspace.fetcher,
+        workspace.images,
+        max_bytes=s.max_image_bytes,
+        jobs=jobs or s.download_jobs,
+        attempts=s.download_attempts,
+        stores=names,
+        manners=Manners(s.host_jobs, s.host_delay_s, s.robots_exempt, trust=force),
+        progress=watch("download"),
+    )
 
 
 def _later(stage: str, workspace: Workspace, report: Report, watch: Watch) -> None:

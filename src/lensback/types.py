@@ -250,6 +250,15 @@ class StoredOffer:
     active: bool = True
 
 
+def top_category(category: str) -> str:
+    """The last part of a category path: the word a store uses for the thing itself.
+
+    >>> top_category("Men > Tops > Jackets")
+    'Jackets'
+    """
+    return category.rsplit(">", 1)[-1].strip()
+
+
 @dataclass(frozen=True, slots=True)
 class Product:
     """Offers that are the same thing: same colour, any size, any store."""
@@ -285,6 +294,8 @@ class Answer:
     encoder: str
     snapshot: str
     calibrated: bool = True
+    certified: bool = False
+    """A promise holds for what is called exact: see `lensback promise`."""
 
 
 STATUSES = ("pending", "approved", "declined", "paid")

@@ -19,9 +19,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lensback.durable import flush_tree
 from lensback.errors import BadQuery, ConfigError, NotFound, StateError
-from lensback.lancedata import connect, table_names
+from lensback.lancedata import Shelf
 from lensback.types import Candidate, Vectors
 
 GET_HASHES = 1000
@@ -33,7 +32,8 @@ TIDY_APPENDS = 256
 
 
 class VectorStore:
-    """The vectors under `root`. Safe to share between threads; one process writes at a time.
+    """The vectors under `root`, a folder or `s3://bucket/prefix`. Safe to share between threads;
+    one process writes at a time.
 
     `dtype="float16"` halves new tables on disk; vectors come back as float32 either way.
     """
@@ -41,7 +41,7 @@ class VectorStore:
     def __init__(
         self, root: Path | str, *, dtype: Literal["float32", "float16"] = "float32"
     ) -> None:
-        self._root = Path(root)
+        self._shelf = Shelf(root)
         self._dtype = dtype
         self._tables: dict[str, Any] = {}
         self._appends: dict[str, int] = {}
@@ -63,7 +63,7 @@ class VectorStore:
                 raise BadQuery(f"vectors of {new.shape[1]} numbers, the table has {_dim(table)}")
             merge = table.merge_insert("image_hash").when_not_matched_insert_all()
             merge.execute(_rows(table.schema, hashes, new))
-            flush_tree(self._folder(fingerprint), begin)
+            self._shelf.flush(_name(fingerprint), begin)
             self._after_append(fingerprint, table)
 
     def count(self, fingerprint: str) -> int:
@@ -130,7 +130,7 @@ class VectorStore:
         """Forgets all vectors of an encoder; an unknown one is fine."""
         with self._lock, _translated():
             self._tables.pop(fingerprint, None)
-            connect(self._root).drop_table(_name(fingerprint), ignore_missing=True)
+            self._shelf.connect().drop_table(_name(fingerprint), ignore_missing=True)
 
     def forget(self, fingerprint: str, hashes: Sequence[str]) -> None:
         """Deletes vectors; unknown hashes are fine. Durable when it returns."""
@@ -139,14 +139,12 @@ class VectorStore:
             table = self._table(fingerprint)
             for start in range(0, len(hashes) if table is not None else 0, GET_HASHES):
                 table.delete(_among(hashes[start : start + GET_HASHES]))
-            flush_tree(self._folder(fingerprint), begin)
+            self._shelf.flush(_name(fingerprint), begin)
 
     def fingerprints(self) -> list[str]:
         """Encoders that have a table here, sorted."""
-        if not self._root.is_dir():
-            return []
         with _translated():
-            names = table_names(connect(self._root))
+            names = self._shelf.names()
         return sorted(name[2:] for name in names if name.startswith("v_"))
 
     def tidy(self) -> None:
@@ -155,7 +153,7 @@ class VectorStore:
             begin = time_ns()
             with self._lock, _translated():
                 _tidy(self._table(fingerprint))
-                flush_tree(self._folder(fingerprint), begin)
+                self._shelf.flush(_name(fingerprint), begin)
 
     # --- tables ---
 
@@ -165,25 +163,19 @@ class VectorStore:
         if held is not None:
             return held
         name = _name(fingerprint)
-        if not dim and not (self._root / f"{name}.lance").is_dir():
-            return None
-        self._root.mkdir(parents=True, exist_ok=True)
-        db = connect(self._root)
-        if name in table_names(db):
-            self._tables[fingerprint] = db.open_table(name)
+        if self._shelf.has(name):
+            self._tables[fingerprint] = self._shelf.connect().open_table(name)
         elif dim:
-            self._tables[fingerprint] = db.create_table(name, schema=_schema(dim, self._dtype))
+            made = self._shelf.connect().create_table(name, schema=_schema(dim, self._dtype))
+            self._tables[fingerprint] = made
         return self._tables.get(fingerprint)
-
-    def _folder(self, fingerprint: str) -> Path:
-        return self._root / f"{_name(fingerprint)}.lance"
 
     def _after_append(self, fingerprint: str, table: Any) -> None:
         count = self._appends[fingerprint] = self._appends.get(fingerprint, 0) + 1
         if count % TIDY_APPENDS == 0:
             begin = time_ns()
             _tidy(table)
-            flush_tree(self._folder(fingerprint), begin)
+            self._shelf.flush(_name(fingerprint), begin)
 
     # --- reading ---
 
@@ -194,7 +186,7 @@ class VectorStore:
             if self._table(fingerprint) is None:
                 return
             # A handle of its own, held at one version: what comes is one state of the table.
-            table = connect(self._root).open_table(_name(fingerprint))
+            table = self._shelf.connect().open_table(_name(fingerprint))
             table.checkout(table.version)
             fresh_rows = _Once(table)
             columns = ["image_hash", "vector"] if vectors else ["image_hash"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import time
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ from pathlib import Path
 from threading import Lock
 from types import TracebackType
 
+from lensback import ledger
 from lensback import settings as settings_module
+from lensback.catalogue.sketch import smallest_images
 from lensback.db import Database, sqlite_url
 from lensback.detectors import Detector, open_detector
 from lensback.durable import replace_file
@@ -21,7 +24,9 @@ from lensback.encoders import Encoder, open_encoder
 from lensback.errors import Busy, ConfigError, StateError
 from lensback.images import ImageStore
 from lensback.indexes import Index, open_index
+from lensback.journal import Drained, Journal
 from lensback.net import Fetcher
+from lensback.promise import SKETCH, Promise, check, from_json
 from lensback.rank import Calibration
 from lensback.search import Tools
 from lensback.settings import FILE_NAME, Settings
@@ -37,6 +42,7 @@ class Workspace:
         self.settings = settings
         self._encoders: dict[str, Encoder] = {}
         self._calibrations: dict[str, tuple[float, Calibration]] = {}
+        self._promises: dict[tuple[object, ...], tuple[Promise | None, str]] = {}
         self._lock = Lock()
 
     @cached_property
@@ -55,7 +61,16 @@ class Workspace:
 
     @cached_property
     def vectors(self) -> VectorStore:
-        return VectorStore(self.path / "vectors")
+        return VectorStore(self.settings.vectors or self.path / "vectors")
+
+    @cached_property
+    def journal(self) -> Journal:
+        """Where clicks, searches and postbacks wait for the database."""
+        return Journal(self.path / "journal", self.settings.journal_max_bytes)
+
+    def drain(self) -> Drained:
+        """Brings what waits in the journal into the database. Raises Busy where it is locked."""
+        return self.journal.drain(lambda records: ledger.apply(self.db, records))
 
     @cached_property
     def fetcher(self) -> Fetcher:
@@ -65,6 +80,7 @@ class Workspace:
             user_agent=s.user_agent,
             timeout_s=s.timeout_s,
             retries=s.retries,
+            min_rate=s.min_rate,
         )
 
     @cached_property
@@ -130,6 +146,37 @@ class Workspace:
     def calibration_path(self, fingerprint: str) -> Path:
         return self.path / "calibration" / f"{fingerprint}.json"
 
+    def promise_path(self, fingerprint: str) -> Path:
+        return self.path / "calibration" / f"{fingerprint}.promise.json"
+
+    def promise(self, snapshot: Snapshot) -> tuple[Promise | None, str]:
+        """The promise of "exact" that holds for a snapshot, or None and why there is none."""
+        path = self.promise_path(snapshot.fingerprint)
+        try:
+            changed = path.stat().st_mtime_ns
+        except FileNotFoundError:
+            return None, "nothing was promised yet"
+        calibration = self.calibration(snapshot.fingerprint)
+        key = (snapshot.id, changed, calibration)
+        if key not in self._promises:
+            self._promises = {key: self._checked_promise(path, snapshot, calibration)}
+        return self._promises[key]
+
+    def _checked_promise(
+        self, path: Path, snapshot: Snapshot, calibration: Calibration | None
+    ) -> tuple[Promise | None, str]:
+        promise = _read_promise(path)
+        try:
+            check(
+                promise,
+                fingerprint=snapshot.fingerprint,
+                calibration=calibration_digest(calibration) if calibration else "",
+                catalogue=smallest_images(self.db, snapshot.fingerprint, SKETCH),
+            )
+        except StateError as error:
+            return None, error.message
+        return promise, ""
+
     def tools(self) -> Tools:
         """What one search needs, for the snapshot that is published now.
 
@@ -142,6 +189,7 @@ class Workspace:
         if not snapshot.rows:
             raise StateError("the index is empty", hint="run: lensback doctor")
         s = self.settings
+        promise, no_promise = self.promise(snapshot)
         return Tools(
             db=self.db,
             index=self.index,
@@ -154,6 +202,8 @@ class Workspace:
             currency=s.currency,
             max_bytes=s.max_image_bytes,
             max_pixels=s.max_image_pixels,
+            promise=promise,
+            no_promise=no_promise,
         )
 
     @contextmanager
@@ -182,7 +232,7 @@ class Workspace:
 
     def close(self) -> None:
         opened = vars(self)
-        for name in ("fetcher", "db"):
+        for name in ("journal", "fetcher", "db"):
             if name in opened:
                 opened[name].close()
 
@@ -238,6 +288,26 @@ def save_calibration(workspace: Workspace, calibration: Calibration) -> Path:
     path = workspace.calibration_path(calibration.fingerprint)
     write_atomically(path, json.dumps(calibration.as_json(), indent=2) + "\n")
     return path
+
+
+def calibration_digest(calibration: Calibration) -> str:
+    """Identity of a calibration: what it says of a similarity and a margin."""
+    said = json.dumps(calibration.as_json(), sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+
+def save_promise(workspace: Workspace, promise: Promise) -> Path:
+    """Keeps a promise beside the calibration whose probabilities it is about."""
+    path = workspace.promise_path(promise.fingerprint)
+    write_atomically(path, json.dumps(promise.as_json(), indent=2) + "\n")
+    return path
+
+
+def _read_promise(path: Path) -> Promise:
+    try:
+        return from_json(json.loads(path.read_text("utf-8")))
+    except (ValueError, TypeError, KeyError) as error:
+        raise StateError(f"{path} is broken: {error}", hint="run: lensback promise") from error
 
 
 def _read_calibration(path: Path) -> Calibration:

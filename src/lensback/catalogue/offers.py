@@ -69,6 +69,8 @@ class Written:
     seen: int = 0
     changed: int = 0
     removed: int = 0
+    jumped: int = 0
+    """Known offers whose price fell below a tenth or rose above ten times."""
     duplicates: list[str] = field(default_factory=list)
 
 
@@ -95,6 +97,7 @@ def write_batch(
         for key in ids.values():
             seen.add(key)
         _write_prices(c, changed, known, ids)
+        result.jumped = sum(_jumped(offer, known.get(offer.external_id)) for offer in changed)
         _write_images(db, c, changed, ids)
     gone = [known[o.external_id] for o in unique.values() if o.deleted and o.external_id in known]
     result.removed = deactivate(c, [row["id"] for row in gone if row["active"]])
@@ -121,6 +124,13 @@ def _known(c: Connection, store_id: int, external_ids: list[str]) -> dict[str, R
 def _differs(offer: Offer, known: Mapping[str, RowMapping]) -> bool:
     row = known.get(offer.external_id)
     return row is None or not row["active"] or row["content_hash"] != content_hash(offer)
+
+
+def _jumped(offer: Offer, before: RowMapping | None) -> bool:
+    if before is None or before["currency"] != offer.price.currency:
+        return False
+    old, new = before["price_minor"], offer.price.minor
+    return bool(new * 10 < old or new > old * 10)
 
 
 def _write(

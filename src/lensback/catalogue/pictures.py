@@ -47,6 +47,7 @@ def _undone(attempts: int) -> Any:
         u.attempts < attempts,
         and_(u.attempts < FINAL, u.tried_at < now - PAUSE_S),
         u.tried_at < now - FORGIVE_S,
+        u.tried_at > now + PAUSE_S,  # the clock went back since
     )
     return or_(u.status == "new", and_(u.status == "failed", again))
 
@@ -103,6 +104,8 @@ class Downloaded:
     counts: bool = True
     """False where we refused ourselves: a changed setting is to be felt at once."""
     hint: str = ""
+    unwell: bool = False
+    """The host failed, not this image of it."""
 
 
 def record_downloads(db: Database, results: Sequence[Downloaded]) -> None:

@@ -51,7 +51,11 @@ def store_add(
     base: Annotated[str, typer.Option(help="What {BASE} in the feed stands for.")] = "",
     program: Annotated[Path | None, typer.Option(help="TOML of the affiliate programme.")] = None,
     title: Annotated[str, typer.Option(help="Name that shoppers see.")] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read the feed, show what it gives, write nothing.")
+    ] = False,
     workspace: Folder = HERE,
+    as_json: AsJson = False,
 ) -> None:
     """Connect a store. The same name again changes its feed."""
     from lensback.catalogue import stores
@@ -69,6 +73,12 @@ def store_add(
         feed = str(Path(feed).absolute())
     elif scheme.lower() not in {"http", "https", "file"}:
         raise BadQuery(f"cannot fetch {scheme}:// feeds", hint="use http, https, or a path")
+    if dry_run:
+        from lensback.cli import trial
+
+        with opened_workspace(workspace) as opened:
+            trial.dry_run(opened, feed, format, columns_text, base, as_json)
+        return
     with opened_workspace(workspace) as opened:
         options = {"format": format, "columns": columns_text, "base": base, "title": title}
         stores.add(opened.db, name, feed, **options, program=terms)

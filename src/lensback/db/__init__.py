@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from itertools import islice
@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, Table, create_engine, event, func, inspect, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
@@ -30,7 +30,6 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from lensback import log
 from lensback.db import postgres
 from lensback.errors import (
     Away,
@@ -50,11 +49,18 @@ BUSY_TIMEOUT_S = 30
 CLAIM_STEP_S = 0.2
 PARTS = 16
 """Parts of a stage's to-do that processes share out among them."""
-AWAY_S = 60
-"""How long work that may run twice waits for a database that went away: a failover's time."""
 
-__all__ = ["BUSY_TIMEOUT_S", "HEAD", "Claims", "Connection", "Database", "Part", "chunks",
-           "retried", "sqlite_url", "translated"]  # fmt: skip
+__all__ = [
+    "BUSY_TIMEOUT_S",
+    "HEAD",
+    "Claims",
+    "Connection",
+    "Database",
+    "Part",
+    "chunks",
+    "sqlite_url",
+    "translated",
+]
 
 T = TypeVar("T")
 _SERVER = re.compile(r"connection to server at .*? failed: |connection failed: ")
@@ -214,6 +220,11 @@ class Database:
                 connection.execute(text("SELECT version_num FROM alembic_version")).scalar() or ""
             )
 
+    def folds(self) -> bool:
+        """Whether the server's lower() knows all letters: grouping compares colours and brands."""
+        with self.read() as connection:
+            return bool(connection.execute(select(func.lower("ÀЯ"))).scalar_one() == "àя")
+
     def close(self) -> None:
         self.engine.dispose()
 
@@ -233,23 +244,6 @@ class _Granted:
 
     def close(self) -> None:
         pass
-
-
-def retried(work: Callable[[], T], *, for_s: float = AWAY_S) -> T:
-    """What `work` returns, run again while a server is away, for `for_s` seconds at most.
-
-    Only for work that may run twice: a search, a stage of the sync.
-    """
-    end, pause_s = time.monotonic() + for_s, 0.1
-    while True:
-        try:
-            return work()
-        except Away as error:
-            if time.monotonic() + pause_s > end:
-                raise
-            log.event("away", message=error.message, again_in_s=round(pause_s, 1))
-        time.sleep(pause_s)
-        pause_s = min(5.0, pause_s * 2)
 
 
 def sqlite_url(path: Path) -> str:

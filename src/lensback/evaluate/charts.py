@@ -46,7 +46,7 @@ def interval(
     marks = "".join(_line(x, "rule") for x in lines)
     return _strip(
         f'<rect class="track" x="0" y="5" width="1000" height="10"/>{marks}'
-        f'{_bar(low, high, f"span {kind}", 5, 10)}{_dot(value, kind)}'
+        f"{_bar(low, high, f'span {kind}', 5, 10)}{_dot(value, kind)}"
     )
 
 
@@ -56,7 +56,7 @@ def span(low: float, middle: float, high: float, ends: tuple[float, float], kind
     zero = _line(_scaled(0, ends), "zero") if ends[0] <= 0 <= ends[1] else ""
     return _strip(
         f'<rect class="track" x="0" y="5" width="1000" height="10"/>{zero}'
-        f'{_bar(a, c, f"span {kind}", 5, 10)}{_dot(b, kind)}'
+        f"{_bar(a, c, f'span {kind}', 5, 10)}{_dot(b, kind)}"
     )
 
 
@@ -65,15 +65,15 @@ def swing(at_low: float, middle: float, at_high: float, ends: tuple[float, float
     m, a, b = (_scaled(v, ends) for v in (middle, at_low, at_high))
     zero = _line(_scaled(0, ends), "zero") if ends[0] <= 0 <= ends[1] else ""
     return _strip(
-        f'{_bar(min(m, a), max(m, a), "low", 3, 14)}{_bar(min(m, b), max(m, b), "high", 3, 14)}'
-        f'{zero}{_line(m, "middle")}'
+        f"{_bar(min(m, a), max(m, a), 'low', 3, 14)}{_bar(min(m, b), max(m, b), 'high', 3, 14)}"
+        f"{zero}{_line(m, 'middle')}"
     )
 
 
 def bar(value: float, kind: str = "") -> Html:
     """A share as a plain bar."""
     track = '<rect class="track" x="0" y="5" width="1000" height="10"/>'
-    return _strip(f'{track}{_bar(0, value, f"span solid {kind}", 5, 10)}')
+    return _strip(f"{track}{_bar(0, value, f'span solid {kind}', 5, 10)}")
 
 
 def pairs(before: Sequence[float], now: Sequence[float], label: str) -> Html:
@@ -112,7 +112,9 @@ def _strip(inside: str) -> Html:
 
 def _bar(low: float, high: float, kind: str, y: float, height: float) -> str:
     width = max(2.0, 1000 * (high - low))
-    return f'<rect class="{kind}" x="{1000 * low:.1f}" y="{y}" width="{width:.1f}" height="{height}"/>'
+    return (
+        f'<rect class="{kind}" x="{1000 * low:.1f}" y="{y}" width="{width:.1f}" height="{height}"/>'
+    )
 
 
 def _dot(value: float, kind: str) -> str:

@@ -78,7 +78,7 @@ class Holdout:
 
 
 @dataclass(slots=True)
-class _Things:
+class Thing:
     """A product as the split sees it."""
 
     offers: list[str] = field(default_factory=list)
@@ -123,7 +123,7 @@ def hold_out(
 # ---- the plan
 
 
-def _things(db: Database, stores: Sequence[str] = ()) -> dict[str, _Things]:
+def things_of(db: Database, stores: Sequence[str] = ()) -> dict[str, Thing]:
     """Products on sale with their offers and pictures, of these stores (all by default)."""
     o, oi, u = t.offers.c, t.offer_images.c, t.image_urls.c
     query = (
@@ -138,10 +138,10 @@ def _things(db: Database, stores: Sequence[str] = ()) -> dict[str, _Things]:
     )
     if stores:
         query = query.where(t.stores.c.name.in_(stores))
-    found: dict[str, _Things] = {}
+    found: dict[str, Thing] = {}
     with db.read() as c:
         for row in c.execute(query):
-            thing = found.setdefault(row.product_id, _Things())
+            thing = found.setdefault(row.product_id, Thing())
             if row.offer_id not in thing.offers[-1:]:
                 thing.offers.append(row.offer_id)
             known = thing.images.get(row.image_hash, row.position)
@@ -149,10 +149,10 @@ def _things(db: Database, stores: Sequence[str] = ()) -> dict[str, _Things]:
     return found
 
 
-def plan_of(workspace: Workspace, wish: Wish, watch: Watch) -> tuple[Plan, dict[str, _Things]]:
+def plan_of(workspace: Workspace, wish: Wish, watch: Watch) -> tuple[Plan, dict[str, Thing]]:
     """Chooses products by chance, and hides with each picture all that are the same photograph."""
-    things = _things(workspace.db)
-    source = _things(workspace.db, wish.stores)
+    things = things_of(workspace.db)
+    source = things_of(workspace.db, wish.stores)
     random = np.random.default_rng(wish.seed)
     views, hidden = _views(workspace, wish, things, source, random, watch)
     left = [product for product in sorted(source) if product not in views]
@@ -164,22 +164,22 @@ def plan_of(workspace: Workspace, wish: Wish, watch: Watch) -> tuple[Plan, dict[
         for image in things[product].images:
             for other in (image, *copies.get(image, ())):
                 hidden.setdefault(other, f"product {product}")
-    absent = {product: _in_order(things[product])[0] for product in taken}
+    absent = {product: in_order(things[product])[0] for product in taken}
     return Plan(views, absent, hidden), things
 
 
 def _views(
     workspace: Workspace,
     wish: Wish,
-    things: dict[str, _Things],
-    source: dict[str, _Things],
+    things: dict[str, Thing],
+    source: dict[str, Thing],
     random: np.random.Generator,
     watch: Watch,
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
     """Product -> views asked with, and what is hidden for them."""
     shown = Counter(image for thing in things.values() for image in thing.images)
     further = {
-        product: [i for i in _in_order(thing) if thing.images[i] > 0 and shown[i] == 1]
+        product: [i for i in in_order(thing) if thing.images[i] > 0 and shown[i] == 1]
         for product, thing in source.items()
     }
     several = sorted(product for product, images in further.items() if images)
@@ -205,7 +205,7 @@ def _views(
     return chosen, hidden
 
 
-def _in_order(thing: _Things) -> list[str]:
+def in_order(thing: Thing) -> list[str]:
     """Its images as a store shows them."""
     return sorted(thing.images, key=lambda image: (thing.images[image], image))
 
@@ -286,7 +286,7 @@ def looker(workspace: Workspace) -> Callable[[str], Signature | None]:
 
 
 def _write_files(
-    workspace: Workspace, folder: Path, plan: Plan, things: dict[str, _Things]
+    workspace: Workspace, folder: Path, plan: Plan, things: dict[str, Thing]
 ) -> None:
     photos = folder / "photos"
     photos.mkdir(parents=True, exist_ok=True)

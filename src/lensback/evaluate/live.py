@@ -22,9 +22,10 @@ from lensback.db import Database, chunks
 from lensback.db import tables as t
 from lensback.errors import BadImage, BadQuery, TooLarge
 from lensback.evaluate import measure, runs
+from lensback.evaluate.promise import kept
 from lensback.evaluate.runs import Outcome, Run, Shown
 from lensback.search import Query, Tools, check_box, parse_box, search
-from lensback.types import Answer, Box, Filter, Hit, Progress, StoredOffer
+from lensback.types import Answer, Box, Filter, Hit, Progress, StoredOffer, top_category
 from lensback.workspace import Workspace
 
 DEPTH = 20
@@ -193,16 +194,6 @@ def _truth(on_sale: Sequence[StoredOffer], kind: str, bands: Bands | None) -> Tr
     )
 
 
-def top_category(category: str) -> str:
-    """The last part of a category path: the word a store uses for the thing itself.
-
-    >>> top_category("Men > Tops > Jackets")
-    'Jackets'
-    """
-    parts = offers.split_path(category)
-    return parts[-1] if parts else ""
-
-
 # ---- one query
 
 
@@ -363,7 +354,7 @@ def answer_all(
 def _state(tools: Tools) -> str:
     """What an outcome depends on beside the query."""
     parts = (tools.snapshot, tools.calibration, tools.exact_precision, tools.detector.name)
-    more = (tools.candidates, getattr(tools, "thresholds", None))
+    more = (tools.candidates, tools.promise)
     return hashlib.sha256(repr((*parts, *more)).encode()).hexdigest()
 
 
@@ -455,6 +446,7 @@ def evaluate_live(
         }
         if calibration
         else {},
+        promise=kept(workspace, done.outcomes),
         cost=measure.cost(done.processor_s, machine_hour),
         notes=tuple(said),
     )

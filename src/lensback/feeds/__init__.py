@@ -10,13 +10,14 @@ from lensback.feeds.columns import ColumnMap
 from lensback.types import Offer, Rejected
 
 if TYPE_CHECKING:
+    from lensback.feeds.propose import Proposal
     from lensback.feeds.sniffing import Sniffed
     from lensback.feeds.stream import Source
 
 FORMATS = ("auto", "google", "yml", "table")
 MAX_BYTES = 4 << 30
 
-__all__ = ["FORMATS", "MAX_BYTES", "ColumnMap", "read", "sniff"]
+__all__ = ["FORMATS", "MAX_BYTES", "ColumnMap", "propose_columns", "read", "sniff"]
 
 
 def read(
@@ -43,14 +44,32 @@ def read(
     return _read(stream, format, columns, base, name, max_bytes)
 
 
-def sniff(stream: BinaryIO) -> Sniffed:
+def sniff(
+    stream: BinaryIO,
+    *,
+    format: str = "auto",  # noqa: A002 - the contract's word
+    columns: ColumnMap | None = None,
+) -> Sniffed:
     """What the feed seems to be: format, dialect, compression, encoding, delimiter. Reads the
     beginning only (all of a zip) and seeks back where the stream can. Raises FeedError."""
     from lensback.feeds import sniffing
 
     begin = stream.tell() if stream.seekable() else None
     try:
-        return sniffing.sniff(_source(stream, MAX_BYTES))
+        return sniffing.sniff(_source(stream, MAX_BYTES), format, columns)
+    finally:
+        if begin is not None:
+            stream.seek(begin)
+
+
+def propose_columns(stream: BinaryIO, columns: ColumnMap | None = None) -> Proposal | None:
+    """The column map that would read the feed: yours, a ready one, or a guess; None for YML, which
+    needs none. Reads and goes back like `sniff`. Raises FeedError."""
+    from lensback.feeds import sniffing
+
+    begin = stream.tell() if stream.seekable() else None
+    try:
+        return sniffing.propose_columns(_source(stream, MAX_BYTES), columns)
     finally:
         if begin is not None:
             stream.seek(begin)
@@ -84,18 +103,23 @@ def _members(
     from lensback.feeds import clean, sniffing
 
     rules = clean.Rules(base=base)
-    chosen = "table" if form == "table" else sniffing.sniff(source, form, columns).format
-    if chosen == "table":
+    seems = sniffing.sniff(source, form, columns)
+    if seems.format == "table":
         from lensback.feeds import table
 
         return table.read(source, rules, columns)
-    if chosen == "yml":
+    if seems.format == "json":
+        from lensback.feeds import jsonrows
+
+        return jsonrows.read(source, rules, columns)
+    if seems.format == "yml":
         from lensback.feeds import yml
 
-        return yml.read(source.text(), rules)
-    from lensback.feeds import google
+        return yml.read(source.utf8(), rules)
+    from lensback.feeds import dialects, google
 
-    return google.read(source.text(), rules, columns)
+    columns = columns or next((m for m in dialects.XML if m.name == seems.dialect), None)
+    return google.read(source.utf8(), rules, columns)
 
 
 def _named(error: FeedError, name: str) -> FeedError:

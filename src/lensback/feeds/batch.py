@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, make_dataclass
 from itertools import chain, repeat
 from typing import Any
 
 from lensback.feeds import clean
-from lensback.feeds.money import currency, money
-from lensback.types import Offer, Rejected
+from lensback.feeds.money import currency, is_one, money
+from lensback.types import Money, Offer, Rejected
 
 Columns = dict[str, Sequence[str]]
 """Field -> raw texts, one a row; all of one length. An empty text says nothing."""
@@ -27,14 +27,16 @@ _ORDER = [
     (f.name, "" if f.default is MISSING and f.default_factory is MISSING else f.default)
     for f in fields(Offer)
 ]
+_FEW, _SAMPLE = 5, 20
 _NEEDED = ("id", "title", "url", "price")
-_CACHED: dict[str, Callable[[str], str]] = {
+_CACHED: dict[str, Callable[[str], str | bool]] = {
     **dict.fromkeys(("brand", "color", "size", "material", "pattern"), clean.word),
     "availability": clean.availability,
     "condition": clean.condition,
     "gender": clean.gender,
     "age_group": clean.age_group,
     "gtin": clean.gtin,
+    "adult": clean.flag,
 }
 _DISTINCT = ("mpn", "item_group_id")
 _ADDRESSES = re.compile(rf"(?:(?:{clean.SIMPLE_ADDRESS})?\n)*+")
@@ -49,32 +51,59 @@ def columns_of(rows: Sequence[clean.Row]) -> Columns:
 def offers(columns: Columns, count: int, rules: clean.Rules) -> list[Offer | Rejected]:
     """What `clean.offer` says of each of `count` rows, in order."""
     columns = {name: values for name, values in columns.items() if any(values)}
-    if not _usual(columns, rules):
-        return [clean.offer(_row(columns, i), rules) for i in range(count)]
     odd: set[int] = set()
-    made = _columns(columns, rules, odd)
-    ordered = [made.get(name, repeat(default)) for name, default in _ORDER]
-    found: list[Offer | Rejected] = list(map(Offer, *ordered))
-    for i in odd:
-        found[i] = clean.offer(_row(columns, i), rules)
-    return found
+    try:
+        made = _columns(columns, rules, odd) if _usual(columns) else None
+    except clean.Bad:  # an address needs a base
+        made = None
+    if made is None:
+        found = [clean.offer(_row(columns, i), rules) for i in range(count)]
+    else:
+        values = (made.get(name, repeat(default)) for name, default in _ORDER)
+        found = _made(values)
+        for i in odd:
+            found[i] = clean.offer(_row(columns, i), rules)
+    return _without_placeholders(found, columns.get("price", ()))
+
+
+def _without_placeholders(
+    found: list[Offer | Rejected], prices: Sequence[str]
+) -> list[Offer | Rejected]:
+    """Where most neighbours (of some twenty, evenly taken) cost exactly 1, that is no price."""
+    sample = prices[:: len(prices) // _SAMPLE + 1]
+    ones = sum(map(is_one, sample))
+    if 2 * ones <= len(sample) or len(sample) < _FEW:
+        return found
+    return [
+        Rejected("placeholder price", 0, row.external_id, row.title[: clean.MAX_SAMPLE])
+        if isinstance(row, Offer) and not row.deleted and is_one(raw)
+        else row
+        for row, raw in zip(found, prices, strict=True)
+    ]
+
+
+# Filling the slots of a frozen class takes eight times as long as those of a free one. A draft has
+# the same slots as an Offer, so that it can become one.
+_Draft = make_dataclass("_Draft", [name for name, _ in _ORDER], slots=True)
+
+
+def _made(values: Iterable[Iterable[Any]]) -> list[Offer | Rejected]:
+    drafts = list(map(_Draft, *values))
+    for draft in drafts:
+        draft.__class__ = Offer
+    return drafts
 
 
 def _row(columns: Columns, i: int) -> clean.Row:
     return {name: values[i] for name, values in columns.items() if values[i]}
 
 
-def _usual(columns: Columns, rules: clean.Rules) -> bool:
-    """Whether columns can be told apart from each other: all that is needed, no text beyond the
-    limits that `clean.offer` cuts at, no `{BASE}` that nothing stands for."""
-    if not all(name in columns for name in _NEEDED):
-        return False
-    for name, values in columns.items():
-        limit = clean.MAX_RAW if name in _LONG_TEXTS else clean.SHORT_CHARS
-        if max(map(len, values)) > limit:
-            return False
-    addresses = chain(*(columns.get(name, ()) for name in ("url", "image", "images", "target_url")))
-    return bool(rules.base) or not any("{BASE}" in value for value in addresses)
+def _usual(columns: Columns) -> bool:
+    """Whether all that is needed is there, and no text is beyond what `clean.offer` cuts at."""
+    return all(name in columns for name in _NEEDED) and all(
+        max(map(len, values)) <= (clean.MAX_RAW if name in _LONG_TEXTS else clean.SHORT_CHARS)
+        for name, values in columns.items()
+    )
 
 
 _LONG_TEXTS = frozenset(("id", "title", "url", "images", "target_url", *clean.LONG))
@@ -82,44 +111,54 @@ _LONG_TEXTS = frozenset(("id", "title", "url", "images", "target_url", *clean.LO
 
 def _columns(columns: Columns, rules: clean.Rules, odd: set[int]) -> dict[str, Iterable[Any]]:
     """Field of Offer -> values; the places of rows that are none go to `odd`."""
-    ids = _tidied(columns["id"], clean.MAX_WORD, lambda raw: clean.text(raw, clean.MAX_RAW))
+    ids = _tidied(columns["id"], clean.MAX_WORD, _id)
     if max(map(len, ids)) > clean.MAX_WORD:
         odd.update(i for i, value in enumerate(ids) if len(value) > clean.MAX_WORD)
-    titles = _tidied(
-        columns["title"], clean.MAX_TITLE, lambda raw: clean.plain(raw, clean.MAX_TITLE)
-    )
+    titles = _tidied(columns["title"], clean.MAX_TITLE, _title)
     urls = _addresses(columns["url"], rules.base)
     for values in (ids, titles, urls):
         if not all(values):
             odd.update(i for i, value in enumerate(values) if not value)
     if gone := columns.get("deleted"):
-        odd.update(i for i, value in enumerate(gone) if clean.flag(value))
+        odd.update(i for i, value in enumerate(gone) if clean.deleted(value))
     made: dict[str, Iterable[Any]] = {"external_id": ids, "title": titles, "url": urls}
     made["price"], made["old_price"] = _prices(columns, rules.currency, odd)
     made["image_urls"] = _images(columns, rules.base)
     made["tracked"], made["target_url"] = _network(columns, urls, rules.base)
-    made |= {name: map(one, columns[name]) for name, one in _CACHED.items() if name in columns}
+    return made | _words(columns, rules.category_separator)
+
+
+def _words(columns: Columns, separator: str) -> dict[str, Iterable[Any]]:
+    made: dict[str, Iterable[Any]] = {
+        name: map(one, columns[name]) for name, one in _CACHED.items() if name in columns
+    }
     for name in _DISTINCT:
         if name in columns:
             made[name] = _tidied(columns[name], clean.MAX_WORD, clean.word)
     for name in clean.LONG:
         if name in columns:
-            made[name] = _tidied(
-                columns[name],
-                clean.MAX_DESCRIPTION,
-                lambda raw: clean.plain(raw, clean.MAX_DESCRIPTION),
-            )
+            made[name] = _tidied(columns[name], clean.MAX_DESCRIPTION, _description)
     if "category" in columns:
-        made["category"] = map(
-            clean.category, columns["category"], repeat(rules.category_separator)
-        )
-    if "adult" in columns:
-        made["adult"] = map(clean.flag, columns["adult"])
+        made["category"] = map(clean.category, columns["category"], repeat(separator))
     return made
+
+
+def _title(raw: str) -> str:
+    return clean.plain(raw, clean.MAX_TITLE)
+
+
+def _description(raw: str) -> str:
+    return clean.plain(raw, clean.MAX_DESCRIPTION)
+
+
+def _id(raw: str) -> str:
+    return clean.text(raw, clean.MAX_RAW)
 
 
 def _tidied(values: Sequence[str], limit: int, one: Callable[[str], str]) -> Sequence[str]:
     """`one` of each value; the values themselves where that would change none."""
+    if "<" in values[0]:
+        return [one(value) for value in values]
     joined = "<".join(values)
     tidy = (
         joined.count("<") == len(values) - 1
@@ -146,15 +185,27 @@ def _prices(columns: Columns, fallback: str, odd: set[int]) -> tuple[Iterable[An
     if "currency" in columns:
         codes = [currency(raw) or fallback for raw in columns["currency"]]
     prices = list(map(money, columns["price"], codes))
-    odd.update(i for i, price in enumerate(prices) if isinstance(price, str))
-    if "sale_price" not in columns and "old_price" not in columns:
+    odd.update([i for i, price in enumerate(prices) if type(price) is str])
+    if "sale_price" in columns:
+        sales, olds = (columns.get(name, repeat("")) for name in ("sale_price", "old_price"))
+        pairs = [
+            (price, None) if isinstance(price, str) else clean.both_prices(price, sale, old)
+            for price, sale, old in zip(prices, sales, olds, strict=False)
+        ]
+        return [now for now, _ in pairs], [before for _, before in pairs]
+    if "old_price" not in columns:
         return prices, repeat(None)
-    sales, olds = (columns.get(name, repeat("")) for name in ("sale_price", "old_price"))
-    pairs = [
-        (price, None) if isinstance(price, str) else clean.both_prices(price, sale, old)
-        for price, sale, old in zip(prices, sales, olds, strict=False)
+    owns = [price if isinstance(price, str) else price.currency for price in prices]
+    befores = map(money, columns["old_price"], owns)
+    return prices, [
+        before
+        if isinstance(price, Money)
+        and isinstance(before, Money)
+        and before.minor > price.minor
+        and before.currency == price.currency
+        else None
+        for price, before in zip(prices, befores, strict=True)
     ]
-    return [now for now, _ in pairs], [before for _, before in pairs]
 
 
 def _images(columns: Columns, base: str) -> Iterable[tuple[str, ...]]:

@@ -57,8 +57,8 @@ def with_columns(rules: Rules, columns: ColumnMap) -> Rules:
     )
 
 
-class _Bad(Exception):
-    """One row's refusal on its way to `offer`; never leaves this module."""
+class Bad(Exception):
+    """One row's refusal on its way to `offer`; never leaves the readers."""
 
     def __init__(self, reason: str, sample: str = "") -> None:
         super().__init__(reason)
@@ -70,21 +70,21 @@ def offer(row: Row, rules: Rules) -> Offer | Rejected:
     external_id = text(row.get("id", ""), MAX_RAW)
     try:
         return _offer(row, rules, external_id)
-    except _Bad as bad:
+    except Bad as bad:
         sample = text(bad.sample or row.get("title", "") or row.get("url", ""), MAX_SAMPLE)
         return Rejected(bad.reason, 0, external_id[:MAX_WORD], sample)
 
 
 def _offer(row: Row, rules: Rules, external_id: str) -> Offer:
     if not external_id:
-        raise _Bad("no id")
+        raise Bad("no id")
     if len(external_id) > MAX_WORD:
-        raise _Bad("bad id", external_id)
-    if flag(row.get("deleted", "")):
+        raise Bad("bad id", external_id)
+    if deleted(row.get("deleted", "")):
         return _gone(row, external_id)
     title = plain(row.get("title", ""), MAX_TITLE)
     if not title:
-        raise _Bad("no title")
+        raise Bad("no title")
     url = _page(row, rules.base)
     price, old_price = _prices(row, rules.currency)
     more = {name: SHORT[name](raw[:SHORT_CHARS]) for name, raw in row.items() if name in SHORT}
@@ -110,10 +110,10 @@ def _offer(row: Row, rules: Rules, external_id: str) -> Offer:
 def _page(row: Row, base: str) -> str:
     raw = row.get("url", "")
     if not raw.strip():
-        raise _Bad("no url")
+        raise Bad("no url")
     url = address(raw, base)
     if not url:
-        raise _Bad("bad url", raw)
+        raise Bad("bad url", raw)
     return url
 
 
@@ -128,6 +128,7 @@ def _gone(row: Row, external_id: str) -> Offer:
 _INVISIBLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u200b\u2060\ufeff\u202a-\u202e\u2066-\u2069\ufffe\uffff\ud800-\udfff]"
 )
+_REFERENCE = re.compile(r"&[#\w]")
 # Each alternative matches to its end or to the end of the text, so this is linear on any input.
 _TAGS = re.compile(
     r"<!--.*?(?:-->|\Z)|<(script|style)\b.*?(?:</\1\s*>|\Z)|</?[a-zA-Z!?][^<>]*+>",
@@ -138,20 +139,21 @@ _TAGS = re.compile(
 def text(raw: str, limit: int) -> str:
     """One line: white space collapsed, control and invisible characters gone, at most `limit`."""
     value = raw[:MAX_RAW].strip()
-    if not value.isprintable():
+    if value.isprintable():  # so the only white space in it is spaces
+        while "  " in value:
+            value = value.replace("  ", " ")
+    else:
         value = _INVISIBLE.sub("", " ".join(value.split()))
-        value = " ".join(value.split())
-    elif "  " in value:
         value = " ".join(value.split())
     return value if len(value) <= limit else value[:limit].rstrip()
 
 
 def plain(raw: str, limit: int) -> str:
     """`text` without HTML: tags out, entities resolved (twice escaped ones too)."""
-    if "<" in raw or "&" in raw:
+    if "<" in raw:
         raw = _TAGS.sub(" ", raw[:MAX_RAW])
-        if "&" in raw:
-            raw = html.unescape(_TAGS.sub(" ", html.unescape(raw)))
+    if "&" in raw and _REFERENCE.search(raw):
+        raw = html.unescape(_TAGS.sub(" ", html.unescape(raw[:MAX_RAW])))
     return text(raw, limit)
 
 
@@ -176,6 +178,11 @@ def category(raw: str, separator: str = ">") -> str:
 def flag(raw: str) -> bool:
     """Yes or no, in the words feeds use."""
     return raw.strip().lower() in _YES
+
+
+def deleted(raw: str) -> bool:
+    """Whether a delta says so: a flag, or the word for it."""
+    return flag(raw) or raw.strip().lower() in ("d", "delete", "deleted", "remove", "removed")
 
 
 _YES = frozenset(("true", "1", "yes", "y", "да", "on", "adult"))
@@ -306,7 +313,7 @@ def address(raw: str, base: str) -> str:
     url = raw.strip()
     if "{BASE}" in url:
         if not base:
-            raise _Bad("needs base", url)
+            raise Bad("needs base", url)
         url = url.replace("{BASE}", base.rstrip("/"))
     if "&amp;" in url:
         url = url.replace("&amp;", "&")
@@ -353,7 +360,7 @@ def _prices(row: Row, fallback: str) -> tuple[Money, Money | None]:
     raw = row.get("price", "")[:SHORT_CHARS]
     price = money(raw, named or fallback)
     if isinstance(price, str):
-        raise _Bad(price, raw)
+        raise Bad(price, raw)
     cut = row.get("sale_price", "")[:SHORT_CHARS], row.get("old_price", "")[:SHORT_CHARS]
     return both_prices(price, *cut) if any(cut) else (price, None)
 

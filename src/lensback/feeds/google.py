@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lxml import etree
-
 from lensback.errors import FeedError, FeedTruncated
 from lensback.feeds import batch, clean
-from lensback.feeds.columns import GOOGLE, ColumnMap, Picker
-from lensback.feeds.markup import Document, inner_text, local
+from lensback.feeds.columns import ColumnMap, Picker
+from lensback.feeds.dialects import GOOGLE
+from lensback.feeds.markup import Document, deep_pairs, pairs
 from lensback.types import Offer, Rejected
 
 ROWS = ("item", "entry", "product")
@@ -18,31 +17,26 @@ _FIRST_ROWS = 20
 
 
 def read(
-    text: Iterator[str], rules: clean.Rules, columns: ColumnMap | None
+    chunks: Iterator[bytes], rules: clean.Rules, columns: ColumnMap | None
 ) -> Iterator[Offer | Rejected]:
-    """Offers of an RSS or Atom feed, or of any flat XML whose elements `columns` names."""
+    """Offers of an RSS or Atom feed, or of any XML whose elements `columns` names."""
     columns = columns or GOOGLE
     rules = clean.with_columns(rules, columns)
-    document = Document(text, (columns.row,) if columns.row else ROWS)
+    within = columns.item.split("/")[-2] if "/" in columns.item else ""
+    document = Document(chunks, (columns.row,) if columns.row else ROWS, within)
+    values = deep_pairs if columns.deep else pairs
     picker, doubt = Picker(columns), _Doubt()
     try:
         for block in document.blocks():
             if isinstance(block, Rejected):
                 yield from doubt.settle([block], [])
                 continue
-            rows = [picker.row(_pairs(element)) for element in block.rows]
+            rows = [picker.row(values(element)) for element in block.rows]
             yield from doubt.settle(block.offers(batch.columns_of(rows), rules), rows)
     except FeedTruncated:
         yield from doubt.end()
         raise
     yield from doubt.end()
-
-
-def _pairs(element: etree._Element) -> Iterator[tuple[str, str]]:
-    for child in element:
-        name = local(child.tag)
-        # Atom writes <link href="…"/>
-        yield name, inner_text(child) or (child.get("href", "") if name == "link" else "")
 
 
 class _Doubt:

@@ -1,15 +1,15 @@
-"""XML rows out of a stream of text, in blocks: flat memory, and one broken row stays one.
+"""XML rows out of a stream of UTF-8, in blocks: flat memory, and one broken row stays one.
 
 The text is mended before a parser sees it: DOCTYPE (so no DTD, no entity of the file's own,
 no bomb), comments and processing instructions are dropped; bare ampersands are escaped; named
 HTML entities become numbers. Line numbers survive. Whole rows are then parsed in blocks of about
-256 KiB; a block that does not parse is parsed row by row, and each bad row is a Rejected.
+128 KiB; a block that does not parse is parsed row by row, and each bad row is a Rejected.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html.entities import html5
 from typing import cast
@@ -19,9 +19,10 @@ from lxml import etree
 
 from lensback.errors import FeedError, FeedTruncated
 from lensback.feeds import batch, clean
+from lensback.feeds.stream import CONTROL_TEXT
 from lensback.types import Offer, Rejected
 
-BLOCK_CHARS = 1 << 18
+BLOCK_CHARS = 1 << 17
 MAX_ROW_CHARS = 4 << 20
 MAX_HEAD_CHARS = 64 << 20
 GOOGLE_NAMESPACE = "http://base.google.com/ns/1.0"
@@ -29,63 +30,89 @@ GOOGLE_NAMESPACE = "http://base.google.com/ns/1.0"
 # --- mending ----------------------------------------------------------------------------------
 
 _AMPERSAND = re.compile(
-    r"&(?!(?:amp|lt|gt|quot|apos);)(#[xX][0-9A-Fa-f]{1,6};|#[0-9]{1,7};|[A-Za-z][A-Za-z0-9]{0,31};)?"
+    rb"&(?!(?:amp|lt|gt|quot|apos);)(#[xX][0-9A-Fa-f]{1,6};|#[0-9]{1,7};|[A-Za-z][A-Za-z0-9]{0,31};)?"
 )
-_SPECIAL = re.compile(r"<(?:!\[CDATA\[|!--|\?|![Dd][Oo][Cc][Tt][Yy][Pp][Ee])")
-_ENDS = {"<![CDATA[": "]]>", "<!--": "-->", "<?": "?>"}
+_SPECIAL = re.compile(rb"<(?:!\[CDATA\[|!--|\?|![Dd][Oo][Cc][Tt][Yy][Pp][Ee])")
+_RARE = re.compile(rb"<(?:\?|!(?!\[))")
+_CDATA, _CDATA_END = b"<![CDATA[", b"]]>"
+_ENDS = {_CDATA: _CDATA_END, b"<!--": b"-->", b"<?": b"?>"}
 # Each alternative runs to its end or to the end of the text: linear on any input.
-_DOCTYPE = re.compile(r"\"[^\"]*(?:\"|\Z)|'[^']*(?:'|\Z)|<!--.*?(?:-->|\Z)|<|>", re.DOTALL)
+_DOCTYPE = re.compile(rb"\"[^\"]*(?:\"|\Z)|'[^']*(?:'|\Z)|<!--.*?(?:-->|\Z)|<|>", re.DOTALL)
 _MAX_DOCTYPE = 1 << 20
 
 
-Piece = tuple[str, bool]
-
-
-def mend(text: Iterator[str]) -> Iterator[Piece]:
-    """Pieces of well-behaved XML in order; True for markup, False for what lies in CDATA."""
-    buffer = ""
-    for chunk in text:
+def mend(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Pieces of well-behaved XML in order; none ends within a tag or within CDATA, except one
+    that is longer than a row may be."""
+    buffer = b""
+    for chunk in chunks:
         buffer += chunk
-        buffer = yield from _mended(buffer, last=False)
-    yield from _mended(buffer, last=True)
+        whole = buffer[: _whole_end(buffer)]
+        if not whole:
+            continue
+        rare = _RARE.search(whole)
+        piece, rest = _with_rarities(whole) if rare else (_plain(whole), b"")
+        if piece:
+            yield piece
+        buffer = rest + buffer[len(whole) :]
+    if buffer:
+        yield _with_rarities(buffer, last=True)[0]
 
 
-def _mended(buffer: str, *, last: bool) -> Generator[Piece, None, str]:
-    """Yields what is sure and returns what must wait for more."""
+def _whole_end(buffer: bytes) -> int:
+    """Up to the last `>` outside CDATA, so that no tag, no entity and no CDATA is cut."""
+    if len(buffer) > MAX_ROW_CHARS:
+        return len(buffer)
+    end = buffer.rfind(b">") + 1
+    opened = buffer.rfind(_CDATA, 0, end)
+    return opened if opened >= 0 and buffer.find(_CDATA_END, opened, end) < 0 else end
+
+
+def _plain(buffer: bytes) -> bytes:
+    """The usual case: nothing but tags, text and CDATA."""
+    first, *sections = buffer.split(_CDATA)
+    if not sections:
+        return _escaped(first)
+    parts = [_escaped(first)]
+    for section in sections:
+        inside, end, after = section.partition(_CDATA_END)
+        parts += (_CDATA, inside, end, _escaped(after))
+    return b"".join(parts)
+
+
+def _escaped(text: bytes) -> bytes:
+    return _AMPERSAND.sub(_entity, text)
+
+
+def _with_rarities(buffer: bytes, *, last: bool = False) -> tuple[bytes, bytes]:
+    """DOCTYPE, comments and processing instructions dropped; what must wait for more."""
+    parts: list[bytes] = []
     at = 0
     while special := _SPECIAL.search(buffer, at):
-        if special.start() > at:
-            yield _AMPERSAND.sub(_entity, buffer[at : special.start()]), True
+        parts.append(_escaped(buffer[at : special.start()]))
         at = special.start()
         mark = _ENDS.get(special[0])
         end = _end(buffer, special.end(), mark) if mark else _doctype_end(buffer, at)
         if end < 0:
             if not last and len(buffer) - at <= MAX_ROW_CHARS:
-                return buffer[at:]
+                return b"".join(parts), buffer[at:]
             end = len(buffer)
         inner = buffer[at:end]
-        if mark == "]]>":
-            yield inner, False
-        elif lines := inner.count("\n"):
-            yield "\n" * lines, False
+        parts.append(inner if mark == _CDATA_END else b"\n" * inner.count(b"\n"))
         at = end
-    # Up to the last `>`, so that no tag and no entity is cut.
-    end = len(buffer) if last or len(buffer) - at > MAX_ROW_CHARS else buffer.rfind(">", at) + 1
-    if end > at:
-        yield _AMPERSAND.sub(_entity, buffer[at:end]), True
-        at = end
-    return buffer[at:]
+    parts.append(_escaped(buffer[at:]))
+    return b"".join(parts), b""
 
 
-def _end(buffer: str, at: int, mark: str) -> int:
+def _end(buffer: bytes, at: int, mark: bytes) -> int:
     found = buffer.find(mark, at)
     return found + len(mark) if found >= 0 else -1
 
 
-def _doctype_end(buffer: str, at: int) -> int:
+def _doctype_end(buffer: bytes, at: int) -> int:
     depth = 0
     for token in _DOCTYPE.finditer(buffer, at, at + _MAX_DOCTYPE):
-        depth += {"<": 1, ">": -1}.get(token[0], 0)
+        depth += {b"<": 1, b">": -1}.get(token[0], 0)
         if depth == 0:
             return token.end()
     if len(buffer) - at > _MAX_DOCTYPE:
@@ -93,114 +120,115 @@ def _doctype_end(buffer: str, at: int) -> int:
     return -1
 
 
-def _entity(found: re.Match[str]) -> str:
-    body = found[1]
-    if body is None:
-        return "&amp;"
+def _entity(found: re.Match[bytes]) -> bytes:
+    if found[1] is None:
+        return b"&amp;"
+    body = found[1].decode("ascii")
     if body[0] != "#":
         value = html5.get(body)
-        return "".join(f"&#{ord(char)};" for char in value) if value else "&amp;" + body
+        named = "".join(f"&#{ord(char)};" for char in value) if value else "&amp;" + body
+        return named.encode()
     code = int(body[2:-1], 16) if body[1] in "xX" else int(body[1:-1])
     if 0x80 <= code <= 0x9F:  # old pages write Windows-1252 so
         code = ord(bytes([code]).decode("cp1252", "replace"))
     legal = code in (9, 10, 13) or 0x20 <= code <= 0xD7FF or 0xE000 <= code <= 0xFFFD
-    return f"&#{code};" if legal or 0x10000 <= code <= 0x10FFFF else " "
+    return f"&#{code};".encode() if legal or 0x10000 <= code <= 0x10FFFF else b" "
 
 
 # --- rows -------------------------------------------------------------------------------------
 
-_FIRST_TAG = re.compile(r"<([^\s<>/!?&]+)")
-_PREFIX = re.compile(r"</?([A-Za-z_][\w.\-]*):[\w.\-]")
+_FIRST_TAG = re.compile(rb"<([^\s<>/!?&]+)")
+_PREFIX = re.compile(rb"</?([A-Za-z_][\w.\-]*):[^\s<>/=]")
 _RESERVED = ("http://www.w3.org/XML/1998/namespace", "http://www.w3.org/2000/xmlns/")
-_NESTED = etree.XPath("boolean(/*/*/*/*)")
 _TAIL_CHARS = 1 << 16
 _SAMPLE_CHARS = 120
 
 
 class Document:
-    """An XML feed: `head`, the tree of what precedes the first row, and `rows()`."""
+    """An XML feed: `head`, the tree of what precedes the first row, and `blocks()` of rows."""
 
-    def __init__(self, text: Iterator[str], row_names: tuple[str, ...]) -> None:
-        """Reads up to the first row. Raises FeedError where there is none."""
-        names = "|".join(map(re.escape, row_names))
-        self._pieces = mend(text)
-        self._header, self._rest, self._name = self._open(
-            re.compile(rf"<((?:[\w.\-]+:)?(?:{names}))(?=[\s/>])", re.IGNORECASE)
+    def __init__(
+        self, chunks: Iterator[bytes], row_names: tuple[str, ...], within: str = ""
+    ) -> None:
+        """`chunks` in UTF-8. Reads up to the first row, which must come after the start of an
+        element `within` where that is given. Raises FeedError where there is none."""
+        self._within = within and re.compile(
+            rb"<(?:[\w.\-]+:)?%s(?=[\s>])" % re.escape(within).encode(), re.IGNORECASE
         )
-        self.head = _tree(self._header)
-        self._opening = _wrapper(self.head, self._rest[:MAX_ROW_CHARS])
+        names = "|".join(map(re.escape, row_names)).encode()
+        self._pieces = mend(chunks)
+        self._header, self._rest, self._name = self._open(
+            re.compile(rb"<((?:[\w.\-]+:)?(?:%s))(?=[\s/>])" % names, re.IGNORECASE)
+        )
+        self.head = tree(self._header)
+        self._opening = _wrapper(self.head, self._rest[:MAX_ROW_CHARS]).encode("utf-8", "replace")
         self._parser = _parser(recover=False)
-        self._tail = ""
+        self._tail = b""
         # Row starts and ends outside CDATA; the first alternative swallows CDATA whole.
         name = re.escape(self._name)
         self._edges = re.compile(
-            rf"<!\[CDATA\[.*?(?:\]\]>|\Z)|(<{name}(?=[\s/>]))|(</{name}\s*+>)", re.DOTALL
+            rb"<!\[CDATA\[.*?(?:\]\]>|\Z)|(<%s(?=[\s/>]))|(</%s\s*+>)" % (name, name), re.DOTALL
         )
-        self._starts = re.compile(rf"<{name}(?=[\s/>])")
+        self._starts = re.compile(rb"<%s(?=[\s/>])" % name)
 
     def blocks(self) -> Iterator[Block | Rejected]:
         """The rows in order, as many at once as parse together, or why one was refused. Raises
         FeedTruncated, after the last whole row, where the document does not end with its
         closing tag.
         """
-        line = self._header.count("\n")
+        line = self._header.count(b"\n")
         for block in self._blocks():
-            if block.startswith("<" + self._name):
+            if block.startswith(b"<" + self._name):
                 yield from self._parse(block, line)
-            line += block.count("\n")
+            line += block.count(b"\n")
         root = _FIRST_TAG.search(self._header)
-        if root and f"</{root[1]}" not in self._tail:
+        if root and b"</" + root[1] not in self._tail:
             raise FeedTruncated(
                 f"the feed stops in the middle, after line {line + 1}",
                 hint="fetch it again; what came before was read",
             )
 
-    def _open(self, row: re.Pattern[str]) -> tuple[str, str, str]:
+    def _open(self, row: re.Pattern[bytes]) -> tuple[bytes, bytes, bytes]:
         """What precedes the first row, the piece it begins, and its name."""
-        parts: list[str] = []
+        parts: list[bytes] = []
         size = 0
-        for piece, markup in self._pieces:
-            if markup and (found := row.search(piece)):
-                header = "".join(parts) + piece[: found.start()]
-                return header, piece[found.start() :], found[1]
+        for piece in self._pieces:
+            for found in row.finditer(piece):
+                header = b"".join(parts) + piece[: found.start()]
+                if _in_cdata(piece, found.start()):
+                    continue
+                if not self._within or self._within.search(header):
+                    return header, piece[found.start() :], found[1]
             parts.append(piece)
             size += len(piece)
             if size > MAX_HEAD_CHARS:
                 break
         raise FeedError("there is no offer in it", hint="check the address and the format")
 
-    def _blocks(self) -> Iterator[str]:
+    def _blocks(self) -> Iterator[bytes]:
         """The rest of the text, cut before row starts; sets `_tail` to what follows the last row."""
-        parts = [self._rest]
-        size, cut = len(self._rest), (0, self._last_start(self._rest))
-        for piece, markup in self._pieces:
-            if size >= BLOCK_CHARS and cut > (0, 0):
-                index, offset = cut
-                yield "".join(parts[:index]) + parts[index][:offset]
-                parts = [parts[index][offset:], *parts[index + 1 :]]
-                size, cut = sum(map(len, parts)), (0, 0)
-            elif size > MAX_ROW_CHARS:
-                whole = "".join(parts)
-                end = max(self._last_end(whole), len(whole) - _TAIL_CHARS)
-                yield whole[:end]
-                parts, size = [whole[end:]], len(whole) - end
-            parts.append(piece)
-            size += len(piece)
-            if markup and (at := self._last_start(piece)) >= 0:
-                cut = (len(parts) - 1, at)
-        whole = "".join(parts)
-        end = self._last_end(whole)
-        self._tail = whole[end:]
-        yield whole[:end]
+        text = self._rest
+        for piece in self._pieces:
+            if len(text) >= BLOCK_CHARS and (cut := self._last_start(text)) > 0:
+                yield text[:cut]
+                text = text[cut:]
+            elif len(text) > MAX_ROW_CHARS:
+                end = max(self._last_end(text), len(text) - _TAIL_CHARS)
+                yield text[:end]
+                text = text[end:]
+            text += piece
+        end = self._last_end(text)
+        self._tail = text[end:]
+        yield text[:end]
 
-    def _last_start(self, piece: str) -> int:
-        at = len(piece)
-        while (at := piece.rfind("<" + self._name, 0, at)) >= 0:
-            if self._starts.match(piece, at):
+    def _last_start(self, text: bytes) -> int:
+        at = len(text)
+        while (at := text.rfind(b"<" + self._name, 0, at)) >= 0:
+            if self._starts.match(text, at) and not _in_cdata(text, at):
                 return at
         return -1
 
-    def _spans(self, block: str) -> Iterator[tuple[int, int]]:
+    def _spans(self, block: bytes) -> Iterator[tuple[int, int]]:
         """Start and end of each row; the end is -1 where the row has none."""
         start = -1
         for edge in self._edges.finditer(block):
@@ -215,12 +243,12 @@ class Document:
             yield start, self._closed_itself(block, start, len(block))
 
     @staticmethod
-    def _closed_itself(block: str, start: int, stop: int) -> int:
+    def _closed_itself(block: bytes, start: int, stop: int) -> int:
         """End of a row like `<offer id="7" deleted="true"/>`, or -1."""
-        end = block.find(">", start, stop) + 1
-        return end if end and block[end - 2] == "/" else -1
+        end = block.find(b">", start, stop) + 1
+        return end if end and block[end - 2] == ord("/") else -1
 
-    def _last_end(self, block: str) -> int:
+    def _last_end(self, block: bytes) -> int:
         """Where the last row ends. A last row without an end is left to the tail,
         unless the document goes on behind it: then it is a broken row."""
         start = end = 0
@@ -228,43 +256,49 @@ class Document:
             pass
         return end if end >= 0 else start
 
-    def _parse(self, block: str, line: int) -> Iterator[Block | Rejected]:
-        try:
-            tree = self._tree_of(block)
-        except etree.XMLSyntaxError:
+    def _parse(self, block: bytes, line: int) -> Iterator[Block | Rejected]:
+        tree = self._tree_of(block)
+        if tree is None:
             yield from self._one_by_one(block, line)
-            return
-        yield Block(tree, lambda: self._lines(block, line))
+        else:
+            yield Block(tree, lambda: self._lines(block, line))
 
-    def _one_by_one(self, block: str, line: int) -> Iterator[Block | Rejected]:
+    def _one_by_one(self, block: bytes, line: int) -> Iterator[Block | Rejected]:
         for (start, end), at in zip(self._spans(block), self._lines(block, line), strict=True):
-            tree = self._one(block[start:end]) if 0 < end <= start + MAX_ROW_CHARS else None
+            tree = self._tree_of(block[start:end]) if 0 < end <= start + MAX_ROW_CHARS else None
             if tree is None:
-                sample = " ".join(block[start : start + _SAMPLE_CHARS].split())
-                yield Rejected("broken xml", at, sample=sample)
+                sample = block[start : start + 2 * _SAMPLE_CHARS].decode("utf-8", "replace")
+                yield Rejected("broken xml", at, sample=" ".join(sample.split())[:_SAMPLE_CHARS])
             else:
                 yield Block(tree, lambda at=at: [at])  # type: ignore[misc]
 
-    def _one(self, row: str) -> etree._Element | None:
-        try:
-            return self._tree_of(row)
-        except etree.XMLSyntaxError:
-            return None
-
-    def _lines(self, block: str, line: int) -> list[int]:
+    def _lines(self, block: bytes, line: int) -> list[int]:
         """The line on which each row begins; `line` lines are before the block."""
         found: list[int] = []
         at = 0
         for start, _ in self._spans(block):
-            line += block.count("\n", at, start)
+            line += block.count(b"\n", at, start)
             at = start
             found.append(line + 1)
         return found
 
-    def _tree_of(self, block: str) -> etree._Element:
-        return etree.fromstring(
-            (self._opening + block + "</rows>").encode("utf-8", "replace"), self._parser
-        )
+    def _tree_of(self, block: bytes) -> etree._Element | None:
+        """None where it is no XML, even without what is no character of UTF-8 or of XML."""
+        try:
+            return etree.fromstring(self._opening + block + b"</rows>", self._parser)
+        except etree.XMLSyntaxError:
+            cleaned = CONTROL_TEXT.sub("", block.decode("utf-8", "replace")).encode()
+        if cleaned == block:
+            return None
+        try:
+            return etree.fromstring(self._opening + cleaned + b"</rows>", self._parser)
+        except etree.XMLSyntaxError:
+            return None
+
+
+def _in_cdata(text: bytes, at: int) -> bool:
+    opened = text.rfind(_CDATA, 0, at)
+    return opened >= 0 and text.find(_CDATA_END, opened, at) < 0
 
 
 class Block:
@@ -272,8 +306,6 @@ class Block:
 
     def __init__(self, tree: etree._Element, lines: Callable[[], list[int]]) -> None:
         self.rows = list(tree.iterchildren(tree[0].tag))
-        self.flat = not _NESTED(tree)
-        """No row has an element inside an element."""
         self._lines = lines
 
     def offers(self, columns: batch.Columns, rules: clean.Rules) -> list[Offer | Rejected]:
@@ -298,6 +330,32 @@ def inner_text(element: etree._Element) -> str:
     return "".join(str(part) for part in element.itertext()) if len(element) else element.text or ""
 
 
+def attributes(element: etree._Element) -> list[tuple[str, str]]:
+    return cast("list[tuple[str, str]]", element.items())
+
+
+def pairs(element: etree._Element) -> Iterator[tuple[str, str]]:
+    """Names and texts of the elements in a row."""
+    for child in element:
+        name = local(child.tag)
+        # Atom writes <link href="…"/>
+        yield name, inner_text(child) or (child.get("href", "") if name == "link" else "")
+
+
+def deep_pairs(element: etree._Element, path: str = "") -> Iterator[tuple[str, str]]:
+    """The same with paths: `@id`, `price/@currency`, `size/value`, `param[colour]`."""
+    for name, value in attributes(element):
+        yield f"{path}@{local(name)}", value
+    for child in element:
+        here = path + local(child.tag)
+        text = inner_text(child)
+        yield here, text or (child.get("href", "") if here == "link" else "")
+        if named := child.get("name"):
+            yield f"{here}[{named}]", text
+        if len(child) or child.attrib:
+            yield from deep_pairs(child, here + "/")
+
+
 def _parser(*, recover: bool) -> etree.XMLParser:
     return etree.XMLParser(
         encoding="utf-8",
@@ -310,21 +368,24 @@ def _parser(*, recover: bool) -> etree.XMLParser:
     )
 
 
-def _tree(header: str) -> etree._Element:
+def tree(header: bytes) -> etree._Element:
+    """What can be made of a beginning. Raises FeedError where that is nothing."""
     try:
-        tree = etree.fromstring(header.strip().encode("utf-8", "replace"), _parser(recover=True))
+        found = etree.fromstring(header.strip(), _parser(recover=True))
     except etree.XMLSyntaxError:
-        tree = None
-    if tree is None:
+        found = None
+    if found is None:
         raise FeedError("its beginning is no XML", hint="check the address and the format")
-    return tree
+    return found
 
 
-def _wrapper(head: etree._Element, sample: str) -> str:
+def _wrapper(head: etree._Element, sample: bytes) -> str:
     """The tag around a block: declares every prefix that rows may use, known or not."""
     spaces: dict[str | None, str] = {"g": GOOGLE_NAMESPACE}
     spaces |= {
-        prefix: f"urn:prefix:{prefix}" for prefix in _PREFIX.findall(sample) if prefix != "g"
+        prefix: f"urn:prefix:{prefix}"
+        for prefix in map(bytes.decode, _PREFIX.findall(sample))
+        if prefix != "g"
     }
     for element in head.iter(etree.Element):
         spaces.update(element.nsmap)

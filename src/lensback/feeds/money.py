@@ -43,11 +43,6 @@ _SIGNS = by_alias(
         "AMD": "֏",
     }
 )
-_SMALL_UNITS = frozenset(
-    "AMD ARS CLP COP CRC CZK DZD EGP HUF IDR INR ISK JPY KES KGS KRW KZT LKR MNT NGN NPR PHP PKR PYG"
-    " RSD RUB THB TRY TWD UAH UZS VND XAF XOF".split()
-)
-"""Currencies whose unit buys nothing (under about five US cents)."""
 _PLAIN = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,6}))?(?: ?([A-Z]{3}))?")
 _NUMBER = re.compile(r"[0-9](?:[0-9.,'’\s]*[0-9])?")
 _MAX_PRICE = 40
@@ -64,15 +59,14 @@ def currency(raw: str) -> str:
     return name.upper() if name.upper() in CURRENCIES else _SIGNS.get(name, "")
 
 
-@lru_cache(1 << 14)
+@lru_cache(1 << 15)
 def money(raw: str, fallback: str = "") -> Money | str:
     """The amount, or the reason why there is none. A dot is decimal first, as in machine feeds.
-    A price of exactly 1 in a small unit (a rouble, a yen) is what stores write where they have none.
 
     >>> [str(money(p, "RUB")) for p in ("50DKK", "1 299,00 ₽", "249,90", "1,299", "KWD 12.345")]
     ['50.00 DKK', '1299.00 RUB', '249.90 RUB', '1299.00 RUB', '12.345 KWD']
-    >>> money("0.00", "RUB"), money("1.00", "RUB"), money("", "RUB"), money("5")
-    ('bad price', 'placeholder price', 'no price', 'no currency')
+    >>> money("0.00", "RUB"), money("", "RUB"), money("5")
+    ('bad price', 'no price', 'no currency')
     """
     raw = raw.strip()
     found = _PLAIN.fullmatch(raw)
@@ -83,9 +77,14 @@ def money(raw: str, fallback: str = "") -> Money | str:
     if not known:
         return "bad price" if code else "no currency"
     minor = _minor(whole, part, known)
-    if known in _SMALL_UNITS and minor == 10 ** currency_exponent(known):
-        return "placeholder price"
     return Money(minor, known) if 0 < minor < _MAX_MINOR else "bad price"
+
+
+@lru_cache(1 << 12)
+def is_one(raw: str) -> bool:
+    """Whether a price is exactly 1 of whatever: what stores write that have none to tell."""
+    found = _PLAIN.fullmatch(raw.strip())
+    return found is not None and int(found[1]) == 1 and not (found[2] or "").strip("0")
 
 
 def _minor(whole: str, part: str, code: str) -> int:

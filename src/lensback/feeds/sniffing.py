@@ -6,13 +6,16 @@ import re
 from dataclasses import dataclass
 
 from lensback.errors import FeedError
-from lensback.feeds import table
+from lensback.feeds import dialects, jsonrows, propose, table
 from lensback.feeds.columns import ColumnMap
 from lensback.feeds.stream import Source
 
 _PROLOG = re.compile(
     r"\s*(?:<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>)", re.DOTALL | re.IGNORECASE
 )
+_TAG = re.compile(r"<(?:[\w.\-]+:)?([\w.\-]+)[\s/>]")
+_DTD = re.compile(r"<!ELEMENT\s")
+_SAMPLE_LINES = 6
 _ROOT = re.compile(r"\s*<(?:[\w.\-]+:)?([\w.\-]+)")
 _SAVED_HINT = "check the address: open it in a browser and see what it gives"
 _FOREIGN = {
@@ -31,9 +34,9 @@ class Sniffed:
     """What `read` would take the feed for."""
 
     format: str
-    """google, yml or table."""
+    """google, yml, table or json."""
     dialect: str = ""
-    """rss, atom, xml, yml, jsonl, or the name of a ready column map; empty: needs a column map."""
+    """rss, atom, xml, yml, jsonl, json, or the name of a ready column map; empty: needs a map."""
     compression: str = ""
     """gzip, bzip2, zip, joined by `+` from the outside in; empty: none."""
     encoding: str = "utf-8"
@@ -48,13 +51,50 @@ def sniff(source: Source, format: str = "auto", columns: ColumnMap | None = None
         if source.failure:
             raise source.failure
         raise FeedError("the feed is empty", hint="check the address")
+    is_markup = head.startswith("<")
+    if format == "table" and is_markup:
+        _refuse_foreign(head)
+        raise FeedError("this is XML, no table", hint="use --format auto")
+    if format == "yml" and not is_markup:
+        raise FeedError("this is no XML, so no YML", hint="use --format auto")
     kind, dialect, delimiter = (
-        _markup(head, format, columns) if head.startswith("<") else _table(head)
+        _markup(head, format, columns) if is_markup else _table(head, columns)
     )
     return Sniffed(kind, dialect, source.compression, source.encoding, delimiter)
 
 
-def _markup(head: str, format: str, columns: ColumnMap | None) -> tuple[str, str, str]:  # noqa: A002
+def propose_columns(source: Source, columns: ColumnMap | None = None) -> propose.Proposal | None:
+    """What the map in use (yours, a ready one, or a guess) takes from the feed's first bytes; None
+    for YML, which needs none. Raises FeedError where it seems to be no feed at all."""
+    head = source.head_text().lstrip("\ufeff \t\r\n")
+    try:
+        seems = sniff(source, "auto", columns)
+    except FeedError as error:
+        if error.hint.startswith(propose.HINT):
+            return propose.of_xml(head)
+        raise
+    if seems.format == "yml":
+        return None
+    if seems.format == "google":
+        ready = next((m for m in dialects.XML if m.name == seems.dialect), dialects.GOOGLE)
+        return propose.of_xml(head, columns or ready)
+    if seems.format == "json":
+        return propose.of_samples(*jsonrows.samples(head), columns)
+    return _of_table(head, seems.delimiter, columns)
+
+
+def _of_table(head: str, delimiter: str, columns: ColumnMap | None) -> propose.Proposal:
+    lines = [line for line in head.splitlines() if line.strip() and not line.startswith("#")]
+    known = columns or (dialects.RAKUTEN if lines[0].startswith("HDR|") else None)
+    if known and known.header:
+        return propose.of_table(known.header, (), known)
+    header = table.header_of(lines[0], delimiter)
+    rows = [line.split(delimiter) for line in lines[1:_SAMPLE_LINES]]
+    return propose.of_table(header, rows, known or table.choose(header))
+
+
+def _refuse_foreign(head: str) -> str:
+    """The name of the root element. Raises FeedError where that gives away what is no feed."""
     if head[:15].lower().startswith(("<!doctype html", "<html")):
         raise _not_a_feed("html")
     at = 0
@@ -64,22 +104,35 @@ def _markup(head: str, format: str, columns: ColumnMap | None) -> tuple[str, str
     root = found[1].lower() if found else ""
     if root in _FOREIGN:
         raise _not_a_feed(root)
-    if (
+    if not root and _DTD.search(head):
+        raise FeedError("this seems to be a DTD, not a feed of offers", hint=_SAVED_HINT)
+    return root
+
+
+def _markup(head: str, format: str, columns: ColumnMap | None) -> tuple[str, str, str]:  # noqa: A002
+    root = _refuse_foreign(head)
+    tags = {tag.lower() for tag in _TAG.findall(head)}
+    if columns and columns.row:
+        return "google", "xml", ""
+    if root != "kaspi_catalog" and (
         format == "yml"
         or root == "yml_catalog"
         or (root in ("shop", "offers") and "<offer " in head)
     ):
         return "yml", "yml", ""
-    if format == "google" or root in _GOOGLE_ROOTS or (columns and columns.row):
-        return "google", _GOOGLE_ROOTS.get(root, "xml"), ""
-    if root in _PLAIN_ROOTS:
+    if root in _GOOGLE_ROOTS:
+        return "google", _GOOGLE_ROOTS[root], ""
+    if known := next((ready for ready in dialects.XML if tags.issuperset(ready.marks)), None):
+        return "google", known.name, ""
+    if format == "google" or (root in _PLAIN_ROOTS and tags & {"item", "entry", "product"}):
         return "google", "xml", ""
-    raise FeedError(
-        f"this is XML of a kind we do not know, its root is <{root[:40]}>"
-        if root
-        else "this is no XML",
-        hint="ask the store for a Google Merchant or YML feed, or write a column map with `row`",
-    )
+    if not root:
+        raise FeedError("this is no XML", hint="check the address")
+    what = f"this is XML of a kind we do not know, its root is <{root[:40]}>"
+    proposal = propose.of_xml(head)
+    if not {"price", "url"} & proposal.fields.keys():
+        raise FeedError(what, hint="ask the store for a Google Merchant or YML feed")
+    raise FeedError(what, hint=propose.hint(proposal))
 
 
 def _not_a_feed(root: str) -> FeedError:
@@ -87,16 +140,17 @@ def _not_a_feed(root: str) -> FeedError:
     return FeedError(f"this seems to be {seems}, not a feed of offers", hint=hint)
 
 
-def _table(head: str) -> tuple[str, str, str]:
-    if head.startswith("{"):
-        return "table", "jsonl", ""
-    if head.startswith("["):
-        raise FeedError("this seems to be one JSON document", hint="write one object a line")
+def _table(head: str, columns: ColumnMap | None) -> tuple[str, str, str]:
+    if head.startswith(("{", "[")):
+        first = head.split("\n", 1)[0].strip()
+        return "json", "jsonl" if jsonrows.is_lines(first) else "json", ""
     lines = [line for line in head.splitlines() if line.strip() and not line.startswith("#")]
     if not lines:
         raise FeedError("the feed is empty but for comments", hint="check the address")
+    if lines[0].startswith("HDR|"):
+        return "table", dialects.RAKUTEN.name, "|"
     delimiter = table.delimiter_of(lines[0])
     if lines[0].count(delimiter) < 2:
         raise FeedError("this is neither XML nor a table", hint="check the address")
-    chosen = table.choose(table.header_of(lines[0], delimiter))
+    chosen = columns or table.choose(table.header_of(lines[0], delimiter))
     return "table", chosen.name if chosen else "", delimiter

@@ -20,15 +20,17 @@ from typing import IO, BinaryIO
 
 from lensback.errors import FeedError, FeedTruncated
 
-CHUNK_BYTES = 1 << 17
+CHUNK_BYTES = 1 << 16
 HEAD_BYTES = 1 << 16
 _MAX_LAYERS = 3
+_BOMB_BYTES = 64 << 20
+_BOMB_RATIO = 300
 _SPOOL_BYTES = 16 << 20
 _AGAIN = "fetch the feed again; if it stays so, tell the store"
 
 # Control characters that no text format allows; they only break parsers.
 _CONTROLS = bytes(set(range(32)) - {9, 10, 13})
-_CONTROL_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+CONTROL_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 _FOREIGN = {
     b"7z\xbc\xaf\x27\x1c": "a 7z archive",
@@ -59,6 +61,10 @@ class Source:
         """The feed's characters in order, undecodable ones as U+FFFD. Only once."""
         return decode(self._chunks, self.encoding)
 
+    def utf8(self) -> Iterator[bytes]:
+        """The same as UTF-8, for XML; see `as_utf8`. Only once."""
+        return as_utf8(self._chunks, self.encoding)
+
     def head_text(self) -> str:
         """The first characters, for sniffing."""
         return "".join(decode(iter([self.head]), self.encoding))
@@ -73,7 +79,7 @@ class Source:
             layers.append(kind)
             if len(layers) > _MAX_LAYERS:
                 raise FeedError("packed too many times over", hint="pack the feed once, with gzip")
-            chunks = self._capped(_UNPACK[kind](self, chunks))
+            chunks = self._capped(self._no_bomb(kind, chunks))
         self.compression = "+".join(layers)
         return chunks if layers else self._capped(chunks)
 
@@ -85,6 +91,25 @@ class Source:
                 raise FeedError(
                     f"more than {self._max_bytes} bytes after decompression",
                     hint="raise max_feed_bytes if the feed is really that large",
+                )
+            yield chunk
+
+    def _no_bomb(self, kind: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """What is unpacked, unless it grows as no feed does."""
+        packed = unpacked = 0
+
+        def counted() -> Iterator[bytes]:
+            nonlocal packed
+            for chunk in chunks:
+                packed += len(chunk)
+                yield chunk
+
+        for chunk in _UNPACK[kind](self, counted()):
+            unpacked += len(chunk)
+            if unpacked > _BOMB_BYTES and unpacked > _BOMB_RATIO * packed:
+                raise FeedError(
+                    f"more than {_BOMB_RATIO} times its size after decompression: no feed does that",
+                    hint="check the address; if it really is the feed, ask for it unpacked",
                 )
             yield chunk
 
@@ -128,7 +153,7 @@ class Source:
             self._fail("the bzip2 data stops in the middle")
 
     def _unzip(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """The first regular member. The archive is spooled: its directory is at the end."""
+        """The one member that could be a feed. The archive is spooled: its directory is at the end."""
         with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as spool:
             for chunk in self._capped(chunks):
                 spool.write(chunk)
@@ -198,14 +223,41 @@ def _member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     members = [info for info in archive.infolist() if not info.is_dir()]
     if any(info.filename == "[Content_Types].xml" for info in members):
         raise FeedError("this seems to be an Excel workbook", hint="save it as CSV")
-    for info in members:
-        name = info.filename.rsplit("/", 1)[-1]
-        if info.filename.startswith("__MACOSX/") or name.startswith("."):
-            continue
-        if info.flag_bits & 1:
-            raise FeedError("the zip archive is encrypted", hint="ask for one without a password")
-        return info
-    raise FeedError("the zip archive holds no file", hint=_AGAIN)
+    ranked = [(rank, info) for info in members if (rank := _rank(info.filename)) is not None]
+    if not ranked:
+        listed = ", ".join(info.filename[:60] for info in members[:5]) or "nothing"
+        raise FeedError(
+            f"the zip archive holds no file that could be a feed: {listed}",
+            hint="pack the feed itself: XML, CSV, TSV or JSON",
+        )
+    best = min(rank for rank, _ in ranked)
+    found = [info for rank, info in ranked if rank == best]
+    if len(found) > 1:
+        listed = ", ".join(info.filename[:60] for info in found[:5])
+        raise FeedError(
+            f"the zip archive holds {len(found)} files that could be the feed: {listed}",
+            hint="ask for one feed an archive",
+        )
+    if found[0].flag_bits & 1:
+        raise FeedError("the zip archive is encrypted", hint="ask for one without a password")
+    return found[0]
+
+
+# Kinds of files that hold a feed, the likeliest first; a text beside a feed is a read-me.
+_KINDS = (("xml", "yml", "csv", "tsv", "json", "jsonl", "ndjson", "rss", "atom"), ("txt", ""))
+_PACKINGS = ("gz", "bz2", "zip")
+
+
+def _rank(path: str) -> int | None:
+    """Place in _KINDS, or None: hidden files, pictures and other things that are no feed."""
+    name = path.rsplit("/", 1)[-1].lower()
+    if name.startswith(".") or path.startswith("__MACOSX/"):
+        return None
+    parts = name.split(".")
+    while len(parts) > 1 and parts[-1] in _PACKINGS:
+        parts.pop()
+    kind = parts[-1] if len(parts) > 1 else ""
+    return next((rank for rank, kinds in enumerate(_KINDS) if kind in kinds), None)
 
 
 # --- encoding ---------------------------------------------------------------------------------
@@ -243,32 +295,53 @@ def encoding_of(head: bytes) -> str:
 
 
 def decode(chunks: Iterator[bytes], encoding: str) -> Iterator[str]:
-    """Text of the chunks.
+    """Text of the chunks, undecodable bytes as U+FFFD, without control characters."""
+    decoder = None
+    for codec, data in _settled(chunks, encoding):
+        if decoder is None and codec == "ascii":
+            yield data.translate(None, _CONTROLS).decode("ascii")
+            continue
+        decoder = decoder or codecs.getincrementaldecoder(codec)("replace")
+        yield CONTROL_TEXT.sub("", decoder.decode(data))
+    if decoder:
+        yield decoder.decode(b"", True)
+
+
+def as_utf8(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    """The same as UTF-8. What claims to be UTF-8 already passes as it is, for speed: the reader
+    finds bytes that are none, and control characters, when its parser does."""
+    decoder = None
+    for codec, data in _settled(chunks, encoding):
+        if decoder is None and codec in ("ascii", "utf-8"):
+            yield data
+            continue
+        decoder = decoder or codecs.getincrementaldecoder(codec)("replace")
+        yield CONTROL_TEXT.sub("", decoder.decode(data)).encode("utf-8", "replace")
+    if decoder:
+        yield decoder.decode(b"", True).encode("utf-8", "replace")
+
+
+def _settled(chunks: Iterator[bytes], encoding: str) -> Iterator[tuple[str, bytes]]:
+    """Chunks with their codec.
 
     Where the head was plain ASCII the decision waits for the first 512 bytes beyond it
     (or one MiB after the first of them, or the end), so that memory stays flat.
     """
-    if encoding.startswith("utf-") and encoding not in ("utf-8", "utf-8-sig"):
-        decoder = codecs.getincrementaldecoder(encoding)("replace")
-        for chunk in chunks:
-            yield _CONTROL_TEXT.sub("", decoder.decode(chunk))
-        yield decoder.decode(b"", True)
+    if encoding == "utf-8-sig" or (encoding.startswith("utf-") and encoding != "utf-8"):
+        yield from ((encoding, chunk) for chunk in chunks)
         return
     pending = b""
     for chunk in chunks:
-        clean = chunk.translate(None, _CONTROLS)
-        if not pending and clean.isascii():
-            yield clean.decode("ascii")
+        if not pending and chunk.isascii():
+            yield "ascii", chunk
             continue
-        pending += clean
+        pending += chunk
         if len(pending) > _WAIT_BYTES or _high(pending) >= _ENOUGH_BYTES:
             break
-    codec = encoding if encoding == "utf-8-sig" else _by_bytes(pending, encoding)
-    decoder = codecs.getincrementaldecoder(codec)("replace")
-    yield decoder.decode(pending)
-    for chunk in chunks:
-        yield decoder.decode(chunk.translate(None, _CONTROLS))
-    yield decoder.decode(b"", True)
+    if pending:
+        codec = _by_bytes(pending, encoding)
+        yield codec, pending
+        yield from ((codec, chunk) for chunk in chunks)
 
 
 def _declared(head: bytes) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache
 
 from lxml import etree
 
 from lensback.feeds import batch, clean
-from lensback.feeds.columns import PARAMS, by_alias
-from lensback.feeds.markup import Document, inner_text, local
+from lensback.feeds.columns import by_alias
+from lensback.feeds.dialects import PARAMS
+from lensback.feeds.markup import Document, attributes, inner_text, local
+from lensback.feeds.money import currency
 from lensback.types import Offer, Rejected
 
 ROWS = ("offer",)
@@ -48,9 +50,9 @@ ATTRIBUTES = {
 }
 
 
-def read(text: Iterator[str], rules: clean.Rules) -> Iterator[Offer | Rejected]:
+def read(chunks: Iterator[bytes], rules: clean.Rules) -> Iterator[Offer | Rejected]:
     """Offers of a YML catalogue. Currency of an offer that names none: the catalogue's own."""
-    document = Document(text, ROWS)
+    document = Document(chunks, ROWS)
     paths = _category_paths(document.head)
     rules = replace(rules, currency=rules.currency or _own_currency(document.head))
     fields = _Fields()
@@ -58,31 +60,38 @@ def read(text: Iterator[str], rules: clean.Rules) -> Iterator[Offer | Rejected]:
         if isinstance(block, Rejected):
             yield block
             continue
-        read_row = partial(_row, paths=paths, fields=fields, flat=block.flat)
-        yield from block.offers(batch.columns_of(list(map(read_row, block.rows))), rules)
+        columns = batch.columns_of([_row(element, fields) for element in block.rows])
+        _compose(columns, len(block.rows), paths)
+        yield from block.offers(columns, rules)
 
 
-def _row(element: etree._Element, paths: dict[str, str], fields: _Fields, flat: bool) -> clean.Row:
-    row: clean.Row = {}
-    for attribute, value in element.items():
-        if value and (name := ATTRIBUTES.get(attribute)):
-            row[name] = value
+def _row(element: etree._Element, fields: _Fields) -> clean.Row:
+    row = {ATTRIBUTES[name]: value for name, value in attributes(element) if name in ATTRIBUTES}
     for child in element:
         name = fields[child.tag]
         if not name:
             continue
-        value = child.text if flat or not len(child) else inner_text(child)
+        value = inner_text(child) if len(child) else child.text
         if name == "param":
-            name = PARAMS.get(child.get("name", "").strip().lower(), "")
-        elif name == "condition":
+            name = _param(child.get("name", "")[:_LONGEST])
+        elif name == "condition":  # <condition type="used"/>
             value = child.get("type") or value
         if name and value:
-            if name in row:
-                _again(row, name, value)
-            else:
+            if name not in row:
                 row[name] = value
-    _compose(row, paths)
+            elif name == "images":
+                row[name] = f"{row[name]}\n{value}"[: clean.MAX_RAW]
+            else:
+                _again(row, name, value)
     return row
+
+
+_LONGEST = 100
+
+
+@lru_cache(1024)
+def _param(name: str) -> str:
+    return PARAMS.get(name.strip().lower(), "")
 
 
 class _Fields(dict[str, str]):
@@ -97,22 +106,32 @@ class _Fields(dict[str, str]):
 
 def _again(row: clean.Row, name: str, value: str) -> None:
     """An element that was there before."""
-    if name == "images" and len(row[name]) < clean.MAX_RAW:
-        row[name] += "\n" + value
-    elif name == "availability" and clean.availability(row[name]) == "in_stock":
+    if name == "availability" and clean.availability(row[name]) == "in_stock":
         row[name] = value  # attribute and element disagree: for sale only if both say so
     elif name == "gtin" and not clean.gtin(row[name]):
         row[name] = value
 
 
-def _compose(row: clean.Row, paths: dict[str, str]) -> None:
-    """The title (`name`, or type, vendor and model) and the category's path."""
-    named = row.pop("name", "") or row.pop("title_alone", "")
-    parts = (row.pop("prefix", ""), row.get("brand", ""), row.pop("model", ""))
-    row["title"] = named or " ".join(part for part in parts if part)
-    if place := row.pop("category_id", "").strip():
-        path = paths.get(place, "")
-        row["category"] = path or ("" if place.isdigit() else place.replace("/", ">"))
+def _compose(columns: batch.Columns, count: int, paths: dict[str, str]) -> None:
+    """The titles (`name`, or type, vendor and model) and the categories' paths."""
+    names = columns.pop("name", None) or [""] * count
+    if not all(names):
+        empty = [""] * count
+        alone, prefix = columns.get("title_alone", empty), columns.get("prefix", empty)
+        brand, model = columns.get("brand", empty), columns.get("model", empty)
+        names = [
+            name or title or " ".join(filter(None, parts))
+            for name, title, *parts in zip(names, alone, prefix, brand, model, strict=True)
+        ]
+    columns["title"] = names
+    for name in ("title_alone", "prefix", "model"):
+        columns.pop(name, None)
+    if places := columns.pop("category_id", None):
+        columns["category"] = [_path(place.strip(), paths) for place in places]
+
+
+def _path(place: str, paths: dict[str, str]) -> str:
+    return paths.get(place) or ("" if place.isdigit() else place.replace("/", ">"))
 
 
 def _category_paths(head: etree._Element) -> dict[str, str]:
@@ -138,4 +157,4 @@ def _own_currency(head: etree._Element) -> str:
     """The only currency, or the only one with rate 1."""
     rates = [(str(e.get("id", "")), str(e.get("rate", ""))) for e in head.iter("{*}currency")]
     own = rates if len(rates) == 1 else [pair for pair in rates if pair[1] == "1"]
-    return clean.currency(own[0][0]) if len(own) == 1 else ""
+    return currency(own[0][0]) if len(own) == 1 else ""

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from lensback.errors import ConfigError, UnknownName
 from lensback.types import Candidate, Filter, IndexRow, Snapshot, Vector, Vectors
 
-NAMES = ["exact", "lance"]
+NAMES = ["exact", "lance", "milvus://host:19530/collection"]
 
 
 class Index(Protocol):
@@ -60,7 +60,7 @@ class Index(Protocol):
 def open_index(
     url: str, root: Path, *, fingerprint: str = "", dim: int = 0, min_recall: float = 0.95
 ) -> Index:
-    """Opens the index `url` (`lance` or `exact`) that lives under `root`.
+    """Opens the index `url`: `lance` or `exact`, which live under `root`, or one in a Milvus.
 
     `fingerprint` and `dim` name the encoder whose vectors are staged; without a fingerprint
     the index is for reading only, and staging raises StateError. `min_recall` is the
@@ -78,7 +78,25 @@ def open_index(
         from lensback.indexes.exact import ExactIndex
 
         return ExactIndex(root / "exact", fingerprint, dim)
+    if url.startswith("milvus://"):
+        from lensback.indexes.milvus import MilvusIndex
+        from lensback.indexes.milvus_link import Address
+
+        return MilvusIndex(Address.parse(url), fingerprint, dim, min_recall)
     raise UnknownName("index", url, NAMES)
+
+
+def health(url: str) -> tuple[str, bool]:
+    """What the server behind an index says of itself and whether it is whole; "" for none.
+
+    Raises one of our errors where it cannot serve.
+    """
+    if not url.startswith("milvus://"):
+        return "", True
+    from lensback.indexes import milvus
+    from lensback.indexes.milvus_link import Address
+
+    return milvus.health(Address.parse(url))
 
 
 def row_id(image_hash: str, store: str, category: str, in_stock: bool, currency: str) -> int:

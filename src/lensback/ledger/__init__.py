@@ -19,6 +19,7 @@ from lensback.ledger.clicks import (
 from lensback.ledger.inbox import apply
 from lensback.ledger.pay import Payout, pay
 from lensback.ledger.record import record, record_in
+from lensback.ledger.sale import checked
 from lensback.ledger.sales import sales_of
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "apply",
     "audit",
     "balances",
+    "checked",
     "click_body",
     "export_csv",
     "feedback_body",

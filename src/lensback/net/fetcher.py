@@ -399,7 +399,8 @@ def _failure(response: httpx.Response, url: httpx.URL, call: _Call) -> FetchFail
     call.wait_s = retry_after_s(response.headers.get("retry-after", ""))
     reason = f"{status} {httpx.codes.get_reason_phrase(status)}".strip()
     hint = "check the key or the password" if status in (401, 403) else ""
-    return FetchFailed(f"{reason}: {redact(str(url))}", retry=status in _PASSING, hint=hint)
+    passing = status in _PASSING
+    return FetchFailed(f"{reason}: {redact(str(url))}", retry=passing, hint=hint, status=status)
 
 
 def too_large(url: str, max_bytes: int) -> TooLarge:

@@ -11,7 +11,6 @@ import shutil
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from lensback.durable import replace_file
 from lensback.errors import FetchFailed, StateError
 
 RESERVE_BYTES = 64 << 20
@@ -107,7 +106,9 @@ class Spool:
         text = json.dumps(asdict(self.kept))
         try:
             self.path.touch()
-            replace_file(self._note, lambda partial: partial.write_text(text, "utf-8"))
+            partial = self._note.with_suffix(".tmp")
+            partial.write_text(text, "utf-8")
+            partial.replace(self._note)
         except OSError as error:
             raise disk_error(error) from error
 

@@ -20,6 +20,7 @@ def answer_json(answer: Answer) -> dict[str, object]:
         "verdict": answer.verdict,
         "probability": round(answer.probability, 4),
         "calibrated": answer.calibrated,
+        "certified": answer.certified,
         "photo": {"width": answer.width, "height": answer.height},
         "region": _rounded(answer.region),
         "regions": [

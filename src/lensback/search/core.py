@@ -15,6 +15,7 @@ from lensback.detectors import Detector
 from lensback.encoders import Encoder
 from lensback.errors import StaleIndex
 from lensback.indexes import Index
+from lensback.promise import Promise
 from lensback.rank import Calibration
 from lensback.search.query import MAX_LIMIT, MIN_BOX, Query, filter_of
 from lensback.types import (
@@ -27,6 +28,7 @@ from lensback.types import (
     Snapshot,
     StoredOffer,
     Vector,
+    top_category,
 )
 
 COLOR_DEPTH = 10
@@ -50,6 +52,10 @@ class Tools:
     currency: str
     max_bytes: int
     max_pixels: int
+    promise: Promise | None = None
+    """Certified thresholds of "exact" that hold for this encoder and catalogue."""
+    no_promise: str = ""
+    """Why there is none."""
 
 
 def search(photo: bytes, query: Query, tools: Tools) -> Answer:
@@ -83,6 +89,7 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
         encoder=tools.encoder.fingerprint,
         snapshot=tools.snapshot.id,
         calibrated=tools.calibration is not None,
+        certified=_certified(hits, tools),
     )
 
 
@@ -169,10 +176,30 @@ def _hits(ranked: list[rank.Ranked], where: Filter, tools: Tools) -> tuple[str, 
                 product=products.product_of(r.product_id, ordered),
                 similarity=r.similarity,
                 probability=probability,
-                exact=calibration is not None and probability >= tools.exact_precision,
+                exact=calibration is not None
+                and probability >= _exact_from(product.offers, tools),
                 image_hash=r.image_hash,
             )
         )
     if not hits:
         return "none", []
     return ("exact" if any(hit.exact for hit in hits) else "similar"), hits
+
+
+def _exact_from(stored: Sequence[StoredOffer], tools: Tools) -> float:
+    """Match probability from which a product is called exact: the promise's, else the settings'."""
+    if tools.promise is None:
+        return tools.exact_precision
+    return tools.promise.exact_from(_kinds(stored), tools.exact_precision)
+
+
+def _certified(hits: Sequence[Hit], tools: Tools) -> bool:
+    """Whether a promise stands behind every hit called exact (all hits, where none is)."""
+    claimed = [hit for hit in hits if hit.exact] or hits
+    return tools.promise is not None and all(
+        tools.promise.certified_for(_kinds(hit.product.offers)) for hit in claimed
+    )
+
+
+def _kinds(stored: Sequence[StoredOffer]) -> set[str]:
+    return {top_category(one.offer.category) for one in stored}

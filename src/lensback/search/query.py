@@ -61,15 +61,13 @@ def filter_of(db: Database, query: Query, currency: str = "", snapshot: str = ""
 
 
 def _colors(db: Database, color: str, snapshot: str) -> tuple[str, ...]:
-    """The stores' own words for a basic colour."""
+    """The stores' own words for a basic colour; where no store says it, a word that none has."""
     if not color:
         return ()
     if color not in colors.BASIC:
         raise BadQuery(f"no such colour: {color[:30]!r}", hint=f"use {', '.join(colors.BASIC)}")
     words = tuple(word for word in _color_words(db, snapshot) if color in colors.basic(word))
-    if not words:
-        raise BadQuery(f"no offer says that it is {color}", hint="choose another colour")
-    return words
+    return words or (color,)
 
 
 @lru_cache(maxsize=4)

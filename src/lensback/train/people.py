@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -21,6 +22,8 @@ from lensback.train.layers import (
     scaled,
     turned,
 )
+
+T = TypeVar("T")
 
 HANDS = 0.44
 """Down to this share of a lower half's picture hands hang beside the legs."""
@@ -63,7 +66,7 @@ def half(wardrobe: Wardrobe, random: Random) -> Layer:
     return cropped(mirrored(figure) if random.random() < 0.5 else figure)
 
 
-def _any[T](pool: tuple[T, ...], random: Random) -> T:
+def _any(pool: tuple[T, ...], random: Random) -> T:
     return pool[int(random.integers(len(pool)))]
 
 

@@ -1,14 +1,13 @@
-"""The JSON routes, `/images` and `/go`."""
+"""The JSON routes and `/images`; `/go` is in `go.py`."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, Response
 
 from lensback.catalogue import offers, products
 from lensback.errors import Error, NotFound, StateError
@@ -109,35 +108,6 @@ def image(image_hash: str, request: Request, service: Opened) -> Response:
         return Response(status_code=304, headers=headers)
     content = service.workspace.images.thumbnail(known, THUMBNAIL_PX)
     return Response(content, media_type="image/jpeg", headers=headers)
-
-
-@router.get(
-    "/go/{offer_id}",
-    tags=["search"],
-    response_class=RedirectResponse,
-    status_code=302,
-    responses={302: {"description": "To the offer's page at its store"}},
-)
-def go(offer_id: str, service: Opened, search: str = "") -> Response:  # noqa: ARG001 - for later
-    """Sends the shopper to the offer's own address from the store's feed, nowhere else.
-
-    `search` is the search it was found by; nothing is recorded yet.
-    """
-    stored = offers.get(service.workspace.db, _known(_OFFER_ID, offer_id, "offer"))
-    headers = {"Cache-Control": "no-store", "X-Robots-Tag": "noindex"}
-    return RedirectResponse(_web_address(stored), status_code=302, headers=headers)
-
-
-def _web_address(stored: StoredOffer) -> str:
-    """The offer's address, if it is one that a browser may be sent to."""
-    try:
-        parts = urlsplit(stored.offer.url)
-        good = parts.scheme in {"http", "https"} and bool(parts.hostname)
-    except ValueError:
-        good = False
-    if not good:
-        raise NotFound("the store gave no address for this offer", hint="choose another offer")
-    return stored.offer.url
 
 
 @router.get("/healthz", tags=["operation"], responses={200: {"model": shapes.Health}})

@@ -10,7 +10,18 @@ from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
 from lensback import __version__
-from lensback.web import answers, api, failures, pages, similar
+from lensback.web import (
+    answers,
+    api,
+    cashback,
+    failures,
+    feedback,
+    go,
+    notes,
+    pages,
+    postbacks,
+    similar,
+)
 from lensback.web.envelope import Envelope
 from lensback.web.service import Service
 from lensback.workspace import Workspace
@@ -33,7 +44,8 @@ def create_app(workspace: Workspace) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.service = service
-    app.include_router(api.router)
+    for part in (api, go, feedback, postbacks, cashback):
+        app.include_router(part.router)
     app.include_router(similar.router)
     app.include_router(answers.router)
     app.include_router(pages.router)
@@ -48,5 +60,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Warms up beside the first requests; they wait for what they need, no longer."""
     service: Service = app.state.service
     threading.Thread(target=service.warm, name="warm-up", daemon=True).start()
+    drainer = notes.Drainer(service.workspace)
+    drainer.start()
     yield
     service.gate.close()
+    drainer.stop()

@@ -42,7 +42,7 @@ class Envelope:
         headers = {"X-Request-ID": _request_id(scope), **HEADERS}
         scope["lensback_headers"] = headers  # for the last resort, which is outside of us
         if method == "HEAD":
-            scope = {**scope, "method": "GET"}
+            scope = {**scope, "method": "GET", "lensback_head": True}
         status = 0
 
         async def enveloped(message: Message) -> None:

@@ -20,6 +20,7 @@ from lensback.net import Fetcher
 from lensback.search import Query, Tools, search
 from lensback.types import Answer
 from lensback.web.limits import Gate
+from lensback.web.notes import note_search
 from lensback.web.uploads import Upload, read_upload
 from lensback.workspace import Workspace
 
@@ -63,6 +64,7 @@ class Service:
         with self.gate.upload():
             upload = await read_upload(request, self.workspace.settings.max_image_bytes)
             answer = await self.gate.run(partial(self._search, upload))
+            note_search(self.workspace, request, upload.query, answer)
             return replace(upload, photo=b""), answer
 
     def _search(self, upload: Upload) -> Answer:

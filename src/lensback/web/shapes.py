@@ -98,6 +98,7 @@ class AnswerShape(Shape):
     verdict: Literal["exact", "similar", "none"]
     probability: float
     calibrated: bool
+    certified: bool = Field(description="A tested promise stands behind what is called exact.")
     photo: PhotoShape
     region: list[float] = Field(description="x0, y0, x1, y1 as fractions of width and height.")
     regions: list[RegionShape]

@@ -279,11 +279,12 @@ def _size_key(offer: Json) -> tuple[int, float, str]:
 
 
 def _parts(answer: Json, speech: Speech) -> tuple[Part, ...]:
-    """Every region, the searched one marked; equal names are numbered."""
-    words = [speech.say(LABELS.get(r["label"], UNNAMED)) for r in answer["regions"]]
+    """Every region once, the searched one marked; equal names are numbered."""
+    regions = list({tuple(r["box"]): r for r in reversed(answer["regions"])}.values())[::-1]
+    words = [speech.say(LABELS.get(r["label"], UNNAMED)) for r in regions]
     seen: Counter[str] = Counter()
     parts = []
-    for region, word in zip(answer["regions"], words, strict=True):
+    for region, word in zip(regions, words, strict=True):
         seen[word] += 1
         name = f"{word} {seen[word]}" if words.count(word) > 1 else word
         whole = region["box"] == list(WHOLE)

@@ -14,6 +14,7 @@
   const crop = window.makeCrop(at("frame"), at("crop"), (box) => search(box));
   let running = null;
   let address = "";
+  let chips = null; // the things found in the photo; a search of one part does not look for them again
   let box = ""; // what was searched last, so that a filter keeps it
 
   function choose(file) {
@@ -83,6 +84,7 @@
     if (!fresh) { say(form.dataset.unread); return; }
     answer.replaceChildren(...fresh.childNodes);
     answer.dataset.search = fresh.dataset.search || "";
+    keepChips(part);
     mark(fresh.dataset.region);
     const list = page.getElementById("categories");
     if (list && list.childElementCount) at("categories").replaceChildren(...list.childNodes);
@@ -94,6 +96,19 @@
     if (narrow && !part) answer.scrollIntoView();
   }
 
+  function keepChips(part) {
+    const fresh = at("parts");
+    if (!part) { chips = fresh && fresh.cloneNode(true); return; }
+    const verdict = answer.querySelector(".verdict");
+    if (!chips || !verdict) return;
+    if (fresh) fresh.remove();
+    const kept = chips.cloneNode(true);
+    for (const chip of kept.querySelectorAll(".chip")) {
+      chip.setAttribute("aria-pressed", String(chip.dataset.box === part));
+    }
+    verdict.after(kept);
+  }
+
   function say(text) {
     const note = document.createElement("div");
     note.className = "verdict failed";
@@ -101,6 +116,12 @@
     note.append(document.createElement("h2"), document.createElement("p"));
     note.firstChild.textContent = form.dataset.failed;
     note.lastChild.textContent = text;
+    if (input.files.length || url.value) {
+      const again = document.createElement("button");
+      Object.assign(again, { type: "button", className: "button", textContent: form.dataset.again });
+      again.addEventListener("click", () => search(box));
+      note.append(again);
+    }
     form.classList.add("answered");
     answer.replaceChildren(note);
     waiting(false);
@@ -211,5 +232,6 @@
     at("drop").classList.remove("over");
     if (event.dataTransfer.files[0]) choose(event.dataTransfer.files[0]);
   });
+  at("filters").open = "filtered" in at("filters").dataset;
   recent.show();
 })();

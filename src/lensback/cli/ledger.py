@@ -1,0 +1,235 @@
+"""Cashback: click, conversions, ledger."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from lensback.cli.face import (
+    HERE,
+    AsJson,
+    Folder,
+    app,
+    err,
+    opened_workspace,
+    out,
+    print_json,
+    say,
+)
+from lensback.console import Watcher
+from lensback.errors import BadQuery, Busy, NotFound
+from lensback.types import Money
+from lensback.workspace import Workspace, set_setting
+
+ledger_app = typer.Typer(help="The ledger: balances, proofs, payouts.", no_args_is_help=True)
+conversions_app = typer.Typer(help="What the networks tell of sales.", no_args_is_help=True)
+app.add_typer(ledger_app, name="ledger")
+app.add_typer(conversions_app, name="conversions")
+
+REFUSED = "refused_postbacks.log"
+
+
+@app.command("click")
+def click_command(
+    offer_id: str,
+    user: Annotated[str, typer.Option(help="The host service's token of the user.")] = "",
+    search: Annotated[str, typer.Option(help="The search it was found by.")] = "",
+    workspace: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Record a click on an offer and print its link."""
+    from lensback import ledger
+    from lensback.cashback import offer_link
+    from lensback.catalogue import offers
+    from lensback.ledger.clicks import checked_user
+
+    checked_user(user)
+    with opened_workspace(workspace) as opened:
+        stored = offers.get(opened.db, offer_id)
+        click_id, now = ledger.new_click_id(), int(time.time())
+        link = offer_link(opened.db, opened.path / "networks", stored, click_id, now)
+        body = ledger.click_body(
+            click_id,
+            stored,
+            at=now,
+            source="cli",
+            search_id=search,
+            user_token=user,
+            network=link.network,
+            program_id=str(link.program_id or ""),
+            terms=link.terms_snapshot,
+            estimate=link.estimate,
+        )
+        opened.journal.append("click", body)
+        _drained(opened)
+    if as_json:
+        estimate = link.estimate.as_json() if link.estimate else None
+        told = {"click_id": click_id, "link": link.url, "network": link.network}
+        print_json({**told, "estimate": estimate})
+    else:
+        say(link.url)
+
+
+@conversions_app.command("pull")
+def conversions_pull(
+    network: str,
+    since: Annotated[str, typer.Option(help="First day, YYYY-MM-DD (UTC).")],
+    workspace: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a network for its sales since a day. Broken off, it goes on where it was."""
+    from lensback import conversions
+    from lensback.networks import open_network, poll
+
+    with opened_workspace(workspace) as opened, Watcher(err) as watcher:
+        _drained(opened)
+        known = open_network(network, opened.path / "networks")
+        if known.poll is None:
+            raise NotFound(f"{known.title} has no report to read", hint="let it call /postback")
+        account = conversions.account_of(opened.path, network)
+
+        def ask(begin: int, end: int) -> object:
+            return poll(known, account, opened.fetcher, begin, end)
+
+        done = conversions.pull(
+            opened.db,
+            network,
+            ask,
+            since=_day(since),
+            now=int(time.time()),
+            window_days=known.poll.window_days,
+            progress=watcher.stage(f"pull {network}"),
+        )
+    if as_json:
+        print_json(done.as_json())
+        return
+    say(f"{done.new} news, {done.repeated} known already, {done.rejected.total()} refused")
+
+
+@conversions_app.command("refused")
+def conversions_refused(workspace: Folder = HERE, as_json: AsJson = False) -> None:
+    """Count the postbacks that were refused, and why."""
+    from lensback.conversions import Refused
+
+    with opened_workspace(workspace) as opened:
+        counts = Refused(opened.path / REFUSED).counts()
+    if as_json:
+        print_json(dict(counts.most_common()))
+        return
+    for reason, count in counts.most_common():
+        say(f"{count:>8}  {reason}")
+    if not counts:
+        say("none")
+
+
+@ledger_app.command("audit")
+def ledger_audit(workspace: Folder = HERE, as_json: AsJson = False) -> None:
+    """Compute every balance anew from the events and compare; exit 1 where they differ."""
+    from lensback.ledger import audit
+
+    with opened_workspace(workspace) as opened:
+        _drained(opened)
+        found = audit(opened.db)
+    if as_json:
+        print_json(found.as_json())
+    else:
+        say(f"{found.conversions} sales, {found.events} events, {found.entries} entries")
+        if found.aside:
+            say(f"{found.aside} sales without a click: their commission is kept aside")
+        _print_balances(found.balances)
+        for line in found.differences:
+            err.print(line, markup=False, highlight=False, soft_wrap=True)
+        proven = "proven: every balance follows from the events"
+        say(proven if found.proven else f"NOT proven: {found.wrong} differences")
+    if not found.proven:
+        raise typer.Exit(1)
+
+
+@ledger_app.command("balances")
+def ledger_balances(workspace: Folder = HERE, as_json: AsJson = False) -> None:
+    """What every account holds."""
+    from lensback.ledger import balances
+
+    with opened_workspace(workspace) as opened:
+        _drained(opened)
+        found = balances(opened.db)
+    if as_json:
+        print_json(found)
+    else:
+        _print_balances(found)
+
+
+@ledger_app.command("export")
+def ledger_export(
+    file: Annotated[Path, typer.Option("--out", help="CSV file to write.")],
+    workspace: Folder = HERE,
+) -> None:
+    """Write every entry as CSV."""
+    from lensback.ledger import export_csv
+
+    with opened_workspace(workspace) as opened:
+        _drained(opened)
+        lines = export_csv(opened.db, file)
+    say(f"{lines} entries -> {file}")
+
+
+@ledger_app.command("pay")
+def ledger_pay(
+    user: Annotated[str, typer.Argument(help="The host service's token of the user.")],
+    reference: Annotated[str, typer.Option(help="Your number of the payment; pays once.")],
+    workspace: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Mark a user's approved cashback as paid out."""
+    from lensback.ledger import pay
+
+    with opened_workspace(workspace) as opened:
+        _drained(opened)
+        done = pay(opened.db, user, reference, at=int(time.time()))
+    if as_json:
+        amounts = [amount.as_json() for amount in done.amounts]
+        print_json({"amounts": amounts, "sales": done.sales})
+    elif done.sales:
+        say(f"{', '.join(map(str, done.amounts))} of {done.sales} sales marked as paid")
+    else:
+        say("nothing to pay, or this reference was used before")
+
+
+@ledger_app.command("host-key")
+def ledger_host_key(workspace: Folder = HERE) -> None:
+    """Make a new key for the host service; the old one stops to work."""
+    from lensback.ledger.host import hash_of, new_host_key
+
+    with opened_workspace(workspace):
+        key = new_host_key()
+        set_setting(workspace, "host_key_hash", hash_of(key))
+    say(key)
+    err.print("shown once; a serve that runs takes it when it is started again")
+
+
+def _drained(opened: Workspace) -> None:
+    """What waits in the journal counts too, unless somebody holds the database just now."""
+    try:
+        opened.drain()
+    except Busy:
+        err.print("the database is busy: the newest clicks and postbacks are not in yet")
+
+
+def _print_balances(found: dict[str, dict[str, int]]) -> None:
+    table = Table("currency", "account", "balance")
+    for currency, accounts in found.items():
+        for account, minor in accounts.items():
+            table.add_row(currency, account, Money(minor, currency).as_json()["amount"])
+    out.print(table if found else "no entries yet")
+
+
+def _day(text: str) -> int:
+    try:
+        return int(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp())
+    except ValueError as error:
+        raise BadQuery(f"not a day: {text[:20]!r}", hint="write it as 2026-11-01") from error

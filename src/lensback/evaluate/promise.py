@@ -1,0 +1,291 @@
+"""Chooses the threshold of "exact": with confidence 95 % at most the promised share is wrong.
+
+Learn then Test (Angelopoulos, Bates, Candès, Jordan, Lei 2021) with fixed-sequence testing: the
+thresholds are written down before anything is seen, the strictest is tested first by the exact
+binomial bound (Clopper, Pearson 1934), and the first that fails ends the sequence. So whichever
+threshold comes out, the chance that more than the promised share of its exact answers is wrong is
+at most 5 %, for photos like those it was chosen on. The cases are of products that the calibration
+has not seen, one case a product, half of them with the product taken out of the catalogue.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import numpy as np
+
+from lensback import metrics
+from lensback.calibrate import (
+    COPIED_VIEWS,
+    COPIES,
+    ENOUGH,
+    TOO_FEW,
+    VIEWS,
+    Case,
+    Things,
+    ask,
+    askable,
+    fit,
+)
+from lensback.catalogue import offers, products
+from lensback.catalogue.sketch import smallest_images
+from lensback.errors import DataError, StateError
+from lensback.evaluate.holdout import in_order, things_of
+from lensback.evaluate.runs import Outcome, PromiseKept
+from lensback.promise import BROKEN, CERTIFIED, OPEN, SKETCH, Promise, Threshold
+from lensback.rank import Calibration
+from lensback.types import Filter, Progress, top_category
+from lensback.workspace import Workspace, calibration_digest, save_calibration, save_promise
+
+CONFIDENCE = 0.95
+GRID = tuple(round(0.99 - 0.01 * step, 2) for step in range(80))
+"""Thresholds, the strictest first; fixed before any case is seen."""
+ENOUGH_IN_CATEGORY = 100
+"""Cases from which a category gets a threshold of its own."""
+MOST = 4000
+"""Products asked for at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One answer: how sure it was, and whether it was right."""
+
+    probability: float
+    right: bool
+    categories: tuple[str, ...] = ()
+    """Of the product answered first."""
+
+
+def threshold(
+    cases: Sequence[Judged],
+    promised: float,
+    confidence: float = CONFIDENCE,
+    name: str = "",
+) -> Threshold:
+    """The lowest threshold of GRID that keeps the promise, by fixed-sequence testing.
+
+    The sequence starts at the first threshold with enough answers, which looks at how many there
+    are and never at whether they are right: 59 for 5 %, where not one may be wrong, or twice as
+    many where there are plenty of cases, so that one unlucky answer does not end it.
+    """
+    least = fewest(promised, confidence)
+    start = least if len(cases) < 4 * least else 2 * least
+    best: Threshold | None = None
+    state, answers, wrong = OPEN, 0, 0
+    for bar in GRID:
+        said = [case for case in cases if case.probability >= bar]
+        answers, wrong = len(said), sum(not case.right for case in said)
+        if answers < start:
+            continue
+        upper = metrics.upper_bound(wrong, answers, confidence)
+        if upper is None or upper > promised:
+            lower = metrics.lower_bound(wrong, answers, confidence) or 0.0
+            state = BROKEN if lower > promised else OPEN
+            break
+        best = Threshold(name, CERTIFIED, bar, answers, wrong, upper)
+    if best:
+        return best
+    return Threshold(
+        name, state, None, answers, wrong, metrics.upper_bound(wrong, answers, confidence)
+    )
+
+
+def fewest(promised: float, confidence: float = CONFIDENCE) -> int:
+    """Answers without a mistake that are needed at least: (1 - promised)^n <= 1 - confidence.
+
+    >>> fewest(0.05)
+    59
+    """
+    return math.ceil(math.log(1 - confidence) / math.log(1 - promised))
+
+
+def by_category(
+    cases: Sequence[Judged], promised: float, confidence: float = CONFIDENCE
+) -> tuple[Threshold, ...]:
+    """A threshold for each category with enough cases (Mondrian: each by itself)."""
+    count = Counter(name for case in cases for name in case.categories)
+    return tuple(
+        threshold([case for case in cases if name in case.categories], promised, confidence, name)
+        for name in sorted(count)
+        if name and count[name] >= ENOUGH_IN_CATEGORY
+    )
+
+
+# ---- the promise of a workspace
+
+
+def certify(
+    workspace: Workspace,
+    *,
+    promised: float = 0,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Promise:
+    """Fits the calibration on a third of the products, chooses thresholds on the others, keeps both.
+
+    Raises DataError where the catalogue has too few products, StateError where nothing is
+    published or the index is of another encoder.
+    """
+    promised = promised or workspace.settings.promised_wrong
+    tools = workspace.tools()
+    encoder = tools.encoder
+    things = Things(workspace.db, workspace.images, workspace.vectors, encoder)
+    with workspace.db.read() as c:
+        views = products.views(c, encoder.fingerprint)
+        further = _further(workspace, askable(c, views))
+    real = len(further) >= 2 * ENOUGH
+    asked = _sample(further if real else views, seed)
+    tuning = [one for one in asked if _third(one[0])]
+    judging = [one for one in asked if not _third(one[0])]
+    if min(len(tuning), len(judging)) < TOO_FEW:
+        raise DataError(
+            f"{len(views)} products with images are too few to promise anything",
+            hint="sync more stores; until then exact_precision decides, and promises nothing",
+        )
+    kinds = [VIEWS, COPIES] if real else [COPIES]
+    fitted = fit(
+        ask(things, tuning, kinds, seed=seed),
+        fingerprint=encoder.fingerprint,
+        kind=" and ".join(kinds),
+    )
+    calibration = replace(fitted, images=workspace.vectors.count(encoder.fingerprint))
+    kind = COPIED_VIEWS if real else COPIES
+    found = ask(things, judging, [kind], seed=seed + 1, progress=progress)
+    cases = _judged(workspace, _one_each(found, seed), calibration)
+    made = Promise(
+        promised=promised,
+        confidence=CONFIDENCE,
+        fingerprint=encoder.fingerprint,
+        calibration=calibration_digest(calibration),
+        catalogue=smallest_images(workspace.db, encoder.fingerprint, SKETCH),
+        images=calibration.images,
+        snapshot=tools.snapshot.id,
+        source=kind if real else f"{kind} alone: optimistic",
+        cases=len(cases),
+        overall=threshold(cases, promised),
+        categories=by_category(cases, promised),
+        created_at=datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
+    )
+    save_calibration(workspace, calibration)
+    save_promise(workspace, made)
+    return made
+
+
+def _further(workspace: Workspace, views: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Product -> its images other than the first. Shoppers see the front, and every store shows it:
+    the first image stays in the catalogue, another view is asked with."""
+    things = things_of(workspace.db)
+    found = {}
+    for product, images in views.items():
+        first = in_order(things[product])[0] if product in things else ""
+        if rest := [image for image in images if image != first]:
+            found[product] = rest
+    return found
+
+
+def _sample(views: Mapping[str, Sequence[str]], seed: int) -> list[tuple[str, str]]:
+    """A product and one of its images each, by chance."""
+    keys = sorted(views)
+    random = np.random.default_rng(seed)
+    chosen = sorted(random.permutation(len(keys))[:MOST])
+    return [
+        (keys[at], views[keys[at]][int(random.integers(len(views[keys[at]])))]) for at in chosen
+    ]
+
+
+def _third(product: str) -> bool:
+    """Whether a product is of the third that the calibration is fitted on. Stable."""
+    return hashlib.sha256(product.encode()).digest()[0] % 3 == 0
+
+
+def _one_each(cases: Sequence[Case], seed: int) -> list[Case]:
+    """One case a product, with it there or without it, by chance: cases must be independent."""
+    random = np.random.default_rng(seed)
+    pairs: dict[str, list[Case]] = {}
+    for case in cases:
+        pairs.setdefault(case.asked, []).append(case)
+    return [pairs[key][int(random.integers(len(pairs[key])))] for key in sorted(pairs)]
+
+
+def _judged(workspace: Workspace, cases: Sequence[Case], calibration: Calibration) -> list[Judged]:
+    shown = offers.of_products(workspace.db, sorted({c.first for c in cases if c.first}), Filter())
+    kinds = {
+        product: tuple(sorted({top_category(one.offer.category) for one in stored} - {""}))
+        for product, stored in shown.items()
+    }
+    return [
+        Judged(
+            calibration.probability(case.similarity, case.margin)
+            if case.similarity >= calibration.none_below
+            else 0.0,
+            case.right,
+            kinds.get(case.first, ()),
+        )
+        for case in cases
+    ]
+
+
+# ---- looked at again
+
+
+def kept(workspace: Workspace, outcomes: Sequence[Outcome]) -> PromiseKept:
+    """The promise against what a run saw."""
+    tools = workspace.tools()
+    promise = tools.promise
+    promised = promise.promised if promise else workspace.settings.promised_wrong
+    exact = [o for o in outcomes if o.exact_right is not None]
+    wrong = sum(not o.exact_right for o in exact)
+    upper = metrics.upper_bound(wrong, len(exact), CONFIDENCE)
+    lower = metrics.lower_bound(wrong, len(exact), CONFIDENCE)
+    certified = promise is not None and promise.overall.state == CERTIFIED
+    return PromiseKept(
+        promised=promised,
+        confidence=CONFIDENCE,
+        certified=certified,
+        why_not="" if certified else _why_not(promise, tools.no_promise),
+        source=promise.source if promise else "",
+        threshold=_bar(promise, tools.exact_precision),
+        by_category={each.name: each.threshold for each in promise.categories} if promise else {},
+        exact=len(exact),
+        wrong=wrong,
+        state=_state(len(exact), upper, lower, promised),
+        upper=upper,
+    )
+
+
+def _bar(promise: Promise | None, fallback: float) -> float | None:
+    bar = promise.exact_from((), fallback) if promise else fallback
+    return bar if math.isfinite(bar) else None
+
+
+def _why_not(promise: Promise | None, refused: str) -> str:
+    if promise is None:
+        return refused
+    found = promise.overall
+    if found.state == BROKEN:
+        return (
+            f"{found.wrong} of {found.answers} exact answers were wrong at the strictest threshold"
+        )
+    return f"{found.answers} answers, {found.wrong} wrong: too few to be sure"
+
+
+def _state(n: int, upper: float | None, lower: float | None, promised: float) -> str:
+    if not n or upper is None or lower is None:
+        return "nothing exact"
+    if upper <= promised:
+        return "kept"
+    return "broken" if lower > promised else "open"
+
+
+def required(workspace: Workspace) -> Promise:
+    """The promise that holds now. Raises StateError saying why there is none."""
+    tools = workspace.tools()
+    if tools.promise is None:
+        raise StateError(tools.no_promise, hint="run: lensback promise")
+    return tools.promise

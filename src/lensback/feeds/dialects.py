@@ -1,0 +1,314 @@
+"""Ready column maps: how the networks and marketplaces that we know name their columns.
+
+Where no public list of columns was to be had (Rakuten's order of columns, AWIN's XML) the map is
+what publishers commonly report; a map of your own stands above it.
+"""
+
+from __future__ import annotations
+
+from lensback.feeds.columns import ColumnMap, by_alias
+
+
+def _words(**fields: str) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(columns.split()) for name, columns in fields.items()}
+
+
+GOOGLE = ColumnMap(
+    name="google",
+    fields=_words(
+        id="id guid",
+        title="title name",
+        url="link url",
+        price="price",
+        currency="currency price_currency",
+        sale_price="sale_price",
+        image="image_link image image_url picture",
+        images="additional_image_link additional_image_links",
+        availability="availability",
+        brand="brand",
+        gtin="gtin ean barcode",
+        mpn="mpn",
+        item_group_id="item_group_id",
+        color="color colour",
+        size="size",
+        category="product_type google_product_category category fb_product_category",
+        description="description summary content",
+        gender="gender",
+        age_group="age_group",
+        material="material",
+        pattern="pattern",
+        condition="condition",
+        adult="adult",
+        disclosure="ad_disclosure",
+    ),
+    marks=("id", "title", "price"),
+)
+"""Google Merchant names, for RSS, Atom, plain XML, TSV, CSV and JSON lines. Meta uses the same."""
+
+META = ColumnMap(
+    name="meta",
+    fields=GOOGLE.fields,
+    marks=("id", "title", "price", "condition", "fb_product_category"),
+)
+
+AWIN = ColumnMap(
+    name="awin",
+    fields=_words(
+        id="aw_product_id merchant_product_id",
+        title="product_name",
+        url="aw_deep_link merchant_deep_link",
+        target_url="merchant_deep_link",
+        price="search_price store_price display_price",
+        currency="currency",
+        old_price="product_price_old rrp_price",
+        # AWIN's own proxied thumbnails come last: they are small.
+        image="merchant_image_url large_image image_url alternate_image alternate_image_two"
+        " alternate_image_three alternate_image_four aw_image_url merchant_thumb_url aw_thumb_url",
+        images="alternate_image_two alternate_image_three alternate_image_four",
+        availability="in_stock stock_status is_for_sale",
+        brand="brand_name",
+        gtin="product_gtin ean upc isbn",
+        mpn="mpn model_number",
+        item_group_id="parent_product_id",
+        color="colour",
+        size="fashion:size size",
+        category="merchant_product_category_path merchant_category category_name",
+        description="description product_short_description",
+        gender="fashion:suitable_for",
+        age_group="fashion:suitable_for",
+        material="fashion:material",
+        pattern="fashion:pattern",
+        condition="condition",
+    ),
+    tracked=("aw_deep_link",),
+    marks=("aw_product_id", "product_name"),
+)
+
+ADMITAD = ColumnMap(
+    name="admitad",
+    fields=_words(
+        id="id",
+        title="name",
+        url="url",
+        price="price",
+        currency="currencyId",
+        old_price="oldprice old_price",
+        image="picture",
+        images="pictures",
+        availability="available",
+        brand="vendor",
+        gtin="barcode",
+        mpn="vendorCode model",
+        item_group_id="group_id",
+        category="categoryId",
+        description="description",
+        disclosure="ad_disclosure",
+        params="param",
+        deleted="deleted",
+    ),
+    tracked=("url",),
+    marks=("currencyId", "categoryId", "name"),
+    category_separator="/",
+)
+
+CJ = ColumnMap(
+    name="cj",
+    fields=_words(
+        id="sku id",
+        title="name title",
+        url="buyurl link",
+        price="price retailprice",
+        currency="currency",
+        sale_price="saleprice",
+        old_price="retailprice",
+        image="imageurl",
+        availability="instock availability",
+        brand="manufacturer brand",
+        gtin="upc isbn gtin",
+        mpn="manufacturerid mpn",
+        category="advertisercategory thirdpartycategory",
+        description="description",
+        condition="condition",
+    ),
+    tracked=("buyurl",),
+    marks=("sku", "buyurl", "price"),
+)
+"""CJ's older product catalogue; its newer ones have Google's names."""
+
+TRADEDOUBLER_CSV = ColumnMap(
+    name="tradedoubler",
+    fields=_words(
+        id="tdproductid sourceproductid sku",
+        title="name",
+        url="producturl",
+        target_url="sourceproducturl",
+        price="price",
+        currency="currency",
+        old_price="previousprice",
+        image="imageurl productimage",
+        availability="availability instock",
+        brand="brand manufacturer",
+        gtin="ean upc isbn",
+        mpn="mpn model",
+        category="merchantcategoryname tdcategoryname",
+        description="description shortdescription",
+        condition="condition",
+        size="size",
+        color="color",
+    ),
+    tracked=("producturl",),
+    marks=("name", "producturl", "price"),
+)
+
+_RAKUTEN_COLUMNS = (
+    "product_id product_name sku primary_category secondary_category product_url product_image_url"
+    " buy_url short_description long_description discount discount_type sale_price retail_price"
+    " begin_date end_date brand shipping keywords mpn manufacturer_name shipping_information"
+    " availability upc class_id currency m1 pixel attribute_1 attribute_2 attribute_3 attribute_4"
+    " attribute_5 attribute_6 attribute_7 attribute_8 attribute_9 attribute_10 modification"
+)
+RAKUTEN = ColumnMap(
+    name="rakuten",
+    fields=_words(
+        id="product_id sku",
+        title="product_name",
+        url="product_url buy_url",
+        price="retail_price sale_price",
+        currency="currency",
+        sale_price="sale_price",
+        image="product_image_url",
+        availability="availability",
+        brand="brand manufacturer_name",
+        gtin="upc",
+        mpn="mpn",
+        category="secondary_category primary_category",
+        description="long_description short_description",
+        deleted="modification",
+    ),
+    tracked=("product_url",),
+    category_separator="~~",
+    header=tuple(_RAKUTEN_COLUMNS.split()),
+)
+"""Between `HDR|` and `TRL|`; a delta has one column more: I, U or D."""
+
+READY = (AWIN, ADMITAD, META, GOOGLE, CJ, TRADEDOUBLER_CSV)
+"""Of tables, most telling first."""
+
+KASPI = ColumnMap(
+    name="kaspi",
+    item="offers/offer",
+    fields=_words(
+        id="@sku",
+        title="model",
+        url="url link",
+        price="price cityprices/cityprice",
+        brand="brand",
+        image="image picture",
+        availability="availabilities/availability/@available",
+    ),
+    marks=("kaspi_catalog",),
+    currency="KZT",
+)
+"""Prices and stock only: without addresses of pages nothing in it can be offered."""
+
+SKROUTZ = ColumnMap(
+    name="skroutz",
+    item="product",
+    fields=_words(
+        id="id uid uniqueid @id",
+        title="name title",
+        url="link url",
+        price="price_with_vat price",
+        image="image",
+        images="additional_imageurl additionalimage additional_image",
+        availability="instock availability",
+        brand="manufacturer brand",
+        gtin="ean barcode",
+        mpn="mpn",
+        category="category category_name",
+        description="description",
+        color="color colour",
+        size="size",
+    ),
+    marks=("product", "price_with_vat"),
+    currency="EUR",
+)
+"""Greek price comparison: Skroutz, BestPrice."""
+
+TRADEDOUBLER = ColumnMap(
+    name="tradedoubler",
+    item="product",
+    fields={
+        **_words(
+            id="offers/offer/@id offers/offer/id offers/id offers/offer/@sourceproductid"
+            " offers/sourceproductid @id id",
+            title="name",
+            url="offers/offer/producturl offers/producturl producturl",
+            target_url="offers/offer/sourceproducturl offers/sourceproducturl sourceproducturl",
+            price="offers/offer/pricehistory/price offers/pricehistory/price"
+            " offers/offer/price offers/price price",
+            currency="offers/offer/pricehistory/price/@currency"
+            " offers/pricehistory/price/currency offers/offer/price/@currency currency",
+            image="productimage productimage/url imageurl",
+            availability="offers/offer/availability offers/availability"
+            " offers/offer/instock offers/instock",
+            brand="brand manufacturer",
+            gtin="identifiers/ean identifiers/upc ean",
+            mpn="identifiers/mpn mpn",
+            category="categories/category/@name categories/name",
+            description="description shortdescription",
+            condition="offers/offer/condition offers/condition fields/field[condition] condition",
+            color="fields/field[color] fields/field[colour] color colour",
+            size="size fields/field[size]",
+            gender="fields/field[gender] gender",
+        ),
+        "images": tuple(
+            name.format(n)
+            for n in range(1, 10)
+            for name in ("fields/field[additional_image_link_{}]", "additional_image_link_{}")
+        ),
+    },
+    tracked=("offers/offer/producturl", "offers/producturl", "producturl"),
+    marks=("product", "offers", "producturl"),
+)
+"""XML, and JSON with the same names."""
+
+AWIN_XML = ColumnMap(
+    name="awin",
+    item="prod",
+    fields=_words(
+        id="@id pid",
+        title="text/name",
+        url="uri/awtrack uri/mlink",
+        target_url="uri/mlink",
+        price="price/buynow price/store",
+        currency="price/@curr",
+        old_price="price/rrp",
+        image="uri/mimage uri/awimage uri/awthumb",
+        availability="@in_stock",
+        brand="brand/brandname",
+        gtin="ean upc isbn",
+        mpn="mpn",
+        category="cat/mcat cat/awcat",
+        description="text/desc",
+    ),
+    tracked=("uri/awtrack",),
+    marks=("prod", "awtrack"),
+)
+
+XML = (KASPI, SKROUTZ, TRADEDOUBLER, AWIN_XML)
+"""Of XML that is neither YML nor Google's."""
+
+PARAMS = by_alias(
+    {
+        "color": "цвет|color|colour|колір|түс|цвет товара|основной цвет|цвет производителя",
+        "size": "размер|size|розмір|размер одежды|размер обуви|размер производителя"
+        "|российский размер",
+        "gender": "пол|gender|sex|стать|для кого",
+        "material": "материал|состав|material|composition|матеріал|склад|ткань",
+        "pattern": "узор|рисунок|принт|pattern|орнамент",
+        "age_group": "возраст|age|age_group|возрастная группа",
+    },
+    "|",
+)
+"""Names of YML and Admitad parameters -> field."""

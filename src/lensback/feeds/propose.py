@@ -1,0 +1,197 @@
+"""A column map for a feed that nobody knows: guessed by names in many languages and by values."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from lxml import etree
+
+from lensback.errors import FeedError
+from lensback.feeds import markup
+from lensback.feeds.columns import NEEDED, ColumnMap, by_alias, key
+
+HINT = "write a column map (TOML) and name it with --columns"
+_SAMPLE_CHARS = 40
+_MAX_LISTED, _MAX_SAMPLES = 40, 200
+
+# Last parts of names, as `key` writes them, without marks between words.
+_NAMES = by_alias(
+    {
+        "id": "id sku productid produktid itemid offerid uid uniqueid artnr artikelnummer varenummer"
+        " productcode articleid code nr артикул код ид",
+        "title": "title name productname produktnavn produktname navn nazev nazwa nom nombre titel naam"
+        " bezeichnung titolo designation название наименование имя",
+        "url": "url link producturl produkturl vareurl productlink deeplink href landingpage lien enlace"
+        " ссылка адрес",
+        "price": "price nypris pris preis prix precio prezzo cena prijs pricewithvat currentprice"
+        " sellingprice цена стоимость",
+        "old_price": "oldprice glpris uvp rrp msrp listprice regularprice wasprice priceold староцена",
+        "sale_price": "saleprice specialprice discountprice",
+        "currency": "currency currencyid valuta waehrung devise moneda curr currencycode валюта",
+        "image": "image imageurl imagelink picture pictureurl img imgurl billedurl billede bild bildurl"
+        " foto photo imagen urlimg mainimage картинка фото изображение",
+        "images": "additionalimage additionalimages additionalimagelink images pictures gallery",
+        "availability": "availability available stock instock lagerantal lager quantity qty stockstatus"
+        " наличие остаток",
+        "brand": "brand vendor manufacturer maerke marke marque marca producer fabrikant бренд"
+        " производитель",
+        "gtin": "gtin ean ean13 barcode upc isbn gtin13 штрихкод",
+        "mpn": "mpn modelnumber vendorcode partnumber",
+        "item_group_id": "itemgroupid groupid parentid parentsku",
+        "category": "category kategori kategorinavn producttype kategorie categorie categoria"
+        " categoryname категория раздел",
+        "description": "description beskrivelse beschreibung desc descripcion opis omschrijving"
+        " descrizione описание",
+        "color": "color colour farve farbe couleur kleur цвет",
+        "size": "size storrelse groesse taille maat размер",
+        "gender": "gender koen geschlecht sexe пол",
+        "material": "material materiale материал",
+    }
+)
+_PICTURE = re.compile(r"(?i)(?:https?:)?//\S+\.(?:jpe?g|png|webp|gif)\b")
+_ADDRESS = re.compile(r"(?i)https?://\S+")
+_PRICE = re.compile(r"\d+[.,]\d\d(?: ?[A-Z]{3})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A guess at a column map, and what it did not use (name -> a sample)."""
+
+    fields: dict[str, tuple[str, ...]]
+    unused: dict[str, str] = field(default_factory=dict)
+    item: str = ""
+    name: str = "columns"
+
+    @property
+    def missing(self) -> list[str]:
+        """Needed fields for which nothing was found."""
+        return [name for name in NEEDED if name not in self.fields]
+
+    def toml(self) -> str:
+        """A column map to be looked over and saved."""
+        lines = [f"name = {_quoted(self.name)}"]
+        if self.item:
+            lines.append(f"item = {_quoted(self.item)}")
+        if "currency" not in self.fields:
+            lines.append('# currency = "EUR"   # where rows name none')
+        lines += ["", "[fields]"]
+        for target, names in self.fields.items():
+            listed = ", ".join(map(_quoted, names))
+            lines.append(f"{target} = {listed if len(names) == 1 else f'[{listed}]'}")
+        lines += [f'# {target} = "…"   # needed' for target in self.missing]
+        if self.unused:
+            lines += ["", "# not used:"]
+            lines += [f"#   {n}: {v}" for n, v in list(self.unused.items())[:_MAX_LISTED]]
+        return "\n".join(lines) + "\n"
+
+
+def hint(proposal: Proposal) -> str:
+    """What to do with a feed that needs a column map."""
+    return f"{HINT}; it may begin:\n\n{proposal.toml()}"
+
+
+def of_table(
+    header: Sequence[str], rows: Iterable[Sequence[str]], columns: ColumnMap | None = None
+) -> Proposal:
+    """By the header, and by the first rows where there are any; of a known map what is used."""
+    samples: dict[str, str] = {name.strip(): "" for name in header if name.strip()}
+    for row in rows:
+        for name, value in zip(header, row, strict=False):
+            if value.strip() and not samples.get(name.strip(), "x"):
+                samples[name.strip()] = value
+    return of_samples(samples, "", "table", columns)
+
+
+def of_xml(head: str, columns: ColumnMap | None = None) -> Proposal:
+    """By the element that repeats most and has the most values in it. Raises FeedError where the
+    beginning is no XML at all."""
+    mended = b"".join(markup.mend(iter([head.encode("utf-8", "replace")])))
+    root = markup.tree(mended)
+    counts: Counter[str] = Counter()
+    found: dict[str, dict[str, str]] = {}
+    for element in root.iter(etree.Element):
+        path = _path(element)
+        if "/" not in path:
+            continue
+        counts[path] += 1
+        known = found.setdefault(path, {})
+        for name, value in markup.deep_pairs(element):
+            if value.strip() and len(known) < _MAX_SAMPLES:
+                known.setdefault(name, value)
+    if not found:
+        raise FeedError("there is no offer in it", hint="check the address and the format")
+    best = max(found, key=lambda path: (counts[path] > 1, counts[path] * _own(found[path])))
+    parts = best.split("/")
+    return of_samples(found[best], "/".join(parts[-2:]), parts[0], columns)
+
+
+def of_samples(
+    samples: dict[str, str], item: str, name: str, columns: ColumnMap | None = None
+) -> Proposal:
+    """By names, each with an example of its values."""
+    fields = _known(samples, columns) if columns else _guess(samples)
+    used = {given for names in fields.values() for given in names}
+    unused = {n: _short(v) for n, v in samples.items() if n not in used}
+    ordered = {n: fields[n] for n in dict.fromkeys((*NEEDED, *fields)) if n in fields}
+    return Proposal(ordered, unused, item, columns.name if columns else name)
+
+
+def _own(samples: dict[str, str]) -> int:
+    """Values that stand in the element itself, no deeper."""
+    return sum("/" not in name for name in samples)
+
+
+def _path(element: etree._Element) -> str:
+    names = [markup.local(element.tag)]
+    names += [markup.local(above.tag) for above in element.iterancestors()]
+    return "/".join(reversed(names))
+
+
+def _known(samples: dict[str, str], columns: ColumnMap) -> dict[str, tuple[str, ...]]:
+    ranked: dict[str, list[tuple[int, str]]] = {}
+    for given in samples:
+        for target, rank in columns.fields_of(given):
+            ranked.setdefault(target, []).append((rank, given))
+    return {name: tuple(given for _, given in sorted(found)) for name, found in ranked.items()}
+
+
+def _guess(samples: dict[str, str]) -> dict[str, tuple[str, ...]]:
+    fields: dict[str, tuple[str, ...]] = {}
+    used: set[str] = set()
+    for given in sorted(samples, key=lambda name: name.count("/")):
+        target = _by_name(given)
+        if target and (target == "images" or target not in fields):
+            fields[target] = (*fields.get(target, ()), given)
+            used.add(given)
+    for given, value in samples.items():
+        target = _by_value(value.strip())
+        if given not in used and target and target not in fields:
+            fields[target] = (given,)
+            used.add(given)
+    return fields
+
+
+def _by_name(name: str) -> str | None:
+    last = key(name.rpartition("/")[2].lstrip("@"))
+    return _NAMES.get(last.replace("_", ""))
+
+
+def _by_value(value: str) -> str | None:
+    if _PICTURE.match(value):
+        return "image"
+    if _ADDRESS.fullmatch(value):
+        return "url"
+    return "price" if _PRICE.fullmatch(value) else None
+
+
+def _short(value: str) -> str:
+    text = " ".join(value.split())
+    return text if len(text) <= _SAMPLE_CHARS else text[:_SAMPLE_CHARS] + "…"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

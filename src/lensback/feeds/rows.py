@@ -1,0 +1,99 @@
+"""What tables and JSON share: physical lines, and rows that wait to be read together."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Generic, TypeVar
+
+from lensback.errors import FeedError, FeedTruncated
+from lensback.feeds.stream import Source
+from lensback.types import Offer, Rejected
+
+T = TypeVar("T")
+MAX_LINE_CHARS = 1 << 20
+SAMPLE_CHARS = 120
+
+
+class Lines:
+    """Physical lines with their ends, as csv.reader wants them; `whole` is False at a cut end."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._lines = self._split()
+        self.skipped = 0
+        self.whole = True
+        self.cut = False
+
+    def __iter__(self) -> Iterator[str]:
+        return self._lines
+
+    def header(self) -> str:
+        """The first line that is neither empty nor a `#` comment. Raises FeedError if none."""
+        for line in self._lines:
+            if line.strip(" \t\r\n\ufeff") and not line.startswith("#"):
+                return line.lstrip("\ufeff")
+            self.skipped += 1
+        raise FeedError("the feed is empty", hint="check the address")
+
+    def _split(self) -> Iterator[str]:
+        rest = ""
+        for chunk in self._source.text():
+            rest += chunk
+            end = rest.rfind("\n") + 1
+            if not end and len(rest) > MAX_LINE_CHARS:
+                end = rest.rfind("\r", 0, -1) + 1 or len(rest)
+            if end:
+                # newline="" ends lines at \n, \r and \r\n only, and leaves them as they are
+                yield from io.StringIO(rest[:end], newline="")
+                rest = rest[end:]
+        self.cut = self._source.failure is not None
+        if rest and not self.cut:
+            for line in io.StringIO(rest, newline=""):
+                self.whole = line.endswith(("\n", "\r"))
+                yield line
+
+
+class Pending(Generic[T]):
+    """Rows that wait to be read together, with the lines on which they begin."""
+
+    def __init__(self, make: Callable[[list[T]], list[Offer | Rejected]]) -> None:
+        self._make = make
+        self.rows: list[T] = []
+        self.lines: list[int] = []
+        self._refused: list[tuple[int, Rejected]] = []
+        self._flushed = False
+
+    @property
+    def whole(self) -> bool:
+        """There was a row that could be read."""
+        return self._flushed or bool(self.rows)
+
+    def refuse(self, row: Rejected) -> None:
+        """Puts what is no row where it stood."""
+        self._refused.append((len(self.rows), row))
+
+    def flush(self) -> Iterator[Offer | Rejected]:
+        made = self._make(self.rows) if self.rows else []
+        for i, row in enumerate(made):
+            if isinstance(row, Rejected):
+                made[i] = replace(row, line=self.lines[i])
+        for i, row in reversed(self._refused):
+            made.insert(i, row)
+        self._flushed = self.whole
+        self.rows.clear()
+        self.lines.clear()
+        self._refused.clear()
+        yield from made
+
+
+def truncated(line: int, why: str = "") -> FeedTruncated:
+    return FeedTruncated(
+        why or f"the feed stops in the middle of line {line}",
+        hint="fetch it again; what came before was read",
+    )
+
+
+def empty() -> FeedError:
+    return FeedError("there is no offer in it", hint="check the address and the format")

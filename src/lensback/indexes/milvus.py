@@ -1,0 +1,512 @@
+"""An index in Milvus: one collection per fingerprint, searched through an alias.
+
+A row is kept in versions, each with the generation that first shows it (`since`) and the one
+that no longer does (`until`). Staging writes versions of the next generation, which no search
+sees, because searches ask for the published generation only. The published state (snapshot,
+collection, generation) is the description of a small empty collection of its own, made by
+`publish`, to which the alias is moved: one atomic step. Readers on any machine ask Milvus what
+the alias means, so nothing about the index lies in the workspace. (Properties would be the
+natural place, but Milvus 2.3 forgets altered ones when it restarts.)
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache, partial
+from hashlib import blake2b
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lensback.errors import Away, StaleIndex, StateError
+from lensback.indexes.milvus_link import KINDS, Address, Gone, Link, translated
+from lensback.indexes.milvus_recall import SAMPLE, Sample, sample_condition, stored_vectors
+from lensback.indexes.milvus_rows import NOTHING, OPEN, condition, entities, schema
+from lensback.indexes.rows import query as unit_query
+from lensback.retry import retried
+from lensback.types import Candidate, Filter, IndexRow, Snapshot, Vector, Vectors
+
+FOLLOW_S = 0.5
+"""How long a reader goes on with the snapshot it has seen last."""
+BATCH_ROWS = 2000
+PAGE_ROWS = 4000
+PAUSE_S = 0.2
+FLUSH_ROWS = 20_000
+"""Written rows from which `publish` has Milvus build its index; fewer stay in its memory."""
+BUILD_S = 6 * 3600
+WRITE_S = 120
+TRY_S = 3.0
+"""One try of a search: longer means that a query node was lost, and another one answers."""
+FETCH = 64
+MOST = 16_384
+"""Rows that Milvus gives for one search, and the highest `ef`."""
+EF = 64
+WIDEST = 4096
+"""The `ef` at which tuning gives up."""
+T = TypeVar("T")
+_LIVE = f"until == {OPEN}"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What the alias leads to: the searched state."""
+
+    snapshot: Snapshot
+    generation: int
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    previous: str = ""
+    """The collection of the encoder before, kept for late readers."""
+    previous_generation: int = 0
+
+    def text(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def read(cls, text: str) -> Published:
+        try:
+            data = json.loads(text)
+            snapshot = Snapshot(**data.pop("snapshot"))
+            return cls(snapshot, **data)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise StateError(
+                "what the Milvus alias names is not Lensback's",
+                hint="use another name after the host, or drop that alias and sync",
+            ) from error
+
+    @property
+    def visible(self) -> str:
+        """The condition that a row is part of this state."""
+        return _visible(self.generation)
+
+
+class MilvusIndex:
+    """An `Index` in a Milvus. See `indexes.Index` for what each verb promises.
+
+    A reader sees a new snapshot within FOLLOW_S, not at its very next search.
+    """
+
+    def __init__(self, address: Address, fingerprint: str, dim: int, min_recall: float) -> None:
+        self._address = address
+        self._link = Link(address)
+        self._fingerprint = fingerprint
+        self._dim = dim
+        self._min_recall = min_recall
+        self._lock = threading.Lock()
+        self._seen: tuple[float, Published | None] = (-math.inf, None)
+        self._written = 0
+        self._last_write = -math.inf
+        self._ready = False
+        self._count = lru_cache(maxsize=4096)(self._count_now)
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        found = retried(self._published, for_s=self._address.timeout_s)
+        return found.snapshot if found else None
+
+    # --- searching ---
+
+    def search(self, vector: Vector, k: int, where: Filter) -> list[Candidate]:
+        def once() -> list[Candidate]:
+            found = self._published()
+            try:
+                return self._search(found, vector, k, where)
+            except Gone:  # published anew since we looked
+                return self._search(self._published(fresh=True), vector, k, where)
+
+        return retried(once, for_s=self._address.timeout_s)
+
+    def _search(
+        self, found: Published | None, vector: Vector, k: int, where: Filter
+    ) -> list[Candidate]:
+        if found is None:
+            raise StateError("nothing is published yet", hint="run lensback sync")
+        query = unit_query(vector, found.snapshot.dim)
+        limits = condition(where)
+        if k < 1 or limits == NOTHING or not found.snapshot.rows:
+            return []
+        matches = (
+            self._count(found.snapshot.location, f"{found.visible} and {limits}")
+            if limits
+            else found.snapshot.rows
+        )
+        return self._distinct(found, query, k, limits, matches) if matches else []
+
+    def _distinct(
+        self, found: Published, query: Vector, k: int, limits: str, matches: int
+    ) -> list[Candidate]:
+        """k distinct images: rows are fetched as often as images repeat, and more where that was
+        not enough; `ef` grows as the filter leaves fewer rows to meet on the way."""
+        repeat = found.parameters.get("repeat", 1.0)
+        most = min(matches, MOST)
+        fetch = min(most, max(FETCH, math.ceil(k * repeat) + 8))
+        ef = found.parameters.get("ef", EF) * found.snapshot.rows / matches
+        where = f"{found.visible} and {limits}" if limits else found.visible
+        while True:
+            width = int(min(MOST, max(ef, fetch)))
+            rows = self._nearest(found.snapshot.location, [query], where, fetch, width)[0]
+            best: dict[str, float] = {}
+            for image_hash, similarity in rows:
+                best.setdefault(image_hash, similarity)
+            full = len(rows) >= fetch
+            if len(best) >= k or (full and fetch >= most) or (not full and width >= MOST):
+                return [Candidate(name, value) for name, value in best.items()][:k]
+            fetch, ef = (min(most, fetch * 4), ef) if full else (fetch, MOST)
+
+    def _nearest(
+        self, name: str, queries: Sequence[Vector], where: str, limit: int, ef: int
+    ) -> list[list[tuple[str, float]]]:
+        """(image hash, cosine) of the nearest rows of each query."""
+        client = self._link.client
+        with translated():
+            answers = client.search(
+                name,
+                data=[np.asarray(query, np.float32) for query in queries],
+                filter=where,
+                limit=limit,
+                output_fields=["image_hash"],
+                search_params={"params": _width(self._address.kind, ef)},
+                consistency_level="Bounded",
+                timeout=TRY_S if len(queries) == 1 else BUILD_S,
+            )
+        return [
+            [
+                (hit["entity"]["image_hash"], float(np.clip(hit["distance"], -1.0, 1.0)))
+                for hit in answer
+            ]
+            for answer in answers
+        ]
+
+    def _count_now(self, name: str, where: str) -> int:
+        return self._rows_where(name, where, "Bounded")
+
+    def _published(self, *, fresh: bool = False) -> Published | None:
+        """What the alias means, asked every FOLLOW_S at most."""
+        seen_at, found = self._seen
+        if not fresh and time.monotonic() - seen_at < FOLLOW_S:
+            return found
+        with self._lock:
+            now = time.monotonic()
+            found = self._current()
+            if found != self._seen[1]:
+                self._count.cache_clear()
+            self._seen = (now, found)
+            return found
+
+    def _current(self) -> Published | None:
+        client = self._link.client
+        try:
+            with translated():
+                told = client.describe_collection(self._address.collection, timeout=TRY_S)
+        except Gone:
+            return None
+        return Published.read(told["description"])
+
+    # --- staging ---
+
+    def staged(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        name = self._staging()
+        if not name:
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        fields = ["row_id", "since", "digest"]
+        pages = self._pages(name, _LIVE, fields, lambda page: _table(page, fields))
+        table = np.concatenate([np.empty((0, 3), np.int64), *pages])
+        table = table[np.lexsort((table[:, 1], table[:, 0]))]
+        newest = np.append(table[1:, 0] != table[:-1, 0], True)[: len(table)]
+        # A kill came between the new version and the end of the old one.
+        self._end(name, table[~newest, 0].tolist(), self._generation(name))
+        return table[newest, 0].copy(), table[newest, 2].copy()
+
+    def upsert(self, rows: Sequence[IndexRow], vectors: Vectors) -> None:
+        if not rows:
+            return
+        dim = int(np.shape(vectors)[-1])
+        name = self._staging(dim)
+        if dim != self._dim:
+            raise StaleIndex(
+                f"vectors of {dim} numbers in an index of {self._dim}",
+                hint="an encoder's fingerprint must change with its dimension",
+            )
+        generation = self._generation(name)
+        made = entities(rows, vectors, generation)
+        for start in range(0, len(made), BATCH_ROWS):
+            part = made[start : start + BATCH_ROWS]
+            self._write(name, part)
+            if generation > 1:  # the new version is there before the old one ends
+                self._end(name, [row["row_id"] for row in part], generation)
+
+    def delete(self, row_ids: Sequence[int]) -> None:
+        name = self._staging()
+        if not name or not len(row_ids):
+            return
+        generation = self._generation(name)
+        for start in range(0, len(row_ids), BATCH_ROWS):
+            part = [int(row_id) for row_id in row_ids[start : start + BATCH_ROWS]]
+            self._end(name, part, generation)
+            self._erase(name, f"{_among(part)} and {_LIVE} and since == {generation}")
+
+    def _end(self, name: str, row_ids: Sequence[int], generation: int) -> None:
+        """Ends the published versions of rows with the staged generation."""
+        for start in range(0, len(row_ids), BATCH_ROWS):
+            part = _among(row_ids[start : start + BATCH_ROWS])
+            found = self._rows(name, f"{part} and {_LIVE} and since < {generation}", ["*"])
+            for row in found:
+                row["until"] = generation
+                row["vector"] = np.asarray(row["vector"], np.float32)
+            if found:
+                self._write(name, found)
+
+    def _write(self, name: str, rows: list[dict[str, Any]]) -> None:
+        client = self._link.client
+        with translated():
+            client.upsert(name, rows, timeout=WRITE_S)
+        self._noted(len(rows))
+
+    def _erase(self, name: str, where: str) -> None:
+        client = self._link.client
+        with translated():
+            client.delete(name, filter=where, timeout=WRITE_S, consistency_level="Strong")
+        self._noted(1)
+
+    def _noted(self, rows: int) -> None:
+        self._written += rows
+        self._last_write = time.monotonic()
+
+    def _rows(self, name: str, where: str, fields: list[str]) -> list[dict[str, Any]]:
+        """Rows under a condition, with all that was written so far."""
+        return [row for page in self._pages(name, where, fields, list) for row in page]
+
+    def _pages(
+        self, name: str, where: str, fields: list[str], keep: Callable[[list[Any]], T]
+    ) -> list[T]:
+        """What `keep` makes of each page. Milvus pages through what one replica has seen so far,
+        so this is done until it is as many rows as there are by its strongest consistency."""
+        client, end = self._link.client, time.monotonic() + WRITE_S
+        while True:
+            wanted, got, kept = self._rows_where(name, where), 0, []
+            with translated():
+                pages = client.query_iterator(
+                    name, filter=where, output_fields=fields, batch_size=PAGE_ROWS, timeout=WRITE_S
+                )
+                while page := pages.next():
+                    got += len(page)
+                    kept.append(keep(page))
+                pages.close()
+            if got == wanted:
+                return kept
+            if time.monotonic() > end:
+                raise Away(f"Milvus shows {got} of {wanted} rows", hint="run: lensback doctor")
+            time.sleep(PAUSE_S)
+
+    def _rows_where(self, name: str, where: str, consistency: str = "Strong") -> int:
+        client = self._link.client
+        with translated():
+            told = client.query(
+                name, filter=where, output_fields=["count(*)"], consistency_level=consistency,
+                timeout=TRY_S if consistency == "Bounded" else WRITE_S,
+            )  # fmt: skip
+        return int(told[0]["count(*)"])
+
+    def _generation(self, name: str) -> int:
+        """The staged one: the next after the published."""
+        found = self._current()
+        if found and found.snapshot.location == name:
+            return found.generation + 1
+        return found.previous_generation + 1 if found and found.previous == name else 1
+
+    def _staging(self, dim: int = 0) -> str:
+        """The collection that is written; "" where there is none and `dim` is unknown."""
+        if not self._fingerprint:
+            raise StateError(
+                "this index is open for reading only", hint="open it with an encoder's fingerprint"
+            )
+        name = f"{self._address.collection}__v_{_word(self._fingerprint)}"
+        if not self._ready:
+            self._ready = self._open(name, dim or self._dim)
+        return name if self._ready else ""
+
+    def _open(self, name: str, dim: int) -> bool:
+        """Makes the collection where `dim` is given; whether it is there, and loaded."""
+        client = self._link.client
+        with translated():
+            if not client.has_collection(name):
+                if not dim:
+                    return False
+                self._create(name, dim)
+            fields = client.describe_collection(name)["fields"]
+            self._dim = next(f["params"]["dim"] for f in fields if f["name"] == "vector")
+            client.load_collection(name, replica_number=self._address.replicas, timeout=BUILD_S)
+        return True
+
+    def _create(self, name: str, dim: int) -> None:
+        client, address = self._link.client, self._address
+        client.create_collection(
+            name,
+            schema=schema(client, dim),
+            num_shards=address.shards,
+            consistency_level="Bounded",
+        )
+        index = client.prepare_index_params()
+        index.add_index(
+            "vector", index_type=address.kind, metric_type="IP", params=KINDS[address.kind]
+        )
+        client.create_index(name, index, sync=False)
+
+    # --- publishing ---
+
+    def publish(self, encoder: str) -> Snapshot:
+        name = self._staging(self._dim)
+        if not name:
+            raise StateError("nothing is staged", hint="run lensback sync")
+        old = self._published(fresh=True)
+        generation = self._generation(name)
+        mine = old if old and old.snapshot.location == name else None
+        changed = self._rows_where(name, f"since == {generation} or until == {generation}")
+        if mine and not changed and mine.snapshot.encoder == encoder:
+            return mine.snapshot
+        # What ended with the published generation no reader can still ask for.
+        self._erase(name, f"until < {generation}")
+        self._build(name)
+        visible = _visible(generation)
+        rows = self._rows_where(name, visible)
+        recall, parameters = self._measured(name, visible, rows)
+        snapshot = self._describe(name, encoder, generation, rows, recall)
+        kept = (old.previous, old.previous_generation) if mine and old else ("", 0)
+        if old and not mine:
+            kept = (old.snapshot.location, old.generation)
+        elif changed:
+            kept = ("", 0)
+        time.sleep(max(0.0, self._last_write + self._address.settle_s - time.monotonic()))
+        self._show(Published(snapshot, generation, parameters, *kept), old)
+        self._seen = (-math.inf, None)
+        return snapshot
+
+    def _build(self, name: str) -> None:
+        """Has Milvus seal what came and build its index, and waits for it."""
+        if self._written < FLUSH_ROWS:
+            return
+        client = self._link.client
+        with translated():
+            client.flush(name, timeout=BUILD_S)
+            end = time.monotonic() + BUILD_S
+            while client.describe_index(name, "vector").get("pending_index_rows"):
+                if time.monotonic() > end:
+                    raise StateError("Milvus does not finish its index", hint="look at its log")
+                time.sleep(0.5)
+        self._written = 0
+
+    def _measured(self, name: str, visible: str, rows: int) -> tuple[float, dict[str, float]]:
+        """Recall and query parameters: the least `ef` that leaves a margin above min_recall."""
+        if not rows:
+            return 1.0, {"ef": EF, "repeat": 1.0}
+        some = list(
+            self._rows(name, f"{visible} and {sample_condition(rows)}", ["image_hash", "vector"])
+        )
+        some = some or self._rows(name, visible, ["image_hash", "vector"])[:SAMPLE]
+        sample = Sample(stored_vectors(some), partial(self._similarities, name, visible))
+        good, ef = (1 + min(1.0, self._min_recall)) / 2, EF
+        while (recall := sample.recall(ef)) < good and ef < WIDEST:
+            ef *= 2
+        if recall < self._min_recall:
+            raise StateError(
+                f"recall@10 is {recall:.3f}, below {self._min_recall}: not published",
+                hint="lower min_recall, or use kind=HNSW",
+            )
+        return recall, {"ef": ef, "repeat": self._repeat(name, visible, some)}
+
+    def _repeat(self, name: str, visible: str, some: Sequence[dict[str, Any]]) -> float:
+        """Rows of an image on average, or more: images of many rows are more often in `some`."""
+        images = sorted({row["image_hash"] for row in some})
+        listed = ", ".join(json.dumps(image, ensure_ascii=False) for image in images)
+        return self._rows_where(name, f"{visible} and image_hash in [{listed}]") / len(images)
+
+    def _similarities(
+        self, name: str, visible: str, queries: Vectors, where: str, limit: int, ef: int
+    ) -> list[NDArray[np.float32]]:
+        limits = f"{visible} and {where}" if where else visible
+        answers = self._nearest(name, list(queries), limits, limit, ef)
+        return [np.array([value for _, value in answer], np.float32) for answer in answers]
+
+    def _describe(
+        self, name: str, encoder: str, generation: int, rows: int, recall: float
+    ) -> Snapshot:
+        now = datetime.now(UTC)
+        return Snapshot(
+            id=f"{now:%Y%m%dT%H%M%S%f}-{generation}",
+            encoder=encoder,
+            fingerprint=self._fingerprint,
+            dim=self._dim,
+            rows=rows,
+            recall=round(recall, 4),
+            location=name,
+            created_at=now.isoformat(timespec="seconds"),
+        )
+
+    def _show(self, state: Published, old: Published | None) -> None:
+        """The switch-over; then what neither the new state nor late readers need is dropped."""
+        client, alias = self._link.client, self._address.collection
+        mark = f"{alias}__at_{re.sub('[^A-Za-z0-9]', '_', state.snapshot.id)}"
+        with translated():
+            empty = schema(client, state.snapshot.dim, state.text())
+            client.create_collection(mark, schema=empty, num_shards=1)
+            if old is None:
+                client.create_alias(mark, alias)
+            else:
+                client.alter_alias(mark, alias)
+            kept = {mark, state.snapshot.location, state.previous}
+            for name in client.list_collections():
+                if name.startswith((f"{alias}__at_", f"{alias}__v_")) and name not in kept:
+                    client.drop_collection(name)
+
+
+def health(address: Address) -> tuple[str, bool]:
+    """What a Milvus says of itself and of the index, and whether all replicas are there.
+
+    Raises Away or StateError where it cannot serve.
+    """
+    index = MilvusIndex(address, "", 0, 0.0)
+    client = index._link.client  # noqa: SLF001 - of this module
+    with translated():
+        text = f"Milvus {client.get_server_version()}"
+    found = index._published(fresh=True)  # noqa: SLF001
+    if not found:
+        return text, True
+    with translated():
+        replicas = client.describe_replica(found.snapshot.location)
+    nodes = sum(len(replica.group_nodes) for replica in replicas)
+    text += f", {len(replicas)} of {address.replicas} replicas on {nodes} query nodes"
+    return text, len(replicas) >= address.replicas
+
+
+def _visible(generation: int) -> str:
+    return f"since <= {generation} and until > {generation}"
+
+
+def _table(rows: Sequence[Mapping[str, int]], fields: Sequence[str]) -> NDArray[np.int64]:
+    return np.array([[row[name] for name in fields] for row in rows], np.int64)
+
+
+def _among(row_ids: Sequence[int]) -> str:
+    return f"row_id in [{', '.join(str(int(row_id)) for row_id in row_ids)}]"
+
+
+def _width(kind: str, ef: int) -> dict[str, int]:
+    """How far one search looks, in the words of the index kind."""
+    if kind == "IVF_SQ8":
+        return {"nprobe": max(1, min(1024, ef // 4))}
+    return {"search_list" if kind == "DISKANN" else "ef": ef}
+
+
+def _word(fingerprint: str) -> str:
+    """A fingerprint as a part of a collection's name: letters, digits and underscores only."""
+    plain = re.sub(r"[^A-Za-z0-9]", "_", fingerprint)
+    if plain == fingerprint:
+        return plain
+    return f"{plain}_{blake2b(fingerprint.encode(), digest_size=4).hexdigest()}"

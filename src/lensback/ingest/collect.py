@@ -1,0 +1,132 @@
+"""feed -> local file: over HTTP or FTP into the spool, resumably, or straight from the disk."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import unquote, urlsplit
+
+from lensback.catalogue.stores import FeedState
+from lensback.errors import FetchFailed, FetchRefused
+from lensback.net import FTP_SCHEMES, Fetcher, redact
+
+REMOTE = ("http", "https", *FTP_SCHEMES)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a run may do. `budget_s`: longest time for one feed, fetching and reading each."""
+
+    max_bytes: int
+    max_drop: float
+    force: bool = False
+    budget_s: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """A feed that is here. `content_hash`: of its bytes and of how they are read."""
+
+    path: Path
+    etag: str
+    last_modified: str
+    content_hash: str
+    size: int
+    """Bytes that came over the wire, or of the file."""
+    spooled: bool
+
+    def drop(self) -> None:
+        """It was read: a spooled copy is not needed any more."""
+        if self.spooled:
+            self.path.unlink(missing_ok=True)
+            self.path.with_suffix(".json").unlink(missing_ok=True)
+
+
+def collect(fetcher: Fetcher, state: FeedState, spool: Path, limits: Limits) -> Collected | None:
+    """The feed as a local file; None where it is the one that the last complete run read.
+
+    What came of a large file stays in `spool` over errors and kills; the next call goes on from
+    there. Raises FetchError, TooLarge, Stopped, and StateError for a full disk.
+    """
+    url = state.feed.url
+    scheme, mark, _ = url.partition("://")
+    if not mark or scheme.lower() == "file":
+        return _local(state)
+    if scheme.lower() not in REMOTE:
+        hint = "use http, https, ftp, ftps, or a path; mirror sftp to a path with sftp or rclone"
+        raise FetchRefused(f"cannot fetch {scheme}:// feeds", url=redact(url), hint=hint)
+    path = spool / f"{state.feed.id}.feed"
+    got = fetcher.spool(
+        url,
+        path,
+        max_bytes=limits.max_bytes,
+        etag=state.etag,
+        last_modified=state.last_modified,
+        deadline_s=limits.budget_s,
+    )
+    if got.status == 304:
+        return None
+    digest = _sha256(path, _recipe(state))
+    found = Collected(path, got.etag, got.last_modified, digest, got.size, True)
+    if digest == state.content_hash:
+        found.drop()
+        return None
+    return found
+
+
+def host_of(state: FeedState) -> str:
+    """host:port that the feed comes from, empty for a local file."""
+    parts = urlsplit(state.feed.url)
+    return parts.netloc.rpartition("@")[2].lower() if parts.scheme.lower() in REMOTE else ""
+
+
+def local_path(url: str) -> Path:
+    """The path behind `file://` or a plain path."""
+    return Path(unquote(urlsplit(url).path)) if url.startswith("file://") else Path(url)
+
+
+def _local(state: FeedState) -> Collected | None:
+    path = local_path(state.feed.url)
+    if not path.is_file():
+        hint = "check the path of the feed"
+        raise FetchFailed(f"no such file: {path}", url=state.feed.url, hint=hint)
+    digest = _sha256(path, _recipe(state))
+    if digest == state.content_hash:
+        return None
+    return Collected(path, "", "", digest, path.stat().st_size, False)
+
+
+def _recipe(state: FeedState) -> str:
+    """What the rows become also depends on how they are read."""
+    return f"{state.feed.format}\0{state.feed.columns}\0{state.base}\0"
+
+
+def readable(path: Path) -> BinaryIO:
+    """The file, opened. Raises FetchFailed."""
+    try:
+        return path.open("rb")
+    except OSError as error:
+        hint = "check the path and the rights of the feed"
+        message = f"cannot read {path}: {error.strerror}"
+        raise FetchFailed(message, url=str(path), hint=hint) from error
+
+
+def _sha256(path: Path, recipe: str) -> str:
+    digest = hashlib.sha256(recipe.encode())
+    with readable(path) as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def tidy_spool(spool: Path, feed_ids: Iterable[int]) -> None:
+    """Removes what belongs to no feed. Parts of feeds stay: their download goes on from there."""
+    if not spool.is_dir():
+        return
+    kept = {f"{feed_id}.{kind}" for feed_id in feed_ids for kind in ("feed", "json")}
+    for path in spool.iterdir():
+        if path.name not in kept and path.is_file():
+            path.unlink(missing_ok=True)

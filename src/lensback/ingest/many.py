@@ -1,0 +1,216 @@
+"""Many stores: fetched side by side, read by a few threads, written one transaction at a time.
+
+A store that hangs holds one of its host's places until its budget or its pace ends it; a host
+that does not answer is left alone for the rest of the run, and by its breaker after that.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from threading import Event, Lock
+
+from lensback import lanes
+from lensback.catalogue import stores
+from lensback.catalogue.health import Hosts
+from lensback.catalogue.stores import FeedState
+from lensback.db import Claims, Database
+from lensback.errors import (
+    Error,
+    FetchError,
+    FetchFailed,
+    StateError,
+    Stopped,
+)
+from lensback.ingest import one
+from lensback.ingest.collect import Collected, Limits, collect, host_of
+from lensback.net import Fetcher
+from lensback.retry import retried
+from lensback.types import Progress, Tally
+
+READERS = 2
+"""Feeds read at once: one that is huge leaves the other place to the small ones."""
+BACKLOG = 16
+"""Feeds that lie in the spool and wait to be read, at most."""
+HOST_FAILS = 3
+"""Feeds of one host in a row without an answer after which the host is not asked any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Roads:
+    """How much is done at once: feeds in all, feeds of one host, and the pause between two."""
+
+    jobs: int = 16
+    per_host: int = 6
+    delay_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A store that was not asked, and why."""
+
+    reason: str
+
+
+Outcome = Tally | Error | Skipped
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetch:
+    """What fetching one feed came to."""
+
+    found: Collected | None
+    error: Error | None
+    skipped: str
+    started_at: int
+    seconds: float
+
+
+def ingest_all(
+    db: Database,
+    fetcher: Fetcher,
+    names: Sequence[str],
+    *,
+    spool: Path,
+    limits: Limits,
+    roads: Roads,
+    trust: bool = False,
+    watch: Callable[[str], Progress] | None = None,
+) -> Iterator[tuple[str, Outcome]]:
+    """(store, what came of it) for every named store, as they end.
+
+    An Error is one of that store alone. `trust`: ask hosts whose breaker is open too. Raises
+    UnknownName; StateError where the workspace's database or disk fails; Stopped once the
+    fetcher's `halt` is set. What was read until then is kept.
+    """
+    hosts = Hosts(db, trust=trust)
+    states = stores.feeds(db, names)
+    rules = lanes.Rules(roads.jobs, roads.per_host, _delay(fetcher, roads), len(states) + 1)
+    with (
+        db.claims() as mine,
+        ThreadPoolExecutor(READERS, thread_name_prefix="read") as readers,
+    ):
+        fetch = partial(_fetch, fetcher, _Taking(mine), hosts, spool, limits)
+        under_way: dict[Future[Outcome], str] = {}
+        try:
+            jobs = lanes.run(states, fetch, lane=host_of, rules=rules, halt=fetcher.halt)
+            for state, got in jobs:
+                name = state.feed.store
+                if got.found is None:
+                    yield name, _unread(db, state, got)
+                else:
+                    progress = _until(fetcher.halt, watch(name) if watch else None)
+                    future = readers.submit(_read, db, state, got, limits, progress)
+                    under_way[future] = name
+                yield from _ended(under_way, BACKLOG)
+            yield from _ended(under_way, 0)
+        except BaseException:
+            fetcher.halt.set()  # readers and fetches see it at their next step
+            raise
+        finally:
+            for future in under_way:
+                future.cancel()
+            hosts.save()
+
+
+def _delay(fetcher: Fetcher, roads: Roads) -> Callable[[str], float]:
+    def delay_s(lane: str) -> float:
+        host, _, port = (
+            lane.rpartition(":") if lane.rpartition(":")[2].isdigit() else (lane, "", "0")
+        )
+        return 0.0 if not lane or fetcher.guard.allowed(host, int(port)) else roads.delay_s
+
+    return delay_s
+
+
+def _until(halt: Event, progress: Progress | None) -> Progress:
+    """Between two batches: shows progress, and stops where that is asked."""
+
+    def show(done: int, total: int) -> None:
+        if halt.is_set():
+            raise Stopped("stopped while reading", hint="run it again: it goes on from there")
+        if progress:
+            progress(done, total)
+
+    return show
+
+
+class _Taking:
+    """Claims used by many threads."""
+
+    def __init__(self, claims: Claims) -> None:
+        self._claims, self._lock = claims, Lock()
+
+    def take(self, name: str) -> bool:
+        with self._lock:
+            return self._claims.take(name)
+
+
+def _fetch(
+    fetcher: Fetcher, claims: _Taking, hosts: Hosts, spool: Path, limits: Limits, state: FeedState
+) -> _Fetch:
+    """In a thread of a lane; never raises but for bugs."""
+    begin, started_at, host = time.perf_counter(), int(time.time()), host_of(state)
+    found: Collected | None = None
+    failure: Error | None = None
+    skipped = hosts.closed_for(host)
+    if not skipped:
+        try:
+            if claims.take(f"ingest {state.feed.store}"):
+                found = collect(fetcher, state, spool, limits)
+                hosts.succeeded(host)
+            else:
+                skipped = "another sync is reading it"
+        except Error as error:
+            failure = error
+            _judge(hosts, host, error)
+    return _Fetch(found, failure, skipped, started_at, time.perf_counter() - begin)
+
+
+def _judge(hosts: Hosts, host: str, error: Error) -> None:
+    """No answer at all is the host's failure; a status is one of this feed only."""
+    if not host:
+        return
+    if isinstance(error, FetchError) and error.retry and not error.status:
+        hosts.failed(host, error.message, after=HOST_FAILS)
+    elif isinstance(error, FetchFailed):
+        hosts.succeeded(host)
+
+
+def _unread(db: Database, state: FeedState, got: _Fetch) -> Outcome:
+    """Unchanged, failed or skipped: nothing to read."""
+    if got.skipped:
+        return Skipped(got.skipped)
+    if got.error is None:
+        return one.note_unchanged(db, state, got.started_at, got.seconds)
+    if isinstance(got.error, Stopped):
+        raise got.error
+    return one.note_failure(db, state, got.error, got.started_at, got.seconds)
+
+
+def _read(
+    db: Database, state: FeedState, got: _Fetch, limits: Limits, progress: Progress | None
+) -> Outcome:
+    if got.found is None:
+        return Skipped("nothing to read")
+    read = partial(one.read, db, state, got.found, limits, progress)
+    try:
+        return retried(partial(read, started_at=got.started_at, spent_s=got.seconds))
+    except StateError:
+        raise
+    except Error as error:
+        return error
+
+
+def _ended(under_way: dict[Future[Outcome], str], most: int) -> Iterator[tuple[str, Outcome]]:
+    """Those that were read; waits until at most `most` are left."""
+    while True:
+        for future in [future for future in under_way if future.done()]:
+            yield under_way.pop(future), future.result()
+        if len(under_way) <= most:
+            return
+        wait(under_way, return_when=FIRST_COMPLETED)

@@ -1,0 +1,196 @@
+"""A feed looked over before it is connected: what it seems to be, what it gives, what is refused."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from lensback import feeds
+from lensback.errors import FeedError, FeedTruncated
+from lensback.feeds import ColumnMap
+from lensback.ingest.collect import local_path, readable
+from lensback.net import Fetcher, redact
+from lensback.types import Offer, Rejected
+
+SHOWN = 10
+"""Offers, and lines of each reason, that are shown."""
+_ODD_SHARE = 0.2
+_RECIPE = ("format", "dialect", "compression", "encoding", "delimiter")
+
+
+@dataclass(slots=True)
+class Refused:
+    """Why rows were refused: how many, on which lines first, and what one looks like."""
+
+    count: int = 0
+    lines: list[int] = field(default_factory=list)
+    sample: str = ""
+
+
+@dataclass(slots=True)
+class Trial:
+    """What a feed gave when it was read to its end and nothing was written."""
+
+    seems: dict[str, str]
+    """format, dialect, compression, encoding, delimiter."""
+    columns: str = ""
+    """The column map that was used or is proposed, as TOML; empty for YML."""
+    guessed: bool = False
+    """The map is a guess: save it, look it over, name it with `--columns`."""
+    offers: int = 0
+    deleted: int = 0
+    without_image: int = 0
+    ones: int = 0
+    """Offers that cost exactly 1."""
+    currencies: Counter[str] = field(default_factory=Counter)
+    duplicates: int = 0
+    refused: dict[str, Refused] = field(default_factory=dict)
+    shown: list[Offer] = field(default_factory=list)
+    truncated: str = ""
+    seconds: float = 0.0
+
+    def warnings(self) -> list[str]:
+        """What an operator should know before connecting the store."""
+        found = [self.truncated] if self.truncated else []
+        if self.guessed:
+            found.append("the column map is a guess: save it, look it over, name it with --columns")
+        if "no currency" in self.refused:
+            found.append('prices without a currency: write currency = "…" into the column map')
+        if not self.offers:
+            found.append("there is no offer in it that could be used")
+        if len(self.currencies) > 1:
+            listed = ", ".join(f"{n} {code}" for code, n in self.currencies.most_common())
+            found.append(f"prices in several currencies: {listed}")
+        for count, what in (
+            (self.without_image, "have no picture and cannot be found by photo"),
+            (self.duplicates, "have an id that was there before: the first counts"),
+            (self.ones, "cost exactly 1: the store may have no price to tell"),
+        ):
+            if count > _ODD_SHARE * self.offers or (count and count == self.duplicates):
+                found.append(f"{count} of {self.offers} offers {what}")
+        return found
+
+    def as_json(self) -> dict[str, Any]:
+        refused = {
+            reason: {"count": r.count, "lines": r.lines, "sample": r.sample}
+            for reason, r in sorted(self.refused.items())
+        }
+        return {
+            "seems": self.seems,
+            "columns": self.columns,
+            "guessed": self.guessed,
+            "offers": self.offers,
+            "deleted": self.deleted,
+            "duplicates": self.duplicates,
+            "without_image": self.without_image,
+            "currencies": dict(self.currencies),
+            "rejected": refused,
+            "shown": [_offer_json(offer) for offer in self.shown],
+            "truncated": bool(self.truncated),
+            "warnings": self.warnings(),
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def try_feed(
+    stream: BinaryIO,
+    *,
+    format: str = "auto",  # noqa: A002 - the contract's word
+    columns: ColumnMap | None = None,
+    base: str = "",
+    name: str = "",
+    max_bytes: int = feeds.MAX_BYTES,
+) -> Trial:
+    """Reads a feed to its end and keeps nothing but the account. `stream` can seek.
+
+    Where no map is known but a guess has all that is needed, the guess is used. Raises FeedError
+    where nothing can be read; its hint holds the guess as far as it goes.
+    """
+    begin = time.perf_counter()
+    proposal = None if format == "yml" else feeds.propose_columns(stream, columns)
+    trial = Trial(seems={}, columns=proposal.toml() if proposal else "")
+    try:
+        seems = feeds.sniff(stream, format=format, columns=columns)
+        unknown = seems.format == "table" and not seems.dialect
+    except FeedError:
+        unknown = proposal is not None and bool(proposal.item)
+        if not unknown:
+            raise
+    if unknown and proposal and not proposal.missing:
+        columns, trial.guessed = ColumnMap.parse(trial.columns), True
+    seems = feeds.sniff(stream, format=format, columns=columns)
+    trial.seems = {part: getattr(seems, part) for part in _RECIPE}
+    rows = feeds.read(
+        stream, format=format, columns=columns, base=base, name=name, max_bytes=max_bytes
+    )
+    try:
+        _count(rows, trial)
+    except FeedTruncated as error:
+        trial.truncated = error.message
+    trial.seconds = time.perf_counter() - begin
+    return trial
+
+
+def _count(rows: Iterable[Offer | Rejected], trial: Trial) -> None:
+    seen: set[int] = set()
+    for row in rows:
+        if isinstance(row, Rejected):
+            refused = trial.refused.setdefault(row.reason, Refused(sample=row.sample))
+            refused.count += 1
+            if row.line and len(refused.lines) < SHOWN:
+                refused.lines.append(row.line)
+        elif row.deleted:
+            trial.deleted += 1
+        else:
+            _take(row, trial, seen)
+
+
+def _take(offer: Offer, trial: Trial, seen: set[int]) -> None:
+    mark = hash(offer.external_id)
+    trial.duplicates += mark in seen
+    seen.add(mark)
+    trial.offers += 1
+    trial.without_image += not offer.image_urls
+    trial.ones += offer.price.amount == 1
+    trial.currencies[offer.price.currency] += 1
+    if len(trial.shown) < SHOWN:
+        trial.shown.append(offer)
+
+
+def _offer_json(offer: Offer) -> dict[str, Any]:
+    return {
+        "id": offer.external_id,
+        "title": offer.title,
+        "price": offer.price.as_json(),
+        "old_price": offer.old_price.as_json() if offer.old_price else None,
+        "availability": offer.availability,
+        "brand": offer.brand,
+        "category": offer.category,
+        "gtin": offer.gtin,
+        "url": redact(offer.url),
+        "images": list(offer.image_urls),
+    }
+
+
+@contextmanager
+def opened(fetcher: Fetcher, url: str, spool: Path, max_bytes: int) -> Iterator[BinaryIO]:
+    """The feed behind an address or a path, as a file that goes away afterwards if it was fetched.
+    Raises FetchError."""
+    scheme, mark, _ = url.partition("://")
+    if not mark or scheme.lower() == "file":
+        with readable(local_path(url)) as stream:
+            yield stream
+        return
+    path = spool / "trial.feed"
+    try:
+        fetcher.spool(url, path, max_bytes=max_bytes)
+        with readable(path) as stream:
+            yield stream
+    finally:
+        path.unlink(missing_ok=True)
+        path.with_suffix(".json").unlink(missing_ok=True)

@@ -1,0 +1,169 @@
+"""Rows of a feed -> the catalogue: changed rows only, a batch a transaction, guarded at the end."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import BinaryIO
+
+from lensback import feeds
+from lensback.catalogue import offers, stores
+from lensback.db import Database
+from lensback.errors import FeedError
+from lensback.feeds import ColumnMap
+from lensback.ingest.collect import Limits
+from lensback.net import redact
+from lensback.types import Offer, Progress, Rejected
+
+BATCH = 1000
+SAMPLES = 5
+"""Kept of each reason."""
+REASONS = 40
+"""Reasons with samples kept of one run."""
+MAX_IMAGE_URL_BYTES = 2000
+"""PostgreSQL's index takes 2,704; Google Merchant allows 2,000 characters."""
+JUMPS = 0.5
+"""Share of known prices that one run may change tenfold before it is told."""
+FEW = 20
+"""Below so many such prices nothing is said."""
+
+
+@dataclass(slots=True)
+class Run:
+    """One reading of a feed while it goes on."""
+
+    offers: int = 0
+    changed: int = 0
+    removed: int = 0
+    jumped: int = 0
+    """Offers whose price became less than a tenth, or more than ten times, of what it was."""
+    long_images: int = 0
+    """Image addresses left out because they are too long."""
+    rejected: Counter[str] = field(default_factory=Counter)
+    samples: list[dict[str, object]] = field(default_factory=list)
+    delta: bool = False
+    """The feed says itself which offers are gone: what it does not mention stays."""
+
+    def reject(self, row: Rejected) -> None:
+        self.rejected[row.reason] += 1
+        if self.rejected[row.reason] <= SAMPLES and len(self.rejected) <= REASONS:
+            sample = {"reason": row.reason, "line": row.line, "id": row.external_id}
+            self.samples.append({**sample, "sample": row.sample[:200]})
+
+
+def write(
+    db: Database,
+    state: stores.FeedState,
+    stream: BinaryIO,
+    run: Run,
+    limits: Limits,
+    progress: Progress | None,
+) -> tuple[str, str]:
+    """Reads the stream to its end; returns the run's status and what the operator should know.
+
+    Raises FeedError; what came before it is kept, and nothing goes off sale.
+    """
+    rows = feeds.read(
+        stream,
+        format=state.feed.format,
+        columns=ColumnMap.parse(state.feed.columns) if state.feed.columns else None,
+        base=state.base,
+        name=redact(state.feed.url),
+        max_bytes=limits.max_bytes,
+    )
+    store_id = stores.store_id(db, state.feed.store)
+    with db.read() as c:
+        active = offers.count_active(c, store_id)
+    seen = offers.Seen()
+    for batch in _timely(_batches(_accepted(rows, run)), limits.budget_s):
+        with db.write() as c:
+            written = offers.write_batch(db, c, store_id, state.feed.store, batch, seen)
+        _count(run, written)
+        if progress:
+            progress(run.offers, 0)
+    if run.offers == 0 and not run.rejected:
+        raise FeedError("the feed has no offers", hint="check the address; nothing was changed")
+    status = "ok" if run.delta else _retire(db, store_id, seen, run, limits, active)
+    return status, _message(status, run, limits, active)
+
+
+def _count(run: Run, written: offers.Written) -> None:
+    run.offers += written.seen
+    run.changed += written.changed
+    run.removed += written.removed
+    run.jumped += written.jumped
+    for external_id in written.duplicates:
+        run.reject(Rejected("duplicate id", external_id=external_id))
+
+
+def _message(status: str, run: Run, limits: Limits, active: int) -> str:
+    if status == "shrank":
+        return (
+            f"the feed dropped more than {limits.max_drop:.0%} of the store's offers: none went "
+            "off sale; look at the feed, then sync with --force"
+        )
+    if run.jumped >= FEW and run.jumped > JUMPS * active:
+        return (
+            f"{run.jumped} of {active} prices became less than a tenth or more than ten times of "
+            "what they were; look at the feed: is its currency or its unit another one?"
+        )
+    return ""
+
+
+def _accepted(rows: Iterable[Offer | Rejected], run: Run) -> Iterator[Offer]:
+    for row in rows:
+        if isinstance(row, Rejected):
+            run.reject(row)
+        else:
+            run.delta |= row.deleted
+            yield _fitted(row, run)
+
+
+def _fitted(offer: Offer, run: Run) -> Offer:
+    """Without image addresses that no index of a database can hold."""
+    if all(len(url) * 4 <= MAX_IMAGE_URL_BYTES for url in offer.image_urls):
+        return offer
+    kept = tuple(u for u in offer.image_urls if len(u.encode()) <= MAX_IMAGE_URL_BYTES)
+    run.long_images += len(offer.image_urls) - len(kept)
+    return replace(offer, image_urls=kept) if len(kept) < len(offer.image_urls) else offer
+
+
+def _batches(rows: Iterator[Offer]) -> Iterator[list[Offer]]:
+    """Batches of BATCH; the last, short one also when the reader raises: what came is kept."""
+    while True:
+        batch: list[Offer] = []
+        try:
+            for row in islice(rows, BATCH):
+                batch.append(row)  # noqa: PERF402 - kept when the reader raises midway
+        except FeedError:
+            if batch:
+                yield batch
+            raise
+        if not batch:
+            return
+        yield batch
+
+
+def _timely(batches: Iterator[list[Offer]], budget_s: float) -> Iterator[list[Offer]]:
+    end = time.monotonic() + budget_s
+    for batch in batches:
+        yield batch
+        if time.monotonic() > end:
+            hint = "raise feed_budget_s, or ask the store for a smaller feed"
+            raise FeedError(f"reading took more than {budget_s:.0f} s", hint=hint)
+
+
+def _retire(
+    db: Database, store_id: int, seen: offers.Seen, run: Run, limits: Limits, active: int
+) -> str:
+    """Takes off sale what the feed did not mention, unless that is suspiciously much of the
+    `active` offers there were before the run."""
+    with db.write() as c:
+        missing = [key for key in offers.active_ids(c, store_id) if key not in seen]
+        if len(missing) > limits.max_drop * active and not limits.force:
+            return "shrank"
+        run.removed += offers.deactivate(c, missing)
+    return "ok"

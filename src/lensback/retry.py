@@ -1,0 +1,36 @@
+"""Trying again what failed because a server was away for a moment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from lensback import log
+from lensback.errors import Away
+
+AWAY_S = 60
+"""How long work that may run twice waits for a server that went away: a failover's time."""
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 5.0
+
+T = TypeVar("T")
+
+
+def retried(work: Callable[[], T], *, for_s: float = AWAY_S) -> T:
+    """What `work` returns, run again while a server is away, for `for_s` seconds at most.
+
+    Only for work that may run twice: a search, a stage of the sync.
+    """
+    end, pause_s = time.monotonic() + for_s, FIRST_PAUSE_S
+    while True:
+        try:
+            return work()
+        except Away as error:
+            if time.monotonic() + pause_s > end:
+                raise
+            log.event("away", message=error.message, again_in_s=round(pause_s, 1))
+        time.sleep(pause_s)
+        pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
+
+

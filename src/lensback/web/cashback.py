@@ -1,0 +1,96 @@
+"""What a shopper's clicks became: for the host service as JSON, for the shopper as a page."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from lensback import ledger
+from lensback.errors import NotFound
+from lensback.ledger.clicks import USER_TOKEN
+from lensback.web import shapes, users
+from lensback.web.pages import FRESH, render
+from lensback.web.service import Opened
+from lensback.web.speech import speech_of
+
+router = APIRouter(responses=shapes.FAILURES)
+
+WORDS = {
+    "en": {
+        "title": "Your cashback",
+        "lead": "Every purchase that a store told us of.",
+        "none": "No store has told us of a purchase yet. That can take a day or more.",
+        "pending": "waiting for the store",
+        "approved": "approved",
+        "paid": "paid out",
+        "declined": "declined",
+        "expected": "expected by",
+        "click": "your click",
+        "visits": "Visits without a purchase yet",
+        "visits_lead": "Bought there and nothing shows after three days? Write to us with the click.",
+        "claim_until": "claim until",
+    },
+    "ru": {
+        "title": "Ваш кешбэк",
+        "lead": "Все покупки, о которых нам сообщили магазины.",
+        "none": "Магазины ещё не сообщили о покупках. Это может занять день и больше.",
+        "pending": "ждёт подтверждения",
+        "approved": "подтверждён",
+        "paid": "выплачен",
+        "declined": "отклонён",
+        "expected": "ожидается до",
+        "click": "ваш переход",
+        "visits": "Переходы, за которыми покупки пока не видно",
+        "visits_lead": "Купили, а через три дня ничего нет? Напишите нам и назовите переход.",
+        "claim_until": "заявить можно до",
+    },
+}
+
+
+@router.get("/api/users/{token}/cashback", tags=["cashback"])
+def cashback(token: str, request: Request, service: Opened, lang: str = "en") -> JSONResponse:
+    """All sales of one user of the host service: state, amount, expected date, reason, claim.
+
+    Needs `Authorization: Bearer` and the host's key. `pass` lets the user's browser be this user
+    for 30 days (`/cashback/{pass}`, `?user=`); hand it to nobody else.
+    """
+    workspace = service.workspace
+    users.check_host(request, workspace.settings)
+    known, now = _known(token), int(time.time())
+    language = "ru" if lang == "ru" else "en"
+    found: dict[str, Any] = ledger.sales_of(workspace.db, known, now=now, language=language)
+    good = users.pass_for(workspace.path, known, now)
+    return JSONResponse({**found, "pass": good, "page": f"/cashback/{good}"}, headers=FRESH)
+
+
+@router.get("/cashback/{token}", include_in_schema=False, response_class=HTMLResponse)
+def cashback_page(token: str, request: Request, service: Opened) -> Response:
+    """The same for the shopper, who has a pass from the host service. The browser keeps it, so that
+    later clicks count for the same user."""
+    workspace, now = service.workspace, int(time.time())
+    user = users.user_of_pass(workspace.path, token, now)
+    if not user:
+        raise NotFound("this link is not good any more", hint="ask for it again where you got it")
+    speech = speech_of(request)
+    language = "ru" if speech.language == "ru" else "en"
+    found = ledger.sales_of(workspace.db, user, now=now, language=language)
+    page = render(request, "cashback.html", headers=FRESH, words=WORDS[language], found=found)
+    page.set_cookie(
+        users.COOKIE,
+        token,
+        max_age=users.PASS_S,
+        httponly=True,
+        samesite="lax",
+        secure=request.url.scheme == "https",
+    )
+    return page
+
+
+def _known(token: str) -> str:
+    if not USER_TOKEN.fullmatch(token):
+        raise NotFound("no such user", hint="8 to 128 letters, digits, or . _ ~ -")
+    return token

@@ -1,0 +1,83 @@
+"""Small bodies of calls: query, form or flat JSON -> text fields, under a bound."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+
+from lensback.errors import BadQuery
+from lensback.web import limits
+
+PRODUCT_ID = re.compile(r"p[a-z2-7]{16}")
+OFFER_ID = re.compile(r"[a-z2-7]{16}")
+
+VOTE_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["search_id", "product_id", "vote"],
+                "properties": {
+                    "search_id": {"type": "string"},
+                    "product_id": {"type": "string"},
+                    "vote": {"type": "string", "enum": ["up", "down"]},
+                },
+            }
+        }
+    },
+}
+
+
+async def fields(request: Request, max_bytes: int) -> dict[str, str]:
+    """Query and body as one flat mapping. Raises TooLarge, BadQuery (not readable, named twice)."""
+    if len(request.url.query) > max_bytes:
+        raise limits.too_large(f"{max_bytes} bytes")
+    pairs = _pairs(request.url.query)
+    if request.method == "POST":
+        content = b"".join(
+            [part async for part in limits.body(request, max_bytes, f"{max_bytes} bytes")]
+        )
+        pairs += _read(content, request.headers.get("content-type", ""))
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        if found.setdefault(name, value) != value:
+            raise BadQuery(f"{name[:40]!r} is given twice", hint="send each field once")
+    return found
+
+
+def _read(content: bytes, kind: str) -> list[tuple[str, str]]:
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadQuery("the body is not UTF-8", hint="send UTF-8") from error
+    if not text.strip():
+        return []
+    if kind.partition(";")[0].strip().lower() != "application/json":
+        return _pairs(text)
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadQuery("the body is not JSON", hint="send one flat object") from error
+    if not isinstance(values, dict):
+        raise BadQuery("the body is not an object", hint="send one flat object")
+    return [(name, _text(value)) for name, value in values.items() if _plain(value)]
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=200, errors="replace")
+    except ValueError as error:
+        raise BadQuery("too many fields", hint="send fewer") from error
+
+
+def _plain(value: Any) -> bool:
+    return isinstance(value, str | int | float | bool)
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, bool | float) else str(value)

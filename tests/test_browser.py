@@ -1,0 +1,325 @@
+"""The page in a real Chromium: both languages, phone and desktop, without scripts, without a network."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+pytest.importorskip(
+    "playwright", reason="the browser driver is not installed: pip install playwright"
+)
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from browser import chromium
+from published import publish
+from servers import free_port
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
+
+DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}}
+PHONE: dict[str, Any] = {
+    "viewport": {"width": 390, "height": 844},
+    "device_scale_factor": 2,
+    "is_mobile": True,
+    "has_touch": True,
+}
+WORDS = {
+    "en": ("This very product", "Looks like it", "Kept in this browser only."),
+    "ru": ("Та самая вещь", "Похожее", "Хранятся только в этом браузере."),
+}
+PAGE_BYTES = 150_000
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """Address of a served small workspace, and a photo of a thing that it sells."""
+    workspace, photo = publish(tmp_path_factory.mktemp("browser"))
+    port = free_port()
+    command = [sys.executable, "-m", "lensback", "serve", "--port", str(port)]
+    env = {**os.environ, "LENSBACK_WORKSPACE": str(workspace), "LENSBACK_LOG_LEVEL": "error"}
+    process = subprocess.Popen(command, env=env)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_until_ready(f"{address}/readyz")
+        yield address, photo
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) in {0, -signal.SIGTERM}
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_until_ready(url: str, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            if httpx.get(url, timeout=20).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.2)
+    raise TimeoutError(url)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture
+def opened(browser: Browser, request: pytest.FixtureRequest) -> Iterator[BrowserContext]:
+    """A fresh profile; a script error or a broken policy fails the test."""
+    how = getattr(request, "param", DESKTOP)
+    context = browser.new_context(**{"locale": "en", **how})
+    said: list[str] = []
+    context.on("weberror", lambda error: said.append(str(error.error)))
+    context.on("console", lambda m: said.append(m.text) if m.type == "error" else None)
+    yield context
+    context.close()
+    # What the server refused is in the console too; that is not the page's fault.
+    assert [line for line in said if not line.startswith("Failed to load resource")] == []
+
+
+def upload(page: Page, served: tuple[str, Path]) -> None:
+    page.goto(served[0])
+    page.set_input_files("#photo", served[1])
+    page.wait_for_selector("#answer[data-search] .verdict")
+    expect(page.locator("#answer[aria-busy]")).to_have_count(0)
+
+
+def searched(page: Page) -> str:
+    return page.locator("#answer").get_attribute("data-search") or ""
+
+
+LOOKS = [
+    pytest.param({**shape, "locale": language}, id=f"{name}-{language}")
+    for name, shape in (("desktop", DESKTOP), ("phone", PHONE))
+    for language in WORDS
+]
+
+
+@pytest.mark.parametrize("opened", LOOKS, indirect=True)
+def test_upload_pick_filter_go(opened: BrowserContext, served: tuple[str, Path]) -> None:
+    page = opened.new_page()
+    upload(page, served)
+    language = page.locator("html").get_attribute("lang") or ""
+    exact, similar, _ = WORDS[language]
+    expect(page.locator(".verdict h2")).to_have_text(
+        exact if page.locator(".card.exact").count() else similar
+    )
+    expect(page.locator("#crop")).to_be_visible()
+
+    first = searched(page)
+    page.locator("#parts .chip[data-whole]").first.click()
+    page.wait_for_function(
+        "id => document.getElementById('answer').dataset.search !== id", arg=first
+    )
+    expect(page.locator("#parts .chip[aria-pressed=true]")).to_have_count(1)
+
+    second = searched(page)
+    page.locator("#filters summary").click()
+    page.select_option("select[name=store]", "lavka")
+    page.wait_for_function(
+        "id => document.getElementById('answer').dataset.search !== id", arg=second
+    )
+    stores = page.locator(".card tbody th").all_inner_texts()
+    assert stores
+    assert set(stores) == {"lavka"}
+
+    link = page.locator(".card .go a").first.get_attribute("href") or ""
+    assert link.startswith("/go/")
+    assert f"search={searched(page)}" in link
+    gone = httpx.get(served[0] + link, follow_redirects=False)
+    assert gone.status_code == 302
+
+
+@pytest.mark.parametrize(
+    "opened", [{**PHONE, "locale": "ru"}, {**DESKTOP, "color_scheme": "dark"}], indirect=True
+)
+def test_axe_finds_nothing_serious(opened: BrowserContext, served: tuple[str, Path]) -> None:
+    page = opened.new_page()
+    page.goto(served[0])
+    assert serious(page) == []
+    upload(page, served)
+    page.locator("#filters summary").click()
+    assert serious(page) == []
+    page.locator(".card a.link").first.click()
+    page.wait_for_url("**/similar/*")
+    assert serious(page) == []
+
+
+def serious(page: Page) -> list[str]:
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{one['id']}: {one['nodes'][0]['html']}"
+        for one in found
+        if one["impact"] in {"serious", "critical"}
+    ]
+
+
+def test_the_keyboard_moves_the_box(opened: BrowserContext, served: tuple[str, Path]) -> None:
+    page = opened.new_page()
+    upload(page, served)
+    first = searched(page)
+    page.locator("#crop").focus()
+    page.keyboard.press("Shift+ArrowLeft")
+    page.wait_for_function(
+        "id => document.getElementById('answer').dataset.search !== id", arg=first
+    )
+    # The things found in the photo are still there to choose; none of them is what is searched now.
+    expect(page.locator("#parts .chip[aria-pressed=false]").first).to_be_visible()
+    expect(page.locator("#parts .chip[aria-pressed=true]")).to_have_count(0)
+
+
+def test_a_finger_drags_a_corner(opened: BrowserContext, served: tuple[str, Path]) -> None:
+    page = opened.new_page()
+    upload(page, served)
+    first = searched(page)
+    frame = page.locator("#frame").bounding_box()
+    corner = page.locator(".handle.nw").bounding_box()
+    assert frame
+    assert corner
+    page.mouse.move(corner["x"] + corner["width"] / 2, corner["y"] + corner["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(frame["x"] + frame["width"] * 0.4, frame["y"] + frame["height"] * 0.4, steps=4)
+    page.mouse.up()
+    page.wait_for_function(
+        "id => document.getElementById('answer').dataset.search !== id", arg=first
+    )
+    left, top = page.locator("#crop").evaluate(
+        "e => [parseFloat(e.style.left), parseFloat(e.style.top)]"
+    )
+    assert 30 < left < 50
+    assert 30 < top < 50
+
+
+def test_colors_and_order_act_at_once(opened: BrowserContext, served: tuple[str, Path]) -> None:
+    page = opened.new_page()
+    upload(page, served)
+    first = searched(page)
+    page.locator("#filters summary").click()
+    page.select_option("select[name=sort]", "price")
+    page.wait_for_function(
+        "id => document.getElementById('answer').dataset.search !== id", arg=first
+    )
+    page.locator(".swatch.orange input").check(force=True)
+    page.wait_for_selector("#answer:not([aria-busy]) .verdict")
+    assert page.locator("#answer .verdict").count() == 1
+
+
+def test_recent_searches_stay_in_the_browser(
+    opened: BrowserContext, served: tuple[str, Path]
+) -> None:
+    page = opened.new_page()
+    upload(page, served)
+    mine = searched(page)
+    page.goto(served[0])
+    entry = page.locator("#recent li a").first
+    expect(entry).to_be_visible()
+    assert entry.get_attribute("href") == f"/answers/{mine}"
+    page.locator("#forget").click()
+    expect(page.locator("#recent")).to_be_hidden()
+    page.reload()
+    expect(page.locator("#recent")).to_be_hidden()
+
+
+def test_a_shared_answer_has_no_photo_unless_asked(
+    opened: BrowserContext, served: tuple[str, Path]
+) -> None:
+    opened.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = opened.new_page()
+    upload(page, served)
+    page.evaluate("navigator.share = undefined")
+    page.locator("#share").click()
+    expect(page.locator("#shared")).to_have_text("The link is copied.")
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert "#" not in link
+    page.locator("#with-photo").check()
+    page.locator("#share").click()
+    page.wait_for_function("navigator.clipboard.readText().then(text => text.includes('#photo='))")
+    link = page.evaluate("navigator.clipboard.readText()")
+    other = opened.new_page()
+    wait_until_ready(link.split("#")[0])  # records are a moment late
+    other.goto(link)
+    expect(other.locator("#photo-of")).to_be_visible()
+    assert other.locator(".card").count() > 0
+
+
+def test_without_a_script(browser: Browser, served: tuple[str, Path]) -> None:
+    context = browser.new_context(java_script_enabled=False, locale="en")
+    page = context.new_page()
+    page.goto(served[0])
+    page.set_input_files("#photo", served[1])
+    page.select_option("select[name=store]", "harbour")
+    page.locator("button[type=submit]:visible").first.click()
+    expect(page.locator(".verdict h2")).to_be_visible()
+    assert set(page.locator(".card tbody th").all_inner_texts()) == {"harbour"}
+    context.close()
+
+
+def test_a_broken_network_is_said(opened: BrowserContext, served: tuple[str, Path]) -> None:
+    page = opened.new_page()
+    page.goto(served[0])
+    opened.set_offline(True)
+    page.set_input_files("#photo", served[1])
+    expect(page.locator("[role=alert]")).to_contain_text("cannot be reached")
+    opened.set_offline(False)
+    page.locator("[role=alert] button").click()
+    page.wait_for_selector("#answer[data-search] .card")
+
+
+def test_what_is_no_picture_is_said(
+    opened: BrowserContext, served: tuple[str, Path], tmp_path: Path
+) -> None:
+    page = opened.new_page()
+    page.goto(served[0])
+    (tmp_path / "a.jpg").write_text("not a picture")
+    with page.expect_response("**/") as response:
+        page.set_input_files("#photo", tmp_path / "a.jpg")
+    assert response.value.status == 415
+    expect(page.locator("[role=alert]")).to_contain_text("not a picture that we can read")
+
+
+def test_a_chosen_language_is_remembered(opened: BrowserContext, served: tuple[str, Path]) -> None:
+    page = opened.new_page()
+    page.goto(served[0])
+    page.locator("[data-language=ru]").click()
+    expect(page.locator("html")).to_have_attribute("lang", "ru")
+    page.goto(served[0])
+    expect(page.locator("html")).to_have_attribute("lang", "ru")
+
+
+def test_the_page_is_light_and_stands_still(
+    opened: BrowserContext, served: tuple[str, Path]
+) -> None:
+    """Bytes without pictures, and the sum of layout shifts (CLS) from opening to answer."""
+    page = opened.new_page()
+    sizes: dict[str, int] = {}
+    page.on(
+        "response",
+        lambda r: (
+            sizes.update({r.url: len(r.body())})
+            if "/images/" not in r.url and "blob:" not in r.url
+            else None
+        ),
+    )
+    page.add_init_script(
+        "window.shift = 0; new PerformanceObserver(list => list.getEntries().forEach("
+        "e => { if (!e.hadRecentInput) window.shift += e.value; }))"
+        ".observe({type: 'layout-shift', buffered: true});"
+    )
+    page.goto(served[0])
+    page.wait_for_load_state("networkidle")
+    assert 5_000 < sum(sizes.values()) < PAGE_BYTES, sizes
+    assert page.evaluate("window.shift") < 0.1
