@@ -24,13 +24,18 @@ $(VENV)/train: $(BIN)/lensback requirements-train.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-train.txt
 	touch $(VENV)/train
 
+# Ray and the checkers of deploy/, large as well; PostgreSQL and Milvus are fetched by their tests.
+$(VENV)/cluster: $(BIN)/lensback requirements-cluster.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-cluster.txt
+	touch $(VENV)/cluster
+
 demo: $(BIN)/lensback ## set up, ingest a demo catalogue, search a photo, serve the page (SERVE=0: do not serve)
 	$(BIN)/lensback demo $(if $(filter 0,$(SERVE)),--no-serve,)
 
-test: $(VENV)/train ## set up, then every test
+test: $(VENV)/train $(VENV)/cluster ## set up, then every test
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-check: $(VENV)/train format lint types test ## format, lint, types, tests
+check: $(VENV)/train $(VENV)/cluster format lint types test ## format, lint, types, tests
 
 format: $(BIN)/lensback
 	$(BIN)/ruff format src tests bench
@@ -38,7 +43,7 @@ format: $(BIN)/lensback
 lint: $(BIN)/lensback
 	$(BIN)/ruff check src tests bench
 
-types: $(VENV)/train
+types: $(VENV)/train $(VENV)/cluster
 	$(BIN)/mypy
 
 bench: $(BIN)/lensback ## the benchmark scripts, each writing bench/results/NAME.json

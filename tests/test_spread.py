@@ -78,7 +78,7 @@ def run(workspace: Workspace, **options: object) -> object:
 @pytest.mark.usefixtures("cluster")
 def test_the_same_vectors_as_here(tmp_path: Path) -> None:
     with filled(tmp_path / "w", 100, encoder="pixels")[0] as workspace:
-        hashes = [h for h in pictures.to_embed(workspace.db, workspace.encoder().fingerprint)]
+        hashes = list(pictures.to_embed(workspace.db, workspace.encoder().fingerprint))
         workspace.images.drop(hashes[3])
         tally = run(workspace)
         print_ = workspace.encoder().fingerprint
@@ -97,7 +97,10 @@ def test_the_same_vectors_as_here(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("cluster")
-def test_every_picture_once_although_workers_are_killed(tmp_path: Path) -> None:
+def test_every_picture_once_although_workers_are_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lensback.embed.COMMIT", 32)
     workspace, hashes = filled(tmp_path / "w", 600, encoder="pixels")
     killed: list[int] = []
 

@@ -11,8 +11,8 @@ from babel.messages.extract import extract
 from babel.messages.pofile import read_po
 
 from lensback import colors
+from lensback.speech import LANGUAGES, Speech
 from lensback.web import views
-from lensback.web.speech import LANGUAGES, Speech
 
 WEB = Path(views.__file__).parent
 EN, RU = Speech("en"), Speech("ru")
@@ -123,7 +123,7 @@ def texts() -> set[str]:
         for pair in re.findall(r'_n\("([^"]*)", "([^"]*)"', source):
             found.add(pair[0])
         found |= {a or b for a, b in re.findall(r"""\b_\((?:"([^"]*)"|'([^']*)')\)""", source)}
-    for path in WEB.glob("*.py"):
+    for path in (*WEB.glob("*.py"), *(WEB.parent / "bot").glob("*.py")):
         with path.open("rb") as file:
             for _, message, *_ in extract("python", file, {"N_": None, "say": None}):
                 found |= {message} if isinstance(message, str) and message else set()
@@ -132,7 +132,7 @@ def texts() -> set[str]:
 
 @pytest.mark.parametrize("language", [name for name in LANGUAGES if name != "en"])
 def test_every_text_is_translated(language: str) -> None:
-    with (WEB / "locale" / f"{language}.po").open("rb") as file:
+    with (WEB.parent / "locale" / f"{language}.po").open("rb") as file:
         catalogue = read_po(file, locale=language)
     known = {}
     for message in catalogue:

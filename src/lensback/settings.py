@@ -146,6 +146,9 @@ class Settings(BaseSettings):
         "",
         description="SHA-256 of the host service's key, hex; written by `lensback ledger host-key`.",
     )
+    public_url: str = Field(
+        "", description="Address under which shoppers reach this service; the bot needs it."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning", description="`debug`, `info`, `warning` or `error`."
     )

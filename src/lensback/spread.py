@@ -11,12 +11,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import socket
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -32,8 +34,11 @@ AHEAD = 2
 """Batches under way for each processor: one is encoded while the next one travels."""
 SILENCE_S = 300
 """Without any batch coming back in this time the cluster is taken for lost."""
+KNOCK_S = 5.0
 LOOK_S = 5.0
 """Between looks at how large the cluster is now."""
+
+_HINT = "use auto, HOST:6379, ray://HOST:10001, or local"
 
 Batch = list[tuple[str, bytes]]
 """Hashes and bytes of pictures."""
@@ -80,19 +85,35 @@ def _connected(address: str) -> Iterator[Any]:
         raise MissingExtra("ray", "ray") from error
     ours = not ray.is_initialized()
     if ours:
+        _knock(address)
         local: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
         try:
             ray.init(address=address, log_to_driver=False, namespace="lensback", **local)
         except (OSError, ValueError, RuntimeError) as error:
             raise Away(
                 f"no Ray cluster answers at {address!r}: {str(error).strip().splitlines()[0]}",
-                hint="use auto, HOST:6379, ray://HOST:10001, or local",
+                hint=_HINT,
             ) from error
     try:
         yield ray
     finally:
         if ours:
             ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raises Away where nobody listens: Ray itself would try for minutes."""
+    place = urlsplit(address if "://" in address else f"//{address}")
+    try:
+        port = place.port
+    except ValueError:
+        port = None
+    if not place.hostname or not port:  # auto, local
+        return
+    try:
+        socket.create_connection((place.hostname, port), timeout=KNOCK_S).close()
+    except OSError as error:
+        raise Away(f"nobody answers at {address}: {error}", hint=_HINT) from error
 
 
 # --- on a worker ---
@@ -153,6 +174,7 @@ class _Work:
 
     def __init__(self, ray: Any, encoder: Encoder, models: Path, threads: int) -> None:
         self._ray = ray
+        self._dim = encoder.dim
         self._threads = threads
         # A lost worker is no fault of the batch: Ray does it again, on another node if need be.
         self._there = ray.remote(encode_there).options(num_cpus=threads, max_retries=-1)
@@ -164,7 +186,7 @@ class _Work:
     def encode(self, batches: Iterator[tuple[Batch, dict[str, str]]]) -> Iterator[Encoded]:
         """Results as they come, at most AHEAD batches a processor under way."""
         waiting: list[Any] = []
-        nothing = np.empty((0, 0), np.float32)
+        nothing = np.empty((0, self._dim), np.float32)
         for batch, reasons in batches:
             if reasons:
                 yield [], nothing, reasons

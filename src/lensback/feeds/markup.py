@@ -24,6 +24,8 @@ from lensback.types import Offer, Rejected
 
 BLOCK_CHARS = 1 << 17
 MAX_ROW_CHARS = 4 << 20
+MAX_DEPTH = 5
+"""Levels of elements in a row that a column map's path may go down."""
 MAX_HEAD_CHARS = 64 << 20
 GOOGLE_NAMESPACE = "http://base.google.com/ns/1.0"
 
@@ -326,8 +328,10 @@ def local(name: str) -> str:
 
 
 def inner_text(element: etree._Element) -> str:
-    """All characters in an element, of inner elements too."""
-    return "".join(str(part) for part in element.itertext()) if len(element) else element.text or ""
+    """All characters in an element, of inner elements too, which end a word: `<p>a</p><p>b</p>`."""
+    return (
+        " ".join(str(part) for part in element.itertext()) if len(element) else element.text or ""
+    )
 
 
 def attributes(element: etree._Element) -> list[tuple[str, str]]:
@@ -342,7 +346,9 @@ def pairs(element: etree._Element) -> Iterator[tuple[str, str]]:
         yield name, inner_text(child) or (child.get("href", "") if name == "link" else "")
 
 
-def deep_pairs(element: etree._Element, path: str = "") -> Iterator[tuple[str, str]]:
+def deep_pairs(
+    element: etree._Element, path: str = "", depth: int = MAX_DEPTH
+) -> Iterator[tuple[str, str]]:
     """The same with paths: `@id`, `price/@currency`, `size/value`, `param[colour]`."""
     for name, value in attributes(element):
         yield f"{path}@{local(name)}", value
@@ -352,8 +358,8 @@ def deep_pairs(element: etree._Element, path: str = "") -> Iterator[tuple[str, s
         yield here, text or (child.get("href", "") if here == "link" else "")
         if named := child.get("name"):
             yield f"{here}[{named}]", text
-        if len(child) or child.attrib:
-            yield from deep_pairs(child, here + "/")
+        if depth and (len(child) or child.attrib):
+            yield from deep_pairs(child, here + "/", depth - 1)
 
 
 def _parser(*, recover: bool) -> etree.XMLParser:
@@ -365,6 +371,7 @@ def _parser(*, recover: bool) -> etree.XMLParser:
         load_dtd=False,
         huge_tree=False,
         collect_ids=False,
+        remove_blank_text=True,  # white space between elements is most of what there is to build
     )
 
 

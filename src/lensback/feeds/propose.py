@@ -115,7 +115,7 @@ def of_xml(head: str, columns: ColumnMap | None = None) -> Proposal:
     found: dict[str, dict[str, str]] = {}
     for element in root.iter(etree.Element):
         path = _path(element)
-        if "/" not in path:
+        if not 0 < path.count("/") <= markup.MAX_DEPTH:
             continue
         counts[path] += 1
         known = found.setdefault(path, {})

@@ -23,7 +23,7 @@ from lensback.errors import FeedError, FeedTruncated
 CHUNK_BYTES = 1 << 16
 HEAD_BYTES = 1 << 16
 _MAX_LAYERS = 3
-_BOMB_BYTES = 64 << 20
+_BOMB_BYTES = 16 << 20
 _BOMB_RATIO = 300
 _SPOOL_BYTES = 16 << 20
 _AGAIN = "fetch the feed again; if it stays so, tell the store"

@@ -15,6 +15,7 @@ from lensback.feeds.stream import Source
 from lensback.types import Offer, Rejected
 
 _RAKUTEN_LEAST = 26
+_MOST_COLUMNS = 5000
 _DELIMITERS = "\t;|,"
 
 
@@ -87,6 +88,8 @@ def delimiter_of(header_line: str) -> str:
 
 
 def header_of(header_line: str, delimiter: str) -> list[str]:
+    if header_line.count(delimiter) > _MOST_COLUMNS:
+        raise FeedError("a header with that many columns is none", hint="check the address")
     try:
         return next(csv.reader([header_line], delimiter=delimiter), [])
     except csv.Error as error:

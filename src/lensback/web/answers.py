@@ -14,9 +14,9 @@ from lensback.errors import NotFound
 from lensback.ledger.shown import Shown, shown
 from lensback.search import hit_json
 from lensback.types import Filter, Hit
+from lensback.web.language import speech_of
 from lensback.web.pages import FRESH, render
 from lensback.web.service import Opened, Service
-from lensback.web.speech import speech_of
 from lensback.web.views import HEADLINES, card
 
 router = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)

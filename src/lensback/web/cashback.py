@@ -15,7 +15,7 @@ from lensback.ledger.clicks import USER_TOKEN
 from lensback.web import shapes, users
 from lensback.web.pages import FRESH, render
 from lensback.web.service import Opened
-from lensback.web.speech import speech_of
+from lensback.web.language import speech_of
 
 router = APIRouter(responses=shapes.FAILURES)
 

@@ -18,11 +18,12 @@ from starlette.responses import HTMLResponse, Response
 
 from lensback import __version__
 from lensback.search import Query, answer_json
+from lensback.speech import LANGUAGES, N_
 from lensback.types import Answer
+from lensback.web.language import COOKIE, speech_of
 from lensback.web.service import Opened, Service
-from lensback.web.speech import COOKIE, LANGUAGES, speech_of
 from lensback.web.uploads import Upload
-from lensback.web.views import COLORS, N_, SORTS, view
+from lensback.web.views import COLORS, SORTS, view
 
 router = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
 

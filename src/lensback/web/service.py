@@ -15,7 +15,7 @@ from starlette.requests import Request
 from lensback import log
 from lensback.catalogue import offers, stores
 from lensback.catalogue.stores import StoreState
-from lensback.errors import ConfigError, Error, FetchError, InputError, StaleIndex, StateError
+from lensback.errors import Away, ConfigError, Error, FetchError, InputError, StaleIndex, StateError
 from lensback.net import Fetcher
 from lensback.search import Query, Tools, search
 from lensback.types import Answer
@@ -71,7 +71,7 @@ class Service:
         photo = self._fetched(upload.photo_url) if upload.photo_url else upload.photo
         try:
             return search(photo, upload.query, self.tools())
-        except StaleIndex:  # a sync published another encoder's index in between
+        except (StaleIndex, Away):  # another encoder's index came in between; a server restarted
             return search(photo, upload.query, self.tools())
 
     def _fetched(self, url: str) -> bytes:

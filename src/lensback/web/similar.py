@@ -13,9 +13,9 @@ from lensback.errors import NotFound
 from lensback.search import Query, hit_json, similar
 from lensback.types import Hit, StoredOffer
 from lensback.web import shapes
+from lensback.web.language import speech_of
 from lensback.web.pages import render
 from lensback.web.service import Opened, Service
-from lensback.web.speech import speech_of
 from lensback.web.views import card
 
 router = APIRouter(responses=shapes.FAILURES)

@@ -8,15 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from lensback import colors
+from lensback.speech import N_, Speech
 from lensback.types import WHOLE
-from lensback.web.speech import Speech
 
 Json = Mapping[str, Any]
-
-
-def N_(text: str) -> str:  # noqa: N802 - gettext's own name for "translate this later"
-    return text
-
 
 HEADLINES = {
     "exact": (N_("This very product"), N_("Compare the prices below and choose a store.")),

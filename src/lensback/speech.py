@@ -1,4 +1,4 @@
-"""The page's languages: texts from one catalogue (gettext), numbers and money by locale (Babel)."""
+"""The languages of page and bot: texts from one catalogue (gettext), numbers and money by locale (Babel)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_currency, format_decimal
 from babel.support import NullTranslations, Translations
-from starlette.requests import Request
 
 LANGUAGES = {"en": "English", "ru": "Русский"}
 """English is in the code; every other language is `locale/<language>.po`."""
-COOKIE = "language"
 _CODE = re.compile(r"^(-?[A-Z]{3})(?=\d)")
+
+
+def N_(text: str) -> str:  # noqa: N802 - gettext's own name for "translate this later"
+    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,30 +67,6 @@ class Speech:
         return str(format_date(datetime.fromtimestamp(epoch, UTC), locale=_locale(self.language)))
 
 
-def speech_of(request: Request) -> Speech:
-    """What the visitor chose (`?lang=`, then the cookie), else what the browser asks for."""
-    for said in (request.query_params.get("lang", ""), request.cookies.get(COOKIE, "")):
-        if said in LANGUAGES:
-            return Speech(said)
-    return Speech(_negotiated(request.headers.get("accept-language", "")))
-
-
-def _negotiated(header: str) -> str:
-    """The best known language of an Accept-Language header, English otherwise.
-
-    >>> _negotiated("fr;q=0.9, ru-RU, en;q=0.5"), _negotiated("*"), _negotiated("x;q=;;")
-    ('ru', 'en', 'en')
-    """
-    wanted = []
-    for at, part in enumerate(header[:500].split(",")):
-        name, _, weight = part.partition(";q=")
-        try:
-            wanted.append((-float(weight or 1), at, name.strip().lower().split("-")[0]))
-        except ValueError:
-            continue
-    return next((name for weight, _, name in sorted(wanted) if weight and name in LANGUAGES), "en")
-
-
 @cache
 def _locale(language: str) -> Locale:
     return Locale.parse(language)
@@ -106,7 +84,7 @@ def _translations(language: str) -> NullTranslations:
     """Compiled in memory: a translator edits one text file, and there is nothing to build."""
     if language == "en":
         return NullTranslations()
-    text = files("lensback.web").joinpath("locale", f"{language}.po").read_bytes()
+    text = files("lensback").joinpath("locale", f"{language}.po").read_bytes()
     compiled = io.BytesIO()
     write_mo(compiled, read_po(io.BytesIO(text), locale=language))
     compiled.seek(0)

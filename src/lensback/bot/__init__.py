@@ -1,0 +1,31 @@
+"""The Telegram bot: a photo in a chat, the answer as cards with buttons to the stores."""
+
+from __future__ import annotations
+
+from lensback.errors import ConfigError, MissingExtra
+from lensback.workspace import Workspace
+
+__all__ = ["run_bot"]
+
+
+def run_bot(workspace: Workspace, token: str, api: str = "") -> None:
+    """Answers photos until SIGTERM or SIGINT.
+
+    `api` is another Bot API server than Telegram's own. Raises ConfigError (no token, a token
+    that Telegram refuses, no `public_url`), MissingExtra.
+    """
+    if not token:
+        raise ConfigError(
+            "there is no bot token", hint="get one from @BotFather and set LENSBACK_BOT_TOKEN"
+        )
+    public_url = workspace.settings.public_url
+    if not public_url.startswith(("https://", "http://")):
+        raise ConfigError(
+            "the buttons need an address that shoppers can open",
+            hint="set public_url, for example https://find.example.com",
+        )
+    try:
+        from lensback.bot.chat import serve
+    except ImportError as error:
+        raise MissingExtra("aiogram", "bot") from error
+    serve(workspace, token, public_url.rstrip("/"), api)

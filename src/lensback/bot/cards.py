@@ -1,0 +1,104 @@
+"""The answer's JSON -> what the bot says: short texts and buttons. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from lensback.speech import N_, Speech
+
+Json = Mapping[str, Any]
+
+MOST_CARDS = 5
+MOST_BUTTONS = 4
+MAX_CAPTION = 900
+"""Telegram allows 1024 characters after its markup is taken out."""
+
+HELLO = N_(
+    "Send me a photo of shoes, a dress, a bag: I look for that very thing in the stores and "
+    "compare their prices after cashback. I do not keep photos."
+)
+VERDICTS = {
+    "exact": N_("This very product"),
+    "similar": N_("Looks like it"),
+    "none": N_("We did not find it"),
+}
+CLOSEST = N_("None of these is surely the very product. The closest come first.")
+TIPS = N_("Take the photo closer, with the thing in the middle and in daylight.")
+SLOWER = N_("That is a lot of photos at once. Send the next one in a minute.")
+BROKEN = N_("This file is not a picture that we can read.")
+LARGE = N_("This photo is too large for us.")
+LATER = N_("The service is not ready. Try again later.")
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """One offer: where it leads is `/go`, so that the click is recorded."""
+
+    text: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One hit: a picture by its hash, a caption in Telegram's HTML, and its offers."""
+
+    image_hash: str
+    caption: str
+    buttons: tuple[Button, ...]
+
+
+def headline(answer: Json, speech: Speech) -> str:
+    """The verdict in words, with what to do where nothing was found."""
+    words = f"<b>{speech.say(VERDICTS[answer['verdict']])}</b>"
+    if answer["verdict"] == "none":
+        return f"{words}\n{speech.say(TIPS)}"
+    if answer["verdict"] == "similar":
+        return f"{words}\n{speech.say(CLOSEST)}"
+    return words
+
+
+def cards(answer: Json, speech: Speech, public_url: str) -> list[Card]:
+    """The first hits; after an exact one only the exact ones, nobody asked for more."""
+    hits = answer["hits"]
+    wanted = [hit for hit in hits if hit["exact"]] or hits
+    return [_card(hit, speech, public_url) for hit in wanted[:MOST_CARDS]]
+
+
+def _card(hit: Json, speech: Speech, public_url: str) -> Card:
+    title = f"<b>{escape(hit['title'][:200])}</b>"
+    lines = [title, escape(hit["brand"][:100])]
+    offers = _by_store(hit["offers"])[:MOST_BUTTONS]
+    lines += [_line(offer, speech) for offer in offers]
+    caption = "\n".join(filter(None, lines))
+    while len(caption) > MAX_CAPTION:
+        lines.pop()
+        caption = "\n".join(filter(None, lines))
+    buttons = tuple(Button(_label(offer, speech), public_url + offer["link"]) for offer in offers)
+    return Card(hit["image"].rpartition("/")[2], caption, buttons)
+
+
+def _by_store(offers: Sequence[Json]) -> list[Json]:
+    """The first offer of each store: sizes are chosen there."""
+    first: dict[str, Json] = {}
+    for offer in offers:
+        first.setdefault(offer["store"], offer)
+    return list(first.values())
+
+
+def _line(offer: Json, speech: Speech) -> str:
+    """`outlet: 3 990 ₽, cashback up to 120 ₽, sold out`, with the advertiser where that must be said."""
+    parts = [speech.money(offer["price"])]
+    if float(offer["cashback"]["amount"]) > 0:
+        up_to = f"{speech.say('up to')} " if offer["cashback"]["up_to"] else ""
+        parts.append(f"{speech.say('Cashback').lower()} {up_to}{speech.money(offer['cashback'])}")
+    if offer["availability"] == "out_of_stock":
+        parts.append(speech.say("Sold out").lower())
+    told = f" <i>{escape(offer['disclosure'][:200])}</i>" if offer["disclosure"] else ""
+    return f"{escape(offer['store'])}: {', '.join(parts)}{told}"
+
+
+def _label(offer: Json, speech: Speech) -> str:
+    return f"{offer['store']} · {speech.money(offer['price_after_cashback'])}"[:60]

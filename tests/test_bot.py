@@ -1,0 +1,334 @@
+"""The bot against a local server that speaks Telegram's Bot API."""
+
+from __future__ import annotations
+
+import contextlib
+import email.parser
+import email.policy
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+
+from lensback.bot import cards, run_bot
+from lensback.errors import ConfigError
+from lensback.settings import Settings
+from lensback.speech import Speech
+from lensback.workspace import Workspace, open_workspace
+from published import publish
+
+pytest.importorskip(
+    "aiogram", reason="the bot's library is not installed: pip install lensback[bot]"
+)
+
+pytestmark = pytest.mark.slow
+TOKEN = "123456:" + "a" * 35
+PERSON = {"id": 7, "is_bot": False, "first_name": "x", "language_code": "ru"}
+
+
+class Telegram:
+    """Keeps updates until they are confirmed by a higher offset, as the real one does."""
+
+    def __init__(self) -> None:
+        self.updates: list[dict[str, Any]] = []
+        self.files: dict[str, bytes] = {}
+        self.sent: list[tuple[str, dict[str, str]]] = []
+        self.hold_back = 0
+        self.arrived = threading.Condition()
+        handler = type("Handler", (_Handler,), {"telegram": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def message(self, update_id: int, **fields: Any) -> None:
+        base = {"message_id": update_id, "date": int(time.time()), "from": PERSON}
+        chat = {"id": 70, "type": "private"}
+        with self.arrived:
+            self.updates.append(
+                {"update_id": update_id, "message": {**base, "chat": chat, **fields}}
+            )
+            self.arrived.notify_all()
+
+    def photo(self, update_id: int, data: bytes, **fields: Any) -> None:
+        name = f"file{update_id}"
+        self.files[name] = data
+        size = {
+            "file_id": name,
+            "file_unique_id": name,
+            "width": 9,
+            "height": 9,
+            "file_size": len(data),
+        }
+        self.message(update_id, photo=[size], **fields)
+
+    def texts(self) -> list[str]:
+        return [fields.get("text") or fields.get("caption", "") for _, fields in self.sent]
+
+    def answer(self, method: str, fields: dict[str, str]) -> tuple[int, Any]:
+        if method == "getMe":
+            return 200, {"id": 1, "is_bot": True, "first_name": "b", "username": "lens_bot"}
+        if method == "getUpdates":
+            return 200, self._pending(int(fields.get("offset") or 0))
+        if method == "getFile":
+            name = fields["file_id"]
+            return 200, {"file_id": name, "file_unique_id": name, "file_path": name}
+        if self.hold_back:
+            self.hold_back -= 1
+            return 429, {"retry_after": 1}
+        self.sent.append((method, fields))
+        chat = {"id": 70, "type": "private"}
+        return 200, {"message_id": 1, "date": 1, "chat": chat}
+
+    def _pending(self, offset: int) -> list[dict[str, Any]]:
+        with self.arrived:
+            self.updates = [u for u in self.updates if u["update_id"] >= offset]
+            if not self.updates:
+                self.arrived.wait(0.3)
+            return list(self.updates)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    telegram: Telegram
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        data = self.telegram.files[self.path.rpartition("/")[2]]
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def do_POST(self) -> None:
+        body = self._body()
+        token, method = self.path.removeprefix("/bot").split("/")
+        if token != TOKEN:
+            self._reply(401, {"ok": False, "error_code": 401, "description": "Unauthorized"})
+            return
+        status, result = self.telegram.answer(method, self._fields(body))
+        if status == 429:
+            wait = {"ok": False, "error_code": 429, "description": "Too Many", "parameters": result}
+            self._reply(429, wait)
+        else:
+            self._reply(200, {"ok": True, "result": result})
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        chunks = []
+        while size := int(self.rfile.readline(), 16):
+            chunks.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(chunks)
+
+    def _fields(self, body: bytes) -> dict[str, str]:
+        kind = self.headers.get("Content-Type", "")
+        if "multipart" not in kind:
+            return {k: v[0] for k, v in parse_qs(body.decode()).items()}
+        parser = email.parser.BytesParser(policy=email.policy.HTTP)
+        parts = parser.parsebytes(f"Content-Type: {kind}\r\n\r\n".encode() + body)
+        fields = {}
+        for part in parts.iter_parts():
+            name = str(part.get_param("name", header="content-disposition"))
+            data = part.get_payload(decode=True)
+            fields[name] = f"{len(data)} bytes" if part.get_filename() else data.decode()
+        return fields
+
+    def _reply(self, status: int, value: Any) -> None:
+        data = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        with contextlib.suppress(ConnectionError):  # a bot that is told to stop does not listen on
+            self.wfile.write(data)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
+    workspace, photo = publish(tmp_path_factory.mktemp("bot"))
+    return workspace, photo.read_bytes()
+
+
+@pytest.fixture
+def telegram() -> Iterator[Telegram]:
+    server = Telegram()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def bot(
+    made: tuple[Path, bytes], telegram: Telegram
+) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+    """Starts the bot in a process of its own; every one is stopped in the end."""
+    processes: list[subprocess.Popen[bytes]] = []
+    (made[0] / "bot.offset").unlink(missing_ok=True)
+
+    def start(token: str = TOKEN) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "lensback", "bot", "--api", telegram.address]
+        env = {
+            **os.environ,
+            "LENSBACK_WORKSPACE": str(made[0]),
+            "LENSBACK_BOT_TOKEN": token,
+            "LENSBACK_PUBLIC_URL": "https://find.example.com",
+        }
+        process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE)
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def wait_for(done: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_a_photo_becomes_cards(
+    bot: Callable[[], Any], telegram: Telegram, made: tuple[Path, bytes]
+) -> None:
+    telegram.hold_back = 2  # Telegram asks to wait, twice
+    telegram.photo(5, made[1])
+    process = bot()
+    wait_for(lambda: any(method == "sendPhoto" for method, _ in telegram.sent))
+    assert telegram.texts()[0].startswith(("<b>Та самая вещь", "<b>Похожее"))
+    _, card = next(one for one in telegram.sent if one[0] == "sendPhoto")
+    keys = json.loads(card["reply_markup"])["inline_keyboard"]
+    assert re.match(
+        r"https://find\.example\.com/go/[a-z2-7]{16}\?search=[0-9a-f]{16}$", keys[0][0]["url"]
+    )
+    assert {row[0]["text"].split(" · ")[0] for row in keys} <= {"harbour", "lavka"}
+    wait_for(lambda: "5" in (made[0] / "bot.offset").read_text())
+
+    def recorded() -> bool:
+        with open_workspace(made[0]) as workspace:
+            workspace.drain()
+            from sqlalchemy import func, select
+
+            from lensback.db import tables as t
+
+            with workspace.db.read() as c:
+                query = select(func.count()).where(t.searches.c.source == "bot")
+                return bool(c.execute(query).scalar_one())
+
+    wait_for(recorded)
+
+    # Stopped and started again: the update comes again, the answer does not.
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) in {0, -signal.SIGTERM}
+    before = len(telegram.sent)
+    telegram.photo(5, made[1])
+    telegram.message(6, text="/start", entities=[{"type": "bot_command", "offset": 0, "length": 6}])
+    bot()
+    wait_for(lambda: len(telegram.sent) > before)
+    assert "Пришлите фото" in telegram.texts()[before]
+    assert len(telegram.sent) == before + 1
+
+
+def test_what_is_no_photo_and_too_many(
+    bot: Callable[[], Any], telegram: Telegram, made: tuple[Path, bytes]
+) -> None:
+    english = {"from": {**PERSON, "language_code": "en"}}
+    group = {"chat": {"id": -5, "type": "group", "title": "g"}}
+    telegram.photo(20, made[1], **group)
+    telegram.photo(21, b"not a picture", **english)
+    bot()
+    wait_for(lambda: len(telegram.sent) == 1)
+    assert telegram.texts() == ["This file is not a picture that we can read."]
+    for update in range(22, 22 + 12):
+        telegram.photo(update, b"not a picture", **english)
+    wait_for(lambda: any("a lot of photos" in text for text in telegram.texts()))
+    telegram.photo(50, made[1], **group, caption="what is this, @lens_bot?")
+    wait_for(lambda: any(method == "sendPhoto" for method, _ in telegram.sent))
+
+
+def test_a_refused_token(bot: Callable[..., Any]) -> None:
+    process = bot("654321:" + "b" * 35)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert b"refuses the bot token" in said
+    assert b"bbbbbb" not in said
+
+
+def test_what_is_missing_is_named(made: tuple[Path, bytes]) -> None:
+    with Workspace(made[0], Settings()) as workspace:
+        with pytest.raises(ConfigError, match="token"):
+            run_bot(workspace, "")
+        with pytest.raises(ConfigError, match="address"):
+            run_bot(workspace, TOKEN)
+    reached = Settings(public_url="https://x.example")
+    with Workspace(made[0], reached) as workspace, pytest.raises(ConfigError, match="no bot token"):
+        run_bot(workspace, "nonsense")
+
+
+def offer(store: str, **changes: Any) -> dict[str, Any]:
+    money = {"amount": "10.00", "currency": "EUR"}
+    return {
+        "store": store,
+        "price": money,
+        "price_after_cashback": money,
+        "cashback": {"amount": "0.00", "currency": "EUR", "up_to": True},
+        "availability": "in_stock",
+        "disclosure": "",
+        "link": "/go/x",
+        **changes,
+    }
+
+
+def hit(title: str, *offers: dict[str, Any], exact: bool = False) -> dict[str, Any]:
+    return {"title": title, "brand": "B", "exact": exact, "image": "/images/ab", "offers": offers}
+
+
+def test_cards_say_price_cashback_and_advertiser() -> None:
+    paid = offer(
+        "s<b>",
+        cashback={"amount": "1.50", "currency": "EUR", "up_to": True},
+        price_after_cashback={"amount": "8.50", "currency": "EUR"},
+        disclosure="Ad. <x>",
+    )
+    (card,) = cards.cards({"hits": [hit("<Shoe>", paid, offer("t"))]}, Speech("en"), "https://u")
+    assert card.caption.splitlines() == [
+        "<b>&lt;Shoe&gt;</b>",
+        "B",
+        "s&lt;b&gt;: €10, cashback up to €1.50 <i>Ad. &lt;x&gt;</i>",
+        "t: €10",
+    ]
+    assert [b.text for b in card.buttons] == ["s<b> · €8.50", "t · €10"]
+    assert card.buttons[0].url == "https://u/go/x"
+
+
+def test_cards_stay_short_and_exact_ones_stand_alone() -> None:
+    long = [offer(f"store{n}" * 30, disclosure="w" * 500) for n in range(9)]
+    shown = cards.cards({"hits": [hit("t" * 900, *long)] * 9}, Speech("en"), "")
+    assert len(shown) == cards.MOST_CARDS
+    assert all(len(card.caption) <= cards.MAX_CAPTION for card in shown)
+    assert all(len(b.text) <= 60 for card in shown for b in card.buttons)
+    mixed = {"hits": [hit("a", offer("s"), exact=True), hit("b", offer("s"))]}
+    assert [c.caption.splitlines()[0] for c in cards.cards(mixed, Speech("en"), "")] == ["<b>a</b>"]

@@ -1,0 +1,108 @@
+"""`store add --dry-run`: what a feed gives before it is connected."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from lensback import cli
+from lensback.errors import FeedError
+from lensback.feeds import ColumnMap
+from lensback.ingest.trial import try_feed
+
+HEADER = "id,title,link,price,image_link\n"
+GOOD = "{0},Hat {0},https://s.example/{0},5 EUR,https://s.example/{0}.jpg\n"
+UNKNOWN = "nr;navn;vareurl;pris;valuta\n7;Hue;https://s.example/7;49,50;DKK\n8;Hat;;59,50;DKK\n"
+
+
+def tried(text: str, **options):
+    return try_feed(io.BytesIO(text.encode()), **options)
+
+
+def test_the_account():
+    rows = "".join(map(GOOD.format, range(12))) + GOOD.format(3)
+    trial = tried(
+        HEADER + rows + "20,Hat,,5 EUR,\n21,Hat,,5 EUR,\n22,Hat,https://s.example/22,x,\n"
+    )
+    assert (trial.offers, trial.duplicates, len(trial.shown)) == (13, 1, 10)
+    refused = {reason: (r.count, r.lines) for reason, r in trial.refused.items()}
+    assert refused == {"no url": (2, [15, 16]), "bad price": (1, [17])}
+    assert trial.seems["dialect"] == "google"
+    assert any("id that was there before" in warning for warning in trial.warnings())
+    assert json.loads(json.dumps(trial.as_json()))["rejected"]["no url"]["lines"] == [15, 16]
+
+
+def test_the_map_that_is_printed_reads_the_feed():
+    trial = tried(HEADER + GOOD.format(1))
+    columns = ColumnMap.parse(trial.columns)
+    assert tried(HEADER + GOOD.format(1), columns=columns).shown == trial.shown
+
+
+def test_an_unknown_table_is_read_by_a_guess():
+    trial = tried(UNKNOWN)
+    assert trial.guessed
+    assert [str(offer.price) for offer in trial.shown] == ["49.50 DKK"]
+    assert trial.refused["no url"].lines == [3]
+    assert any("guess" in warning for warning in trial.warnings())
+
+
+def test_an_unknown_dialect_is_read_by_a_guess():
+    item = "<vare><nr>{0}</nr><navn>Hue</navn><link>https://s.example/{0}</link><pris>50</pris></vare>\n"
+    trial = tried(f"<varer>{item.format(1)}{item.format(2)}</varer>")
+    assert trial.guessed
+    assert trial.refused["no currency"].lines == [1, 2]
+    assert any("currency" in warning for warning in trial.warnings())
+
+
+def test_a_guess_that_lacks_something_is_a_hint():
+    with pytest.raises(FeedError) as caught:
+        tried("nr;navn;pris\n7;Hue;49\n")
+    assert '# url = "…"   # needed' in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["HDR|1|S|x\nTRL|0\n", '[{"id":1,"title":"Hat","link":"https://s.example/1","price":"5 EUR"}]'],
+)
+def test_other_formats(text: str):
+    trial = tried(text)
+    assert trial.columns
+    assert not trial.guessed
+
+
+def test_what_is_cut_off_is_told():
+    offer = "<offer id='{}'><name>A</name><url>https://s.example/1</url><price>50</price></offer>"
+    trial = tried(f"<yml_catalog><offers>{offer.format(1)}{offer.format(2)[:40]}")
+    assert "stops in the middle" in trial.warnings()[0]
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["lensback", *map(str, arguments)])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    return int(caught.value.code or 0)
+
+
+def test_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    feed, folder = tmp_path / "feed.csv", tmp_path / "w"
+    feed.write_text(UNKNOWN)
+    run(monkeypatch, "init", "--workspace", folder)
+    add = ("store", "add", "x", "--feed", feed, "--workspace", folder)
+    capsys.readouterr()
+    assert run(monkeypatch, *add, "--dry-run") == 0
+    shown = capsys.readouterr()
+    assert re.search(r"49\.50 DKK", shown.out)
+    assert re.search(r"no url +\S 1 +\S 3 ", shown.out)
+    assert 'title = "navn"' in shown.out
+    assert "guess" in shown.err
+    assert run(monkeypatch, *add, "--dry-run", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["offers"] == 1
+    assert run(monkeypatch, "store", "list", "--workspace", folder, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == []
