@@ -200,7 +200,7 @@ def run(seconds: float, seed: int) -> dict[str, object]:
 
 def with_atheris(seconds: float, folder: Path) -> None:
     """libFuzzer; it prints its own figures (executions, coverage, peak memory)."""
-    import atheris  # type: ignore[import-not-found,unused-ignore]
+    import atheris  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
     folder.mkdir(parents=True, exist_ok=True)
     for n, data in enumerate(corpus()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lensback.feeds import batch, clean
@@ -51,6 +51,7 @@ ROWS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(ROWS, st.sampled_from(["", "http://h"]), st.sampled_from(["", "EUR"]))
 @example([GOOD | {"images": "https://s.example/a.jpg"}, GOOD | {"image": "{BASE}/b.jpg"}], "", "")
 @example([{}], "", "")

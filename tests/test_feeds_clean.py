@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stdnum import ean
 
-from lensback.feeds import clean, columns
+from lensback.feeds import clean, columns, dialects, money
 from lensback.types import AVAILABILITIES, Money, Offer, Rejected
 
 ROW = {"id": "1", "title": "Hat", "url": "https://s.example/1", "price": "5 EUR"}
@@ -21,7 +21,7 @@ def made(**fields: str) -> Offer | Rejected:
 
 
 def test_examples_in_the_docstrings():
-    for module in (clean, columns):
+    for module in (clean, columns, dialects, money):
         assert doctest.testmod(module).failed == 0
 
 
@@ -89,6 +89,8 @@ def test_sale_and_old_prices():
     assert made(old_price="7").old_price == Money(700, "EUR")
     assert made(old_price="5").old_price is None
     assert made(sale_price="junk", old_price="junk") == made()
+    alone = made(price="", sale_price="4 EUR", old_price="6 EUR")
+    assert (alone.price, alone.old_price) == (Money(400, "EUR"), Money(600, "EUR"))
 
 
 @given(st.text(alphabet="0123456789 -", max_size=16))

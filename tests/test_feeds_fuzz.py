@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lensback import feeds
@@ -34,6 +34,7 @@ def read(data: bytes, **options) -> list[Offer | Rejected]:
         return []
 
 
+@settings(deadline=None)  # a busy machine is no finding
 @given(st.lists(PARTS, max_size=40), st.sampled_from(["utf-8", "cp1251", "utf-16"]))
 def test_any_mixture_of_markup(parts: list[str], codec: str):
     for row in read("".join(parts).encode(codec, "replace"), base="http://h"):
@@ -42,11 +43,13 @@ def test_any_mixture_of_markup(parts: list[str], codec: str):
             assert row.reason
 
 
+@settings(deadline=None)  # a busy machine is no finding
 @given(st.binary(max_size=300), st.sampled_from(["auto", "google", "yml", "table"]))
 def test_any_bytes(data: bytes, form: str):
     read(data, format=form)
 
 
+@settings(deadline=None)  # a busy machine is no finding
 @given(st.binary(max_size=200), st.integers(0, 2000))
 def test_a_feed_with_a_hole(noise: bytes, at: int):
     offer = (

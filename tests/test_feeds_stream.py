@@ -167,7 +167,7 @@ def test_memory_stays_flat():
         return most
 
     peak(10)
-    assert peak(60_000) < 1.5 * peak(10_000) + (1 << 20)
+    assert peak(20_000) < 1.5 * peak(5_000) + (1 << 20)
 
 
 def test_the_source_tells_what_it_unpacked():

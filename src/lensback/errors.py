@@ -92,6 +92,20 @@ class Unauthorized(InputError):
     http_status = 401
 
 
+class Forbidden(InputError):
+    http_status = 403
+
+
+class TooMany(InputError):
+    """One client asks too often; `wait_s` says when the next request is welcome."""
+
+    http_status = 429
+
+    def __init__(self, wait_s: int) -> None:
+        super().__init__("too many requests", hint=f"try again in {wait_s} seconds")
+        self.wait_s = wait_s
+
+
 class NotFound(Error):
     exit_code = 2
     http_status = 404

@@ -146,6 +146,21 @@ class Settings(BaseSettings):
         "",
         description="SHA-256 of the host service's key, hex; written by `lensback ledger host-key`.",
     )
+    search_needs_key: bool = Field(
+        False, description="Whether /api/search asks for an API key; the page never does."
+    )
+    rate_limit: int = Field(
+        600, ge=0, description="Searches a minute from one address, in one process; 0: no limit."
+    )
+    key_rate_limit: int = Field(
+        6000, ge=0, description="Searches a minute with one search key, in one process; 0: no limit."
+    )
+    cors_origins: tuple[str, ...] = Field(
+        (), description="Web origins whose pages may use the API, e.g. https://shop.example."
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        (), description="Addresses of proxies whose X-Forwarded-For is believed."
+    )
     public_url: str = Field(
         "", description="Address under which shoppers reach this service; the bot needs it."
     )

@@ -98,6 +98,11 @@ class Workspace:
         return self.path / "models"
 
     @property
+    def keys_path(self) -> Path:
+        """File of the API keys' hashes."""
+        return self.path / "keys.json"
+
+    @property
     def spool(self) -> Path:
         """Folder of feeds on their way in; safe to delete while no sync runs."""
         return self.path / "spool"

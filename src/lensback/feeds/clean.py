@@ -357,7 +357,7 @@ def _ulp(url: str) -> str:
 
 def _prices(row: Row, fallback: str) -> tuple[Money, Money | None]:
     named = currency(row["currency"][:SHORT_CHARS]) if row.get("currency") else ""
-    raw = row.get("price", "")[:SHORT_CHARS]
+    raw = (row.get("price") or row.get("sale_price", ""))[:SHORT_CHARS]
     price = money(raw, named or fallback)
     if isinstance(price, str):
         raise Bad(price, raw)

@@ -154,8 +154,10 @@ class Document:
     ) -> None:
         """`chunks` in UTF-8. Reads up to the first row, which must come after the start of an
         element `within` where that is given. Raises FeedError where there is none."""
-        self._within = within and re.compile(
-            rb"<(?:[\w.\-]+:)?%s(?=[\s>])" % re.escape(within).encode(), re.IGNORECASE
+        self._within = (
+            re.compile(rb"<(?:[\w.\-]+:)?%s(?=[\s>])" % re.escape(within).encode(), re.IGNORECASE)
+            if within
+            else None
         )
         names = "|".join(map(re.escape, row_names)).encode()
         self._pieces = mend(chunks)
@@ -194,13 +196,17 @@ class Document:
         """What precedes the first row, the piece it begins, and its name."""
         parts: list[bytes] = []
         size = 0
+        within = self._within
         for piece in self._pieces:
-            for found in row.finditer(piece):
-                header = b"".join(parts) + piece[: found.start()]
-                if _in_cdata(piece, found.start()):
-                    continue
-                if not self._within or self._within.search(header):
+            at = 0
+            if within and (opened := within.search(piece)):
+                within, at = None, opened.end()
+            while not within and (found := row.search(piece, at)):
+                around = _cdata_around(piece, found.start())
+                if around is None:
+                    header = b"".join(parts) + piece[: found.start()]
                     return header, piece[found.start() :], found[1]
+                at = around[1]
             parts.append(piece)
             size += len(piece)
             if size > MAX_HEAD_CHARS:
@@ -226,8 +232,12 @@ class Document:
     def _last_start(self, text: bytes) -> int:
         at = len(text)
         while (at := text.rfind(b"<" + self._name, 0, at)) >= 0:
-            if self._starts.match(text, at) and not _in_cdata(text, at):
+            if not self._starts.match(text, at):
+                continue
+            around = _cdata_around(text, at)
+            if around is None:
                 return at
+            at = around[0]
         return -1
 
     def _spans(self, block: bytes) -> Iterator[tuple[int, int]]:
@@ -298,9 +308,13 @@ class Document:
             return None
 
 
-def _in_cdata(text: bytes, at: int) -> bool:
+def _cdata_around(text: bytes, at: int) -> tuple[int, int] | None:
+    """Start and end of the CDATA section that `at` lies in, if it does."""
     opened = text.rfind(_CDATA, 0, at)
-    return opened >= 0 and text.find(_CDATA_END, opened, at) < 0
+    if opened < 0 or text.find(_CDATA_END, opened, at) >= 0:
+        return None
+    end = text.find(_CDATA_END, at)
+    return opened, end if end >= 0 else len(text)
 
 
 class Block:

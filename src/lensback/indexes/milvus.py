@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensback.errors import Away, StaleIndex, StateError
-from lensback.indexes.milvus_link import KINDS, Address, Gone, Link, translated
+from lensback.indexes.milvus_link import KINDS, Address, Link, missing, translated
 from lensback.indexes.milvus_recall import SAMPLE, Sample, sample_condition, stored_vectors
 from lensback.indexes.milvus_rows import NOTHING, OPEN, condition, entities, schema
 from lensback.indexes.rows import query as unit_query
@@ -118,7 +118,10 @@ class MilvusIndex:
             found = self._published()
             try:
                 return self._search(found, vector, k, where)
-            except Gone:  # published anew since we looked
+            except Away as error:
+                if not missing(error):
+                    raise
+                # Dropped since we looked: something newer is published.
                 return self._search(self._published(fresh=True), vector, k, where)
 
         return retried(once, for_s=self._address.timeout_s)
@@ -205,8 +208,10 @@ class MilvusIndex:
         try:
             with translated():
                 told = client.describe_collection(self._address.collection, timeout=TRY_S)
-        except Gone:
-            return None
+        except Away as error:
+            if missing(error):
+                return None
+            raise
         return Published.read(told["description"])
 
     # --- staging ---

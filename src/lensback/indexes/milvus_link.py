@@ -27,10 +27,6 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 _HINT = "use milvus://host:19530/collection, for example with ?shards=2&replicas=2"
 
 
-class Gone(StateError):
-    """The collection was dropped since we looked: what is searched has changed."""
-
-
 @dataclass(frozen=True, slots=True)
 class Address:
     """`milvus://[user:password@]host[:port]/collection?option=value`, taken apart."""
@@ -129,7 +125,7 @@ class Link:
 
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
-    """Milvus's failures as ours: Gone, Away where the same call may succeed later, StateError."""
+    """Milvus's failures as ours: Away where the same call may succeed later, else StateError."""
     import grpc
     from pymilvus.exceptions import MilvusException
 
@@ -140,20 +136,23 @@ def translated() -> Iterator[None]:
         raise _away(f"no answer ({getattr(code, 'name', code)})") from error
     except MilvusException as error:
         message = f"the index at Milvus: {str(error.message).splitlines()[0][:300]}"
-        if error.code == _NOT_FOUND:
-            raise Gone(message, hint="run: lensback sync") from error
         if error.code in _TEMPORARY or _LOST.search(message) or not isinstance(error.code, int):
             raise _away(message) from error
         raise StateError(message, hint="run: lensback doctor") from error
+
+
+def missing(error: Away) -> bool:
+    """Whether Milvus has no such collection or alias."""
+    return getattr(error.__cause__, "code", None) == _NOT_FOUND
 
 
 def _away(message: str) -> Away:
     return Away(message, hint="check that Milvus runs and has query nodes: lensback doctor")
 
 
-_TEMPORARY = {1, 2, 8, 9, 10, 12, 13, _NOT_LOADED, 102, 103, 106, 202, 503, 901, 902, 903}
-"""Unavailable, connecting, over a limit, not loaded (any more, or yet), a node or a shard's
-leader lost. Code 1 is Milvus's general one: what is wrong for ever fails again."""
+_TEMPORARY = {1, 2, 8, 9, 10, 12, 13, _NOT_FOUND, _NOT_LOADED, 102, 103, 106, 202, 503, 901, 902, 903}
+"""Unavailable, connecting, over a limit, dropped since we looked, not loaded (any more, or yet),
+a node or a shard's leader lost. Code 1 is Milvus's general one: what is wrong for ever fails again."""
 _LOST = re.compile(
     r"unavailable|not ready|no available|not (fully )?loaded|lost|not alive|deadline|timed? ?out|"
     r"connection|node not (found|match)|shard",

@@ -14,6 +14,7 @@ from lensback.errors import Error, NotFound, StateError
 from lensback.search import answer_json, offer_json, product_json
 from lensback.types import StoredOffer
 from lensback.web import shapes
+from lensback.web.guard import Searcher
 from lensback.web.service import Opened, Service
 
 router = APIRouter(responses=shapes.FAILURES)
@@ -27,6 +28,7 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 @router.post(
     "/api/search",
     tags=["search"],
+    dependencies=[Searcher],
     responses={200: {"model": shapes.AnswerShape}},
     openapi_extra={"requestBody": shapes.SEARCH_BODY},
 )

@@ -7,16 +7,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
 from lensback import __version__
 from lensback.web import (
     answers,
     api,
+    batch,
     cashback,
     failures,
     feedback,
     go,
+    metrics,
     notes,
     pages,
     postbacks,
@@ -44,12 +47,21 @@ def create_app(workspace: Workspace) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.service = service
-    for part in (api, go, feedback, postbacks, cashback):
+    for part in (api, batch, go, feedback, postbacks, cashback, metrics):
         app.include_router(part.router)
     app.include_router(similar.router)
     app.include_router(answers.router)
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(packages=[("lensback.web", "static")]), name="static")
+    if workspace.settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=workspace.settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
+            expose_headers=["Retry-After", "X-Request-ID"],
+            max_age=86_400,
+        )
     app.add_middleware(Envelope)
     failures.install(app)
     return app

@@ -13,9 +13,9 @@ from lensback import ledger
 from lensback.errors import NotFound
 from lensback.ledger.clicks import USER_TOKEN
 from lensback.web import shapes, users
+from lensback.web.language import speech_of
 from lensback.web.pages import FRESH, render
 from lensback.web.service import Opened
-from lensback.web.language import speech_of
 
 router = APIRouter(responses=shapes.FAILURES)
 

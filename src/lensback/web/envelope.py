@@ -57,6 +57,7 @@ class Envelope:
         try:
             await self.app(scope, receive, enveloped)
         finally:
+            _count(scope, status or 500)
             log.event(
                 "request",
                 method=method,
@@ -65,6 +66,13 @@ class Envelope:
                 ms=round((time.perf_counter() - begin) * 1000, 1),
                 request_id=headers["X-Request-ID"],
             )
+
+
+def _count(scope: Scope, status: int) -> None:
+    """For /metrics. The route's template, not the path: that would be a counter for each offer."""
+    app = scope.get("app")
+    if app is not None:
+        app.state.service.meters.requests.labels(_route(scope), str(status)).inc()
 
 
 def _request_id(scope: Scope) -> str:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from lensback import log
-from lensback.errors import BadQuery, Busy, Error, InputError, NotFound
+from lensback.errors import BadQuery, Busy, Error, InputError, NotFound, TooMany
 from lensback.web import pages
 
 RETRY_AFTER_S = {True: "1", False: "30"}
@@ -41,6 +41,10 @@ def respond(request: Request, error: Error, headers: dict[str, str] | None = Non
     """The response for one of our errors."""
     status = error.http_status
     headers = {**(headers or {}), "Cache-Control": "no-store"}
+    if isinstance(error, TooMany):
+        headers["Retry-After"] = str(error.wait_s)
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
     if status == 503:
         headers["Retry-After"] = RETRY_AFTER_S[isinstance(error, Busy)]
     shown = _without_paths(error.as_json()["error"]) if status >= 500 else error.as_json()["error"]

@@ -20,6 +20,7 @@ from lensback import __version__
 from lensback.search import Query, answer_json
 from lensback.speech import LANGUAGES, N_
 from lensback.types import Answer
+from lensback.web.guard import Searcher
 from lensback.web.language import COOKIE, speech_of
 from lensback.web.service import Opened, Service
 from lensback.web.uploads import Upload
@@ -37,7 +38,7 @@ def home(request: Request, service: Opened) -> Response:
     return _home(request, service, Upload(b"", Query()), None)
 
 
-@router.post("/")
+@router.post("/", dependencies=[Searcher])
 async def find(request: Request, service: Opened) -> Response:
     """The search form with the answer under it: what the page does without a script."""
     upload, answer = await service.answer(request)

@@ -31,11 +31,18 @@ def serve(path: Path, host: str, port: int, workers: int) -> None:
         if workers == 1:
             log.setup(workspace.settings.log_level)
             app = create_app(workspace)
-            uvicorn.Server(uvicorn.Config(app, **_OPTIONS)).run(sockets=[listener])
+            proxies = _proxies(workspace.settings.trusted_proxies)
+            uvicorn.Server(uvicorn.Config(app, **_OPTIONS, **proxies)).run(sockets=[listener])
             return
+        proxies = _proxies(workspace.settings.trusted_proxies)
     # The port was free and the settings are good: each worker opens its own.
     os.environ[WORKSPACE] = str(path.absolute())
-    uvicorn.run(FACTORY, factory=True, host=host, port=port, workers=workers, **_OPTIONS)
+    uvicorn.run(FACTORY, factory=True, host=host, port=port, workers=workers, **_OPTIONS, **proxies)
+
+
+def _proxies(trusted: tuple[str, ...]) -> dict[str, Any]:
+    """Nobody's word on where a request came from is believed unless the settings name them."""
+    return {"proxy_headers": bool(trusted), "forwarded_allow_ips": list(trusted)}
 
 
 def from_environment() -> FastAPI:

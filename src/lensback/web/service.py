@@ -20,7 +20,9 @@ from lensback.net import Fetcher
 from lensback.search import Query, Tools, search
 from lensback.types import Answer
 from lensback.web.limits import Gate
+from lensback.web.meters import Meters
 from lensback.web.notes import note_search
+from lensback.web.pace import Keyring, Pace
 from lensback.web.uploads import Upload, read_upload
 from lensback.workspace import Workspace
 
@@ -44,13 +46,23 @@ class Service:
 
     workspace: Workspace
     gate: Gate
+    pace: Pace
+    key_pace: Pace
+    keyring: Keyring
+    meters: Meters = field(default_factory=Meters.new)
     _fronts: dict[str, Front] = field(default_factory=dict)
     _overviews: dict[str, tuple[float, list[StoreState]]] = field(default_factory=dict)
 
     @classmethod
     def over(cls, workspace: Workspace) -> Service:
-        jobs = workspace.settings.search_jobs
-        return cls(workspace, Gate(jobs, QUEUE, uploads=4 * (jobs + QUEUE)))
+        s = workspace.settings
+        return cls(
+            workspace,
+            Gate(s.search_jobs, QUEUE, uploads=4 * (s.search_jobs + QUEUE)),
+            Pace(s.rate_limit),
+            Pace(s.key_rate_limit),
+            Keyring(workspace.keys_path),
+        )
 
     def tools(self) -> Tools:
         """What a search needs; a set-up that is wrong is our state, not the shopper's request."""
@@ -63,9 +75,14 @@ class Service:
         """The request's photo, searched. The photo itself is let go."""
         with self.gate.upload():
             upload = await read_upload(request, self.workspace.settings.max_image_bytes)
-            answer = await self.gate.run(partial(self._search, upload))
-            note_search(self.workspace, request, upload.query, answer)
-            return replace(upload, photo=b""), answer
+            return replace(upload, photo=b""), await self.find(request, upload)
+
+    async def find(self, request: Request, upload: Upload) -> Answer:
+        """One upload, searched, counted and written down. Raises Busy where all places are taken."""
+        answer = await self.gate.run(partial(self._search, upload))
+        self.meters.searched(answer)
+        note_search(self.workspace, request, upload.query, answer)
+        return answer
 
     def _search(self, upload: Upload) -> Answer:
         photo = self._fetched(upload.photo_url) if upload.photo_url else upload.photo

@@ -113,6 +113,17 @@ class SimilarShape(Shape):
     hits: list[HitShape] = Field(description="Most alike first; none is exact.")
 
 
+class ResultShape(Shape):
+    """One photo of a batch: its answer, or why there is none."""
+
+    answer: AnswerShape | None = None
+    error: ErrorBody | None = None
+
+
+class BatchShape(Shape):
+    results: list[ResultShape] = Field(description="In the order of the photos.")
+
+
 class LinkShape(Shape):
     a: str
     b: str
@@ -152,7 +163,7 @@ class Ready(Shape):
 
 
 _TEXT = {"type": "string"}
-SEARCH_BODY = {
+SEARCH_BODY: dict[str, Any] = {
     "required": True,
     "content": {
         "multipart/form-data": {
@@ -205,6 +216,22 @@ SEARCH_BODY = {
                         "default": False,
                         "description": "Only offers that can be bought now.",
                     },
+                },
+            }
+        }
+    },
+}
+_ONE: dict[str, Any] = SEARCH_BODY["content"]["multipart/form-data"]["schema"]["properties"]
+BATCH_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["photo"],
+                "properties": {
+                    **{name: field for name, field in _ONE.items() if name != "photo_url"},
+                    "photo": {"type": "array", "items": _ONE["photo"], "maxItems": 16},
                 },
             }
         }

@@ -13,6 +13,7 @@ from lensback.errors import NotFound
 from lensback.search import Query, hit_json, similar
 from lensback.types import Hit, StoredOffer
 from lensback.web import shapes
+from lensback.web.guard import Searcher
 from lensback.web.language import speech_of
 from lensback.web.pages import render
 from lensback.web.service import Opened, Service
@@ -26,6 +27,7 @@ _OFFER_ID = re.compile(r"[a-z2-7]{16}")
 @router.get(
     "/api/offers/{offer_id}/similar",
     tags=["search"],
+    dependencies=[Searcher],
     responses={200: {"model": shapes.SimilarShape}},
 )
 async def similar_offers(
@@ -48,7 +50,12 @@ async def similar_offers(
     return JSONResponse({"offer_id": stored.offer_id, "hits": [hit_json(hit) for hit in hits]})
 
 
-@router.get("/similar/{offer_id}", include_in_schema=False, response_class=HTMLResponse)
+@router.get(
+    "/similar/{offer_id}",
+    dependencies=[Searcher],
+    include_in_schema=False,
+    response_class=HTMLResponse,
+)
 async def similar_page(request: Request, offer_id: str, service: Opened) -> Response:
     """The same as a page."""
     stored, hits = await service.gate.run(lambda: _similar(service, offer_id, Query()))

@@ -31,6 +31,10 @@ MAX_FIELDS = 64
 MAX_FIELD_BYTES = 4096
 MAX_TEXT = {"photo_url": 2000}
 """Characters of a field; 200 where nothing is said."""
+MAX_PHOTOS = 16
+"""Photos of one batch."""
+BATCH_SHARE = 4
+"""A batch may have as many times the bytes of one photo."""
 SORTS = ("best", "price", "cashback")
 OVERHEAD_BYTES = 64 << 10
 """What the other fields and the part headers may add to the photo."""
@@ -54,11 +58,11 @@ class Upload:
 class _InMemory(MultiPartParser):
     """Starlette's parser, with its files kept in memory and closed also where a part is cut off."""
 
-    def __init__(self, request: Request, max_bytes: int, what: str) -> None:
+    def __init__(self, request: Request, max_bytes: int, what: str, max_files: int = 4) -> None:
         super().__init__(
             request.headers,
             limits.body(request, max_bytes, what),
-            max_files=4,
+            max_files=max_files,
             max_fields=MAX_FIELDS,
             max_part_size=MAX_FIELD_BYTES,
         )
@@ -72,19 +76,50 @@ class _InMemory(MultiPartParser):
 
 async def read_upload(request: Request, max_bytes: int) -> Upload:
     """The photo and the query. Raises TooLarge, BadQuery, InputError (a broken upload)."""
+    photos, texts = await _form(request, max_bytes, max_bytes, 4)
+    photo_url = _one("photo_url", texts["photo_url"])
+    if len(photos) > 1 or not (photos or photo_url):
+        raise BadQuery(
+            "more than one photo" if photos else "the photo is missing",
+            hint="send one file as the field photo, or the address of a picture as photo_url",
+        )
+    if photos and len(photos[0]) > max_bytes:
+        raise limits.too_large(_size(max_bytes))
+    sort = _sort(_one("sort", texts["sort"]))
+    if photos:
+        return Upload(photos[0], query_of(texts), sort=sort)
+    return Upload(b"", query_of(texts), photo_url, sort)
+
+
+async def read_uploads(request: Request, max_bytes: int, most: int) -> list[Upload]:
+    """Several photos with one query. A photo that is too large by itself comes back empty, so that
+    it fails alone; together they may be `BATCH_SHARE` times as large as one."""
+    photos, texts = await _form(request, BATCH_SHARE * max_bytes, max_bytes, most)
+    if not photos:
+        raise BadQuery("the photos are missing", hint="send files as the field photo, repeated")
+    query = query_of(texts)
+    return [Upload(p if len(p) <= max_bytes else b"", query) for p in photos]
+
+
+def _size(max_bytes: int) -> str:
+    return f"{max_bytes / (1 << 20):g} MB" if max_bytes >= 1 << 20 else f"{max_bytes} bytes"
+
+
+async def _form(
+    request: Request, max_total: int, max_bytes: int, max_files: int
+) -> tuple[list[bytes], dict[str, list[str]]]:
+    """The form's photos and its texts, all of it in memory."""
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind != "multipart/form-data":
         raise BadQuery(
             "the request is not multipart/form-data", hint="send the file as the field photo"
         )
-    what = f"{max_bytes / (1 << 20):g} MB" if max_bytes >= 1 << 20 else f"{max_bytes} bytes"
-    parser = _InMemory(request, max_bytes + OVERHEAD_BYTES, what)
+    parser = _InMemory(request, max_total + OVERHEAD_BYTES, _size(max_bytes), max_files)
     try:
         async with asyncio.timeout(limits.UPLOAD_S):
             form = await parser.parse()
         texts = _texts(request, form)
-        photo_url = _one("photo_url", texts["photo_url"])
-        photo = await _photo(form, needed=not photo_url)
+        return await _photos(form), texts
     except TimeoutError as error:
         raise limits.too_slow() from error
     except MultiPartException as error:
@@ -92,10 +127,6 @@ async def read_upload(request: Request, max_bytes: int) -> Upload:
         raise BadQuery(message, hint="send multipart/form-data with the field photo") from error
     finally:
         parser.close()
-    if len(photo) > max_bytes:
-        raise limits.too_large(what)
-    sort = _sort(_one("sort", texts["sort"]))
-    return Upload(photo, query_of(texts), "" if photo else photo_url, sort)
 
 
 def _sort(text: str) -> str:
@@ -104,18 +135,10 @@ def _sort(text: str) -> str:
     return text or "best"
 
 
-async def _photo(form: FormData, *, needed: bool) -> bytes:
-    """The one photo; a file field left empty in a browser counts as none."""
+async def _photos(form: FormData) -> list[bytes]:
+    """The photos; a file field left empty in a browser counts as none."""
     sent = [part for part in form.getlist("photo") if isinstance(part, UploadFile)]
-    chosen = [part for part in sent if part.filename or part.size]
-    if not chosen and not needed:
-        return b""
-    if len(chosen) != 1:
-        raise BadQuery(
-            "more than one photo" if chosen else "the photo is missing",
-            hint="send one file as the field photo, or the address of a picture as photo_url",
-        )
-    return await chosen[0].read()
+    return [await part.read() for part in sent if part.filename or part.size]
 
 
 def _texts(request: Request, form: FormData) -> dict[str, list[str]]:

@@ -1,0 +1,97 @@
+"""API keys: names, scopes and hashes in one small file of the workspace. A key is shown once."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+import secrets
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lensback.durable import replace_file
+from lensback.errors import BadQuery, ConfigError, StateError, UnknownName
+
+SCOPES = {"search": "pk", "admin": "sk"}
+"""Scope -> prefix: a publishable key may stand in a page and only searches; a secret one may all."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key as it is kept: what it may do, and the SHA-256 of its secret."""
+
+    name: str
+    scope: str
+    hash: str
+    created_at: int
+
+
+def load(path: Path) -> tuple[Key, ...]:
+    """Every key; none where there is no file. Raises ConfigError for a broken one."""
+    try:
+        values = json.loads(path.read_text("utf-8"))
+        return tuple(Key(**value) for value in values)
+    except FileNotFoundError:
+        return ()
+    except (ValueError, TypeError, OSError) as error:
+        raise ConfigError(
+            f"{path.name} cannot be read: {error}", hint="restore or remove it"
+        ) from error
+
+
+def add(path: Path, name: str, scope: str) -> str:
+    """Makes a key and returns its secret, which is kept nowhere. Raises BadQuery."""
+    if scope not in SCOPES:
+        raise BadQuery(f"no such scope: {scope!r}", hint=f"use {' or '.join(SCOPES)}")
+    if not _NAME.fullmatch(name):
+        raise BadQuery(f"not a name for a key: {name!r}", hint="use letters, digits, dots, dashes")
+    keys = load(path)
+    if any(key.name == name for key in keys):
+        raise BadQuery(
+            f"there is a key {name!r} already", hint="remove it first, or use another name"
+        )
+    # 256 random bits: nobody guesses them, so a plain hash keeps them well.
+    secret = f"{SCOPES[scope]}_{secrets.token_urlsafe(32)}"
+    _save(path, [*keys, Key(name, scope, hash_of(secret), int(time.time()))])
+    return secret
+
+
+def remove(path: Path, name: str) -> None:
+    """Forgets a key; it is refused from the next request on."""
+    keys = load(path)
+    if all(key.name != name for key in keys):
+        raise UnknownName("key", name, [key.name for key in keys])
+    _save(path, [key for key in keys if key.name != name])
+
+
+def find(keys: Iterable[Key], secret: str) -> Key | None:
+    """The key of a secret. Every one is compared, so that time tells nothing."""
+    wanted, found = hash_of(secret), None
+    for key in keys:
+        if hmac.compare_digest(key.hash, wanted):
+            found = key
+    return found
+
+
+def hash_of(secret: str) -> str:
+    """SHA-256, hex."""
+    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
+
+
+def _save(path: Path, keys: Iterable[Key]) -> None:
+    text = json.dumps([asdict(key) for key in keys], indent=2) + "\n"
+
+    def write(partial: Path) -> None:
+        partial.touch(0o600)
+        partial.write_text(text, "utf-8")
+
+    try:
+        replace_file(path, write)
+    except OSError as error:
+        raise StateError(
+            f"cannot write {path}: {error.strerror}", hint="check its rights"
+        ) from error

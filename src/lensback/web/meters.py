@@ -1,0 +1,56 @@
+"""What `/metrics` counts. One process's own: scrape each worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from lensback.types import Answer
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+@dataclass(frozen=True, slots=True)
+class Meters:
+    """The counters of one application."""
+
+    registry: CollectorRegistry
+    requests: Counter
+    stages: Histogram
+    verdicts: Counter
+    probability: Histogram
+
+    @classmethod
+    def new(cls) -> Meters:
+        registry = CollectorRegistry()
+        return cls(
+            registry,
+            Counter(
+                "lensback_requests",
+                "Requests by route and status.",
+                ["route", "status"],
+                registry=registry,
+            ),
+            Histogram(
+                "lensback_search_seconds",
+                "Seconds of a search, by stage; `total` is all of them.",
+                ["stage"],
+                buckets=_SECONDS,
+                registry=registry,
+            ),
+            Counter("lensback_answers", "Answers by verdict.", ["verdict"], registry=registry),
+            Histogram(
+                "lensback_match_probability",
+                "Match probability of the first hit: a shift is the first sign of other photos.",
+                buckets=[tenth / 10 for tenth in range(1, 11)],
+                registry=registry,
+            ),
+        )
+
+    def searched(self, answer: Answer) -> None:
+        """Counts one answer."""
+        self.verdicts.labels(answer.verdict).inc()
+        self.probability.observe(answer.probability)
+        for stage, ms in answer.timings_ms.items():
+            self.stages.labels(stage).observe(ms / 1000)

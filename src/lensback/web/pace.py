@@ -1,0 +1,62 @@
+"""How often each client may ask, and the keys that clients bear."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from pathlib import Path
+
+from lensback import keys
+from lensback.errors import TooMany
+from lensback.keys import Key
+
+BUCKETS = 50_000
+"""Clients whose pace is remembered; those silent the longest are forgotten first."""
+
+
+class Pace:
+    """Token buckets: `per_minute` requests a minute for each client, a sixth of it at once.
+
+    One process's own: with several workers each of them allows as much.
+    """
+
+    def __init__(self, per_minute: int) -> None:
+        self.per_minute = per_minute
+        self.burst = max(10.0, per_minute / 6)
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def take(self, client: str, now: float | None = None) -> None:
+        """Counts one request. Raises TooMany with the seconds to wait."""
+        if not self.per_minute:
+            return
+        now = time.monotonic() if now is None else now
+        with self._lock:
+            left, at = self._buckets.pop(client, (self.burst, now))
+            left = min(self.burst, left + max(0.0, now - at) * self.per_minute / 60)
+            allowed = left >= 1
+            self._buckets[client] = (left - 1 if allowed else left, now)
+            while len(self._buckets) > BUCKETS:
+                self._buckets.popitem(last=False)
+        if not allowed:
+            raise TooMany(wait_s=int((1 - left) * 60 / self.per_minute) + 1)
+
+
+class Keyring:
+    """The workspace's keys, read again when their file changes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: tuple[object, tuple[Key, ...]] = (None, ())
+
+    def find(self, secret: str) -> Key | None:
+        """The key of a secret, or None."""
+        try:
+            stat = self._path.stat()
+            stamp: object = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+        except FileNotFoundError:
+            stamp = "none"
+        if self._known[0] != stamp:
+            self._known = (stamp, keys.load(self._path))
+        return keys.find(self._known[1], secret)
