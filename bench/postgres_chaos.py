@@ -40,7 +40,7 @@ from test_sync import state  # type: ignore[import-not-found]
 
 OUTAGE_S = 5.0
 GRACE_S = 10.0
-"""After a restart of PostgreSQL, or of a `serve` process, until a failed search counts."""
+"""After a restart of PostgreSQL, until a failed search counts."""
 
 
 def environment(url: str) -> dict[str, str]:
@@ -182,18 +182,27 @@ def searches(
     """Searches that failed, apart from those of a killed process and of the outage."""
     counts = {"searches": 0, "ok": 0, "failed_while_database_away": 0,
               "failed_while_its_process_restarts": 0, "failed_otherwise": 0}  # fmt: skip
+    others: dict[int, int] = {}
     for client, process in zip(clients, serves, strict=True):
+        starts = [_until_well(t, client.ends) for t in killed.get(process.name, [])]
         for when, status in client.ends:
             counts["searches"] += 1
             if status == 200:
                 counts["ok"] += 1
             elif any(start - 1 <= when <= stop for start, stop in away):
                 counts["failed_while_database_away"] += 1
-            elif any(t - 1 <= when <= t + GRACE_S for t in killed.get(process.name, [])):
+            elif any(start - 1 <= when <= stop for start, stop in starts):
                 counts["failed_while_its_process_restarts"] += 1
             else:
                 counts["failed_otherwise"] += 1
-    return counts
+                others[status] = others.get(status, 0) + 1
+    return counts | {"statuses_of_failed_otherwise": others}
+
+
+def _until_well(killed: float, ends: list[tuple[float, int]]) -> tuple[float, float]:
+    """From a kill to the first answer of the process that took its place."""
+    later = (when for when, status in ends if when > killed + 0.5 and status == 200)
+    return killed, next(later, float("inf"))
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ import pytest
 SRC = Path(__file__).parents[1] / "src" / "lensback"
 FLOORS = [
     {"errors", "types"},
-    {"settings", "net", "log", "db", "durable", "journal", "lancedata", "retry", "lanes", "schedule"},
+    {"settings", "net", "log", "db", "durable", "client", "journal", "lancedata", "retry", "lanes", "schedule"},
     {
         "catalogue",
         "images",
@@ -26,6 +26,7 @@ FLOORS = [
         "speech",
         "promise",
         "terms",
+        "exchange",
         "ledger",
         "keys",
         "networks",
@@ -69,7 +70,7 @@ HEAVY = {
     "aiogram": {"bot"},
     "prometheus_client": {"web"},
     "lxml": {"feeds"},
-    "httpx": {"net"},
+    "httpx": {"net", "client"},
     "httpcore": {"net"},
     "sqlalchemy": {"db", "catalogue", "ledger", "evaluate"},
     "alembic": {"db"},

@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from lensback.durable import flush_tree
 from lensback.errors import ConfigError, MissingExtra
 
 _REMOTE = re.compile(r"(s3|gs|az)://[^/]+.*")
@@ -16,18 +15,18 @@ _REMOTE = re.compile(r"(s3|gs|az)://[^/]+.*")
 class Shelf:
     """Where the tables of a dataset lie: a local folder, or `s3://bucket/prefix` (gs://, az://).
 
-    An object store keeps what it has acknowledged; a folder has to be flushed. Keys and endpoint
-    of an object store come from its usual environment variables (AWS_ACCESS_KEY_ID, AWS_ENDPOINT…).
+    Keys and endpoint of an object store come from its usual environment variables
+    (AWS_ACCESS_KEY_ID, AWS_ENDPOINT, …).
     """
 
     def __init__(self, place: Path | str) -> None:
         text = str(place)
-        self.remote = "://" in text
-        if self.remote and not _REMOTE.fullmatch(text):
+        remote = "://" in text
+        if remote and not _REMOTE.fullmatch(text):
             raise ConfigError(
                 f"not a place for datasets: {text!r}", hint="use a folder or s3://bucket/prefix"
             )
-        self._place: Path | str = text.rstrip("/") if self.remote else Path(place)
+        self._place: Path | str = text.rstrip("/") if remote else Path(place)
 
     def connect(self) -> Any:
         """A connection; makes a local folder."""
@@ -37,19 +36,17 @@ class Shelf:
 
     def has(self, name: str) -> bool:
         """Whether the table is there; a local folder is not made."""
-        if isinstance(self._place, Path):
-            return (self._place / f"{name}.lance").is_dir()
-        return name in table_names(self.connect())
+        folder = self.folder(name)
+        return folder.is_dir() if folder else name in table_names(self.connect())
 
     def names(self) -> list[str]:
         """Every table."""
         there = not isinstance(self._place, Path) or self._place.is_dir()
         return table_names(self.connect()) if there else []
 
-    def flush(self, name: str, since_ns: int) -> None:
-        """What was written to the table since then is on disk when this returns."""
-        if isinstance(self._place, Path):
-            flush_tree(self._place / f"{name}.lance", since_ns)
+    def folder(self, name: str) -> Path | None:
+        """The table's own folder, where it has one."""
+        return self._place / f"{name}.lance" if isinstance(self._place, Path) else None
 
 
 def connect(root: Path | str) -> Any:

@@ -80,10 +80,11 @@ def by_product(
     return ranked
 
 
-def price_after_cashback(offer: StoredOffer, cashback: Money | None = None) -> Money:
-    """What the shopper pays in the end. Without a programme the cashback is nothing."""
+def price_after_cashback(offer: StoredOffer) -> Money:
+    """What the shopper pays in the end. Without a program the cashback is nothing."""
     price = offer.offer.price
-    return Money(price.minor - (cashback.minor if cashback else 0), price.currency)
+    back = offer.cashback.minor if offer.cashback else 0
+    return Money(max(price.minor - back, 0), price.currency)
 
 
 def offer_key(stored: StoredOffer, currency: str = "") -> tuple[bool, bool, str, int, str]:

@@ -248,6 +248,10 @@ class StoredOffer:
     offer: Offer
     image_hashes: tuple[str, ...] = ()
     active: bool = True
+    cashback: Money | None = None
+    """What may be promised for it, in the price's currency; None without a program."""
+    up_to: bool = True
+    """Whether that is the most it may be."""
 
 
 def top_category(category: str) -> str:

@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lensback.durable import flush_tree
 from lensback.errors import BadQuery, ConfigError, NotFound, StateError
 from lensback.lancedata import Shelf
 from lensback.types import Candidate, Vectors
@@ -63,7 +64,7 @@ class VectorStore:
                 raise BadQuery(f"vectors of {new.shape[1]} numbers, the table has {_dim(table)}")
             merge = table.merge_insert("image_hash").when_not_matched_insert_all()
             merge.execute(_rows(table.schema, hashes, new))
-            self._shelf.flush(_name(fingerprint), begin)
+            self._flush(fingerprint, begin)
             self._after_append(fingerprint, table)
 
     def count(self, fingerprint: str) -> int:
@@ -139,7 +140,7 @@ class VectorStore:
             table = self._table(fingerprint)
             for start in range(0, len(hashes) if table is not None else 0, GET_HASHES):
                 table.delete(_among(hashes[start : start + GET_HASHES]))
-            self._shelf.flush(_name(fingerprint), begin)
+            self._flush(fingerprint, begin)
 
     def fingerprints(self) -> list[str]:
         """Encoders that have a table here, sorted."""
@@ -153,7 +154,7 @@ class VectorStore:
             begin = time_ns()
             with self._lock, _translated():
                 _tidy(self._table(fingerprint))
-                self._shelf.flush(_name(fingerprint), begin)
+                self._flush(fingerprint, begin)
 
     # --- tables ---
 
@@ -170,12 +171,17 @@ class VectorStore:
             self._tables[fingerprint] = made
         return self._tables.get(fingerprint)
 
+    def _flush(self, fingerprint: str, since_ns: int) -> None:
+        """What was written since then is on disk; an object store keeps what it acknowledged."""
+        if folder := self._shelf.folder(_name(fingerprint)):
+            flush_tree(folder, since_ns)
+
     def _after_append(self, fingerprint: str, table: Any) -> None:
         count = self._appends[fingerprint] = self._appends.get(fingerprint, 0) + 1
         if count % TIDY_APPENDS == 0:
             begin = time_ns()
             _tidy(table)
-            self._shelf.flush(_name(fingerprint), begin)
+            self._flush(fingerprint, begin)
 
     # --- reading ---
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Lock
 from types import TracebackType
 
-from lensback import ledger
+from lensback import exchange, ledger
 from lensback import settings as settings_module
 from lensback.catalogue.sketch import smallest_images
 from lensback.db import Database, sqlite_url
@@ -22,13 +22,14 @@ from lensback.detectors import Detector, open_detector
 from lensback.durable import replace_file
 from lensback.encoders import Encoder, open_encoder
 from lensback.errors import Busy, ConfigError, StateError
+from lensback.exchange import Rates, usable
 from lensback.images import ImageStore
 from lensback.indexes import Index, open_index
 from lensback.journal import Drained, Journal
 from lensback.net import Fetcher
 from lensback.promise import SKETCH, Promise, check, from_json
 from lensback.rank import Calibration
-from lensback.search import Tools
+from lensback.search import Promises, Tools
 from lensback.settings import FILE_NAME, Settings
 from lensback.types import Snapshot
 from lensback.vectors import VectorStore
@@ -96,6 +97,26 @@ class Workspace:
     def models(self) -> Path:
         """Folder of the encoders added here."""
         return self.path / "models"
+
+    @property
+    def networks(self) -> Path:
+        """Folder of the networks added or changed here."""
+        return self.path / "networks"
+
+    @property
+    def rates_path(self) -> Path:
+        """File of the exchange rates that the last sync read."""
+        return self.path / "rates.json"
+
+    @property
+    def rates(self) -> Rates | None:
+        """Exchange rates that are fresh enough to promise money by."""
+        return usable(exchange.load(self.rates_path), self.settings.rates_max_age_days)
+
+    @property
+    def cashback(self) -> Promises:
+        """By what cashback is promised now."""
+        return Promises(self.networks, self.rates)
 
     @property
     def keys_path(self) -> Path:
@@ -209,6 +230,7 @@ class Workspace:
             max_pixels=s.max_image_pixels,
             promise=promise,
             no_promise=no_promise,
+            promises=self.cashback,
         )
 
     @contextmanager

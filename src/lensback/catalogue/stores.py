@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,12 +59,23 @@ def add(
         store_id = c.execute(select(t.stores.c.id).where(t.stores.c.name == name)).scalar_one()
         _put_feed(c, store_id, {"url": feed_url, "format": format, "columns": columns}, now)
         if program is not None:
-            c.execute(delete(t.programs).where(t.programs.c.store_id == store_id))
-            terms = json.loads(json.dumps(program, default=str))
-            network = str(program.get("network", ""))
-            values = {"store_id": store_id, "network": network, "terms": terms, "created_at": now}
-            c.execute(insert(t.programs).values(values))
+            _put_program(c, store_id, program, now)
     return Store(name=name, id=store_id, title=title, base=base)
+
+
+def _put_program(c: Any, store_id: int, terms: Mapping[str, Any], now: int) -> None:
+    """An earlier program is replaced and keeps its id, which clicks name."""
+    values = {
+        "network": str(terms.get("network", "")),
+        "terms": json.loads(json.dumps(terms, default=str)),
+        "created_at": now,
+    }
+    p = t.programs.c
+    known = c.execute(select(p.id).where(p.store_id == store_id).order_by(p.id)).scalar()
+    if known is None:
+        c.execute(insert(t.programs).values(store_id=store_id, **values))
+    else:
+        c.execute(update(t.programs).where(p.id == known).values(**values))
 
 
 def _put_feed(c: Any, store_id: int, values: dict[str, str], now: int) -> None:
@@ -315,3 +326,25 @@ def _picture_counts() -> Any:
         func.count().label("images"),
         func.sum((distinct.c.status == "failed").cast(Integer)).label("failed"),
     ).group_by(distinct.c.store_id)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredProgram:
+    """A store's program as it was given; `terms.parse` checks it."""
+
+    store: str
+    network: str
+    terms: Mapping[str, Any]
+    id: int
+
+
+def programs(db: Database, names: Iterable[str]) -> dict[str, StoredProgram]:
+    """The programs of these stores, by store; those without one are missing."""
+    p, s = t.programs.c, t.stores.c
+    found: dict[str, StoredProgram] = {}
+    with db.read() as c:
+        for part in chunks(sorted(set(names))):
+            query = select(s.name, p.network, p.terms, p.id).select_from(t.programs).join(t.stores)
+            for row in c.execute(query.where(s.name.in_(part)).order_by(p.id)):
+                found[row.name] = StoredProgram(row.name, row.network, row.terms, row.id)
+    return found

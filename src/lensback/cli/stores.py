@@ -58,6 +58,7 @@ def store_add(
     as_json: AsJson = False,
 ) -> None:
     """Connect a store. The same name again changes its feed."""
+    from lensback.cashback import check_program
     from lensback.catalogue import stores
     from lensback.feeds import FORMATS, ColumnMap
     from lensback.net import redact
@@ -68,6 +69,8 @@ def store_add(
     if columns_text:
         ColumnMap.parse(columns_text)
     terms = read_toml(program) if program else None
+    if terms is not None:
+        check_program(terms, workspace / "networks")
     scheme, mark, _ = feed.partition("://")
     if not mark:
         feed = str(Path(feed).absolute())

@@ -266,11 +266,6 @@ def together(
     return list(found.values())
 
 
-_REPLACED:
-            found.pop(name, None)
-    return list(found.values())
-
-
 _REPLACED = ("click_first", "click_lower", "click_alike", "order_right", "order_alike")
 
 

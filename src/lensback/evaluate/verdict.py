@@ -151,7 +151,7 @@ def trust(run: Run | None) -> list[Ruling]:
 
 def _leaks(run: Run) -> int | None:
     """Leaked queries still in the figures; None where nobody looked."""
-    if not run.leaks or run.leaks.get("checked") in {None, False, 0}:
+    if not run.leaks or run.leaks.get("checked") in {None, False}:
         return None
     found, dropped = (_count(run.leaks.get(key)) for key in ("found", "dropped"))
     return max(0, found - dropped)

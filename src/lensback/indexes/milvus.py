@@ -17,7 +17,6 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from hashlib import blake2b
@@ -30,6 +29,7 @@ from lensback.errors import Away, StaleIndex, StateError
 from lensback.indexes.milvus_link import KINDS, Address, Link, missing, translated
 from lensback.indexes.milvus_recall import SAMPLE, Sample, sample_condition, stored_vectors
 from lensback.indexes.milvus_rows import NOTHING, OPEN, condition, entities, schema
+from lensback.indexes.milvus_state import Published, visible
 from lensback.indexes.rows import query as unit_query
 from lensback.retry import retried
 from lensback.types import Candidate, Filter, IndexRow, Snapshot, Vector, Vectors
@@ -53,38 +53,6 @@ WIDEST = 4096
 """The `ef` at which tuning gives up."""
 T = TypeVar("T")
 _LIVE = f"until == {OPEN}"
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """What the alias leads to: the searched state."""
-
-    snapshot: Snapshot
-    generation: int
-    parameters: Mapping[str, float] = field(default_factory=dict)
-    previous: str = ""
-    """The collection of the encoder before, kept for late readers."""
-    previous_generation: int = 0
-
-    def text(self) -> str:
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def read(cls, text: str) -> Published:
-        try:
-            data = json.loads(text)
-            snapshot = Snapshot(**data.pop("snapshot"))
-            return cls(snapshot, **data)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise StateError(
-                "what the Milvus alias names is not Lensback's",
-                hint="use another name after the host, or drop that alias and sync",
-            ) from error
-
-    @property
-    def visible(self) -> str:
-        """The condition that a row is part of this state."""
-        return _visible(self.generation)
 
 
 class MilvusIndex:
@@ -379,9 +347,9 @@ class MilvusIndex:
         # What ended with the published generation no reader can still ask for.
         self._erase(name, f"until < {generation}")
         self._build(name)
-        visible = _visible(generation)
-        rows = self._rows_where(name, visible)
-        recall, parameters = self._measured(name, visible, rows)
+        shown = visible(generation)
+        rows = self._rows_where(name, shown)
+        recall, parameters = self._measured(name, shown, rows)
         snapshot = self._describe(name, encoder, generation, rows, recall)
         kept = (old.previous, old.previous_generation) if mine and old else ("", 0)
         if old and not mine:
@@ -407,15 +375,15 @@ class MilvusIndex:
                 time.sleep(0.5)
         self._written = 0
 
-    def _measured(self, name: str, visible: str, rows: int) -> tuple[float, dict[str, float]]:
+    def _measured(self, name: str, shown: str, rows: int) -> tuple[float, dict[str, float]]:
         """Recall and query parameters: the least `ef` that leaves a margin above min_recall."""
         if not rows:
             return 1.0, {"ef": EF, "repeat": 1.0}
         some = list(
-            self._rows(name, f"{visible} and {sample_condition(rows)}", ["image_hash", "vector"])
+            self._rows(name, f"{shown} and {sample_condition(rows)}", ["image_hash", "vector"])
         )
-        some = some or self._rows(name, visible, ["image_hash", "vector"])[:SAMPLE]
-        sample = Sample(stored_vectors(some), partial(self._similarities, name, visible))
+        some = some or self._rows(name, shown, ["image_hash", "vector"])[:SAMPLE]
+        sample = Sample(stored_vectors(some), partial(self._similarities, name, shown))
         good, ef = (1 + min(1.0, self._min_recall)) / 2, EF
         while (recall := sample.recall(ef)) < good and ef < WIDEST:
             ef *= 2
@@ -424,18 +392,18 @@ class MilvusIndex:
                 f"recall@10 is {recall:.3f}, below {self._min_recall}: not published",
                 hint="lower min_recall, or use kind=HNSW",
             )
-        return recall, {"ef": ef, "repeat": self._repeat(name, visible, some)}
+        return recall, {"ef": ef, "repeat": self._repeat(name, shown, some)}
 
-    def _repeat(self, name: str, visible: str, some: Sequence[dict[str, Any]]) -> float:
+    def _repeat(self, name: str, shown: str, some: Sequence[dict[str, Any]]) -> float:
         """Rows of an image on average, or more: images of many rows are more often in `some`."""
         images = sorted({row["image_hash"] for row in some})
         listed = ", ".join(json.dumps(image, ensure_ascii=False) for image in images)
-        return self._rows_where(name, f"{visible} and image_hash in [{listed}]") / len(images)
+        return self._rows_where(name, f"{shown} and image_hash in [{listed}]") / len(images)
 
     def _similarities(
-        self, name: str, visible: str, queries: Vectors, where: str, limit: int, ef: int
+        self, name: str, shown: str, queries: Vectors, where: str, limit: int, ef: int
     ) -> list[NDArray[np.float32]]:
-        limits = f"{visible} and {where}" if where else visible
+        limits = f"{shown} and {where}" if where else shown
         answers = self._nearest(name, list(queries), limits, limit, ef)
         return [np.array([value for _, value in answer], np.float32) for answer in answers]
 
@@ -488,10 +456,6 @@ def health(address: Address) -> tuple[str, bool]:
     nodes = sum(len(replica.group_nodes) for replica in replicas)
     text += f", {len(replicas)} of {address.replicas} replicas on {nodes} query nodes"
     return text, len(replicas) >= address.replicas
-
-
-def _visible(generation: int) -> str:
-    return f"since <= {generation} and until > {generation}"
 
 
 def _table(rows: Sequence[Mapping[str, int]], fields: Sequence[str]) -> NDArray[np.int64]:

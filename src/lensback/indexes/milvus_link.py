@@ -150,7 +150,25 @@ def _away(message: str) -> Away:
     return Away(message, hint="check that Milvus runs and has query nodes: lensback doctor")
 
 
-_TEMPORARY = {1, 2, 8, 9, 10, 12, 13, _NOT_FOUND, _NOT_LOADED, 102, 103, 106, 202, 503, 901, 902, 903}
+_TEMPORARY = {
+    1,
+    2,
+    8,
+    9,
+    10,
+    12,
+    13,
+    _NOT_FOUND,
+    _NOT_LOADED,
+    102,
+    103,
+    106,
+    202,
+    503,
+    901,
+    902,
+    903,
+}
 """Unavailable, connecting, over a limit, dropped since we looked, not loaded (any more, or yet),
 a node or a shard's leader lost. Code 1 is Milvus's general one: what is wrong for ever fails again."""
 _LOST = re.compile(

@@ -11,19 +11,21 @@ from lensback.errors import FetchFailed
 
 MAX_WAIT_S = 30.0
 """Longest pause that a server's Retry-After may ask of us."""
+MAX_API_WAIT_S = 120.0
+"""The same for an API that we are a customer of."""
 _PIECE_BYTES = 256 << 10
 
 
-def retry_after_s(value: str) -> float:
-    """Seconds or an HTTP date (RFC 9110, 10.2.3) -> seconds from now, at most MAX_WAIT_S."""
+def retry_after_s(value: str, most: float = MAX_WAIT_S) -> float:
+    """Seconds or an HTTP date (RFC 9110, 10.2.3) -> seconds from now, at most `most`."""
     if value.isdecimal():
-        return min(float(value), MAX_WAIT_S)
+        return min(float(value), most)
     try:
         when = email.utils.parsedate_to_datetime(value)
     except (ValueError, OverflowError):
         return 0.0
     when = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return min(max(0.0, (when - datetime.now(UTC)).total_seconds()), MAX_WAIT_S)
+    return min(max(0.0, (when - datetime.now(UTC)).total_seconds()), most)
 
 
 def coding(encoding: str) -> str:

@@ -25,7 +25,7 @@ import httpx
 from lensback.errors import Error, FetchError, FetchFailed, FetchRefused, FetchTimeout, TooLarge
 from lensback.net import pace
 from lensback.net.addresses import Guard, Resolver
-from lensback.net.bodies import coding, decoded, retry_after_s
+from lensback.net.bodies import MAX_API_WAIT_S, MAX_WAIT_S, coding, decoded, retry_after_s
 from lensback.net.pace import Pace
 from lensback.net.redaction import redact
 from lensback.net.spool import Spool, disk_error
@@ -65,6 +65,9 @@ class _Call:
     pace: Pace
     receive: Callable[[httpx.Response, httpx.URL, _Call], Fetched]
     spool: Spool | None = None
+    body: bytes | None = None
+    """Sent with POST; None: GET."""
+    max_wait_s: float = MAX_WAIT_S
     tries: int = 0
     wait_s: float = 0.0
     """What the last answer's Retry-After asks for."""
@@ -128,6 +131,25 @@ class Fetcher:
         """
         sink = io.BytesIO()
         call = self._call(url, headers, max_bytes, deadline_s or 2 * self._timeout_s, into(sink))
+        return replace(self._run(call), body=sink.getvalue())
+
+    def ask(
+        self,
+        url: str,
+        *,
+        max_bytes: int,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        deadline_s: float | None = None,
+    ) -> Fetched:
+        """An API's answer: GET, or POST of `body`, with our keys in `headers`.
+
+        Like `fetch`, but patient: a Retry-After is waited for up to MAX_API_WAIT_S, and a POST
+        is tried again too, so it must only ask. A redirect of a POST is refused.
+        """
+        sink = io.BytesIO()
+        call = self._call(url, headers, max_bytes, deadline_s or 2 * self._timeout_s, into(sink))
+        call.body, call.max_wait_s = body, MAX_API_WAIT_S
         return replace(self._run(call), body=sink.getvalue())
 
     def download(
@@ -244,13 +266,19 @@ class Fetcher:
         if call.spool:
             headers |= call.spool.headers()
         for _ in range(self._max_redirects + 1):
-            with _translated(url), contextlib.closing(self._send(url, headers)) as response:
+            with (
+                _translated(url),
+                contextlib.closing(self._send(url, headers, call.body)) as response,
+            ):
                 if response.status_code == 416 and call.spool and "Range" in headers:
                     call.spool.drop()  # our part is longer than what the server has now
                     headers = {k: v for k, v in headers.items() if k not in {"Range", "If-Range"}}
                     continue
                 if response.status_code not in _REDIRECTS:
                     return call.receive(response, url, call)
+                if call.body is not None:
+                    message = f"a question must not be redirected: {redact(str(url))}"
+                    raise FetchRefused(message, url=redact(str(url)), hint="ask at the new address")
                 target = _target(response, url)
             if _origin(target) != _origin(url):
                 headers = {key: value for key, value in headers.items() if key.lower() in _CARRIED}
@@ -260,7 +288,9 @@ class Fetcher:
         message = f"more than {self._max_redirects} redirects: {redact(call.url)}"
         raise FetchRefused(message, url=redact(call.url), hint="give the address where they end")
 
-    def _send(self, url: httpx.URL, headers: Mapping[str, str]) -> httpx.Response:
+    def _send(
+        self, url: httpx.URL, headers: Mapping[str, str], body: bytes | None = None
+    ) -> httpx.Response:
         sent = httpx.Headers(
             {"User-Agent": self.user_agent, "Accept": "*/*", "Accept-Encoding": "gzip"}
         )
@@ -270,7 +300,13 @@ class Fetcher:
             sent["Authorization"] = "Basic " + base64.b64encode(pair).decode()
         limits = httpx.Timeout(self._timeout_s).as_dict()
         return self._transport.handle_request(
-            httpx.Request("GET", url, headers=sent, extensions={"timeout": limits})
+            httpx.Request(
+                "GET" if body is None else "POST",
+                url,
+                headers=sent,
+                content=body,
+                extensions={"timeout": limits},
+            )
         )
 
 
@@ -396,7 +432,7 @@ def _fetched(response: httpx.Response, url: httpx.URL, size: int) -> Fetched:
 
 def _failure(response: httpx.Response, url: httpx.URL, call: _Call) -> FetchFailed:
     status = response.status_code
-    call.wait_s = retry_after_s(response.headers.get("retry-after", ""))
+    call.wait_s = retry_after_s(response.headers.get("retry-after", ""), call.max_wait_s)
     reason = f"{status} {httpx.codes.get_reason_phrase(status)}".strip()
     hint = "check the key or the password" if status in (401, 403) else ""
     passing = status in _PASSING

@@ -1,6 +1,7 @@
 """Affiliate networks as data: one TOML file each, beside a few small functions.
 
-`open_network` reads one, `deeplink` writes a tracked link, `read_postback` reads a call.
+`open_network` reads one, `deeplink` writes a tracked link, `read_postback` reads a call, `poll`
+asks for what changed.
 """
 
 from __future__ import annotations
@@ -15,9 +16,17 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from lensback.errors import ConfigError, UnknownName
-from lensback.networks.links import check_settings, deeplink, erid_of
+from lensback.networks.links import (
+    check_settings,
+    deeplink,
+    erid_of,
+    offer_deeplink,
+    settings_of,
+)
 from lensback.networks.news import read_postback
+from lensback.networks.polling import poll
 from lensback.networks.shape import LinkForm, LinkSettings, Network, NewsForm, PollForm
+from lensback.networks.targets import canonical, readable
 
 __all__ = [
     "LinkForm",
@@ -25,12 +34,17 @@ __all__ = [
     "Network",
     "NewsForm",
     "PollForm",
+    "canonical",
     "check_settings",
     "deeplink",
     "erid_of",
     "list_networks",
+    "offer_deeplink",
     "open_network",
+    "poll",
     "read_postback",
+    "readable",
+    "settings_of",
 ]
 
 DATA = Path(__file__).parent / "data"
@@ -73,7 +87,7 @@ def _files(name: str, folder: Path | None) -> list[Path]:
 def _read(name: str, files: tuple[tuple[Path, int], ...]) -> Network:
     values: dict[str, Any] = {}
     path = files[-1][0]
-    for path, _ in files:  # noqa: B007 - the last one is named in errors
+    for path, _ in files:
         later = _toml(path)
         checked = {*later.pop("checked", ()), *_keys(later)}
         values = _merged(values, later)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from lensback.errors import BadQuery, ConfigError
-from lensback.networks.shape import LinkSettings, Network
+from lensback.networks.shape import LinkSettings, Network, Program
 from lensback.networks.targets import (
     ascii_domains,
     canonical,
@@ -16,6 +16,7 @@ from lensback.networks.targets import (
     readable,
     within,
 )
+from lensback.types import Offer
 
 _SUBID = re.compile(r"[0-9A-Za-z]+")
 _ERID = re.compile(r"\berid\s*[:=]?\s*([0-9A-Za-z]{8,60})", re.IGNORECASE)
@@ -38,6 +39,30 @@ def deeplink(network: Network, settings: LinkSettings, url: str, subid: str) -> 
     else:
         link = _made(network, settings, url, subid)
     return _checked(network, settings, link)
+
+
+def settings_of(program: Program, disclosure: str = "") -> LinkSettings:
+    """What a program brings to its links; an offer's own advertising token goes first."""
+    return LinkSettings(
+        domains=program.domains,
+        ids=program.link,
+        deny_deeplinks=program.deny_deeplinks,
+        landing=program.landing,
+        tracking_hosts=program.tracking_hosts,
+        erid=erid_of(disclosure) or program.erid,
+    )
+
+
+def offer_deeplink(network: Network, program: Program, offer: Offer, subid: str) -> str:
+    """The tracked link to an offer: through the address of the feed, else through the store's
+    own page where the feed names it too. Raises BadQuery where there can be none."""
+    settings = settings_of(program, offer.disclosure)
+    try:
+        return deeplink(network, settings, offer.url, subid)
+    except BadQuery:
+        if not offer.target_url or offer.target_url == offer.url:
+            raise
+        return deeplink(network, settings, offer.target_url, subid)
 
 
 def is_tracked(network: Network, settings: LinkSettings, url: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import ConfigDict, Field
 
@@ -131,6 +131,23 @@ class Network:
         from dataclasses import asdict
 
         return asdict(self)
+
+
+class Program(Protocol):
+    """The part of a program's terms that links need."""
+
+    @property
+    def domains(self) -> tuple[str, ...]: ...
+    @property
+    def link(self) -> Mapping[str, str]: ...
+    @property
+    def deny_deeplinks(self) -> bool: ...
+    @property
+    def landing(self) -> str: ...
+    @property
+    def tracking_hosts(self) -> tuple[str, ...]: ...
+    @property
+    def erid(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)

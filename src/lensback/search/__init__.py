@@ -2,11 +2,13 @@
 
 from lensback.search.answers import answer_json, hit_json, offer_json, product_json
 from lensback.search.core import Tools, search, similar
+from lensback.search.prices import Promises, with_cashback
 from lensback.search.query import MAX_LIMIT, MIN_BOX, Query, check_box, filter_of, parse_box
 
 __all__ = [
     "MAX_LIMIT",
     "MIN_BOX",
+    "Promises",
     "Query",
     "Tools",
     "answer_json",
@@ -18,4 +20,5 @@ __all__ = [
     "product_json",
     "search",
     "similar",
+    "with_cashback",
 ]

@@ -53,8 +53,9 @@ def hit_json(hit: Hit, search_id: str = "") -> dict[str, object]:
 
 
 def offer_json(stored: StoredOffer, search_id: str = "") -> dict[str, object]:
-    """An offer as every face shows it. Cashback is nothing until a programme says otherwise."""
+    """An offer as every face shows it. Cashback is nothing without a program."""
     offer = stored.offer
+    cashback = stored.cashback or Money(0, offer.price.currency)
     tail = f"?search={search_id}" if search_id else ""
     return {
         "offer_id": stored.offer_id,
@@ -65,7 +66,7 @@ def offer_json(stored: StoredOffer, search_id: str = "") -> dict[str, object]:
         "category": offer.category,
         "price": offer.price.as_json(),
         "old_price": offer.old_price.as_json() if offer.old_price else None,
-        "cashback": {**Money(0, offer.price.currency).as_json(), "up_to": True},
+        "cashback": {**cashback.as_json(), "up_to": stored.up_to},
         "price_after_cashback": rank.price_after_cashback(stored).as_json(),
         "availability": offer.availability,
         "disclosure": offer.disclosure,

@@ -17,6 +17,7 @@ from lensback.errors import StaleIndex
 from lensback.indexes import Index
 from lensback.promise import Promise
 from lensback.rank import Calibration
+from lensback.search.prices import NO_PROMISES, Prices, Promises
 from lensback.search.query import MAX_LIMIT, MIN_BOX, Query, filter_of
 from lensback.types import (
     WHOLE,
@@ -56,6 +57,8 @@ class Tools:
     """Certified thresholds of "exact" that hold for this encoder and catalogue."""
     no_promise: str = ""
     """Why there is none."""
+    promises: Promises = NO_PROMISES
+    """Of cashback."""
 
 
 def search(photo: bytes, query: Query, tools: Tools) -> Answer:
@@ -164,20 +167,21 @@ def _hits(ranked: list[rank.Ranked], where: Filter, tools: Tools) -> tuple[str, 
     if not ranked or (calibration and ranked[0].similarity < calibration.none_below):
         return "none", []
     found = products.get(tools.db, [r.product_id for r in ranked], where)
+    sellers = {stored.store for product in found.values() for stored in product.offers}
+    prices = Prices.of(tools.db, sellers, tools.promises)
     hits = []
     for r in ranked:
         product = found.get(r.product_id)
         if product is None:  # taken off sale between two statements
             continue
         probability = calibration.probability(r.similarity, r.margin) if calibration else 0.0
-        ordered = rank.in_order(product.offers, tools.currency)
+        ordered = rank.in_order(prices.offers(product.offers), tools.currency)
         hits.append(
             Hit(
                 product=products.product_of(r.product_id, ordered),
                 similarity=r.similarity,
                 probability=probability,
-                exact=calibration is not None
-                and probability >= _exact_from(product.offers, tools),
+                exact=calibration is not None and probability >= _exact_from(product.offers, tools),
                 image_hash=r.image_hash,
             )
         )

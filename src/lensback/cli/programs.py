@@ -1,0 +1,125 @@
+"""Networks and programs: network list, network show, program show."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from lensback.cli.face import HERE, AsJson, Folder, app, opened_workspace, out, print_json, say
+from lensback.errors import BadQuery
+
+network_app = typer.Typer(help="Affiliate networks.", no_args_is_help=True)
+program_app = typer.Typer(help="Affiliate programs of stores.", no_args_is_help=True)
+app.add_typer(network_app, name="network")
+app.add_typer(program_app, name="program")
+
+
+@network_app.command("list")
+def network_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
+    """Networks that links can be made for, and how sure we are of each."""
+    from lensback.networks import list_networks
+
+    with opened_workspace(workspace) as opened:
+        networks = list_networks(opened.path / "networks")
+    if as_json:
+        print_json([network.as_json() for network in networks])
+        return
+    table = Table("network", "title", "click id", "postback", "report", "not checked")
+    for one in networks:
+        table.add_row(
+            one.name,
+            one.title,
+            f"{one.link.subid} ({one.link.subid_max})",
+            "yes" if one.postback.fields else "",
+            "yes" if one.poll else "",
+            str(len(one.unchecked) or ""),
+        )
+    out.print(table)
+
+
+@network_app.command("show")
+def network_show(name: str, workspace: Folder = HERE, as_json: AsJson = False) -> None:
+    """What is known of a network, what a program must say, and what nobody checked yet."""
+    from lensback.networks import open_network
+
+    with opened_workspace(workspace) as opened:
+        one = open_network(name, opened.path / "networks")
+    if as_json:
+        print_json(one.as_json())
+        return
+    say(f"{one.title}: {one.link.template or 'the program brings its own template'}")
+    for key, pattern in one.link.settings.items():
+        say(f"  link.{key} must look like {pattern}")
+    say("statuses: " + ", ".join(f"{theirs} = {ours}" for theirs, ours in one.statuses.items()))
+    if one.postback.query:
+        say(f"write behind the postback address: {one.postback.query}")
+    if one.postback.note:
+        say(one.postback.note)
+    for source in one.sources:
+        say(f"source: {source}")
+    for key, why in one.unchecked.items():
+        say(f"not checked: {key}: {why}")
+
+
+@program_app.command("show")
+def program_show(
+    store: str,
+    offer: Annotated[str, typer.Option(help="Explain the estimate of this offer.")] = "",
+    workspace: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """A store's program, and step by step how the cashback of an offer is estimated."""
+    from lensback import terms
+    from lensback.cashback import explain
+    from lensback.catalogue import offers
+
+    with opened_workspace(workspace) as opened:
+        stored = offers.get(opened.db, offer) if offer else None
+        if stored is not None and stored.store != store:
+            raise BadQuery(f"offer {offer} is of store {stored.store}", hint="name that store")
+        told = explain(opened.db, opened.path / "networks", store, stored, opened.rates)
+    if as_json:
+        said = told.estimate
+        estimate = (
+            {**said.cashback.as_json(), "up_to": said.up_to, "steps": said.steps} if said else None
+        )
+        shown = {
+            key: value for key, value in asdict(told.terms).items() if value not in (None, "", ())
+        }
+        print_json(
+            {
+                "store": store,
+                "network": told.network,
+                "terms": _plain(shown),
+                "estimate": estimate,
+                "link": told.link,
+            }
+        )
+        return
+    table = Table("rule", "pays")
+    for at, rule in enumerate(told.terms.rates, 1):
+        table.add_row(str(at), escape(terms.words(told.terms, rule)))
+    out.print(table)
+    share = told.terms.share * 100
+    say(
+        f"{told.network}: the first rule that holds pays; the shopper gets {share.normalize():f} % of it"
+    )
+    if told.terms.hold_days:
+        say(f"paid after {told.terms.hold_days} days")
+    if told.estimate:
+        for step in told.estimate.steps:
+            say(f"  {step}")
+        say(f"link: {told.link}")
+
+
+def _plain(value: object) -> object:
+    """Decimals and dates as text, so that JSON holds what the file said."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items() if one is not None}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return value if isinstance(value, str | int | bool) else str(value)

@@ -1,0 +1,47 @@
+"""The published state of an index in Milvus, as text that lives beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+from lensback.errors import StateError
+from lensback.types import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What the alias leads to: the searched state."""
+
+    snapshot: Snapshot
+    generation: int
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    previous: str = ""
+    """The collection of the encoder before, kept for late readers."""
+    previous_generation: int = 0
+
+    def text(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def read(cls, text: str) -> Published:
+        try:
+            data = json.loads(text)
+            snapshot = Snapshot(**data.pop("snapshot"))
+            return cls(snapshot, **data)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise StateError(
+                "what the Milvus alias names is not Lensback's",
+                hint="use another name after the host, or drop that alias and sync",
+            ) from error
+
+    @property
+    def visible(self) -> str:
+        """The condition that a row is part of this state."""
+        return visible(self.generation)
+
+
+def visible(generation: int) -> str:
+    """The condition that a row is part of a generation."""
+    return f"since <= {generation} and until > {generation}"

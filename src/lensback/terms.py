@@ -1,0 +1,283 @@
+"""Affiliate terms of a store: what a sale may pay, and what may be promised before it. Pure sums.
+
+A program lists its rate rules in order; the first one whose every condition holds pays. Before
+the purchase some conditions are not known (a new customer? a voucher? which region?), so the
+estimate walks the rules that may still be the one: a single outcome is said as it is, several as
+"up to" the best. Everything is rounded down, so no promise is above what the rules can pay.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import ROUND_FLOOR, Decimal
+from fractions import Fraction
+from functools import lru_cache
+from typing import Annotated, Any, Protocol
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from lensback.errors import ConfigError
+from lensback.types import Money, currency_exponent
+
+STRICT = ConfigDict(extra="forbid", strict=False)
+HINT = "see docs/programs.md"
+Amount = Annotated[Decimal, Field(ge=0, le=10**9, decimal_places=6)]
+Share = Annotated[Decimal, Field(ge=0, le=1)]
+
+
+class Rates(Protocol):
+    """Exchange rates of a day, see `lensback.exchange`."""
+
+    def convert(self, money: Money, currency: str) -> Money | None:
+        """The amount in another currency, rounded down; None without a rate."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rate. Conditions that are left open hold for everybody."""
+
+    __pydantic_config__ = STRICT
+
+    percent: Annotated[Decimal, Field(ge=0, le=100)] | None = None
+    """Of the price without `net_of`."""
+    fixed: Amount | None = None
+    """For each order, in the program's currency."""
+    category: tuple[str, ...] = ()
+    """Parts of the store's category path: `Shoes` also means `Women > Shoes > Boots`."""
+    customer: str = ""
+    """For instance `new`: only the network knows."""
+    region: str = ""
+    voucher: bool | None = None
+    min: Amount | None = None
+    """Least and most commission of one order, in the program's currency."""
+    max: Amount | None = None
+    since: date | None = None
+    until: date | None = None
+    """Last day, included (UTC)."""
+
+    @property
+    def open(self) -> bool:
+        """Whether something that only the purchase shows decides about it."""
+        return bool(self.customer or self.region) or self.voucher is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """A program as its TOML says it."""
+
+    __pydantic_config__ = STRICT
+
+    network: str
+    domains: tuple[str, ...]
+    share: Share
+    """The shopper's share of the commission."""
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "EUR"
+    """Of fixed amounts, least and most."""
+    rates: tuple[Rule, ...] = ()
+    net_of: Share = Decimal(0)
+    """Tax inside the price that the network takes off before the rate, as a share of the net price:
+    0.2 where a price of 120 holds 20 of tax."""
+    cap: Amount | None = None
+    """Most commission of one order, whatever the rule."""
+    hold_days: Annotated[int, Field(ge=0, le=1000)] = 0
+    claim_days: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Days in which a missing sale may be claimed; 0: not at all."""
+    deny_deeplinks: bool = False
+    landing: str = ""
+    tracking_hosts: tuple[str, ...] = ()
+    erid: str = ""
+    link: Mapping[str, str] = field(default_factory=dict)
+    """What the network's link needs, see docs/networks.md."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What may be promised for one offer, and how it came about."""
+
+    cashback: Money
+    up_to: bool
+    steps: tuple[str, ...]
+    """In plain words, in order; `lensback program show` prints them."""
+
+
+_ADAPTER = TypeAdapter(Terms)
+
+
+def parse(values: Mapping[str, Any]) -> Terms:
+    """Checks a program. Raises ConfigError naming the key that is wrong."""
+    return _parsed(json.dumps(values, default=str, sort_keys=True))
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> Terms:
+    try:
+        terms = _ADAPTER.validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"program key {key!r}: {first['msg']}", hint=HINT) from error
+    if not terms.domains:
+        raise ConfigError("program key 'domains': name the store's domain", hint=HINT)
+    for at, rule in enumerate(terms.rates):
+        _check(rule, f"rates.{at}")
+    return terms
+
+
+def _check(rule: Rule, key: str) -> None:
+    if (rule.percent is None) == (rule.fixed is None):
+        raise ConfigError(f"program key {key!r}: give percent or fixed, one of them", hint=HINT)
+    if rule.min is not None and rule.max is not None and rule.min > rule.max:
+        raise ConfigError(f"program key '{key}.min' is above max", hint=HINT)
+    if rule.since and rule.until and rule.since > rule.until:
+        raise ConfigError(f"program key '{key}.since' is after until", hint=HINT)
+    if any(not part.strip() for part in rule.category):
+        raise ConfigError(f"program key '{key}.category' holds an empty name", hint=HINT)
+
+
+def estimate(
+    terms: Terms, price: Money, category: str, at: int, rates: Rates | None = None
+) -> Estimate:
+    """The cashback of one thing of this price, in the price's currency, at a moment (UTC epoch).
+
+    Nothing is promised where an amount cannot be converted: a guess would be a promise nobody
+    keeps. Where one was converted "up to" is said: rates move until the sale is paid.
+    """
+    steps = [f"price {price}"]
+    outcomes: list[Money] = []
+    unsure = False
+    for rule, sure in possible(terms, category, at):
+        paid = commission(terms, rule, price, rates)
+        if paid is None:
+            steps.append(
+                f"{words(terms, rule)}: no fresh rate {terms.currency} to {price.currency}"
+            )
+            unsure = True
+            continue
+        back = cashback(paid, terms.share, price)
+        kind = "pays" if sure else "may pay"
+        steps.append(f"{words(terms, rule)}: {kind} a commission of {paid}, {back} of it yours")
+        outcomes.append(back)
+        unsure = unsure or (terms.currency != price.currency and _amounts(terms, rule))
+    if not outcomes or not _closed(terms, category, at):
+        outcomes.append(Money(0, price.currency))
+        steps.append("no rule pays for certain")
+    best = max(outcomes, key=lambda money: money.minor)
+    up_to = unsure or len({money.minor for money in outcomes}) > 1
+    steps.append(f"promised: {'up to ' if up_to else ''}{best}")
+    return Estimate(best, up_to, tuple(steps))
+
+
+def possible(terms: Terms, category: str, at: int) -> Iterator[tuple[Rule, bool]]:
+    """The rules that may turn out to pay, in order, each with whether it does for certain.
+
+    A rule for other categories cannot; where the offer has no category any of them may. A
+    category that no rule names falls to the rules for all, but not for certain: the network may
+    see it in one of its own categories, or in none that it pays for.
+    """
+    valid = [rule for rule in terms.rates if _valid(rule, at)]
+    named = [rule for rule in valid if rule.category]
+    mapped = not named or any(_fits(rule, category) for rule in named)
+    for rule in valid:
+        fits = _fits(rule, category)
+        if fits is False:
+            continue
+        sure = fits is True and mapped and not rule.open
+        yield rule, sure
+        if sure:
+            return
+
+
+def _closed(terms: Terms, category: str, at: int) -> bool:
+    """Whether some rule pays, whatever the purchase shows."""
+    return any(sure for _, sure in possible(terms, category, at))
+
+
+def _amounts(terms: Terms, rule: Rule) -> bool:
+    """Whether amounts of the program's currency decide what the rule pays."""
+    amounts = (rule.fixed, rule.min, rule.max, terms.cap)
+    return any(amount is not None for amount in amounts)
+
+
+def _fits(rule: Rule, category: str) -> bool | None:
+    """None: nobody can tell before the network does."""
+    if not rule.category:
+        return True
+    parts = _parts(category)
+    if not parts:
+        return None
+    return any(_within(_parts(wanted), parts) for wanted in rule.category)
+
+
+def _parts(category: str) -> list[str]:
+    return [part.strip().casefold() for part in category.split(">") if part.strip()]
+
+
+def _within(wanted: list[str], parts: list[str]) -> bool:
+    n = len(wanted)
+    return any(parts[at : at + n] == wanted for at in range(len(parts) - n + 1))
+
+
+def _valid(rule: Rule, at: int) -> bool:
+    today = datetime.fromtimestamp(at, UTC).date()
+    return (rule.since or today) <= today <= (rule.until or today)
+
+
+def commission(terms: Terms, rule: Rule, price: Money, rates: Rates | None) -> Money | None:
+    """What the network pays for an order of this price by this rule, rounded down; None where an
+    amount of the program has no rate into the price's currency."""
+    if rule.percent is not None:
+        part = Fraction(rule.percent) / 100 / (1 + Fraction(terms.net_of))
+        paid = Money(math.floor(price.minor * part), price.currency)
+    else:
+        converted = _converted(terms, rule.fixed, price.currency, rates)
+        if converted is None:
+            return None
+        paid = converted
+    for bound, pick in ((rule.min, max), (rule.max, min), (terms.cap, min)):
+        if bound is None:
+            continue
+        limit = _converted(terms, bound, price.currency, rates)
+        if limit is None:
+            return None
+        paid = Money(pick(paid.minor, limit.minor), price.currency)
+    return paid
+
+
+def cashback(paid: Money, share: Decimal, price: Money) -> Money:
+    """The shopper's part, rounded down; never more than the price is promised."""
+    whole = math.floor(paid.minor * Fraction(share))
+    return Money(max(0, min(whole, price.minor)), paid.currency)
+
+
+def _converted(
+    terms: Terms, amount: Decimal | None, currency: str, rates: Rates | None
+) -> Money | None:
+    exact = (amount or Decimal(0)).scaleb(currency_exponent(terms.currency))
+    money = Money(int(exact.to_integral_value(ROUND_FLOOR)), terms.currency)
+    if terms.currency == currency:
+        return money
+    return rates.convert(money, currency) if rates is not None else None
+
+
+def words(terms: Terms, rule: Rule) -> str:
+    """A rule as a person says it."""
+    rate = (
+        f"{rule.percent.normalize():f} %"
+        if rule.percent is not None
+        else f"{rule.fixed} {terms.currency}"
+    )
+    told = [
+        f"in {' or '.join(rule.category)}" if rule.category else "",
+        f"for {rule.customer} customers" if rule.customer else "",
+        f"in {rule.region}" if rule.region else "",
+        {True: "with a voucher", False: "without a voucher", None: ""}[rule.voucher],
+        f"at least {rule.min}" if rule.min is not None else "",
+        f"at most {rule.max}" if rule.max is not None else "",
+        f"until {rule.until}" if rule.until else "",
+    ]
+    return " ".join([rate, *filter(None, told)])
