@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +44,45 @@ WORDS = {
 PAGE_BYTES = 150_000
 
 
+class HostPage(BaseHTTPRequestHandler):
+    """Somebody else's page: `/http://…` carries the widget of that address."""
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        script = f'<script src="{self.path[1:]}/static/widget.js" async></script>'
+        html = f"<!doctype html><html lang=en><title>shop</title><p>{script}</p></html>".encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(html)))
+        self.end_headers()
+        self.wfile.write(html)
+
+
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+def shop() -> Iterator[ThreadingHTTPServer]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), HostPage)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def served(
+    tmp_path_factory: pytest.TempPathFactory, shop: ThreadingHTTPServer
+) -> Iterator[tuple[str, Path]]:
     """Address of a served small workspace, and a photo of a thing that it sells."""
     workspace, photo = publish(tmp_path_factory.mktemp("browser"))
     port = free_port()
     command = [sys.executable, "-m", "lensback", "serve", "--port", str(port)]
-    env = {**os.environ, "LENSBACK_WORKSPACE": str(workspace), "LENSBACK_LOG_LEVEL": "error"}
+    env = {
+        **os.environ,
+        "LENSBACK_WORKSPACE": str(workspace),
+        "LENSBACK_LOG_LEVEL": "error",
+        "LENSBACK_CORS_ORIGINS": json.dumps([f"http://localhost:{shop.server_address[1]}"]),
+    }
     process = subprocess.Popen(command, env=env)
     address = f"http://127.0.0.1:{port}"
     try:
@@ -323,3 +359,26 @@ def test_the_page_is_light_and_stands_still(
     page.wait_for_load_state("networkidle")
     assert 5_000 < sum(sizes.values()) < PAGE_BYTES, sizes
     assert page.evaluate("window.shift") < 0.1
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_the_widget_on_another_page(
+    browser: Browser, served: tuple[str, Path], shop: ThreadingHTTPServer, host: str
+) -> None:
+    """A host page of an allowed origin gets answers; the same page of another origin does not."""
+    context = browser.new_context(locale="en")
+    page = context.new_page()
+    page.goto(f"http://{host}:{shop.server_address[1]}/{served[0]}")
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Find by photo").click()
+    chooser.value.set_files(served[1])
+    title = page.locator("dialog h2")
+    if host == "localhost":
+        expect(title).to_have_text(re.compile("very product|Looks like it"))
+        link = page.locator("dialog a.go").first.get_attribute("href") or ""
+        assert link.startswith(f"{served[0]}/go/")
+        page.get_by_role("button", name="Close").click()
+        expect(page.locator("dialog")).to_be_hidden()
+    else:
+        expect(title).to_have_text("That did not work. Try again.")
+    context.close()

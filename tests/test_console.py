@@ -11,8 +11,9 @@ import pytest
 from rich.console import Console
 
 from lensback import console
-from lensback.console import Watcher, ago, answer_table, folded, tally_table
+from lensback.console import Watcher, answer_table, folded, tally_table
 from lensback.types import Answer, Hit, Money, Offer, Product, StoredOffer, Tally
+from lensback.workspace import ago
 
 
 def shown(thing: Any, width: int = 200) -> str:

@@ -78,6 +78,33 @@ def start(folder: Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.slow
+def test_a_sync_waits_for_a_database_that_is_away(
+    world: World, clean: dict[str, Any], tmp_path: Path
+) -> None:
+    """Whatever stage it is in; it ends well and has done everything."""
+    server = Postgres()
+    server.start()
+    try:
+        for turn, moment_s in enumerate((0.2, 0.9, 1.6)):
+            server.execute(f"CREATE DATABASE shop{turn}")
+            with on_postgres(tmp_path / str(turn), world, server.url(f"shop{turn}")):
+                pass
+            process = start(tmp_path / str(turn))
+            assert process.stdout
+            assert process.stdout.readline() == "started\n"
+            time.sleep(moment_s)
+            server.stop(signal.SIGQUIT)
+            time.sleep(1)
+            server.start()
+            assert process.wait(120) == 0
+            process.stdout.close()
+            with open_workspace(tmp_path / str(turn)) as workspace:
+                assert state(workspace) == clean
+    finally:
+        server.close()
+
+
+@pytest.mark.slow
 def test_two_syncs_at_once_killed_at_random_and_the_server_restarted(
     world: World, clean: dict[str, Any], tmp_path: Path
 ) -> None:

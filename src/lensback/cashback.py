@@ -8,20 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lensback import terms as terms_module
+from lensback import log, networks, terms
 from lensback.catalogue import stores
 from lensback.db import Database
 from lensback.errors import BadQuery, ConfigError, NotFound
-from lensback.exchange import Rates
-from lensback.networks import (
-    LinkSettings,
-    check_settings,
-    deeplink,
-    erid_of,
-    open_network,
-)
-from lensback.terms import Estimate, Terms, estimate
+from lensback.terms import Estimate, Rates, Terms
 from lensback.types import Money, StoredOffer
+
+EXAMPLE = "EXAMPLE0000000000click"
+"""As long as a click id, and never recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,62 +24,91 @@ class OfferLink:
     """Where one click leads, and the terms it happened under."""
 
     url: str
+    """ASCII, no control characters: a header can carry it."""
     network: str
-    """Empty where the store has no program: then nothing is paid."""
+    """Empty where the link goes through none: then nothing is paid."""
     program_id: int | None
     terms_snapshot: Mapping[str, Any]
     """The program as it stood, kept with the click: a later change is not for old clicks."""
     estimate: Money | None
+    """The cashback that was promised, in the price's currency; None where there was none."""
+    reason: str = ""
+    """Why the link is not tracked although the store has a program."""
 
 
 def offer_link(
     db: Database,
-    networks: Path,
-    stored: StoredOffer,
+    networks_dir: Path,
+    offer: StoredOffer,
     subid: str,
     at: int,
     rates: Rates | None = None,
 ) -> OfferLink:
-    """The link of one click on an offer.
+    """The link of one click on an offer, carrying the click id `subid`.
 
-    Without a program: the offer's own address, and nothing is promised. Raises NotFound where
-    the program cannot lead to this offer: an address outside its domains, or another publisher's.
+    Without a program: the offer's own address, and nothing is promised. Where the program cannot
+    lead there (deep links denied, another publisher's link, too long) the shopper loses the
+    cashback, not the way: the link is the page itself, if it is the program's. Raises NotFound
+    for an address of another domain, and where the feed gave none.
     """
-    program = stores.programs(db, [stored.store]).get(stored.store)
+    program = stores.programs(db, [offer.store]).get(offer.store)
     if program is None:
-        return OfferLink(stored.offer.url, "", None, {}, None)
+        return OfferLink(_own_page(offer), "", None, {}, None)
+    snapshot = dict(program.terms)
     try:
-        terms = terms_module.parse(program.terms)
-        network = open_network(terms.network, networks)
-        url = deeplink(
-            network, link_settings(terms, stored.offer.disclosure), stored.offer.url, subid
-        )
+        parsed = terms.parse(program.terms)
+    except ConfigError as error:
+        return _untracked(_own_page(offer), offer, program.id, snapshot, error)
+    try:
+        network = networks.open_network(parsed.network, networks_dir)
+        networks.check_settings(network, networks.settings_of(parsed))
+        url = networks.offer_deeplink(network, parsed, offer.offer, subid)
     except (BadQuery, ConfigError) as error:
-        raise NotFound(
-            f"no link to this offer: {error.message}", hint="choose another offer"
-        ) from error
-    said = estimate(terms, stored.offer.price, stored.offer.category, at, rates)
-    return OfferLink(url, network.name, program.id, dict(program.terms), said.cashback)
+        page = _page_within(offer, parsed.domains)
+        return _untracked(page, offer, program.id, snapshot, error)
+    said = terms.estimate(parsed, offer.offer.price, offer.offer.category, at, rates)
+    promised = said.cashback if said.cashback.minor else None
+    return OfferLink(url, network.name, program.id, snapshot, promised)
 
 
-def link_settings(terms: Terms, disclosure: str = "") -> LinkSettings:
-    """What the network's link needs of a program; an offer's own advertising token goes first."""
-    return LinkSettings(
-        domains=terms.domains,
-        ids=terms.link,
-        deny_deeplinks=terms.deny_deeplinks,
-        landing=terms.landing,
-        tracking_hosts=terms.tracking_hosts,
-        erid=erid_of(disclosure) or terms.erid,
-    )
+def _untracked(
+    page: str,
+    offer: StoredOffer,
+    program_id: int,
+    snapshot: Mapping[str, Any],
+    error: BadQuery | ConfigError,
+) -> OfferLink:
+    log.event("untracked", 30, offer=offer.offer_id, store=offer.store, reason=error.message)
+    return OfferLink(page, "", program_id, snapshot, None, error.message)
 
 
-def check_program(values: Mapping[str, Any], networks: Path) -> Terms:
+def _page_within(offer: StoredOffer, domains: tuple[str, ...]) -> str:
+    """The store's page, only on the program's domains. Raises NotFound."""
+    for url in (offer.offer.url, offer.offer.target_url):
+        try:
+            return networks.canonical(url, domains)
+        except BadQuery:
+            continue
+    raise NotFound("the offer's address is not the store's", hint="choose another offer")
+
+
+def _own_page(offer: StoredOffer) -> str:
+    """The address of the feed, in ASCII. Raises NotFound where there is none."""
+    for url in (offer.offer.url, offer.offer.target_url):
+        try:
+            return networks.readable(url)
+        except BadQuery:
+            continue
+    raise NotFound("the store gave no address for this offer", hint="choose another offer")
+
+
+def check_program(values: Mapping[str, Any], networks_dir: Path) -> Terms:
     """A program as `store add --program` takes it. Raises ConfigError or UnknownName naming what
     is wrong."""
-    terms = terms_module.parse(values)
-    check_settings(open_network(terms.network, networks), link_settings(terms))
-    return terms
+    parsed = terms.parse(values)
+    network = networks.open_network(parsed.network, networks_dir)
+    networks.check_settings(network, networks.settings_of(parsed))
+    return parsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,30 +121,36 @@ class Explanation:
     offer: StoredOffer | None
     estimate: Estimate | None
     link: str
-    """An example link; its click id is made up and never recorded. Or why there is none."""
+    """An example link; its click id is made up and never recorded."""
+    reason: str = ""
+    """Why the link is not tracked; then nothing is promised, whatever the rules say."""
 
 
 def explain(
     db: Database,
-    networks: Path,
+    networks_dir: Path,
     store: str,
     offer: StoredOffer | None = None,
     rates: Rates | None = None,
 ) -> Explanation:
-    """A store's program in words, and for an offer its estimate step by step. Raises NotFound."""
+    """A store's program in words, and for an offer its estimate step by step.
+
+    Raises UnknownName, NotFound where the store has no program, ConfigError where it is wrong.
+    """
+    stores.check_names(db, [store])
     program = stores.programs(db, [store]).get(store)
     if program is None:
         raise NotFound(
             f"{store} has no program",
             hint=f"lensback store add {store} --feed … --program FILE.toml",
         )
-    terms = check_program(program.terms, networks)
+    parsed = check_program(program.terms, networks_dir)
     if offer is None:
-        return Explanation(store, program.network, terms, None, None, "")
+        return Explanation(store, program.network, parsed, None, None, "")
     now = int(time.time())
-    said = estimate(terms, offer.offer.price, offer.offer.category, now, rates)
+    said = terms.estimate(parsed, offer.offer.price, offer.offer.category, now, rates)
     try:
-        link = offer_link(db, networks, offer, "EXAMPLE0000000000click", now, rates).url
+        link = offer_link(db, networks_dir, offer, EXAMPLE, now, rates)
     except NotFound as error:
-        link = error.message
-    return Explanation(store, program.network, terms, offer, said, link)
+        return Explanation(store, program.network, parsed, offer, said, "", error.message)
+    return Explanation(store, program.network, parsed, offer, said, link.url, link.reason)

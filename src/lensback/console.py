@@ -137,14 +137,3 @@ def folded(hit: Hit) -> list[tuple[str, StoredOffer]]:
         (", ".join(dict.fromkeys(s.offer.size for s in same if s.offer.size)), same[0])
         for same in rows.values()
     ]
-
-
-def ago(epoch: int | None) -> str:
-    """ "5 min ago"; "never" for None."""
-    if epoch is None:
-        return "never"
-    seconds = max(0, int(time.time()) - epoch)
-    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds // size} {unit} ago"
-    return f"{seconds} s ago"

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Event
+from typing import TypeVar
 
-from lensback import log
+from lensback import exchange, log
 from lensback.calibrate import calibrate
 from lensback.catalogue import health, stores
 from lensback.download import Manners, download
@@ -26,6 +27,7 @@ from lensback.retry import retried
 from lensback.types import Progress, Tally
 from lensback.workspace import Workspace, save_calibration
 
+T = TypeVar("T")
 REFIT = 0.2
 """Growth of the catalogue from which its calibration is fitted anew: look-alikes come nearer."""
 FEW = 8
@@ -89,16 +91,15 @@ def sync(
         raise BadQuery(f"no such stage: {only!r}", hint=f"use one of {', '.join(STAGES)}")
     report, watch = Report(), _stoppable(watch, stop or Event())
     with _disk_errors(), workspace.locked(), _halting(workspace, stop):
-        wanted = stores.check_names(workspace.db, list(names))
+        wanted = retried(partial(stores.check_names, workspace.db, list(names)))
         workspace.images.sweep()
+        resumed = partial(_resumed, workspace, stop)
         if only in {"", "ingest"}:
-            chosen = _chosen(
-                workspace, wanted if due is None else due, report, bool(names) or force
-            )
-            _ingest(workspace, chosen, report, watch, force=force)
+            asked = wanted if due is None else due
+            resumed(partial(_feeds, workspace, asked, report, watch, bool(names), force))
         if only in {"", "download"}:
             fetch = partial(_download, workspace, names, jobs, force, watch)
-            report.tallies.append(retried(fetch))
+            report.tallies.append(resumed(fetch))
         for stage in ("embed", "group", "publish"):
             if only in {"", stage}:
                 watch(stage)(0, 0)
@@ -149,6 +150,33 @@ def _disk_errors() -> Iterator[None]:
         ) from error
 
 
+def _resumed(workspace: Workspace, stop: Event | None, work: Callable[[], T]) -> T:
+    """The stage, again while the database is away. What broke off has halted the fetcher."""
+
+    def once() -> T:
+        if not (stop and stop.is_set()):
+            workspace.fetcher.halt.clear()
+        return work()
+
+    return retried(once)
+
+
+def _feeds(
+    workspace: Workspace,
+    asked: Sequence[str],
+    report: Report,
+    watch: Watch,
+    named: bool,
+    force: bool,
+) -> None:
+    """Reads the feeds that are not told of in the report yet."""
+    told = {tally.stage.removeprefix("ingest ") for tally in report.tallies} | set(report.failed)
+    chosen = _chosen(workspace, asked, report, named or force)
+    left = [name for name in chosen if name not in told]
+    _ingest(workspace, left, report, watch, force=force)
+    _rates(workspace, report)
+
+
 def _chosen(workspace: Workspace, wanted: Sequence[str], report: Report, anyway: bool) -> list[str]:
     """The stores whose feed is read now: the well and quick ones first, the others last."""
     now, asked = int(time.time()), set(wanted)
@@ -161,6 +189,14 @@ def _chosen(workspace: Workspace, wanted: Sequence[str], report: Report, anyway:
         else:
             chosen.append(feed.store)
     return chosen
+
+
+def _rates(workspace: Workspace, report: Report) -> None:
+    s = workspace.settings
+    if s.rates:
+        source = s.rates if "://" in s.rates else str(workspace.path / s.rates)
+        path, days = workspace.rates_path, s.rates_max_age_days
+        report.tallies.append(exchange.refresh(workspace.fetcher, source, path, days))
 
 
 def _ingest(

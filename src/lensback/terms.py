@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import ROUND_FLOOR, Decimal
@@ -147,29 +147,35 @@ def estimate(
     Nothing is promised where an amount cannot be converted: a guess would be a promise nobody
     keeps. Where one was converted "up to" is said: rates move until the sale is paid.
     """
-    steps = [f"price {price}"]
+    steps = [f"the price is {price}"]
     outcomes: list[Money] = []
-    unsure = False
+    doubts: list[str] = []
     for rule, sure in possible(terms, category, at):
-        paid = commission(terms, rule, price, rates)
+        sums = [f"{'rule' if sure else 'perhaps'}: {words(terms, rule)}"]
+        paid = commission(terms, rule, price, rates, sums)
         if paid is None:
-            steps.append(
-                f"{words(terms, rule)}: no fresh rate {terms.currency} to {price.currency}"
-            )
-            unsure = True
-            continue
-        back = cashback(paid, terms.share, price)
-        kind = "pays" if sure else "may pay"
-        steps.append(f"{words(terms, rule)}: {kind} a commission of {paid}, {back} of it yours")
-        outcomes.append(back)
-        unsure = unsure or (terms.currency != price.currency and _amounts(terms, rule))
+            doubts.append("a rule cannot be compared")
+        else:
+            outcomes.append(cashback(paid, terms.share, price))
+            sums.append(f"the shopper's {_percent(terms.share)} of it: {outcomes[-1]}")
+            if terms.currency != price.currency and _amounts(terms, rule):
+                doubts.append("exchange rates move until the sale is paid")
+        steps += sums
     if not outcomes or not _closed(terms, category, at):
         outcomes.append(Money(0, price.currency))
-        steps.append("no rule pays for certain")
+        doubts.append("no rule pays for certain")
+    if len({money.minor for money in outcomes}) > 1:
+        doubts.append("the network decides which rule it is")
     best = max(outcomes, key=lambda money: money.minor)
-    up_to = unsure or len({money.minor for money in outcomes}) > 1
-    steps.append(f"promised: {'up to ' if up_to else ''}{best}")
-    return Estimate(best, up_to, tuple(steps))
+    steps.append(_promised(best, doubts))
+    return Estimate(best, bool(doubts), tuple(steps))
+
+
+def _promised(best: Money, doubts: Sequence[str]) -> str:
+    why = "; ".join(dict.fromkeys(doubts))
+    if not best.minor:
+        return f"nothing is promised{f': {why}' if why else ''}"
+    return f"promised: up to {best}, because {why}" if doubts else f"promised: {best}"
 
 
 def possible(terms: Terms, category: str, at: int) -> Iterator[tuple[Rule, bool]]:
@@ -227,24 +233,31 @@ def _valid(rule: Rule, at: int) -> bool:
     return (rule.since or today) <= today <= (rule.until or today)
 
 
-def commission(terms: Terms, rule: Rule, price: Money, rates: Rates | None) -> Money | None:
+def commission(
+    terms: Terms, rule: Rule, price: Money, rates: Rates | None, steps: list[str] | None = None
+) -> Money | None:
     """What the network pays for an order of this price by this rule, rounded down; None where an
-    amount of the program has no rate into the price's currency."""
+    amount of the program has no rate into the price's currency. `steps` gets the sum in words."""
+    steps = steps if steps is not None else []
     if rule.percent is not None:
-        part = Fraction(rule.percent) / 100 / (1 + Fraction(terms.net_of))
-        paid = Money(math.floor(price.minor * part), price.currency)
+        part = 1 / (1 + Fraction(terms.net_of))
+        if terms.net_of:
+            net = Money(math.floor(price.minor * part), price.currency)
+            steps.append(f"without {_percent(terms.net_of)} tax the price is {net}")
+        paid = Money(math.floor(price.minor * part * Fraction(rule.percent) / 100), price.currency)
     else:
-        converted = _converted(terms, rule.fixed, price.currency, rates)
+        converted = _converted(terms, rule.fixed, price.currency, rates, steps)
         if converted is None:
             return None
         paid = converted
     for bound, pick in ((rule.min, max), (rule.max, min), (terms.cap, min)):
         if bound is None:
             continue
-        limit = _converted(terms, bound, price.currency, rates)
+        limit = _converted(terms, bound, price.currency, rates, steps)
         if limit is None:
             return None
         paid = Money(pick(paid.minor, limit.minor), price.currency)
+    steps.append(f"that is a commission of {paid}")
     return paid
 
 
@@ -255,13 +268,20 @@ def cashback(paid: Money, share: Decimal, price: Money) -> Money:
 
 
 def _converted(
-    terms: Terms, amount: Decimal | None, currency: str, rates: Rates | None
+    terms: Terms, amount: Decimal | None, currency: str, rates: Rates | None, steps: list[str]
 ) -> Money | None:
     exact = (amount or Decimal(0)).scaleb(currency_exponent(terms.currency))
     money = Money(int(exact.to_integral_value(ROUND_FLOOR)), terms.currency)
     if terms.currency == currency:
         return money
-    return rates.convert(money, currency) if rates is not None else None
+    there = rates.convert(money, currency) if rates is not None else None
+    rate = f"{money} is {there} today" if there else f"no fresh rate for {money} in {currency}"
+    steps.append(rate)
+    return there
+
+
+def _percent(share: Decimal) -> str:
+    return f"{(share * 100).normalize():f} %"
 
 
 def words(terms: Terms, rule: Rule) -> str:
@@ -276,8 +296,10 @@ def words(terms: Terms, rule: Rule) -> str:
         f"for {rule.customer} customers" if rule.customer else "",
         f"in {rule.region}" if rule.region else "",
         {True: "with a voucher", False: "without a voucher", None: ""}[rule.voucher],
-        f"at least {rule.min}" if rule.min is not None else "",
-        f"at most {rule.max}" if rule.max is not None else "",
+        f"at least {rule.min} {terms.currency}" if rule.min is not None else "",
+        f"at most {rule.max} {terms.currency}" if rule.max is not None else "",
+        f"at most {terms.cap} {terms.currency} an order" if terms.cap is not None else "",
+        f"from {rule.since}" if rule.since else "",
         f"until {rule.until}" if rule.until else "",
     ]
     return " ".join([rate, *filter(None, told)])

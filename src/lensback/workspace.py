@@ -14,14 +14,14 @@ from pathlib import Path
 from threading import Lock
 from types import TracebackType
 
-from lensback import exchange, ledger
+from lensback import exchange, ledger, log
 from lensback import settings as settings_module
 from lensback.catalogue.sketch import smallest_images
 from lensback.db import Database, sqlite_url
 from lensback.detectors import Detector, open_detector
 from lensback.durable import replace_file
 from lensback.encoders import Encoder, open_encoder
-from lensback.errors import Busy, ConfigError, StateError
+from lensback.errors import Busy, ConfigError, DataError, StateError
 from lensback.exchange import Rates, usable
 from lensback.images import ImageStore
 from lensback.indexes import Index, open_index
@@ -111,7 +111,12 @@ class Workspace:
     @property
     def rates(self) -> Rates | None:
         """Exchange rates that are fresh enough to promise money by."""
-        return usable(exchange.load(self.rates_path), self.settings.rates_max_age_days)
+        try:
+            kept = exchange.load(self.rates_path)
+        except DataError as error:  # then amounts of other currencies are not promised
+            log.event("no rates", 30, message=error.message)
+            return None
+        return usable(kept, self.settings.rates_max_age_days)
 
     @property
     def cashback(self) -> Promises:
@@ -363,3 +368,14 @@ def set_setting(path: Path, name: str, value: str) -> None:
 def age_s(epoch: int) -> int:
     """Seconds since a moment, never negative: clocks go back."""
     return max(0, int(time.time()) - epoch)
+
+
+def ago(epoch: int | None) -> str:
+    """ "5 min ago"; "never" for None."""
+    if epoch is None:
+        return "never"
+    seconds = age_s(epoch)
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"

@@ -33,7 +33,7 @@ def key_add(
 def key_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
     """Keys and what they may do."""
     from lensback import keys
-    from lensback.console import ago
+    from lensback.workspace import ago
 
     with opened_workspace(workspace) as opened:
         known = keys.load(opened.keys_path)

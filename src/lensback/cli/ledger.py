@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -22,8 +24,8 @@ from lensback.cli.face import (
     say,
 )
 from lensback.console import Watcher
-from lensback.errors import BadQuery, Busy, NotFound
-from lensback.types import Money
+from lensback.errors import BadQuery, Busy, NotFound, PostbackError
+from lensback.types import Conversion, Money
 from lensback.workspace import Workspace, set_setting
 
 ledger_app = typer.Typer(help="The ledger: balances, proofs, payouts.", no_args_is_help=True)
@@ -52,7 +54,7 @@ def click_command(
     with opened_workspace(workspace) as opened:
         stored = offers.get(opened.db, offer_id)
         click_id, now = ledger.new_click_id(), int(time.time())
-        link = offer_link(opened.db, opened.path / "networks", stored, click_id, now)
+        link = offer_link(opened.db, opened.networks, stored, click_id, now, opened.rates)
         body = ledger.click_body(
             click_id,
             stored,
@@ -86,6 +88,7 @@ def conversions_pull(
     from lensback import conversions
     from lensback.networks import open_network, poll
 
+    odd: Counter[str] = Counter()
     with opened_workspace(workspace) as opened, Watcher(err) as watcher:
         _drained(opened)
         known = open_network(network, opened.path / "networks")
@@ -93,8 +96,11 @@ def conversions_pull(
             raise NotFound(f"{known.title} has no report to read", hint="let it call /postback")
         account = conversions.account_of(opened.path, network)
 
-        def ask(begin: int, end: int) -> object:
-            return poll(known, account, opened.fetcher, begin, end)
+        def refuse_row(error: PostbackError) -> None:
+            odd[error.message] += 1
+
+        def ask(begin: int, end: int) -> Iterable[Conversion]:
+            return poll(known, account, opened.fetcher, begin, end, reject=refuse_row)
 
         done = conversions.pull(
             opened.db,
@@ -105,10 +111,13 @@ def conversions_pull(
             window_days=known.poll.window_days,
             progress=watcher.stage(f"pull {network}"),
         )
+    done.rejected += odd
     if as_json:
         print_json(done.as_json())
         return
     say(f"{done.new} news, {done.repeated} known already, {done.rejected.total()} refused")
+    for reason, count in done.rejected.most_common(10):
+        say(f"{count:>8}  {reason}")
 
 
 @conversions_app.command("refused")

@@ -97,6 +97,7 @@ def program_show(
                 "terms": _plain(shown),
                 "estimate": estimate,
                 "link": told.link,
+                "untracked": told.reason,
             }
         )
         return
@@ -113,6 +114,8 @@ def program_show(
     if told.estimate:
         for step in told.estimate.steps:
             say(f"  {step}")
+        if told.reason:
+            say(f"  but no tracked link can be made, so nothing is promised: {told.reason}")
         say(f"link: {told.link}")
 
 

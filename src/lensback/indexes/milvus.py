@@ -39,8 +39,9 @@ FOLLOW_S = 0.5
 BATCH_ROWS = 2000
 PAGE_ROWS = 4000
 PAUSE_S = 0.2
-FLUSH_ROWS = 20_000
-"""Written rows from which `publish` has Milvus build its index; fewer stay in its memory."""
+FLUSH_ROWS = 2000
+"""Written rows from which `publish` has Milvus seal them and build its index; fewer stay in its
+memory, where Milvus looks through them less thoroughly the more they are."""
 BUILD_S = 6 * 3600
 WRITE_S = 120
 TRY_S = 3.0
@@ -121,7 +122,7 @@ class MilvusIndex:
         ef = found.parameters.get("ef", EF) * found.snapshot.rows / matches
         where = f"{found.visible} and {limits}" if limits else found.visible
         while True:
-            width = int(min(MOST, max(ef, fetch)))
+            width = int(min(MOST, max(ef, 2 * fetch)))  # the last of k are to be right, too
             rows = self._nearest(found.snapshot.location, [query], where, fetch, width)[0]
             best: dict[str, float] = {}
             for image_hash, similarity in rows:

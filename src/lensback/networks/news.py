@@ -68,8 +68,8 @@ def status_of(network: Network, theirs: str) -> str:
         raise PostbackError(
             f"{network.title} has no status {theirs[:40]!r}", hint=f"known: {known}"
         )
-    mark = f"statuses.{key}"
-    if mark in network.unchecked:
+    mark = next((m for m in (f"statuses.{key}", "statuses") if m in network.unchecked), "")
+    if mark:
         raise PostbackError(
             f"what {theirs[:40]!r} means at {network.title} is not checked",
             hint=f'ask the network, then write checked = ["{mark}"] into networks/{network.name}.toml',
@@ -158,7 +158,7 @@ def picked(row: Any, path: str) -> Any:
 
 def decimal_of(text: str, field: str = "amount") -> Decimal:
     """A machine's number: digits, a dot, perhaps a sign. Raises PostbackError."""
-    if not re.fullmatch(r"[+-]?\d{1,15}(\.\d{0,12})?([eE][+-]?\d{1,2})?", text):
+    if not re.fullmatch(r"[+-]?[0-9]{1,15}(\.[0-9]{0,12})?([eE][+-]?[0-9]{1,2})?", text):
         raise PostbackError(f"{field} is no amount: {text[:30]!r}", hint="use 12.34")
     try:
         value = Decimal(text)
@@ -172,7 +172,7 @@ def decimal_of(text: str, field: str = "amount") -> Decimal:
 def epoch_of(text: str, field: str = "time") -> int:
     """UTC epoch seconds of a time: epoch, ISO 8601, or a form networks use; UTC where it does not
     say. Raises PostbackError."""
-    if re.fullmatch(r"\d{9,11}|\d{13}", text):
+    if re.fullmatch(r"[0-9]{9,11}|[0-9]{13}", text):
         return int(text) // (1000 if len(text) == 13 else 1)
     try:
         when = datetime.fromisoformat(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
 import idna
@@ -69,9 +70,13 @@ def within(host: str, domains: tuple[str, ...]) -> bool:
     return any(host == domain or host.endswith(f".{domain}") for domain in domains)
 
 
+@lru_cache(maxsize=4096)
 def ascii_domains(domains: tuple[str, ...]) -> tuple[str, ...]:
     """Domains as `host_of` writes hosts. Raises BadQuery for one that is none."""
-    return tuple(host_of(urlsplit(f"https://{domain.lower()}")) for domain in domains)
+    for domain in domains:
+        if re.search(r"[/?#@\\\s]", domain):
+            raise BadQuery(f"not a domain: {domain[:80]!r}", hint="write shop.example")
+    return tuple(host_of(parts_of(f"https://{domain.lower()}")) for domain in domains)
 
 
 def canonical(url: str, domains: tuple[str, ...]) -> str:

@@ -12,7 +12,7 @@ from lensback import rank
 from lensback.catalogue import products
 from lensback.errors import NotFound
 from lensback.ledger.shown import Shown, shown
-from lensback.search import hit_json
+from lensback.search import hit_json, with_cashback
 from lensback.types import Filter, Hit
 from lensback.web.language import speech_of
 from lensback.web.pages import FRESH, render
@@ -50,12 +50,17 @@ def _hits(service: Service, said: Shown) -> list[Hit]:
     is not here any more, so it is not said again."""
     found = products.get(service.workspace.db, [p for p, _ in said.products], Filter())
     currency = service.workspace.settings.currency
+    sold = [stored for product in found.values() for stored in product.offers]
+    priced = with_cashback(service.workspace.db, sold, service.workspace.cashback)
+    by_id = {stored.offer_id: stored for stored in priced}
     hits = []
     for product_id, probability in said.products:
         product = found.get(product_id)
         if product is None:
             continue
-        ordered = products.product_of(product_id, rank.in_order(product.offers, currency))
+        ordered = products.product_of(
+            product_id, rank.in_order((by_id[s.offer_id] for s in product.offers), currency)
+        )
         image_hash = next((h for stored in ordered.offers for h in stored.image_hashes), "")
         hits.append(Hit(ordered, 0.0, probability, exact=False, image_hash=image_hash))
     return hits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from fastapi import APIRouter
@@ -11,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from lensback.catalogue import offers, products
 from lensback.errors import Error, NotFound, StateError
-from lensback.search import answer_json, offer_json, product_json
+from lensback.search import answer_json, offer_json, product_json, with_cashback
 from lensback.types import StoredOffer
 from lensback.web import shapes
 from lensback.web.guard import Searcher
@@ -48,7 +49,8 @@ def product(product_id: str, service: Opened) -> JSONResponse:
     db = service.workspace.db
     found = products.find(db, _known(_PRODUCT_ID, product_id, "product"))
     links = products.links_of(db, found.product_id)
-    return JSONResponse(product_json(found, links, service.workspace.settings.currency))
+    priced = replace(found, offers=with_cashback(db, found.offers, service.workspace.cashback))
+    return JSONResponse(product_json(priced, links, service.workspace.settings.currency))
 
 
 @router.get(
@@ -58,6 +60,7 @@ def offer(offer_id: str, service: Opened) -> JSONResponse:
     """An offer with its price history, also after it went off sale."""
     db = service.workspace.db
     stored = offers.get(db, _known(_OFFER_ID, offer_id, "offer"))
+    (stored,) = with_cashback(db, [stored], service.workspace.cashback)
     history = offers.price_history(db, stored.offer_id)
     points = [{"at": _iso(at), "price": price.as_json()} for at, price in history]
     return JSONResponse({**_detail(stored), "price_history": points})

@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 
 from lensback import __version__
 from lensback.web import (
+    admin,
     answers,
     api,
     batch,
@@ -51,6 +52,7 @@ def create_app(workspace: Workspace) -> FastAPI:
         app.include_router(part.router)
     app.include_router(similar.router)
     app.include_router(answers.router)
+    app.include_router(admin.router)
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(packages=[("lensback.web", "static")]), name="static")
     if workspace.settings.cors_origins:

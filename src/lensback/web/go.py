@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from lensback import ledger
+from lensback.cashback import offer_link
 from lensback.catalogue import offers
 from lensback.errors import NotFound
 from lensback.types import StoredOffer
@@ -67,22 +68,7 @@ def click(service: Service, request: Request, stored: StoredOffer, search_id: st
     is full: a click that nobody can find again would be cashback lost."""
     workspace, now = service.workspace, int(time.time())
     click_id = ledger.new_click_id()
-    try:
-        from lensback.cashback import offer_link  # type: ignore[import-not-found,unused-ignore]
-    except ImportError:
-        workspace.journal.append(
-            "click",
-            ledger.click_body(
-                click_id,
-                stored,
-                at=now,
-                source="go",
-                search_id=search_id,
-                user_token=users.user_of(request, workspace.path, workspace.settings, now),
-            ),
-        )
-        return checked_address(stored.offer.url)
-    link = offer_link(workspace.db, workspace.path / "networks", stored, click_id, now)
+    link = offer_link(workspace.db, workspace.networks, stored, click_id, now, workspace.rates)
     body = ledger.click_body(
         click_id,
         stored,

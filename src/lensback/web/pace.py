@@ -52,6 +52,10 @@ class Keyring:
 
     def find(self, secret: str) -> Key | None:
         """The key of a secret, or None."""
+        return keys.find(self.all(), secret)
+
+    def all(self) -> tuple[Key, ...]:
+        """Every key, as the file is now."""
         try:
             stat = self._path.stat()
             stamp: object = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
@@ -59,4 +63,4 @@ class Keyring:
             stamp = "none"
         if self._known[0] != stamp:
             self._known = (stamp, keys.load(self._path))
-        return keys.find(self._known[1], secret)
+        return self._known[1]

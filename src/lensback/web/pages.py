@@ -45,6 +45,12 @@ async def find(request: Request, service: Opened) -> Response:
     return await run_in_threadpool(_home, request, service, upload, answer)
 
 
+@router.get("/widget")
+def widget(request: Request) -> Response:
+    """The line that puts a button on another page, and the button."""
+    return render(request, "widget.html", base=str(request.base_url))
+
+
 @router.get("/docs")
 def docs(request: Request) -> Response:
     """The API's description, rendered from its own /openapi.json."""

@@ -71,6 +71,16 @@ def user_of(request: Request, folder: Path, settings: Settings, now: int) -> str
     return next((user for text in given if text and (user := user_of_pass(folder, text, now))), "")
 
 
+def signature(folder: Path, text: str) -> str:
+    """Proves that we wrote a text: HMAC-SHA256 under the workspace's own key, hex."""
+    return _signature(folder, text)
+
+
+def same(one: str, other: str) -> bool:
+    """Compares in constant time."""
+    return hmac.compare_digest(one.encode("utf-8", "replace"), other.encode("utf-8", "replace"))
+
+
 def _signature(folder: Path, text: str) -> str:
     return hmac.new(_key(folder), text.encode(), hashlib.sha256).hexdigest()
 

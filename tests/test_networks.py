@@ -1,0 +1,628 @@
+"""Networks as data: for each the exact link of each kind of target, and its words for a sale."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lensback.errors import BadQuery, ConfigError, PostbackError, UnknownName
+from lensback.networks import (
+    LinkSettings,
+    Network,
+    canonical,
+    check_settings,
+    deeplink,
+    erid_of,
+    list_networks,
+    offer_deeplink,
+    open_network,
+    read_postback,
+)
+from lensback.terms import parse
+from lensback.types import STATUSES as STATUSES_OF_OURS
+from lensback.types import Money, Offer
+
+SUBID = "4fzzzxjylrx1a2B3c4D5e6"
+DOMAINS = ("shop.example", "магазин.рф", "test.shop.example:8443")
+
+# ---- ten targets and what stands in a link for each: written by hand, not computed
+
+TARGETS = {
+    "plain": ("https://shop.example/p/1", "https%3A%2F%2Fshop.example%2Fp%2F1"),
+    "cyrillic": (
+        "https://shop.example/платье",
+        "https%3A%2F%2Fshop.example%2F%25D0%25BF%25D0%25BB%25D0%25B0%25D1%2582%25D1%258C%25D0%25B5",
+    ),
+    "encoded already": (
+        "https://shop.example/%D0%BF%D0%BB%D0%B0%D1%82%D1%8C%D0%B5",
+        "https%3A%2F%2Fshop.example%2F%25D0%25BF%25D0%25BB%25D0%25B0%25D1%2582%25D1%258C%25D0%25B5",
+    ),
+    "ampersands": (
+        "https://shop.example/p?a=1&b=x%26y&c=",
+        "https%3A%2F%2Fshop.example%2Fp%3Fa%3D1%26b%3Dx%2526y%26c%3D",
+    ),
+    "fragment": (
+        "https://shop.example/p?id=7#size=M",
+        "https%3A%2F%2Fshop.example%2Fp%3Fid%3D7%23size%3DM",
+    ),
+    "campaigns": (
+        "https://www.shop.example/p?utm_source=x&id=7&gclid=1&admitad_uid=2&utm_medium=cpa&awc=3",
+        "https%3A%2F%2Fwww.shop.example%2Fp%3Fid%3D7",
+    ),
+    "ports": ("https://shop.example:443/p", "https%3A%2F%2Fshop.example%2Fp"),
+    "a port of its own": (
+        "https://test.shop.example:8443/p",
+        "https%3A%2F%2Ftest.shop.example%3A8443%2Fp",
+    ),
+    "idn": (
+        "https://Магазин.РФ/товар?цвет=алый",
+        (
+            "https%3A%2F%2Fxn--80aairftm.xn--p1ai%2F"
+            "%25D1%2582%25D0%25BE%25D0%25B2%25D0%25B0%25D1%2580"
+            "%3F%25D1%2586%25D0%25B2%25D0%25B5%25D1%2582%3D%25D0%25B0%25D0%25BB%25D1%258B%25D0%25B9"
+        ),
+    ),
+    "signs": (
+        'https://shop.example/a b/100%/"x"?q=<y>+1',
+        "https%3A%2F%2Fshop.example%2Fa%2520b%2F100%2525%2F%2522x%2522%3Fq%3D%253Cy%253E%2B1",
+    ),
+}
+
+# ---- each network: a program's settings, what stands before the target and what behind it
+
+S = SUBID
+FRAMES: dict[str, tuple[dict[str, str], str, str]] = {
+    "admitad": (
+        {"base": "https://ad.admitad.com/g/abc123def/"},
+        "https://ad.admitad.com/g/abc123def/?ulp=",
+        f"&subid={S}",
+    ),
+    "aliexpress": (
+        {"short_key": "eQ7Xk2"},
+        "https://s.click.aliexpress.com/deep_link.htm?aff_short_key=eQ7Xk2&dl_target_url=",
+        f"&aff_trace={S}",
+    ),
+    "awin": (
+        {"advertiser": "1001", "publisher": "45628"},
+        f"https://www.awin1.com/cread.php?awinmid=1001&awinaffid=45628&clickref={S}&ued=",
+        "",
+    ),
+    "cj": (
+        {"publisher": "7777777", "link": "12345678"},
+        f"https://www.anrdoezrs.net/click-7777777-12345678?sid={S}&url=",
+        "",
+    ),
+    "epn": (
+        {"base": "http://epnclick.ru/redirect/cpa/o/abcdef/"},
+        "http://epnclick.ru/redirect/cpa/o/abcdef/?to=",
+        f"&sub1={S}",
+    ),
+    "gdeslon": (
+        {"template": "https://www.gdeslon.ru/cf/abc?mid=1&goto={url}&sub_id={subid}"},
+        "https://www.gdeslon.ru/cf/abc?mid=1&goto=",
+        f"&sub_id={S}",
+    ),
+    "generic": (
+        {"template": "https://track.example/c/{program}?s={subid}&to={url}", "program": "a/b"},
+        f"https://track.example/c/a%2Fb?s={S}&to=",
+        "",
+    ),
+    "impact": (
+        {"base": "https://brand.pxf.io/c/123456/789/4321"},
+        f"https://brand.pxf.io/c/123456/789/4321?subId1={S}&u=",
+        "",
+    ),
+    "partnerize": (
+        {"camref": "1100l3AbC"},
+        f"https://prf.hn/click/camref:1100l3AbC/pubref:{S}/destination:",
+        "",
+    ),
+    "rakuten": (
+        {"publisher": "aBcDeFgHiJ0", "advertiser": "42000"},
+        "https://click.linksynergy.com/deeplink?id=aBcDeFgHiJ0&mid=42000&murl=",
+        f"&u1={S}",
+    ),
+    "skimlinks": (
+        {"publisher": "1234", "site": "5678"},
+        "https://go.skimresources.com/?id=1234X5678&xs=1&url=",
+        f"&xcust={S}",
+    ),
+    "sovrn": (
+        {"key": "0123456789abcdef0123456789abcdef"},
+        "https://redirect.viglink.com/?key=0123456789abcdef0123456789abcdef&u=",
+        f"&cuid={S}",
+    ),
+    "tradedoubler": (
+        {"program": "99", "site": "3000001"},
+        f"https://clk.tradedoubler.com/click?p=99&a=3000001&epi={S}&url=",
+        "",
+    ),
+    "tradetracker": (
+        {"campaign": "1", "material": "2", "publisher": "3"},
+        f"https://tc.tradetracker.net/?c=1&m=2&a=3&r={S}&u=",
+        "",
+    ),
+    "webgains": (
+        {"publisher": "11", "advertiser": "22"},
+        f"https://track.webgains.com/click.html?wgcampaignid=11&wgprogramid=22&clickref={S}&wgtarget=",
+        "",
+    ),
+}
+
+
+def settings(name: str, **changes: object) -> LinkSettings:
+    given: dict[str, object] = {"domains": DOMAINS, "ids": FRAMES[name][0], **changes}
+    return LinkSettings(**given)  # type: ignore[arg-type]
+
+
+def test_every_network_has_its_table() -> None:
+    assert [network.name for network in list_networks()] == sorted(FRAMES)
+
+
+@pytest.mark.parametrize("name", FRAMES)
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_exact_link(name: str, target: str) -> None:
+    url, encoded = TARGETS[target]
+    _, before, behind = FRAMES[name]
+    network = open_network(name)
+    check_settings(network, settings(name))
+    assert deeplink(network, settings(name), url, SUBID) == f"{before}{encoded}{behind}"
+
+
+REFUSED = {
+    "another domain": ("https://evil.example/p", "not a domain of the program"),
+    "a look-alike domain": ("https://notshop.example/p", "not a domain"),
+    "a domain in front": ("https://shop.example.evil.example/p", "not a domain"),
+    "a user": ("https://shop.example@evil.example/p", "names a user"),
+    "a user and a password": ("https://u:p@shop.example/p", "names a user"),
+    "a backslash": ("https://evil.example\\.shop.example/p", "not a"),
+    "another port": ("https://shop.example:8080/p", "not a domain"),
+    "no port": ("https://shop.example:99999/p", "not a web address"),
+    "a header": ("https://shop.example/p\r\nSet-Cookie: a=b", "control"),
+    "a header at the end": ("https://shop.example/p\n", "control"),
+    "a tab in the scheme": ("java\tscript:alert(1)", "control"),
+    "a separator": ("https://shop.example/\u2028p", "control"),
+    "a script": ("javascript:alert(1)", "not a web address"),
+    "a relative address": ("//shop.example/p", "not a web address"),
+    "nothing": ("", "not a web address"),
+    "half a letter": ("https://shop.example/\ud800", "not Unicode"),
+    "no host name": ("https://sh op.example/p", "not a host name"),
+    "very long": (f"https://shop.example/{'a' * 20000}", "characters"),
+}
+
+
+@pytest.mark.parametrize("name", FRAMES)
+@pytest.mark.parametrize("target", REFUSED)
+def test_refused_targets(name: str, target: str) -> None:
+    url, reason = REFUSED[target]
+    with pytest.raises(BadQuery, match=reason) as refused:
+        deeplink(open_network(name), settings(name), url, SUBID)
+    if target == "very long":
+        assert refused.value.hint == f"{open_network(name).title} takes 4000 at most"
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_a_link_may_be_as_long_as_the_limit_and_no_longer(name: str) -> None:
+    network, short = open_network(name), "https://shop.example/p"
+    room = network.link.max_chars - len(deeplink(network, settings(name), short, SUBID))
+    full = deeplink(network, settings(name), short + "x" * room, SUBID)
+    assert len(full) == network.link.max_chars
+    with pytest.raises(BadQuery, match="characters"):
+        deeplink(network, settings(name), short + "x" * (room + 1), SUBID)
+
+
+@pytest.mark.parametrize("name", FRAMES)
+@pytest.mark.parametrize("subid", ["", "a b", "a&b", "é", "a@b.example", "x" * 101, "a-b", "a\n"])
+def test_only_a_click_id_goes_into_a_link(name: str, subid: str) -> None:
+    with pytest.raises(BadQuery, match="not a click id"):
+        deeplink(open_network(name), settings(name), "https://shop.example/p", subid)
+
+
+@given(
+    path=st.text(max_size=60),
+    query=st.text(max_size=60),
+    name=st.sampled_from(sorted(FRAMES)),
+    subid=st.text(string.ascii_letters + string.digits, min_size=1, max_size=32),
+)
+def test_whatever_the_target_the_link_is_the_networks(
+    path: str, query: str, name: str, subid: str
+) -> None:
+    """The host cannot be left, the header cannot be ended, the click id is there once."""
+    network = open_network(name)
+    try:
+        link = deeplink(network, settings(name), f"https://shop.example/{path}?{query}", subid)
+    except BadQuery:
+        return
+    frame = urlsplit(FRAMES[name][1])
+    parts = urlsplit(link)
+    assert (parts.scheme, parts.netloc) == (frame.scheme, frame.netloc)
+    assert link.isascii()
+    assert link.isprintable()
+    assert " " not in link
+    if network.link.style == "query":
+        told = parse_qsl(parts.query, keep_blank_values=True)
+        assert [value for _, value in told].count(subid) >= 1
+        inner = next(value for _, value in told if value.startswith("https://shop.example/"))
+    else:
+        inner = unquote(parts.path.partition("/destination:")[2])
+    assert canonical(inner, DOMAINS) == inner  # decoded once it is the page, and stays it
+    assert deeplink(network, settings(name), inner, subid) == link
+
+
+# ---- links that are tracked already
+
+TRACKED = [
+    (
+        "awin",
+        "https://www.awin1.com/pclick.php?p=555&a=45628&m=1001",
+        f"https://www.awin1.com/pclick.php?p=555&a=45628&m=1001&clickref={S}",
+    ),
+    (
+        "awin",
+        "https://www.awin1.com/cread.php?awinmid=1001&awinaffid=45628&clickref=old&ued=https%3A%2F%2Fshop.example%2Fp&clickref=twice",
+        f"https://www.awin1.com/cread.php?awinmid=1001&awinaffid=45628&clickref={S}&ued=https%3A%2F%2Fshop.example%2Fp",
+    ),
+    (
+        "admitad",
+        "https://rzekl.com/g/abc123def/?i=5&ulp=https%3A%2F%2Fshop.example%2F%25D0%25B0%3Futm_source%3Dx",
+        f"https://rzekl.com/g/abc123def/?i=5&subid={S}&ulp=https%3A%2F%2Fshop.example%2F%25D0%25B0%3Futm_source%3Dx",
+    ),
+    (
+        "tradedoubler",
+        "https://clk.tradedoubler.com/click?p=99&a=3000001&url=https://shop.example/p?a=1",
+        f"https://clk.tradedoubler.com/click?p=99&a=3000001&epi={S}&url=https://shop.example/p?a=1",
+    ),
+    (
+        "partnerize",
+        "https://prf.hn/click/camref:1100l3AbC/destination:https%3A%2F%2Fshop.example%2Fp",
+        f"https://prf.hn/click/camref:1100l3AbC/pubref:{S}/destination:https%3A%2F%2Fshop.example%2Fp",
+    ),
+    (
+        "partnerize",
+        "https://prf.hn/click/camref:1100l3AbC/pubref:old/destination:https://shop.example/p?a=1",
+        f"https://prf.hn/click/camref:1100l3AbC/pubref:{S}/destination:https://shop.example/p?a=1",
+    ),
+    (
+        "impact",
+        "https://brand.pxf.io/c/123456/789/4321?u=https%3A%2F%2Fshop.example%2Fp",
+        f"https://brand.pxf.io/c/123456/789/4321?subId1={S}&u=https%3A%2F%2Fshop.example%2Fp",
+    ),
+    (
+        "generic",
+        "https://track.example/c/zz?to=https%3A%2F%2Fshop.example%2Fp",
+        f"https://track.example/c/zz?to=https%3A%2F%2Fshop.example%2Fp&s={S}",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "url", "link"), TRACKED)
+def test_a_tracked_address_only_gets_the_click_id(name: str, url: str, link: str) -> None:
+    network = open_network(name)
+    assert deeplink(network, settings(name), url, SUBID) == link
+    assert deeplink(network, settings(name), link, SUBID) == link  # once
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "reason"),
+    [
+        (
+            "awin",
+            "https://www.awin1.com/pclick.php?p=555&a=666&m=1001",
+            "another publisher",
+        ),
+        (
+            "partnerize",
+            "https://prf.hn/click/camref:other/destination:https%3A%2F%2Fshop.example%2Fp",
+            "another publisher",
+        ),
+        (
+            "awin",
+            "https://www.awin1.com/cread.php?awinmid=1001&awinaffid=45628&ued=https%3A%2F%2Fevil.example",
+            "not a domain",
+        ),
+        (
+            "partnerize",
+            "https://prf.hn/click/camref:1100l3AbC/destination:https://evil.example/",
+            "not a domain",
+        ),
+        ("admitad", "https://clk.tradedoubler.com/click?p=1&a=2", "not a domain"),
+        ("awin", "https://u@www.awin1.com/pclick.php?p=1", "names a user"),
+    ],
+)
+def test_a_tracked_address_of_somebody_else(name: str, url: str, reason: str) -> None:
+    with pytest.raises(BadQuery, match=reason):
+        deeplink(open_network(name), settings(name), url, SUBID)
+
+
+def test_the_stores_own_page_is_used_where_the_tracked_one_is_somebody_elses() -> None:
+    program = parse(
+        {"network": "awin", "domains": ["shop.example"], "share": 1, "link": FRAMES["awin"][0]}
+    )
+    offer = Offer(
+        external_id="1",
+        title="Hat",
+        url="https://www.awin1.com/pclick.php?p=555&a=666&m=1001",
+        price=Money(100, "EUR"),
+        target_url="https://shop.example/hat",
+        tracked=True,
+    )
+    link = offer_deeplink(open_network("awin"), program, offer, SUBID)
+    assert link == FRAMES["awin"][1] + "https%3A%2F%2Fshop.example%2Fhat"
+
+
+# ---- rules of a program
+
+
+def test_deep_links_denied() -> None:
+    awin, denied = open_network("awin"), settings("awin", deny_deeplinks=True)
+    link = f"https://www.awin1.com/cread.php?awinmid=1001&awinaffid=45628&clickref={S}"
+    assert deeplink(awin, denied, "https://shop.example/p", SUBID) == link
+    start = settings("awin", deny_deeplinks=True, landing="https://shop.example/")
+    assert (
+        deeplink(awin, start, "https://shop.example/p", SUBID)
+        == f"{link}&ued=https%3A%2F%2Fshop.example%2F"
+    )
+    with pytest.raises(BadQuery, match="forbids deep links"):
+        deeplink(
+            open_network("skimlinks"),
+            settings("skimlinks", deny_deeplinks=True),
+            "https://shop.example/p",
+            SUBID,
+        )
+
+
+def test_the_advertising_token_travels() -> None:
+    token = "2VtzqwABCDEF"
+    assert erid_of(f"Реклама. ООО «Лавка». ERID: {token}") == token
+    assert erid_of("Periderm care") == ""
+    there = deeplink(
+        open_network("admitad"), settings("admitad", erid=token), "https://shop.example/p", SUBID
+    )
+    assert there == (
+        f"https://ad.admitad.com/g/abc123def/?erid={token}&ulp=https%3A%2F%2Fshop.example%2Fp&subid={S}"
+    )
+    inside = deeplink(
+        open_network("awin"), settings("awin", erid=token), "https://shop.example/p?a=1", SUBID
+    )
+    assert inside.endswith(f"ued=https%3A%2F%2Fshop.example%2Fp%3Fa%3D1%26erid%3D{token}")
+
+
+def test_a_base_with_a_query_of_its_own() -> None:
+    base = {"base": "https://ad.admitad.com/g/abc123def/?i=5"}
+    link = deeplink(
+        open_network("admitad"), settings("admitad", ids=base), "https://shop.example/p", SUBID
+    )
+    assert (
+        link
+        == f"https://ad.admitad.com/g/abc123def/?i=5&ulp=https%3A%2F%2Fshop.example%2Fp&subid={S}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "key"),
+    [
+        ("awin", {"ids": {"advertiser": "1"}}, "'link.publisher'.* is missing"),
+        ("awin", {"ids": {"advertiser": "x", "publisher": "1"}}, "'link.advertiser'.*'x'"),
+        ("awin", {"ids": {**FRAMES["awin"][0], "more": "1"}}, "'link.more'.* not known"),
+        ("admitad", {"ids": {"base": "javascript:alert(1)"}}, "'link.base'"),
+        ("admitad", {"ids": {"base": "https://u@x.example/g/a/"}}, "'link.base'.*user"),
+        ("generic", {"ids": {}}, "'link.template'"),
+        ("generic", {"ids": {"template": "https://x.example/{url}"}}, "'link.template'"),
+        ("generic", {"ids": {"template": "https://x.example/{url}{subid}{x}"}}, "'link.x'"),
+        ("awin", {"domains": ("a b",)}, "'domains'"),
+        ("awin", {"tracking_hosts": ("a/b",)}, "'tracking_hosts'"),
+        ("awin", {"landing": "https://evil.example"}, "'landing'"),
+        ("awin", {"erid": "a b"}, "'erid'"),
+        ("skimlinks", {"deny_deeplinks": True}, "'landing' is missing"),
+    ],
+)
+def test_settings_that_are_wrong_name_their_key(
+    name: str, change: dict[str, object], key: str
+) -> None:
+    with pytest.raises(ConfigError, match=key):
+        check_settings(open_network(name), settings(name, **change))
+
+
+# ---- files
+
+
+def test_unknown_networks_list_the_known() -> None:
+    for name in ("nowhere", "../awin", "AWIN", ""):
+        with pytest.raises(UnknownName) as refused:
+            open_network(name)
+        assert "tradetracker" in refused.value.hint
+
+
+def test_a_workspace_adds_a_network_and_changes_one(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(
+        'title = "Mine"\n[link]\nsubid = "s"\nhosts = ["go.example"]\n'
+        'template = "https://go.example/{id}?s={subid}&u={url}"\n[link.settings]\nid = "[a-z]+"\n'
+        '[statuses]\nopen = "pending"\n'
+    )
+    (tmp_path / "cj.toml").write_text('checked = ["statuses.closed"]\n[link]\nmax_chars = 2000\n')
+    mine = open_network("mine", tmp_path)
+    link = deeplink(mine, settings("awin", ids={"id": "abc"}), "https://shop.example/p", SUBID)
+    assert link == f"https://go.example/abc?s={S}&u=https%3A%2F%2Fshop.example%2Fp"
+    assert not mine.builtin
+    cj, shipped = open_network("cj", tmp_path), open_network("cj")
+    assert (cj.link.max_chars, shipped.link.max_chars) == (2000, 4000)
+    assert cj.link.template == shipped.link.template
+    assert {"statuses.closed", "link.max_chars"} & set(cj.unchecked) == set()
+    assert {"statuses.closed", "link.max_chars"} < set(shipped.unchecked)
+    assert {"mine", "cj", "awin"} < {network.name for network in list_networks(tmp_path)}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("title = ", "cannot read"),
+        ('title = "x"', "link"),
+        ('title = "x"\nlink = {template="", subid=""}\nstatuses={}\nmore=1', "more"),
+        ('title = "x"\nlink = {template="", subid=""}\nstatuses={a="maybe"}', "statuses.a"),
+        ('title = "x"\nlink = {template="", subid=""}\nstatuses={A="paid"}', "lower case"),
+        ('title = "x"\nlink = {template="https://x/{url}", subid="s"}\nstatuses={}', "subid"),
+        (
+            'title = "x"\nlink = {template="https://x/{url}{subid}{a}", subid="s"}\nstatuses={}',
+            "link.settings",
+        ),
+        (
+            'title = "x"\nlink = {template="", subid="", settings={a="("}}\nstatuses={}',
+            "link.settings.a",
+        ),
+    ],
+)
+def test_a_broken_file_says_where(tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / "x.toml").write_text(text)
+    with pytest.raises(ConfigError, match=reason):
+        open_network("x", tmp_path)
+
+
+# ---- postbacks
+
+
+def news(name: str, **fields: str) -> Callable[[], object]:
+    return lambda: read_postback(open_network(name), fields)
+
+
+def test_an_admitad_postback() -> None:
+    told = read_postback(
+        open_network("admitad"),
+        {
+            "sale": "22:A-17",
+            "subid": SUBID,
+            "status": "approved",
+            "commission": "120.509",
+            "order_value": "1500",
+            "currency": "RUR",
+            "order": "A-17",
+            "time": "23.11.2026 10:00:00",
+            "ready": "0",
+        },
+    )
+    assert (told.network, told.external_id, told.status) == ("admitad", "22:A-17", "approved")
+    assert (told.commission, told.order_value) == (Money(12050, "RUB"), Money(150000, "RUB"))
+    assert (told.subid, told.order_id, told.ordered_at) == (SUBID, "A-17", 1795428000)
+
+
+STATUSES = [
+    (network.name, theirs, ours)
+    for network in list_networks()
+    for theirs, ours in network.statuses.items()
+    if not {f"statuses.{theirs}", "statuses"} & set(network.unchecked)
+]
+
+
+@pytest.mark.parametrize(("name", "theirs", "ours"), STATUSES)
+def test_every_checked_status(name: str, theirs: str, ours: str) -> None:
+    network = open_network(name)
+    fields = {field: "1" for spec in [network.postback.fields] for field in first_names(spec)}
+    status = network.postback.fields.get("status", "status")
+    currency = network.postback.fields.get("currency", "currency")
+    fields |= {first(status): theirs.upper(), first(currency): "EUR", "external_id": "1"}
+    for field in ("ordered_at", "changed_at"):
+        fields[first(network.postback.fields.get(field, field))] = "1795428000"
+    told = read_postback(network, {k: v for k, v in fields.items() if k})
+    assert (told.status, told.network) == (ours, name)
+
+
+def first(spec: str | tuple[str, ...]) -> str:
+    return (spec if isinstance(spec, str) else spec[0]).split("+")[0]
+
+
+def first_names(fields: object) -> list[str]:
+    assert isinstance(fields, dict)
+    return [first(spec) for spec in fields.values()]
+
+
+def test_a_status_that_nobody_checked_is_refused_until_somebody_does(tmp_path: Path) -> None:
+    fields = {"commissionId": "1", "actionStatus": "CLOSED"}
+    with pytest.raises(PostbackError, match="not checked") as refused:
+        read_postback(open_network("cj"), fields)
+    assert 'checked = ["statuses.closed"]' in refused.value.hint
+    (tmp_path / "cj.toml").write_text('checked = ["statuses.closed"]\n')
+    assert read_postback(open_network("cj", tmp_path), fields).status == "paid"
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"status": "paid"}, "which sale"),
+        ({"external_id": "[[[order_id]]]", "status": "paid"}, "which sale"),
+        ({"external_id": "1"}, "no status ''"),
+        ({"external_id": "1", "status": "maybe"}, "no status 'maybe'"),
+        ({"external_id": "1\n2", "status": "paid"}, "plain text"),
+        ({"external_id": "x" * 201, "status": "paid"}, "plain text"),
+        ({"external_id": "1", "status": "paid", "commission": "5"}, "no currency"),
+        ({"external_id": "1", "status": "paid", "commission": "5", "currency": "E€"}, "currency"),
+        *(
+            (
+                {"external_id": "1", "status": "paid", "commission": amount, "currency": "EUR"},
+                reason,
+            )
+            for amount, reason in (
+                ("1,5", "no amount"),
+                ("NaN", "no amount"),
+                ("Infinity", "no amount"),
+                ("1e99", "too large"),
+                ("9" * 16, "no amount"),
+                ("9" * 15, "too large"),
+                ("0x10", "no amount"),
+                ("١٢", "no amount"),
+            )
+        ),
+        ({"external_id": "1", "status": "paid", "ordered_at": "yesterday"}, "no time"),
+        ({"external_id": "1", "status": "paid", "ordered_at": "31.02.2026 10:00:00"}, "no time"),
+    ],
+)
+def test_postbacks_that_make_no_sense(fields: dict[str, str], reason: str) -> None:
+    with pytest.raises(PostbackError, match=reason):
+        read_postback(open_network("generic"), fields)
+
+
+def test_amounts_are_rounded_down_and_may_be_negative() -> None:
+    for amount, currency, minor in (
+        ("10.019", "EUR", 1001),
+        ("-10.019", "EUR", -1002),
+        ("10.9", "JPY", 10),
+        ("1.2345", "KWD", 1234),
+        ("0", "EUR", 0),
+    ):
+        fields = {
+            "external_id": "1",
+            "status": "approved",
+            "commission": amount,
+            "currency": currency,
+        }
+        told = read_postback(open_network("generic"), fields)
+        assert told.commission == Money(minor, currency)
+    untold = read_postback(open_network("generic"), {"external_id": "1", "status": "declined"})
+    assert (untold.commission, untold.order_value, untold.ordered_at) == (None, None, None)
+
+
+def test_a_reason_is_kept_short_and_on_one_line() -> None:
+    fields = {"external_id": "1", "status": "declined", "reason": "returned\r\nX: y" + "z" * 900}
+    told = read_postback(open_network("generic"), fields)
+    assert told.reason.startswith("returned  X: y")
+    assert len(told.reason) == 500
+
+
+@given(st.dictionaries(st.text(max_size=12), st.text(max_size=30), max_size=8))
+def test_any_call_is_read_or_refused(fields: dict[str, str]) -> None:
+    for name in ("admitad", "generic"):
+        try:
+            told = read_postback(open_network(name), {"external_id": "1", **fields})
+        except PostbackError:
+            continue
+        assert told.status in STATUSES_OF_OURS
+        assert len(told.reason) <= 500
+
+
+def test_every_unsure_fact_is_told() -> None:
+    networks: list[Network] = [n for n in list_networks() if n.name != "generic"]
+    assert all(network.unchecked and network.sources for network in networks)
