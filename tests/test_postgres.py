@@ -75,6 +75,10 @@ def test_upsert_of_few_and_of_many(shared: Database, count: int) -> None:
         assert known == {'tab\t, "quoted", \\N, Тест'}
         shared.upsert(c, t.stores, [row | {"title": "new"} for row in rows], ["name"], ["title"])
         assert set(c.scalars(select(t.stores.c.title))) == {"new"}
+        twice = [*rows, rows[0] | {"title": "last"}]
+        shared.upsert(c, t.stores, twice, ["name"], ["title"])
+        first = select(t.stores.c.title).where(t.stores.c.name == "s0")
+        assert c.execute(first).scalar_one() == "last"
         assert c.execute(select(func.count()).select_from(t.stores)).scalar_one() == count
 
 

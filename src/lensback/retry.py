@@ -32,5 +32,3 @@ def retried(work: Callable[[], T], *, for_s: float = AWAY_S) -> T:
             log.event("away", message=error.message, again_in_s=round(pause_s, 1))
         time.sleep(pause_s)
         pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
-
-

@@ -75,6 +75,8 @@ def upsert(
     Rows go in by order of key, so that two processes that write the same keys wait for each
     other instead of both for ever.
     """
+    if update:  # of rows with one key the last counts, as where they come one by one
+        rows = list({tuple(row[key] for key in keys): row for row in rows}.values())
     held = {
         x.name: x.default.arg for x in table.c if isinstance(x.default, ScalarElementColumnDefault)
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 
 from lensback.web import shapes
 from lensback.web.guard import administrator
@@ -19,7 +19,7 @@ _LOOPBACK = {"127.0.0.1", "::1"}
 @router.get(
     "/metrics",
     tags=["operation"],
-    response_class=PlainTextResponse,
+    response_class=Response,
     responses={200: {"content": {"text/plain": {}}, "description": "Prometheus' text format"}},
 )
 def metrics(request: Request, service: Opened) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
@@ -17,12 +18,15 @@ from lensback.web import forms, shapes
 from lensback.web.service import Opened, Service
 
 MAX_BYTES = 64 << 10
+_OK: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/plain": {}}, "description": "Written down"}
+}
 
 router = APIRouter(responses=shapes.FAILURES)
 
 
-@router.get("/postback/{network}", tags=["networks"], response_class=PlainTextResponse)
-@router.post("/postback/{network}", tags=["networks"], response_class=PlainTextResponse)
+@router.get("/postback/{network}", tags=["networks"], response_class=Response, responses=_OK)
+@router.post("/postback/{network}", tags=["networks"], response_class=Response, responses=_OK)
 async def postback(network: str, request: Request, service: Opened) -> Response:
     """News of a sale, with the network's secret or signature. The same news may come many times
     and in any order. Answered with 200 when it is on the disk."""
