@@ -45,7 +45,7 @@ def photos() -> list[bytes]:
     for at, path in enumerate(rng.sample(files, PHOTOS)):
         buffer = io.BytesIO()
         with Image.open(path) as picture:
-            distort(picture.convert("RGB"), random.Random(at)).save(buffer, "JPEG", quality=85)
+            distort(picture.convert("RGB"), at).save(buffer, "JPEG", quality=85)
         made.append(buffer.getvalue())
     return made
 

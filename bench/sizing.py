@@ -31,8 +31,8 @@ class Kind:
 
 
 # Milvus's HNSW holds 4 bytes a number, 2 * M links of 8 bytes and the row's other fields; it was
-# 682 MB for 200,000 rows with the server's own 220 MB, and kept the raw and the indexed copy on
-# disk (bench/milvus_index.py). The other kinds follow from their formulas: not measured here.
+# 682 and 954 MB for 200,000 rows in two runs, the server's own 220 MB and a growing segment in it,
+# and kept the raw and the indexed copy on disk (bench/milvus_index.py). The other kinds follow from their formulas: not measured here.
 KINDS = [
     Kind("embedded lance, IVF_SQ", DIM + 60, 6 * DIM, 12.0, 20e6),
     Kind("Milvus HNSW", 4 * DIM + 2 * 16 * 8 + 160, 6 * 4 * DIM, 8.0, 1e12),

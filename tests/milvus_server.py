@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from servers import CACHE, free_port, one_at_a_time, wait_until
+from servers import CACHE, free_port, guard, one_at_a_time, wait_until
 
 VERSION = "2.3.5"
 _FOLDER = CACHE / f"milvus-{VERSION}"
@@ -147,6 +147,7 @@ class MilvusServer:
                 stderr=file,
                 start_new_session=True,
             )
+        guard(self._process, self.folder)
         wait_until(self._healthy, self._process, log)
 
     def _healthy(self) -> bool:

@@ -46,6 +46,16 @@ def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log:
     raise RuntimeError(f"{process.args} did not start (code {process.poll()}):\n{words}")
 
 
+def guard(server: subprocess.Popen[bytes], folder: Path) -> None:
+    """Ends the server, and removes its folder, when this process was killed and could not."""
+    watch = (
+        f"while kill -0 {os.getpid()} 2>/dev/null; do "
+        f"kill -0 {server.pid} 2>/dev/null || exit 0; sleep 2; done; "
+        f"kill -9 {server.pid}; rm -rf '{folder}'"
+    )
+    subprocess.run(["setsid", "sh", "-c", f"({watch}) >/dev/null 2>&1 &"], check=True)
+
+
 def listens(port: int) -> bool:
     """Whether somebody accepts connections on the port."""
     with socket.socket() as probe:
@@ -148,6 +158,7 @@ class Postgres:
                 stderr=file,
                 start_new_session=True,
             )
+        guard(self._process, self.folder)
         wait_until(self._answers, self._process, log)
 
     def _answers(self) -> bool:

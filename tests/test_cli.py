@@ -313,6 +313,7 @@ def test_stores_come_and_go(fresh: Path, tmp_path: Path, monkeypatch: pytest.Mon
         (("hats", "--columns", "nowhere.toml"), "ConfigError", "check the path"),
         (("hats", "--program", "nowhere.toml"), "ConfigError", "check the path"),
         (("hats", "--program", "broken.toml"), "ConfigError", "mend that line"),
+        (("hats", "--program", "strange.toml"), "ConfigError", "docs/programs.md"),
         (("hats", "--columns", "broken.toml"), "ConfigError", ""),
         (("hats", "--columns", "strange.toml"), "ConfigError", ""),
     ],
@@ -339,7 +340,10 @@ def test_a_column_map_and_a_programme_are_kept(fresh: Path, tmp_path: Path) -> N
     (tmp_path / "map.toml").write_text(
         'currency = "DKK"\n[fields]\nid = "nr"\ntitle = "navn"\nurl = "go"\nprice = "pris"\n'
     )
-    (tmp_path / "program.toml").write_text('network = "awin"\nrate = 0.05\n')
+    (tmp_path / "program.toml").write_text(
+        'network = "awin"\ndomains = ["hats.example"]\nshare = 0.5\n'
+        '[link]\nadvertiser = "1"\npublisher = "2"\n[[rates]]\npercent = 5\n'
+    )
     feed = tmp_path / "feed.csv"
     feed.write_text("nr,navn,go,pris\n1,Hat,https://hats.example/1,12\n")
     options = ("--columns", tmp_path / "map.toml", "--program", tmp_path / "program.toml")

@@ -12,7 +12,19 @@ import pytest
 SRC = Path(__file__).parents[1] / "src" / "lensback"
 FLOORS = [
     {"errors", "types"},
-    {"settings", "net", "log", "db", "durable", "client", "journal", "lancedata", "retry", "lanes", "schedule"},
+    {
+        "settings",
+        "net",
+        "log",
+        "db",
+        "durable",
+        "client",
+        "journal",
+        "lancedata",
+        "retry",
+        "lanes",
+        "schedule",
+    },
     {
         "catalogue",
         "images",

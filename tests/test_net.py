@@ -314,7 +314,8 @@ def test_a_silent_server_times_out() -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nContent-Length: 8\r\n\r\nx",
         b"not http at all\r\n\r\n",
         b"",
-        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"x" * 99)[:-9],
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n"
+        + gzip.compress(b"x" * 99, mtime=0)[:-9],
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\nplain text",
         b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\n\r\nwhat",
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip, gzip\r\n\r\nwhat",

@@ -626,3 +626,21 @@ def test_any_call_is_read_or_refused(fields: dict[str, str]) -> None:
 def test_every_unsure_fact_is_told() -> None:
     networks: list[Network] = [n for n in list_networks() if n.name != "generic"]
     assert all(network.unchecked and network.sources for network in networks)
+
+
+def test_the_page_lists_every_network_and_every_doubt() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "networks.md").read_text("utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    for network in list_networks():
+        template = network.link.template or "the program brings it"
+        assert any(
+            row.startswith(f"| `{network.name}` | {network.title} | `{template}` |") for row in rows
+        )
+        for key, why in network.unchecked.items():
+            assert f"| `{network.name}` | `{key}` | {why} |" in rows
+    doubts = [
+        row for row in rows if row.split("|")[2].strip().startswith("`") and "client_" not in row
+    ]
+    told = sum(len(network.unchecked) for network in list_networks())
+    with_report = sum(network.poll is not None for network in list_networks())
+    assert told <= len(doubts) <= told + with_report

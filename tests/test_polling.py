@@ -5,14 +5,12 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -20,78 +18,17 @@ from lensback.errors import ConfigError, Error, FetchFailed, FetchRefused, Postb
 from lensback.net import Fetcher
 from lensback.networks import open_network, poll
 from lensback.types import Conversion, Money
+from standin import Api, Asked, Reply, running
 
 DAY_S = 86_400
 SINCE = int(datetime(2026, 9, 1, tzinfo=UTC).timestamp())
 SECRET = "s3cret-of-the-account"
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One request as the server saw it."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    body: Any
-    status: int = 200
-    headers: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def data(self) -> bytes:
-        return self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
-
-
-class Api(ThreadingHTTPServer):
-    """Answers by a function; remembers what was asked."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        self.asked: list[Asked] = []
-        self.answer: Callable[[Asked], Reply] = lambda _asked: Reply({}, 404)
-        super().__init__(("127.0.0.1", 0), _Handler)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Api
-
-    def _any(self) -> None:
-        parts = urlsplit(self.path)
-        query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
-        headers = {key.lower(): value for key, value in self.headers.items()}
-        body = self.rfile.read(int(headers.get("content-length", 0)))
-        asked = Asked(self.command, parts.path, query, headers, body)
-        self.server.asked.append(asked)
-        reply = self.server.answer(asked)
-        self.send_response(reply.status)
-        for key, value in (*reply.headers, ("Content-Length", str(len(reply.data)))):
-            self.send_header(key, value)
-        self.end_headers()
-        self.wfile.write(reply.data)
-
-    do_GET = do_POST = _any
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
 def api() -> Iterator[Api]:
-    with Api() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with running() as server:
         yield server
-        server.shutdown()
 
 
 @pytest.fixture
@@ -526,6 +463,16 @@ def test_a_report_that_never_ends(name: str, api: Api, fetcher: Fetcher) -> None
     assert len(api.asked) == 2
 
 
+def test_pages_that_are_all_the_same(api: Api, fetcher: Fetcher) -> None:
+    """A network that ignores the offset and tells no total."""
+    row = {"advcampaign_id": 1, "order_id": "1", "status": "pending"}
+    api.answer = lambda asked: Reply(
+        {"access_token": "T1"} if asked.path == "/token/" else {"results": [row] * 500}
+    )
+    with pytest.raises(PostbackError, match="repeats a page"):
+        list(asking("admitad", api, fetcher))
+
+
 def test_graphql_errors_are_told(api: Api, fetcher: Fetcher) -> None:
     api.answer = lambda _asked: Reply({"errors": [{"message": "Cannot query field x"}]})
     with pytest.raises(PostbackError, match="Cannot query field x"):
@@ -557,9 +504,11 @@ def test_how_far_back_a_network_answers(api: Api, fetcher: Fetcher) -> None:
 
 
 def test_a_private_address_is_refused() -> None:
-    with Fetcher(user_agent="test", retries=0) as closed, pytest.raises(FetchRefused):
-        account = {**ACCOUNTS["awin"], "api": "http://127.0.0.1:9"}
-        list(poll(open_network("awin"), account, closed, SINCE, SINCE + 1))
+    account = {**ACCOUNTS["awin"], "api": "http://127.0.0.1:9"}
+    with Fetcher(user_agent="test", retries=0) as closed:
+        rows = poll(open_network("awin"), account, closed, SINCE, SINCE + 1)
+        with pytest.raises(FetchRefused):
+            next(rows)
 
 
 def test_amounts_keep_their_last_cent(api: Api, fetcher: Fetcher) -> None:

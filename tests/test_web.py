@@ -73,7 +73,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
 
 @pytest.fixture(scope="module")
 def workspace(made: tuple[Path, bytes]) -> Iterator[Workspace]:
-    with Workspace(made[0], Settings(search_jobs=2, max_image_bytes=MAX_BYTES, rate_limit=0)) as opened:
+    with Workspace(
+        made[0], Settings(search_jobs=2, max_image_bytes=MAX_BYTES, rate_limit=0)
+    ) as opened:
         yield opened
 
 

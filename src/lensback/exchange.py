@@ -148,7 +148,7 @@ def read_rates(body: bytes) -> Rates:
 def _unreadable(why: str) -> DataError:
     return DataError(
         f"the exchange rates cannot be read: {why[:200]}",
-        hint="give XML of the ECB or the Bank of Russia, CSV or TOML; see docs/cashback.md",
+        hint="give XML of the ECB or the Bank of Russia, CSV or TOML; see docs/programs.md",
     )
 
 

@@ -159,7 +159,9 @@ class Settings(BaseSettings):
         600, ge=0, description="Searches a minute from one address, in one process; 0: no limit."
     )
     key_rate_limit: int = Field(
-        6000, ge=0, description="Searches a minute with one search key, in one process; 0: no limit."
+        6000,
+        ge=0,
+        description="Searches a minute with one search key, in one process; 0: no limit.",
     )
     cors_origins: tuple[str, ...] = Field(
         (), description="Web origins whose pages may use the API, e.g. https://shop.example."

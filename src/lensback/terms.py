@@ -2,7 +2,7 @@
 
 A program lists its rate rules in order; the first one whose every condition holds pays. Before
 the purchase some conditions are not known (a new customer? a voucher? which region?), so the
-estimate walks the rules that may still be the one: a single outcome is said as it is, several as
+estimate goes through every purchase that may come: a single outcome is said as it is, several as
 "up to" the best. Everything is rounded down, so no promise is above what the rules can pay.
 """
 
@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import ROUND_FLOOR, Decimal
 from fractions import Fraction
 from functools import lru_cache
+from itertools import product
 from typing import Annotated, Any, Protocol
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -59,11 +60,6 @@ class Rule:
     since: date | None = None
     until: date | None = None
     """Last day, included (UTC)."""
-
-    @property
-    def open(self) -> bool:
-        """Whether something that only the purchase shows decides about it."""
-        return bool(self.customer or self.region) or self.voucher is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +143,12 @@ def estimate(
     Nothing is promised where an amount cannot be converted: a guess would be a promise nobody
     keeps. Where one was converted "up to" is said: rates move until the sale is paid.
     """
+    found, doubts = possible(terms, category, at)
     steps = [f"the price is {price}"]
     outcomes: list[Money] = []
-    doubts: list[str] = []
-    for rule, sure in possible(terms, category, at):
-        sums = [f"{'rule' if sure else 'perhaps'}: {words(terms, rule)}"]
+    kind = "rule" if len(found) == 1 and not doubts else "perhaps"
+    for rule in found:
+        sums = [f"{kind}: {words(terms, rule)}"]
         paid = commission(terms, rule, price, rates, sums)
         if paid is None:
             doubts.append("a rule cannot be compared")
@@ -161,12 +158,10 @@ def estimate(
             if terms.currency != price.currency and _amounts(terms, rule):
                 doubts.append("exchange rates move until the sale is paid")
         steps += sums
-    if not outcomes or not _closed(terms, category, at):
-        outcomes.append(Money(0, price.currency))
-        doubts.append("no rule pays for certain")
     if len({money.minor for money in outcomes}) > 1:
         doubts.append("the network decides which rule it is")
-    best = max(outcomes, key=lambda money: money.minor)
+    nothing = Money(0, price.currency)
+    best = max(outcomes, key=lambda money: money.minor, default=nothing)
     steps.append(_promised(best, doubts))
     return Estimate(best, bool(doubts), tuple(steps))
 
@@ -178,29 +173,51 @@ def _promised(best: Money, doubts: Sequence[str]) -> str:
     return f"promised: up to {best}, because {why}" if doubts else f"promised: {best}"
 
 
-def possible(terms: Terms, category: str, at: int) -> Iterator[tuple[Rule, bool]]:
-    """The rules that may turn out to pay, in order, each with whether it does for certain.
+def possible(terms: Terms, category: str, at: int) -> tuple[list[Rule], list[str]]:
+    """The rules that may turn out to pay, in order, and what is doubtful about it.
 
-    A rule for other categories cannot; where the offer has no category any of them may. A
-    category that no rule names falls to the rules for all, but not for certain: the network may
-    see it in one of its own categories, or in none that it pays for.
+    Every purchase that the rules tell apart is gone through: new customer or not, each region,
+    with and without a voucher, and each category where the store gave none. In each the first
+    rule that holds pays, so a rule that others always come before is never among them. A category
+    that no rule names falls to the rules for all, but not for certain: the network may file the
+    thing elsewhere.
     """
     valid = [rule for rule in terms.rates if _valid(rule, at)]
-    named = [rule for rule in valid if rule.category]
-    mapped = not named or any(_fits(rule, category) for rule in named)
-    for rule in valid:
-        fits = _fits(rule, category)
-        if fits is False:
-            continue
-        sure = fits is True and mapped and not rule.open
-        yield rule, sure
-        if sure:
-            return
+    named = [path for rule in valid for path in rule.category]
+    filed = [category] if _parts(category) else [*named, ""]
+    purchases = product(filed, _customers(valid), _regions(valid), (True, False))
+    first = [_first(valid, *purchase) for purchase in purchases]
+    doubts = []
+    if None in first:
+        doubts.append("no rule pays for certain")
+    if named and not any(_fits(path, _parts(category)) for path in named):
+        doubts.append("no rule names the category" if category else "the category is not known")
+    return [rule for rule in valid if any(rule is one for one in first)], doubts
 
 
-def _closed(terms: Terms, category: str, at: int) -> bool:
-    """Whether some rule pays, whatever the purchase shows."""
-    return any(sure for _, sure in possible(terms, category, at))
+def _first(
+    rules: Sequence[Rule], category: str, customer: str, region: str, voucher: bool
+) -> Rule | None:
+    parts = _parts(category)
+    for rule in rules:
+        if (
+            (not rule.category or any(_fits(path, parts) for path in rule.category))
+            and rule.customer in {"", customer}
+            and rule.region in {"", region}
+            and rule.voucher in {None, voucher}
+        ):
+            return rule
+    return None
+
+
+def _customers(rules: Sequence[Rule]) -> list[str]:
+    """Kinds of customers that the rules tell apart; "" stands for all others."""
+    kinds = sorted({rule.customer for rule in rules} - {""})
+    return kinds if {"new", "returning"} <= set(kinds) else [*kinds, ""]
+
+
+def _regions(rules: Sequence[Rule]) -> list[str]:
+    return [*sorted({rule.region for rule in rules} - {""}), ""]
 
 
 def _amounts(terms: Terms, rule: Rule) -> bool:
@@ -209,23 +226,16 @@ def _amounts(terms: Terms, rule: Rule) -> bool:
     return any(amount is not None for amount in amounts)
 
 
-def _fits(rule: Rule, category: str) -> bool | None:
-    """None: nobody can tell before the network does."""
-    if not rule.category:
-        return True
-    parts = _parts(category)
-    if not parts:
-        return None
-    return any(_within(_parts(wanted), parts) for wanted in rule.category)
-
-
-def _parts(category: str) -> list[str]:
-    return [part.strip().casefold() for part in category.split(">") if part.strip()]
-
-
-def _within(wanted: list[str], parts: list[str]) -> bool:
+def _fits(path: str, parts: tuple[str, ...]) -> bool:
+    """Whether a category lies in a rule's: the path, or one part of it, is within."""
+    wanted = _parts(path)
     n = len(wanted)
     return any(parts[at : at + n] == wanted for at in range(len(parts) - n + 1))
+
+
+@lru_cache(maxsize=4096)
+def _parts(category: str) -> tuple[str, ...]:
+    return tuple(part.strip().casefold() for part in category.split(">") if part.strip())
 
 
 def _valid(rule: Rule, at: int) -> bool:

@@ -178,6 +178,10 @@ def _check(values: Mapping[str, Any], where: str) -> None:
     for key, (low, high) in _RANGES.items():
         if key in values and not (_number(values[key]) and low <= values[key] <= high):
             _refuse(where, key, f"must be between {low:g} and {high:g}")
+    _check_counts(values, where)
+
+
+def _check_counts(values: Mapping[str, Any], where: str) -> None:
     if "most" in values and not (_whole(values["most"]) and 1 <= values["most"] <= 100):
         _refuse(where, "most", "must be 1 to 100")
     if min(values.get("std", (1.0,))) <= 0:

@@ -57,6 +57,6 @@ def to_batch(image: Image.Image, description: Description) -> NDArray[np.float32
     if description.channels == "bgr":
         pixels = pixels[..., ::-1]
     if description.unit:
-        pixels = pixels / 255
-    pixels = (pixels - np.array(description.mean, np.float32)) / np.array(description.std, np.float32)  # fmt: skip
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], np.float32)
+        pixels = pixels / np.float32(255)
+    mean, std = (np.array(values, np.float32) for values in (description.mean, description.std))
+    return np.ascontiguousarray(((pixels - mean) / std).transpose(2, 0, 1)[None], np.float32)

@@ -285,9 +285,7 @@ def looker(workspace: Workspace) -> Callable[[str], Signature | None]:
 # ---- files
 
 
-def _write_files(
-    workspace: Workspace, folder: Path, plan: Plan, things: dict[str, Thing]
-) -> None:
+def _write_files(workspace: Workspace, folder: Path, plan: Plan, things: dict[str, Thing]) -> None:
     photos = folder / "photos"
     photos.mkdir(parents=True, exist_ok=True)
     rows = [(image, p, VIEW) for p, images in plan.views.items() for image in images]

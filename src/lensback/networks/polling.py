@@ -111,6 +111,8 @@ class _Asking:
         url, query = self._question(since, until)
         names = self._form.page
         size, at = int(names.get("size", 0)), 0
+        seen: set[str] = set()
+        before: list[Mapping[str, Any]] = []
         for number in range(1, MAX_PAGES + 1):
             paged = dict(query)
             if self._form.paging in {"offset", "page"}:
@@ -119,12 +121,17 @@ class _Asking:
                 paged[str(names[self._form.paging])] = str(where)
             body = self._asked(f"{url}?{urlencode(paged)}" if paged else url)
             rows = self._rows(body)
+            if rows and rows == before:
+                raise self._repeats()
             yield from rows
-            at += len(rows)
+            before, at = rows, at + len(rows)
             if self._form.paging == "next":
                 url, query = self._next(body), {}
                 if not url:
                     return
+                if url in seen:
+                    raise self._repeats()
+                seen.add(url)
             elif self._last(body, len(rows), size, at):
                 return
         raise PostbackError(f"{self._network.title} never ends its report", hint="ask for less")
@@ -174,8 +181,11 @@ class _Asking:
             if picked(body, str(self._form.page["complete"])) in {True, None}:
                 return
             if not cursor or cursor == before:
-                raise PostbackError(f"{self._network.title} repeats a page", hint="try again later")
+                raise self._repeats()
         raise PostbackError(f"{self._network.title} never ends its report", hint="ask for less")
+
+    def _repeats(self) -> PostbackError:
+        return PostbackError(f"{self._network.title} repeats a page", hint="try again later")
 
     def _question(self, since: int, until: int) -> tuple[str, dict[str, str]]:
         times = {"since": self._time(since), "until": self._time(until)}

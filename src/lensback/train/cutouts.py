@@ -83,7 +83,8 @@ def pictures(folder: Path, store: str) -> list[Path]:
     found = sorted((folder / store / "images").glob("*.jpg"))
     if not found:
         raise DataError(
-            f"no pictures in {folder / store / 'images'}", hint=f"give the folder that holds {store}"
+            f"no pictures in {folder / store / 'images'}",
+            hint=f"give the folder that holds {store}",
         )
     return found
 

@@ -116,8 +116,9 @@ class Canvas:
 
     def __init__(self, ground: Bytes) -> None:
         self.pixels = ground.astype(np.float32)
-        self.numbers = np.zeros(ground.shape[:2], np.int16)
-        self.owners = np.zeros(ground.shape[:2], np.int16)
+        side = (ground.shape[0], ground.shape[1])
+        self.numbers: NDArray[np.int16] = np.zeros(side, np.int16)
+        self.owners: NDArray[np.int16] = np.zeros(side, np.int16)
         self.labels: list[str] = []
         self.areas: list[int] = []
         self.pasted = 0

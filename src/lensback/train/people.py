@@ -131,9 +131,7 @@ def _chest(up: Layer, hem: tuple[float, float, float, float]) -> Layer:
     """Without the lower garment; hands beside it stay."""
     height, width = up.size
     alpha = up.alpha.copy()
-    alpha[
-        int(hem[1] * height) :, int((hem[0] - 0.01) * width) : int((hem[2] + 0.01) * width)
-    ] = 0
+    alpha[int(hem[1] * height) :, int((hem[0] - 0.01) * width) : int((hem[2] + 0.01) * width)] = 0
     ids = np.where(up.mask_of("trousers"), BODY, up.ids)
     return replace(up, alpha=alpha, ids=np.where(alpha > 60, ids, 0).astype(np.uint8))
 
@@ -199,8 +197,6 @@ def _cloth(fabric: Bytes, box: tuple[int, int, int, int], random: Random) -> Byt
     if random.random() < 0.5:
         image = image.transpose(Image.Transpose.ROTATE_90)
     return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
-
-
 
 
 def _torso(figure: Layer) -> tuple[int, int, int, int] | None:

@@ -23,8 +23,18 @@ from lensback.train.cutouts import (
     plain_cutout,
     white_cutout,
 )
-from lensback.train.layers import Canvas, Layer, Random, cropped, layer_of, mirrored, scaled, turned
-from lensback.train.people import Bytes, Wardrobe, half, person, recoloured
+from lensback.train.layers import (
+    Bytes,
+    Canvas,
+    Layer,
+    Random,
+    cropped,
+    layer_of,
+    mirrored,
+    scaled,
+    turned,
+)
+from lensback.train.people import Wardrobe, half, person, recoloured
 from lensback.types import Box
 
 PERSON = "person"
@@ -126,7 +136,9 @@ def _middle(path: Path) -> Bytes:
     """A patch from the middle of a phone photo: cloth, with its print."""
     image = opened(path, 300)
     width, height = image.size
-    return np.asarray(image.crop((width * 2 // 5, height * 2 // 5, width * 3 // 5, height * 3 // 5)))
+    return np.asarray(
+        image.crop((width * 2 // 5, height * 2 // 5, width * 3 // 5, height * 3 // 5))
+    )
 
 
 def _small(path: Path) -> Bytes:
@@ -251,9 +263,7 @@ def framed(image: Image.Image, boxes: Sequence[Labelled], random: Random) -> Sce
             shown.append((label, (moved[0], moved[1], moved[2], moved[3])))
     if len(shown) < len(boxes):
         return Scene(image, tuple(boxes))
-    cut = image.crop(
-        (int(x * width), int(y * height), int((x + w) * width), int((y + h) * height))
-    )
+    cut = image.crop((int(x * width), int(y * height), int((x + w) * width), int((y + h) * height)))
     if random.random() < 0.5:
         cut = cut.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         shown = [(label, (1 - b[2], b[1], 1 - b[0], b[3])) for label, b in shown]

@@ -1,0 +1,294 @@
+"""Terms of programs: what is promised is never more than what the rules pay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lensback.errors import ConfigError
+from lensback.terms import Terms, estimate, parse, words
+from lensback.types import Money, currency_exponent
+
+AT = int(datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp())
+BASIC = {"network": "awin", "domains": ["shop.example"], "share": 0.5, "currency": "RUB"}
+PRICE = Money(345_600, "RUB")
+
+
+def terms(*rates: dict[str, Any], **more: Any) -> Terms:
+    return parse({**BASIC, "rates": list(rates), **more})
+
+
+def said(program: Terms, category: str = "Women > Shoes > Boots", price: Money = PRICE) -> Any:
+    found = estimate(program, price, category, AT)
+    return str(found.cashback), found.up_to
+
+
+@pytest.mark.parametrize(
+    ("program", "category", "promised"),
+    [
+        # one rule for everything: nothing is open
+        (terms({"percent": 10}), "Women", ("172.80 RUB", False)),
+        (terms({"percent": 10}), "", ("172.80 RUB", False)),
+        (terms({"fixed": 500}), "Women", ("250.00 RUB", False)),
+        # no rule, no promise
+        (terms(), "Women", ("0.00 RUB", True)),
+        # the category is mapped
+        (
+            terms({"category": ["Shoes"], "percent": 10}, {"percent": 1}),
+            "Women > Shoes > Boots",
+            ("172.80 RUB", False),
+        ),
+        (
+            terms({"category": ["Women > Shoes"], "percent": 10}, {"percent": 1}),
+            "women > SHOES > Boots",
+            ("172.80 RUB", False),
+        ),
+        # no rule names it: the rule for the rest, but not for certain
+        (
+            terms({"category": ["Shoes"], "percent": 10}, {"percent": 1}),
+            "Women > Dresses",
+            ("17.28 RUB", True),
+        ),
+        (terms({"category": ["Shoes"], "percent": 10}), "Dresses", ("0.00 RUB", True)),
+        # a part of a word is no category
+        (terms({"category": ["Shoe"], "percent": 10}), "Shoes", ("0.00 RUB", True)),
+        # the store says no category: any rule may apply
+        (
+            terms({"category": ["Shoes"], "percent": 10}, {"percent": 1}),
+            "",
+            ("172.80 RUB", True),
+        ),
+        # what only the purchase shows
+        (
+            terms({"percent": 10, "customer": "new"}, {"percent": 2}),
+            "Women",
+            ("172.80 RUB", True),
+        ),
+        (terms({"percent": 10, "region": "RU"}), "Women", ("172.80 RUB", True)),
+        (
+            terms({"percent": 1, "voucher": True}, {"percent": 2}),
+            "Women",
+            ("34.56 RUB", True),
+        ),
+        # the first rule that holds pays, the ones behind it never
+        (terms({"percent": 1}, {"percent": 50}), "Women", ("17.28 RUB", False)),
+        # least, most, cap
+        (terms({"percent": 1, "min": 100}), "Women", ("50.00 RUB", False)),
+        (terms({"percent": 50, "max": 100}), "Women", ("50.00 RUB", False)),
+        (terms({"percent": 50}, cap=99.99), "Women", ("49.99 RUB", False)),
+        # without tax
+        (terms({"percent": 10}, net_of=0.2), "Women", ("144.00 RUB", False)),
+        # days
+        (terms({"percent": 1, "until": "2026-11-24"}), "Women", ("17.28 RUB", False)),
+        (terms({"percent": 1, "since": "2026-11-24"}), "Women", ("17.28 RUB", False)),
+        (terms({"percent": 1, "until": "2026-11-23"}), "Women", ("0.00 RUB", True)),
+        (terms({"percent": 1, "since": "2026-11-25"}), "Women", ("0.00 RUB", True)),
+    ],
+)
+def test_what_is_promised(program: Terms, category: str, promised: tuple[str, bool]) -> None:
+    assert said(program, category) == promised
+
+
+def test_never_more_than_the_price() -> None:
+    assert said(terms({"fixed": 5000}, share=1), price=Money(100, "RUB")) == ("1.00 RUB", False)
+
+
+def test_everything_is_rounded_down() -> None:
+    one = terms({"percent": 3.33}, share=0.333)
+    assert said(one, price=Money(999, "RUB")) == ("0.10 RUB", False)  # 33.26 -> 33 -> 10.98
+    assert said(one, price=Money(10, "RUB"))[0] == "0.00 RUB"
+
+
+class Rates:
+    """One rate, or none."""
+
+    def __init__(self, rate: Fraction | None) -> None:
+        self.rate = rate
+
+    def convert(self, money: Money, currency: str) -> Money | None:
+        if self.rate is None:
+            return None
+        shift = currency_exponent(currency) - currency_exponent(money.currency)
+        return Money(int(money.minor * self.rate * Fraction(10) ** shift), currency)
+
+
+def test_another_currency() -> None:
+    """Per cents need no rate; amounts do, and then the promise is "up to" or nothing."""
+    price = Money(10_000, "USD")
+    free = terms({"percent": 10})
+    assert said(free, price=price) == ("5.00 USD", False)
+    for rule in ({"fixed": 1000}, {"percent": 10, "max": 1000}, {"percent": 10, "min": 100}):
+        program = terms(rule)
+        assert said(program, price=price) == ("0.00 USD", True)
+        assert estimate(program, price, "x", AT, Rates(None)).cashback.minor == 0
+        converted = estimate(program, price, "x", AT, Rates(Fraction(1, 95)))
+        assert converted.up_to
+        assert converted.cashback.minor > 0
+        assert any("today" in step for step in converted.steps)
+    fixed = estimate(terms({"fixed": 1000}), price, "x", AT, Rates(Fraction(1, 95)))
+    assert fixed.cashback == Money(526, "USD")  # 10.526… -> 10.52, half of it 5.26
+
+
+def test_the_steps_say_how() -> None:
+    program = terms(
+        {"category": ["Shoes"], "percent": 8.5, "max": 250, "customer": "new"}, net_of=0.2
+    )
+    steps = estimate(program, PRICE, "Shoes", AT).steps
+    assert steps == (
+        "the price is 3456.00 RUB",
+        "perhaps: 8.5 % in Shoes for new customers at most 250 RUB",
+        "without 20 % tax the price is 2880.00 RUB",
+        "that is a commission of 244.80 RUB",
+        "the shopper's 50 % of it: 122.40 RUB",
+        "promised: up to 122.40 RUB, because no rule pays for certain",
+    )
+    assert words(program, program.rates[0]) == steps[1].removeprefix("perhaps: ")
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"network": None}, "network"),
+        ({"domains": []}, "domains"),
+        ({"domains": "shop.example"}, "domains"),
+        ({"share": 1.5}, "share"),
+        ({"share": "NaN"}, "share"),
+        ({"share": "half"}, "share"),
+        ({"currency": "rub"}, "currency"),
+        ({"rate": 5}, "rate"),
+        ({"hold_days": -1}, "hold_days"),
+        ({"claim_days": 1.5}, "claim_days"),
+        ({"cap": -1}, "cap"),
+        ({"net_of": 2}, "net_of"),
+        ({"link": {"a": {"b": 1}}}, "link.a"),
+        ({"rates": [{}]}, "rates.0"),
+        ({"rates": [{"percent": 1, "fixed": 1}]}, "rates.0"),
+        ({"rates": [{"percent": 101}]}, "rates.0.percent"),
+        ({"rates": [{"percent": float("inf")}]}, "rates.0.percent"),
+        ({"rates": [{"percent": 1}, {"percent": 1, "unknown": 1}]}, "rates.1.unknown"),
+        ({"rates": [{"percent": 1, "min": 2, "max": 1}]}, "rates.0.min"),
+        ({"rates": [{"percent": 1, "since": "2026-02-01", "until": "2026-01-01"}]}, "0.since"),
+        ({"rates": [{"percent": 1, "until": "soon"}]}, "rates.0.until"),
+        ({"rates": [{"percent": 1, "category": [" "]}]}, "rates.0.category"),
+    ],
+)
+def test_a_wrong_key_is_named(change: dict[str, Any], key: str) -> None:
+    with pytest.raises(ConfigError, match=key.replace(".", r"\.")):
+        parse({**BASIC, **change})
+
+
+# ---- the promise, against every possible shopper
+
+
+@dataclass(frozen=True, slots=True)
+class Shopper:
+    """What the purchase shows, and where the network files the thing."""
+
+    customer: str
+    region: str
+    voucher: bool
+    filed: str
+
+
+CATEGORIES = ["", "Shoes", "Shoes > Boots", "Bags", "Toys"]
+amounts = st.integers(0, 50_000).map(lambda n: str(Decimal(n) / 100))
+rules = st.fixed_dictionaries(
+    {},
+    optional={
+        "category": st.lists(st.sampled_from(CATEGORIES[1:]), min_size=1, max_size=2),
+        "customer": st.sampled_from(["new", "returning"]),
+        "region": st.sampled_from(["RU", "KZ"]),
+        "voucher": st.booleans(),
+        "since": st.sampled_from(["2026-11-01", "2026-11-24", "2026-12-01"]),
+        "until": st.sampled_from(["2026-12-31", "2026-12-02"]),
+        "min": st.just("1.50"),
+        "max": st.sampled_from(["1.50", "20", "77.77"]),
+    },
+).flatmap(
+    lambda rule: st.one_of(
+        st.integers(0, 10_000).map(lambda n: {**rule, "percent": str(Decimal(n) / 100)}),
+        amounts.map(lambda n: {**rule, "fixed": n}),
+    )
+)
+programs = st.fixed_dictionaries(
+    {
+        "rates": st.lists(rules, max_size=5),
+        "share": st.integers(0, 1000).map(lambda n: str(Decimal(n) / 1000)),
+    },
+    optional={"cap": amounts, "net_of": st.sampled_from(["0.1", "0.2", "0.07"])},
+)
+shoppers = st.builds(
+    Shopper,
+    customer=st.sampled_from(["new", "returning"]),
+    region=st.sampled_from(["RU", "KZ", "DE"]),
+    voucher=st.booleans(),
+    filed=st.sampled_from(CATEGORIES),
+)
+
+
+def pays(program: dict[str, Any], price: Money, one: Shopper) -> Fraction:
+    """What the shopper gets under the written rules, exact and unrounded, worked out anew here."""
+    today = "2026-11-24"
+    for rule in program["rates"]:
+        if "category" in rule and not any(
+            one.filed == c or one.filed.startswith(f"{c} >") or one.filed.endswith(f"> {c}")
+            for c in rule["category"]
+        ):
+            continue
+        if rule.get("customer", one.customer) != one.customer:
+            continue
+        if rule.get("region", one.region) != one.region:
+            continue
+        if rule.get("voucher", one.voucher) != one.voucher:
+            continue
+        if not rule.get("since", today) <= today <= rule.get("until", today):
+            continue
+        if "percent" in rule:
+            net = Fraction(price.minor) / (1 + Fraction(program.get("net_of", "0")))
+            paid = net * Fraction(rule["percent"]) / 100
+        else:
+            paid = Fraction(rule["fixed"]) * 100
+        if "min" in rule:
+            paid = max(paid, Fraction(rule["min"]) * 100)
+        if "max" in rule:
+            paid = min(paid, Fraction(rule["max"]) * 100)
+        if "cap" in program:
+            paid = min(paid, Fraction(program["cap"]) * 100)
+        return paid * Fraction(program["share"])
+    return Fraction(0)
+
+
+@given(
+    program=programs,
+    minor=st.integers(0, 1_000_000),
+    category=st.sampled_from(CATEGORIES),
+    one=shoppers,
+)
+def test_no_promise_is_more_than_the_rules_pay(
+    program: dict[str, Any], minor: int, category: str, one: Shopper
+) -> None:
+    price = Money(minor, "RUB")
+    found = estimate(parse({**BASIC, **program}), price, category, AT)
+    everyone = [
+        Shopper(customer, region, voucher, filed)
+        for customer in ("new", "returning")
+        for region in ("RU", "KZ", "DE")
+        for voucher in (True, False)
+        for filed in ([category] if category else CATEGORIES)
+    ]
+    best = max(pays(program, price, who) for who in everyone)
+    assert 0 <= found.cashback.minor <= min(best, Fraction(minor))
+    if not found.up_to:
+        # Where the store's category is known, it is the one that the network files the thing under.
+        buyer = Shopper(one.customer, one.region, one.voucher, category or one.filed)
+        assert found.cashback.minor <= pays(program, price, buyer)
+        # ... and it is not stingy: less than the price, it is the whole of what is paid.
+        if pays(program, price, buyer) < minor:
+            assert pays(program, price, buyer) - found.cashback.minor < 2
