@@ -11,8 +11,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from lensback import ledger
-from lensback.cashback import offer_link
+from lensback.cashback import program_link
 from lensback.catalogue import offers
+from lensback.catalogue.stores import StoredProgram
 from lensback.errors import NotFound
 from lensback.types import StoredOffer
 from lensback.web import forms, shapes, users
@@ -56,19 +57,25 @@ def go(offer_id: str, request: Request, service: Opened, search: str = "") -> Re
     if is_prefetch(request):
         # The browser asks again when the shopper really clicks.
         return Response(status_code=503, headers=HEADERS)
-    stored = offers.get(service.workspace.db, offer_id)
+    stored, program = offers.to_click(service.workspace.db, offer_id)
     if is_machine(request):
         address = plain_address(stored)
         return _redirect(address) if address else Response(status_code=204, headers=HEADERS)
-    return _redirect(click(service, request, stored, search))
+    return _redirect(click(service, request, stored, program, search))
 
 
-def click(service: Service, request: Request, stored: StoredOffer, search_id: str) -> str:
+def click(
+    service: Service,
+    request: Request,
+    stored: StoredOffer,
+    program: StoredProgram | None,
+    search_id: str,
+) -> str:
     """The link of one click, which is in the journal when this returns. Raises Busy where that
     is full: a click that nobody can find again would be cashback lost."""
     workspace, now = service.workspace, int(time.time())
     click_id = ledger.new_click_id()
-    link = offer_link(workspace.db, workspace.networks, stored, click_id, now, workspace.rates)
+    link = program_link(workspace.networks, program, stored, click_id, now, workspace.rates)
     body = ledger.click_body(
         click_id,
         stored,
