@@ -117,7 +117,9 @@ def cpu_s(pid: int) -> float:
     return own + sum(cpu_s(int(child)) for child in children)
 
 
-def level(served: Served, ids: list[str], rate: int, seconds: float) -> tuple[dict[str, Any], set[str]]:
+def level(
+    served: Served, ids: list[str], rate: int, seconds: float
+) -> tuple[dict[str, Any], set[str]]:
     clients = Clients(served.port, ids)
     before = cpu_s(served.process.pid)
     figures = asyncio.run(clients.run(rate, seconds))

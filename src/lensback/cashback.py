@@ -84,6 +84,21 @@ def program_link(
     return OfferLink(url, network.name, program.id, snapshot, promised)
 
 
+def plain_page(program: StoredProgram | None, offer: StoredOffer) -> str:
+    """The store's own page past every network, for machines: on the program's domains where there
+    is one. Raises NotFound where the feed names a tracked address only."""
+    try:
+        domains = terms.parse(program.terms).domains if program else ()
+    except ConfigError:
+        domains = ()
+    for url in (offer.offer.target_url, "" if offer.offer.tracked else offer.offer.url):
+        try:
+            return networks.canonical(url, domains) if domains else networks.readable(url)
+        except BadQuery:
+            continue
+    raise NotFound("the offer has no page without a network", hint="choose another offer")
+
+
 def _untracked(
     page: str,
     offer: StoredOffer,

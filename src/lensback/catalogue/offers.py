@@ -38,7 +38,9 @@ _CLICKED = (
         t.programs.c.network.label("program_network"),
         t.programs.c.terms.label("program_terms"),
     )
-    .select_from(t.offers.join(t.stores).outerjoin(t.programs, t.programs.c.store_id == t.stores.c.id))
+    .select_from(
+        t.offers.join(t.stores).outerjoin(t.programs, t.programs.c.store_id == t.stores.c.id)
+    )
     .order_by(t.programs.c.id.desc())
 )
 _IMAGES = (

@@ -38,6 +38,15 @@ def check_host(request: Request, settings: Settings) -> None:
         raise Unauthorized("wrong host key", hint="send Authorization: Bearer KEY")
 
 
+def is_host(request: Request, settings: Settings) -> bool:
+    """True where the request bears the host service's key."""
+    try:
+        check_host(request, settings)
+    except Error:
+        return False
+    return True
+
+
 def pass_for(folder: Path, token: str, now: int) -> str:
     """`token.until.signature`: lets its bearer be this user until then."""
     text = f"{checked_user(token)}.{now + PASS_S}"
@@ -62,11 +71,7 @@ def user_of(request: Request, folder: Path, settings: Settings, now: int) -> str
     """
     token = request.headers.get(HEADER, "")
     if token and USER_TOKEN.fullmatch(token):
-        try:
-            check_host(request, settings)
-        except Error:
-            return ""
-        return token
+        return token if is_host(request, settings) else ""
     given = (request.query_params.get("user", ""), request.cookies.get(COOKIE, ""))
     return next((user for text in given if text and (user := user_of_pass(folder, text, now))), "")
 
