@@ -357,6 +357,29 @@ def test_the_page_says_what_is_owed_and_what_was_visited(
         assert words in page
 
 
+@pytest.mark.parametrize(
+    ("headers", "kept"),
+    [
+        ({}, True),
+        ({"Sec-Fetch-Site": "none"}, True),
+        ({"Sec-Fetch-Site": "cross-site", "Referer": "https://forum.example/"}, False),
+        ({"Sec-Fetch-Site": "cross-site"}, False),
+        ({"Sec-Fetch-Site": "cross-site", "Referer": "https://host.example/account"}, True),
+        ({"Sec-Fetch-Site": "cross-site", "Referer": "https://host.example.evil.example/"}, False),
+    ],
+)
+def test_no_foreign_page_makes_a_browser_click_for_somebody(
+    made: Path, headers: dict[str, str], kept: bool
+) -> None:
+    allowed = Settings(rate_limit=0, cors_origins=("https://host.example",))
+    with Workspace(made, allowed) as workspace:
+        path = f"/cashback/{pass_for(made, USER, int(time.time()))}"
+        with TestClient(create_app(workspace)) as client:
+            answer = client.get(path, headers=headers)
+    assert answer.status_code == 200
+    assert ("lensback_user" in answer.cookies) is kept
+
+
 def test_whose_cashback_is_nobody_elses_business(client: TestClient) -> None:
     path = f"/api/users/{USER}/cashback"
     assert client.get(path).status_code == 401

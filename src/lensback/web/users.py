@@ -12,6 +12,7 @@ import os
 import secrets
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
@@ -51,6 +52,15 @@ def pass_for(folder: Path, token: str, now: int) -> str:
     """`token.until.signature`: lets its bearer be this user until then."""
     text = f"{checked_user(token)}.{now + PASS_S}"
     return f"{text}.{_signature(folder, text)}"
+
+
+def may_remember(request: Request, settings: Settings) -> bool:
+    """False where another site's page led here: it could have the visitor's later clicks counted
+    for a user of its choice. Sites of `cors_origins` may."""
+    if request.headers.get("sec-fetch-site", "none") != "cross-site":
+        return True
+    parts = urlsplit(request.headers.get("referer", ""))
+    return f"{parts.scheme}://{parts.netloc}" in settings.cors_origins
 
 
 def user_of_pass(folder: Path, text: str, now: int) -> str:
