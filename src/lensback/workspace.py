@@ -346,6 +346,7 @@ def _read_calibration(path: Path) -> Calibration:
     known = {field.name for field in fields(Calibration)}
     try:
         values = json.loads(path.read_text("utf-8"))
+        values |= {"reference": tuple(values.get("reference", ()))}
         return Calibration(**{key: value for key, value in values.items() if key in known})
     except (ValueError, TypeError, AttributeError) as error:
         raise StateError(f"{path} is broken: {error}", hint="run: lensback calibrate") from error

@@ -18,12 +18,14 @@ SCREEN = 12
 
 def seen_first(outcome: Outcome) -> bool:
     """The very thing stands first."""
-    return outcome.present and outcome.rank == 1
+    return outcome.present and outcome.rank == 1 and not told(outcome)
 
 
 def seen(outcome: Outcome) -> bool:
-    """The very thing is among the first SCREEN products."""
-    return outcome.present and outcome.rank is not None and outcome.rank <= SCREEN
+    """The very thing is among the first SCREEN products. Where `none` was said nothing is shown,
+    whatever its rank would have been."""
+    found = outcome.present and outcome.rank is not None and outcome.rank <= SCREEN
+    return found and not told(outcome)
 
 
 def misled(outcome: Outcome) -> bool:

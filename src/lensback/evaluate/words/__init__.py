@@ -85,6 +85,15 @@ class Words:
             return text.replace(",", NARROW).replace(".", ",")
         return text.replace(",", NARROW)
 
+    def decimal(self, value: float, *, signed: bool = False) -> str:
+        """Three digits after the point, as experts write a share.
+
+        >>> words("en").decimal(0.5), words("ru").decimal(-0.25, signed=True)
+        ('0.500', '\u22120,250')
+        """
+        text = f"{value:{'+' if signed else ''}.3f}".replace("-", "\u2212")
+        return text.replace(".", ",") if self.language == "ru" else text
+
 
 def plural(n: int, language: str) -> int:
     """Index of the form: English one, other; Russian one, few, many (CLDR).
