@@ -163,7 +163,10 @@ def _figure(ruling: Ruling, form: Form) -> str:
         return form.w("page.not_known")
     if ruling.rule == "promise":
         return form.w("rules.at_most", a=form.hundred(float(ruling.value)))
-    return form.money(float(ruling.value))
+    if ruling.rule == "leak":
+        return form.w("rules.photos", a=int(ruling.value))
+    amount = form.money(float(ruling.value))
+    return form.w("rules.seconds", a=amount) if ruling.rule == "slow_s" else amount
 
 
 def _chart(ruling: Ruling, share: Share) -> Html:

@@ -29,7 +29,7 @@ class Form:
         """
         value = 100 * share
         if 0 < value < 0.1:
-            return "<\u202f" + self.w.number(0.1)
+            return f"<\u202f{self.w.number(0.1)}"
         if value > 99 and share < 1:
             return self.w.number(math.floor(value * 10) / 10)
         return self.w.number(round(value, 1) if value < 10 else round(value))

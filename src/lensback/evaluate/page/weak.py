@@ -58,10 +58,22 @@ def _grouped(outcomes: Iterable[Outcome], by: str) -> list[tuple[str, list[Outco
     return sorted(groups.items())
 
 
+def part_name(name: str, form: Form) -> str:
+    """A part's name in the reader's language, where it is one of ours: a kind of photo, a price."""
+    key = f"photo_kind.{key_of(name)}"
+    if form.w.has(key):
+        return form.w(key)
+    rank, _, rest = name.partition(": ")
+    edge, _, price = rest.rpartition("up to " if "up to " in rest else "above ")
+    if rank in {"1", "2", "3"} and price and not edge:
+        return form.w("where.up_to" if "up to " in rest else "where.above", price=price)
+    return name
+
+
 def _row(name: str, part: Sequence[Outcome], form: Form) -> dict[str, Any]:
     first, screen = Share.of(part, seen_first), Share.of(part, seen)
     return {
-        "name": name,
+        "name": part_name(name, form),
         "n": len(part),
         "first": form.share(first),
         "screen": form.share(screen),
@@ -79,7 +91,7 @@ def _use(state: str, form: Form) -> dict[str, Any]:
 
 def _stranger(name: str, part: Sequence[Outcome], form: Form) -> dict[str, Any]:
     return {
-        "name": name,
+        "name": part_name(name, form),
         "n": len(part),
         "told": form.share(Share.of(part, told)),
         "misled": form.share(Share.of(part, misled)),
@@ -140,7 +152,7 @@ def _shown(outcome: Outcome, n: int, every: int, form: Form) -> dict[str, Any]:
         "error": key_of(outcome.error),
         "count": w("failures.count", n=n, all=every),
         "pictures": [
-            _picture(outcome.photo, w("failures.asked"), outcome.slices.get("kind", ""),
+            _picture(outcome.photo, w("failures.asked"), part_name(outcome.slices.get("kind", ""), form),
                      w("failures.no_picture")),
             _picture(first.image if first else "", w("failures.shown"), " · ".join(text), nothing),
             _picture(outcome.image, w("failures.right"), outcome.title, nobody),
