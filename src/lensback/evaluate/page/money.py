@@ -69,7 +69,6 @@ def _swings(found: Business, form: Form) -> list[dict[str, Any]]:
     if not found.swings:
         return []
     shown: Sequence[Swing] = found.swings[:MOST_SWINGS]
-    middle = found.lines[found.result].middle
     ends = charts.ends_of([end for each in shown for end in (each.at_low, each.at_high)])
     return [
         {
@@ -77,7 +76,7 @@ def _swings(found: Business, form: Form) -> list[dict[str, Any]]:
             "kind": each.kind,
             "low": form.money(each.at_low),
             "high": form.money(each.at_high),
-            "chart": charts.swing(each.at_low, middle, each.at_high, ends),
+            "chart": charts.swing(each.at_low, each.middle, each.at_high, ends),
         }
         for each in shown
     ]
