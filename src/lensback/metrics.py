@@ -281,7 +281,11 @@ def wilson(right: int, n: int, confidence: float = CONFIDENCE) -> Interval | Non
     p, d = right / n, 1 + z * z / n
     middle = (p + z * z / (2 * n)) / d
     half = z * math.sqrt((p * (1 - p) + z * z / (4 * n)) / n) / d
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # Rounding leaves 1e-19 where the end is 0 or 1 exactly.
+    return (
+        max(0.0, middle - half) if right else 0.0,
+        min(1.0, middle + half) if right < n else 1.0,
+    )
 
 
 def upper_bound(wrong: int, n: int, confidence: float = CONFIDENCE) -> float | None:
@@ -374,7 +378,7 @@ def _drawn(positions: Rows, sizes: Rows, random: np.random.Generator) -> Rows:
     taken = sizes[chosen]
     ends, starts = np.cumsum(taken), np.cumsum(sizes) - sizes
     inside = np.arange(ends[-1]) - np.repeat(ends - taken, taken)
-    return positions[np.repeat(starts[chosen], taken) + inside]
+    return np.asarray(positions[np.repeat(starts[chosen], taken) + inside])
 
 
 # ---- two systems on the same queries

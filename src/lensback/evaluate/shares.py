@@ -102,7 +102,11 @@ def wilson(share: float, n: float) -> tuple[float, float]:
         return 0.0, 1.0
     center = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
     half = Z / (1 + Z * Z / n) * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
-    return max(0.0, center - half), min(1.0, center + half)
+    # Rounding leaves 1e-19 where the end is 0 or 1 exactly.
+    return (
+        max(0.0, center - half) if share else 0.0,
+        min(1.0, center + half) if share < 1 else 1.0,
+    )
 
 
 def effective(marked: Sequence[tuple[str, bool]]) -> float:
