@@ -6,7 +6,7 @@ import csv
 import json
 import shutil
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from sqlalchemy import select
 from typer.testing import CliRunner
 
 from lensback.catalogue import stores
+from lensback.catalogue.sketch import smallest_images
 from lensback.cli import app
 from lensback.db import tables as t
 from lensback.demo.draw import items
@@ -23,11 +24,19 @@ from lensback.evaluate import runs
 from lensback.evaluate.holdout import Wish, hold_out
 from lensback.evaluate.live import evaluate_live, read_queries
 from lensback.evaluate.promise import certify
+from lensback.promise import BROKEN, CERTIFIED, SKETCH, Promise, Threshold
 from lensback.search import Query, search
 from lensback.settings import Settings
 from lensback.sync import sync
 from lensback.web import create_app
-from lensback.workspace import Workspace, init, open_workspace, set_setting
+from lensback.workspace import (
+    Workspace,
+    calibration_digest,
+    init,
+    open_workspace,
+    save_promise,
+    set_setting,
+)
 from world import World
 
 with warnings.catch_warnings():
@@ -211,6 +220,36 @@ def test_too_small_a_catalogue_promises_nothing(split: Split, tmp_path: Path) ->
     with open_workspace(split.source) as workspace, refused as caught:
         certify(workspace)
     assert "exact_precision" in caught.value.hint
+
+
+def test_a_promise_counts_until_the_catalogue_changes(split: Split, tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    shutil.copytree(split.source, folder)
+    with open_workspace(folder) as workspace:
+        tools = workspace.tools()
+        fingerprint = tools.encoder.fingerprint
+        calibration = workspace.calibration(fingerprint)
+        assert calibration is not None
+        assert sum(calibration.reference) == calibration.cases
+        always = Threshold("", CERTIFIED, 0.0, 100, 0, 0.03)
+        made = Promise(
+            0.05, 0.95, fingerprint, calibration_digest(calibration),
+            smallest_images(workspace.db, fingerprint, SKETCH), 54, tools.snapshot.id, "made up", 100,
+            always,
+        )  # fmt: skip
+        save_promise(workspace, made)
+        photo = (split.folder / rows(split.queries)[0]["photo"]).read_bytes()
+        answer = search(photo, Query(), workspace.tools())
+        assert (answer.verdict, answer.certified) == ("exact", True)
+        save_promise(
+            workspace, replace(made, overall=replace(always, state=BROKEN, threshold=None))
+        )
+        assert search(photo, Query(), workspace.tools()).verdict == "similar"
+        other = tuple(f"{n:064x}" for n in range(54))
+        save_promise(workspace, replace(made, catalogue=other))
+        assert workspace.tools().promise is None
+        assert "catalogue changed" in workspace.tools().no_promise
+        assert not search(photo, Query(), workspace.tools()).certified
 
 
 def test_a_trial_splits_searches_and_keeps_our_offers(split: Split, tmp_path: Path) -> None:
