@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from lensback.cli import app
 from lensback.demo.draw import draw, items
 from lensback.encoders import open_encoder
 from lensback.errors import BadQuery
@@ -93,6 +95,18 @@ def test_a_folder_is_evaluated(folder: Folder, tmp_path: Path) -> None:
     assert runs.read(tmp_path / "out") == run
     lines = (tmp_path / "out" / "queries.csv").read_text("utf-8").splitlines()
     assert len(lines) == 17
+
+
+def test_the_command_line_writes_the_run(folder: Folder, tmp_path: Path) -> None:
+    gallery = folder.file("gallery.csv", folder.gallery)
+    queries = folder.file("queries.csv", folder.queries)
+    command = ["evaluate", "--gallery", gallery, "--queries", queries, "--encoder", "pixels",
+               "--workspace", tmp_path / "none", "--out", tmp_path / "out"]  # fmt: skip
+    done = CliRunner().invoke(app, [str(part) for part in command], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert "recall_at_1" in done.stdout
+    assert "not known" in done.stdout, "no box was given, so nothing is known of detection"
+    assert runs.read(tmp_path / "out").encoder["name"] == "pixels"
 
 
 # ---- leaks

@@ -10,7 +10,7 @@ from typing import Any
 import ir_measures
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, mannwhitneyu
 from statsmodels.stats.contingency_tables import mcnemar as their_mcnemar
@@ -71,6 +71,7 @@ def test_every_figure_of_no_outcomes_is_not_known() -> None:
 RANKS = st.lists(st.one_of(st.none(), st.integers(1, 30)), min_size=1, max_size=30)
 
 
+@settings(deadline=None)
 @given(RANKS)
 def test_recall_and_mrr_are_those_of_ir_measures(ranks: list[int | None]) -> None:
     qrels = [ir_measures.Qrel(f"q{n}", "right", 1) for n in range(len(ranks))]
@@ -86,6 +87,7 @@ def test_recall_and_mrr_are_those_of_ir_measures(ranks: list[int | None]) -> Non
     assert metrics.mrr(ranks) == pytest.approx(theirs[ir_measures.RR])
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(1, 20), max_size=6), st.integers(0, 5))
 def test_average_precision_is_that_of_ir_measures(places: set[int], unseen: int) -> None:
     relevant = len(places) + unseen
@@ -98,6 +100,7 @@ def test_average_precision_is_that_of_ir_measures(places: set[int], unseen: int)
     assert metrics.average_precision(sorted(places), relevant) == pytest.approx(theirs)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_intervals_are_those_of_statsmodels(case: tuple[int, int]) -> None:
     right, n = case
@@ -111,6 +114,7 @@ def test_intervals_are_those_of_statsmodels(case: tuple[int, int]) -> None:
     assert metrics.lower_bound(right, n) == pytest.approx(low, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
 def test_mcnemar_is_that_of_statsmodels(pairs: list[tuple[bool, bool]]) -> None:
     ours = metrics.mcnemar([a for a, _ in pairs], [b for _, b in pairs])
@@ -122,6 +126,7 @@ def test_mcnemar_is_that_of_statsmodels(pairs: list[tuple[bool, bool]]) -> None:
     assert ours.p == pytest.approx(binomtest(ours.better, ours.better + ours.worse).pvalue)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(0, 9), min_size=1, max_size=40),
     st.lists(st.integers(0, 9), min_size=1, max_size=40),

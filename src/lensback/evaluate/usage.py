@@ -101,7 +101,7 @@ def usage(workspace: Workspace, since: int | None = None, now: int | None = None
     """Everything since a moment (Unix seconds), or since the beginning."""
     db = workspace.db
     searches = _searches(db, since)
-    clicks = _clicks(db, [row.search_id for row in searches])
+    clicks = _clicks(db, [row.search_id for row in searches], since)
     sales = _sales(db, [click.click_id for click in clicks])
     sure = _histogram([row.probability for row in searches])
     shapes = _shapes([(row.photo.get("width"), row.photo.get("height")) for row in searches])
@@ -145,12 +145,13 @@ def _searches(db: Database, since: int | None) -> Rows:
         return c.execute(query.where(s.at >= since) if since else query).all()
 
 
-def _clicks(db: Database, searches: Sequence[str]) -> Rows:
+def _clicks(db: Database, searches: Sequence[str], since: int | None) -> Rows:
     """Clicks that came from these searches."""
     k = t.clicks.c
     wanted = set(searches)
+    query = select(k.click_id, k.search_id, k.rank).where(k.search_id != "")
     with db.read() as c:
-        rows = c.execute(select(k.click_id, k.search_id, k.rank).where(k.search_id != "")).all()
+        rows = c.execute(query.where(k.at >= since) if since else query).all()
     return [row for row in rows if row.search_id in wanted]
 
 
