@@ -6,6 +6,7 @@ import base64
 import io
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +103,7 @@ def _stranger(name: str, part: Sequence[Outcome], form: Form) -> dict[str, Any]:
 
 
 def failures(outcomes: Sequence[Outcome], form: Form) -> list[dict[str, Any]]:
-    """At least one of each kind, the rest by how frequent the kind is; the surest first."""
+    """Some of each kind in turn, the surest first."""
     return [_shown(outcome, n, len(outcomes), form) for outcome, n in typical(outcomes)]
 
 
@@ -113,13 +114,9 @@ def typical(outcomes: Sequence[Outcome], most: int = MOST_FAILURES) -> list[tupl
         if outcome.error:
             kinds[outcome.error].append(outcome)
     counts = {kind: len(found) for kind, found in kinds.items()}
-    queues = {kind: _distinct(found) for kind, found in kinds.items()}
-    chosen: list[Outcome] = [queues[kind].pop(0) for kind in ORDER if kind in queues][:most]
-    taken = dict.fromkeys(counts, 1)
-    while len(chosen) < most and any(queues.values()):
-        kind = max((k for k in queues if queues[k]), key=lambda k: counts[k] / taken[k])
-        taken[kind] += 1
-        chosen.append(queues[kind].pop(0))
+    queues = [_distinct(kinds[kind]) for kind in ORDER if kind in kinds]
+    in_turn = [o for row in zip_longest(*queues) for o in row if o is not None]
+    chosen = in_turn[:most]
     chosen.sort(key=lambda o: ORDER.index(o.error))
     return [(outcome, counts[outcome.error]) for outcome in chosen]
 
