@@ -1,7 +1,8 @@
 """Many stores: fetched side by side, read by a few threads, written one transaction at a time.
 
-A store that hangs holds one of its host's places until its budget or its pace ends it; a host
-that does not answer is left alone for the rest of the run, and by its breaker after that.
+A store that hangs holds one of its host's places until its budget or its pace ends it, and the
+others go on to the later stages meanwhile; a host that does not answer is left alone for the rest
+of the run, and by its breaker after that.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ BACKLOG = 16
 """Feeds that lie in the spool and wait to be read, at most."""
 HOST_FAILS = 3
 """Feeds of one host in a row without an answer after which the host is not asked any more."""
+PATIENCE_S = 60.0
+"""After so long without a store that ended, those that did are not kept waiting for the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +83,19 @@ def ingest_all(
     roads: Roads,
     trust: bool = False,
     watch: Callable[[str], Progress] | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[tuple[str, Outcome]]:
     """(store, what came of it) for every named store, as they end.
 
-    An Error is one of that store alone. `trust`: ask hosts whose breaker is open too. Raises
+    An Error is one of that store alone. `trust`: ask hosts whose breaker is open too. `meanwhile`
+    is called, between two steps, when stores have ended and the others take long. Raises
     UnknownName; StateError where the workspace's database or disk fails; Stopped once the
     fetcher's `halt` is set. What was read until then is kept.
     """
     hosts = Hosts(db, trust=trust)
     states = stores.feeds(db, names)
     rules = lanes.Rules(roads.jobs, roads.per_host, _delay(fetcher, roads), len(states) + 1)
+    patience = _Patience(meanwhile)
     with (
         db.claims() as mine,
         ThreadPoolExecutor(READERS, thread_name_prefix="read") as readers,
@@ -97,17 +103,20 @@ def ingest_all(
         fetch = partial(_fetch, fetcher, _Taking(mine), hosts, spool, limits)
         under_way: dict[Future[Outcome], str] = {}
         try:
-            jobs = lanes.run(states, fetch, lane=host_of, rules=rules, halt=fetcher.halt)
+            jobs = lanes.run(
+                states, fetch, lane=host_of, rules=rules, halt=fetcher.halt, idle=patience.look
+            )
             for state, got in jobs:
                 name = state.feed.store
                 if got.found is None:
                     yield name, _unread(db, state, got)
+                    patience.ended()
                 else:
                     progress = _until(fetcher.halt, watch(name) if watch else None)
                     future = readers.submit(_read, db, state, got, limits, progress)
                     under_way[future] = name
-                yield from _ended(under_way, BACKLOG)
-            yield from _ended(under_way, 0)
+                yield from _ended(under_way, BACKLOG, patience)
+            yield from _ended(under_way, 0, patience)
         except BaseException:
             fetcher.halt.set()  # readers and fetches see it at their next step
             raise
@@ -206,11 +215,32 @@ def _read(
         return error
 
 
-def _ended(under_way: dict[Future[Outcome], str], most: int) -> Iterator[tuple[str, Outcome]]:
+def _ended(
+    under_way: dict[Future[Outcome], str], most: int, patience: _Patience
+) -> Iterator[tuple[str, Outcome]]:
     """Those that were read; waits until at most `most` are left."""
     while True:
         for future in [future for future in under_way if future.done()]:
             yield under_way.pop(future), future.result()
+            patience.ended()
         if len(under_way) <= most:
             return
-        wait(under_way, return_when=FIRST_COMPLETED)
+        if not wait(under_way, lanes.LOOK_S, FIRST_COMPLETED).done:
+            patience.look()
+
+
+class _Patience:
+    """Tells when those that ended have waited long enough for the others."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        self._meanwhile, self._news, self._since = meanwhile, False, time.monotonic()
+
+    def ended(self) -> None:
+        """A store ended."""
+        self._news, self._since = True, time.monotonic()
+
+    def look(self) -> None:
+        """Nothing ended just now."""
+        if self._news and time.monotonic() - self._since > PATIENCE_S:
+            self._news = False
+            self._meanwhile()
