@@ -181,11 +181,13 @@ def _fetch(
 
 
 def _judge(hosts: Hosts, host: str, error: Error) -> None:
-    """No answer at all is the host's failure; a status is one of this feed only."""
+    """No answer at all is the host's failure; a status is one of this feed only. Nor is it the
+    host's where it answered for another feed: a network's three worst stores close no network."""
     if not host:
         return
     if isinstance(error, FetchError) and error.retry and not error.status:
-        hosts.failed(host, error.message, after=HOST_FAILS)
+        if not hosts.answered(host):
+            hosts.failed(host, error.message, after=HOST_FAILS)
     elif isinstance(error, FetchFailed):
         hosts.succeeded(host)
 
