@@ -349,7 +349,7 @@ def _odd(way: str) -> bytes:
     if way == "gzip cut":
         return gzip.compress(feed)[:-200]
     if way == "gzip bomb":
-        return gzip.compress(b"<rss>" + b" " * (200 << 20), 1)
+        return gzip.compress(b"<rss>" + b" " * (50 << 20), 1)
     if way == "zip of pictures":
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as archive:
@@ -361,31 +361,35 @@ def _odd(way: str) -> bytes:
 def _behave(to: Any, web: Web, way: str) -> None:
     """Servers that are broken themselves."""
     feed = google([(str(n), "Hat", "5.00") for n in range(500)], "s.example")
-    if way == "cut xml":
-        to.send(feed[: len(feed) // 2])
-    elif way == "cut body":
-        to.send(feed[: len(feed) // 2], Content_Length=str(len(feed)))
-    elif way == "br encoding":
-        to.send(feed, Content_Encoding="br")
-    elif way == "unasked part":
-        to.send(feed[100:], 206, Content_Range=f"bytes 100-{len(feed) - 1}/{len(feed)}")
-    elif way == "no http":
-        to.put(b"\x15\x03\x01\x00\x02\x02\x16")
-    elif way == "huge header":
-        to.put(b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 500_000 + b"\r\n\r\n")
-    elif way == "bad chunks":
-        to.put(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n<rss>\r\n")
-    elif way == "silent":
-        web.wait(600)
-    elif way == "endless":
-        to.put(b"HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\n\r\nid,title,link,price\n")
-        while not web.wait(0):
-            to.put(b"1,Hat,https://s.example/1,5 EUR\n" * 2000)
+    half, whole = feed[: len(feed) // 2], str(len(feed))
+    table = b"id,title,link,price\n"
+    row = b"1,Hat,https://s.example/1,5 EUR\n"
+    endless = {
+        "silent": (b"", b"", 600.0),
+        "endless": (b"HTTP/1.1 200 OK\r\n\r\n" + table, row * 2000, 0.0),
+        "drip": (b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b"x", 1.0),
+        "slow headers": (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", 1.0),
+    }
+    raw = {
+        "no http": b"\x15\x03\x01\x00\x02\x02\x16",
+        "huge header": b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 500_000 + b"\r\n\r\n",
+        "bad chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n<rss>\r\n",
+    }
+    answers: dict[str, Callable[[], None]] = {
+        "cut xml": lambda: to.send(half),
+        "cut body": lambda: to.send(half, Content_Length=whole),
+        "br encoding": lambda: to.send(feed, Content_Encoding="br"),
+        "unasked part": lambda: to.send(feed[9:], 206, Content_Range=f"bytes 9-{whole}/{whole}"),
+    }
+    if way in endless:
+        first, piece, pause_s = endless[way]
+        to.put(first)
+        while not web.wait(pause_s):
+            to.put(piece)
+    elif way in raw:
+        to.put(raw[way])
     else:
-        drip = way == "drip"
-        to.put(b"HTTP/1.1 200 OK\r\n" + (b"Content-Length: 100000\r\n\r\n" if drip else b""))
-        while not web.wait(1.0):
-            to.put(b"x" if drip else b"X: y\r\n")
+        answers[way]()
 
 
 def free_port_is_loopback() -> bool:

@@ -50,6 +50,7 @@ def one(folder: Path) -> None:
     notes = [tally.notes for tally in report.tallies]
     figures |= {
         "seconds": round(time.perf_counter() - begin, 1),
+        "cpu_s": round(time.process_time(), 1),
         "peak_mb": _peak_mb(),
         "stores_read": sum("changed" in note for note in notes),
         "stores_unchanged": sum(note.get("feed") == "unchanged" for note in notes),
@@ -151,6 +152,7 @@ def main() -> None:
             "slow": sum(shop.slow for shop in good),
             "offers": sum(shop.offers for shop in good),
             "settings": SETTINGS,
+            "load_of_the_machine": os.getloadavg()[0],
         }
         for name, version in (("first", 0), ("unchanged", 0), ("one_percent", 1)):
             web.version = version

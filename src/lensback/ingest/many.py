@@ -8,7 +8,7 @@ of the run, and by its breaker after that.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
@@ -95,13 +95,13 @@ def ingest_all(
     hosts = Hosts(db, trust=trust)
     states = stores.feeds(db, names)
     rules = lanes.Rules(roads.jobs, roads.per_host, _delay(fetcher, roads), len(states) + 1)
-    patience = _Patience(meanwhile)
     with (
         db.claims() as mine,
         ThreadPoolExecutor(READERS, thread_name_prefix="read") as readers,
     ):
         fetch = partial(_fetch, fetcher, _Taking(mine), hosts, spool, limits)
         under_way: dict[Future[Outcome], str] = {}
+        patience = _Patience(meanwhile, under_way)
         try:
             jobs = lanes.run(
                 states, fetch, lane=host_of, rules=rules, halt=fetcher.halt, idle=patience.look
@@ -234,15 +234,22 @@ def _ended(
 class _Patience:
     """Tells when those that ended have waited long enough for the others."""
 
-    def __init__(self, meanwhile: Callable[[], object]) -> None:
-        self._meanwhile, self._news, self._since = meanwhile, False, time.monotonic()
+    def __init__(
+        self, meanwhile: Callable[[], object], under_way: Mapping[Future[Outcome], str]
+    ) -> None:
+        self._meanwhile, self._under_way = meanwhile, under_way
+        self._ended = self._seen = self._told = 0
+        self._since = time.monotonic()
 
     def ended(self) -> None:
         """A store ended."""
-        self._news, self._since = True, time.monotonic()
+        self._ended += 1
 
     def look(self) -> None:
-        """Nothing ended just now."""
-        if self._news and time.monotonic() - self._since > PATIENCE_S:
-            self._news = False
+        """Nothing happened just now."""
+        done = self._ended + sum(future.done() for future in self._under_way)
+        if done != self._seen:
+            self._seen, self._since = done, time.monotonic()
+        elif done > self._told and time.monotonic() - self._since > PATIENCE_S:
+            self._told = done
             self._meanwhile()
