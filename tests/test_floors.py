@@ -60,7 +60,7 @@ FLOORS = [
     },
     {"workspace", "demo"},
     {"sync", "spread", "doctor", "train", "evaluate"},
-    {"showcase", "service", "bot", "web", "console"},
+    {"showcase", "bot", "web", "console"},
     {"cli"},
     {"__main__"},
 ]
@@ -68,7 +68,7 @@ FLOOR = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}
 HEAVY = {
     "onnxruntime": {"encoders"},
     "torch": {"train"},
-    "scipy": {"metrics"},
+    "scipy": {"metrics", "train"},
     "lancedb": {"lancedata", "vectors", "indexes"},
     "pyarrow": {"vectors", "indexes"},
     "pymilvus": {"indexes"},

@@ -97,7 +97,7 @@ def _load(folder: Path, threads: int) -> tuple[Any, Run]:
     options.log_severity_level = 3
     path = str(folder / MODEL_FILE)
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(path, options, providers=_providers(onnxruntime))
     except theirs as error:
         raise ConfigError(
             f"{path} cannot be loaded: {_first_line(error)}",
@@ -114,6 +114,12 @@ def _load(folder: Path, threads: int) -> tuple[Any, Run]:
             ) from error
 
     return session, run
+
+
+def _providers(onnxruntime: Any) -> list[str]:
+    """The GPU where this build of ONNX Runtime knows one, the processor always."""
+    known = onnxruntime.get_available_providers()
+    return [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in known]
 
 
 def _is_error(value: object) -> bool:
