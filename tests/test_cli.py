@@ -428,7 +428,10 @@ def test_a_feed_that_is_not_there_exits_with_1(fresh: Path, tmp_path: Path) -> N
     shown = lensback("sync", *where)
     assert shown.code == 1
     assert "gone: no such file" in shown.err
-    assert "failed" in lensback("store", "list", *where).out
+    assert "failing" in lensback("store", "list", *where).out
+    shown = lensback("store", "show", "gone", "--json", *where).json
+    assert (shown["health"], shown["runs"][0]["status"]) == ("failing", "failed")
+    assert "check the path" in shown["todo"]
 
 
 def test_a_feed_that_shrank_waits_for_force(fresh: Path, tmp_path: Path) -> None:
