@@ -373,7 +373,7 @@ STAGES = ["download", "embed", "pair", "group", "publish", "calibrate"]
 def test_the_first_sync_brings_everything(shop: Shop) -> None:
     assert shop.first.code == 0, shop.first.err
     report = shop.first.json
-    assert set(report) == {"stages", "failed"}
+    assert set(report) == {"stages", "failed", "skipped"}
     assert report["failed"] == {}
     names = [stage["stage"] for stage in report["stages"]]
     assert names == ["ingest harbour", "ingest lavka", *STAGES]
