@@ -394,3 +394,14 @@ def ago(epoch: int | None) -> str:
         if seconds >= size:
             return f"{seconds // size} {unit} ago"
     return f"{seconds} s ago"
+
+
+def coming(epoch: int | None) -> str:
+    """ "in 5 min"; "now"; empty for None."""
+    if epoch is None:
+        return ""
+    seconds = epoch - int(time.time())
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"in {seconds // size} {unit}"
+    return "now"
