@@ -61,6 +61,12 @@ class Settings(BaseSettings):
     detector: str = Field(
         "saliency", description="What finds the item in a photo: `saliency` or `whole`."
     )
+    photo_cache_s: float = Field(
+        300.0,
+        ge=0,
+        description="Seconds for which a searched photo stays in memory (never on disk), so that "
+        "its other items cost no second look; 0: not at all.",
+    )
     currency: str = Field(
         "", description="Currency listed first and assumed for price limits; empty: none."
     )

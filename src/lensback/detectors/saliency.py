@@ -38,6 +38,7 @@ class SaliencyDetector:
     """One region around what stands out, then the whole photo; or the whole photo alone."""
 
     name = "saliency"
+    fingerprint = "saliency 1"
 
     def find(self, photo: Image.Image) -> list[Region]:
         """RGB photo -> one or two regions, the whole photo last. Thread-safe."""
