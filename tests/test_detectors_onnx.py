@@ -103,7 +103,7 @@ def _toml(value: Any) -> str:
 
 def found(detector: OnnxDetector) -> list[Region]:
     regions = detector.find(Image.new("RGB", PHOTO, "white"))
-    assert regions[-1] == Region(WHOLE, score=LAST_RESORT)
+    assert regions[-1] == Region(WHOLE, "whole", LAST_RESORT)
     return regions[:-1]
 
 

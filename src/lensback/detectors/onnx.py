@@ -66,7 +66,7 @@ class OnnxDetector:
         fitted = fit(photo, self.description)
         found = decode(self.outputs(to_batch(fitted.image, self.description), photo.size), self.description)  # fmt: skip
         boxes = _fractions(found.boxes, fitted, photo.size, self.description)
-        return [*self._regions(found, boxes), Region(WHOLE, score=LAST_RESORT)]
+        return [*self._regions(found, boxes), Region(WHOLE, "whole", LAST_RESORT)]
 
     def outputs(self, batch: NDArray[np.float32], size: tuple[int, int] = (1, 1)) -> list[Array]:
         """What the model gives for one preprocessed photo of that width and height."""

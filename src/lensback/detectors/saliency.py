@@ -42,7 +42,7 @@ class SaliencyDetector:
 
     def find(self, photo: Image.Image) -> list[Region]:
         """RGB photo -> one or two regions, the whole photo last. Thread-safe."""
-        whole = Region(WHOLE, score=0.1)
+        whole = Region(WHOLE, "whole", 0.1)
         if min(photo.size) < 8:
             return [whole]
         pixels = _shrink(photo)

@@ -15,4 +15,4 @@ class WholeDetector:
 
     def find(self, photo: Image.Image) -> list[Region]:  # noqa: ARG002 - the door's shape
         """One region: everything."""
-        return [Region(WHOLE)]
+        return [Region(WHOLE, "whole")]

@@ -10,6 +10,7 @@ from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
 
+import numpy as np
 from PIL import Image
 
 from lensback import images, log
@@ -21,6 +22,8 @@ PHOTOS = 24
 """Photos remembered at once: about a megabyte each."""
 SAME = 0.5
 """Intersection over union from which a box that was drawn is taken for a region that was found."""
+ROUNDED = 1e-3
+"""Boxes of an answer are rounded."""
 CENTRED = 0.35
 """How far from the photo's middle (as a share of its half) prominence falls to 61 %."""
 
@@ -124,10 +127,13 @@ def prominence(region: Region) -> float:
 
 
 def chosen(regions: Sequence[Region], box: Box | None) -> list[Region]:
-    """The region to search first, then the others. A box that was given stands before all."""
+    """The region to search first, then the others. A box that was given stands before all;
+    one that is a region's, as an answer gives it, is that region."""
     if box is None:
         return list(regions)
-    return [Region(box, "given"), *regions]
+    same = next((r for r in regions if np.allclose(r.box, box, rtol=0, atol=ROUNDED)), None)
+    first = same or Region(box, "given")
+    return [first, *(region for region in regions if region is not same)]
 
 
 def named(region: Region, regions: Sequence[Region]) -> Region:
