@@ -59,7 +59,8 @@ class Settings(BaseSettings):
         "eye", description="Encoder of the next sync; see `lensback encoder list`."
     )
     detector: str = Field(
-        "saliency", description="What finds the item in a photo: `saliency` or `whole`."
+        "lensback-detector",
+        description="What finds the items in a photo; see `lensback detector list`.",
     )
     photo_cache_s: float = Field(
         300.0,

@@ -35,18 +35,19 @@ def train_detector_command(
     minutes: Annotated[
         float, typer.Option(min=0, help="Most minutes to take; 0: as long as it needs.")
     ] = 0,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of the training.")] = 1,
+    workspace: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
     """Train the detector on scenes composed of two stores' pictures. Resumable."""
     from lensback.train.detector import train_detector
 
-    with Watcher(err) as watcher:
+    with opened_workspace(workspace) as opened, Watcher(err) as watcher:
         bars: dict[str, Progress] = {}
 
         def watch(stage: str, done: int, total: int) -> None:
             bars.setdefault(stage, watcher.stage(stage))(done, total)
 
+        threads = opened.settings.threads or os.cpu_count() or 1
         done = train_detector(shops, out, minutes=minutes, threads=threads, watch=watch)
     if as_json:
         print_json(done.as_json())

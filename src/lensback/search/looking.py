@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, replace
-from threading import Lock
+from threading import Lock, Timer
 
 import numpy as np
 from PIL import Image
@@ -45,19 +45,20 @@ class Looks:
 
     def __init__(self, keep_s: float = 0.0) -> None:
         self.keep_s = keep_s
-        self._kept: OrderedDict[tuple[str, str], tuple[float, Look]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[float, Look]] = OrderedDict()
         self._lock = Lock()
+        self._sweep: Timer | None = None
 
-    def get(self, key: tuple[str, str], side_px: int) -> Look | None:
+    def get(self, key: str, side_px: int) -> Look | None:
         """The look of that key, if its pixels suffice for `side_px`."""
         with self._lock:
-            self._forget(time.monotonic() - self.keep_s)
+            self._forget()
             found = self._kept.get(key)
         if found is None or not _suffices(found[1], side_px):
             return None
         return found[1]
 
-    def put(self, key: tuple[str, str], look: Look) -> None:
+    def put(self, key: str, look: Look) -> None:
         if not self.keep_s:
             return
         with self._lock:
@@ -65,10 +66,26 @@ class Looks:
             self._kept.move_to_end(key)
             while len(self._kept) > PHOTOS:
                 self._kept.popitem(last=False)
+            self._sweep_later()
 
-    def _forget(self, before: float) -> None:
+    def _forget(self) -> None:
+        """Drops what is too old. The oldest come first."""
+        before = time.monotonic() - self.keep_s
         while self._kept and next(iter(self._kept.values()))[0] <= before:
             self._kept.popitem(last=False)
+
+    def _sweep_later(self) -> None:
+        """Photos go in time even where nobody searches any more."""
+        if self._sweep is None and self._kept:
+            self._sweep = Timer(self.keep_s, self._swept)
+            self._sweep.daemon = True
+            self._sweep.start()
+
+    def _swept(self) -> None:
+        with self._lock:
+            self._sweep = None
+            self._forget()
+            self._sweep_later()
 
 
 def _suffices(look: Look, side_px: int) -> bool:
@@ -89,7 +106,8 @@ def look(
     `limits` are most bytes and most pixels. Raises BadImage, TooLarge.
     """
     with log.timed("decode", timings):
-        key = (hashlib.sha256(photo).hexdigest(), detector.fingerprint)
+        # The limits are part of it: what another caller may not have is not remembered for it.
+        key = f"{hashlib.sha256(photo).hexdigest()} {detector.fingerprint} {limits}"
         known = looks.get(key, side_px)
         if known is None:
             picture, size = images.decode_measured(

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from lensback.errors import DataError
 from lensback.train.cutouts import (
     Cutout,
     boxes_of,
@@ -94,6 +95,11 @@ def gather(
         fabrics=tuple(_middle(path) for path in mine[:: max(1, len(mine) // FABRICS)]),
         grounds=tuple(_small(path) for path in mine[:: max(1, len(mine) // GROUNDS)]),
     )  # fmt: skip
+    if not wardrobe.uppers or not wardrobe.lowers:
+        raise DataError(
+            f"too few pictures of people in {folder / 'luma'}",
+            hint="give the whole of luma: a tenth of its models is kept for judging",
+        )
     drawn = drawn_boxes()
     names = {f"closet/{path.stem}": path for path in mine}
     whole = [(names[name], tuple(boxes)) for name, boxes in drawn.items() if name in names]
