@@ -21,6 +21,7 @@ from PIL import Image, ImageOps
 from lensback.detectors import SHIPPED_NAME, Detector, open_detector
 from lensback.detectors.boxes import overlap
 from lensback.detectors.onnx import OnnxDetector
+from lensback.distort import distort
 from lensback.encoders import Encoder, open_encoder
 from lensback.images import crop
 from lensback.rank import Ranked
@@ -38,7 +39,7 @@ from lensback.train.scenes import (
     pictured,
 )
 from lensback.train.stems import closet_words, held
-from lensback.types import WHOLE, Box, Candidate, Region
+from lensback.types import WHOLE, Box, Candidate, Region, Vectors
 from record import DATA, share, write
 
 SHOPS = DATA / "shops"
@@ -97,6 +98,19 @@ def queries(count: int, source: Source) -> list[Query]:
         made = _query(path, boxes, source, np.random.default_rng([7, number]))
         found += [made] if made else []
         number += 1
+    return found
+
+
+def studio() -> list[Query]:
+    """The same views as the store shows them, distorted: what a screenshot would be."""
+    found: list[Query] = []
+    for path, boxes in views():
+        named = [(label, box) for label, box in boxes if label in sold(path.stem)]
+        if named:
+            photo = distort(Image.open(path).convert("RGB"), len(found))
+            colourway = path.stem.partition("_")[0]
+            unseen = held(f"luma/{path.stem}")
+            found.append(Query(photo, named[0][1], named[0][0], colourway, unseen))
     return found
 
 
@@ -171,23 +185,51 @@ def widened(box: Box, by: float = MORE) -> Box:
     return max(0.0, x0 - dx), max(0.0, y0 - dy), min(1.0, x1 + dx), min(1.0, y1 + dy)
 
 
-def crops(photo: Image.Image, box: Box, kind: str) -> list[Image.Image]:
-    tight = crop(photo, box)
-    if kind == "tight":
-        return [tight]
-    if kind == "+15 %":
-        return [crop(photo, widened(box))]
-    if kind == "tight, mirrored":
-        return [tight, ImageOps.mirror(tight)]
-    return [tight, crop(photo, widened(box)), ImageOps.mirror(tight)]
+def clicked(regions: Sequence[Region], box: Box) -> Region:
+    """The region that a shopper who wants the thing in `box` would choose."""
+    return max(regions[:CLICKABLE], key=lambda region: overlap(region.box, box))
 
 
-def places(
-    asked: Query, box: Box, encoder: Encoder, known: Gallery, kind: str, item: Region | None
-) -> int:
+def ways(asked: Query, encoder: Encoder, detector: Detector) -> dict[str, Vectors]:
+    """The vectors that each way of searching a photo compares; the nearest of them counts."""
+    regions = in_order(detector.find(asked.photo))
+    right = clicked(regions, asked.box)
+    boxes = {
+        "whole": WHOLE,
+        "saliency": open_detector("saliency").find(asked.photo)[0].box,
+        "first": regions[0].box,
+        "clicked": right.box,
+        "wide": widened(right.box),
+        "true": asked.box,
+    }
+    cut = {name: crop(asked.photo, box) for name, box in boxes.items()}
+    cut["mirrored"] = ImageOps.mirror(cut["clicked"])
+    found = dict(zip(cut, encoder.encode(list(cut.values())), strict=True))
+
+    def of(*names: str, mean: bool = False) -> Vectors:
+        vectors = np.stack([found[name] for name in names])
+        if mean:
+            vectors = vectors.mean(axis=0, keepdims=True)
+            vectors /= np.linalg.norm(vectors)
+        return vectors
+
+    return {
+        "whole photo": of("whole"),
+        "saliency's region": of("saliency"),
+        "our first region": of("first"),
+        "our first region and the whole photo, the nearer": of("first", "whole"),
+        "our first region and the whole photo, their mean": of("first", "whole", mean=True),
+        "our region, clicked": of("clicked"),
+        "our region, clicked, 15 % wider": of("wide"),
+        "our region, clicked, and its mirror image, their mean": of("clicked", "mirrored", mean=True),
+        "our region, clicked, wider and mirrored, their mean": of("clicked", "wide", "mirrored", mean=True),
+        "true box": of("true"),
+    }  # fmt: skip
+
+
+def ahead(asked: Query, vectors: Vectors, known: Gallery, item: Region | None = None) -> int:
     """How many colourways stand before the right one; `item` lets other kinds sink."""
-    vector = encoder.encode(crops(asked.photo, box, kind)).mean(axis=0)
-    similar = known.vectors @ (vector / np.linalg.norm(vector))
+    similar = (known.vectors @ vectors.T).max(axis=1)
     best: dict[str, float] = {}
     for name, value in zip(known.names, similar.tolist(), strict=True):
         best[name] = max(value, best.get(name, -1.0))
@@ -200,39 +242,33 @@ def places(
     return order.index(asked.colourway) if asked.colourway in order else len(best)
 
 
-def clicked(regions: Sequence[Region], box: Box) -> Region:
-    """The region that a shopper who wants the thing in `box` would choose."""
-    return max(regions[:CLICKABLE], key=lambda region: overlap(region.box, box))
-
-
 def measure(
     asked: Sequence[Query], encoder: Encoder, detector: Detector, known: Gallery
 ) -> dict[str, list[int]]:
     """Places of every query by each way of searching it."""
     found: dict[str, list[int]] = {}
-
-    def add(name: str, query: Query, box: Box, kind: str = "tight", item: Region | None = None) -> None:  # fmt: skip
-        found.setdefault(name, []).append(places(query, box, encoder, known, kind, item))
-
-    saliency = open_detector("saliency")
     for query in asked:
-        regions = in_order(detector.find(query.photo))
-        right = clicked(regions, query.box)
-        add("whole photo", query, WHOLE)
-        add("saliency's region", query, saliency.find(query.photo)[0].box)
-        add("our first region", query, regions[0].box)
-        add("our region, clicked", query, right.box)
-        add("our region, clicked; others sink", query, right.box, item=right)
-        for kind in ("+15 %", "tight, mirrored", "all three"):
-            add(f"our region, clicked; {kind}", query, right.box, kind)
-        add("true box", query, query.box)
+        for name, vectors in ways(query, encoder, detector).items():
+            found.setdefault(name, []).append(ahead(query, vectors, known))
+            if name == "our region, clicked":
+                item = clicked(in_order(detector.find(query.photo)), query.box)
+                sinking = found.setdefault("our region, clicked; other kinds sink", [])
+                sinking.append(ahead(query, vectors, known, item))
     return found
 
 
 def summed(found: dict[str, list[int]], rows: Sequence[int]) -> dict[str, Any]:
     return {
-        name: {f"R@{k}": share(sum(ahead[row] < k for row in rows), len(rows)) for k in K}
-        for name, ahead in found.items()
+        name: {f"R@{k}": share(sum(places[row] < k for row in rows), len(rows)) for k in K}
+        for name, places in found.items()
+    }
+
+
+def told(asked: Sequence[Query], found: dict[str, list[int]]) -> dict[str, Any]:
+    unseen = [row for row, query in enumerate(asked) if query.unseen]
+    return {
+        "all": summed(found, range(len(asked))),
+        "models the detector never saw": summed(found, unseen),
     }
 
 
@@ -248,14 +284,12 @@ def main() -> None:
     encoder = open_encoder("eye", Path("models"), threads=1)
     detector = OnnxDetector("given", arguments.detector, threads=1) if arguments.detector else open_detector(SHIPPED_NAME)  # fmt: skip
     known = gallery(encoder, words, arguments.closet)
-    found = measure(asked, encoder, detector, known)
-    unseen = [row for row, query in enumerate(asked) if query.unseen]
+    plain = studio()
     figures = {
-        "scenes": len(asked),
-        "gallery": {"pictures": len(known.names), "colourways": len(set(known.names))},
+        "gallery": {"pictures": len(known.names), "things": len(set(known.names))},
         "sink": SINK,
-        "all": summed(found, range(len(asked))),
-        "models the detector never saw": summed(found, unseen),
+        "scenes": told(asked, measure(asked, encoder, detector, known)),
+        "distorted studio pictures": told(plain, measure(plain, encoder, detector, known)),
     }
     write("regions_search", figures, arguments.out)
 

@@ -17,7 +17,7 @@ from lensback.indexes import Index
 from lensback.promise import Promise
 from lensback.rank import Calibration
 from lensback.search.kinds import decided, kinds_of, sunk
-from lensback.search.looking import Looks, chosen, look, named
+from lensback.search.looking import Looks, chosen, look, named, searched
 from lensback.search.prices import NO_PROMISES, Prices, Promises
 from lensback.search.query import MAX_LIMIT, MIN_BOX, Query, filter_of
 from lensback.types import (
@@ -30,6 +30,7 @@ from lensback.types import (
     Snapshot,
     StoredOffer,
     Vector,
+    Vectors,
     top_category,
 )
 
@@ -77,9 +78,10 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
         seen = look(photo, tools.looks, tools.detector, side_px, limits, timings)
         regions = chosen(seen.regions, query.box)
         with log.timed("encode", timings):
-            vector = tools.encoder.encode([images.crop(seen.picture, regions[0].box)])[0]
+            boxes = searched(regions[0], query.box)
+            vectors = tools.encoder.encode([images.crop(seen.picture, box) for box in boxes])
         item = named(regions[0], regions)
-        verdict, hits = _found(vector, where, query, tools, timings, item)
+        verdict, hits = _found(vectors, where, query, tools, timings, item)
     return Answer(
         search_id=secrets.token_hex(8),
         verdict=verdict,
@@ -106,7 +108,7 @@ def similar(stored: StoredOffer, vector: Vector, query: Query, tools: Tools) -> 
     _check_encoder(tools)
     where = filter_of(tools.db, query, tools.currency, tools.snapshot.id)
     one_more = replace(query, limit=min(query.limit + 1, MAX_LIMIT))
-    _, hits = _found(vector, where, one_more, tools, {})
+    _, hits = _found(vector[None], where, one_more, tools, {})
     others = [hit for hit in hits if hit.product.product_id != stored.product_id]
     return [replace(hit, exact=False) for hit in others[: query.limit]]
 
@@ -120,24 +122,34 @@ def _check_encoder(tools: Tools) -> None:
 
 
 def _found(
-    vector: Vector,
+    vectors: Vectors,
     where: Filter,
     query: Query,
     tools: Tools,
     timings: dict[str, float],
     item: Region = NOTHING_SEEN,
 ) -> tuple[str, list[Hit]]:
-    """Verdict and hits for one vector, which shows `item`."""
+    """Verdict and hits for one or several vectors [n, dim], the nearest counting; they show `item`."""
     with log.timed("search", timings):
-        found = tools.index.search(vector, _candidates(query, tools.candidates), where)
+        found = _nearest(tools.index, vectors, _candidates(query, tools.candidates), where)
         # What the filter leaves out still competes for being the very product.
-        others = [] if where.empty else tools.index.search(vector, RIVALS, Filter())
+        others = [] if where.empty else _nearest(tools.index, vectors, RIVALS, Filter())
         _check_snapshot(tools)
     with log.timed("rank", timings):
         rivals = rank.by_product(others, _shows(tools.db, others, Filter()))
         ranked = rank.by_product(found, _shows(tools.db, found, where), rivals)
         ranked = _by_kind(ranked, item, others or found, tools.db)
         return _hits(ranked[: query.limit], where, tools)
+
+
+def _nearest(index: Index, vectors: Vectors, count: int, where: Filter) -> list[Candidate]:
+    """Each image once, by its similarity to the vector that it is nearest to, best first."""
+    best: dict[str, float] = {}
+    for vector in vectors:
+        for one in index.search(vector, count, where):
+            best[one.image_hash] = max(one.similarity, best.get(one.image_hash, -1.0))
+    order = sorted(best.items(), key=lambda item: -item[1])
+    return [Candidate(image_hash, similarity) for image_hash, similarity in order]
 
 
 def _by_kind(

@@ -154,6 +154,12 @@ def chosen(regions: Sequence[Region], box: Box | None) -> list[Region]:
     return [first, *(region for region in regions if region is not same)]
 
 
+def searched(region: Region, box: Box | None) -> list[Box]:
+    """The boxes whose vectors are searched together: what was asked for alone; else the region
+    and the whole photo, because a store's picture shows the thing on a person as often as not."""
+    return [region.box] if box or region.box == WHOLE else [region.box, WHOLE]
+
+
 def named(region: Region, regions: Sequence[Region]) -> Region:
     """A given box with the label of the region that it meets, if it meets one."""
     if region.label != "given":
