@@ -31,7 +31,17 @@ class Check:
 
 def examine(workspace: Workspace) -> list[Check]:
     """Every check, in the order in which to mend things. Never raises one of our errors."""
-    checks = (_disk, _database, _stores, _pictures, _encoder, _detector, _index_server, _index, _calibration)
+    checks = (
+        _disk,
+        _database,
+        _stores,
+        _pictures,
+        _encoder,
+        _detector,
+        _index_server,
+        _index,
+        _calibration,
+    )
     return [line for check in checks for line in _guarded(check, workspace)]
 
 

@@ -33,7 +33,7 @@ def open_session(path: Path, *, threads: int, load_hint: str, run_hint: str) -> 
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
+            str(path), options, providers=_providers(onnxruntime)
         )
     except theirs as error:
         raise ConfigError(
@@ -47,6 +47,12 @@ def open_session(path: Path, *, threads: int, load_hint: str, run_hint: str) -> 
             raise ConfigError(f"{path} failed: {_first_line(error)}", hint=run_hint) from error
 
     return session, run
+
+
+def _providers(onnxruntime: Any) -> list[str]:
+    """The GPU where this build of ONNX Runtime knows one, the processor always."""
+    known = onnxruntime.get_available_providers()
+    return [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in known]
 
 
 def _is_error(value: object) -> bool:
