@@ -19,8 +19,8 @@ from lensback.train.scenes import PERSON
 OPSET = 17
 MODEL_FILE = "model.onnx"
 MOST = 16
-SOFT = 0.5
-HARD = 0.85
+SOFT = 0.0
+HARD = 0.65
 MIN_SCORE = 0.03
 COMPARED = 20
 TOML = """\
