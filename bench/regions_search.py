@@ -26,7 +26,7 @@ from lensback.encoders import Encoder, open_encoder
 from lensback.images import crop
 from lensback.rank import Ranked
 from lensback.search.kinds import SINK, decided, sunk
-from lensback.search.looking import in_order
+from lensback.search.looking import in_order, widened
 from lensback.train.cutouts import Cutout, boxes_of, pictures, white_cutout
 from lensback.train.layers import Canvas, Random, cropped, layer_of, mirrored, scaled
 from lensback.train.scenes import (
@@ -45,9 +45,11 @@ from record import DATA, share, write
 SHOPS = DATA / "shops"
 SIZE = (560, 400)
 K = (1, 5)
-MORE = 0.15
 CLICKABLE = 8
 """Regions that a shopper may choose from."""
+FIRST = "our first region, 15 % wider, and the whole photo, the nearer"
+CLICKED = "our region, clicked, 15 % wider"
+"""What search does without a box, and with one of the answer's regions."""
 TORSO = ("top", "outerwear", "dress")
 
 
@@ -179,12 +181,6 @@ def gallery(encoder: Encoder, words: dict[str, str], closet: int) -> Gallery:
     return Gallery(np.concatenate(vectors), names, kinds)
 
 
-def widened(box: Box, by: float = MORE) -> Box:
-    x0, y0, x1, y1 = box
-    dx, dy = by * (x1 - x0) / 2, by * (y1 - y0) / 2
-    return max(0.0, x0 - dx), max(0.0, y0 - dy), min(1.0, x1 + dx), min(1.0, y1 + dy)
-
-
 def clicked(regions: Sequence[Region], box: Box) -> Region:
     """The region that a shopper who wants the thing in `box` would choose."""
     return max(regions[:CLICKABLE], key=lambda region: overlap(region.box, box))
@@ -199,8 +195,11 @@ def ways(asked: Query, encoder: Encoder, detector: Detector) -> dict[str, Vector
         "saliency": open_detector("saliency").find(asked.photo)[0].box,
         "first": regions[0].box,
         "clicked": right.box,
+        "first wide": widened(regions[0].box),
         "wide": widened(right.box),
+        "wider": widened(right.box, 0.3),
         "true": asked.box,
+        "true wide": widened(asked.box),
     }
     cut = {name: crop(asked.photo, box) for name, box in boxes.items()}
     cut["mirrored"] = ImageOps.mirror(cut["clicked"])
@@ -217,13 +216,16 @@ def ways(asked: Query, encoder: Encoder, detector: Detector) -> dict[str, Vector
         "whole photo": of("whole"),
         "saliency's region": of("saliency"),
         "our first region": of("first"),
-        "our first region and the whole photo, the nearer": of("first", "whole"),
-        "our first region and the whole photo, their mean": of("first", "whole", mean=True),
+        "our first region, 15 % wider": of("first wide"),
+        "our first region, 15 % wider, and the whole photo, the nearer": of("first wide", "whole"),
+        "our first region, 15 % wider, and the whole photo, their mean": of("first wide", "whole", mean=True),
         "our region, clicked": of("clicked"),
         "our region, clicked, 15 % wider": of("wide"),
+        "our region, clicked, 30 % wider": of("wider"),
         "our region, clicked, and its mirror image, their mean": of("clicked", "mirrored", mean=True),
         "our region, clicked, wider and mirrored, their mean": of("clicked", "wide", "mirrored", mean=True),
         "true box": of("true"),
+        "true box, 15 % wider": of("true wide"),
     }  # fmt: skip
 
 
@@ -250,9 +252,10 @@ def measure(
     for query in asked:
         for name, vectors in ways(query, encoder, detector).items():
             found.setdefault(name, []).append(ahead(query, vectors, known))
-            if name == "our region, clicked":
-                item = clicked(in_order(detector.find(query.photo)), query.box)
-                sinking = found.setdefault("our region, clicked; other kinds sink", [])
+            if name in (FIRST, CLICKED):
+                regions = in_order(detector.find(query.photo))
+                item = regions[0] if name == FIRST else clicked(regions, query.box)
+                sinking = found.setdefault(f"{name}; other kinds sink", [])
                 sinking.append(ahead(query, vectors, known, item))
     return found
 

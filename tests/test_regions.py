@@ -23,7 +23,7 @@ from lensback.errors import TooLarge
 from lensback.rank import Ranked
 from lensback.search import Looks, Query, Tools, search
 from lensback.search.kinds import SINK, decided, kinds_of, sunk
-from lensback.search.looking import PHOTOS, Look, chosen, in_order, look, named
+from lensback.search.looking import PHOTOS, Look, chosen, in_order, look, named, searched, widened
 from lensback.settings import Settings
 from lensback.sync import sync
 from lensback.types import WHOLE, Box, Candidate, Filter, Region
@@ -88,6 +88,18 @@ def test_a_box_that_was_drawn_is_called_what_it_meets() -> None:
     everything = Region(WHOLE, "given")
     assert named(everything, [everything, SHOES, LAST]).label == "given"
     assert named(SHOES, [SHOES, TOP]) == SHOES
+
+
+def test_a_region_is_searched_with_a_margin_and_the_whole_photo() -> None:
+    top = replace(TOP, box=(0.2, 0.2, 0.8, 0.6))
+    assert widened(top.box, 0.1) == (0.17, 0.18, 0.83, 0.62)
+    first, whole = searched(top, None)
+    assert first == widened(top.box)
+    assert whole == WHOLE
+    assert searched(top, top.box) == [widened(top.box)], "chosen: nothing else is meant"
+    drawn = Region(top.box, "given")
+    assert searched(drawn, drawn.box) == [drawn.box], "drawn: as it was drawn"
+    assert searched(LAST, None) == [WHOLE]
 
 
 # ---- what is remembered

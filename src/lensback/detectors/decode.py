@@ -41,8 +41,8 @@ def decode(outputs: Sequence[Array], description: Description) -> Found:
 def corners(boxes: Array, form: str) -> Boxes:
     """Boxes of any form as x0, y0, x1, y1.
 
-    >>> corners(np.array([[0.5, 0.5, 0.2, 0.4]]), "cxcywh").round(2).tolist()
-    [[0.4, 0.3, 0.6, 0.7]]
+    >>> corners(np.array([[0.5, 0.5, 0.25, 0.5]]), "cxcywh").tolist()
+    [[0.375, 0.25, 0.625, 0.75]]
     """
     first, second = boxes[:, :2].astype(np.float64), boxes[:, 2:].astype(np.float64)
     if form == "cxcywh":

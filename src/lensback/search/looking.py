@@ -24,6 +24,8 @@ SAME = 0.5
 """Intersection over union from which a box that was drawn is taken for a region that was found."""
 ROUNDED = 1e-3
 """Boxes of an answer are rounded."""
+MARGIN = 0.15
+"""What a region is widened by before it is encoded."""
 CENTRED = 0.35
 """How far from the photo's middle (as a share of its half) prominence falls to 61 %."""
 
@@ -155,9 +157,24 @@ def chosen(regions: Sequence[Region], box: Box | None) -> list[Region]:
 
 
 def searched(region: Region, box: Box | None) -> list[Box]:
-    """The boxes whose vectors are searched together: what was asked for alone; else the region
-    and the whole photo, because a store's picture shows the thing on a person as often as not."""
-    return [region.box] if box or region.box == WHOLE else [region.box, WHOLE]
+    """The boxes whose vectors are searched together: a drawn box as it is; a region with a margin,
+    and with it, where nothing was chosen, the whole photo, because a store's picture shows the
+    thing on a person as often as not (docs/detectors.md has what both bring)."""
+    if region.box == WHOLE or region.label == "given":
+        return [region.box]
+    return [widened(region.box)] if box else [widened(region.box), WHOLE]
+
+
+def widened(box: Box, by: float = MARGIN) -> Box:
+    """With `by` of its sides more, half of it on each side, within the photo.
+
+    >>> widened((0.2, 0.2, 0.4, 1.0), 0.5)
+    (0.15, 0.0, 0.45, 1.0)
+    """
+    x0, y0, x1, y1 = box
+    dx, dy = by * (x1 - x0) / 2, by * (y1 - y0) / 2
+    left, top, right, bottom = max(0.0, x0 - dx), max(0.0, y0 - dy), min(1.0, x1 + dx), min(1.0, y1 + dy)  # fmt: skip
+    return round(left, 5), round(top, 5), round(right, 5), round(bottom, 5)
 
 
 def named(region: Region, regions: Sequence[Region]) -> Region:
