@@ -57,7 +57,7 @@ def found(folder: Path, **settings: object) -> dict[str, Check]:
 def test_a_healthy_workspace(folder: Path) -> None:
     checks = found(folder)
     assert list(checks) == [
-        "disk", "database", "store harbour", "images", "encoder", "index", "calibration",
+        "disk", "database", "store harbour", "images", "encoder", "detector", "index", "calibration",
     ]  # fmt: skip
     assert {c.state for part, c in checks.items() if part != "calibration"} == {"ok"}
     assert "12 offers, 12 products" in checks["database"].message
@@ -191,3 +191,8 @@ def test_a_journal_that_nobody_drains(folder: Path) -> None:
             workspace.journal.append("click", {"text": "x" * 400})
         line = next(check for check in examine(workspace) if check.part == "journal")
         assert line.state == "warn"
+
+
+def test_a_detector_that_is_not_there(folder: Path) -> None:
+    check = found(folder, detector="nobody")["detector"]
+    assert (check.state, "nobody" in check.message) == ("fail", True)

@@ -24,6 +24,7 @@ FLOORS = [
         "retry",
         "lanes",
         "schedule",
+        "session",
     },
     {
         "catalogue",
@@ -66,7 +67,7 @@ FLOORS = [
 ]
 FLOOR = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}
 HEAVY = {
-    "onnxruntime": {"encoders"},
+    "onnxruntime": {"session"},
     "torch": {"train"},
     "scipy": {"metrics", "train"},
     "lancedb": {"lancedata", "vectors", "indexes"},

@@ -33,7 +33,7 @@ class Check:
 
 def examine(workspace: Workspace) -> list[Check]:
     """Every check, in the order in which to mend things. Never raises one of our errors."""
-    sight = (_pictures, _encoder, _index_server, _index, _calibration)
+    sight = (_pictures, _encoder, _detector, _index_server, _index, _calibration)
     checks = (_disk, _database, _stores, *sight, _programs, _journal)
     return [line for check in checks for line in _guarded(check, workspace)]
 
@@ -114,6 +114,11 @@ def _encoder(workspace: Workspace) -> Iterator[Check]:
         )
     else:
         yield Check("encoder", "ok", text)
+
+
+def _detector(workspace: Workspace) -> Iterator[Check]:
+    detector = workspace.detector
+    yield Check("detector", "ok", f"{detector.name}, fingerprint {detector.fingerprint}")
 
 
 def _index_server(workspace: Workspace) -> Iterator[Check]:

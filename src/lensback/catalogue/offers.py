@@ -329,6 +329,24 @@ def products_of_images(db: Database, hashes: Sequence[str], where: Filter) -> di
     return found
 
 
+def categories_of_images(db: Database, hashes: Sequence[str]) -> dict[str, list[str]]:
+    """Image hash -> category paths of the offers on sale that show it."""
+    o, u, oi = t.offers, t.image_urls, t.offer_images
+    query = (
+        select(u.c.image_hash, o.c.category)
+        .select_from(u)
+        .join(oi, oi.c.image_url_id == u.c.id)
+        .join(o, o.c.id == oi.c.offer_id)
+        .where(u.c.image_hash.in_(hashes), *restrict(Filter()))
+        .distinct()
+    )
+    found: dict[str, list[str]] = {}
+    with db.read() as c:
+        for row in c.execute(query):
+            found.setdefault(row.image_hash, []).append(row.category)
+    return found
+
+
 def _stored(c: Connection, limits: Sequence[Any]) -> list[StoredOffer]:
     rows = c.execute(_OFFERS.where(*limits)).mappings().all()
     images: dict[int, list[tuple[str, str | None]]] = {}

@@ -12,6 +12,7 @@ from lensback import __version__
 from lensback.cli import (
     bot,
     cluster,
+    detectors,
     encoders,
     evaluation,
     keys,
@@ -32,6 +33,7 @@ GROUPS = (
     searching,
     evaluation,
     encoders,
+    detectors,
     cluster,
     ledger,
     programs,
