@@ -105,6 +105,8 @@ def render(
     """A template in the visitor's language. A language chosen by `?lang=` is remembered."""
     speech = speech_of(request)
     values |= {"speech": speech, "_": speech.say, "_n": speech.plural, "number": speech.number}
+    service: Service = request.app.state.service
+    values["keep_days"] = service.workspace.settings.keep_photos_days
     text = _environment().get_template(template).render(**values)
     response = HTMLResponse(text, status_code=status, headers=dict(headers))
     response.headers["Vary"] = "Accept-Language, Cookie"

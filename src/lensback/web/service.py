@@ -12,14 +12,16 @@ from fastapi import Depends
 from PIL import Image
 from starlette.requests import Request
 
-from lensback import log
+from lensback import colors, log
 from lensback.catalogue import offers, stores
 from lensback.catalogue.stores import StoreState
 from lensback.errors import Away, ConfigError, Error, FetchError, InputError, StaleIndex, StateError
 from lensback.net import Fetcher
 from lensback.search import Query, Tools, search
-from lensback.types import Answer
+from lensback.types import Answer, StoredOffer
+from lensback.web import kept
 from lensback.web.limits import Gate
+from lensback.web.memory import Memory
 from lensback.web.meters import Meters
 from lensback.web.notes import note_search
 from lensback.web.pace import Keyring, Pace
@@ -27,6 +29,7 @@ from lensback.web.uploads import Upload, read_upload
 from lensback.workspace import Workspace
 
 OVERVIEW_S = 10.0
+SAMPLES = 8
 QUEUE = 8
 """Searches that may wait for a free thread: well under a second of work."""
 
@@ -38,6 +41,10 @@ class Front:
     stores: dict[str, int] = field(default_factory=dict)
     """Store -> offers on sale."""
     currencies: tuple[str, ...] = ()
+    colors: frozenset[str] = frozenset()
+    """Basic colours that some store names."""
+    samples: tuple[StoredOffer, ...] = ()
+    """Things to start from without a photo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,7 @@ class Service:
     pace: Pace
     key_pace: Pace
     keyring: Keyring
+    memory: Memory
     meters: Meters = field(default_factory=Meters.new)
     _fronts: dict[str, Front] = field(default_factory=dict)
     _overviews: dict[str, tuple[float, list[StoreState]]] = field(default_factory=dict)
@@ -62,6 +70,7 @@ class Service:
             Pace(s.rate_limit),
             Pace(s.key_rate_limit),
             Keyring(workspace.keys_path),
+            Memory(s.photo_memory_s),
         )
 
     def tools(self) -> Tools:
@@ -85,11 +94,20 @@ class Service:
         return answer
 
     def _search(self, upload: Upload) -> Answer:
-        photo = self._fetched(upload.photo_url) if upload.photo_url else upload.photo
+        photo = self._photo(upload)
         try:
-            return search(photo, upload.query, self.tools())
+            answer = search(photo, upload.query, self.tools())
         except (StaleIndex, Away):  # another encoder's index came in between; a server restarted
-            return search(photo, upload.query, self.tools())
+            answer = search(photo, upload.query, self.tools())
+        self.memory.keep(answer.search_id, photo, answer.region)
+        if not upload.again:
+            kept.keep(self.workspace.path, self.workspace.settings, answer.search_id, photo)
+        return answer
+
+    def _photo(self, upload: Upload) -> bytes:
+        if upload.again:
+            return self.memory.get(upload.again).photo
+        return self._fetched(upload.photo_url) if upload.photo_url else upload.photo
 
     def _fetched(self, url: str) -> bytes:
         """A picture from the web, by the one way out: no private addresses, no endless bodies.
@@ -102,6 +120,10 @@ class Service:
             hint = "save the picture and choose it as a file"
             raise InputError(f"this address cannot be read: {error.message}", hint=hint) from error
         return fetched.body
+
+    def sweep(self) -> None:
+        """Removes kept photos whose days are over."""
+        kept.sweep(self.workspace.path, self.workspace.settings.keep_photos_days)
 
     @property
     def _fetcher(self) -> Fetcher:
@@ -124,7 +146,12 @@ class Service:
         known = self._fronts.get(snapshot.id)
         if known is None:
             db = self.workspace.db
-            known = Front(dict(sorted(offers.counts(db).items())), tuple(offers.currencies(db)))
+            known = Front(
+                dict(sorted(offers.counts(db).items())),
+                tuple(offers.currencies(db)),
+                frozenset().union(*map(colors.basic, offers.color_words(db))),
+                tuple(offers.samples(db, SAMPLES)),
+            )
             self._fronts.clear()
             self._fronts[snapshot.id] = known
         return known

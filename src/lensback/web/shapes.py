@@ -211,6 +211,12 @@ SEARCH_BODY: dict[str, Any] = {
                         **_TEXT,
                         "description": "The address of a picture, in place of photo.",
                     },
+                    "search_id": {
+                        **_TEXT,
+                        "description": "In place of photo: search the photo of this earlier search "
+                        "again, with another box or other filters. Photos are remembered for ten "
+                        "minutes unless the operator says otherwise; then 404.",
+                    },
                     "in_stock": {
                         "type": "boolean",
                         "default": False,
@@ -230,7 +236,11 @@ BATCH_BODY: dict[str, Any] = {
                 "type": "object",
                 "required": ["photo"],
                 "properties": {
-                    **{name: field for name, field in _ONE.items() if name != "photo_url"},
+                    **{
+                        name: field
+                        for name, field in _ONE.items()
+                        if name not in {"photo_url", "search_id"}
+                    },
                     "photo": {"type": "array", "items": _ONE["photo"], "maxItems": 16},
                 },
             }
