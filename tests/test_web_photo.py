@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -27,7 +28,7 @@ from lensback.errors import NotFound
 from lensback.search import heat
 from lensback.settings import Settings
 from lensback.types import WHOLE
-from lensback.web import create_app, kept
+from lensback.web import create_app, kept, shapes
 from lensback.web.memory import Memory
 from lensback.web.why import painted
 from lensback.workspace import Workspace
@@ -195,7 +196,7 @@ def test_what_is_kept_has_no_metadata(made: tuple[Path, bytes]) -> None:
     assert path.name == f"{search_id}.jpg"
     written = path.read_bytes()
     assert not [w for w in (b"PHONE-MAKER", b"at-home", b"profile-of", b"Exif") if w in written]
-    assert Image.open(path).size == Image.open(io.BytesIO(photo)).size
+    assert Image.open(io.BytesIO(written)).size == Image.open(io.BytesIO(photo)).size
     day = 86_400
     assert kept.sweep(made[0], 2, now=time.time() + day) == 0
     assert kept.sweep(made[0], 2, now=time.time() + 2 * day + 60) == 1
@@ -203,6 +204,14 @@ def test_what_is_kept_has_no_metadata(made: tuple[Path, bytes]) -> None:
 
 
 # ---- addresses, sizes
+
+
+def test_the_description_has_examples_and_names_the_failures(client: TestClient) -> None:
+    shapes.AnswerShape.model_validate(shapes.ANSWER)
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    assert schemas["AnswerShape"]["example"] == shapes.ANSWER
+    said = schemas["ErrorBody"]["properties"]["type"]["description"]
+    assert {"BadImage", "Busy", "TooMany", "UnknownName"} <= set(re.findall(r"\w+", said))
 
 
 def test_the_first_version_has_an_address(client: TestClient, made: tuple[Path, bytes]) -> None:
@@ -266,7 +275,7 @@ def test_a_stop_under_load_loses_no_request(made: tuple[Path, bytes]) -> None:
 
 
 def ready(port: int) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while time.monotonic() < end:
         try:
             if httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=20).is_success:

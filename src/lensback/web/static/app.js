@@ -5,7 +5,6 @@
   const form = document.getElementById("search");
   const answer = document.getElementById("answer");
   if (!form || !window.fetch || !window.DOMParser) return;
-  document.documentElement.classList.add("js");
 
   const at = (id) => document.getElementById(id);
   const input = at("photo");
