@@ -307,7 +307,7 @@ def test_a_large_photo_is_made_small_before_it_is_sent(
     page = opened.new_page()
     page.goto(served[0])
     page.set_input_files("#photo", tmp_path / "large.jpg")
-    page.wait_for_function("window.sent.length")
+    page.wait_for_function("() => window.sent.length")
     (sent,) = page.evaluate("window.sent")
     assert 10_000 < sent["photo"] < 2_000_000
     assert "PHONE-MAKER" not in sent["start"]

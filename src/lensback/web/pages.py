@@ -86,7 +86,7 @@ def _home(request: Request, service: Service, upload: Upload, answer: Answer | N
         front=service.front(),
         query=query,
         sort=upload.sort,
-        filtered=replace(query, box=None, limit=Query().limit) != Query(),
+        filtered=replace(query, box=None, limit=Query().limit, currency="") != Query(),
         answer=view(answer_json(answer), speech, upload.sort) if answer else None,
         max_bytes=max_bytes,
         max_mb=max_bytes / (1 << 20),
