@@ -162,6 +162,7 @@ def measure(folder: Path, searches: int) -> dict[str, Any]:
     served = Served(folder)
     try:
         asyncio.run(clients(served.url, many, 4, 5))  # warm
+        others = os.getloadavg()[0]  # before we ask: what else the machine does
         levels = [asyncio.run(clients(served.url, many, n, SECONDS)) for n in (1, 4, 16, 64)]
         memory = [round(rss_mb(served.process.pid), 1)]
         for _ in range(10):
@@ -172,6 +173,7 @@ def measure(folder: Path, searches: int) -> dict[str, Any]:
     finally:
         served.process.kill()
     return {
+        "load_average_before": round(others, 1),
         "levels": levels,
         "searches": searches,
         "memory_mb": memory,

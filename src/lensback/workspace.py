@@ -91,7 +91,7 @@ class Workspace:
     @cached_property
     def looks(self) -> Looks:
         """Photos searched just now."""
-        return Looks(self.settings.photo_cache_s)
+        return Looks(self.settings.photo_memory_s)
 
     @cached_property
     def index(self) -> Index:

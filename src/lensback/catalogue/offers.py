@@ -427,6 +427,19 @@ def currencies(db: Database) -> list[str]:
         return list(c.scalars(query.order_by(func.count().desc(), o.currency)))
 
 
+def samples(db: Database, most: int) -> list[StoredOffer]:
+    """Some offers on sale with an image, spread evenly over the catalogue; quick at any size."""
+    o = t.offers.c
+    with db.read() as c:
+        low, high = c.execute(select(func.min(o.id), func.max(o.id)).where(o.active)).one()
+        steps = range(low, high + 1, max(1, (high + 1 - low) // most)) if low else range(0)
+        first = [select(func.min(o.id)).where(o.active, o.id >= at) for at in steps]
+        keys = {c.scalar(query) for query in first} - {None}
+        found = _stored(c, [o.id.in_(keys)])
+    unlike = {stored.product_id: stored for stored in found if stored.image_hashes}
+    return list(unlike.values())[:most]
+
+
 def counts(db: Database) -> Counter[str]:
     """Offers on sale by store."""
     with db.read() as c:

@@ -13,14 +13,16 @@ from fastapi import Depends
 from PIL import Image
 from starlette.requests import Request
 
-from lensback import log
+from lensback import colors, log
 from lensback.catalogue import offers, stores
 from lensback.catalogue.stores import StoreState
 from lensback.errors import Away, ConfigError, Error, FetchError, InputError, StaleIndex, StateError
 from lensback.net import Fetcher
 from lensback.search import Query, Tools, search
-from lensback.types import Answer
+from lensback.types import Answer, StoredOffer
+from lensback.web import kept
 from lensback.web.limits import Gate
+from lensback.web.memory import Memory
 from lensback.web.meters import Meters
 from lensback.web.notes import note_search
 from lensback.web.pace import Keyring, Pace
@@ -28,6 +30,7 @@ from lensback.web.uploads import Upload, read_upload
 from lensback.workspace import Workspace
 
 OVERVIEW_S = 10.0
+SAMPLES = 8
 QUEUE = 8
 """Searches that may wait for a free thread: well under a second of work."""
 
@@ -39,6 +42,10 @@ class Front:
     stores: dict[str, int] = field(default_factory=dict)
     """Store -> offers on sale."""
     currencies: tuple[str, ...] = ()
+    colors: frozenset[str] = frozenset()
+    """Basic colours that some store names."""
+    samples: tuple[StoredOffer, ...] = ()
+    """Things to start from without a photo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,7 @@ class Service:
     pace: Pace
     key_pace: Pace
     keyring: Keyring
+    memory: Memory
     meters: Meters = field(default_factory=Meters.new)
     _fronts: dict[str, Front] = field(default_factory=dict)
     _overviews: dict[str, tuple[float, list[StoreState]]] = field(default_factory=dict)
@@ -63,6 +71,7 @@ class Service:
             Pace(s.rate_limit),
             Pace(s.key_rate_limit),
             Keyring(workspace.keys_path),
+            Memory(s.photo_memory_s),
         )
 
     def tools(self) -> Tools:
@@ -87,18 +96,25 @@ class Service:
 
     def _search(self, upload: Upload) -> tuple[Answer, str]:
         """The answer, and the side of a trial that gave it; empty: no trial."""
-        photo = self._fetched(upload.photo_url) if upload.photo_url else upload.photo
+        photo = self._photo(upload)
+        answer, variant = self._answered(photo, upload.query)
+        self.memory.keep(answer.search_id, photo, answer.region)
+        if not upload.again:
+            kept.keep(self.workspace.path, self.workspace.settings, answer.search_id, photo)
+        return answer, variant
+
+    def _answered(self, photo: bytes, query: Query) -> tuple[Answer, str]:
         variant = self._side()
         if variant == "b":
             try:
-                return search(photo, upload.query, self.workspace.trial_tools()), variant
+                return search(photo, query, self.workspace.trial_tools()), variant
             except (ConfigError, StateError) as error:  # a trial never costs an answer
                 log.event("trial out", 30, type=type(error).__name__, message=error.message)
                 variant = ""
         try:
-            return search(photo, upload.query, self.tools()), variant
+            return search(photo, query, self.tools()), variant
         except (StaleIndex, Away):  # another encoder's index came in between; a server restarted
-            return search(photo, upload.query, self.tools()), variant
+            return search(photo, query, self.tools()), variant
 
     def _side(self) -> str:
         """Each search by itself, by chance: the test of the trial counts on it."""
@@ -106,6 +122,11 @@ class Service:
         if not settings.trial_workspace:
             return ""
         return "b" if secrets.randbelow(1 << 30) < settings.trial_share * (1 << 30) else "a"
+
+    def _photo(self, upload: Upload) -> bytes:
+        if upload.again:
+            return self.memory.get(upload.again).photo
+        return self._fetched(upload.photo_url) if upload.photo_url else upload.photo
 
     def _fetched(self, url: str) -> bytes:
         """A picture from the web, by the one way out: no private addresses, no endless bodies.
@@ -118,6 +139,10 @@ class Service:
             hint = "save the picture and choose it as a file"
             raise InputError(f"this address cannot be read: {error.message}", hint=hint) from error
         return fetched.body
+
+    def sweep(self) -> None:
+        """Removes kept photos whose days are over."""
+        kept.sweep(self.workspace.path, self.workspace.settings.keep_photos_days)
 
     @property
     def _fetcher(self) -> Fetcher:
@@ -140,7 +165,12 @@ class Service:
         known = self._fronts.get(snapshot.id)
         if known is None:
             db = self.workspace.db
-            known = Front(dict(sorted(offers.counts(db).items())), tuple(offers.currencies(db)))
+            known = Front(
+                dict(sorted(offers.counts(db).items())),
+                tuple(offers.currencies(db)),
+                frozenset().union(*map(colors.basic, offers.color_words(db))),
+                tuple(offers.samples(db, SAMPLES)),
+            )
             self._fronts.clear()
             self._fronts[snapshot.id] = known
         return known
