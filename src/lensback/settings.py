@@ -128,6 +128,13 @@ class Settings(BaseSettings):
         lt=1,
         description="Largest share of exact answers that may be wrong, as `lensback promise` certifies it.",
     )
+    trial_workspace: str = Field(
+        "",
+        description="Workspace of the same stores whose encoder answers a share of the searches; empty: none.",
+    )
+    trial_share: float = Field(
+        0.5, gt=0, lt=1, description="Share of the searches that `trial_workspace` answers."
+    )
     candidates: int = Field(
         60,
         ge=1,

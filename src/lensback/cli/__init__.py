@@ -13,6 +13,7 @@ from lensback.cli import (
     bot,
     cluster,
     encoders,
+    evaluation,
     keys,
     ledger,
     programs,
@@ -24,7 +25,10 @@ from lensback.cli import (
 from lensback.cli.face import app, refuse
 from lensback.errors import Error
 
-GROUPS = (stores, watching, syncing, searching, encoders, cluster, ledger, programs, keys, bot)
+GROUPS = (
+    *(stores, watching, syncing, searching, evaluation, encoders, cluster, ledger, programs, keys),
+    bot,
+)
 """Imported for the commands they add to `app`."""
 
 __all__ = ["GROUPS", "app", "main"]
