@@ -24,6 +24,7 @@ FLOORS = [
         "retry",
         "lanes",
         "schedule",
+        "session",
     },
     {
         "catalogue",
@@ -60,13 +61,13 @@ FLOORS = [
     },
     {"workspace", "demo"},
     {"sync", "spread", "doctor", "train", "evaluate"},
-    {"showcase", "bot", "web", "console"},
+    {"showcase", "service", "bot", "web", "console"},
     {"cli"},
     {"__main__"},
 ]
 FLOOR = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}
 HEAVY = {
-    "onnxruntime": {"encoders"},
+    "onnxruntime": {"session"},
     "torch": {"train"},
     "scipy": {"metrics", "train"},
     "lancedb": {"lancedata", "vectors", "indexes"},

@@ -59,7 +59,14 @@ class Settings(BaseSettings):
         "eye", description="Encoder of the next sync; see `lensback encoder list`."
     )
     detector: str = Field(
-        "saliency", description="What finds the item in a photo: `saliency` or `whole`."
+        "lensback-detector",
+        description="What finds the items in a photo; see `lensback detector list`.",
+    )
+    photo_cache_s: float = Field(
+        300.0,
+        ge=0,
+        description="Seconds for which a searched photo stays in memory (never on disk), so that "
+        "its other items cost no second look; 0: not at all.",
     )
     currency: str = Field(
         "", description="Currency listed first and assumed for price limits; empty: none."

@@ -29,7 +29,7 @@ from lensback.journal import Drained, Journal
 from lensback.net import Fetcher
 from lensback.promise import SKETCH, Promise, check, from_json
 from lensback.rank import Calibration
-from lensback.search import Promises, Tools
+from lensback.search import Looks, Promises, Tools
 from lensback.settings import FILE_NAME, Settings
 from lensback.types import Snapshot
 from lensback.vectors import VectorStore
@@ -86,7 +86,12 @@ class Workspace:
 
     @cached_property
     def detector(self) -> Detector:
-        return open_detector(self.settings.detector)
+        return open_detector(self.settings.detector, self.detectors, threads=self.settings.threads)
+
+    @cached_property
+    def looks(self) -> Looks:
+        """Photos searched just now."""
+        return Looks(self.settings.photo_cache_s)
 
     @cached_property
     def index(self) -> Index:
@@ -97,6 +102,11 @@ class Workspace:
     def models(self) -> Path:
         """Folder of the encoders added here."""
         return self.path / "models"
+
+    @property
+    def detectors(self) -> Path:
+        """Folder of the detectors added here."""
+        return self.path / "detectors"
 
     @property
     def networks(self) -> Path:
@@ -236,6 +246,7 @@ class Workspace:
             promise=promise,
             no_promise=no_promise,
             promises=self.cashback,
+            looks=self.looks,
         )
 
     @cached_property
@@ -394,3 +405,14 @@ def ago(epoch: int | None) -> str:
         if seconds >= size:
             return f"{seconds // size} {unit} ago"
     return f"{seconds} s ago"
+
+
+def coming(epoch: int | None) -> str:
+    """ "in 5 min"; "now"; empty for None."""
+    if epoch is None:
+        return ""
+    seconds = epoch - int(time.time())
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"in {seconds // size} {unit}"
+    return "now"

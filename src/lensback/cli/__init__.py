@@ -12,6 +12,7 @@ from lensback import __version__
 from lensback.cli import (
     bot,
     cluster,
+    detectors,
     encoders,
     evaluation,
     keys,
@@ -19,11 +20,26 @@ from lensback.cli import (
     programs,
     searching,
     stores,
+    syncing,
+    watching,
 )
 from lensback.cli.face import app, refuse
 from lensback.errors import Error
 
-GROUPS = (stores, searching, evaluation, encoders, cluster, ledger, programs, keys, bot)
+GROUPS = (
+    stores,
+    watching,
+    syncing,
+    searching,
+    evaluation,
+    encoders,
+    detectors,
+    cluster,
+    ledger,
+    programs,
+    keys,
+    bot,
+)
 """Imported for the commands they add to `app`."""
 
 __all__ = ["GROUPS", "app", "main"]

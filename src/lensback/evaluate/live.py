@@ -355,8 +355,8 @@ def answer_all(
 
 def _state(tools: Tools) -> str:
     """What an outcome depends on beside the query."""
-    parts = (tools.snapshot, tools.calibration, tools.exact_precision, tools.detector.name)
-    more = (tools.candidates, tools.promise)
+    parts = (tools.snapshot, tools.calibration, tools.exact_precision)
+    more = (tools.candidates, tools.promise, tools.detector.fingerprint)
     return hashlib.sha256(repr((*parts, *more)).encode()).hexdigest()
 
 

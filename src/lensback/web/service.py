@@ -168,7 +168,8 @@ class Service:
             log.event("warm")
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:
+    # Not a plain function: for each of those the framework goes through a thread.
     service: Service = request.app.state.service
     return service
 
