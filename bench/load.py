@@ -108,11 +108,12 @@ def rss_mb(pid: int) -> float:
 class Served:
     """`lensback serve` on a free port."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "lensback", "serve", "--port", str(self.port)]
+        command += options
         env = {**os.environ, "LENSBACK_WORKSPACE": str(folder), "LENSBACK_RATE_LIMIT": "0"}
         self.process = subprocess.Popen(command, env=env)
         while True:

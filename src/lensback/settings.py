@@ -59,7 +59,8 @@ class Settings(BaseSettings):
         "eye", description="Encoder of the next sync; see `lensback encoder list`."
     )
     detector: str = Field(
-        "saliency", description="What finds the item in a photo: `saliency` or `whole`."
+        "lensback-detector",
+        description="What finds the items in a photo; see `lensback detector list`.",
     )
     currency: str = Field(
         "", description="Currency listed first and assumed for price limits; empty: none."
@@ -127,6 +128,13 @@ class Settings(BaseSettings):
         gt=0,
         lt=1,
         description="Largest share of exact answers that may be wrong, as `lensback promise` certifies it.",
+    )
+    trial_workspace: str = Field(
+        "",
+        description="Workspace of the same stores whose encoder answers a share of the searches; empty: none.",
+    )
+    trial_share: float = Field(
+        0.5, gt=0, lt=1, description="Share of the searches that `trial_workspace` answers."
     )
     candidates: int = Field(
         60,

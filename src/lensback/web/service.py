@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import secrets
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -88,21 +89,39 @@ class Service:
 
     async def find(self, request: Request, upload: Upload) -> Answer:
         """One upload, searched, counted and written down. Raises Busy where all places are taken."""
-        answer = await self.gate.run(partial(self._search, upload))
+        answer, variant = await self.gate.run(partial(self._search, upload))
         self.meters.searched(answer)
-        note_search(self.workspace, request, upload.query, answer)
+        note_search(self.workspace, request, upload.query, answer, variant)
         return answer
 
-    def _search(self, upload: Upload) -> Answer:
+    def _search(self, upload: Upload) -> tuple[Answer, str]:
+        """The answer, and the side of a trial that gave it; empty: no trial."""
         photo = self._photo(upload)
-        try:
-            answer = search(photo, upload.query, self.tools())
-        except (StaleIndex, Away):  # another encoder's index came in between; a server restarted
-            answer = search(photo, upload.query, self.tools())
+        answer, variant = self._answered(photo, upload.query)
         self.memory.keep(answer.search_id, photo, answer.region)
         if not upload.again:
             kept.keep(self.workspace.path, self.workspace.settings, answer.search_id, photo)
-        return answer
+        return answer, variant
+
+    def _answered(self, photo: bytes, query: Query) -> tuple[Answer, str]:
+        variant = self._side()
+        if variant == "b":
+            try:
+                return search(photo, query, self.workspace.trial_tools()), variant
+            except (ConfigError, StateError) as error:  # a trial never costs an answer
+                log.event("trial out", 30, type=type(error).__name__, message=error.message)
+                variant = ""
+        try:
+            return search(photo, query, self.tools()), variant
+        except (StaleIndex, Away):  # another encoder's index came in between; a server restarted
+            return search(photo, query, self.tools()), variant
+
+    def _side(self) -> str:
+        """Each search by itself, by chance: the test of the trial counts on it."""
+        settings = self.workspace.settings
+        if not settings.trial_workspace:
+            return ""
+        return "b" if secrets.randbelow(1 << 30) < settings.trial_share * (1 << 30) else "a"
 
     def _photo(self, upload: Upload) -> bytes:
         if upload.again:
@@ -179,7 +198,8 @@ class Service:
             log.event("warm")
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:
+    # Not a plain function: for each of those the framework goes through a thread.
     service: Service = request.app.state.service
     return service
 
