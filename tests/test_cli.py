@@ -382,7 +382,7 @@ STAGES = ["download", "embed", "pair", "group", "publish", "calibrate"]
 def test_the_first_sync_brings_everything(shop: Shop) -> None:
     assert shop.first.code == 0, shop.first.err
     report = shop.first.json
-    assert set(report) == {"stages", "failed"}
+    assert set(report) == {"stages", "failed", "skipped"}
     assert report["failed"] == {}
     names = [stage["stage"] for stage in report["stages"]]
     assert names == ["ingest harbour", "ingest lavka", *STAGES]
@@ -437,7 +437,10 @@ def test_a_feed_that_is_not_there_exits_with_1(fresh: Path, tmp_path: Path) -> N
     shown = lensback("sync", *where)
     assert shown.code == 1
     assert "gone: no such file" in shown.err
-    assert "failed" in lensback("store", "list", *where).out
+    assert "failing" in lensback("store", "list", *where).out
+    shown = lensback("store", "show", "gone", "--json", *where).json
+    assert (shown["health"], shown["runs"][0]["status"]) == ("failing", "failed")
+    assert "check the path" in shown["todo"]
 
 
 def test_a_feed_that_shrank_waits_for_force(fresh: Path, tmp_path: Path) -> None:

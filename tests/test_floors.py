@@ -61,7 +61,7 @@ FLOORS = [
     },
     {"workspace", "demo"},
     {"sync", "spread", "doctor", "train", "evaluate"},
-    {"showcase", "bot", "web", "console"},
+    {"showcase", "service", "bot", "web", "console"},
     {"cli"},
     {"__main__"},
 ]

@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -91,7 +91,7 @@ class Workspace:
     @cached_property
     def looks(self) -> Looks:
         """Photos searched just now."""
-        return Looks(self.settings.photo_cache_s)
+        return Looks(self.settings.photo_memory_s)
 
     @cached_property
     def index(self) -> Index:
@@ -249,6 +249,20 @@ class Workspace:
             looks=self.looks,
         )
 
+    @cached_property
+    def trial(self) -> Workspace | None:
+        """The workspace whose encoder is on trial, if one is."""
+        folder = self.settings.trial_workspace
+        return open_workspace(Path(folder)) if folder else None
+
+    def trial_tools(self) -> Tools:
+        """What a search on trial needs: the other workspace's encoder, index and calibration, our
+        offers and cashback. Raises ConfigError, StateError where that one is not ready."""
+        if self.trial is None:
+            raise StateError("no encoder is on trial", hint="set trial_workspace")
+        own = self.tools()
+        return replace(self.trial.tools(), db=own.db, currency=own.currency, promises=own.promises)
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """One sync at a time. The lock goes with the process, however it ends.
@@ -275,8 +289,8 @@ class Workspace:
 
     def close(self) -> None:
         opened = vars(self)
-        for name in ("journal", "fetcher", "db"):
-            if name in opened:
+        for name in ("trial", "journal", "fetcher", "db"):
+            if opened.get(name) is not None:
                 opened[name].close()
 
     def __enter__(self) -> Workspace:
@@ -357,6 +371,7 @@ def _read_calibration(path: Path) -> Calibration:
     known = {field.name for field in fields(Calibration)}
     try:
         values = json.loads(path.read_text("utf-8"))
+        values |= {"reference": tuple(values.get("reference", ()))}
         return Calibration(**{key: value for key, value in values.items() if key in known})
     except (ValueError, TypeError, AttributeError) as error:
         raise StateError(f"{path} is broken: {error}", hint="run: lensback calibrate") from error
@@ -390,3 +405,14 @@ def ago(epoch: int | None) -> str:
         if seconds >= size:
             return f"{seconds // size} {unit} ago"
     return f"{seconds} s ago"
+
+
+def coming(epoch: int | None) -> str:
+    """ "in 5 min"; "now"; empty for None."""
+    if epoch is None:
+        return ""
+    seconds = epoch - int(time.time())
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"in {seconds // size} {unit}"
+    return "now"

@@ -14,16 +14,32 @@ from lensback.cli import (
     cluster,
     detectors,
     encoders,
+    evaluation,
     keys,
     ledger,
     programs,
     searching,
     stores,
+    syncing,
+    watching,
 )
 from lensback.cli.face import app, refuse
 from lensback.errors import Error
 
-GROUPS = (stores, searching, encoders, detectors, cluster, ledger, programs, keys, bot)
+GROUPS = (
+    stores,
+    watching,
+    syncing,
+    searching,
+    evaluation,
+    encoders,
+    detectors,
+    cluster,
+    ledger,
+    programs,
+    keys,
+    bot,
+)
 """Imported for the commands they add to `app`."""
 
 __all__ = ["GROUPS", "app", "main"]
