@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
+from browser import chromium
 from lensback import ledger
 from lensback.errors import BadQuery, ConfigError, StateError, UnknownName
 from lensback.evaluate import charts, measure, page, runs, usage, verbs, words
@@ -379,6 +381,26 @@ def test_the_page_stands_alone_in_both_languages(
     for key in ("kind.measured", "kind.given", "kind.assumed", "nav.money", "why.click_alike"):
         assert str(w(key)) in found.text
     assert "our own poll" in found.text
+
+
+def test_the_page_in_a_browser(picture: str, tmp_path: Path) -> None:
+    """No barrier that axe sees, nothing wider than a phone, nothing fetched, and a PDF of A4 pages."""
+    runs.write(liar(picture), tmp_path)
+    made = verbs.report(verbs.Wanted(read_assumptions(GIVEN_ALL), run=tmp_path), None)
+    verbs.write_page(made, tmp_path / "report.html")
+    with chromium() as browser:
+        shown = browser.new_page(viewport={"width": 390, "height": 844})
+        asked: list[str] = []
+        shown.on("request", lambda request: asked.append(request.url))
+        shown.goto((tmp_path / "report.html").as_uri())
+        assert [url for url in asked if not url.startswith("data:")] == [
+            (tmp_path / "report.html").as_uri()
+        ]
+        assert shown.evaluate("document.documentElement.scrollWidth") <= 390
+        found = Axe().run(shown).response["violations"]
+        assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
+        paper = shown.pdf(prefer_css_page_size=True, print_background=True)
+        assert len(re.findall(rb"/Type\s*/Page\b", paper)) >= 3
 
 
 def test_a_run_of_nothing_still_makes_a_page(tmp_path: Path) -> None:

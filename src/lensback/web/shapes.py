@@ -130,7 +130,7 @@ ANSWER: dict[str, Any] = {
                     "color": "sky",
                     "category": "Men > Shirts",
                     "price": _MONEY,
-                    "old_price": None,
+                    "old_price": {"amount": "3990.00", "currency": "RUB"},
                     "cashback": {"amount": "172.80", "currency": "RUB", "up_to": True},
                     "price_after_cashback": {"amount": "3283.20", "currency": "RUB"},
                     "availability": "in_stock",
