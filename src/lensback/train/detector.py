@@ -20,10 +20,10 @@ Watch = Callable[[str, int, int], None]
 class DetectorRecipe:
     """Every number of a detector's training."""
 
-    scenes: int = 9024
+    scenes: int = 6016
     """Composed scenes to learn from; those of a tenth of the pictures are kept for judging."""
     held_scenes: int = 240
-    epochs: int = 4
+    epochs: int = 14
     batch: int = 16
     learning_rate: float = 1.5e-3
     trunk_rate: float = 0.3
