@@ -105,7 +105,7 @@ def compare(
         left_out,
         {k: round(scores[0].recall(k), 4) for k in DEPTHS},
         {k: round(scores[1].recall(k), 4) for k in DEPTHS},
-        {k: _rounded(paired(*scores, k, groups=groups)) for k in DEPTHS},
+        {k: _rounded(paired(scores[0], scores[1], k, groups=groups)) for k in DEPTHS},
         _disagreements(examples, bond, asked, scores, rows),
     )
 
@@ -194,7 +194,8 @@ def _told(
     similar = [np.where(hidden, -2.0, each @ each[row]) for each in vectors]
     best = np.where(right, np.maximum(*similar), -2.0).argmax()
     first = [examples[int(line.argmax())].key for line in similar]
-    return Disagreement(examples[row].key, examples[int(best)].key, *first, *ahead)
+    keys = (examples[row].key, examples[int(best)].key, first[0], first[1])
+    return Disagreement(*keys, ahead[0], ahead[1])
 
 
 def page(found: Comparison, images: ImageStore) -> str:

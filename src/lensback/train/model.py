@@ -33,14 +33,15 @@ class Part:
 
 TAPS = (9, 12, 15, 16)
 PARTS = (
-    Part("block 9, foreground", 64, 0.3),
-    Part("block 12, foreground", 96, 0.3),
-    Part("block 15, foreground", 160, 0.3),
-    Part("block 16", 320, 0.5),
-    Part("last", 1280, 1.0, standardised=False),
-    Part("colour", 392, 1.5, standardised=False),
+    Part("block 9, foreground", 64, 0.1),
+    Part("block 12, foreground", 96, 0.1),
+    Part("block 15, foreground", 160, 0.1),
+    Part("block 16", 320, 0.3),
+    Part("last, root", 1280, 1.0, standardised=False),
+    Part("colour", 392, 1.0, standardised=False),
+    # Once more, each bin in units of its spread: a rare colour says more than black.
+    Part("colour, standardised", 392, 1.0),
 )
-TOTAL_WEIGHT = sum(part.weight for part in PARTS)
 
 # MobileNetV2 (Sandler et al. 2018): expansion, channels and stride of each block. These weights
 # have stride 2 at blocks 1, 3, 10 and 13 and plain ReLU.
@@ -188,7 +189,7 @@ def histogram(lab: Tensor, weight: Tensor) -> Tensor:
 
 
 class Features(nn.Module):
-    """Frozen: sRGB picture [n, 3, side, side] from 0 to 1 -> [n, 2312], the parts side by side."""
+    """Frozen: sRGB picture [n, 3, side, side] from 0 to 1 -> [n, 2704], the parts side by side."""
 
     mean: Tensor
     std: Tensor
@@ -205,8 +206,10 @@ class Features(nn.Module):
         lab, foreground = self.colour(image)
         *inner, late, last = maps
         parts = [pooled(part, foreground) for part in inner]
-        parts += [late.mean(dim=(2, 3)), last.mean(dim=(2, 3))]
-        return torch.cat([*parts, histogram(lab, foreground).sqrt()], dim=1)
+        # Roots, as of histograms (Arandjelovic and Zisserman 2012): few strong channels rule less.
+        parts += [late.mean(dim=(2, 3)), last.mean(dim=(2, 3)).sqrt()]
+        colour = histogram(lab, foreground).sqrt()
+        return torch.cat([*parts, colour, colour], dim=1)
 
 
 def pooled(maps: Tensor, foreground: Tensor) -> Tensor:
@@ -222,21 +225,23 @@ class Head(nn.Module):
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, dim: int = DIM) -> None:
+    def __init__(self, dim: int = DIM, parts: tuple[Part, ...] = PARTS) -> None:
         super().__init__()
-        width = sum(part.width for part in PARTS)
+        self.parts = parts
+        width = sum(part.width for part in parts)
         self.register_buffer("shift", torch.zeros(width))
         self.register_buffer("scale", torch.ones(width))
         self.project = nn.Linear(width, dim)
 
     def joined(self, features: Tensor) -> Tensor:
-        """[n, 2312] of unit length: what the linear map sees."""
+        """[n, 2704] of unit length: what the linear map sees."""
         even = (features - self.shift) * self.scale
-        parts = torch.split(even, [part.width for part in PARTS], dim=1)
+        parts = torch.split(even, [part.width for part in self.parts], dim=1)
+        total = sum(part.weight for part in self.parts)
         return torch.cat(
             [
-                functional.normalize(value, dim=1) * math.sqrt(part.weight / TOTAL_WEIGHT)
-                for part, value in zip(PARTS, parts, strict=True)
+                functional.normalize(value, dim=1) * math.sqrt(part.weight / total)
+                for part, value in zip(self.parts, parts, strict=True)
             ],
             dim=1,
         )

@@ -32,6 +32,11 @@ def write_records(
         out = csv.writer(lines)
         out.writerow(["step", "what", "blend", "value"])
         out.writerows(rows(figures["losses"], figures["validations"]))
+    write_calibration(folder, odds)
+
+
+def write_calibration(folder: Path, odds: Calibration | None) -> None:
+    """Writes the odds as those of the model in the folder."""
     if odds:
         own = fingerprint(folder, read_description(folder / FILE_NAME))
         made = json.dumps(replace(odds, fingerprint=own).as_json(), indent=2)
