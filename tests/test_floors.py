@@ -67,6 +67,7 @@ FLOORS = [
 FLOOR = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}
 HEAVY = {
     "onnxruntime": {"encoders"},
+    "openvino": {"encoders"},
     "torch": {"train"},
     "scipy": {"metrics"},
     "lancedb": {"lancedata", "vectors", "indexes"},
