@@ -24,7 +24,7 @@ from lensback.encoders.shelf import SHIPPED
 from lensback.images import decode
 from lensback.rank import Calibration
 from lensback.train import Recipe
-from lensback.train.data import Bond, Example, Rows, fold_of, load
+from lensback.train.data import Bond, Example, Rows, codes, fold_of, load
 from lensback.train.fit import Floats, Map, unit
 from lensback.train.odds import calibration
 from lensback.train.validate import Score, paired, pooled, score
@@ -37,15 +37,12 @@ SOURCE = "lensback eye: MobileNetV2 (ImageNet, Apache-2.0) and colour, head trai
 BOLD = {"steps": 200, "learning_rate": 1e-3, "temperature": 0.07, "drift": 1.0, "real_share": 0.5}
 FIT = {"steps": 0}
 BEFORE = (0.3, 0.3, 0.3, 0.5, 1.0, 1.5, 0.0)
-"""Weights of the parts in the first round, when colour was not standardised."""
+"""Weights of the parts in the first round, without fine colour."""
 VARIANTS: dict[str, tuple[dict[str, Any], tuple[float, ...] | None]] = {
     "fit": (FIT, None),
     "fit, weights of the first round": (FIT, BEFORE),
-    "fit, no early blocks": (FIT, (0, 0, 0, 0.3, 1.0, 1.0, 1.0)),
-    "fit, colour only standardised": (FIT, (0.1, 0.1, 0.1, 0.3, 1.0, 0, 1.5)),
-    "fit, twice the standardised colour": (FIT, (0.1, 0.1, 0.1, 0.3, 1.0, 1.0, 2.0)),
-    "fit, ridge 3": ({**FIT, "ridge": 3.0}, None),
-    "fit, power 0.25": ({**FIT, "power": 0.25}, None),
+    "fit, no fine colour": (FIT, (0.2, 0.2, 0.2, 0.5, 1.0, 1.5, 0)),
+    "fit, twice the fine colour": (FIT, (0.2, 0.2, 0.2, 0.5, 1.0, 1.0, 1.4)),
     "fit, no copies": ({**FIT, "copy_weight": 0.0}, None),
     "fit + gentle steps, seed 0": ({}, None),
     "fit + gentle steps, seed 1": ({"seed": 1}, None),
@@ -112,6 +109,8 @@ class Judge:
         self.bond = Bond.of(kept)
         self.folds = np.array([fold_of(e.family, FOLDS) for e in kept])
         self.source = np.array([e.product.partition(":")[0] for e in kept])
+        self.family = codes([e.family for e in kept])
+        self._maps: dict[tuple[bytes, str], tuple[Map, list[float]]] = {}
 
     def held(self, fold: int) -> Rows:
         from lensback.train.run import split
@@ -139,7 +138,13 @@ class Judge:
         return scores, self.score(last.apply(self.originals), self.luma), losses
 
     def _learnt(self, learn: Rows, recipe: Recipe) -> tuple[Map, list[float]]:
-        """The last map, not the best one: these folds must choose nothing."""
+        """The last map, not the best one: these folds must choose nothing. Made once."""
+        key = (learn.tobytes(), str(recipe))
+        if key not in self._maps:
+            self._maps[key] = self._learn(learn, recipe)
+        return self._maps[key]
+
+    def _learn(self, learn: Rows, recipe: Recipe) -> tuple[Map, list[float]]:
         from lensback.train.loop import Samples, tune
         from lensback.train.run import fitted
 
@@ -169,6 +174,31 @@ class Judge:
             vectors = last.apply(self.z)
             asked += questions(vectors, self.picture, self.bond, self.held(fold))
         return calibration(asked, kind="other views and distorted copies", images=len(self.kept))
+
+    def siblings(self, recipe: Recipe) -> dict[str, float]:
+        """Areas under the ROC curve of the top similarity on held-out luma: right first answers
+        against the same questions with the product, or its whole model, taken out."""
+        right: list[Floats] = []
+        none: dict[str, list[Floats]] = {"product out": [], "model out": []}
+        everyone = np.arange(len(self.kept))
+        for fold in range(FOLDS):
+            asked = self.held(fold)
+            asked = asked[self.source[asked] == "luma"]
+            last, _ = self._learnt(np.flatnonzero(self.folds != fold), recipe)
+            vectors = last.apply(self.originals)
+            similar = vectors[asked] @ vectors.T
+            similar[asked[:, None] == everyone[None]] = -1
+            same = self.bond.product[asked][:, None] == self.bond.product[None]
+            model = self.family[asked][:, None] == self.family[None]
+            top = similar.max(axis=1)
+            right.append(top[np.where(same, similar, -1).max(axis=1) == top])
+            none["product out"].append(np.where(same, -1, similar).max(axis=1))
+            none["model out"].append(np.where(model, -1, similar).max(axis=1))
+        found = np.concatenate(right)[:, None]
+        return {
+            name: round(float((found > np.concatenate(parts)[None]).mean()), 4)
+            for name, parts in none.items()
+        }
 
     def by_source(self, scores: list[Score]) -> dict[str, Score]:
         whole = pooled(scores)
@@ -209,6 +239,10 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="where features are kept")
     parser.add_argument("--weights", type=Path, default=DATA / "weights" / "mobilenetv2_bn_npy")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--variants", nargs="*", default=list(VARIANTS), help="which to judge")
+    parser.add_argument(
+        "--minutes", type=float, default=0, help="after which no more copies are made"
+    )
     parser.add_argument(
         "--out", type=Path, help=f"model folder to write, for example {SHIPPED / 'eye'}"
     )
@@ -234,7 +268,7 @@ def main() -> None:
         eye.features,
         arguments.work,
         recipe,
-        float("inf"),
+        begin + 60 * arguments.minutes if arguments.minutes else float("inf"),
         arguments.threads,
         lambda stage, done, total: print(
             stage, done, total, round(time.monotonic() - begin), flush=True
@@ -244,10 +278,11 @@ def main() -> None:
     judge = Judge(kept, raw, picture)
     first = Judge(kept, raw, picture, (0, 0, 0, 0, 1.0, 1.5, 0)).plain()
     rows = [line(judge, "untrained: last feature and colour", first, first)]
-    colour = Judge(kept, raw, picture, (0, 0, 0, 0, 1.0, 1.0, 1.0)).plain()
+    colour = Judge(kept, raw, picture, (0, 0, 0, 0, 1.0, 1.0, 0.7)).plain()
     rows.append(line(judge, "untrained: last feature, colour both ways", colour, first))
     rows.append(line(judge, "untrained: all parts", judge.plain(), first))
-    for name, (changed, weights) in VARIANTS.items():
+    for name in arguments.variants:
+        changed, weights = VARIANTS[name]
         mine = Judge(kept, raw, picture, weights) if weights else judge
         folds, unseen, losses = mine.trained(replace(recipe, **changed))
         rows.append(line(mine, name, (folds, unseen), first) | {"loss": ends(losses)})
@@ -259,6 +294,7 @@ def main() -> None:
         figures["parity"] = export(eye, arguments.out, dim=DIM, licence=LICENCE, source=SOURCE)
         odds = judge.odds(replace(recipe, steps=0))
         write_calibration(arguments.out, odds)
+        figures["siblings"] = judge.siblings(replace(recipe, steps=0))
         figures["calibration"] = odds.as_json() if odds else {}
     figures |= {"features_s": round(features_s), "seconds": round(time.monotonic() - begin)}
     write("train_eye", {**figures, "runs": rows})

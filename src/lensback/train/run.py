@@ -275,14 +275,15 @@ def features(
     found: list[Floats] = []
     for at in range(0, len(todo), CHUNK):
         part = todo[at : at + CHUNK]
-        if at >= len(examples) and time.monotonic() > until:
+        path = work / f"features-{key}-{at:07d}.npy"
+        if at >= len(examples) and not path.is_file() and time.monotonic() > until:
             todo = todo[:at]
             break
 
         def make(part: list[tuple[int, int]] = part) -> Floats:
             return _features(encoder, pile, part, grounds)
 
-        found.append(kept(work / f"features-{key}-{at:07d}.npy", make))
+        found.append(kept(path, make))
         watch("features", min(at + CHUNK, len(todo)), len(todo))
     return np.concatenate(found), np.array([row for row, _ in todo], np.int64)
 
