@@ -3,8 +3,9 @@
 Learns from `shops/closet`, `shops/luma` and `multiview` of LENSBACK_DATA, and from nothing else.
 Features are made once and kept in `--work`. Then every variant of the recipe is judged by five
 folds over families (all colours of one model, all of one shop where its pictures must stay
-apart): each held-out picture that has another view is searched among all pictures. With `--out`
-the chosen recipe is fitted on everything and written as a model folder.
+apart), and by leaving out a whole source, as a new shop would be: each held-out picture that has
+another view is searched among all pictures. With `--out` the chosen recipe is fitted on
+everything and written as a model folder, with the match probability of the held-out views.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from PIL import Image
 
 from lensback.encoders.shelf import SHIPPED
 from lensback.images import decode
+from lensback.rank import Calibration
 from lensback.train import Recipe
-from lensback.train.data import Bond, Example, Rows, fold_of, load
+from lensback.train.data import Bond, Example, Rows, codes, fold_of, load
 from lensback.train.fit import Floats, Map, unit
+from lensback.train.odds import calibration
 from lensback.train.validate import Score, paired, pooled, score
 from record import DATA, write
 
@@ -32,21 +35,18 @@ LICENCE = "Apache-2.0; trained on pictures under CC0, OSL-3.0/AFL-3.0, MIT, BSD-
 SOURCE = "lensback eye: MobileNetV2 (ImageNet, Apache-2.0) and colour, head trained by bench/train_eye.py"
 # Steps that go further than the default: what a bolder training costs.
 BOLD = {"steps": 200, "learning_rate": 1e-3, "temperature": 0.07, "drift": 1.0, "real_share": 0.5}
-VARIANTS: dict[str, dict[str, Any]] = {
-    "fit": {"steps": 0},
-    "fit, ridge 0.3": {"steps": 0, "ridge": 0.3},
-    "fit, ridge 3": {"steps": 0, "ridge": 3.0},
-    "fit, power 1": {"steps": 0, "power": 1.0},
-    "fit, no copies": {"steps": 0, "copy_weight": 0.0},
-    "fit, copies weigh 1": {"steps": 0, "copy_weight": 1.0},
-    "fit, 256 components": {"steps": 0, "reduced": 256},
-    "fit, 900 components": {"steps": 0, "reduced": 900},
-    "fit + gentle steps, seed 0": {},
-    "fit + gentle steps, seed 1": {"seed": 1},
-    "fit + gentle steps, seed 2": {"seed": 2},
-    "fit + bold steps, seed 0": BOLD,
-    "fit + bold steps, seed 1": {**BOLD, "seed": 1},
-    "fit + bold steps, seed 2": {**BOLD, "seed": 2},
+FIT = {"steps": 0}
+BEFORE = (0.3, 0.3, 0.3, 0.5, 1.0, 1.5, 0.0)
+"""Weights of the parts in the first round, without fine colour."""
+VARIANTS: dict[str, tuple[dict[str, Any], tuple[float, ...] | None]] = {
+    "fit": (FIT, None),
+    "fit, weights of the first round": (FIT, BEFORE),
+    "fit, no fine colour": (FIT, (0.2, 0.2, 0.2, 0.5, 1.0, 1.5, 0)),
+    "fit, twice the fine colour": (FIT, (0.2, 0.2, 0.2, 0.5, 1.0, 1.0, 1.4)),
+    "fit, no copies": ({**FIT, "copy_weight": 0.0}, None),
+    "fit + gentle steps, seed 0": ({}, None),
+    "fit + gentle steps, seed 1": ({"seed": 1}, None),
+    "fit + bold steps, seed 0": (BOLD, None),
 }
 
 
@@ -84,50 +84,74 @@ def open_image(path: str) -> Image.Image:
 
 
 class Judge:
-    """Scores a variant by folds; keeps what all of them share."""
+    """Scores a variant by folds and by whole sources; keeps what all of them share."""
 
-    def __init__(self, kept: list[Example], raw: Floats, picture: Rows) -> None:
+    def __init__(
+        self,
+        kept: list[Example],
+        raw: Floats,
+        picture: Rows,
+        weights: tuple[float, ...] | None = None,
+    ) -> None:
         from lensback.train import run
-        from lensback.train.model import Head
+        from lensback.train.model import DIM, PARTS, Head
 
         everyone = np.arange(len(kept))
         self.kept, self.picture = kept, picture
         self.head = run.standardised(raw, picture, everyone, Head())
+        if weights:
+            changed = (replace(p, weight=w) for p, w in zip(PARTS, weights, strict=True))
+            other = Head(DIM, tuple(changed))
+            other.load_state_dict(self.head.state_dict())
+            self.head = other
         self.z = run.joined(self.head, raw)
         self.originals = self.z[run.firsts(picture, len(kept))]
         self.bond = Bond.of(kept)
         self.folds = np.array([fold_of(e.family, FOLDS) for e in kept])
         self.source = np.array([e.product.partition(":")[0] for e in kept])
+        self.family = codes([e.family for e in kept])
+        self._maps: dict[tuple[bytes, str], tuple[Map, list[float]]] = {}
 
     def held(self, fold: int) -> Rows:
         from lensback.train.run import split
 
         return split(self.kept, self.folds, fold)[1]
 
-    def untrained(self, columns: slice | None = None) -> list[Score]:
-        vectors = unit(self.originals[:, columns] if columns else self.originals)
-        return [self.score(vectors, fold) for fold in range(FOLDS)]
+    def plain(self) -> tuple[list[Score], Score]:
+        vectors = unit(self.originals)
+        folds = [self.score(vectors, self.held(fold)) for fold in range(FOLDS)]
+        return folds, self.score(vectors, self.luma)
 
-    def trained(self, recipe: Recipe) -> tuple[list[Score], list[float]]:
+    @property
+    def luma(self) -> Rows:
+        held = np.concatenate([self.held(fold) for fold in range(FOLDS)])
+        return np.sort(held[self.source[held] == "luma"])
+
+    def trained(self, recipe: Recipe) -> tuple[list[Score], Score, list[list[float]]]:
+        """Scores of each fold, of luma by what was learnt from the others, and the losses."""
+        scores, losses = [], []
+        for fold in range(FOLDS):
+            last, course = self._learnt(np.flatnonzero(self.folds != fold), recipe)
+            losses.append(course)
+            scores.append(self.score(last.apply(self.originals), self.held(fold)))
+        last, _ = self._learnt(np.flatnonzero(self.source != "luma"), recipe)
+        return scores, self.score(last.apply(self.originals), self.luma), losses
+
+    def _learnt(self, learn: Rows, recipe: Recipe) -> tuple[Map, list[float]]:
+        """The last map, not the best one: these folds must choose nothing. Made once."""
+        key = (learn.tobytes(), str(recipe))
+        if key not in self._maps:
+            self._maps[key] = self._learn(learn, recipe)
+        return self._maps[key]
+
+    def _learn(self, learn: Rows, recipe: Recipe) -> tuple[Map, list[float]]:
         from lensback.train.loop import Samples, tune
         from lensback.train.run import fitted
 
-        scores, losses = [], []
-        for fold in range(FOLDS):
-            learn = np.flatnonzero(self.folds != fold)
-            samples = Samples(self.z, self.picture, self.kept, learn)
-            last = fitted(samples, recipe)
-            if recipe.steps:
-                # The last map counts, not the best one: these folds must choose nothing.
-                last, course = self._last(samples, last, recipe, tune)
-                losses += [np.mean(course[:10]), np.mean(course[-10:])]
-            scores.append(self.score(last.apply(self.originals), fold))
-        return scores, [
-            float(np.mean(losses[0::2])),
-            float(np.mean(losses[1::2])),
-        ] if losses else []
-
-    def _last(self, samples: Any, start: Map, recipe: Recipe, tune: Any) -> tuple[Map, list[float]]:
+        samples = Samples(self.z, self.picture, self.kept, learn)
+        start = fitted(samples, recipe)
+        if not recipe.steps:
+            return start, []
         seen: list[Map] = []
 
         def nothing(candidate: Map) -> Score:
@@ -137,8 +161,44 @@ class Judge:
         course = tune(samples, start, replace(recipe, patience=10**6), nothing)
         return seen[-1], course.losses
 
-    def score(self, vectors: Floats, fold: int) -> Score:
-        return score(vectors, self.bond, self.held(fold), np.arange(len(self.kept)))
+    def score(self, vectors: Floats, queries: Rows) -> Score:
+        return score(vectors, self.bond, queries, np.arange(len(self.kept)))
+
+    def odds(self, recipe: Recipe) -> Calibration | None:
+        """The match probability, each picture asked by a map that never saw its family."""
+        from lensback.train.run import questions
+
+        asked = []
+        for fold in range(FOLDS):
+            last, _ = self._learnt(np.flatnonzero(self.folds != fold), recipe)
+            vectors = last.apply(self.z)
+            asked += questions(vectors, self.picture, self.bond, self.held(fold))
+        return calibration(asked, kind="other views and distorted copies", images=len(self.kept))
+
+    def siblings(self, recipe: Recipe) -> dict[str, float]:
+        """Areas under the ROC curve of the top similarity on held-out luma: right first answers
+        against the same questions with the product, or its whole model, taken out."""
+        right: list[Floats] = []
+        none: dict[str, list[Floats]] = {"product out": [], "model out": []}
+        everyone = np.arange(len(self.kept))
+        for fold in range(FOLDS):
+            asked = self.held(fold)
+            asked = asked[self.source[asked] == "luma"]
+            last, _ = self._learnt(np.flatnonzero(self.folds != fold), recipe)
+            vectors = last.apply(self.originals)
+            similar = vectors[asked] @ vectors.T
+            similar[asked[:, None] == everyone[None]] = -1
+            same = self.bond.product[asked][:, None] == self.bond.product[None]
+            model = self.family[asked][:, None] == self.family[None]
+            top = similar.max(axis=1)
+            right.append(top[np.where(same, similar, -1).max(axis=1) == top])
+            none["product out"].append(np.where(same, -1, similar).max(axis=1))
+            none["model out"].append(np.where(model, -1, similar).max(axis=1))
+        found = np.concatenate(right)[:, None]
+        return {
+            name: round(float((found > np.concatenate(parts)[None]).mean()), 4)
+            for name, parts in none.items()
+        }
 
     def by_source(self, scores: list[Score]) -> dict[str, Score]:
         whole = pooled(scores)
@@ -150,15 +210,28 @@ class Judge:
         }
 
 
-def line(judge: Judge, name: str, scores: list[Score], first: list[Score]) -> dict[str, Any]:
+Result = tuple[list[Score], Score]
+
+
+def line(judge: Judge, name: str, found: Result, first: Result) -> dict[str, Any]:
     row: dict[str, Any] = {"variant": name}
-    for group, found in judge.by_source(scores).items():
-        row[group] = {f"r{k}": round(found.recall(k), 4) for k in (1, 5)} | {"n": len(found.ahead)}
-    luma, before = judge.by_source(scores)["luma"], judge.by_source(first)["luma"]
-    row["luma"]["interval95"] = [[round(v, 3) for v in luma.interval(k)] for k in (1, 5)]
-    row["luma"]["gain"] = [[round(v, 3) for v in paired(before, luma, k)] for k in (1, 5)]
+    groups, before = judge.by_source(found[0]), judge.by_source(first[0])
+    groups["luma, learnt from others"], before["luma, learnt from others"] = found[1], first[1]
+    for group, mine in groups.items():
+        row[group] = {f"r{k}": round(mine.recall(k), 4) for k in (1, 5)} | {"n": len(mine.ahead)}
+        if group.startswith("luma"):
+            gains = [paired(before[group], mine, k) for k in (1, 5)]
+            row[group]["interval95"] = [[round(v, 3) for v in mine.interval(k)] for k in (1, 5)]
+            row[group]["gain"] = [[round(v, 3) for v in gain] for gain in gains]
     print(row, flush=True)
     return row
+
+
+def ends(losses: list[list[float]]) -> list[float]:
+    """Mean loss of the first and of the last ten steps."""
+    if not losses[0]:
+        return []
+    return [float(np.mean([each[cut] for each in losses])) for cut in (slice(10), slice(-10, None))]
 
 
 def main() -> None:
@@ -166,6 +239,10 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="where features are kept")
     parser.add_argument("--weights", type=Path, default=DATA / "weights" / "mobilenetv2_bn_npy")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--variants", nargs="*", default=list(VARIANTS), help="which to judge")
+    parser.add_argument(
+        "--minutes", type=float, default=0, help="after which no more copies are made"
+    )
     parser.add_argument(
         "--out", type=Path, help=f"model folder to write, for example {SHIPPED / 'eye'}"
     )
@@ -176,7 +253,8 @@ def main() -> None:
     from lensback.train import run
     from lensback.train.export import export
     from lensback.train.loop import Samples
-    from lensback.train.model import DIM, PARTS, Eye, read_imagenet
+    from lensback.train.model import DIM, Eye, read_imagenet
+    from lensback.train.records import write_calibration
 
     torch.set_num_threads(arguments.threads)
     arguments.work.mkdir(parents=True, exist_ok=True)
@@ -190,7 +268,7 @@ def main() -> None:
         eye.features,
         arguments.work,
         recipe,
-        float("inf"),
+        begin + 60 * arguments.minutes if arguments.minutes else float("inf"),
         arguments.threads,
         lambda stage, done, total: print(
             stage, done, total, round(time.monotonic() - begin), flush=True
@@ -198,24 +276,26 @@ def main() -> None:
     )
     features_s = time.monotonic() - begin
     judge = Judge(kept, raw, picture)
-    colour = slice(sum(part.width for part in PARTS[:-1]), None)
-    late = slice(sum(part.width for part in PARTS[:-2]), None)
-    first = judge.untrained(late)
-    rows = [
-        line(judge, "untrained: colour alone", judge.untrained(colour), first),
-        line(judge, "untrained: last feature and colour", first, first),
-        line(judge, "untrained: all parts", judge.untrained(), first),
-    ]
-    for name, changed in VARIANTS.items():
-        scores, losses = judge.trained(replace(recipe, **changed))
-        rows.append(line(judge, name, scores, first) | {"loss": losses})
+    first = Judge(kept, raw, picture, (0, 0, 0, 0, 1.0, 1.5, 0)).plain()
+    rows = [line(judge, "untrained: last feature and colour", first, first)]
+    colour = Judge(kept, raw, picture, (0, 0, 0, 0, 1.0, 1.0, 0.7)).plain()
+    rows.append(line(judge, "untrained: last feature, colour both ways", colour, first))
+    rows.append(line(judge, "untrained: all parts", judge.plain(), first))
+    for name in arguments.variants:
+        changed, weights = VARIANTS[name]
+        mine = Judge(kept, raw, picture, weights) if weights else judge
+        folds, unseen, losses = mine.trained(replace(recipe, **changed))
+        rows.append(line(mine, name, (folds, unseen), first) | {"loss": ends(losses)})
     figures: dict[str, Any] = {"pictures": len(kept), "rows": len(raw), "recipe": asdict(recipe)}
     if arguments.out:
         everything = Samples(judge.z, picture, kept, np.arange(len(kept)))
         run.put(judge.head, run.fitted(everything, recipe))
         eye.head = judge.head
-        parity = export(eye, arguments.out, dim=DIM, licence=LICENCE, source=SOURCE)
-        figures["parity"] = parity
+        figures["parity"] = export(eye, arguments.out, dim=DIM, licence=LICENCE, source=SOURCE)
+        odds = judge.odds(replace(recipe, steps=0))
+        write_calibration(arguments.out, odds)
+        figures["siblings"] = judge.siblings(replace(recipe, steps=0))
+        figures["calibration"] = odds.as_json() if odds else {}
     figures |= {"features_s": round(features_s), "seconds": round(time.monotonic() - begin)}
     write("train_eye", {**figures, "runs": rows})
 

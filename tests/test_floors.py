@@ -68,6 +68,7 @@ FLOORS = [
 FLOOR = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}
 HEAVY = {
     "onnxruntime": {"session"},
+    "openvino": {"encoders"},
     "torch": {"train"},
     "scipy": {"metrics", "train"},
     "lancedb": {"lancedata", "vectors", "indexes"},

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,24 +20,28 @@ pytest.importorskip("onnx", reason="needs the extra 'train'")
 
 from lensback.catalogue import stores
 from lensback.demo.draw import draw, items
-from lensback.encoders import open_encoder
+from lensback.encoders import add_encoder, open_encoder
 from lensback.encoders.onnx import OnnxEncoder
 from lensback.encoders.pixels import PixelsEncoder
 from lensback.encoders.preprocess import to_batch
 from lensback.errors import BadImage, ConfigError, DataError
+from lensback.rank import Calibration
 from lensback.settings import Settings
 from lensback.sync import sync
 from lensback.train import SHIPPED_EYE, Recipe, train
+from lensback.train.compare import compare, page
 from lensback.train.data import ALIKE, Bond, Example, Pile, fold_of, joined, load, of_workspace
 from lensback.train.export import export, parity, read_weights
 from lensback.train.fit import Floats, fit, leading, unit
-from lensback.train.loop import MASKED, Samples, Tuning, contrast, pairs, tune
+from lensback.train.loop import MASKED, Samples, Tuning, contrast, pairs, relation, tune
 from lensback.train.model import PARTS, Colour, Eye, Head, histogram
+from lensback.train.odds import calibration, cases
 from lensback.train.photos import photo_like
+from lensback.train.records import chart
 from lensback.train.run import hold_out, put, run, split
 from lensback.train.run import joined as joined_features
 from lensback.train.validate import Score, paired, score
-from lensback.workspace import Workspace, init
+from lensback.workspace import Workspace, init, save_calibration
 from world import World
 
 THINGS = items(12, seed=5)
@@ -284,6 +289,69 @@ def test_steps_go_on_after_a_kill(tmp_path: Path) -> None:
     assert np.allclose(rest.map.turn, whole.map.turn, atol=1e-6)
 
 
+def test_relation_is_nothing_where_two_see_alike() -> None:
+    torch.manual_seed(0)
+    seen = torch.randn(12, 64)
+    turned = seen @ torch.linalg.qr(torch.randn(64, 64))[0]
+    assert relation(seen, turned).item() == pytest.approx(0, abs=1e-6)
+    assert relation(seen, torch.randn(12, 5)).item() > 0.001
+    assert torch.isfinite(relation(torch.ones(3, 64), seen[:3]))
+
+
+def test_a_teacher_is_imitated() -> None:
+    samples = noisy_samples()
+    recipe = replace(FAST, steps=60, learning_rate=1e-2, drift=0.0, teacher_weight=300.0)
+    start = fit(samples.z[::2], [], samples.z[:0], np.zeros(0, np.int64), recipe, 256)
+    teacher = unit(samples.z[::2][:, WIDTH // 2 :])  # it does not see the half that is noise
+    far = []
+    for taught in (None, teacher):
+        tuning = Tuning(replace(samples, teacher=taught), start, recipe)
+        for _ in range(recipe.steps):
+            tuning.advance()
+        seen = torch.from_numpy(start.reduce(samples.z[::2]) @ tuning.blended(1.0))
+        far.append(relation(seen, torch.from_numpy(teacher)).item())
+    assert far[1] < 0.8 * far[0]
+
+
+def test_differences_are_drawn_by_what_goes_together() -> None:
+    a, b = Score(np.array([9, 9, 9, 9] * 10)), Score(np.array([0, 0, 9, 9] * 10))
+    alone = paired(a, b, 1)
+    together = paired(a, b, 1, groups=np.repeat(np.arange(20), 2))
+    assert alone[0] == together[0] == 0.5
+    assert together[2] - together[1] > alone[2] - alone[1]
+
+
+def test_questions_for_the_match_probability() -> None:
+    made = [example("a_0"), example("a_1"), example("b_0"), example("c_0"), example("d_0", "x")]
+    vectors = unit(np.array([[1, 0], [1, 0.2], [1, 0.3], [0, 1], [-1, 0]], np.float32))
+    bond, row = Bond.of(made), np.array([0])
+    there, gone = cases(vectors[:1], row, vectors, bond, views=True)
+    assert there.right
+    assert there.similarity == pytest.approx(float(vectors[0] @ vectors[1]))
+    assert there.margin == pytest.approx(float(vectors[0] @ (vectors[1] - vectors[2])))
+    assert gone.absent
+    assert not gone.right
+    assert gone.similarity == pytest.approx(float(vectors[0] @ vectors[2]))
+    copy = cases(vectors[:1], row, vectors, bond, views=False)[0]
+    assert copy.similarity == pytest.approx(1)
+    assert calibration([there, gone], kind="views", images=5) is None
+    fitted = calibration([there, gone] * 20, kind="views", images=5)
+    assert fitted is not None
+    assert fitted.images == 5
+    odds = [fitted.probability(c.similarity, c.margin) for c in (there, gone)]
+    assert odds[0] > 0.5 > odds[1]
+
+
+def test_the_chart_is_a_picture_of_every_validation() -> None:
+    from xml.etree import ElementTree as ET
+
+    drawn = chart([3.0, 2.0, 1.0], [(0, 0.0, 0.5), (2, 0.5, 0.6), (2, 1.0, 0.4)])
+    lines = [e for e in ET.fromstring(drawn).iter() if e.tag.endswith("polyline")]
+    assert [len(line.attrib["points"].split()) for line in lines] == [3, 2, 2]
+    assert "0.400 to 0.600" in drawn
+    ET.fromstring(chart([], [(0, 0.0, 0.5)]))
+
+
 def test_score_counts_what_stands_before_the_first_right_picture() -> None:
     made = [
         example("a_0"),
@@ -439,6 +507,61 @@ def test_training_on_a_workspace(workspace: Workspace, tmp_path: Path) -> None:
     assert done.after >= max(done.before, 0.0)
     assert done.kept in {"start", "fit", "steps"}
     assert open_encoder("mine", tmp_path).dim == 256
+
+
+def test_what_lies_beside_a_trained_encoder(workspace: Workspace, tmp_path: Path) -> None:
+    """It learns from a teacher and says from what; added, its match probability goes with it."""
+    done = train(
+        workspace.db,
+        workspace.images,
+        tmp_path / "taught",
+        recipe=replace(FAST, everything=True),
+        device="cpu",
+        teacher=open_encoder("pixels", tmp_path),
+    )
+    assert done.teacher == "pixels"
+    assert list((tmp_path / "taught.work").glob("teacher-*.npy"))
+    with (tmp_path / "taught" / "log.csv").open(encoding="utf-8") as lines:
+        log = list(csv.DictReader(lines))
+    assert sum(row["what"] == "loss" for row in log) == done.steps
+    assert sum(row["what"] == "validation" for row in log) == len(done.validations)
+    learnt = (tmp_path / "taught" / "learnt.txt").read_text("utf-8").split()
+    assert (done.kept == "start") == (not learnt)
+    assert done.kept != "fit" or len(learnt) == done.pictures
+    if done.calibrated_on:
+        add_encoder("taught", tmp_path / "taught", workspace.models)
+        encoder = workspace.encoder("taught")
+        assert workspace.calibration(encoder.fingerprint) is None
+        came = workspace.calibration_of(encoder)
+        assert came is not None
+        assert came.cases == done.calibrated_on
+        own = Calibration(encoder.fingerprint, 1.0, 2.0, 3.0, 0.0)
+        save_calibration(workspace, own)
+        assert workspace.calibration_of(encoder) == own
+
+
+def test_two_encoders_compared(workspace: Workspace, tmp_path: Path) -> None:
+    pixels, eye = workspace.encoder("pixels"), workspace.encoder("eye")
+    things = (workspace.db, workspace.images, workspace.vectors)
+    found = compare(*things, pixels, eye, models=workspace.models)
+    assert (found.a, found.b, found.learnt) == ("pixels", "eye", 0)
+    assert found.queries >= 2 * (len(THINGS) - 2)
+    difference, low, high = found.difference[1]
+    assert difference == pytest.approx(found.recall_b[1] - found.recall_a[1], abs=2e-4)
+    assert low <= difference <= high
+    assert all(min(d.ahead_a, d.ahead_b) == 0 for d in found.disagreements)
+    assert all(max(d.ahead_a, d.ahead_b) > 0 for d in found.disagreements)
+    html = page(found, workspace.images)
+    assert html.count("<img") == 4 * len(found.disagreements)
+    assert f"{found.queries} pictures" in html
+    same = compare(*things, eye, eye, models=workspace.models)
+    assert same.difference[1] == (0, 0, 0)
+    assert not same.disagreements
+    knows = tmp_path / "eye"
+    knows.mkdir()
+    (knows / "learnt.txt").write_text("\n".join(e.key for e in of_workspace(workspace.db)), "utf-8")
+    with pytest.raises(DataError, match="neither encoder learnt from"):
+        compare(*things, pixels, eye, models=tmp_path)
 
 
 def test_refusals(workspace: Workspace, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import multiprocessing
 import stat
 import time
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -235,6 +236,21 @@ def test_a_calibration_of_a_later_program_may_say_more(folder: Path) -> None:
         text += '"none_below": 0.5, "unheard_of": true}'
         write_atomically(workspace.calibration_path("f00d"), text)
         assert workspace.calibration("f00d") == Calibration("f00d", 1, 2, 3, 0.5)
+
+
+def test_a_calibration_that_came_with_the_encoder_stands_in(folder: Path) -> None:
+    with open_workspace(folder) as workspace:
+        eye = workspace.encoder("eye")
+        came = workspace.calibration_of(eye)
+        assert came is not None
+        assert came.fingerprint == eye.fingerprint, "written for the model that ships"
+        assert came.cases > 1000
+        assert came.probability(0.9, 0.3) > 0.9 > 0.1 > came.probability(0.6, 0.0)
+        assert workspace.calibration(eye.fingerprint) is None, "sync fits one of its own"
+        assert workspace.calibration_of(workspace.encoder("pixels")) is None
+        own = replace(FITTED, fingerprint=eye.fingerprint)
+        save_calibration(workspace, own)
+        assert workspace.calibration_of(eye) == own
 
 
 def test_age_is_never_negative() -> None:

@@ -12,6 +12,7 @@ from lensback.cashback import check_program
 from lensback.catalogue import offers, pictures, products, stores
 from lensback.errors import Error
 from lensback.indexes import health
+from lensback.types import Snapshot
 from lensback.workspace import Workspace, age_s
 
 LOW_DISK_BYTES = 1 << 30
@@ -148,11 +149,22 @@ def _index(workspace: Workspace) -> Iterator[Check]:
         yield Check("index", "ok", text)
 
 
+def _came_with_encoder(workspace: Workspace, snapshot: Snapshot) -> bool:
+    try:
+        encoder = workspace.encoder(snapshot.encoder)
+    except Error:  # told of by _encoder
+        return False
+    return workspace.calibration_of(encoder) is not None
+
+
 def _calibration(workspace: Workspace) -> Iterator[Check]:
     snapshot = workspace.index.snapshot
     calibration = workspace.calibration(snapshot.fingerprint) if snapshot else None
-    if calibration is None:
-        hint = "run: lensback calibrate"
+    hint = "run: lensback calibrate"
+    if calibration is None and snapshot and _came_with_encoder(workspace, snapshot):
+        text = "came with the encoder, fitted on its training's images"
+        yield Check("calibration", "warn", text, hint)
+    elif calibration is None:
         yield Check("calibration", "warn", "none: no answer is called exact", hint)
     elif calibration.kind == COPIES:
         text = f"fitted on {calibration.kind}: its probabilities are optimistic"

@@ -21,6 +21,7 @@ from lensback.db import Database, sqlite_url
 from lensback.detectors import Detector, open_detector
 from lensback.durable import replace_file
 from lensback.encoders import Encoder, open_encoder
+from lensback.encoders.shelf import CALIBRATION_FILE, beside
 from lensback.errors import Busy, ConfigError, DataError, StateError
 from lensback.exchange import Rates, usable
 from lensback.images import ImageStore
@@ -184,6 +185,16 @@ class Workspace:
             self._calibrations[fingerprint] = known
         return known[1]
 
+    def calibration_of(self, encoder: Encoder) -> Calibration | None:
+        """The one fitted on this catalogue, else the one that came with the encoder: that is of
+        its training's pictures, and better than none while there are few here."""
+        own = self.calibration(encoder.fingerprint)
+        path = beside(encoder.name, self.models, CALIBRATION_FILE)
+        if own or path is None:
+            return own
+        came = _read_calibration(path)
+        return came if came.fingerprint == encoder.fingerprint else None
+
     def calibration_path(self, fingerprint: str) -> Path:
         return self.path / "calibration" / f"{fingerprint}.json"
 
@@ -231,13 +242,14 @@ class Workspace:
             raise StateError("the index is empty", hint="run: lensback doctor")
         s = self.settings
         promise, no_promise = self.promise(snapshot)
+        encoder = self._encoder_of(snapshot)
         return Tools(
             db=self.db,
             index=self.index,
             snapshot=snapshot,
-            encoder=self._encoder_of(snapshot),
+            encoder=encoder,
             detector=self.detector,
-            calibration=self.calibration(snapshot.fingerprint),
+            calibration=self.calibration_of(encoder),
             exact_precision=s.exact_precision,
             candidates=s.candidates,
             currency=s.currency,

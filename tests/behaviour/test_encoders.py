@@ -36,6 +36,9 @@ MEMBERS = [
     "prefix",
     "flat+pixels",
     "tokens*0.7+pixels*0.3",
+    "openvino:flat",
+    "openvino:one-at-a-time",
+    "openvino:two-towers",
 ]
 
 
@@ -162,6 +165,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=MEMBERS)
 def encoder(request: pytest.FixtureRequest, models: Path) -> Encoder:
+    if request.param.startswith("openvino:"):
+        pytest.importorskip("openvino", reason="needs the extra 'openvino'")
     return open_encoder(request.param, models, threads=1)
 
 

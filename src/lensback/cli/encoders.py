@@ -24,7 +24,7 @@ from lensback.cli.face import (
 from lensback.console import Watcher
 from lensback.errors import BadQuery, ConfigError
 from lensback.types import Progress
-from lensback.workspace import set_setting
+from lensback.workspace import set_setting, write_atomically
 
 
 @train_app.callback()
@@ -40,6 +40,10 @@ def train_command(
         float, typer.Option(min=0, help="Most minutes to take; 0: as long as it needs.")
     ] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    teacher: Annotated[str, typer.Option(help="Encoder whose view of things is imitated.")] = "",
+    everything: Annotated[
+        bool, typer.Option("--everything", help="Learn from the held-out images, too, at the end.")
+    ] = False,
     workspace: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -47,7 +51,7 @@ def train_command(
     if context.invoked_subcommand:
         return
     from lensback.catalogue.stores import check_names
-    from lensback.train import train
+    from lensback.train import Recipe, train
 
     if device not in {"auto", "cpu", "cuda"}:
         raise BadQuery(f"no such device: {device!r}", hint="use auto, cpu or cuda")
@@ -68,6 +72,8 @@ def train_command(
             minutes=minutes,
             device=device,
             threads=opened.settings.threads or os.cpu_count() or 1,
+            recipe=Recipe(everything=everything),
+            teacher=opened.encoder(teacher) if teacher else None,
             watch=watch,
         )
     if as_json:
@@ -77,6 +83,9 @@ def train_command(
     say(
         f"held-out products' other views: {done.before:.3f} before, {done.after:.3f} after ({done.kept})"
     )
+    if not done.calibrated_on:
+        say("too few held-out views for a match probability: run lensback calibrate after the sync")
+    say(f"loss and validation by step: {done.folder / 'chart.svg'}, {done.folder / 'log.csv'}")
     say(f"next: lensback encoder add NAME {done.folder}")
 
 
@@ -143,3 +152,50 @@ def encoder_use(name: str, workspace: Folder = HERE) -> None:
     say(f"{name} from the next sync on: run lensback sync")
     if "LENSBACK_ENCODER" in os.environ:
         err.print("LENSBACK_ENCODER is set and stands above this setting")
+
+
+@encoder_app.command("compare")
+def encoder_compare(
+    a: str,
+    b: str,
+    stores: Annotated[
+        list[str] | None, typer.Option(help="Only this store's images; repeatable.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Most products to ask for.")] = 1000,
+    to: Annotated[
+        Path | None, typer.Option("--out", help="HTML page to write, with pictures.")
+    ] = None,
+    workspace: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two encoders on the workspace's own other views."""
+    from lensback.catalogue.stores import check_names
+    from lensback.train.compare import compare, page
+
+    with opened_workspace(workspace) as opened, Watcher(err) as watcher:
+        found = compare(
+            opened.db,
+            opened.images,
+            opened.vectors,
+            opened.encoder(a),
+            opened.encoder(b),
+            models=opened.models,
+            stores=check_names(opened.db, stores or []),
+            limit=limit,
+            watch=lambda name, done, total: watcher.stage(name)(done, total),
+        )
+        if to:
+            write_atomically(to, page(found, opened.images))
+    if as_json:
+        print_json(found.as_json())
+        return
+    table = Table("", a, b, "difference", "95 % interval")
+    for k, (difference, low, high) in found.difference.items():
+        figures = (f"{found.recall_a[k]:.3f}", f"{found.recall_b[k]:.3f}", f"{difference:+.3f}")
+        table.add_row(f"R@{k}", *figures, f"[{low:+.3f}, {high:+.3f}]", style=None)
+    out.print(table)
+    say(f"{found.queries} pictures of {found.products} products among {found.gallery}")
+    if found.learnt:
+        say(f"{found.learnt} pictures were left out: one of the two learnt from their family")
+    if to:
+        say(f"{len(found.disagreements)} questions on which they disagree: {to}")

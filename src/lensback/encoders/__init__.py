@@ -1,7 +1,8 @@
 """Encoders: picture -> vector. The door `Encoder`, its opener, and the shelf of models.
 
 A member is opened by name: `pixels` (no model), the name of a model folder (the workspace's own
-or a shipped one), or a join such as `imagenet+pixels` or `imagenet*0.7+pixels*0.3`.
+or a shipped one), that name after `openvino:`, or a join such as `imagenet+pixels` or
+`imagenet*0.7+pixels*0.3`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ __all__ = ["Encoder", "EncoderInfo", "add_encoder", "list_encoders", "open_encod
 
 
 class Encoder(Protocol):
-    """Turns pictures into vectors. Members: pixels, onnx, and any two joined by `+`."""
+    """Turns pictures into vectors. Members: pixels, onnx, openvino, and any two joined by `+`."""
 
     @property
     def name(self) -> str:
@@ -58,6 +59,11 @@ def open_encoder(name: str, models: Path, *, threads: int = 0) -> Encoder:
         from lensback.encoders.pixels import PixelsEncoder
 
         return PixelsEncoder()
+    if name.startswith("openvino:"):
+        from lensback.encoders.openvino import PREFIX, OpenVinoEncoder
+
+        folder = find_model(name.removeprefix(PREFIX), models)
+        return OpenVinoEncoder(name, folder, threads=threads)
     from lensback.encoders.onnx import OnnxEncoder
 
     return OnnxEncoder(name, find_model(name, models), threads=threads)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +26,23 @@ FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 INTEGERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(bool)": np.bool_}
 FIRST_OUTPUTS = ("image_embeds", "pooler_output")
 
+Load = Callable[[Path, int], tuple[Any, Run]]
+"""Model folder and threads -> what has `get_inputs` and `get_outputs`, and its `run`."""
+
 
 class OnnxEncoder:
     """One model folder, loaded into ONNX Runtime on the processor."""
 
-    def __init__(self, name: str, folder: Path, *, threads: int = 0) -> None:
+    def __init__(
+        self, name: str, folder: Path, *, threads: int = 0, load: Load | None = None
+    ) -> None:
         self.name = name
         self.folder = folder
         self.description = read_description(folder / FILE_NAME)
         self.dim = self.description.dim
         self.side_px = self.description.side_px
         self.fingerprint = fingerprint(folder, self.description)
-        session, self._run = _load(folder, threads)
+        session, self._run = (load or _load)(folder, threads)
         self._input = _choose_input(session.get_inputs(), self.description, folder)
         self._output = _choose_output(session.get_outputs(), self.description, folder)
         self._fill = _constants(session.get_inputs(), self._input.name, self.description, folder)

@@ -19,6 +19,10 @@ from lensback.errors import ConfigError, UnknownName
 SHIPPED = Path(__file__).with_name("models")
 KNOWN = Path(__file__).with_name("known")
 BUILT_IN = ("pixels",)
+CALIBRATION_FILE = "calibration.json"
+"""Beside a model: the match probability that was fitted with it, on its training's pictures."""
+LEARNT_FILE = "learnt.txt"
+"""Beside a model: hashes of the pictures that it learnt from."""
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 REPO = re.compile(r"[\w.-]+/[\w.-]+")
 REPO_FILE = re.compile(r"([\w.-]+/[\w.-]+)/([\w./-]+\.onnx)")
@@ -57,6 +61,12 @@ def find_model(name: str, models: Path) -> Path:
         )
     added = [*BUILT_IN, *(folder.name for folder in (*_folders(SHIPPED), *_folders(models)))]
     raise UnknownName("encoder", name, sorted(set(added) | set(known_names())))
+
+
+def beside(name: str, models: Path, file: str) -> Path | None:
+    """A file that lies beside a model; None for a model or a file that is not there."""
+    places = (models / name / file, SHIPPED / name / file) if NAME.fullmatch(name) else ()
+    return next((path for path in places if path.is_file()), None)
 
 
 def known_names() -> list[str]:
@@ -183,6 +193,9 @@ def _gather(
         for name in external_files(folder / MODEL_FILE):
             if (model.parent / name).is_file():
                 shutil.copyfile(model.parent / name, folder / name)
+        for name in (CALIBRATION_FILE, LEARNT_FILE):
+            if local.is_dir() and (local / name).is_file():
+                shutil.copyfile(local / name, folder / name)
         return
     url = _url(str(source), description)
     if fetch is None:

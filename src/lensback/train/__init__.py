@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lensback.db import Database
+from lensback.encoders import Encoder
 from lensback.encoders.shelf import SHIPPED
 from lensback.errors import ConfigError, MissingExtra
 from lensback.images import ImageStore
@@ -35,16 +36,18 @@ def train(
     device: str = "auto",
     minutes: float = 0,
     threads: int = 1,
+    teacher: Encoder | None = None,
     watch: Callable[[str, int, int], None] = lambda *_: None,
 ) -> Trained:
     """Trains the head on the images of these stores (all, where none is named) into `out`.
 
-    `out` becomes a model folder as `add_encoder` takes it, with `training.json` beside. What is
+    `out` becomes a model folder as `add_encoder` takes it, with what `train.records` writes beside. What is
     written is the best, by held-out products' other views, of the start, a fit, and gradient
     steps from that fit; so it is never worse there than the start. Run again after a kill, it
     goes on: decoded features and steps are kept in `work` (default: `out`.work). `minutes` bounds
-    the time: copies and steps are cut, never the pictures. `watch(stage, done, total)` is told of
-    `decode`, `features` and `steps`. Raises DataError where too few products have several
+    the time: copies and steps are cut, never the pictures. A `teacher` encodes every picture once; the
+    steps then imitate how far it sees them apart. `watch(stage, done, total)` is told of
+    `decode`, `features`, `teacher` and `steps`. Raises DataError where too few products have several
     pictures, ConfigError for a device that is not there or an `out` that is, MissingExtra without torch and onnx.
     """
     try:
@@ -70,5 +73,6 @@ def train(
         minutes=minutes,
         threads=threads,
         licence="",
+        teacher=teacher,
         watch=watch,
     )

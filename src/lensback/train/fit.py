@@ -40,10 +40,15 @@ class Recipe:
     """Penalty on turning vectors away from where the fit put them."""
     real_share: float = 0.9
     """Share of a batch that are real other views, where there are any."""
+    teacher_weight: float = 10.0
+    """Weight of a teacher's distances in the steps, where there is a teacher."""
     patience: int = 4
     """Validations without a gain after which it stops."""
     held_out: int = 5
     """One family in so many is held out to choose by."""
+    everything: bool = False
+    """Where the fit is chosen, make it once more with what was held out: a little better, but
+    nothing is left to compare it on."""
     seed: int = 0
 
 

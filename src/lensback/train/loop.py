@@ -42,6 +42,8 @@ class Samples:
     examples: list[Example]
     learn: Rows
     """Pictures that may be learnt from."""
+    teacher: Floats | None = None
+    """[pictures, any]: another encoder's vectors, whose distances are to be imitated."""
 
 
 @dataclass(slots=True)
@@ -110,6 +112,23 @@ def contrast(
     return total / (2 * len(PREFIXES))
 
 
+def relation(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
+    """How differently two encoders see the same pictures [n, any] and [n, any]: relational
+    distillation (Park et al. 2019), Huber loss of all distances, each in units of their mean,
+    averaged over the Matryoshka prefixes."""
+
+    def distances(x: torch.Tensor) -> torch.Tensor:
+        x = functional.normalize(x, dim=1)
+        above = torch.triu_indices(len(x), len(x), 1, device=x.device)
+        # A root has no slope at 0: two equal pictures are a hair apart.
+        found = (2 - 2 * (x @ x.T)[above[0], above[1]]).clamp(min=1e-6).sqrt()
+        return found / found.mean()
+
+    wanted = distances(theirs)
+    lost = [functional.smooth_l1_loss(distances(ours[:, :width]), wanted) for width in PREFIXES]
+    return torch.stack(lost).mean()
+
+
 class Tuning:
     """The state of one run: the map being trained, its optimiser, and what to contrast with."""
 
@@ -125,6 +144,9 @@ class Tuning:
         self.bank = np.array(list(_firsts(samples)), np.int64)
         self._stored_z = samples.z[self.bank]
         self.batches = pairs(samples, recipe, np.random.default_rng(recipe.seed))
+        self.teacher = None
+        if samples.teacher is not None and recipe.teacher_weight:
+            self.teacher = torch.from_numpy(samples.teacher).to(device)
         self.step = 0
         self._stored: torch.Tensor | None = None
 
@@ -139,6 +161,10 @@ class Tuning:
         loss = contrast(one, other, self._stored, self.masks(batch), self.recipe.temperature)
         before = self.reduced[rows[:, 0]] @ self.first
         loss = loss + self.recipe.drift * (1 - functional.cosine_similarity(one, before).mean())
+        if self.teacher is not None:
+            shown = torch.from_numpy(self.samples.picture[batch.T.ravel()]).to(self.device)
+            apart = relation(torch.cat([one, other]), self.teacher[shown])
+            loss = loss + self.recipe.teacher_weight * apart
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self._pace()

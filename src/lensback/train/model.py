@@ -33,14 +33,15 @@ class Part:
 
 TAPS = (9, 12, 15, 16)
 PARTS = (
-    Part("block 9, foreground", 64, 0.3),
-    Part("block 12, foreground", 96, 0.3),
-    Part("block 15, foreground", 160, 0.3),
+    Part("block 9, foreground", 64, 0.2),
+    Part("block 12, foreground", 96, 0.2),
+    Part("block 15, foreground", 160, 0.2),
     Part("block 16", 320, 0.5),
-    Part("last", 1280, 1.0, standardised=False),
-    Part("colour", 392, 1.5, standardised=False),
+    Part("last, root", 1280, 1.0, standardised=False),
+    Part("colour", 392, 1.0, standardised=False),
+    # Once more in finer bins, each in units of its spread: a rare colour says more than black.
+    Part("fine colour", 1210, 0.7),
 )
-TOTAL_WEIGHT = sum(part.weight for part in PARTS)
 
 # MobileNetV2 (Sandler et al. 2018): expansion, channels and stride of each block. These weights
 # have stride 2 at blocks 1, 3, 10 and 13 and plain ReLU.
@@ -60,7 +61,7 @@ NORM_EPSILON = 1e-5
 # Lab distance from the edge's colour: background below, foreground above, a ramp between.
 NEAR, FAR = 4.0, 12.0
 MIN_FOREGROUND = 0.02
-BINS = (8, 7, 7)
+BINS, FINE_BINS = (8, 7, 7), (10, 11, 11)
 LAB_LOW, LAB_HIGH = (0.0, -50.0, -50.0), (100.0, 50.0, 50.0)
 # Linear sRGB -> XYZ over the D65 white (IEC 61966-2-1).
 TO_XYZ = (
@@ -175,12 +176,12 @@ def hats(value: Tensor, low: float, high: float, bins: int) -> Tensor:
     return functional.relu(1 - (place[:, None] - centres).abs())
 
 
-def histogram(lab: Tensor, weight: Tensor) -> Tensor:
-    """Soft Lab histogram: [n, 3, h, w] and [n, 1, h, w] -> [n, 8 * 7 * 7], sums to 1."""
+def histogram(lab: Tensor, weight: Tensor, bins: tuple[int, int, int] = BINS) -> Tensor:
+    """Soft Lab histogram: [n, 3, h, w] and [n, 1, h, w] -> [n, bins], sums to 1."""
     flat, mass = lab.flatten(2), weight.flatten(1)
     light, a, b = (
-        hats(flat[:, channel], low, high, bins)
-        for channel, (low, high, bins) in enumerate(zip(LAB_LOW, LAB_HIGH, BINS, strict=True))
+        hats(flat[:, channel], low, high, count)
+        for channel, (low, high, count) in enumerate(zip(LAB_LOW, LAB_HIGH, bins, strict=True))
     )
     hue = (a[:, :, None] * b[:, None]).flatten(1, 2)
     counts = torch.matmul(light * mass[:, None], hue.transpose(1, 2)).flatten(1)
@@ -188,7 +189,7 @@ def histogram(lab: Tensor, weight: Tensor) -> Tensor:
 
 
 class Features(nn.Module):
-    """Frozen: sRGB picture [n, 3, side, side] from 0 to 1 -> [n, 2312], the parts side by side."""
+    """Frozen: sRGB picture [n, 3, side, side] from 0 to 1 -> [n, 3522], the parts side by side."""
 
     mean: Tensor
     std: Tensor
@@ -205,8 +206,11 @@ class Features(nn.Module):
         lab, foreground = self.colour(image)
         *inner, late, last = maps
         parts = [pooled(part, foreground) for part in inner]
-        parts += [late.mean(dim=(2, 3)), last.mean(dim=(2, 3))]
-        return torch.cat([*parts, histogram(lab, foreground).sqrt()], dim=1)
+        # Roots, as of histograms (Arandjelovic and Zisserman 2012): few strong channels rule less.
+        parts += [late.mean(dim=(2, 3)), last.mean(dim=(2, 3)).sqrt()]
+        parts.append(histogram(lab, foreground).sqrt())
+        coarse, weight = functional.avg_pool2d(lab, 2), functional.avg_pool2d(foreground, 2)
+        return torch.cat([*parts, histogram(coarse, weight, FINE_BINS).sqrt()], dim=1)
 
 
 def pooled(maps: Tensor, foreground: Tensor) -> Tensor:
@@ -222,21 +226,23 @@ class Head(nn.Module):
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, dim: int = DIM) -> None:
+    def __init__(self, dim: int = DIM, parts: tuple[Part, ...] = PARTS) -> None:
         super().__init__()
-        width = sum(part.width for part in PARTS)
+        self.parts = parts
+        width = sum(part.width for part in parts)
         self.register_buffer("shift", torch.zeros(width))
         self.register_buffer("scale", torch.ones(width))
         self.project = nn.Linear(width, dim)
 
     def joined(self, features: Tensor) -> Tensor:
-        """[n, 2312] of unit length: what the linear map sees."""
+        """[n, 3522] of unit length: what the linear map sees."""
         even = (features - self.shift) * self.scale
-        parts = torch.split(even, [part.width for part in PARTS], dim=1)
+        parts = torch.split(even, [part.width for part in self.parts], dim=1)
+        total = sum(part.weight for part in self.parts)
         return torch.cat(
             [
-                functional.normalize(value, dim=1) * math.sqrt(part.weight / TOTAL_WEIGHT)
-                for part, value in zip(PARTS, parts, strict=True)
+                functional.normalize(value, dim=1) * math.sqrt(part.weight / total)
+                for part, value in zip(self.parts, parts, strict=True)
             ],
             dim=1,
         )

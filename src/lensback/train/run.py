@@ -6,30 +6,31 @@ Only `lensback.train` opens this file: it imports torch.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
+from lensback.calibrate import COPIES, VIEWS, Case
+from lensback.encoders import Encoder
 from lensback.encoders.onnx import OnnxEncoder
 from lensback.encoders.preprocess import to_batch
 from lensback.errors import ConfigError, DataError
 from lensback.log import event
+from lensback.train.chunks import BATCH, CHUNK, kept, key_of, seen_by
 from lensback.train.data import Bond, Example, Pile, Rows, fold_of, load, views
 from lensback.train.export import export, read_weights
 from lensback.train.fit import Floats, Map, Recipe, fit, unit
 from lensback.train.loop import Course, Samples, tune
 from lensback.train.model import DIM, PARTS, Eye, Features, Head
+from lensback.train.odds import calibration, cases
+from lensback.train.records import write_records
 from lensback.train.validate import Score, score
 
-CHUNK = 256
-"""Pictures whose features are written at once: what a kill can cost."""
 WIDTH = sum(part.width for part in PARTS)
 MANY_COPIES = 4
 FEATURE_SHARE = 0.7
@@ -58,9 +59,12 @@ class Trained:
     """The one that was written."""
     kept: str
     """`start`, `fit` or `steps`: which of them was the best, and so was written."""
+    teacher: str
     steps: int
     parity: float
     seconds: float
+    calibrated_on: int
+    """Cases of the match probability that was written beside; 0: too few, none was."""
     validations: list[tuple[int, float, float]] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
 
@@ -80,6 +84,7 @@ def run(
     minutes: float = 0,
     threads: int = 1,
     licence: str = "",
+    teacher: Encoder | None = None,
     watch: Watch = lambda *_: None,
 ) -> Trained:
     """See `lensback.train.train`."""
@@ -90,30 +95,33 @@ def run(
     work.mkdir(parents=True, exist_ok=True)
     eye = Eye(DIM)
     read_weights(eye, start / "model.onnx")
-    kept, pile = load(
+    shown, pile = load(
         examples,
         open_image,
         lambda done, total: watch("decode", done, total),
         work / "pixels.npy",
     )
-    hold_out(kept, recipe)  # refuses before the long part
+    hold_out(shown, recipe)  # refuses before the long part
     until = begin + minutes * 60 * FEATURE_SHARE if minutes else float("inf")
-    raw, picture = features(kept, pile, eye.features, work, recipe, until, threads, watch)
+    raw, picture = features(shown, pile, eye.features, work, recipe, until, threads, watch)
+    theirs = seen_by(teacher, shown, pile, work, watch) if teacher else None
 
     def keep_going(step: int) -> bool:
         watch("steps", step, recipe.steps)
         return not minutes or time.monotonic() - begin < minutes * 60
 
-    choice = choose(raw, picture, kept, eye.head, recipe, work, device, keep_going)
+    material = Material(raw, picture, shown, theirs)
+    choice = choose(material, eye.head, recipe, work, device, keep_going)
     if choice.head is not None:
         eye.head = choice.head
-    source = f"trained by lensback on {len(kept)} pictures, from {start.name}"
+    source = f"trained by lensback on {len(shown)} pictures, from {start.name}"
     part = out.with_name(f".{out.name}.part")
     parity = export(eye, part, dim=DIM, licence=licence, source=source)
-    counts = views(kept)
+    counts = views(shown)
+    odds = calibration(choice.cases, kind=f"{VIEWS} and {COPIES}", images=len(shown))
     done = Trained(
         folder=out,
-        pictures=len(kept),
+        pictures=len(shown),
         products=len(counts),
         several=sum(len(rows) > 1 for rows in counts.values()),
         queries=choice.queries,
@@ -121,17 +129,29 @@ def run(
         fitted=choice.course.start,
         after=choice.after,
         kept=choice.kept,
+        teacher=teacher.name if teacher else "",
         steps=choice.course.steps,
         parity=parity,
         seconds=round(time.monotonic() - begin, 1),
+        calibrated_on=odds.cases if odds else 0,
         validations=choice.course.validations,
         losses=choice.course.losses,
     )
-    record = {**asdict(done), "folder": str(out), "recipe": asdict(recipe)}
-    (part / "training.json").write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+    learnt = [shown[row].key for row in choice.learnt]
+    write_records(part, done.as_json() | {"recipe": asdict(recipe)}, learnt, odds)
     part.replace(out)
     event("train.done", pictures=done.pictures, before=done.before, after=done.after)
     return done
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Everything that is learnt from and chosen by."""
+
+    raw: Floats
+    picture: Rows
+    examples: list[Example]
+    teacher: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +163,13 @@ class Choice:
     before: float
     after: float
     course: Course
+    learnt: Rows
+    """Pictures that what is written has learnt from, beyond what the start knew."""
+    cases: list[Case]
 
 
 def choose(
-    raw: Floats,
-    picture: Rows,
-    examples: list[Example],
+    material: Material,
     before: Head,
     recipe: Recipe,
     work: Path,
@@ -156,9 +177,10 @@ def choose(
     keep_going: Callable[[int], bool],
 ) -> Choice:
     """The best of the start, the fit and the trained steps, by held-out families."""
+    raw, picture, examples = material.raw, material.picture, material.examples
     learn, held = hold_out(examples, recipe)
     head = standardised(raw, picture, learn, before)
-    samples = Samples(joined(head, raw), picture, examples, learn)
+    samples = Samples(joined(head, raw), picture, examples, learn, material.teacher)
     bond, gallery = Bond.of(examples), np.arange(len(examples))
     originals = originals_of(samples)
 
@@ -166,24 +188,45 @@ def choose(
         return score(vectors, bond, held, gallery)
 
     first = fitted(samples, recipe)
+    settings = f"{asdict(recipe)} {material.teacher is not None}"
     course = tune(
         samples,
         first,
         recipe,
         lambda candidate: judged(candidate.apply(originals)),
-        checkpoint=work / f"steps-{_key(examples, str(asdict(recipe)))}.pt",
+        checkpoint=work / f"steps-{_key(examples, settings)}.pt",
         device=device,
         keep_going=keep_going,
     )
-    shipped = judged(vectors_of(before, raw[firsts(picture, len(examples))]))
-    if course.best <= shipped.value:
-        return Choice(None, "start", len(shipped.ahead), shipped.value, shipped.value, course)
-    if course.map is first:  # chosen by the held-out products, then learnt from them, too
-        everything = Samples(samples.z, picture, examples, gallery)
-        put(head, fitted(everything, recipe))
-        return Choice(head, "fit", len(shipped.ahead), shipped.value, course.best, course)
-    put(head, course.map)
-    return Choice(head, "steps", len(shipped.ahead), shipped.value, course.best, course)
+    known = vectors_of(before, raw)
+    shipped = judged(known[firsts(picture, len(examples))])
+    chosen = course.best > shipped.value
+    vectors = course.map.apply(samples.z) if chosen else known
+    asked = questions(vectors, picture, bond, held)
+    choice = Choice(
+        None, "start", len(shipped.ahead), shipped.value, shipped.value, course, learn[:0], asked
+    )
+    if not chosen:
+        return choice
+    last, name = course.map, "fit" if course.map is first else "steps"
+    if recipe.everything and name == "fit":
+        learn = gallery
+        last = fitted(replace(samples, learn=learn), recipe)
+    put(head, last)
+    return replace(choice, head=head, kept=name, after=course.best, learnt=learn)
+
+
+def questions(vectors: Floats, picture: Rows, bond: Bond, held: Rows) -> list[Case]:
+    """What the match probability is fitted on: held-out pictures, and their first copies."""
+    first = firsts(picture, len(bond.product))
+    originals = vectors[first]
+    copy = {int(picture[row]): row for row in range(len(picture) - 1, len(first) - 1, -1)}
+    copied = np.array([row for row in held.tolist() if row in copy], np.int64)
+    asked = cases(originals[held], held, originals, bond, views=True)
+    if len(copied):
+        rows = [copy[row] for row in copied.tolist()]
+        asked += cases(vectors[rows], copied, originals, bond, views=False)
+    return asked
 
 
 def hold_out(examples: Sequence[Example], recipe: Recipe) -> tuple[Rows, Rows]:
@@ -232,17 +275,15 @@ def features(
     found: list[Floats] = []
     for at in range(0, len(todo), CHUNK):
         part = todo[at : at + CHUNK]
-        if at >= len(examples) and time.monotonic() > until:
+        path = work / f"features-{key}-{at:07d}.npy"
+        if at >= len(examples) and not path.is_file() and time.monotonic() > until:
             todo = todo[:at]
             break
-        path = work / f"features-{key}-{at:07d}.npy"
-        if not path.is_file():
-            found.append(_features(encoder, pile, part, grounds))
-            with path.with_suffix(".part").open("wb") as file:
-                np.save(file, found[-1])
-            path.with_suffix(".part").replace(path)
-        else:
-            found.append(np.load(path))
+
+        def make(part: list[tuple[int, int]] = part) -> Floats:
+            return _features(encoder, pile, part, grounds)
+
+        found.append(kept(path, make))
         watch("features", min(at + CHUNK, len(todo)), len(todo))
     return np.concatenate(found), np.array([row for row, _ in todo], np.int64)
 
@@ -251,8 +292,8 @@ def _features(
     encoder: OnnxEncoder, pile: Pile, part: Sequence[tuple[int, int]], grounds: list[int]
 ) -> Floats:
     made = []
-    for at in range(0, len(part), 8):
-        images = [pile.copy(row, number, grounds) for row, number in part[at : at + 8]]
+    for at in range(0, len(part), BATCH):
+        images = [pile.copy(row, number, grounds) for row, number in part[at : at + BATCH]]
         made.append(encoder.features(to_batch(images, encoder.description)))
     return np.concatenate(made)
 
@@ -337,5 +378,4 @@ def put(head: Head, found: Map) -> None:
 
 def _key(examples: Sequence[Example], settings: str) -> str:
     """Identity of the pictures, the features and the settings that made a file."""
-    words = [*(f"{e.key} {e.product}" for e in examples), str(PARTS), settings]
-    return hashlib.sha256("\n".join(words).encode()).hexdigest()[:12]
+    return key_of(examples, f"{PARTS} {settings}")

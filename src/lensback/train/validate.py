@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ class Score:
     """How many queries, and how many wrong pictures stood before the first right one, for each."""
 
     ahead: NDArray[np.int64]
+    query: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
+    """The row that each asked with, where `score` made this."""
 
     def recall(self, k: int) -> float:
         """Share of queries whose right picture is among the first k; nan without a query."""
@@ -42,6 +44,7 @@ def score(vectors: Floats, bond: Bond, queries: Rows, gallery: Rows) -> Score:
     """Each query against the gallery without itself; rows that may not be its negatives, and
     are not its product, do not count. Queries without a right picture there are left out."""
     ahead: list[NDArray[np.int64]] = []
+    answered: list[Rows] = []
     for start in range(0, len(queries), PAGE):
         asked = queries[start : start + PAGE]
         similar = vectors[asked] @ vectors[gallery].T
@@ -51,14 +54,24 @@ def score(vectors: Floats, bond: Bond, queries: Rows, gallery: Rows) -> Score:
         best = np.where(right, similar, -np.inf).max(axis=1, keepdims=True)
         before = (wrong & (similar > best)).sum(axis=1)
         ahead.append(before[right.any(axis=1)])
-    return Score(np.concatenate(ahead) if ahead else np.zeros(0, np.int64))
+        answered.append(asked[right.any(axis=1)])
+    none = np.zeros(0, np.int64)
+    return Score(np.concatenate([*ahead, none]), np.concatenate([*answered, none]))
 
 
-def paired(a: Score, b: Score, k: int, *, draws: int = 5000) -> tuple[float, float, float]:
-    """Difference of R@k, b - a, over the same queries, with its 95 % bootstrap interval."""
+def paired(
+    a: Score, b: Score, k: int, *, groups: Rows | None = None, draws: int = 5000
+) -> tuple[float, float, float]:
+    """Difference of R@k, b - a, over the same queries, with its 95 % bootstrap interval: over
+    queries, or over `groups` of them (a number each) that go together, such as a product's."""
     random = np.random.default_rng(0)
     difference = (b.ahead < k).astype(float) - (a.ahead < k)
-    means = difference[random.integers(len(difference), size=(draws, len(difference)))].mean(axis=1)
+    if groups is None:
+        groups = np.arange(len(difference))
+    _, place = np.unique(groups, return_inverse=True)
+    sums, counts = np.bincount(place, difference), np.bincount(place)
+    drawn = random.integers(len(counts), size=(draws, len(counts)))
+    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
     return float(difference.mean()), float(low), float(high)
 
