@@ -343,6 +343,6 @@ def test_share_met_looks_at_the_first_only() -> None:
 
 def test_the_workspace_opens_what_the_setting_names(tmp_path: Path) -> None:
     init(tmp_path)
-    with Workspace(tmp_path, Settings(detector="whole")) as workspace:
+    with Workspace(tmp_path, Settings(detector="whole", photo_memory_s=7)) as workspace:
         assert workspace.detector.name == "whole"
-        assert workspace.looks.keep_s == 300
+        assert workspace.looks.keep_s == 7
