@@ -3,7 +3,7 @@
 200 stores with programs at two networks (one calls back, one is asked), each click written through the
 journal as `/go` does, sales told late, doubled, out of order, amended and reversed, 2 % of the calls forged
 (wrong or no secret), the asked network failing for a day. A truth is kept beside it by plain sums.
-The month runs in a process that is killed with -9 at random moments and started again; in the end the
+The month runs in a process that is killed with -9 at random places and started again; in the end the
 ledger's balances must equal the truth to the last minor unit, and the forged calls must have changed nothing.
 """
 
@@ -23,7 +23,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import func, select
+
 from lensback import conversions, ledger
+from lensback.db import tables as t
 from lensback.errors import Error, FetchFailed, Unauthorized
 from lensback.networks import open_network
 from lensback.types import Conversion, Money
@@ -169,7 +172,7 @@ def run(folder: Path, clicks: int, seed: int) -> None:
     events: list[tuple[int, Click | Call]] = [(c.at, c) for c in made] + [(c.at, c) for c in calls]
     events.sort(key=lambda event: event[0])
     progress = folder / "progress"
-    begin = int(progress.read_text()) if progress.exists() else 0
+    begin = int((progress.read_text() if progress.exists() else "") or 0)
     with open_workspace(folder) as workspace:
         network = open_network("generic")
         account = conversions.account_of(folder, "generic")
@@ -214,10 +217,41 @@ def ask(workspace: Workspace, calls: list[Call]) -> None:
             continue
 
 
+def killed_at(command: list[str], progress: Path, places: list[int]) -> list[int]:
+    """Runs the month to its end; kills it with -9 as soon as it has come to each of the places.
+    Returns where each kill found it."""
+    found: list[int] = []
+    while True:
+        process = subprocess.Popen(command, env=dict(os.environ))
+        while (code := process.poll()) is None:
+            at = int((progress.read_text() if progress.exists() else "") or 0)
+            if len(found) < len(places) and at >= places[len(found)]:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+                found.append(at)
+                break
+            time.sleep(0.005)
+        else:
+            if code:
+                raise SystemExit(f"the month stopped with {code}")
+            return found
+
+
+def rows(workspace: Workspace) -> dict[str, int]:
+    with workspace.db.read() as c:
+        return {
+            table.name: c.execute(select(func.count()).select_from(table)).scalar_one()
+            for table in (t.clicks, t.conversions, t.conversion_events, t.entries)
+        }
+
+
 def simulate(clicks: int, kills: int, seed: int = 1) -> dict[str, Any]:
     """Runs the month with kills, and compares."""
     _, calls, truth = plan(clicks, seed)
     rng = random.Random(seed)
+    events = clicks + len(calls)
+    # The last one falls into the end: the last drain, the network's report.
+    places = [*sorted(rng.randrange(events) for _ in range(kills - 1)), events // 50 * 50][:kills]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "w"
         init(folder)
@@ -227,20 +261,7 @@ def simulate(clicks: int, kills: int, seed: int = 1) -> dict[str, Any]:
         open_workspace(folder).db.migrate()
         command = [sys.executable, __file__, "--run", str(folder), "--clicks", str(clicks)]
         begin = time.perf_counter()
-        killed = 0
-        while True:
-            process = subprocess.Popen([*command, "--seed", str(seed)], env=dict(os.environ))
-            try:
-                wait = rng.uniform(0.8, 3.0) if killed < kills else None
-                code = process.wait(wait)
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-                killed += 1
-                continue
-            if code:
-                raise SystemExit(f"the month stopped with {code}")
-            break
+        killed = killed_at([*command, "--seed", str(seed)], folder / "progress", places)
         seconds = time.perf_counter() - begin
         with open_workspace(folder) as workspace:
             workspace.drain()
@@ -251,22 +272,16 @@ def simulate(clicks: int, kills: int, seed: int = 1) -> dict[str, Any]:
                 if minor
             }
             audit = ledger.audit(workspace.db)
-            with workspace.db.read() as c:
-                from sqlalchemy import func, select
-
-                from lensback.db import tables as t
-
-                counts = {
-                    table.name: c.execute(select(func.count()).select_from(table)).scalar_one()
-                    for table in (t.clicks, t.conversions, t.conversion_events, t.entries)
-                }
+            counts = rows(workspace)
     forged = sum(call.forged for call in calls)
     return {
         "clicks": clicks,
         "stores": STORES,
         "news": len(calls) - forged,
         "forged": forged,
-        "killed": killed,
+        "killed": len(killed),
+        "killed_at_event": killed,
+        "events": events,
         "seconds": round(seconds, 1),
         "rows": counts,
         "balances_equal_truth": found == truth,

@@ -193,7 +193,7 @@ def main() -> None:
         for size in SIZES:
             folder = Path(temporary) / str(size)
             init(folder)
-            with Workspace(folder, Settings()) as workspace:
+            with Workspace(folder, Settings(photo_memory_s=0)) as workspace:
                 encoder = workspace.encoder()
                 fill(workspace, encoder.encode(images), size)
                 begin = time.perf_counter()

@@ -7,7 +7,8 @@ things that nobody sells. Then every photo goes through the service as it is.
 
 Two set-ups: `all` hides every further view of the 150, so that the calibration has too few views
 left; `one` hides one view a product, as in a catalogue where calibration has views to learn from.
-Truth is what luma's MPN and the outlet's vendorCode say, not our grouping.
+Truth is what luma's MPN and the outlet's vendorCode say, not our grouping. In `one` the promise of
+"exact" is certified before. The report of each: `lensback report --workspace OUT/SET-UP/split/workspace`.
 """
 
 from __future__ import annotations
@@ -28,16 +29,15 @@ from lensback.demo import serve_folder
 from lensback.evaluate import runs
 from lensback.evaluate.holdout import Wish, hold_out
 from lensback.evaluate.live import evaluate_live
+from lensback.evaluate.promise import certify
 from lensback.settings import Settings
 from lensback.sync import sync
 from lensback.workspace import Workspace, init, set_setting
 from record import DATA, write
 
 STORES = {"luma": "feed.xml", "outlet": "feed.yml"}
-SEEN = (
-    "eye was trained on luma's pictures, these very views among them: its figures here are too good"
-)
-FROM_ONE = "photos are other studio views of the same shoot, not photos of shoppers"
+SEEN, FROM_ONE = "trained_on_these", "studio_views"
+"""Codes of notes that the report has words for."""
 
 
 def connected(folder: Path, encoder: str) -> Workspace:
@@ -83,20 +83,25 @@ def with_truth(queries: Path, db: Database, street: int) -> Path:
 
 
 def measured(source: Workspace, out: Path, wish: Wish, notes: list[str], street: int) -> runs.Run:
-    """One set-up: hold out, ask, write the run."""
-    shutil.rmtree(out, ignore_errors=True)
-    made = hold_out(source, out / "split", wish)
-    queries = with_truth(made.queries, source.db, street)
-    with Workspace(made.workspace, Settings(encoder=source.settings.encoder)) as workspace:
+    """One set-up: hold out, certify, ask, write the run. A split that is there is used again."""
+    split = out / "split"
+    if not (split / "asked.csv").exists():
+        shutil.rmtree(out, ignore_errors=True)
+        made = hold_out(source, split, wish)
+        with_truth(made.queries, source.db, street)
+    with Workspace(split / "workspace", Settings(encoder=source.settings.encoder)) as workspace:
+        if wish.one_view:
+            certify(workspace)
+        results = workspace.path / "evaluation"
         run = evaluate_live(
             workspace,
-            queries,
-            out,
-            name=out.name,
+            split / "asked.csv",
+            results,
+            name="luma, outlet",
             machine_hour="0.04 USD",
-            notes=[*notes, *made.notes],
+            notes=notes,
         )
-    runs.write(run, out)
+        runs.write(run, results)
     return run
 
 

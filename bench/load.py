@@ -108,11 +108,12 @@ def rss_mb(pid: int) -> float:
 class Served:
     """`lensback serve` on a free port."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "lensback", "serve", "--port", str(self.port)]
+        command += options
         env = {**os.environ, "LENSBACK_WORKSPACE": str(folder), "LENSBACK_RATE_LIMIT": "0"}
         self.process = subprocess.Popen(command, env=env)
         while True:
@@ -161,6 +162,7 @@ def measure(folder: Path, searches: int) -> dict[str, Any]:
     served = Served(folder)
     try:
         asyncio.run(clients(served.url, many, 4, 5))  # warm
+        others = os.getloadavg()[0]  # before we ask: what else the machine does
         levels = [asyncio.run(clients(served.url, many, n, SECONDS)) for n in (1, 4, 16, 64)]
         memory = [round(rss_mb(served.process.pid), 1)]
         for _ in range(10):
@@ -171,6 +173,7 @@ def measure(folder: Path, searches: int) -> dict[str, Any]:
     finally:
         served.process.kill()
     return {
+        "load_average_before": round(others, 1),
         "levels": levels,
         "searches": searches,
         "memory_mb": memory,

@@ -31,6 +31,7 @@ from record import write
 from search_index import DIM, FINGERPRINT, QUERIES, Gallery, K
 
 BATCH = 4000
+ROWS = 200_000
 
 
 def filters(rows: int) -> dict[str, Filter]:
@@ -161,7 +162,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--members", nargs="+", default=["lance", "milvus"])
     parser.add_argument("--step", choices=["build", "search"], help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
@@ -175,7 +176,8 @@ def main() -> None:
     for member in asked.members:
         found[member] = measure(member, asked.rows)
         print(member, json.dumps(found[member]), flush=True)
-    write("milvus_index", {"rows": asked.rows, "dim": DIM, "k": K, "members": found})
+    name = "milvus_index" if asked.rows == ROWS else f"milvus_index_{asked.rows}"
+    write(name, {"rows": asked.rows, "dim": DIM, "k": K, "members": found})
 
 
 if __name__ == "__main__":

@@ -18,11 +18,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "lensback-tests"
 START_S = 60
+T = TypeVar("T")
 
 
 def free_port() -> int:
@@ -72,22 +74,30 @@ def one_at_a_time(name: str) -> Iterator[None]:
         yield
 
 
+def installed(find: Callable[[], T | None], package: str) -> T:
+    """What `find` finds; where it is missing root installs the Debian package, others skip."""
+    with one_at_a_time(package):
+        found = find()
+        if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
+            env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+            keep = ["-o", "Dpkg::Options::=--force-confold", "--no-install-recommends"]
+            for command in (["update", "-qq"], ["install", "-y", "-qq", *keep, package]):
+                subprocess.run(["apt-get", *command], env=env, check=False, capture_output=True)
+            found = find()
+    return pytest.skip(f"missing here: apt-get install {package}") if found is None else found
+
+
 # --- PostgreSQL ---
 
 
 def postgres_programs() -> Path:
-    """The folder of `initdb` and `postgres`; installed where root may, else a skip."""
-    found = _newest_postgres()
-    if found:
-        return found
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        pytest.skip("no PostgreSQL server here: apt-get install postgresql")
-    with one_at_a_time("postgresql"):
-        _apt_install("postgresql")
-    found = _newest_postgres()
-    if not found:
-        pytest.skip("PostgreSQL could not be installed: see apt-get install postgresql")
-    return found
+    """The folder of `initdb` and `postgres`."""
+    if not _newest_postgres() and os.geteuid() == 0:
+        # Only the programs are wanted: no cluster of the system, no service.
+        settings = Path("/etc/postgresql-common")
+        settings.mkdir(exist_ok=True)
+        (settings / "createcluster.conf").write_text("create_main_cluster = false\n", "utf-8")
+    return installed(_newest_postgres, "postgresql")
 
 
 def _newest_postgres() -> Path | None:
@@ -95,19 +105,6 @@ def _newest_postgres() -> Path | None:
     if not folders and (program := shutil.which("initdb")):
         folders = [Path(program).resolve().parent]
     return max(folders, key=lambda p: p.parent.name, default=None)
-
-
-def _apt_install(package: str) -> None:
-    if _newest_postgres():
-        return
-    # Only the programs are wanted: no cluster of the system, no service.
-    settings = Path("/etc/postgresql-common")
-    settings.mkdir(exist_ok=True)
-    (settings / "createcluster.conf").write_text("create_main_cluster = false\n", "utf-8")
-    env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    keep = ["-o", "Dpkg::Options::=--force-confold", "--no-install-recommends"]
-    for command in (["update", "-qq"], ["install", "-y", "-qq", *keep, package]):
-        subprocess.run(["apt-get", *command], env=env, check=False, capture_output=True)
 
 
 class Postgres:

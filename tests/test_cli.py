@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import typer.main
 
@@ -133,7 +134,7 @@ def table_feed(folder: Path, rows: int, bad: int = 0, name: str = "feed.csv") ->
 
 def commands(command: Any, *path: str) -> Iterator[tuple[str, ...]]:
     children = getattr(command, "commands", {})
-    if not children:
+    if not children or (path and command.invoke_without_command):
         yield path
     for name, child in children.items():
         yield from commands(child, *path, name)
@@ -152,7 +153,9 @@ def test_no_arguments_show_the_commands() -> None:
     assert all(name in shown.out + shown.err for name in ("init", "sync", "search"))
 
 
-@pytest.mark.parametrize("path", [(), ("store",), ("encoder",), *COMMANDS], ids="-".join)
+@pytest.mark.parametrize(
+    "path", [(), ("store",), ("encoder",), ("detector",), *COMMANDS], ids="-".join
+)
 def test_help_names_every_option(path: tuple[str, ...]) -> None:
     shown = lensback(*path, "--help")
     assert shown.code == 0
@@ -169,7 +172,8 @@ def test_the_commands_of_the_contract_are_there() -> None:
     known = {" ".join(path) for path in COMMANDS}
     assert known >= {
         "init", "store add", "store list", "store remove", "sync", "search", "serve",
-        "encoder list", "encoder add", "encoder use", "doctor",
+        "encoder list", "encoder add", "encoder use", "doctor", "train",
+        "detector list", "detector add", "detector use", "train detector",
     }  # fmt: skip
 
 
@@ -194,6 +198,11 @@ NEED_A_WORKSPACE: list[Sequence[str]] = [
     ("encoder", "list"),
     ("encoder", "add", "x", "x.onnx"),
     ("encoder", "use", "pixels"),
+    ("detector", "list"),
+    ("detector", "add", "x", "x.onnx"),
+    ("detector", "use", "whole"),
+    ("train", "--out", "x"),
+    ("train", "detector", "--shops", ".", "--out", "x"),
     ("doctor",),
 ]
 
@@ -373,7 +382,7 @@ STAGES = ["download", "embed", "pair", "group", "publish", "calibrate"]
 def test_the_first_sync_brings_everything(shop: Shop) -> None:
     assert shop.first.code == 0, shop.first.err
     report = shop.first.json
-    assert set(report) == {"stages", "failed"}
+    assert set(report) == {"stages", "failed", "skipped"}
     assert report["failed"] == {}
     names = [stage["stage"] for stage in report["stages"]]
     assert names == ["ingest harbour", "ingest lavka", *STAGES]
@@ -428,7 +437,10 @@ def test_a_feed_that_is_not_there_exits_with_1(fresh: Path, tmp_path: Path) -> N
     shown = lensback("sync", *where)
     assert shown.code == 1
     assert "gone: no such file" in shown.err
-    assert "failed" in lensback("store", "list", *where).out
+    assert "failing" in lensback("store", "list", *where).out
+    shown = lensback("store", "show", "gone", "--json", *where).json
+    assert (shown["health"], shown["runs"][0]["status"]) == ("failing", "failed")
+    assert "check the path" in shown["todo"]
 
 
 def test_a_feed_that_shrank_waits_for_force(fresh: Path, tmp_path: Path) -> None:
@@ -621,6 +633,56 @@ def test_an_encoder_that_is_refused(arguments: tuple[str, ...], kind: str, fresh
     assert (fresh / "lensback.toml").read_text() == before
     models = fresh / "models"
     assert not models.exists() or not list(models.iterdir())
+
+
+# ---- detectors
+
+
+def test_another_detector_finds_from_the_next_search_on(small: Shop, tmp_path: Path) -> None:
+    from test_detectors_onnx import BOXES, model
+
+    logits = np.array([[[9.0], [-9.0], [-9.0]]], np.float32)
+    made = model(tmp_path / "made" / "model.onnx", {"logits": logits, "pred_boxes": BOXES})
+    toml = tmp_path / "made" / "detector.toml"
+    toml.write_text(
+        'style="detr"\nsize=[64,64]\nlabels=["dress"]\nscores="sigmoid"\nresize="squash"'
+    )
+    added = small.run("detector", "add", "tiny", made)
+    assert added.code == 0, added.err
+    assert "next: lensback detector use tiny" in added.out
+    assert small.run("detector", "use", "tiny").code == 0
+    listed = {info["name"]: info for info in small.run("detector", "list", "--json").json}
+    assert listed["tiny"] == {
+        "name": "tiny", "kind": "added", "labels": ["dress"], "licence": "", "source": "",
+        "problem": "", "used": True,
+    }  # fmt: skip
+    assert listed["lensback-detector"]["kind"] == "shipped"
+    assert listed["d-fine"]["kind"] == "known"
+    found = answer(small)
+    assert found["region"] == [0.375, 0.25, 0.625, 0.75]
+    assert [region["label"] for region in found["regions"]] == ["dress", "whole"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [
+        (("detector", "use", "nothing"), "UnknownName"),
+        (("detector", "use", "rt-detr"), "ConfigError"),
+        (("detector", "add", "Bad Name", "x.onnx"), "ConfigError"),
+        (("detector", "add", "whole", "x.onnx"), "ConfigError"),
+        (("detector", "add", "mine", "nowhere.onnx"), "UnknownName"),
+        (("train",), "BadQuery"),
+        (("train", "detector", "--shops", "nowhere", "--out", "x"), "DataError"),
+    ],
+)
+def test_a_detector_that_is_refused(arguments: tuple[str, ...], kind: str, fresh: Path) -> None:
+    before = (fresh / "lensback.toml").read_text()
+    refused = lensback(*arguments, "--workspace", fresh)
+    assert refused.code
+    without_torch = "MissingExtra: " if kind == "DataError" else f"{kind}: "
+    assert refused.err.startswith((f"{kind}: ", without_torch))
+    assert "hint: " in refused.err
+    assert (fresh / "lensback.toml").read_text() == before
 
 
 # ---- calibrate, doctor

@@ -77,6 +77,10 @@ def test_search_to_similar(client: Client, served: tuple[str, bytes, Path]) -> N
     client.vote(answer.search_id, answer.hits[0].product_id, good=True)
     part = client.search(served[1], box=(0.1, 0.1, 0.9, 0.9), color="black", in_stock=True)
     assert part.region == (0.1, 0.1, 0.9, 0.9)
+    again = client.search(b"is not sent", again=answer.search_id, box=(0.1, 0.1, 0.9, 0.9))
+    assert again.region == part.region
+    forgotten = client.search(served[1], again="0" * 16)
+    assert forgotten.verdict == client.search(served[1]).verdict
 
 
 def test_failures_are_our_errors(client: Client, served: tuple[str, bytes, Path]) -> None:

@@ -69,6 +69,8 @@ def commands(command: Any, *path: str) -> Iterator[tuple[str, Any]]:
     if children is None:
         yield " ".join(path), command
         return
+    if path and command.invoke_without_command:
+        yield " ".join(path), command
     for name, child in children.items():
         yield from commands(child, *path, name)
 

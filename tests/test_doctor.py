@@ -57,7 +57,7 @@ def found(folder: Path, **settings: object) -> dict[str, Check]:
 def test_a_healthy_workspace(folder: Path) -> None:
     checks = found(folder)
     assert list(checks) == [
-        "disk", "database", "store harbour", "images", "encoder", "index", "calibration",
+        "disk", "database", "store harbour", "images", "encoder", "detector", "index", "calibration",
     ]  # fmt: skip
     assert {c.state for part, c in checks.items() if part != "calibration"} == {"ok"}
     assert "12 offers, 12 products" in checks["database"].message
@@ -160,3 +160,39 @@ def test_calibrations(folder: Path) -> None:
     (folder / "calibration" / f"{fingerprint}.json").write_text("{")
     check = found(folder)["calibration"]
     assert (check.state, check.hint) == ("fail", "run: lensback calibrate")
+
+
+def test_programs_and_their_accounts(folder: Path) -> None:
+    terms = {"network": "generic", "domains": ["a.example"], "share": "0.5"}
+    link = {"link": {"template": "https://t.example/?s={subid}&u={url}"}}
+    with Workspace(folder, chosen()) as workspace:
+
+        def said(program: dict[str, object]) -> tuple[str, str]:
+            url = stores.feed(workspace.db, "harbour").feed.url
+            stores.add(workspace.db, "harbour", url, program=program)
+            line = next(check for check in examine(workspace) if check.part == "program harbour")
+            assert line.state == "ok" or line.hint
+            return line.state, line.message
+
+        assert said({**terms, **link}) == ("warn", "generic has no way to tell of sales")
+        secrets = folder / "networks.toml"
+        secrets.write_text('[generic]\npostback_secret = "sesame"\n')
+        secrets.chmod(0o600)
+        assert said({**terms, **link}) == ("ok", "through generic")
+        assert said(terms)[0] == "fail"
+        secrets.chmod(0o644)
+        state, message = said({**terms, **link})
+        assert (state, "others can read" in message) == ("fail", True)
+
+
+def test_a_journal_that_nobody_drains(folder: Path) -> None:
+    with Workspace(folder, chosen(journal_max_bytes=3000)) as workspace:
+        for _ in range(5):
+            workspace.journal.append("click", {"text": "x" * 400})
+        line = next(check for check in examine(workspace) if check.part == "journal")
+        assert line.state == "warn"
+
+
+def test_a_detector_that_is_not_there(folder: Path) -> None:
+    check = found(folder, detector="nobody")["detector"]
+    assert (check.state, "nobody" in check.message) == ("fail", True)

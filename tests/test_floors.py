@@ -24,6 +24,7 @@ FLOORS = [
         "retry",
         "lanes",
         "schedule",
+        "session",
     },
     {
         "catalogue",
@@ -66,10 +67,10 @@ FLOORS = [
 ]
 FLOOR = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}
 HEAVY = {
-    "onnxruntime": {"encoders"},
+    "onnxruntime": {"session"},
     "openvino": {"encoders"},
     "torch": {"train"},
-    "scipy": {"metrics"},
+    "scipy": {"metrics", "train"},
     "lancedb": {"lancedata", "vectors", "indexes"},
     "pyarrow": {"vectors", "indexes"},
     "pymilvus": {"indexes"},

@@ -113,7 +113,7 @@ def test_sql() -> None:
     )
     assert (
         sql(where)
-        == "in_stock = true AND currency IN ('EUR') AND price_low <= 5 AND price_high >= 1"
+        == "in_stock = true and currency IN ('EUR') and price_low <= 5 and price_high >= 1"
     )
     assert sql(Filter(stores=("\ud800",), in_stock=True)) == NOTHING
     assert sql(Filter(stores=("\ud800", "a"))) == "store IN ('a')"

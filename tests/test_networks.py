@@ -578,11 +578,21 @@ def test_a_status_that_nobody_checked_is_refused_until_somebody_does(tmp_path: P
         ),
         ({"external_id": "1", "status": "paid", "ordered_at": "yesterday"}, "no time"),
         ({"external_id": "1", "status": "paid", "ordered_at": "31.02.2026 10:00:00"}, "no time"),
+        ({"external_id": "1", "status": "paid", "ordered_at": "9999-12-31T23:59:59Z"}, "no time"),
+        ({"external_id": "1", "status": "paid", "changed_at": "99999999999"}, "no time"),
+        ({"external_id": "1", "status": "paid", "changed_at": "1815-12-10"}, "no time"),
     ],
 )
 def test_postbacks_that_make_no_sense(fields: dict[str, str], reason: str) -> None:
     with pytest.raises(PostbackError, match=reason):
         read_postback(open_network("generic"), fields)
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00", "0000-00-00 00:00:00", "0000-00-00", ""])
+def test_a_day_that_was_never_set_is_not_told(text: str) -> None:
+    fields = {"external_id": "1", "status": "paid", "ordered_at": text, "changed_at": "1760000000"}
+    told = read_postback(open_network("generic"), fields)
+    assert (told.ordered_at, told.changed_at) == (None, 1_760_000_000)
 
 
 def test_amounts_are_rounded_down_and_may_be_negative() -> None:

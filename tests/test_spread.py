@@ -40,9 +40,10 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
-    """A Ray of two processors; `embed_on_ray` uses the one that is connected."""
+    """A Ray of two processors and what it believes to be a GPU; `embed_on_ray` uses the one
+    that is connected."""
     os.environ["RAY_AUTH_MODE"] = "disabled"
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init(address="local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
 
@@ -83,6 +84,8 @@ def test_the_same_vectors_as_here(tmp_path: Path) -> None:
         tally = run(workspace)
         print_ = workspace.encoder().fingerprint
         assert (tally.done, sum(tally.rejected.values())) == (99, 1)  # type: ignore[attr-defined]
+        places = set(tally.notes)  # type: ignore[attr-defined]
+        assert {note.endswith("(GPU)") for note in places} == {True, False}, places
         kept = [h for h in hashes if h != hashes[3]]
         here = VectorStore(tmp_path / "here")
         database = Database(

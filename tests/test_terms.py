@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lensback import exchange
 from lensback.errors import ConfigError
 from lensback.terms import Terms, estimate, parse, words
 from lensback.types import Money, currency_exponent
@@ -233,8 +234,11 @@ shoppers = st.builds(
 )
 
 
-def pays(program: dict[str, Any], price: Money, one: Shopper) -> Fraction:
-    """What the shopper gets under the written rules, exact and unrounded, worked out anew here."""
+def pays(
+    program: dict[str, Any], price: Money, one: Shopper, unit: Fraction = Fraction(100)
+) -> Fraction:
+    """What the shopper gets under the written rules, exact and unrounded, worked out anew here.
+    `unit`: how many of the price's smallest coins one unit of the program's currency is."""
     today = "2026-11-24"
     for rule in program["rates"]:
         if "category" in rule and not any(
@@ -254,13 +258,13 @@ def pays(program: dict[str, Any], price: Money, one: Shopper) -> Fraction:
             net = Fraction(price.minor) / (1 + Fraction(program.get("net_of", "0")))
             paid = net * Fraction(rule["percent"]) / 100
         else:
-            paid = Fraction(rule["fixed"]) * 100
+            paid = Fraction(rule["fixed"]) * unit
         if "min" in rule:
-            paid = max(paid, Fraction(rule["min"]) * 100)
+            paid = max(paid, Fraction(rule["min"]) * unit)
         if "max" in rule:
-            paid = min(paid, Fraction(rule["max"]) * 100)
+            paid = min(paid, Fraction(rule["max"]) * unit)
         if "cap" in program:
-            paid = min(paid, Fraction(program["cap"]) * 100)
+            paid = min(paid, Fraction(program["cap"]) * unit)
         return paid * Fraction(program["share"])
     return Fraction(0)
 
@@ -292,3 +296,33 @@ def test_no_promise_is_more_than_the_rules_pay(
         # ... and it is not stingy: less than the price, it is the whole of what is paid.
         if pays(program, price, buyer) < minor:
             assert pays(program, price, buyer) - found.cashback.minor < 2
+
+
+DIGITS = {"JPY": 0, "RUB": 2, "KWD": 3}
+
+
+@given(
+    program=programs,
+    minor=st.integers(0, 1_000_000),
+    theirs=st.sampled_from(sorted(DIGITS)),
+    ours=st.sampled_from(sorted(DIGITS)),
+    worth=st.fixed_dictionaries({code: st.fractions("1/300", 300) for code in DIGITS}),
+)
+def test_no_promise_in_another_currency_is_more_than_the_rules_pay(
+    program: dict[str, Any], minor: int, theirs: str, ours: str, worth: dict[str, Fraction]
+) -> None:
+    """Currencies without cents and with three digits, in the program and in the price."""
+    price, rates = Money(minor, ours), exchange.Rates(date(2026, 11, 24), "EUR", worth)
+    found = estimate(parse({**BASIC, **program, "currency": theirs}), price, "Shoes", AT, rates)
+    unit = worth[theirs] / worth[ours] * 10 ** DIGITS[ours]
+    everyone = [
+        Shopper(customer, region, voucher, "Shoes")
+        for customer in ("new", "returning")
+        for region in ("RU", "KZ", "DE")
+        for voucher in (True, False)
+    ]
+    paid = [pays(program, price, who, unit) for who in everyone]
+    assert found.cashback.currency == ours
+    assert 0 <= found.cashback.minor <= min(*paid, Fraction(minor)) or (
+        found.up_to and found.cashback.minor <= min(max(paid), Fraction(minor))
+    )

@@ -546,12 +546,10 @@ def test_one_line_per_request(
 class Held:
     """A detector that waits, as a slow search would."""
 
+    name = fingerprint = "held"
+
     def __init__(self) -> None:
         self.release = threading.Event()
-
-    @property
-    def name(self) -> str:
-        return "held"
 
     def find(self, image: Image.Image) -> list[Region]:
         self.release.wait(20)

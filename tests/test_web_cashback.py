@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from lensback import conversions, ledger
 from lensback.catalogue import offers, stores
@@ -19,6 +19,7 @@ from lensback.db import tables as t
 from lensback.ledger.host import hash_of
 from lensback.settings import Settings
 from lensback.web import create_app
+from lensback.web.users import pass_for
 from lensback.workspace import Workspace
 from published import publish
 
@@ -197,6 +198,106 @@ def test_a_link_outside_the_program_is_refused(
     assert "location" not in answer.headers
 
 
+@pytest.mark.usefixtures("program")
+def test_the_host_service_may_click_from_a_program(
+    client: TestClient, workspace: Workspace, offer_id: str
+) -> None:
+    before = len(clicks(workspace))
+    program = {"User-Agent": "python-requests/2.32", "X-User-Token": USER}
+    known = {**program, "Authorization": f"Bearer {HOST_KEY}"}
+    assert "track.example" in client.get(f"/go/{offer_id}", headers=known).headers["location"]
+    wrong = {**program, "Authorization": "Bearer guess"}
+    assert "track.example" not in client.get(f"/go/{offer_id}", headers=wrong).headers["location"]
+    found = clicks(workspace)
+    assert len(found) == before + 1
+    assert found[-1]["user_token"] == USER
+
+
+@pytest.mark.usefixtures("program")
+def test_a_click_is_whose_pass_it_bears(
+    client: TestClient, workspace: Workspace, offer_id: str
+) -> None:
+    good = pass_for(workspace.path, USER, int(time.time()))
+    old = pass_for(workspace.path, USER, 1_700_000_000)
+    forged = f"{USER}.{int(time.time()) + 99}.{'0' * 64}"
+    for text in (good, old, forged, f"{USER}", "x" * 5000, "é.1.2"):
+        assert client.get(f"/go/{offer_id}", params={"user": text}).status_code == 302
+    assert [click["user_token"] for click in clicks(workspace)[-6:]] == [USER, "", "", "", "", ""]
+
+
+@pytest.mark.usefixtures("program")
+def test_a_full_queue_refuses_the_click_and_keeps_the_others(
+    made: Path, workspace: Workspace, offer_id: str
+) -> None:
+    """Over its bound on disk the queue says so; a shopper is never sent off without a trace."""
+    small = Settings(rate_limit=0, journal_max_bytes=2000)
+    with Workspace(made, small) as full, sqlite3.connect(made / "catalogue.db") as other:
+        other.execute("BEGIN IMMEDIATE")  # so that nothing leaves the queue
+        app = create_app(full)
+        with TestClient(app, follow_redirects=False, headers=BROWSER) as client:
+            answers = [client.get(f"/go/{offer_id}") for _ in range(12)]
+        other.rollback()
+    gone = [re.search("s=([0-9A-Za-z]+)", a.headers.get("location", "")) for a in answers]
+    assert {a.status_code for a in answers} == {302, 503}
+    sent = {found[1] for found in gone if found}
+    end = time.monotonic() + 20  # the drain of the one before may still be at it
+    while time.monotonic() < end and not sent <= {c["click_id"] for c in clicks(workspace)}:
+        time.sleep(0.1)
+    assert sent <= {click["click_id"] for click in clicks(workspace)}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://evil.example/hat",
+        "//evil.example",
+        "javascript:alert(1)",
+        "https://harbour.example@evil.example/",
+        "https://evil.example\\.harbour.example/",
+    ],
+)
+@pytest.mark.parametrize("agent", ["Mozilla/5.0", "Googlebot/2.1"])
+@pytest.mark.usefixtures("program")
+def test_a_feed_that_was_tampered_with_sends_nobody_away(
+    client: TestClient, workspace: Workspace, offer_id: str, url: str, agent: str
+) -> None:
+    o = t.offers.c
+    with workspace.db.read() as c:
+        before = c.execute(select(o.url, o.target_url).where(o.offer_id == offer_id)).one()
+    changes = update(t.offers).where(o.offer_id == offer_id)
+    with workspace.db.write() as c:
+        c.execute(changes.values(url=url, target_url=url))
+    try:
+        answer = client.get(f"/go/{offer_id}", headers={"User-Agent": agent})
+    finally:
+        with workspace.db.write() as c:
+            c.execute(changes.values(url=before.url, target_url=before.target_url))
+    assert answer.status_code in {204, 404}
+    assert "location" not in answer.headers
+
+
+@pytest.mark.usefixtures("program")
+def test_a_header_in_a_feed_ends_no_header(
+    client: TestClient, workspace: Workspace, offer_id: str
+) -> None:
+    o = t.offers.c
+    with workspace.db.read() as c:
+        before = c.execute(select(o.url).where(o.offer_id == offer_id)).scalar_one()
+    changes = update(t.offers).where(o.offer_id == offer_id)
+    with workspace.db.write() as c:
+        c.execute(changes.values(url=f"{before}\r\nSet-Cookie: a=b", target_url=""))
+    try:
+        answers = [
+            client.get(f"/go/{offer_id}", headers={"User-Agent": agent})
+            for agent in ("Mozilla/5.0", "curl/8")
+        ]
+    finally:
+        with workspace.db.write() as c:
+            c.execute(changes.values(url=before))
+    assert [answer.status_code for answer in answers] == [404, 204]
+    assert all("set-cookie" not in answer.headers for answer in answers)
+
+
 # ---- postbacks
 
 
@@ -228,7 +329,57 @@ def test_from_click_to_money(client: TestClient, workspace: Workspace, offer_id:
         assert shown.status_code == 200
         assert word in shown.text.lower()
     assert client.get(f"/cashback/{USER}").status_code == 404, "a token alone is no pass"
-    assert client.get(page.json()["page"][:-2] + "aa").status_code == 404
+    good = page.json()["page"]
+    altered = good[:-1] + ("0" if good[-1] != "0" else "1")
+    assert client.get(altered).status_code == 404
+
+
+def test_the_page_says_what_is_owed_and_what_was_visited(
+    client: TestClient, workspace: Workspace, offer_id: str, program: None
+) -> None:
+    user = "user-4712"
+    known = {"X-User-Token": user, "Authorization": f"Bearer {HOST_KEY}"}
+    links = [client.get(f"/go/{offer_id}", headers=known).headers["location"] for _ in range(2)]
+    sold, visited = (re.search(r"s=([0-9A-Za-z]+)", link)[1] for link in links)  # type: ignore[index]
+    assert tell(client, external_id="o1", status="approved", subid=sold).status_code == 200
+    workspace.drain()
+    ledger.pay(workspace.db, user, "transfer 7", at=int(time.time()))
+    told = {"status": "declined", "subid": sold, "changed_at": "1760000000", "reason": "возврат"}
+    assert tell(client, external_id="o1", **told).status_code == 200
+    workspace.drain()
+    found = client.get(f"/api/users/{user}/cashback", headers=known, params={"lang": "ru"}).json()
+    (sale,) = found["sales"]
+    assert (sale["state"], sale["owed"]["amount"]) == ("declined", "70.00")
+    assert sale["declined"]["text"] == "Покупка возвращена."
+    assert found["totals"]["owed"] == [{"amount": "70.00", "currency": "RUB"}]
+    (visit,) = found["visits"]
+    assert (visit["click"]["id"], visit["claim"]) == (visited, True)
+    page = client.get(found["page"], headers={"Accept-Language": "ru"}).text
+    for words in ("будет вычтено из следующего кешбэка", "Покупка возвращена.", visited):
+        assert words in page
+
+
+@pytest.mark.parametrize(
+    ("headers", "kept"),
+    [
+        ({}, True),
+        ({"Sec-Fetch-Site": "none"}, True),
+        ({"Sec-Fetch-Site": "cross-site", "Referer": "https://forum.example/"}, False),
+        ({"Sec-Fetch-Site": "cross-site"}, False),
+        ({"Sec-Fetch-Site": "cross-site", "Referer": "https://host.example/account"}, True),
+        ({"Sec-Fetch-Site": "cross-site", "Referer": "https://host.example.evil.example/"}, False),
+    ],
+)
+def test_no_foreign_page_makes_a_browser_click_for_somebody(
+    made: Path, headers: dict[str, str], kept: bool
+) -> None:
+    allowed = Settings(rate_limit=0, cors_origins=("https://host.example",))
+    with Workspace(made, allowed) as workspace:
+        path = f"/cashback/{pass_for(made, USER, int(time.time()))}"
+        with TestClient(create_app(workspace)) as client:
+            answer = client.get(path, headers=headers)
+    assert answer.status_code == 200
+    assert ("lensback_user" in answer.cookies) is kept
 
 
 def test_whose_cashback_is_nobody_elses_business(client: TestClient) -> None:
@@ -279,6 +430,44 @@ def test_signed_postbacks_altered_and_replayed(client: TestClient, workspace: Wo
     with workspace.db.read() as c:
         query = select(func.count()).select_from(t.conversions)
         assert c.execute(query.where(t.conversions.c.external_id == "e1")).scalar_one() == 1
+
+
+def test_a_call_that_says_two_things_says_nothing(client: TestClient, workspace: Workspace) -> None:
+    """The same field twice: what a filter in between saw may not be what we read."""
+    said = f"external_id=p1&status=pending&commission=1&currency=RUB&secret={SECRET}"
+    doubled = client.get(f"/postback/generic?{said}&status=approved")
+    assert doubled.status_code == 422
+    both = client.post(f"/postback/generic?{said}", data={"commission": "900000"})
+    assert both.status_code == 422
+    workspace.drain()
+    with workspace.db.read() as c:
+        query = select(func.count()).select_from(t.conversions)
+        assert c.execute(query.where(t.conversions.c.external_id == "p1")).scalar_one() == 0
+
+
+def test_a_signature_covers_every_field(client: TestClient) -> None:
+    fields = {"transactionId": "e9", "order_status": "pending"}
+    signed = {**fields, "signature": conversions.signature_of(fields, SECRET)}
+    assert client.post("/postback/epn", data=signed).status_code == 200, "no time is no must"
+    for more in ({"commission_user": "9"}, {"sub1": "a" * 22}, {"timestamp": "1"}):
+        assert client.post("/postback/epn", data={**signed, **more}).status_code == 401
+    assert client.post("/postback/epn", data=fields).status_code == 401
+    assert client.post("/postback/epn", data={**fields, "signature": ""}).status_code == 401
+
+
+INJECTIONS = ["' OR 1=1 --", "x'); DROP TABLE clicks; --", '"; SELECT 1', "\u0000", "%", "a" * 190]
+
+
+@pytest.mark.parametrize("evil", INJECTIONS)
+def test_sql_in_every_field_is_text(client: TestClient, workspace: Workspace, evil: str) -> None:
+    fields = {"order_id": evil, "reason": evil, "subid": evil, "item": evil, "status": "declined"}
+    answer = tell(client, external_id=f"sql {INJECTIONS.index(evil)}", **fields)
+    assert answer.status_code in {200, 400}
+    client.get("/go/aaaaaaaaaaaaaaaa", params={"search": evil, "user": evil})
+    client.get(f"/api/users/{USER}/cashback", params={"lang": evil})
+    workspace.drain()
+    assert ledger.audit(workspace.db).proven
+    assert clicks(workspace)
 
 
 def test_a_guessed_click_id_finds_nobody(client: TestClient, workspace: Workspace) -> None:

@@ -143,3 +143,16 @@ def test_every_text_is_translated(language: str) -> None:
     assert missing == []
     spare = sorted(text for text in known if text and text not in texts())
     assert spare == [], "texts that nothing uses any more"
+
+
+def test_the_page_offers_the_likeliest_regions_and_the_whole_photo() -> None:
+    boxes = [[n / 20, 0.1, n / 20 + 0.1, 0.5] for n in range(12)]
+    regions = [{"box": box, "label": "top", "score": 0.5} for box in boxes]
+    last = {"box": [0.0, 0.0, 1.0, 1.0], "label": "whole", "score": 0.01}
+    parts = views._parts({"regions": [*regions, last], "region": boxes[1]}, EN)
+    assert len(parts) == 9
+    assert [part.label for part in parts[:2]] == ["top 1", "top 2"]
+    assert [part.chosen for part in parts] == [n == 1 for n in range(9)]
+    assert [part.whole for part in parts] == [False] * 8 + [True]
+    (alone,) = views._parts({"regions": [last], "region": last["box"]}, EN)
+    assert (alone.whole, alone.chosen) == (True, True)

@@ -191,7 +191,7 @@ def fit(cases: Sequence[Case], *, fingerprint: str, kind: str) -> Calibration:
     right = np.array([case.right for case in cases], dtype=np.float64)
     bias, similarity, margin = logistic(features, right)
     strangers = [case.similarity for case in cases if case.absent]
-    return Calibration(
+    made = Calibration(
         fingerprint=fingerprint,
         bias=float(bias),
         similarity_weight=float(similarity),
@@ -201,6 +201,13 @@ def fit(cases: Sequence[Case], *, fingerprint: str, kind: str) -> Calibration:
         kind=kind,
         created_at=datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
     )
+    sure = [
+        made.probability(case.similarity, case.margin)
+        if case.similarity >= made.none_below
+        else 0.0
+        for case in cases
+    ]
+    return replace(made, reference=tuple(np.histogram(sure, 10, (0, 1))[0].tolist()))
 
 
 def logistic(

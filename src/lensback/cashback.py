@@ -10,6 +10,7 @@ from typing import Any
 
 from lensback import log, networks, terms
 from lensback.catalogue import stores
+from lensback.catalogue.stores import StoredProgram
 from lensback.db import Database
 from lensback.errors import BadQuery, ConfigError, NotFound
 from lensback.terms import Estimate, Rates, Terms
@@ -44,14 +45,26 @@ def offer_link(
     at: int,
     rates: Rates | None = None,
 ) -> OfferLink:
-    """The link of one click on an offer, carrying the click id `subid`.
+    """The link of one click on an offer, carrying the click id `subid`; see `program_link`."""
+    program = stores.programs(db, [offer.store]).get(offer.store)
+    return program_link(networks_dir, program, offer, subid, at, rates)
+
+
+def program_link(
+    networks_dir: Path,
+    program: StoredProgram | None,
+    offer: StoredOffer,
+    subid: str,
+    at: int,
+    rates: Rates | None = None,
+) -> OfferLink:
+    """The link of one click through the store's program.
 
     Without a program: the offer's own address, and nothing is promised. Where the program cannot
     lead there (deep links denied, another publisher's link, too long) the shopper loses the
     cashback, not the way: the link is the page itself, if it is the program's. Raises NotFound
     for an address of another domain, and where the feed gave none.
     """
-    program = stores.programs(db, [offer.store]).get(offer.store)
     if program is None:
         return OfferLink(_own_page(offer), "", None, {}, None)
     snapshot = dict(program.terms)
@@ -69,6 +82,21 @@ def offer_link(
     said = terms.estimate(parsed, offer.offer.price, offer.offer.category, at, rates)
     promised = said.cashback if said.cashback.minor else None
     return OfferLink(url, network.name, program.id, snapshot, promised)
+
+
+def plain_page(program: StoredProgram | None, offer: StoredOffer) -> str:
+    """The store's own page past every network, for machines: on the program's domains where there
+    is one. Raises NotFound where the feed names a tracked address only."""
+    try:
+        domains = terms.parse(program.terms).domains if program else ()
+    except ConfigError:
+        domains = ()
+    for url in (offer.offer.target_url, "" if offer.offer.tracked else offer.offer.url):
+        try:
+            return networks.canonical(url, domains) if domains else networks.readable(url)
+        except BadQuery:
+            continue
+    raise NotFound("the offer has no page without a network", hint="choose another offer")
 
 
 def _untracked(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from types import TracebackType
@@ -22,7 +22,16 @@ from urllib.parse import urljoin
 import httpx
 
 from lensback import errors
-from lensback.errors import BadQuery, Busy, DataError, Error, FetchError, FetchFailed, FetchTimeout
+from lensback.errors import (
+    BadQuery,
+    Busy,
+    DataError,
+    Error,
+    FetchError,
+    FetchFailed,
+    FetchTimeout,
+    NotFound,
+)
 from lensback.types import Box, Money
 
 TRIES = 4
@@ -105,8 +114,13 @@ class Client:
         currency: str = "",
         color: str = "",
         in_stock: bool = False,
+        again: str = "",
     ) -> Answer:
-        """The thing in a photo. Raises what the service answers: BadImage, BadQuery, Busy …"""
+        """The thing in a photo. Raises what the service answers: BadImage, BadQuery, Busy …
+
+        With `again`, the id of an earlier search of this photo, it is sent only where the service
+        has forgotten it.
+        """
         fields = {
             "box": ",".join(f"{value:g}" for value in box) if box else "",
             "limit": str(limit),
@@ -119,6 +133,10 @@ class Client:
             "in_stock": "true" if in_stock else "",
         }
         said = {name: value for name, value in fields.items() if value}
+        if again:
+            parts = {name: (None, value) for name, value in {**said, "search_id": again}.items()}
+            with suppress(NotFound):
+                return self._answer(self._ask("POST", "api/search", files=parts))
         return self._answer(self._ask("POST", "api/search", files={"photo": photo}, data=said))
 
     def similar(self, offer_id: str, *, limit: int = 12) -> tuple[Hit, ...]:

@@ -117,7 +117,7 @@ def answer_table(answer: Answer) -> RenderableType:
                 stored.store,
                 escape(sizes),
                 str(stored.offer.price),
-                str(rank.price_after_cashback(stored)),
+                _after_cashback(stored),
                 stored.offer.availability.replace("_", " "),
                 f"/go/{stored.offer_id}",
             )
@@ -125,6 +125,11 @@ def answer_table(answer: Answer) -> RenderableType:
     tail = Text(f"match = similarity / probability; = means exact; ms: {spent}", style="dim")
     notes = [] if answer.calibrated else [Text("not calibrated: nothing is called exact")]
     return Group(head, table, *notes, tail)
+
+
+def _after_cashback(stored: StoredOffer) -> str:
+    least = stored.up_to and stored.cashback is not None and stored.cashback.minor > 0
+    return f"{'from ' if least else ''}{rank.price_after_cashback(stored)}"
 
 
 def folded(hit: Hit) -> list[tuple[str, StoredOffer]]:

@@ -6,7 +6,9 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
+from lensback import conversions
 from lensback.calibrate import COPIES
+from lensback.cashback import check_program
 from lensback.catalogue import offers, pictures, products, stores
 from lensback.errors import Error
 from lensback.indexes import health
@@ -32,7 +34,8 @@ class Check:
 
 def examine(workspace: Workspace) -> list[Check]:
     """Every check, in the order in which to mend things. Never raises one of our errors."""
-    checks = (_disk, _database, _stores, _pictures, _encoder, _index_server, _index, _calibration)
+    sight = (_pictures, _encoder, _detector, _index_server, _index, _calibration)
+    checks = (_disk, _database, _stores, *sight, _programs, _journal)
     return [line for check in checks for line in _guarded(check, workspace)]
 
 
@@ -114,6 +117,11 @@ def _encoder(workspace: Workspace) -> Iterator[Check]:
         yield Check("encoder", "ok", text)
 
 
+def _detector(workspace: Workspace) -> Iterator[Check]:
+    detector = workspace.detector
+    yield Check("detector", "ok", f"{detector.name}, fingerprint {detector.fingerprint}")
+
+
 def _index_server(workspace: Workspace) -> Iterator[Check]:
     text, whole = health(workspace.settings.index)
     if text:
@@ -163,3 +171,28 @@ def _calibration(workspace: Workspace) -> Iterator[Check]:
         yield Check("calibration", "warn", text, "connect stores with several images a product")
     else:
         yield Check("calibration", "ok", f"{calibration.cases} cases of {calibration.kind}")
+
+
+def _programs(workspace: Workspace) -> Iterator[Check]:
+    """Each store's program and its network's account: a wrong one costs the cashback, silently."""
+    known = stores.programs(workspace.db, stores.names(workspace.db))
+    for program in known.values():
+        part = f"program {program.store}"
+        try:
+            check_program(program.terms, workspace.networks)
+            account = conversions.account_of(workspace.path, program.network)
+        except Error as error:
+            yield Check(part, "fail", error.message, error.hint)
+            continue
+        if {"postback_secret", "postback_hmac", "token", "client_id", "auth_token"} & set(account):
+            yield Check(part, "ok", f"through {program.network}")
+        else:
+            hint = f"put [{program.network}] into networks.toml, see docs/cashback.md"
+            yield Check(part, "warn", f"{program.network} has no way to tell of sales", hint)
+
+
+def _journal(workspace: Workspace) -> Iterator[Check]:
+    waiting = workspace.journal.waiting_bytes
+    if waiting > workspace.settings.journal_max_bytes / 2:
+        text = f"{waiting >> 20} MiB of clicks and postbacks wait for the database"
+        yield Check("journal", "warn", text, "run: lensback ledger audit, which brings them in")

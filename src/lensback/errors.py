@@ -9,6 +9,8 @@ Error
     TooLarge         more bytes or pixels than the limit
     BadQuery         a parameter that makes no sense
     Unauthorized     no key, secret or signature, or a wrong one (HTTP 401)
+    Forbidden        a key that may not do this (HTTP 403)
+    TooMany          more requests than the limit allows (HTTP 429)
   NotFound           no such offer, product, image, store (HTTP 404)
   DataError          somebody else's file is wrong
     FeedError        a feed as a whole: format, empty, shrank too much

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from lensback.errors import ConfigError, MissingExtra
+from lensback.errors import ConfigError, MissingExtra, StateError
 
 _REMOTE = re.compile(r"(s3|gs|az)://[^/]+.*")
 
@@ -56,6 +56,25 @@ def connect(root: Path | str) -> Any:
     except ImportError as error:
         raise MissingExtra("lancedb", "all") from error
     return lancedb.connect(root, read_consistency_interval=timedelta(0))
+
+
+def opened(db: Any, name: str) -> Any:
+    """The table; None where there is only its folder: a full disk or a kill broke its making off."""
+    try:
+        return db.open_table(name)
+    except ValueError as error:
+        if "was not found" not in str(error):
+            raise
+        return None
+
+
+def unusable(what: str, error: Exception, hint: str) -> StateError:
+    """An error of Lance as ours."""
+    if "os error 28" in str(error):  # ENOSPC
+        return StateError(
+            f"the disk is full: {what} cannot be written", hint="free some space, then sync again"
+        )
+    return StateError(f"{what} cannot be used: {str(error)[:300]}", hint=hint)
 
 
 def table_names(db: Any) -> list[str]:

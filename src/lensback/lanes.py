@@ -51,16 +51,18 @@ def run(
     rules: Rules,
     halt: Event,
     left_over: Callable[[T], object] = lambda _item: None,
+    idle: Callable[[], object] = lambda: None,
 ) -> Iterator[tuple[T, R]]:
     """(item, result) as they come, in any order. `items` is read only as places get free.
 
     `work` runs in threads and must not raise but for bugs. Where the queue is full, items of
-    lanes with more than their share of it go to `left_over` and are not done. Sets `halt` when it is closed early,
-    raises Stopped once it is set; work under way is waited for.
+    lanes with more than their share of it go to `left_over` and are not done. `idle` is called now
+    and then while nothing ends. Sets `halt` when it is closed early, raises Stopped once it is set;
+    work under way is waited for.
     """
     with ThreadPoolExecutor(rules.jobs, thread_name_prefix="lane") as pool:
         try:
-            yield from _Road(iter(items), work, lane, rules, halt, left_over, pool).drive()
+            yield from _Road(iter(items), work, lane, rules, halt, left_over, idle, pool).drive()
         except BaseException:
             halt.set()
             raise
@@ -77,10 +79,12 @@ class _Road(Generic[T, R]):
         rules: Rules,
         halt: Event,
         left_over: Callable[[T], object],
+        idle: Callable[[], object],
         pool: ThreadPoolExecutor,
     ) -> None:
         self._items, self._work, self._lane_of = items, work, lane
         self._rules, self._halt, self._left_over, self._pool = rules, halt, left_over, pool
+        self._idle = idle
         self._lanes: dict[str, _Lane[T]] = {}
         self._ready: list[tuple[float, int, str]] = []
         """Lanes with something to do and a free place, by the time from which they may."""
@@ -98,6 +102,7 @@ class _Road(Generic[T, R]):
             try:
                 name, item, future = self._done.get(timeout=min(pause_s, LOOK_S))
             except queue.Empty:
+                self._idle()
                 continue
             self._running -= 1
             self._lanes[name].running -= 1

@@ -254,16 +254,12 @@ def ece(probabilities: ArrayLike, right: ArrayLike, bins: int = BINS) -> float |
     >>> ece([], []) is None
     True
     """
-    bars = reliability(probabilities, right, bins)
-    total = sum(bar.n for bar in bars)
-    if not total:
+    values, flags = _floats(probabilities), np.asarray(right, dtype=np.float64)
+    if len(values) == 0:
         return None
-    gaps = (
-        bar.n * abs(bar.observed - bar.predicted)
-        for bar in bars
-        if bar.observed is not None and bar.predicted is not None
-    )
-    return float(sum(gaps) / total)
+    place = np.clip((values * bins).astype(int), 0, bins - 1)
+    gaps = np.bincount(place, flags, bins) - np.bincount(place, values, bins)
+    return float(np.abs(gaps).sum() / len(values))
 
 
 # ---- intervals
@@ -285,7 +281,11 @@ def wilson(right: int, n: int, confidence: float = CONFIDENCE) -> Interval | Non
     p, d = right / n, 1 + z * z / n
     middle = (p + z * z / (2 * n)) / d
     half = z * math.sqrt((p * (1 - p) + z * z / (4 * n)) / n) / d
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # Rounding leaves 1e-19 where the end is 0 or 1 exactly.
+    return (
+        max(0.0, middle - half) if right else 0.0,
+        min(1.0, middle + half) if right < n else 1.0,
+    )
 
 
 def upper_bound(wrong: int, n: int, confidence: float = CONFIDENCE) -> float | None:
@@ -343,13 +343,12 @@ def bootstrap(
     True
     """
     members = _members(clusters, strata)
-    if sum(map(len, members)) < 2:
+    if sum(len(sizes) for _, sizes in members) < 2:
         return None
     random = np.random.default_rng(seed)
     found = []
     for _ in range(draws):
-        drawn = [part[at] for part in members for at in random.integers(len(part), size=len(part))]
-        value = statistic(np.concatenate(drawn))
+        value = statistic(np.concatenate([_drawn(*part, random) for part in members]))
         if value is not None:
             found.append(value)
     if len(found) < 0.9 * draws:
@@ -358,14 +357,28 @@ def bootstrap(
     return float(low), float(high)
 
 
-def _members(clusters: Sequence[str], strata: Sequence[object]) -> list[list[Rows]]:
-    """Stratum -> cluster -> positions of its queries."""
+def _members(clusters: Sequence[str], strata: Sequence[object]) -> list[tuple[Rows, Rows]]:
+    """Of each stratum: positions of its queries cluster by cluster, and the clusters' sizes."""
     found: dict[object, dict[str, list[int]]] = {}
     for at, (cluster, stratum) in enumerate(
         zip(clusters, strata or [None] * len(clusters), strict=True)
     ):
         found.setdefault(stratum, {}).setdefault(cluster, []).append(at)
-    return [[np.array(rows) for rows in part.values()] for part in found.values()]
+    return [
+        (np.concatenate([*map(np.array, part.values())]), np.array([*map(len, part.values())]))
+        for part in found.values()
+    ]
+
+
+def _drawn(positions: Rows, sizes: Rows, random: np.random.Generator) -> Rows:
+    """As many clusters as there are, drawn with replacement; all positions of each."""
+    chosen = random.integers(len(sizes), size=len(sizes))
+    if len(positions) == len(sizes):
+        return positions[chosen]
+    taken = sizes[chosen]
+    ends, starts = np.cumsum(taken), np.cumsum(sizes) - sizes
+    inside = np.arange(ends[-1]) - np.repeat(ends - taken, taken)
+    return np.asarray(positions[np.repeat(starts[chosen], taken) + inside])
 
 
 # ---- two systems on the same queries

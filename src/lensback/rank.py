@@ -33,6 +33,8 @@ class Calibration:
     images: int = 0
     """Images in the catalogue when it was fitted: a larger catalogue has nearer look-alikes."""
     created_at: str = ""
+    reference: tuple[int, ...] = ()
+    """Questions by match probability, ten equal steps: what searches should look like."""
 
     def probability(self, similarity: float, margin: float) -> float:
         """Between 0 and 1; `margin` is the lead over the best other product, negative behind it."""

@@ -59,7 +59,8 @@ class Settings(BaseSettings):
         "eye", description="Encoder of the next sync; see `lensback encoder list`."
     )
     detector: str = Field(
-        "saliency", description="What finds the item in a photo: `saliency` or `whole`."
+        "lensback-detector",
+        description="What finds the items in a photo; see `lensback detector list`.",
     )
     currency: str = Field(
         "", description="Currency listed first and assumed for price limits; empty: none."
@@ -128,6 +129,13 @@ class Settings(BaseSettings):
         lt=1,
         description="Largest share of exact answers that may be wrong, as `lensback promise` certifies it.",
     )
+    trial_workspace: str = Field(
+        "",
+        description="Workspace of the same stores whose encoder answers a share of the searches; empty: none.",
+    )
+    trial_share: float = Field(
+        0.5, gt=0, lt=1, description="Share of the searches that `trial_workspace` answers."
+    )
     candidates: int = Field(
         60,
         ge=1,
@@ -168,6 +176,20 @@ class Settings(BaseSettings):
     )
     trusted_proxies: tuple[str, ...] = Field(
         (), description="Addresses of proxies whose X-Forwarded-For is believed."
+    )
+    photo_memory_s: int = Field(
+        600,
+        ge=0,
+        le=86_400,
+        description="Seconds for which a searched photo stays in memory (never on disk), to search "
+        "another part of it without sending it again; 0: not at all.",
+    )
+    keep_photos_days: int = Field(
+        0,
+        ge=0,
+        le=3650,
+        description="Days for which searched photos are kept in `photos/`, without their metadata, "
+        "for training and evaluation; 0: not at all.",
     )
     public_url: str = Field(
         "", description="Address under which shoppers reach this service; the bot needs it."

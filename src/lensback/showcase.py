@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lensback import settings as settings_module
 from lensback.catalogue import stores
@@ -22,6 +23,9 @@ from lensback.workspace import Workspace, init, set_setting
 HOST = "127.0.0.1"
 PORT = 8179
 """Kept from run to run where it is free, so that the images keep their addresses."""
+
+RATES = {"harbour": 5, "lavka": 8}
+"""Percent of the invented programs; new customers pay twice as much commission."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,14 @@ def showcase(folder: Path, *, count: int, watch: Watch) -> Shown:
     allowed = settings.model_copy(update={"allow_hosts": (*settings.allow_hosts, HOST)})
     with Workspace(folder, allowed) as workspace, _served(made.folder) as base:
         for store in made.stores:
-            stores.add(workspace.db, store.name, store.feed_url(base), base=base, title=store.name)
+            stores.add(
+                workspace.db,
+                store.name,
+                store.feed_url(base),
+                base=base,
+                title=store.name,
+                program=_program(store.name),
+            )
         report = sync(workspace, watch=watch)
         answer = search(made.photo.read_bytes(), Query(limit=5), workspace.tools())
     return Shown(
@@ -58,6 +69,20 @@ def showcase(folder: Path, *, count: int, watch: Watch) -> Shown:
         found=_found(answer, made),
         seconds=time.perf_counter() - begin,
     )
+
+
+def _program(store: str) -> dict[str, Any]:
+    """Invented terms, so that the demo shows cashback: a network and domains that do not exist."""
+    return {
+        "network": "generic",
+        "domains": [f"{store}.example"],
+        "share": 0.6,
+        "link": {"template": "https://network.example/click?to={url}&subid={subid}"},
+        "rates": [
+            {"customer": "new", "percent": RATES.get(store, 5) * 2},
+            {"percent": RATES.get(store, 5)},
+        ],
+    }
 
 
 def _catalogue(folder: Path, settings: Settings, count: int, watch: Watch) -> DemoCatalogue:

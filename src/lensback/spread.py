@@ -31,7 +31,7 @@ from lensback.types import Progress, Tally
 from lensback.vectors import VectorStore
 
 AHEAD = 2
-"""Batches under way for each processor: one is encoded while the next one travels."""
+"""Batches under way for each GPU or processor: one is encoded while the next one travels."""
 SILENCE_S = 300
 """Without any batch coming back in this time the cluster is taken for lost."""
 KNOCK_S = 5.0
@@ -60,7 +60,7 @@ def embed_on_ray(
 ) -> Tally:
     """Encodes what has no vector yet, on the Ray cluster at `address` ("local": one made here).
 
-    Each batch takes `threads` processors; nodes that join meanwhile are used, too. The notes of
+    Each batch takes a GPU, or `threads` processors; nodes that join meanwhile are used, too. The notes of
     the tally say how many batches each node did. Raises MissingExtra without Ray, Away where no
     cluster answers, ConfigError where a worker opens another encoder under that name.
     """
@@ -119,8 +119,8 @@ def _knock(address: str) -> None:
 # --- on a worker ---
 
 
-_OPEN: dict[tuple[str, int], Encoder] = {}
-"""The encoder of this worker process, opened when its first batch comes."""
+_OPEN: dict[tuple[str, int, str], Encoder] = {}
+"""The encoder of this worker process, opened when its first batch comes; by GPUs in sight."""
 
 
 def encode_there(
@@ -133,15 +133,16 @@ def encode_there(
     import ray
 
     try:
-        encoder = _OPEN.get((fingerprint, threads))
-        if encoder is None:
-            encoder = _opened(name, fingerprint, threads, ray.get(models[0]))
-            _OPEN[fingerprint, threads] = encoder
+        key = fingerprint, threads, os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        if key not in _OPEN:
+            _OPEN[key] = _opened(name, fingerprint, threads, ray.get(models[0]))
+        encoder = _OPEN[key]
         decoded = (_decoded(image_hash, data, encoder.side_px) for image_hash, data in batch)
         encoded = next(encode_batches(decoded, encoder, len(batch)))
     except Error as error:  # not every error of ours can travel as it is
         raise ConfigError(error.message, hint=error.hint) from None
-    return encoded, str(ray.get_runtime_context().get_node_id())[:8]
+    node = str(ray.get_runtime_context().get_node_id())[:8]
+    return encoded, f"{node} (GPU)" if ray.get_gpu_ids() else node
 
 
 def _opened(name: str, fingerprint: str, threads: int, models: Models) -> Encoder:
@@ -177,37 +178,50 @@ class _Work:
         self._dim = encoder.dim
         self._threads = threads
         # A lost worker is no fault of the batch: Ray does it again, on another node if need be.
-        self._there = ray.remote(encode_there).options(num_cpus=threads, max_retries=-1)
+        # Ray hides GPUs from tasks that ask for none; one that has a GPU leaves the rest free.
+        # Its process is kept, as the others are: the encoder is opened once.
+        gpu = {"num_gpus": 1, "num_cpus": 0, "max_calls": 0}
+        asked = {"GPU": gpu, "CPU": {"num_cpus": threads}}
+        self._there = {
+            kind: ray.remote(encode_there).options(max_retries=-1, **wants)
+            for kind, wants in asked.items()
+        }
         files = ray.put(_model_files(encoder.name, models))
         self._arguments = (encoder.name, encoder.fingerprint, threads, [files])
-        self._looked_at, self._places = -LOOK_S, 0
+        self._looked_at, self._places = -LOOK_S, {"CPU": 1}
+        self._under_way: dict[Any, str] = {}
         self.done: dict[str, int] = {}
 
     def encode(self, batches: Iterator[tuple[Batch, dict[str, str]]]) -> Iterator[Encoded]:
-        """Results as they come, at most AHEAD batches a processor under way."""
-        waiting: list[Any] = []
+        """Results as they come, at most AHEAD batches a GPU or processor under way."""
         nothing = np.empty((0, self._dim), np.float32)
         for batch, reasons in batches:
             if reasons:
                 yield [], nothing, reasons
+            while not (kind := self._free()):
+                yield self._next()
             if batch:
-                waiting.append(self._there.remote(*self._arguments, batch))
-            while len(waiting) >= self._most():
-                yield self._next(waiting)
-        while waiting:
-            yield self._next(waiting)
+                self._under_way[self._there[kind].remote(*self._arguments, batch)] = kind
+        while self._under_way:
+            yield self._next()
 
-    def _most(self) -> int:
+    def _free(self) -> str:
+        """The kind of worker that can take one more batch, GPUs first; "" where none can."""
         now = time.monotonic()
         if now - self._looked_at >= LOOK_S:
-            processors = self._ray.cluster_resources().get("CPU", 1)
-            self._looked_at, self._places = now, max(1, int(processors // self._threads))
-        return AHEAD * self._places
+            there = self._ray.cluster_resources()
+            processors = max(1, int(there.get("CPU", 1) // self._threads))
+            self._looked_at = now
+            self._places = {"GPU": int(there.get("GPU", 0)), "CPU": processors}
+        busy = list(self._under_way.values())
+        free = (kind for kind, n in self._places.items() if busy.count(kind) < AHEAD * n)
+        return next(free, "")
 
-    def _next(self, waiting: list[Any]) -> Encoded:
-        done, waiting[:] = self._ray.wait(waiting, num_returns=1, timeout=SILENCE_S)
+    def _next(self) -> Encoded:
+        done, _ = self._ray.wait(list(self._under_way), num_returns=1, timeout=SILENCE_S)
         if not done:
             raise Away(f"no batch came back in {SILENCE_S} s", hint="look at the Ray cluster")
+        del self._under_way[done[0]]
         try:
             encoded, node = self._ray.get(done[0])
         except self._ray.exceptions.RayTaskError as error:

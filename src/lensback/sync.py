@@ -94,16 +94,26 @@ def sync(
         wanted = retried(partial(stores.check_names, workspace.db, list(names)))
         workspace.images.sweep()
         resumed = partial(_resumed, workspace, stop)
+        fetch = partial(_download, workspace, names, jobs, force, watch)
+
+        def rest(only: str) -> None:
+            for stage in ("embed", "group", "publish"):
+                if only in {"", stage}:
+                    watch(stage)(0, 0)
+                    retried(partial(_later, stage, workspace, report, watch))
+
+        def early() -> None:
+            """The later stages for those that need not wait for a slow store."""
+            if not only:
+                report.tallies.append(fetch())
+                rest("")
+
         if only in {"", "ingest"}:
             asked = wanted if due is None else due
-            resumed(partial(_feeds, workspace, asked, report, watch, bool(names), force))
+            resumed(partial(_feeds, workspace, asked, report, watch, bool(names), force, early))
         if only in {"", "download"}:
-            fetch = partial(_download, workspace, names, jobs, force, watch)
             report.tallies.append(resumed(fetch))
-        for stage in ("embed", "group", "publish"):
-            if only in {"", stage}:
-                watch(stage)(0, 0)
-                retried(partial(_later, stage, workspace, report, watch))
+        rest(only)
     log.event("synced", **report.as_json())
     return report
 
@@ -168,12 +178,13 @@ def _feeds(
     watch: Watch,
     named: bool,
     force: bool,
+    early: Callable[[], None],
 ) -> None:
     """Reads the feeds that are not told of in the report yet."""
     told = {tally.stage.removeprefix("ingest ") for tally in report.tallies} | set(report.failed)
     chosen = _chosen(workspace, asked, report, named or force)
     left = [name for name in chosen if name not in told]
-    _ingest(workspace, left, report, watch, force=force)
+    _ingest(workspace, left, report, watch, early, force=force)
     _rates(workspace, report)
 
 
@@ -200,7 +211,13 @@ def _rates(workspace: Workspace, report: Report) -> None:
 
 
 def _ingest(
-    workspace: Workspace, names: Sequence[str], report: Report, watch: Watch, *, force: bool
+    workspace: Workspace,
+    names: Sequence[str],
+    report: Report,
+    watch: Watch,
+    early: Callable[[], None],
+    *,
+    force: bool,
 ) -> None:
     s = workspace.settings
     limits = Limits(s.max_feed_bytes, s.max_drop, force, s.feed_budget_s)
@@ -215,6 +232,7 @@ def _ingest(
         roads=Roads(s.feed_jobs, s.host_jobs, s.host_delay_s),
         trust=force,
         watch=(lambda name: watch(f"ingest {name}")) if single else None,
+        meanwhile=early,
     )
     for done, (name, outcome) in enumerate(outcomes, 1):
         if isinstance(outcome, Tally):
@@ -225,7 +243,7 @@ def _ingest(
             report.failed[name] = outcome
         if not single:
             several(done, len(names))
-    report.tallies.sort(key=lambda tally: tally.stage)
+    report.tallies.sort(key=lambda tally: tally.stage if tally.stage.startswith("ingest ") else "~")
 
 
 def _download(

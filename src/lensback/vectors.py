@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensback.durable import flush_tree
-from lensback.errors import BadQuery, ConfigError, NotFound, StateError
-from lensback.lancedata import Shelf
+from lensback.errors import BadQuery, ConfigError, NotFound
+from lensback.lancedata import Shelf, opened, unusable
 from lensback.types import Candidate, Vectors
 
 GET_HASHES = 1000
@@ -164,12 +164,13 @@ class VectorStore:
         if held is not None:
             return held
         name = _name(fingerprint)
-        if self._shelf.has(name):
-            self._tables[fingerprint] = self._shelf.connect().open_table(name)
-        elif dim:
-            made = self._shelf.connect().create_table(name, schema=_schema(dim, self._dtype))
-            self._tables[fingerprint] = made
-        return self._tables.get(fingerprint)
+        table = opened(self._shelf.connect(), name) if self._shelf.has(name) else None
+        if table is None and dim:
+            made = {"schema": _schema(dim, self._dtype), "mode": "overwrite"}
+            table = self._shelf.connect().create_table(name, **made)
+        if table is not None:
+            self._tables[fingerprint] = table
+        return table
 
     def _flush(self, fingerprint: str, since_ns: int) -> None:
         """What was written since then is on disk; an object store keeps what it acknowledged."""
@@ -373,7 +374,5 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (ValueError, RuntimeError, OSError) as error:
-        raise StateError(
-            f"the vector store cannot be used: {str(error)[:300]}",
-            hint="run lensback doctor; lost vectors are made again by lensback sync",
-        ) from error
+        hint = "run lensback doctor; lost vectors are made again by lensback sync"
+        raise unusable("the vector store", error, hint) from error

@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -30,7 +30,7 @@ from lensback.journal import Drained, Journal
 from lensback.net import Fetcher
 from lensback.promise import SKETCH, Promise, check, from_json
 from lensback.rank import Calibration
-from lensback.search import Promises, Tools
+from lensback.search import Looks, Promises, Tools
 from lensback.settings import FILE_NAME, Settings
 from lensback.types import Snapshot
 from lensback.vectors import VectorStore
@@ -87,7 +87,12 @@ class Workspace:
 
     @cached_property
     def detector(self) -> Detector:
-        return open_detector(self.settings.detector)
+        return open_detector(self.settings.detector, self.detectors, threads=self.settings.threads)
+
+    @cached_property
+    def looks(self) -> Looks:
+        """Photos searched just now."""
+        return Looks(self.settings.photo_memory_s)
 
     @cached_property
     def index(self) -> Index:
@@ -98,6 +103,11 @@ class Workspace:
     def models(self) -> Path:
         """Folder of the encoders added here."""
         return self.path / "models"
+
+    @property
+    def detectors(self) -> Path:
+        """Folder of the detectors added here."""
+        return self.path / "detectors"
 
     @property
     def networks(self) -> Path:
@@ -248,7 +258,22 @@ class Workspace:
             promise=promise,
             no_promise=no_promise,
             promises=self.cashback,
+            looks=self.looks,
         )
+
+    @cached_property
+    def trial(self) -> Workspace | None:
+        """The workspace whose encoder is on trial, if one is."""
+        folder = self.settings.trial_workspace
+        return open_workspace(Path(folder)) if folder else None
+
+    def trial_tools(self) -> Tools:
+        """What a search on trial needs: the other workspace's encoder, index and calibration, our
+        offers and cashback. Raises ConfigError, StateError where that one is not ready."""
+        if self.trial is None:
+            raise StateError("no encoder is on trial", hint="set trial_workspace")
+        own = self.tools()
+        return replace(self.trial.tools(), db=own.db, currency=own.currency, promises=own.promises)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -276,8 +301,8 @@ class Workspace:
 
     def close(self) -> None:
         opened = vars(self)
-        for name in ("journal", "fetcher", "db"):
-            if name in opened:
+        for name in ("trial", "journal", "fetcher", "db"):
+            if opened.get(name) is not None:
                 opened[name].close()
 
     def __enter__(self) -> Workspace:
@@ -358,6 +383,7 @@ def _read_calibration(path: Path) -> Calibration:
     known = {field.name for field in fields(Calibration)}
     try:
         values = json.loads(path.read_text("utf-8"))
+        values |= {"reference": tuple(values.get("reference", ()))}
         return Calibration(**{key: value for key, value in values.items() if key in known})
     except (ValueError, TypeError, AttributeError) as error:
         raise StateError(f"{path} is broken: {error}", hint="run: lensback calibrate") from error
@@ -391,3 +417,14 @@ def ago(epoch: int | None) -> str:
         if seconds >= size:
             return f"{seconds // size} {unit} ago"
     return f"{seconds} s ago"
+
+
+def coming(epoch: int | None) -> str:
+    """ "in 5 min"; "now"; empty for None."""
+    if epoch is None:
+        return ""
+    seconds = epoch - int(time.time())
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"in {seconds // size} {unit}"
+    return "now"

@@ -263,6 +263,7 @@ class Hosts:
             for host in self._known.values():
                 host.failures = host.retry_at = 0
         self._db = db
+        self._answered: set[str] = set()
 
     def closed_for(self, name: str) -> str:
         """Why the host is not asked now, or empty."""
@@ -273,9 +274,14 @@ class Hosts:
 
     def succeeded(self, name: str) -> None:
         """The host answered."""
+        self._answered.add(name)
         host = self._known.get(name)
         if host and host.failures:
             host.failures, host.retry_at, host.reason, host.changed = 0, 0, "", True
+
+    def answered(self, name: str) -> bool:
+        """Whether it did in this stage."""
+        return name in self._answered
 
     def failed(self, name: str, reason: str, after: int = BREAK_AFTER) -> None:
         """The host did not answer, or with a failure of its own. `after` in a row open its breaker."""

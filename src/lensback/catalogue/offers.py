@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
 
+from lensback.catalogue.stores import StoredProgram
 from lensback.db import Database, chunks
 from lensback.db import tables as t
 from lensback.errors import NotFound
@@ -27,6 +28,26 @@ _READ = [
     for column in t.offers.c
     if column.name not in {"content_hash", "created_at", "updated_at"}
 ]
+# Built once: putting a statement of thirty columns together takes longer than running it.
+_SOLD = [*_READ, t.stores.c.name.label("store")]
+_OFFERS = select(*_SOLD).join(t.stores).order_by(t.offers.c.id)
+_CLICKED = (
+    select(
+        *_SOLD,
+        t.programs.c.id.label("program_id"),
+        t.programs.c.network.label("program_network"),
+        t.programs.c.terms.label("program_terms"),
+    )
+    .select_from(
+        t.offers.join(t.stores).outerjoin(t.programs, t.programs.c.store_id == t.stores.c.id)
+    )
+    .order_by(t.programs.c.id.desc())
+)
+_IMAGES = (
+    select(t.offer_images.c.offer_id, t.image_urls.c.url, t.image_urls.c.image_hash)
+    .join(t.image_urls, t.image_urls.c.id == t.offer_images.c.image_url_id)
+    .order_by(t.offer_images.c.offer_id, t.offer_images.c.position)
+)
 
 
 def offer_id(store: str, external_id: str) -> str:
@@ -253,8 +274,26 @@ def get(db: Database, wanted: str) -> StoredOffer:
     with db.read() as c:
         found = _stored(c, [t.offers.c.offer_id == wanted])
     if not found:
-        raise NotFound(f"no such offer: {wanted}", hint="search again: offers come and go")
+        raise _not_found(wanted)
     return found[0]
+
+
+def _not_found(wanted: str) -> NotFound:
+    return NotFound(f"no such offer: {wanted}", hint="search again: offers come and go")
+
+
+def to_click(db: Database, wanted: str) -> tuple[StoredOffer, StoredProgram | None]:
+    """One offer, without its images, and its store's program, in one statement: what a click needs.
+    Raises NotFound."""
+    with db.read() as c:
+        row = c.execute(_CLICKED.where(t.offers.c.offer_id == wanted)).mappings().first()
+    if row is None:
+        raise _not_found(wanted)
+    offer = _stored_offer(row, ())
+    if row["program_id"] is None:
+        return offer, None
+    terms = (row["program_network"], row["program_terms"], row["program_id"])
+    return offer, StoredProgram(row["store"], *terms)
 
 
 def of_products(
@@ -290,18 +329,29 @@ def products_of_images(db: Database, hashes: Sequence[str], where: Filter) -> di
     return found
 
 
+def categories_of_images(db: Database, hashes: Sequence[str]) -> dict[str, list[str]]:
+    """Image hash -> category paths of the offers on sale that show it."""
+    o, u, oi = t.offers, t.image_urls, t.offer_images
+    query = (
+        select(u.c.image_hash, o.c.category)
+        .select_from(u)
+        .join(oi, oi.c.image_url_id == u.c.id)
+        .join(o, o.c.id == oi.c.offer_id)
+        .where(u.c.image_hash.in_(hashes), *restrict(Filter()))
+        .distinct()
+    )
+    found: dict[str, list[str]] = {}
+    with db.read() as c:
+        for row in c.execute(query):
+            found.setdefault(row.image_hash, []).append(row.category)
+    return found
+
+
 def _stored(c: Connection, limits: Sequence[Any]) -> list[StoredOffer]:
-    query = select(*_READ, t.stores.c.name.label("store")).join(t.stores).where(*limits)
-    rows = c.execute(query.order_by(t.offers.c.id)).mappings().all()
+    rows = c.execute(_OFFERS.where(*limits)).mappings().all()
     images: dict[int, list[tuple[str, str | None]]] = {}
-    u, oi = t.image_urls.c, t.offer_images.c
     for part in chunks([row["id"] for row in rows]):
-        for link in c.execute(
-            select(oi.offer_id, u.url, u.image_hash)
-            .join(t.image_urls, u.id == oi.image_url_id)
-            .where(oi.offer_id.in_(part))
-            .order_by(oi.offer_id, oi.position)
-        ):
+        for link in c.execute(_IMAGES.where(t.offer_images.c.offer_id.in_(part))):
             images.setdefault(link.offer_id, []).append((link.url, link.image_hash))
     return [_stored_offer(row, images.get(row["id"], [])) for row in rows]
 
@@ -375,6 +425,19 @@ def currencies(db: Database) -> list[str]:
     with db.read() as c:
         query = select(o.currency).where(o.active).group_by(o.currency)
         return list(c.scalars(query.order_by(func.count().desc(), o.currency)))
+
+
+def samples(db: Database, most: int) -> list[StoredOffer]:
+    """Some offers on sale with an image, spread evenly over the catalogue; quick at any size."""
+    o = t.offers.c
+    with db.read() as c:
+        low, high = c.execute(select(func.min(o.id), func.max(o.id)).where(o.active)).one()
+        steps = range(low, high + 1, max(1, (high + 1 - low) // most)) if low else range(0)
+        first = [select(func.min(o.id)).where(o.active, o.id >= at) for at in steps]
+        keys = {c.scalar(query) for query in first} - {None}
+        found = _stored(c, [o.id.in_(keys)])
+    unlike = {stored.product_id: stored for stored in found if stored.image_hashes}
+    return list(unlike.values())[:most]
 
 
 def counts(db: Database) -> Counter[str]:

@@ -338,13 +338,19 @@ class StoredProgram:
     id: int
 
 
+_PROGRAMS = (
+    select(t.stores.c.name, t.programs.c.network, t.programs.c.terms, t.programs.c.id)
+    .select_from(t.programs)
+    .join(t.stores)
+    .order_by(t.programs.c.id)
+)
+
+
 def programs(db: Database, names: Iterable[str]) -> dict[str, StoredProgram]:
     """The programs of these stores, by store; those without one are missing."""
-    p, s = t.programs.c, t.stores.c
     found: dict[str, StoredProgram] = {}
     with db.read() as c:
         for part in chunks(sorted(set(names))):
-            query = select(s.name, p.network, p.terms, p.id).select_from(t.programs).join(t.stores)
-            for row in c.execute(query.where(s.name.in_(part)).order_by(p.id)):
+            for row in c.execute(_PROGRAMS.where(t.stores.c.name.in_(part))):
                 found[row.name] = StoredProgram(row.name, row.network, row.terms, row.id)
     return found

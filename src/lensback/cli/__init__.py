@@ -9,11 +9,37 @@ from typing import Annotated
 import typer
 
 from lensback import __version__
-from lensback.cli import bot, cluster, encoders, keys, ledger, programs, searching, stores
+from lensback.cli import (
+    bot,
+    cluster,
+    detectors,
+    encoders,
+    evaluation,
+    keys,
+    ledger,
+    programs,
+    searching,
+    stores,
+    syncing,
+    watching,
+)
 from lensback.cli.face import app, refuse
 from lensback.errors import Error
 
-GROUPS = (stores, searching, encoders, cluster, ledger, programs, keys, bot)
+GROUPS = (
+    stores,
+    watching,
+    syncing,
+    searching,
+    evaluation,
+    encoders,
+    detectors,
+    cluster,
+    ledger,
+    programs,
+    keys,
+    bot,
+)
 """Imported for the commands they add to `app`."""
 
 __all__ = ["GROUPS", "app", "main"]

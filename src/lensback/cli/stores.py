@@ -1,4 +1,4 @@
-"""Workspace and stores: init, store, sync."""
+"""Workspace and stores: init, store add, list, remove."""
 
 from __future__ import annotations
 
@@ -14,19 +14,18 @@ from lensback.cli.face import (
     AsJson,
     Folder,
     app,
-    err,
     opened_workspace,
     out,
     print_json,
     read_text_file,
     read_toml,
-    refuse,
     say,
     store_app,
 )
-from lensback.console import Watcher, tally_table
-from lensback.errors import BadQuery, Error
+from lensback.errors import BadQuery
 from lensback.workspace import init
+
+EVERY_HELP = "Its schedule in `sync --every`: 30m, 6h, 1d, or a cron line in UTC; '' for the usual."
 
 
 @app.command("init")
@@ -51,6 +50,7 @@ def store_add(
     base: Annotated[str, typer.Option(help="What {BASE} in the feed stands for.")] = "",
     program: Annotated[Path | None, typer.Option(help="TOML of the affiliate programme.")] = None,
     title: Annotated[str, typer.Option(help="Name that shoppers see.")] = "",
+    every: Annotated[str | None, typer.Option(help=EVERY_HELP)] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read the feed, show what it gives, write nothing.")
     ] = False,
@@ -58,9 +58,11 @@ def store_add(
     as_json: AsJson = False,
 ) -> None:
     """Connect a store. The same name again changes its feed."""
+    from lensback import schedule
     from lensback.cashback import check_program
-    from lensback.catalogue import stores
+    from lensback.catalogue import health, stores
     from lensback.feeds import FORMATS, ColumnMap
+    from lensback.ingest.collect import REMOTE
     from lensback.net import redact
 
     if format not in FORMATS:
@@ -69,13 +71,16 @@ def store_add(
     if columns_text:
         ColumnMap.parse(columns_text)
     terms = read_toml(program) if program else None
+    if every:
+        schedule.parse(every)
     if terms is not None:
         check_program(terms, workspace / "networks")
     scheme, mark, _ = feed.partition("://")
     if not mark:
         feed = str(Path(feed).absolute())
-    elif scheme.lower() not in {"http", "https", "file"}:
-        raise BadQuery(f"cannot fetch {scheme}:// feeds", hint="use http, https, or a path")
+    elif scheme.lower() not in {*REMOTE, "file"}:
+        hint = "use http, https, ftp, ftps, or a path; mirror sftp to a path with sftp or rclone"
+        raise BadQuery(f"cannot fetch {scheme}:// feeds", hint=hint)
     if dry_run:
         from lensback.cli import trial
 
@@ -85,6 +90,8 @@ def store_add(
     with opened_workspace(workspace) as opened:
         options = {"format": format, "columns": columns_text, "base": base, "title": title}
         stores.add(opened.db, name, feed, **options, program=terms)
+        if every is not None:
+            health.set_schedule(opened.db, name, every)
     say(f"connected {name}: {redact(feed)}")
     if not mark and not Path(feed).exists():
         say("that file is not there yet")
@@ -93,25 +100,26 @@ def store_add(
 
 @store_app.command("list")
 def store_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
-    """Connected stores, and how their last sync went."""
+    """Connected stores: what is fresh, what failed and why, and what to do."""
     from dataclasses import asdict
 
     from lensback.catalogue import stores
     from lensback.net import redact
-    from lensback.workspace import ago
+    from lensback.workspace import ago, coming
 
     with opened_workspace(workspace) as opened:
         states = stores.overview(opened.db)
     if as_json:
         print_json([asdict(s) | {"feed_url": redact(s.feed_url)} for s in states])
         return
-    table = Table("store", "offers", "in stock", "images", "failed", "last sync", "status", "feed")
+    table = Table(
+        "store", "health", "offers", "in stock", "images", "last sync", "next", "what to do"
+    )
     for s in states:
-        numbers = (str(s.offers), str(s.in_stock), str(s.images), str(s.images_failed))
-        status = f"{s.status}: {s.message}" if s.message else s.status
-        table.add_row(
-            *map(escape, (s.name, *numbers, ago(s.last_sync), status, redact(s.feed_url)))
-        )
+        images = f"{s.images} ({s.images_failed} failed)" if s.images_failed else str(s.images)
+        numbers = (str(s.offers), str(s.in_stock), images, ago(s.last_sync))
+        told = f"{s.message}; {s.todo}" if s.message and s.todo else s.message or s.todo
+        table.add_row(*map(escape, (s.name, s.health, *numbers, coming(s.next_run), told)))
     out.print(table if states else "no stores yet: lensback store add NAME --feed URL")
 
 
@@ -123,35 +131,3 @@ def store_remove(name: str, workspace: Folder = HERE) -> None:
     with opened_workspace(workspace) as opened, opened.locked():
         stores.remove(opened.db, name)
     say(f"removed {name}; run lensback sync to take it out of the index")
-
-
-@app.command("sync")
-def sync_command(
-    names: Annotated[list[str] | None, typer.Argument(help="Stores; all by default.")] = None,
-    only: Annotated[str, typer.Option(help="ingest, download, embed, group or publish.")] = "",
-    jobs: Annotated[int, typer.Option(min=0, help="Images fetched at once.")] = 0,
-    force: Annotated[
-        bool, typer.Option(help="Let a feed that shrank take offers off sale.")
-    ] = False,
-    workspace: Folder = HERE,
-    as_json: AsJson = False,
-) -> None:
-    """Bring offers, images, vectors, products and index up to date. Resumable."""
-    from lensback.sync import sync
-
-    with opened_workspace(workspace) as opened, Watcher(err) as watcher:
-        report = sync(opened, names or [], only=only, jobs=jobs, force=force, watch=watcher.stage)
-        over = report.guarded(opened.settings.reject_guard)
-    if as_json:
-        print_json(report.as_json())
-    else:
-        out.print(tally_table(report.tallies))
-        for tally in report.tallies:
-            for note in ("warning", "hint"):
-                if note in tally.notes:
-                    refuse(tally.stage, Error(str(tally.notes[note])))
-        for name, error in report.failed.items():
-            refuse(name, error)
-    if over:
-        err.print(f"to look at: {', '.join(over)}", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(1)

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 from PIL import Image
 
-from lensback.errors import UnknownName
 from lensback.types import Region
 
-NAMES = ("saliency", "whole")
+SHIPPED_NAME = "lensback-detector"
+NAMES = ("saliency", "whole", SHIPPED_NAME)
+"""What comes with Lensback."""
 
 
 class Detector(Protocol):
-    """Finds what in a photo is worth searching. Members: whole, saliency."""
+    """Finds what in a photo is worth searching. Members: whole, saliency, and ONNX models."""
 
     @property
     def name(self) -> str:
         """What `open_detector` opens it by."""
 
+    @property
+    def fingerprint(self) -> str:
+        """Identity of what it computes: the same fingerprint, the same regions."""
+
     def find(self, photo: Image.Image) -> list[Region]:
         """RGB photo -> at least one region, best first; the last is the whole photo. Thread-safe."""
 
 
-def open_detector(name: str) -> Detector:
-    """The detector of that name. Raises UnknownName."""
+def open_detector(name: str, added: Path | None = None, *, threads: int = 1) -> Detector:
+    """The detector of that name; `added` is the folder of those added by hand.
+
+    Raises UnknownName, ConfigError for one that is broken, MissingExtra without onnxruntime.
+    """
     if name == "whole":
         from lensback.detectors.whole import WholeDetector
 
@@ -33,4 +42,7 @@ def open_detector(name: str) -> Detector:
         from lensback.detectors.saliency import SaliencyDetector
 
         return SaliencyDetector()
-    raise UnknownName("detector", name, list(NAMES))
+    from lensback.detectors.onnx import OnnxDetector
+    from lensback.detectors.shelf import find_folder
+
+    return OnnxDetector(name, find_folder(name, added), threads=threads)

@@ -54,6 +54,8 @@ class Description:
     """An input that wants [[width, height]] of the photo (as RT-DETR exports have)."""
     size_order: str = "wh"
     """Order of the two numbers in `size_input`: `wh` or `hw`."""
+    mask_input: str = ""
+    """An input that tells which pixels are photo (`pixel_mask`): filled with ones where it is."""
     outputs: tuple[str, ...] = ()
     """`detr`: logits, boxes. `yolo`: the tensor. `decoded`: labels, boxes, scores. Empty: by
     the usual names, then by shape."""
@@ -169,7 +171,7 @@ def _check(values: Mapping[str, Any], where: str) -> None:
     for key, known in _CHOICES.items():
         if key in values and values[key] not in known:
             _refuse(where, key, f"must be one of {', '.join(repr(item) for item in known)}")
-    for key in ("input", "size_input", *ABOUT):
+    for key in ("input", "size_input", "mask_input", *ABOUT):
         if not isinstance(values.get(key, ""), str):
             _refuse(where, key, "must be a text")
     for key in ("corner", "unit", "objectness"):

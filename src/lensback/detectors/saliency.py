@@ -38,10 +38,11 @@ class SaliencyDetector:
     """One region around what stands out, then the whole photo; or the whole photo alone."""
 
     name = "saliency"
+    fingerprint = "saliency 1"
 
     def find(self, photo: Image.Image) -> list[Region]:
         """RGB photo -> one or two regions, the whole photo last. Thread-safe."""
-        whole = Region(WHOLE, score=0.1)
+        whole = Region(WHOLE, "whole", 0.1)
         if min(photo.size) < 8:
             return [whole]
         pixels = _shrink(photo)

@@ -11,7 +11,8 @@ class WholeDetector:
     """For photos that are cut to the thing already."""
 
     name = "whole"
+    fingerprint = "whole 1"
 
     def find(self, photo: Image.Image) -> list[Region]:  # noqa: ARG002 - the door's shape
         """One region: everything."""
-        return [Region(WHOLE)]
+        return [Region(WHOLE, "whole")]

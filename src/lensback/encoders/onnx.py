@@ -15,8 +15,9 @@ from PIL import Image
 from lensback.encoders.description import FILE_NAME, Description, read_description
 from lensback.encoders.preprocess import to_batch
 from lensback.encoders.weights import MODEL_FILE, fingerprint, model_files
-from lensback.errors import ConfigError, MissingExtra
+from lensback.errors import ConfigError
 from lensback.log import event
+from lensback.session import Array, Run, open_session
 from lensback.types import Vectors
 
 # Beyond this many pictures a larger batch gains nothing on a processor and only takes memory.
@@ -25,8 +26,6 @@ FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 INTEGERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(bool)": np.bool_}
 FIRST_OUTPUTS = ("image_embeds", "pooler_output")
 
-Array = NDArray[Any]
-Run = Callable[[list[str], dict[str, Array]], list[Array]]
 Load = Callable[[Path, int], tuple[Any, Run]]
 """Model folder and threads -> what has `get_inputs` and `get_outputs`, and its `run`."""
 
@@ -83,49 +82,13 @@ class OnnxEncoder:
 
 
 def _load(folder: Path, threads: int) -> tuple[Any, Run]:
-    """The session, and its `run` with ONNX Runtime's errors translated."""
-    try:
-        import onnxruntime
-        from onnxruntime.capi import onnxruntime_pybind11_state as state
-    except ImportError as error:
-        raise MissingExtra("onnxruntime", "onnx") from error
     model_files(folder)
-    theirs = (
-        *(value for value in vars(state).values() if _is_error(value)),
-        RuntimeError,
-        ValueError,
+    return open_session(
+        folder / MODEL_FILE,
+        threads=threads,
+        load_hint="the file is broken or too new for this onnxruntime: add the encoder again",
+        run_hint=f"compare 'size' and 'fill' of {folder / FILE_NAME} with the model's inputs",
     )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    path = str(folder / MODEL_FILE)
-    try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except theirs as error:
-        raise ConfigError(
-            f"{path} cannot be loaded: {_first_line(error)}",
-            hint="the file is broken or too new for this onnxruntime: add the encoder again",
-        ) from error
-
-    def run(outputs: list[str], feed: dict[str, Array]) -> list[Array]:
-        try:
-            return list(session.run(outputs, feed))
-        except theirs as error:
-            raise ConfigError(
-                f"{path} failed: {_first_line(error)}",
-                hint=f"compare 'size' and 'fill' of {folder / FILE_NAME} with the model's inputs",
-            ) from error
-
-    return session, run
-
-
-def _is_error(value: object) -> bool:
-    return isinstance(value, type) and issubclass(value, Exception)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:300]
 
 
 def _choose_input(inputs: Sequence[Any], description: Description, folder: Path) -> Any:

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from lensback.encoders.onnx import Array, OnnxEncoder, Run
+from lensback.encoders.onnx import OnnxEncoder
 from lensback.encoders.weights import MODEL_FILE, model_files
 from lensback.errors import ConfigError, MissingExtra
+from lensback.session import Array, Run
 
 PREFIX = "openvino:"
 PRECISION = "bf16"

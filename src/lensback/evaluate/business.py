@@ -78,6 +78,8 @@ class Swing:
     kind: str
     at_low: float
     at_high: float
+    middle: float = 0.0
+    """The result with every input at its median."""
 
     @property
     def size(self) -> float:
@@ -327,10 +329,11 @@ def swings(inputs: Sequence[Input], draws: Mapping[str, Draws], result: str) -> 
     """One input at a time from its low end to its high end (2.5 % and 97.5 %), the others at
     their medians: the tornado. Inputs that move nothing are left out."""
     middle = {name: np.asarray(np.median(found)) for name, found in draws.items()}
+    base = float(flow(middle)[result])
     found = []
     for item in inputs:
         low, high = np.quantile(draws[item.name], [0.025, 0.975])
         ends = [float(flow({**middle, item.name: np.asarray(end)})[result]) for end in (low, high)]
-        found.append(Swing(item.name, item.kind, ends[0], ends[1]))
+        found.append(Swing(item.name, item.kind, ends[0], ends[1], base))
     found = [swing for swing in found if swing.size > 1e-9]
     return tuple(sorted(found, key=lambda swing: -swing.size))

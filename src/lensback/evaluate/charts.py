@@ -129,3 +129,15 @@ def _line(x: float, kind: str) -> str:
 
 def _plain(label: str) -> str:
     return label.replace('"', "&quot;").replace("<strong>", "").replace("</strong>", "")
+
+
+def curve(points: Sequence[tuple[float, float]], label: str) -> Html:
+    """A line through points of 0 to 1, 0 at the bottom left."""
+    drawn = " ".join(
+        f"{'L' if n else 'M'}{1000 * x:.1f} {100 - 95 * y:.1f}" for n, (x, y) in enumerate(points)
+    )
+    return Html(
+        f'<svg class="curve" viewBox="0 0 1000 101" preserveAspectRatio="none" role="img"'
+        f' aria-label="{_plain(label)}"><path d="{drawn}"/><rect class="axis" x="0" y="100"'
+        f' width="1000" height="1"/></svg>'
+    )

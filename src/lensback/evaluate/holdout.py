@@ -14,7 +14,7 @@ import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +24,13 @@ from lensback.calibrate import calibrate
 from lensback.catalogue import products
 from lensback.db import Database, chunks
 from lensback.db import tables as t
-from lensback.errors import BadQuery, DataError, Error, StateError
+from lensback.errors import BadQuery, DataError
+from lensback.evaluate.albums import of_workspace
 from lensback.evaluate.leaks import Picture, check
 from lensback.group import group
-from lensback.likeness import Signature, signature
 from lensback.publish import publish
 from lensback.settings import FILE_NAME
-from lensback.types import Progress, Vectors
+from lensback.types import Progress
 from lensback.workspace import Workspace, open_workspace, save_calibration
 
 VIEW, NOBODY = "held-out view", "held-out product"
@@ -75,6 +75,13 @@ class Holdout:
     absent: int
     hidden: int
     notes: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, object]:
+        return {name: _plain(value) for name, value in asdict(self).items()}
+
+
+def _plain(value: object) -> object:
+    return str(value) if isinstance(value, Path) else value
 
 
 @dataclass(slots=True)
@@ -223,63 +230,15 @@ def _copies(workspace: Workspace, images: Sequence[str], watch: Watch) -> dict[s
     """Image -> every other picture of the catalogue that is the same photograph."""
     with workspace.db.read() as c:
         found = products.copies_of(c, images)
-    every = _pictures(workspace.db)
-    fingerprint = workspace.encoder().fingerprint
-    wanted = set(images)
-    asked = [picture for picture in every if picture.key in wanted]
-    hashes, vectors = _vectors(workspace, fingerprint)
-    place = {image: at for at, image in enumerate(hashes)}
-    gallery = [picture for picture in every if picture.key in place]
-    rows = vectors[[place[picture.key] for picture in gallery]]
-    known = (
-        np.stack(
-            [
-                vectors[place[p.key]] if p.key in place else np.zeros(vectors.shape[1], np.float32)
-                for p in asked
-            ]
-        )
-        if asked
-        else vectors[:0]
-    )
-    look = looker(workspace)
+    gallery = of_workspace(workspace, workspace.encoder())
+    asked = gallery.only(frozenset(images))
     # A picture is always its own copy: bytes that differ are what is looked for.
-    marked = [Picture(p.key, f"query {p.hash}", p.phash) for p in asked]
-    for leak in check(marked, gallery, known, rows, look, progress=watch("copies")).leaks:
+    marked = [Picture(p.key, f"query {p.hash}", p.phash) for p in asked.pictures]
+    every = (marked, gallery.pictures, asked.vectors, gallery.vectors, gallery.look)
+    for leak in check(*every, progress=watch("copies")).leaks:
         if leak.query != leak.gallery:
             found.setdefault(leak.query, set()).add(leak.gallery)
     return found
-
-
-def _pictures(db: Database) -> list[Picture]:
-    with db.read() as c:
-        rows = c.execute(select(t.images.c.hash, t.images.c.phash).order_by(t.images.c.hash))
-        return [Picture(row.hash, row.hash, row.phash % (1 << 64)) for row in rows]
-
-
-def _vectors(workspace: Workspace, fingerprint: str) -> tuple[list[str], Vectors]:
-    hashes: list[str] = []
-    parts = []
-    for names, part in workspace.vectors.scan(fingerprint):
-        hashes += names
-        parts.append(part)
-    if not parts:
-        raise StateError("there are no vectors yet", hint="run: lensback sync")
-    return hashes, np.concatenate(parts)
-
-
-def looker(workspace: Workspace) -> Callable[[str], Signature | None]:
-    """Signatures of stored images by hash, each made once; None where the file is gone."""
-    known: dict[str, Signature | None] = {}
-
-    def look(image_hash: str) -> Signature | None:
-        if image_hash not in known:
-            try:
-                known[image_hash] = signature(workspace.images.open(image_hash, 64))
-            except Error:
-                known[image_hash] = None
-        return known[image_hash]
-
-    return look
 
 
 # ---- files

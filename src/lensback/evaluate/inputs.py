@@ -23,6 +23,10 @@ Draws = NDArray[np.float64]
 MEASURED, GIVEN, ASSUMED = "measured", "given", "assumed"
 
 
+MANY = 100
+"""Values seen from which their mean is taken to be normal."""
+
+
 class Spread(Protocol):
     """What is known of a number."""
 
@@ -68,7 +72,8 @@ class Ranged:
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """The mean of values seen: drawn by the Bayesian bootstrap (Rubin 1981)."""
+    """The mean of values seen: drawn by the Bayesian bootstrap (Rubin 1981); of MANY values from
+    the normal distribution that it approaches."""
 
     values: tuple[float, ...]
 
@@ -78,6 +83,8 @@ class Sampled:
 
     def draw(self, rng: np.random.Generator, n: int) -> Draws:
         values = np.asarray(self.values)
+        if len(values) > MANY:
+            return rng.normal(values.mean(), values.std() / math.sqrt(len(values) + 1), n)
         out = np.empty(n)
         for start in range(0, n, 1000):  # n times thousands of values would not fit
             part = min(1000, n - start)

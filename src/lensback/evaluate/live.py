@@ -22,6 +22,8 @@ from lensback.db import Database, chunks
 from lensback.db import tables as t
 from lensback.errors import BadImage, BadQuery, TooLarge
 from lensback.evaluate import measure, runs
+from lensback.evaluate.albums import compare, leaked, of_files, of_workspace
+from lensback.evaluate.benchmark import Watch, unseen
 from lensback.evaluate.promise import kept
 from lensback.evaluate.runs import Outcome, Run, Shown
 from lensback.search import Query, Tools, check_box, parse_box, search
@@ -353,8 +355,8 @@ def answer_all(
 
 def _state(tools: Tools) -> str:
     """What an outcome depends on beside the query."""
-    parts = (tools.snapshot, tools.calibration, tools.exact_precision, tools.detector.name)
-    more = (tools.candidates, tools.promise)
+    parts = (tools.snapshot, tools.calibration, tools.exact_precision)
+    more = (tools.candidates, tools.promise, tools.detector.fingerprint)
     return hashlib.sha256(repr((*parts, *more)).encode()).hexdigest()
 
 
@@ -411,42 +413,37 @@ def evaluate_live(
     out: Path | None = None,
     *,
     name: str = "",
+    leaks: str = "drop",
     machine_hour: str = "",
     notes: Sequence[str] = (),
-    progress: Progress | None = None,
+    watch: Watch = unseen,
 ) -> Run:
     """The run of a queries file on a workspace as it is. With `out` it can be stopped and goes on.
 
     `machine_hour` is what an hour of one core costs, e.g. "0.04 USD". Raises BadQuery for a file
-    that cannot be used, StateError where nothing is published.
+    that cannot be used or leaks where they are refused, StateError where nothing is published.
     """
     tools = workspace.tools()
     asked = read_queries(queries)
+    photos = of_files([one.photo for one in asked], tools.encoder, progress=watch("photos"))
+    gallery = of_workspace(workspace, tools.encoder, on_sale=True)
+    found = compare(photos, gallery, progress=watch("leaks"))
+    dropped = leaked(found, leaks)
+    asked = [one for one in asked if str(one.photo) not in dropped]
     keep = out / ".answered.jsonl" if out else None
-    done = answer_all(workspace, asked, keep=keep, progress=progress)
+    done = answer_all(workspace, asked, keep=keep, progress=watch("queries"))
     said = [*notes]
     if done.left_out:
-        said.append(f"{done.left_out} queries left out: their offers are no longer on sale")
-    calibration = tools.calibration
+        said.append(f"off_sale: {done.left_out}")
     about = measure.About(
         kind="live",
         name=name or queries.stem,
-        encoder={
-            "name": tools.encoder.name,
-            "fingerprint": tools.encoder.fingerprint,
-            "dim": tools.encoder.dim,
-        },
+        encoder=measure.encoder_of(tools.encoder),
         gallery=gallery_of(workspace),
         depth=DEPTH,
-        calibration={
-            "kind": calibration.kind,
-            "cases": calibration.cases,
-            "none_below": calibration.none_below,
-            "exact_from": tools.exact_precision,
-        }
-        if calibration
-        else {},
+        calibration=measure.calibration_of(tools.calibration, tools.exact_precision),
         promise=kept(workspace, done.outcomes),
+        leaks=found.as_json(len(dropped)),
         cost=measure.cost(done.processor_s, machine_hour),
         notes=tuple(said),
     )

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from lensback import __version__, metrics
+from lensback.encoders import Encoder
 from lensback.errors import BadQuery
 from lensback.evaluate.runs import (
     UNREADABLE,
@@ -28,6 +29,7 @@ from lensback.evaluate.runs import (
     Slice,
 )
 from lensback.metrics import Rows
+from lensback.rank import Calibration
 from lensback.types import Box
 
 DEPTHS = (1, 5, 10, 20)
@@ -37,6 +39,23 @@ SLICED = ("category", "store", "kind", "price")
 MIN_SLICE = 5
 """Queries below which a part of them is not listed."""
 MOST_POINTS = 200
+
+
+def encoder_of(encoder: Encoder) -> dict[str, Any]:
+    """Which encoder."""
+    return {"name": encoder.name, "fingerprint": encoder.fingerprint, "dim": encoder.dim}
+
+
+def calibration_of(calibration: Calibration | None, exact_from: float) -> dict[str, Any]:
+    """By what the match probability was reckoned; empty where there is none."""
+    if calibration is None:
+        return {}
+    return {
+        "kind": calibration.kind,
+        "cases": calibration.cases,
+        "none_below": calibration.none_below,
+        "exact_from": exact_from,
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,14 @@ SCREEN = 12
 
 def seen_first(outcome: Outcome) -> bool:
     """The very thing stands first."""
-    return outcome.present and outcome.rank == 1
+    return outcome.present and outcome.rank == 1 and not told(outcome)
 
 
 def seen(outcome: Outcome) -> bool:
-    """The very thing is among the first SCREEN products."""
-    return outcome.present and outcome.rank is not None and outcome.rank <= SCREEN
+    """The very thing is among the first SCREEN products. Where `none` was said nothing is shown,
+    whatever its rank would have been."""
+    found = outcome.present and outcome.rank is not None and outcome.rank <= SCREEN
+    return found and not told(outcome)
 
 
 def misled(outcome: Outcome) -> bool:
@@ -100,7 +102,11 @@ def wilson(share: float, n: float) -> tuple[float, float]:
         return 0.0, 1.0
     center = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
     half = Z / (1 + Z * Z / n) * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
-    return max(0.0, center - half), min(1.0, center + half)
+    # Rounding leaves 1e-19 where the end is 0 or 1 exactly.
+    return (
+        max(0.0, center - half) if share else 0.0,
+        min(1.0, center + half) if share < 1 else 1.0,
+    )
 
 
 def effective(marked: Sequence[tuple[str, bool]]) -> float:

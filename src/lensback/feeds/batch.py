@@ -188,6 +188,8 @@ def _prices(columns: Columns, fallback: str, odd: set[int]) -> tuple[Iterable[An
     odd.update([i for i, price in enumerate(prices) if type(price) is str])
     if "sale_price" in columns:
         sales, olds = (columns.get(name, repeat("")) for name in ("sale_price", "old_price"))
+        if dates := columns.get("sale_dates"):
+            sales = [s if clean.on_sale(d) else "" for s, d in zip(sales, dates, strict=False)]
         pairs = [
             (price, None) if isinstance(price, str) else clean.both_prices(price, sale, old)
             for price, sale, old in zip(prices, sales, olds, strict=False)
@@ -232,8 +234,10 @@ def _network(
     columns: Columns, urls: Sequence[str], base: str
 ) -> tuple[Iterable[bool], Iterable[str]]:
     via: Iterable[str] = columns.get("tracked", repeat(""))
-    if "tracked" not in columns and "ulp=" not in "\n".join(urls):
-        return repeat(False), repeat("")
+    if "tracked" not in columns:
+        joined = "\n".join(urls)
+        if not any(mark in joined for mark in clean.THROUGH):
+            return repeat(False), repeat("")
     targets = columns.get("target_url", repeat(""))
     if "tracked" in columns and all(columns["tracked"]) and "target_url" in columns:
         found = _addresses(columns["target_url"], base)

@@ -8,9 +8,13 @@ bad price, placeholder price, no currency, needs base.
 from __future__ import annotations
 
 import html
+import json
+import math
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from urllib.parse import parse_qs, urlsplit
 
@@ -319,6 +323,8 @@ def address(raw: str, base: str) -> str:
         url = url.replace("&amp;", "&")
     if url.startswith("//"):
         url = "https:" + url
+    elif url.startswith("/") and base:
+        url = base.rstrip("/") + url
     if " " in url:
         url = url.replace(" ", "%20")
     return url if len(url) <= MAX_URL and _ADDRESS.fullmatch(url) and url.isprintable() else ""
@@ -329,26 +335,56 @@ def images(raw: str, base: str) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for part in raw[:MAX_RAW].split("\n"):
         listed = _BETWEEN.split(part) if part.count("//") > 1 or "," in part else (part,)
+        if part.lstrip().startswith(("[", "{")):
+            listed = _json_addresses(part) or listed
         for value in listed:
             if (value := value.strip(_AROUND)) and (url := address(value, base)):
                 found[url] = None
     return tuple(found)[:MAX_IMAGES]
 
 
+def _json_addresses(part: str) -> list[str]:
+    """Addresses in a JSON list of texts, or of objects with a `url` or `src`; none where it is no
+    JSON."""
+    try:
+        values = json.loads(part)
+    except (ValueError, RecursionError):
+        return []
+    listed = values if isinstance(values, list) else [values]
+    inner = [v.get("url") or v.get("src") if isinstance(v, dict) else v for v in listed]
+    return [value for value in inner if isinstance(value, str)]
+
+
 def through_network(url: str, target_raw: str, via: bool, base: str) -> tuple[bool, str]:
     """Whether the address is tracked already (`via`, or an Admitad link), and the store's own page."""
-    if not via and "ulp=" not in url:
+    if not via and not any(mark in url for mark in THROUGH):
         return False, ""
-    target = address(target_raw, base) or _ulp(url)
+    target = address(target_raw, base) or _inner(url)
     return via or bool(target), target
 
 
-def _ulp(url: str) -> str:
-    """The store's page inside an Admitad link (`ulp=`), or empty."""
+THROUGH = {
+    "ulp=": "ulp",
+    "awin1.com/": "ued",
+    **dict.fromkeys(
+        ("anrdoezrs.net/", "dpbolvw.net/", "jdoqocy.com/", "kqzyfj.com/", "tkqlhce.com/"), "url"
+    ),
+    "linksynergy.com/": "murl",
+    "tradedoubler.com/click": "url",
+    "webgains.com/click": "wgtarget",
+    "tradetracker.net/": "u",
+}
+"""What gives a network's link away -> the parameter that holds the store's page."""
+
+
+def _inner(url: str) -> str:
+    """The store's page inside a network's link, or empty."""
+    names = [name for mark, name in THROUGH.items() if mark in url]
     try:
-        target = parse_qs(urlsplit(url).query).get("ulp", [""])[0]
+        query = parse_qs(urlsplit(url).query)
     except ValueError:
         return ""
+    target = next((query[name][0] for name in names if name in query), "")
     return address(target, "") if "{BASE}" not in target else ""
 
 
@@ -361,8 +397,36 @@ def _prices(row: Row, fallback: str) -> tuple[Money, Money | None]:
     price = money(raw, named or fallback)
     if isinstance(price, str):
         raise Bad(price, raw)
-    cut = row.get("sale_price", "")[:SHORT_CHARS], row.get("old_price", "")[:SHORT_CHARS]
+    sale = row.get("sale_price", "") if on_sale(row.get("sale_dates", "")[:SHORT_CHARS]) else ""
+    cut = sale[:SHORT_CHARS], row.get("old_price", "")[:SHORT_CHARS]
     return both_prices(price, *cut) if any(cut) else (price, None)
+
+
+def on_sale(dates: str) -> bool:
+    """Whether a sale price counts now: no, where its dates (`begin/end`, ISO 8601) say so.
+
+    >>> on_sale(""), on_sale("2001-01-01T00:00Z/2001-02-01T00:00Z"), on_sale("2001-01-01/2999-01-01")
+    (True, False, True)
+    """
+    begin, end = _span(dates) if dates else (-math.inf, math.inf)
+    return begin <= time.time() < end
+
+
+@lru_cache(1024)
+def _span(dates: str) -> tuple[float, float]:
+    try:
+        begin, end = (datetime.fromisoformat(part.strip()) for part in dates.split("/"))
+        whole_day = timedelta(days=len(dates.rpartition("/")[2].strip()) <= _DATE_CHARS)
+        return _epoch(begin), _epoch(end + whole_day)
+    except (ValueError, OverflowError):
+        return -math.inf, math.inf
+
+
+_DATE_CHARS = len("2026-11-24")
+
+
+def _epoch(when: datetime) -> float:
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
 
 
 def both_prices(price: Money, sale_raw: str, old_raw: str) -> tuple[Money, Money | None]:

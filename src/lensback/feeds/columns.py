@@ -13,7 +13,8 @@ from typing import Any
 from lensback.errors import ConfigError
 
 FIELDS = (
-    *("id", "title", "url", "price", "currency", "sale_price", "old_price", "image", "images"),
+    *("id", "title", "url", "price", "currency", "sale_price", "sale_dates", "old_price"),
+    *("image", "images"),
     *("availability", "brand", "gtin", "mpn", "item_group_id", "color", "size", "category"),
     *("description", "gender", "age_group", "material", "pattern", "condition", "adult"),
     *("deleted", "target_url", "disclosure", "params"),
@@ -27,7 +28,7 @@ NEEDED = ("id", "title", "url", "price")
 
 @dataclass(frozen=True)
 class ColumnMap:
-    """Field -> names of columns, best first. Names match whatever their case, spaces or dashes."""
+    """Field -> names of columns, best first. Case, spaces, dashes and underscores do not count."""
 
     name: str
     fields: Mapping[str, tuple[str, ...]]
@@ -129,14 +130,14 @@ class Picker:
 def key(name: str) -> str:
     """How names are compared.
 
-    >>> key(" g:Image Link"), key("image[0].url"), key("image[2].url")
-    ('image_link', 'image_link', 'additional_image_link')
+    >>> key(" g:Image Link"), key("imageLink"), key("image[0].url"), key("image[2].url")
+    ('imagelink', 'imagelink', 'imagelink', 'additionalimagelink')
     """
-    plain = re.sub(r"[\s_\-]+", "_", name.strip(" \t\r\n\"'\ufeff").lower()).removeprefix("g:")
+    plain = re.sub(r"[\s_\-]+", "", name.strip(" \t\r\n\"'\ufeff").lower()).removeprefix("g:")
     if numbered := re.fullmatch(
-        r"image\[(\d{1,4})\]\.url|(?:additional_)?image_link_?(\d{1,4})", plain
+        r"image\[(\d{1,4})\]\.url|(?:additional)?imagelink(\d{1,4})", plain
     ):
-        return "image_link" if numbered[1] == "0" else "additional_image_link"
+        return "imagelink" if numbered[1] == "0" else "additionalimagelink"
     return plain
 
 

@@ -6,6 +6,8 @@ what publishers commonly report; a map of your own stands above it.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lensback.feeds.columns import ColumnMap, by_alias
 
 
@@ -16,12 +18,13 @@ def _words(**fields: str) -> dict[str, tuple[str, ...]]:
 GOOGLE = ColumnMap(
     name="google",
     fields=_words(
-        id="id guid",
+        id="id guid offer_id product_id sku",
         title="title name",
         url="link url",
         price="price",
         currency="currency price_currency",
         sale_price="sale_price saleprice",
+        sale_dates="sale_price_effective_date",
         old_price="old_price oldprice price_old",
         image="image_link image image_url picture",
         images="additional_image_link additional_image_links",
@@ -274,6 +277,32 @@ TRADEDOUBLER = ColumnMap(
 )
 """XML, and JSON with the same names."""
 
+SCHEMA_ORG = ColumnMap(
+    name="schema.org",
+    fields=_words(
+        id="sku productid @id offers/sku mpn",
+        title="name",
+        url="offers/url url @id",
+        price="offers/price offers/lowprice offers/pricespecification/price",
+        currency="offers/pricecurrency offers/pricespecification/pricecurrency",
+        image="image",
+        availability="offers/availability",
+        brand="brand",
+        gtin="gtin gtin13 gtin14 gtin12 gtin8",
+        mpn="mpn",
+        item_group_id="inproductgroupwithid",
+        color="color",
+        size="size",
+        category="category",
+        description="description",
+        material="material",
+        pattern="pattern",
+        condition="offers/itemcondition itemcondition",
+    ),
+    marks=("name", "offers/price", "offers/pricecurrency"),
+)
+"""JSON-LD, as shops write it into their pages: one Product an object."""
+
 AWIN_XML = ColumnMap(
     name="awin",
     item="prod",
@@ -297,7 +326,77 @@ AWIN_XML = ColumnMap(
     marks=("prod", "awtrack"),
 )
 
-XML = (KASPI, SKROUTZ, TRADEDOUBLER, AWIN_XML)
+HEUREKA = ColumnMap(
+    name="heureka",
+    item="SHOPITEM",
+    fields=_words(
+        id="item_id",
+        title="productname product",
+        url="url",
+        price="price_vat",
+        image="imgurl",
+        images="imgurl_alternative",
+        brand="manufacturer",
+        gtin="ean",
+        mpn="productno",
+        item_group_id="itemgroup_id",
+        category="categorytext",
+        description="description",
+    ),
+    marks=("shop", "shopitem", "price_vat"),
+    category_separator="|",
+)
+"""Czech and Slovak price comparison (Heureka, Zboží.cz). The currency is the country's: say it."""
+
+CENEO = ColumnMap(
+    name="ceneo",
+    item="offers/o",
+    fields=_words(
+        id="@id",
+        title="name",
+        url="@url",
+        price="@price",
+        image="imgs/main/@url",
+        images="imgs/i/@url",
+        availability="@stock",
+        brand="attrs/a[producent]",
+        gtin="attrs/a[ean]",
+        mpn="attrs/a[kod_producenta]",
+        category="cat",
+        description="desc",
+    ),
+    marks=("offers", "o", "imgs"),
+    currency="PLN",
+    category_separator="/",
+)
+
+PROM = ColumnMap(
+    name="prom",
+    item="items/item",
+    fields=_words(
+        id="@id id code",
+        title="name",
+        url="url",
+        price="priceuah priceruah",
+        old_price="oldprice",
+        image="image",
+        availability="available stock",
+        brand="vendor",
+        gtin="barcode",
+        mpn="vendorcode code",
+        category="categoryname",
+        description="description",
+    ),
+    marks=("items", "item", "priceuah"),
+    currency="UAH",
+)
+"""Ukrainian price lists: Prom, Price.ua; Hotline has another name for the price."""
+HOTLINE = replace(PROM, name="hotline", marks=("items", "item", "priceruah"))
+
+XML = (
+    *(KASPI, SKROUTZ, TRADEDOUBLER, AWIN_XML, HEUREKA, CENEO, PROM, HOTLINE),
+    replace(CJ, item="product"),
+)
 """Of XML that is neither YML nor Google's."""
 
 PARAMS = by_alias(

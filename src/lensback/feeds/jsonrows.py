@@ -9,9 +9,9 @@ from itertools import chain
 from typing import Any
 
 from lensback.errors import FeedError
-from lensback.feeds import batch, clean
+from lensback.feeds import batch, clean, propose
 from lensback.feeds.columns import ColumnMap, Picker
-from lensback.feeds.dialects import GOOGLE, READY, TRADEDOUBLER
+from lensback.feeds.dialects import GOOGLE, READY, SCHEMA_ORG, TRADEDOUBLER
 from lensback.feeds.rows import SAMPLE_CHARS, Lines, Pending, empty, truncated
 from lensback.feeds.stream import Source
 from lensback.types import Offer, Rejected
@@ -26,6 +26,8 @@ _BETWEEN = re.compile(r"[\s,]*")
 # Numbers stay as they are written: 5.50 is no float.
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
 
+_ERRORS = {"error", "errors", "errorMessage", "message", "fault"}
+
 Found = tuple[dict[str, Any] | None, int, str]
 """Object (None: what stands there is none), its line, and what it looks like."""
 
@@ -33,7 +35,7 @@ Found = tuple[dict[str, Any] | None, int, str]
 def read(
     source: Source, rules: clean.Rules, columns: ColumnMap | None
 ) -> Iterator[Offer | Rejected]:
-    """Offers by a column map, Google's names or Tradedoubler's; names may be paths (`a/b`)."""
+    """Offers by a column map or by the names we know; names may be paths (`a/b`)."""
     lines = Lines(source)
     first = lines.header()
     found = _by_line(lines, first) if is_lines(first) else _in_document(lines, first)
@@ -47,7 +49,7 @@ def read(
                 pending.refuse(Rejected("bad row", line, sample=sample[:SAMPLE_CHARS].strip()))
                 continue
             if picker is None:
-                columns = columns or _map_of(item)
+                columns = columns or choose(name for name, _ in _values(item, "", 0))
                 rules = clean.with_columns(rules, columns)
                 picker = Picker(columns)
             pending.rows.append(picker.row(_flat(item, picker)))
@@ -71,11 +73,27 @@ def is_lines(first: str) -> bool:
     return not lists or bool({"id", "name", "title"} & item.keys())
 
 
-def _map_of(item: dict[str, Any]) -> ColumnMap:
-    names = {name.lower() for name, _ in _values(item, "", 0)}
+def choose(given: Iterable[str]) -> ColumnMap:
+    """The ready map whose marks are all among the names, Google's where there is none."""
+    names = {name.lower() for name in given}
     if {"name", "offers/producturl"} <= names:
         return TRADEDOUBLER
-    return next((columns for columns in READY if columns.fits(names)), GOOGLE)
+    return next((columns for columns in (*READY, SCHEMA_ORG) if columns.fits(names)), GOOGLE)
+
+
+def check(head: str) -> None:
+    """Raises FeedError where the first offer has none of the names we know, and a guess does better."""
+    known, item, name = samples(head)
+    if known.keys() & _ERRORS and not known.keys() & {"id", "title", "name"}:
+        message = f"this seems to be an error message of the server: {' '.join(head.split())[:120]}"
+        raise FeedError(message, hint="check the address, its key and its password")
+    groups = {part for path in known for part in (path, path.rpartition("/")[2])}
+    if known and choose(known).missing(groups):
+        proposal = propose.of_samples(known, item, name)
+        if not proposal.missing:
+            listed = ", ".join(list(known)[:8])
+            message = f"the JSON lacks a known set of names; it begins: {listed}"
+            raise FeedError(message, hint=propose.hint(proposal))
 
 
 def samples(head: str) -> tuple[dict[str, str], str, str]:

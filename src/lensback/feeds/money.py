@@ -41,11 +41,48 @@ _SIGNS = by_alias(
         "AZN": "₼",
         "GEL": "₾",
         "AMD": "֏",
+        "BRL": "r$",
+        "CAD": "ca$ c$ can$",
+        "AUD": "a$ au$",
+        "NZD": "nz$",
+        "HKD": "hk$",
+        "SGD": "s$ sg$",
+        "TWD": "nt$",
+        "MXN": "mx$",
+        "CHF": "fr sfr",
+        "HUF": "ft",
+        "BGN": "лв",
+        "RON": "lei leu",
+        "BYN": "br б.р",
+        "MDL": "лей",
+        "UZS": "сум",
+        "AED": "د.إ dhs",
+        "SAR": "ر.س",
+        "THB": "฿",
+        "PHP": "₱",
+        "NGN": "₦",
     }
 )
+_SHARED = {
+    "$": "USD CAD AUD NZD HKD SGD TWD MXN ARS CLP COP BSD BBD BZD FJD JMD LRD NAD TTD UYU XCD",
+    "kr": "SEK NOK DKK ISK",
+    "£": "GBP EGP GIP FKP SHP SYP LBP SSP SDG",
+    "¥": "JPY CNY",
+    "rs": "INR PKR LKR NPR MUR SCR",
+    "руб": "RUB BYN",
+    "р": "RUB BYN",
+    "рублей": "RUB BYN",
+    "lei": "RON MDL",
+    "сом": "KGS",
+    "din": "RSD",
+    "дин": "RSD",
+}
+_SHARERS = {sign: frozenset(codes.split()) for sign, codes in _SHARED.items()}
+"""Signs of several currencies: the feed's own word decides where it is one of them."""
 _PLAIN = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,6}))?(?: ?([A-Z]{3}))?")
 _NUMBER = re.compile(r"[0-9](?:[0-9.,'’\s]*[0-9])?")
 _MAX_PRICE = 40
+_FROM = frozenset(("", "from", "от", "від", "ab", "od", "dès", "desde"))
 
 
 @lru_cache(1024)
@@ -73,11 +110,17 @@ def money(raw: str, fallback: str = "") -> Money | str:
     whole, part, code = found.groups("") if found else _loose(raw)
     if not whole:
         return "bad price" if raw else "no price"
-    known = currency(code) if code else fallback
+    known = _named(code, fallback) if code else fallback
     if not known:
-        return "bad price" if code else "no currency"
+        return "bad price" if code and not _is_currency(code) else "no currency"
     minor = _minor(whole, part, known)
     return Money(minor, known) if 0 < minor < _MAX_MINOR else "bad price"
+
+
+def _named(word: str, fallback: str) -> str:
+    """The currency that stands beside the amount; `$` beside 12.50 in a feed of CAD means CAD."""
+    shared = _SHARERS.get(word.strip(" .\u00a0").lower(), frozenset())
+    return fallback if fallback in shared else currency(word)
 
 
 @lru_cache(1 << 12)
@@ -103,11 +146,15 @@ def _loose(raw: str) -> tuple[str, str, str]:
         return "", "", ""
     before, after = words[: found.start()], words[found.end() :]
     around = (before + " " + after.removeprefix(",-").removeprefix(".-")).split()
-    named = [token for token in around if token.strip(".").lower() not in ("from", "от", "")]
-    if len(named) > 1 or (named and not currency(named[0])):
+    named = [token for token in around if token.strip(".").lower() not in _FROM]
+    if len(named) > 1 or (named and not _is_currency(named[0])):
         return "", "", ""
     whole, _, part = _dotted(re.sub(r"[\s'’]", "", found[0])).partition(".")
     return whole, part, named[0] if named else ""
+
+
+def _is_currency(word: str) -> bool:
+    return bool(currency(word)) or word.strip(" .").lower() in _SHARERS
 
 
 def _dotted(digits: str) -> str:

@@ -22,7 +22,7 @@ _MAX_LISTED, _MAX_SAMPLES = 40, 200
 _NAMES = by_alias(
     {
         "id": "id sku productid produktid itemid offerid uid uniqueid artnr artikelnummer varenummer"
-        " productcode articleid code nr артикул код ид",
+        " productcode articleid uniquemerchantsku merchantsku code nr артикул код ид",
         "title": "title name productname produktnavn produktname navn nazev nazwa nom nombre titel naam"
         " bezeichnung titolo designation название наименование имя",
         "url": "url link producturl produkturl vareurl productlink deeplink href landingpage lien enlace"

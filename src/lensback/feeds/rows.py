@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Generic, TypeVar
@@ -14,6 +15,11 @@ from lensback.types import Offer, Rejected
 T = TypeVar("T")
 MAX_LINE_CHARS = 1 << 20
 SAMPLE_CHARS = 120
+
+
+def no_header(line: str) -> bool:
+    """Whether a line before the header is a comment, or Excel's word for the delimiter (`sep=;`)."""
+    return line.startswith("#") or re.fullmatch(r'\ufeff?"?sep=.?"?\s*', line) is not None
 
 
 class Lines:
@@ -30,9 +36,9 @@ class Lines:
         return self._lines
 
     def header(self) -> str:
-        """The first line that is neither empty nor a `#` comment. Raises FeedError if none."""
+        """The first line that is neither empty nor no header at all. Raises FeedError if none."""
         for line in self._lines:
-            if line.strip(" \t\r\n\ufeff") and not line.startswith("#"):
+            if line.strip(" \t\r\n\ufeff") and not no_header(line):
                 return line.lstrip("\ufeff")
             self.skipped += 1
         raise FeedError("the feed is empty", hint="check the address")
@@ -63,15 +69,21 @@ class Pending(Generic[T]):
         self.rows: list[T] = []
         self.lines: list[int] = []
         self._refused: list[tuple[int, Rejected]] = []
-        self._flushed = False
+        self._flushed = self._none = False
 
     @property
     def whole(self) -> bool:
         """There was a row that could be read."""
         return self._flushed or bool(self.rows)
 
+    @property
+    def met(self) -> bool:
+        """There was a row at all, or what should have been one."""
+        return self.whole or self._none
+
     def refuse(self, row: Rejected) -> None:
         """Puts what is no row where it stood."""
+        self._none = True
         self._refused.append((len(self.rows), row))
 
     def flush(self) -> Iterator[Offer | Rejected]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lensback.errors import FeedError
 from lensback.feeds import dialects, jsonrows, propose, table
 from lensback.feeds.columns import ColumnMap
+from lensback.feeds.rows import no_header
 from lensback.feeds.stream import Source
 
 _PROLOG = re.compile(
@@ -70,9 +71,10 @@ def propose_columns(source: Source, columns: ColumnMap | None = None) -> propose
     try:
         seems = sniff(source, "auto", columns)
     except FeedError as error:
-        if error.hint.startswith(propose.HINT):
-            return propose.of_xml(head)
-        raise
+        if not error.hint.startswith(propose.HINT):
+            raise
+        is_json = head.startswith(("{", "["))
+        return propose.of_samples(*jsonrows.samples(head)) if is_json else propose.of_xml(head)
     if seems.format == "yml":
         return None
     if seems.format == "google":
@@ -84,7 +86,7 @@ def propose_columns(source: Source, columns: ColumnMap | None = None) -> propose
 
 
 def _of_table(head: str, delimiter: str, columns: ColumnMap | None) -> propose.Proposal:
-    lines = [line for line in head.splitlines() if line.strip() and not line.startswith("#")]
+    lines = [line for line in head.splitlines() if line.strip() and not no_header(line)]
     known = columns or (dialects.RAKUTEN if lines[0].startswith("HDR|") else None)
     if known and known.header:
         return propose.of_table(known.header, (), known)
@@ -142,9 +144,11 @@ def _not_a_feed(root: str) -> FeedError:
 
 def _table(head: str, columns: ColumnMap | None) -> tuple[str, str, str]:
     if head.startswith(("{", "[")):
+        if columns is None:
+            jsonrows.check(head)
         first = head.split("\n", 1)[0].strip()
         return "json", "jsonl" if jsonrows.is_lines(first) else "json", ""
-    lines = [line for line in head.splitlines() if line.strip() and not line.startswith("#")]
+    lines = [line for line in head.splitlines() if line.strip() and not no_header(line)]
     if not lines:
         raise FeedError("the feed is empty but for comments", hint="check the address")
     if lines[0].startswith("HDR|"):

@@ -46,6 +46,13 @@ _FOREIGN = {
 }
 
 
+# What PHP says before the document it makes. The lines stay, so that numbers of lines are true.
+_NOISE = re.compile(
+    rb"(?:<br ?/?>|<b>|PHP |\s)*+(?:Warning|Notice|Deprecated|Strict Standards)\b.{1,4000}?(?=<\?xml\s)",
+    re.DOTALL,
+)
+
+
 class Source:
     """One feed's bytes, unpacked. `failure` is set once a container has broken off."""
 
@@ -55,6 +62,10 @@ class Source:
         self._max_bytes = max_bytes
         self._chunks = self._unpacked(_chunks(stream))
         self.head, self._chunks = _peek(self._chunks, HEAD_BYTES)
+        if noise := _NOISE.match(self.head):
+            self.head, *_ = beheaded = [b"\n" * noise[0].count(b"\n") + self.head[noise.end() :]]
+            next(self._chunks)
+            self._chunks = chain(beheaded, self._chunks)
         self.encoding = encoding_of(self.head)
 
     def text(self) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 
 from lensback.errors import FeedError
@@ -116,44 +117,97 @@ def _rows(
     lines: Lines, text: Iterable[str], delimiter: str, width: int, make: Make
 ) -> Iterator[Offer | Rejected]:
     """The table's rows in batches; what is no row goes where it stood."""
-    reader = csv.reader(text, delimiter=delimiter)
+    taken: list[str] = []
+    reader = csv.reader(_noted(text, taken), delimiter=delimiter)
     begin = at = lines.skipped + 2
     pending = Pending(make)
     rows, places = pending.rows, pending.lines
-    some = False
+    odd = _Odd(pending, taken, delimiter, width)
     while True:
         try:
             for values in reader:
-                if len(values) == width:
+                if len(values) == width and len(taken) == 1:
                     rows.append(values)
                     places.append(at)
-                    if len(rows) == batch.ROWS:
-                        yield from pending.flush()
-                elif any(value.strip() for value in values):
-                    if len(values) < width and not lines.whole and pending.whole:
-                        yield from pending.flush()
-                        raise truncated(at)
-                    some = True
-                    _ragged(values, width, at, pending)
+                elif odd.cut(values, at, whole=lines.whole):
+                    yield from pending.flush()
+                    raise truncated(at)
+                if len(rows) >= batch.ROWS:
+                    yield from pending.flush()
+                taken.clear()
                 at = begin + reader.line_num
         except csv.Error as error:
-            pending.refuse(Rejected("bad row", at, sample=str(error)[:SAMPLE_CHARS]))
+            if odd.apart(at) is None:
+                pending.refuse(Rejected("bad row", at, sample=str(error)[:SAMPLE_CHARS]))
+            taken.clear()
             at = begin + reader.line_num
         else:
             break
-    some = some or pending.whole
+    some = pending.met
     yield from pending.flush()
     if not some and not lines.cut:
         raise empty()
 
 
-def _ragged(values: list[str], width: int, at: int, pending: Pending[list[str]]) -> None:
-    """A short row is filled up; a long one is none, unless nothing is in what is too much."""
-    if any(value.strip() for value in values[width:]):
-        pending.refuse(Rejected("bad row", at, sample=" ".join(values)[:SAMPLE_CHARS]))
-        return
-    pending.rows.append((values + [""] * width)[:width])
-    pending.lines.append(at)
+@dataclass(frozen=True, slots=True)
+class _Odd:
+    """Rows of several lines or of another width than the header's. `taken`: the lines of this row."""
+
+    pending: Pending[list[str]]
+    taken: list[str]
+    delimiter: str
+    width: int
+
+    def cut(self, values: list[str], at: int, *, whole: bool) -> bool:
+        """Puts the row where it belongs; True instead where it is the half row of a cut file."""
+        if (apart := self.apart(at, whole=whole)) is not None:
+            return apart
+        if not any(value.strip() for value in values):
+            return False
+        if len(values) < self.width and not whole and self.pending.whole:
+            return True
+        self._put(values, at)
+        return False
+
+    def apart(self, at: int, *, whole: bool = True) -> bool | None:
+        """Makes rows again of lines that a quote nobody closed has joined, and says whether the
+        last one is cut; None where they belong together."""
+        if self.width < 3 or not (len(self.taken) > 1 or self.taken[0].count('"') % 2):
+            return None
+        plain = csv.reader(self.taken, delimiter=self.delimiter, quoting=csv.QUOTE_NONE)
+        try:
+            found = list(plain)
+        except csv.Error:
+            return None
+        fits = sum(len(values) == self.width for values in found)
+        if len(found) != len(self.taken) or 2 * fits <= len(found):
+            return None  # a field of several lines: most of them are no whole row
+        cut = not whole and len(found[-1]) < self.width
+        for line, values in enumerate(found[: len(found) - cut], at):
+            if any(value.strip() for value in values):
+                self._put([_bare(value) for value in values], line)
+        return cut
+
+    def _put(self, values: list[str], at: int) -> None:
+        """A short row is filled up; a long one is none, unless nothing is in what is too much."""
+        if any(value.strip() for value in values[self.width :]):
+            sample = " ".join(values)[:SAMPLE_CHARS]
+            self.pending.refuse(Rejected("bad row", at, sample=sample))
+            return
+        self.pending.rows.append((values + [""] * self.width)[: self.width])
+        self.pending.lines.append(at)
+
+
+def _bare(value: str) -> str:
+    """Without quotes around all of it, which were read as they stood."""
+    whole = len(value) > 1 and value.startswith('"') and value.endswith('"')
+    return value[1:-1].replace('""', '"') if whole else value
+
+
+def _noted(text: Iterable[str], taken: list[str]) -> Iterator[str]:
+    for line in text:
+        taken.append(line)
+        yield line
 
 
 Make = Callable[[list[list[str]]], list[Offer | Rejected]]

@@ -34,7 +34,7 @@ FIELDS = by_alias(
         "mpn": "vendorcode",
         "gtin": "barcode",
         "description": "description",
-        "availability": "available",
+        "availability": "available count quantity stock_quantity quantity_in_stock",
         "adult": "adult",
         "param": "param",
         "condition": "condition",

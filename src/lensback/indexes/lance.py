@@ -26,7 +26,7 @@ from lensback.indexes.plan import NOTHING, Plan, plan, sql, widest
 from lensback.indexes.pointer import Following, Pointer
 from lensback.indexes.rows import query, schema, to_table, to_vectors, unit
 from lensback.indexes.scan import Scan
-from lensback.lancedata import connect, table_names
+from lensback.lancedata import connect, opened, table_names, unusable
 from lensback.types import Candidate, Filter, IndexRow, Snapshot, Vector, Vectors
 
 BATCH_ROWS = 8192
@@ -360,9 +360,9 @@ def _distinct_images(table: Any) -> int:
 
 def _opened(db: Any, name: str, dim: int) -> Any:
     """The table, made if `dim` is known; None where there is none."""
-    if name in table_names(db):
-        return db.open_table(name)
-    return db.create_table(name, schema=schema(dim)) if dim else None
+    if name in table_names(db) and (table := opened(db, name)) is not None:
+        return table
+    return db.create_table(name, schema=schema(dim), mode="overwrite") if dim else None
 
 
 def _located(location: str) -> tuple[str, int]:
@@ -391,7 +391,5 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (ValueError, RuntimeError, OSError, KeyError) as error:
-        raise StateError(
-            f"the index cannot be used: {str(error)[:300]}",
-            hint="run lensback sync; if that does not help, delete the index folder and sync again",
-        ) from error
+        hint = "run lensback sync; if that does not help, delete the index folder and sync again"
+        raise unusable("the index", error, hint) from error

@@ -28,8 +28,9 @@ from numpy.typing import NDArray
 from lensback.errors import Away, StaleIndex, StateError
 from lensback.indexes.milvus_link import KINDS, Address, Link, missing, translated
 from lensback.indexes.milvus_recall import SAMPLE, Sample, sample_condition, stored_vectors
-from lensback.indexes.milvus_rows import NOTHING, OPEN, condition, entities, schema
+from lensback.indexes.milvus_rows import OPEN, condition, entities, schema
 from lensback.indexes.milvus_state import Published, visible
+from lensback.indexes.plan import NOTHING
 from lensback.indexes.rows import query as unit_query
 from lensback.retry import retried
 from lensback.types import Candidate, Filter, IndexRow, Snapshot, Vector, Vectors

@@ -7,15 +7,13 @@ from hashlib import blake2b
 from typing import Any
 
 from lensback.errors import DataError
-from lensback.indexes.plan import storable
+from lensback.indexes import plan
 from lensback.indexes.rows import to_table, to_vectors
 from lensback.types import Filter, IndexRow, Vectors
 
 OPEN = 2**62
 """`until` of a version that no generation has ended yet."""
-NOTHING = "false"
 MAX_NAME_BYTES = 256
-_INT64 = 2**63 - 1
 _PLAIN = ("row_id", "digest", "in_stock", "price_low", "price_high", "image_hash")
 _CODED = ("store", "category", "currency")
 
@@ -66,29 +64,10 @@ def entities(rows: Sequence[IndexRow], vectors: Vectors, generation: int) -> lis
 
 
 def condition(where: Filter) -> str:
-    """The filter as a condition on rows: empty without a limit, NOTHING if unmeetable."""
-    parts = []
-    if where.stores:
-        parts.append(_among("store", where.stores))
-    if where.categories:
-        parts.append(_among("category", where.categories))
-    if where.in_stock:
-        parts.append("in_stock == true")
-    if where.currency:
-        parts.append(_among("currency", [where.currency]))
-    if where.price_max:
-        parts.append(_among("currency", [where.price_max.currency]))
-        parts.append(f"price_low <= {_clamped(where.price_max.minor)}")
-    if where.price_min:
-        parts.append(_among("currency", [where.price_min.currency]))
-        parts.append(f"price_high >= {_clamped(where.price_min.minor)}")
-    return NOTHING if NOTHING in parts else " and ".join(dict.fromkeys(parts))
+    """The filter as a condition on rows; see `plan.condition`."""
+    return plan.condition(where, _among, "in_stock == true")
 
 
 def _among(column: str, names: Iterable[str]) -> str:
-    codes = [str(code(name)) for name in names if storable(name)]
-    return f"{column} in [{', '.join(codes)}]" if codes else NOTHING
-
-
-def _clamped(minor: int) -> int:
-    return max(-_INT64, min(_INT64, minor))
+    codes = [str(code(name)) for name in names if plan.storable(name)]
+    return f"{column} in [{', '.join(codes)}]" if codes else plan.NOTHING

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from lensback.types import Filter
@@ -13,26 +13,34 @@ _INT64 = 2**63 - 1
 
 
 def sql(where: Filter) -> str:
-    """The filter as a condition on index rows: empty without a limit, `false` if unmeetable."""
+    """The filter as SQL on index rows; see `condition`."""
+    return condition(where, _among_sql, "in_stock = true")
+
+
+def condition(where: Filter, among: Callable[[str, Iterable[str]], str], in_stock: str) -> str:
+    """The filter as a condition on index rows: empty without a limit, NOTHING if unmeetable.
+
+    `among` writes "this column is one of these" in the engine's language, or NOTHING.
+    """
     parts = []
     if where.stores:
-        parts.append(_among("store", where.stores))
+        parts.append(among("store", where.stores))
     if where.categories:
-        parts.append(_among("category", where.categories))
+        parts.append(among("category", where.categories))
     if where.in_stock:
-        parts.append("in_stock = true")
+        parts.append(in_stock)
     if where.currency:
-        parts.append(_among("currency", [where.currency]))
+        parts.append(among("currency", [where.currency]))
     if where.price_max:
-        parts.append(_among("currency", [where.price_max.currency]))
+        parts.append(among("currency", [where.price_max.currency]))
         parts.append(f"price_low <= {_clamped(where.price_max.minor)}")
     if where.price_min:
-        parts.append(_among("currency", [where.price_min.currency]))
+        parts.append(among("currency", [where.price_min.currency]))
         parts.append(f"price_high >= {_clamped(where.price_min.minor)}")
-    return NOTHING if NOTHING in parts else " AND ".join(dict.fromkeys(parts))
+    return NOTHING if NOTHING in parts else " and ".join(dict.fromkeys(parts))
 
 
-def _among(column: str, names: Iterable[str]) -> str:
+def _among_sql(column: str, names: Iterable[str]) -> str:
     quoted = [f"'{name.replace(chr(39), chr(39) * 2)}'" for name in names if storable(name)]
     return f"{column} IN ({', '.join(quoted)})" if quoted else NOTHING
 

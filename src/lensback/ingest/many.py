@@ -1,13 +1,14 @@
 """Many stores: fetched side by side, read by a few threads, written one transaction at a time.
 
-A store that hangs holds one of its host's places until its budget or its pace ends it; a host
-that does not answer is left alone for the rest of the run, and by its breaker after that.
+A store that hangs holds one of its host's places until its budget or its pace ends it, and the
+others go on to the later stages meanwhile; a host that does not answer is left alone for the rest
+of the run, and by its breaker after that.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
@@ -38,6 +39,8 @@ BACKLOG = 16
 """Feeds that lie in the spool and wait to be read, at most."""
 HOST_FAILS = 3
 """Feeds of one host in a row without an answer after which the host is not asked any more."""
+PATIENCE_S = 60.0
+"""After so long without a store that ended, those that did are not kept waiting for the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +83,12 @@ def ingest_all(
     roads: Roads,
     trust: bool = False,
     watch: Callable[[str], Progress] | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[tuple[str, Outcome]]:
     """(store, what came of it) for every named store, as they end.
 
-    An Error is one of that store alone. `trust`: ask hosts whose breaker is open too. Raises
+    An Error is one of that store alone. `trust`: ask hosts whose breaker is open too. `meanwhile`
+    is called, between two steps, when stores have ended and the others take long. Raises
     UnknownName; StateError where the workspace's database or disk fails; Stopped once the
     fetcher's `halt` is set. What was read until then is kept.
     """
@@ -96,18 +101,22 @@ def ingest_all(
     ):
         fetch = partial(_fetch, fetcher, _Taking(mine), hosts, spool, limits)
         under_way: dict[Future[Outcome], str] = {}
+        patience = _Patience(meanwhile, under_way)
         try:
-            jobs = lanes.run(states, fetch, lane=host_of, rules=rules, halt=fetcher.halt)
+            jobs = lanes.run(
+                states, fetch, lane=host_of, rules=rules, halt=fetcher.halt, idle=patience.look
+            )
             for state, got in jobs:
                 name = state.feed.store
                 if got.found is None:
                     yield name, _unread(db, state, got)
+                    patience.ended()
                 else:
                     progress = _until(fetcher.halt, watch(name) if watch else None)
                     future = readers.submit(_read, db, state, got, limits, progress)
                     under_way[future] = name
-                yield from _ended(under_way, BACKLOG)
-            yield from _ended(under_way, 0)
+                yield from _ended(under_way, BACKLOG, patience)
+            yield from _ended(under_way, 0, patience)
         except BaseException:
             fetcher.halt.set()  # readers and fetches see it at their next step
             raise
@@ -172,11 +181,13 @@ def _fetch(
 
 
 def _judge(hosts: Hosts, host: str, error: Error) -> None:
-    """No answer at all is the host's failure; a status is one of this feed only."""
+    """No answer at all is the host's failure; a status is one of this feed only. Nor is it the
+    host's where it answered for another feed: a network's three worst stores close no network."""
     if not host:
         return
     if isinstance(error, FetchError) and error.retry and not error.status:
-        hosts.failed(host, error.message, after=HOST_FAILS)
+        if not hosts.answered(host):
+            hosts.failed(host, error.message, after=HOST_FAILS)
     elif isinstance(error, FetchFailed):
         hosts.succeeded(host)
 
@@ -206,11 +217,39 @@ def _read(
         return error
 
 
-def _ended(under_way: dict[Future[Outcome], str], most: int) -> Iterator[tuple[str, Outcome]]:
+def _ended(
+    under_way: dict[Future[Outcome], str], most: int, patience: _Patience
+) -> Iterator[tuple[str, Outcome]]:
     """Those that were read; waits until at most `most` are left."""
     while True:
         for future in [future for future in under_way if future.done()]:
             yield under_way.pop(future), future.result()
+            patience.ended()
         if len(under_way) <= most:
             return
-        wait(under_way, return_when=FIRST_COMPLETED)
+        if not wait(under_way, lanes.LOOK_S, FIRST_COMPLETED).done:
+            patience.look()
+
+
+class _Patience:
+    """Tells when those that ended have waited long enough for the others."""
+
+    def __init__(
+        self, meanwhile: Callable[[], object], under_way: Mapping[Future[Outcome], str]
+    ) -> None:
+        self._meanwhile, self._under_way = meanwhile, under_way
+        self._ended = self._seen = self._told = 0
+        self._since = time.monotonic()
+
+    def ended(self) -> None:
+        """A store ended."""
+        self._ended += 1
+
+    def look(self) -> None:
+        """Nothing happened just now."""
+        done = self._ended + sum(future.done() for future in self._under_way)
+        if done != self._seen:
+            self._seen, self._since = done, time.monotonic()
+        elif done > self._told and time.monotonic() - self._since > PATIENCE_S:
+            self._told = done
+            self._meanwhile()

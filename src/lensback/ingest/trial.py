@@ -118,7 +118,7 @@ def try_feed(
         seems = feeds.sniff(stream, format=format, columns=columns)
         unknown = seems.format == "table" and not seems.dialect
     except FeedError:
-        unknown = proposal is not None and bool(proposal.item)
+        unknown = proposal is not None and not columns
         if not unknown:
             raise
     if unknown and proposal and not proposal.missing:

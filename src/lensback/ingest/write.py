@@ -86,6 +86,10 @@ def write(
             progress(run.offers, 0)
     if run.offers == 0 and not run.rejected:
         raise FeedError("the feed has no offers", hint="check the address; nothing was changed")
+    if run.offers == 0:
+        why = ", ".join(f"{count} {reason}" for reason, count in run.rejected.most_common(4))
+        hint = f"lensback store show {state.feed.store}, and store add … --dry-run, say more"
+        raise FeedError(f"every row of the feed was refused: {why}", hint=hint)
     status = "ok" if run.delta else _retire(db, store_id, seen, run, limits, active)
     return status, _message(status, run, limits, active)
 

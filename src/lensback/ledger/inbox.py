@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, select, update
-from sqlalchemy.exc import DataError, IntegrityError, StatementError
+from sqlalchemy.exc import IntegrityError, StatementError
 
 from lensback import log
 from lensback.db import Database, chunks
 from lensback.db import tables as t
+from lensback.errors import BadQuery
 from lensback.journal import Record
 from lensback.ledger.clicks import news_of
 from lensback.ledger.record import record_in, settle
@@ -39,7 +40,17 @@ def apply(db: Database, records: Sequence[Record]) -> Counter[str]:
         return Counter(rejected=1)
 
 
-_REFUSED = (IntegrityError, DataError, StatementError, KeyError, TypeError, ValueError)
+# BadQuery: a value that the database cannot hold. OverflowError: a number beyond its integers.
+_REFUSED = (
+    BadQuery,
+    IntegrityError,
+    StatementError,
+    AttributeError,
+    KeyError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
 
 
 def _apply(db: Database, c: Connection, records: Sequence[Record]) -> Counter[str]:

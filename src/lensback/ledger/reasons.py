@@ -132,12 +132,8 @@ _BY_CODE = {reason.code: reason for reason in (*_TABLE, OTHER)}
 _PATTERNS = [(reason, re.compile(reason.pattern, re.IGNORECASE)) for reason in _TABLE]
 
 _CLAIM = {
-    "en": "If that is not so, write to us before {until}: the click is your proof.",
+    "en": "If that is not so, write to us until {until}: the click is your proof.",
     "ru": "Если это не так, напишите нам до {until}: переход по ссылке — ваше доказательство.",
-}
-_CLAIM_OPEN = {
-    "en": "If that is not so, write to us: the click is your proof.",
-    "ru": "Если это не так, напишите нам: переход по ссылке — ваше доказательство.",
 }
 _NOTHING = {"en": "There is nothing to do.", "ru": "Здесь ничего сделать нельзя."}
 
@@ -163,9 +159,9 @@ def claimable(code: str) -> bool:
     return _BY_CODE.get(code, OTHER).claimable
 
 
-def advice(code: str, language: str = "en", until: str = "", *, over: bool = False) -> str:
-    """What can be done, as a sentence; `over` where the time for a claim has passed."""
+def advice(code: str, language: str = "en", until: str = "") -> str:
+    """What can be done, as a sentence; `until` is the last day of a claim, "" where it is over."""
     language = language if language in _CLAIM else "en"
-    if over or not claimable(code):
+    if not until or not claimable(code):
         return _NOTHING[language]
-    return _CLAIM[language].format(until=until) if until else _CLAIM_OPEN[language]
+    return _CLAIM[language].format(until=until)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, select
+from sqlalchemy import Connection, RowMapping, func, select
 
 from lensback.db import Database
 from lensback.db import tables as t
@@ -18,24 +18,24 @@ VISITS = 20
 
 
 def sales_of(db: Database, user_token: str, *, now: int, language: str = "en") -> dict[str, Any]:
-    """All of one user as JSON: `sales` (newest first), `visits` without a sale yet, `totals`.
-
-    `state` is the shopper's: `paid` where the cashback was handed over, whatever the network did.
-    """
+    """All of one user as JSON: `sales` (newest first, `more` says that there are older ones),
+    `visits` through a network without a sale yet, `totals`: what the ledger holds for the user."""
     v, k, o = t.conversions.c, t.clicks.c, t.offers.c
     told = [v[n] for n in _TOLD]
     clicked = [k.click_id, k.at, k.offer_id, k.store, k.terms, o.title]
     base = select(*told, *clicked).where(k.user_token == user_token, k.user_token != "")
     joined = base.join_from(t.clicks, t.conversions, v.click_id == k.click_id, isouter=True)
     statement = joined.outerjoin(t.offers, o.offer_id == k.offer_id).order_by(k.at.desc())
+    without = statement.where(v.id.is_(None), k.network != "").limit(VISITS)
     with db.read() as c:
-        sold = c.execute(statement.where(v.id.is_not(None)).limit(MOST)).mappings().all()
-        rest = c.execute(statement.where(v.id.is_(None)).limit(VISITS)).mappings().all()
-    sales = [_sale(row, now, language) for row in sold]
+        sold = c.execute(statement.where(v.id.is_not(None)).limit(MOST + 1)).mappings().all()
+        rest = c.execute(without).mappings().all()
+        totals = _totals(c, user_token)
     return {
-        "sales": sales,
+        "sales": [_sale(row, now, language) for row in sold[:MOST]],
+        "more": len(sold) > MOST,
         "visits": [_visit(row, now) for row in rest],
-        "totals": _totals(sold),
+        "totals": totals,
     }
 
 
@@ -54,49 +54,54 @@ _TOLD = (
 
 
 def state(row: RowMapping) -> str:
-    """The shopper's state of a sale: `pending`, `approved`, `paid` or `declined`."""
-    if row["status"] == "declined":
-        return "declined"
-    if row["status"] == "pending":
-        return "pending"
+    """The shopper's state of a sale: `pending`, `approved`, `paid` (handed over) or `declined`."""
+    if row["status"] in {"declined", "pending"}:
+        return str(row["status"])
     paid = row["paid_out_minor"] and row["paid_out_minor"] >= row["cashback_minor"]
     return "paid" if paid else "approved"
 
 
 def _sale(row: RowMapping, now: int, language: str) -> dict[str, Any]:
     shown = state(row)
-    until = _claim_until(row)
-    over = until is not None and now > until
+    ordered = row["ordered_at"] if row["ordered_at"] is not None else row["first_at"]
     sale: dict[str, Any] = {
         "sale_id": str(row["id"]),
         "store": row["store"],
         "title": row["title"] or "",
         "state": shown,
         "cashback": _money(row["cashback_minor"], row["currency"]),
-        "ordered_at": _day(row["ordered_at"] if row["ordered_at"] is not None else row["first_at"]),
+        "owed": _owed(row, shown),
+        "ordered_at": _day(ordered),
         "expected": _day(row["expected_at"]) if shown == "pending" else None,
         "click": _click(row),
     }
     if shown == "declined":
-        code = row["reason"] or "other"
+        code, open_until = row["reason"] or "other", _claim_until(row, now)
         sale["declined"] = {
             "code": code,
             "text": reasons.words(code, language),
-            "advice": reasons.advice(code, language, _day(until) or "", over=over),
-            "claim": reasons.claimable(code) and not over,
-            "claim_until": _day(until),
+            "advice": reasons.advice(code, language, open_until or ""),
+            "claim": reasons.claimable(code) and open_until is not None,
+            "claim_until": open_until,
         }
     return sale
 
 
+def _owed(row: RowMapping, shown: str) -> dict[str, str] | None:
+    """What was handed over and then taken back by the store: the next payouts are less by it."""
+    due = 0 if shown == "declined" else row["cashback_minor"]
+    over = row["paid_out_minor"] - due
+    return _money(over, row["currency"]) if row["paid_out_minor"] > 0 and over > 0 else None
+
+
 def _visit(row: RowMapping, now: int) -> dict[str, Any]:
-    until = _claim_until(row)
+    open_until = _claim_until(row, now)
     return {
         "store": row["store"],
         "title": row["title"] or "",
         "click": _click(row),
-        "claim": until is None or now <= until,
-        "claim_until": _day(until),
+        "claim": open_until is not None,
+        "claim_until": open_until,
     }
 
 
@@ -106,33 +111,34 @@ def _click(row: RowMapping) -> dict[str, Any]:
     return {"id": row["click_id"], "at": at, "offer_id": row["offer_id"]}
 
 
-def _claim_until(row: RowMapping) -> int | None:
+def _claim_until(row: RowMapping, now: int) -> str | None:
+    """The last day of a claim; None where the program takes none, or it is over."""
     try:
         days = int(row["terms"].get("claim_days") or 0)
     except (TypeError, ValueError):
         days = 0
-    return row["at"] + days * DAY_S if days > 0 else None
+    until = row["at"] + days * DAY_S
+    return _day(until) if days > 0 and now <= until else None
 
 
-def _totals(rows: Any) -> dict[str, list[dict[str, str]]]:
-    sums: dict[str, dict[str, int]] = {name: {} for name in ("pending", "approved", "paid")}
-    for row in rows:
-        currency, shown = row["currency"], state(row)
-        if not currency:
-            continue
-        if shown == "pending":
-            _add(sums["pending"], currency, row["cashback_minor"])
-        elif shown != "declined":
-            _add(sums["approved"], currency, row["cashback_minor"] - row["paid_out_minor"])
-        _add(sums["paid"], currency, row["paid_out_minor"])
-    return {
-        name: [Money(minor, cur).as_json() for cur, minor in sorted(by.items()) if minor]
-        for name, by in sums.items()
-    }
+_TOTALS = {"cashback_pending": "pending", "cashback_due": "approved", "cashback_paid": "paid"}
 
 
-def _add(sums: dict[str, int], currency: str, minor: int) -> None:
-    sums[currency] = sums.get(currency, 0) + minor
+def _totals(c: Connection, user_token: str) -> dict[str, list[dict[str, str]]]:
+    """By state, from the accounts themselves; `owed` is what is due to us after a late decline."""
+    e, v, k = t.entries.c, t.conversions.c, t.clicks.c
+    total = func.sum(e.minor).label("total")
+    mine = select(e.account, e.currency, total).join(t.conversions, v.id == e.conversion_id)
+    mine = mine.join(t.clicks, k.click_id == v.click_id).group_by(e.account, e.currency)
+    mine = mine.where(k.user_token == user_token, k.user_token != "", e.account.in_(_TOTALS))
+    found: dict[str, list[dict[str, str]]] = {n: [] for n in (*_TOTALS.values(), "owed")}
+    for row in c.execute(mine.order_by(e.account, e.currency)):
+        minor = -int(row.total)  # what we owe is a credit
+        owed = row.account == "cashback_due" and minor < 0
+        name = "owed" if owed else _TOTALS[row.account]
+        if minor:
+            found[name].append(Money(abs(minor) if owed else minor, row.currency).as_json())
+    return found
 
 
 def _money(minor: int, currency: str) -> dict[str, str] | None:

@@ -56,17 +56,22 @@ def _connected(url: str, guard: Guard, timeout_s: float) -> ftplib.FTP:
     secure = parts.scheme.lower() == "ftps"
     failure: OSError | None = None
     for address in guard.addresses(host, port):
-        context = ssl.create_default_context()
-        ftp = ftplib.FTP_TLS(context=context) if secure else ftplib.FTP()  # noqa: S321 - what stores have
+        trust = ssl.create_default_context() if secure else None
+        ftp = ftplib.FTP_TLS(context=trust) if trust else ftplib.FTP()  # noqa: S321 - what stores have
         try:
             ftp.connect(address, port, pace.now().left(timeout_s))
         except OSError as error:
+            ftp.close()
             failure = error
             continue
         ftp.host = host  # the certificate is of the name; data goes to the pinned peer anyway
-        ftp.login(unquote(parts.username or "anonymous"), unquote(parts.password or "guest@"))
-        if isinstance(ftp, ftplib.FTP_TLS):
-            ftp.prot_p()
+        try:
+            ftp.login(unquote(parts.username or "anonymous"), unquote(parts.password or "guest@"))
+            if isinstance(ftp, ftplib.FTP_TLS):
+                ftp.prot_p()
+        except BaseException:
+            ftp.close()
+            raise
         return ftp
     raise failure or FetchFailed(f"{host} has no address", hint="check the address")
 

@@ -17,10 +17,14 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _LOST = re.compile(r"\[\[\[.*\]\]\]|{.*}|\$\{.*\}|null|none|undefined", re.IGNORECASE)
 """A macro that the network did not fill."""
+_NO_DAY = re.compile(r"000[01]-0[01]-0[01](\D.*)?")
+"""A day that was never set, as .NET and MySQL write it."""
 _TIMES = ("%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%Y-%m-%d %H:%M:%S", "%m/%d/%Y %H:%M:%S")
 MAX_TEXT = 200
 MAX_REASON = 500
 MAX_AMOUNT = 10**12
+MAX_EPOCH = 4_102_444_800
+"""The year 2100: a later time is a mistake, and no calendar should meet it."""
 
 
 def read_postback(network: Network, fields: Mapping[str, str]) -> Conversion:
@@ -130,7 +134,7 @@ class _Reader:
 
     def moment(self, field: str) -> int | None:
         text = self.text(field)
-        return epoch_of(text, field) if text else None
+        return epoch_of(text, field) if text and not _NO_DAY.fullmatch(text) else None
 
 
 def _is_paid(form: NewsForm, row: Mapping[str, Any]) -> bool:
@@ -173,16 +177,24 @@ def epoch_of(text: str, field: str = "time") -> int:
     """UTC epoch seconds of a time: epoch, ISO 8601, or a form networks use; UTC where it does not
     say. Raises PostbackError."""
     if re.fullmatch(r"[0-9]{9,11}|[0-9]{13}", text):
-        return int(text) // (1000 if len(text) == 13 else 1)
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        when = _by_form(text, field)
-    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+        epoch = int(text) // (1000 if len(text) == 13 else 1)
+    else:
+        try:
+            when = datetime.fromisoformat(text)
+        except ValueError:
+            when = _by_form(text, field)
+        when = when if when.tzinfo else when.replace(tzinfo=UTC)
+        epoch = _epoch(when)
+    if not 0 <= epoch < MAX_EPOCH:
+        raise PostbackError(f"{field} is no time: {text[:30]!r}", hint="use 2026-11-23T10:00:00Z")
+    return epoch
+
+
+def _epoch(when: datetime) -> int:
     try:
         return math.floor(when.timestamp())
-    except (OverflowError, OSError, ValueError) as error:
-        raise PostbackError(f"{field} is no time: {text[:30]!r}") from error
+    except (OverflowError, OSError, ValueError):
+        return -1
 
 
 def _by_form(text: str, field: str) -> datetime:

@@ -178,7 +178,7 @@ class _Asking:
                 )
             yield from self._rows(body)
             before, cursor = cursor, picked(body, str(self._form.page["cursor"]))
-            if picked(body, str(self._form.page["complete"])) in {True, None}:
+            if picked(body, str(self._form.page["complete"])) in (True, None):
                 return
             if not cursor or cursor == before:
                 raise self._repeats()

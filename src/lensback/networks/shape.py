@@ -29,8 +29,8 @@ class LinkForm:
     template: str
     subid: str
     """Parameter that carries the click id."""
-    subid_max: Annotated[int, Field(ge=16, le=1000)] = 32
-    """Most characters of it."""
+    subid_max: Annotated[int, Field(ge=22, le=1000)] = 32
+    """Most characters of it; our click ids have 22."""
     more_subids: tuple[str, ...] = ()
     """Further sub-id parameters the network knows; not used."""
     target: tuple[str, ...] = ()

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-
-from PIL import Image
+from dataclasses import dataclass, field, replace
 
 from lensback import images, log, rank
 from lensback.catalogue import offers, products
 from lensback.db import Database
 from lensback.detectors import Detector
+from lensback.detectors.taxonomy import LABELS
 from lensback.encoders import Encoder
 from lensback.errors import StaleIndex
 from lensback.indexes import Index
 from lensback.promise import Promise
 from lensback.rank import Calibration
+from lensback.search.kinds import decided, kinds_of, sunk
+from lensback.search.looking import Looks, chosen, look, named, searched
 from lensback.search.prices import NO_PROMISES, Prices, Promises
 from lensback.search.query import MAX_LIMIT, MIN_BOX, Query, filter_of
 from lensback.types import (
@@ -29,6 +30,7 @@ from lensback.types import (
     Snapshot,
     StoredOffer,
     Vector,
+    Vectors,
     top_category,
 )
 
@@ -36,6 +38,9 @@ COLOR_DEPTH = 10
 """How many times more images are ranked where a colour is asked for: one in ten has it."""
 RIVALS = 24
 """Best images of the whole catalogue against which a filtered search is held."""
+
+
+NOTHING_SEEN = Region(WHOLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,8 @@ class Tools:
     """Why there is none."""
     promises: Promises = NO_PROMISES
     """Of cashback."""
+    looks: Looks = field(default_factory=Looks)
+    """Photos that were looked at just now."""
 
 
 def search(photo: bytes, query: Query, tools: Tools) -> Answer:
@@ -67,24 +74,20 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
     timings: dict[str, float] = {}
     with log.timed("total", timings):
         where = filter_of(tools.db, query, tools.currency, tools.snapshot.id)
-        with log.timed("decode", timings):
-            picture, size = images.decode_measured(
-                photo,
-                side_px=_side_px(query, tools.encoder),
-                max_bytes=tools.max_bytes,
-                max_pixels=tools.max_pixels,
-            )
-        with log.timed("regions", timings):
-            regions = _regions(picture, query, tools.detector)
+        side_px, limits = _side_px(query, tools.encoder), (tools.max_bytes, tools.max_pixels)
+        seen = look(photo, tools.looks, tools.detector, side_px, limits, timings)
+        regions = chosen(seen.regions, query.box)
         with log.timed("encode", timings):
-            vector = tools.encoder.encode([images.crop(picture, regions[0].box)])[0]
-        verdict, hits = _found(vector, where, query, tools, timings)
+            boxes = searched(regions[0], query.box)
+            vectors = tools.encoder.encode([images.crop(seen.picture, box) for box in boxes])
+        item = named(regions[0], regions)
+        verdict, hits = _found(vectors, where, query, tools, timings, item)
     return Answer(
         search_id=secrets.token_hex(8),
         verdict=verdict,
         probability=max((hit.probability for hit in hits), default=0.0),
-        width=size[0],
-        height=size[1],
+        width=seen.size[0],
+        height=seen.size[1],
         region=regions[0].box,
         regions=tuple(regions),
         hits=tuple(hits),
@@ -105,7 +108,7 @@ def similar(stored: StoredOffer, vector: Vector, query: Query, tools: Tools) -> 
     _check_encoder(tools)
     where = filter_of(tools.db, query, tools.currency, tools.snapshot.id)
     one_more = replace(query, limit=min(query.limit + 1, MAX_LIMIT))
-    _, hits = _found(vector, where, one_more, tools, {})
+    _, hits = _found(vector[None], where, one_more, tools, {})
     others = [hit for hit in hits if hit.product.product_id != stored.product_id]
     return [replace(hit, exact=False) for hit in others[: query.limit]]
 
@@ -119,18 +122,46 @@ def _check_encoder(tools: Tools) -> None:
 
 
 def _found(
-    vector: Vector, where: Filter, query: Query, tools: Tools, timings: dict[str, float]
+    vectors: Vectors,
+    where: Filter,
+    query: Query,
+    tools: Tools,
+    timings: dict[str, float],
+    item: Region = NOTHING_SEEN,
 ) -> tuple[str, list[Hit]]:
-    """Verdict and hits for one vector."""
+    """Verdict and hits for one or several vectors [n, dim], the nearest counting; they show `item`."""
     with log.timed("search", timings):
-        found = tools.index.search(vector, _candidates(query, tools.candidates), where)
+        found = _nearest(tools.index, vectors, _candidates(query, tools.candidates), where)
         # What the filter leaves out still competes for being the very product.
-        others = [] if where.empty else tools.index.search(vector, RIVALS, Filter())
+        others = [] if where.empty else _nearest(tools.index, vectors, RIVALS, Filter())
         _check_snapshot(tools)
     with log.timed("rank", timings):
         rivals = rank.by_product(others, _shows(tools.db, others, Filter()))
         ranked = rank.by_product(found, _shows(tools.db, found, where), rivals)
+        ranked = _by_kind(ranked, item, others or found, tools.db)
         return _hits(ranked[: query.limit], where, tools)
+
+
+def _nearest(index: Index, vectors: Vectors, count: int, where: Filter) -> list[Candidate]:
+    """Each image once, by its similarity to the vector that it is nearest to, best first."""
+    best: dict[str, float] = {}
+    for vector in vectors:
+        for one in index.search(vector, count, where):
+            best[one.image_hash] = max(one.similarity, best.get(one.image_hash, -1.0))
+    order = sorted(best.items(), key=lambda item: -item[1])
+    return [Candidate(image_hash, similarity) for image_hash, similarity in order]
+
+
+def _by_kind(
+    ranked: list[rank.Ranked], item: Region, nearest: Sequence[Candidate], db: Database
+) -> list[rank.Ranked]:
+    """In the order of their similarity, but for what is of another kind than the item."""
+    if item.label not in LABELS:
+        return ranked
+    voters = [candidate.image_hash for candidate in nearest[:RIVALS]]
+    hashes = list(dict.fromkeys([*voters, *(one.image_hash for one in ranked)]))
+    kinds = kinds_of(offers.categories_of_images(db, hashes))
+    return sunk(ranked, kinds, decided(item, nearest, kinds))
 
 
 def _candidates(query: Query, usual: int) -> int:
@@ -155,16 +186,10 @@ def _side_px(query: Query, encoder: Encoder) -> int:
     return round(encoder.side_px / max(share, MIN_BOX))
 
 
-def _regions(picture: Image.Image, query: Query, detector: Detector) -> list[Region]:
-    if query.box:
-        return [Region(query.box, "given"), Region(WHOLE, "whole", 0.0)]
-    return detector.find(picture)
-
-
 def _hits(ranked: list[rank.Ranked], where: Filter, tools: Tools) -> tuple[str, list[Hit]]:
     """The verdict and the hits it leaves. Nothing is exact without a calibration."""
     calibration = tools.calibration
-    if not ranked or (calibration and ranked[0].similarity < calibration.none_below):
+    if not ranked or (calibration and max(r.similarity for r in ranked) < calibration.none_below):
         return "none", []
     found = products.get(tools.db, [r.product_id for r in ranked], where)
     sellers = {stored.store for product in found.values() for stored in product.offers}

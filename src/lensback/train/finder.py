@@ -18,14 +18,14 @@ from lensback.types import Box
 
 HEIGHT, WIDTH = 352, 256
 STRIDE = 8
-FROZEN = 6
+FROZEN = 10
 """Blocks of the trunk that are not trained: their output is made once for each scene."""
-STEM = 32
 CLASSES = (
     "top", "outerwear", "dress", "trousers", "skirt", "shoes", "bag", "hat", "eyewear", "belt",
     "scarf", "watch", "person",
 )  # fmt: skip
 TAPS = (9, 12, 16)
+"""Read after these blocks, the first being the last that is frozen."""
 TAP_CHANNELS = (64, 96, 320)
 NECK = 96
 REACH_PX = 16.0
@@ -71,7 +71,7 @@ class Finder(nn.Module):
         nn.init.constant_(last.bias, -float(np.log(1 / PRIOR - 1)))  # type: ignore[arg-type]
 
     def stem(self, image: Tensor) -> Tensor:
-        """The frozen part: [n, 32, 44, 32]."""
+        """The frozen part: [n, 64, 44, 32]."""
         x = functional.relu(self.trunk.first((image - self.mean) / self.std))
         for block in self.trunk.blocks[:FROZEN]:
             x = block(x)
@@ -80,10 +80,9 @@ class Finder(nn.Module):
     def maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Stem -> logits of centres [n, classes, 44, 32], distances in pixels
         [n, classes, 4, 44, 32]."""
-        taps = []
-        for number, block in enumerate(self.trunk.blocks):
-            if number >= FROZEN:
-                x = block(x)
+        taps = [x]
+        for number, block in enumerate(self.trunk.blocks[FROZEN:], FROZEN):
+            x = block(x)
             if number in TAPS:
                 taps.append(x)
         around = self.whole(taps[-1].mean(dim=(2, 3), keepdim=True))

@@ -146,14 +146,18 @@ class Canvas:
 
     def boxes(self) -> list[tuple[str, Box]]:
         """What is enough in view, as fractions."""
+        return [(self.labels[number - 1], box) for number, box in self.numbered_boxes()]
+
+    def numbered_boxes(self) -> list[tuple[int, Box]]:
+        """The same by number: the n-th thing that was pasted, from 1 on."""
         height, width = self.numbers.shape
         counts = np.bincount(self.numbers.ravel(), minlength=len(self.labels) + 1)
         found = []
-        for number, (label, area) in enumerate(zip(self.labels, self.areas, strict=True), 1):
+        for number, area in enumerate(self.areas, 1):
             seen = int(counts[number])
             if seen < MIN_VISIBLE * area or seen < MIN_AREA * height * width:
                 continue
-            found.append((label, self._around(self.numbers == number, seen)))
+            found.append((number, self._around(self.numbers == number, seen)))
         return found
 
     def owner_box(self, owner: int) -> Box | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from lensback.errors import DataError
 from lensback.train.cutouts import (
     Cutout,
     boxes_of,
@@ -94,6 +95,11 @@ def gather(
         fabrics=tuple(_middle(path) for path in mine[:: max(1, len(mine) // FABRICS)]),
         grounds=tuple(_small(path) for path in mine[:: max(1, len(mine) // GROUNDS)]),
     )  # fmt: skip
+    if not wardrobe.uppers or not wardrobe.lowers:
+        raise DataError(
+            f"too few pictures of people in {folder / 'luma'}",
+            hint="give the whole of luma: a tenth of its models is kept for judging",
+        )
     drawn = drawn_boxes()
     names = {f"closet/{path.stem}": path for path in mine}
     whole = [(names[name], tuple(boxes)) for name, boxes in drawn.items() if name in names]
@@ -170,7 +176,7 @@ def _street(wardrobe: Wardrobe, random: Random) -> Scene:
     """One person or several, standing on a ground."""
     height, width = _shape(random)
     canvas = Canvas(ground(height, width, wardrobe, random))
-    _clutter(canvas, wardrobe, random)
+    clutter(canvas, wardrobe, random)
     count = int(random.choice([1, 2, 3, 4], p=[0.72, 0.18, 0.06, 0.04]))
     tall = random.uniform(0.5, 1.0) if count == 1 else random.uniform(0.4, 0.85)
     owners = []
@@ -186,9 +192,9 @@ def _street(wardrobe: Wardrobe, random: Random) -> Scene:
         canvas.paste(figure, x, y)
         owners.append(canvas.pasted)
     if random.random() < 0.35:
-        _clutter(canvas, wardrobe, random, most=2)
+        clutter(canvas, wardrobe, random, most=2)
     people = [(PERSON, box) for owner in owners if (box := canvas.owner_box(owner))]
-    return Scene(_image(canvas), tuple(canvas.boxes() + people))
+    return Scene(pictured(canvas), tuple(canvas.boxes() + people))
 
 
 def _thinner(figure: Layer, width: int, count: int, random: Random) -> Layer:
@@ -220,7 +226,7 @@ def _flat(wardrobe: Wardrobe, random: Random) -> Scene:
     """Things laid out: on a floor, a bed, a table."""
     height, width = _shape(random)
     canvas = Canvas(ground(height, width, wardrobe, random))
-    _clutter(canvas, wardrobe, random)
+    clutter(canvas, wardrobe, random)
     labels = sorted(wardrobe.things)
     for _ in range(int(random.integers(1, 7))):
         thing = wardrobe.thing(labels[int(random.integers(len(labels)))], random)
@@ -236,7 +242,7 @@ def _flat(wardrobe: Wardrobe, random: Random) -> Scene:
         x = random.uniform(-0.1, 1.1) * max(1, width - thing.size[1])
         y = random.uniform(-0.1, 1.1) * max(1, height - thing.size[0])
         canvas.paste(thing, x, y)
-    return Scene(_image(canvas), tuple(canvas.boxes()))
+    return Scene(pictured(canvas), tuple(canvas.boxes()))
 
 
 def _as_it_is(source: Source, random: Random) -> Scene:
@@ -270,7 +276,7 @@ def framed(image: Image.Image, boxes: Sequence[Labelled], random: Random) -> Sce
     return Scene(cut, tuple(shown))
 
 
-def _image(canvas: Canvas) -> Image.Image:
+def pictured(canvas: Canvas) -> Image.Image:
     return Image.fromarray(np.clip(canvas.pixels, 0, 255).astype(np.uint8))
 
 
@@ -377,7 +383,7 @@ def _piece(height: int, width: int, wardrobe: Wardrobe, random: Random) -> Image
     return Image.fromarray(np.ascontiguousarray(part)).resize((width, height), Image.Resampling.BICUBIC)  # fmt: skip
 
 
-def _clutter(canvas: Canvas, wardrobe: Wardrobe, random: Random, most: int = 7) -> None:
+def clutter(canvas: Canvas, wardrobe: Wardrobe, random: Random, most: int = 7) -> None:
     """Pieces that are no things, with edges as soft as those of things."""
     height, width = canvas.numbers.shape
     for _ in range(int(random.integers(0, most))):

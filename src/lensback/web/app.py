@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
-from starlette.staticfiles import StaticFiles
 
 from lensback import __version__
 from lensback.web import (
@@ -25,10 +25,15 @@ from lensback.web import (
     pages,
     postbacks,
     similar,
+    why,
 )
+from lensback.web.assets import Squeezed, Static
 from lensback.web.envelope import Envelope
 from lensback.web.service import Service
 from lensback.workspace import Workspace
+
+FORGET_S = 10.0
+SWEEP_S = 3600.0
 
 DESCRIPTION = """Finds the thing in a photo among the offers of many stores.
 
@@ -48,13 +53,14 @@ def create_app(workspace: Workspace) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.service = service
-    for part in (api, batch, go, feedback, postbacks, cashback, metrics):
+    for part in (api, batch, why, go, feedback, postbacks, cashback, metrics):
         app.include_router(part.router)
     app.include_router(similar.router)
     app.include_router(answers.router)
     app.include_router(admin.router)
     app.include_router(pages.router)
-    app.mount("/static", StaticFiles(packages=[("lensback.web", "static")]), name="static")
+    app.mount("/static", Static(packages=[("lensback.web", "static")]), name="static")
+    app.add_middleware(Squeezed)
     if workspace.settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -71,11 +77,24 @@ def create_app(workspace: Workspace) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Warms up beside the first requests; they wait for what they need, no longer."""
+    """Warms up beside the first requests; they wait for what they need, no longer. Forgets photos
+    in time also where nobody searches any more."""
     service: Service = app.state.service
     threading.Thread(target=service.warm, name="warm-up", daemon=True).start()
     drainer = notes.Drainer(service.workspace)
     drainer.start()
+    cleaning = [
+        asyncio.create_task(_every(FORGET_S, service.memory.forget)),
+        asyncio.create_task(_every(SWEEP_S, service.sweep)),
+    ]
     yield
+    for task in cleaning:
+        task.cancel()
     service.gate.close()
     drainer.stop()
+
+
+async def _every(seconds: float, work: Callable[[], object]) -> None:
+    while True:
+        await asyncio.to_thread(work)
+        await asyncio.sleep(seconds)

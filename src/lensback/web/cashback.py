@@ -28,6 +28,8 @@ WORDS = {
         "approved": "approved",
         "paid": "paid out",
         "declined": "declined",
+        "owed": "to be set off against your next cashback",
+        "more": "Older purchases are not shown here; the sums above count them.",
         "expected": "expected by",
         "click": "your click",
         "visits": "Visits without a purchase yet",
@@ -42,6 +44,8 @@ WORDS = {
         "approved": "подтверждён",
         "paid": "выплачен",
         "declined": "отклонён",
+        "owed": "будет вычтено из следующего кешбэка",
+        "more": "Более старые покупки здесь не показаны; в суммах выше они учтены.",
         "expected": "ожидается до",
         "click": "ваш переход",
         "visits": "Переходы, за которыми покупки пока не видно",
@@ -70,7 +74,7 @@ def cashback(token: str, request: Request, service: Opened, lang: str = "en") ->
 @router.get("/cashback/{token}", include_in_schema=False, response_class=HTMLResponse)
 def cashback_page(token: str, request: Request, service: Opened) -> Response:
     """The same for the shopper, who has a pass from the host service. The browser keeps it, so that
-    later clicks count for the same user."""
+    later clicks count for the same user; not where a page of somebody else sent it here."""
     workspace, now = service.workspace, int(time.time())
     user = users.user_of_pass(workspace.path, token, now)
     if not user:
@@ -79,14 +83,15 @@ def cashback_page(token: str, request: Request, service: Opened) -> Response:
     language = "ru" if speech.language == "ru" else "en"
     found = ledger.sales_of(workspace.db, user, now=now, language=language)
     page = render(request, "cashback.html", headers=FRESH, words=WORDS[language], found=found)
-    page.set_cookie(
-        users.COOKIE,
-        token,
-        max_age=users.PASS_S,
-        httponly=True,
-        samesite="lax",
-        secure=request.url.scheme == "https",
-    )
+    if users.may_remember(request, workspace.settings):
+        page.set_cookie(
+            users.COOKIE,
+            token,
+            max_age=users.PASS_S,
+            httponly=True,
+            samesite="lax",
+            secure=request.url.scheme == "https",
+        )
     return page
 
 

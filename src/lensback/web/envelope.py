@@ -25,6 +25,9 @@ HEADERS = {
     "Permissions-Policy": "geolocation=(), microphone=()",
 }
 
+FIRST = "/api/v1/"
+"""The API's first version, and so far its only one: the same as /api/."""
+
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -39,6 +42,8 @@ class Envelope:
             await self.app(scope, receive, send)
             return
         begin, method = time.perf_counter(), scope["method"]
+        if scope["path"].startswith(FIRST):
+            scope = {**scope, "path": "/api/" + scope["path"].removeprefix(FIRST)}
         headers = {"X-Request-ID": _request_id(scope), **HEADERS}
         scope["lensback_headers"] = headers  # for the last resort, which is outside of us
         if method == "HEAD":

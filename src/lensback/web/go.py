@@ -11,8 +11,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from lensback import ledger
-from lensback.cashback import offer_link
+from lensback.cashback import plain_page, program_link
 from lensback.catalogue import offers
+from lensback.catalogue.stores import StoredProgram
 from lensback.errors import NotFound
 from lensback.types import StoredOffer
 from lensback.web import forms, shapes, users
@@ -50,25 +51,33 @@ def go(offer_id: str, request: Request, service: Opened, search: str = "") -> Re
     nowhere else. `search` is the search it was found by.
 
     `HEAD` and crawlers get the store's own page, a prefetch is refused: none of them is a click.
+    The host service, which proves itself by its key, may click for its users from a program.
     """
     if not forms.OFFER_ID.fullmatch(offer_id):
         raise NotFound(f"no such offer: {offer_id[:64]!r}", hint="take ids from an answer")
+    head = request.scope.get("lensback_head", False)
     if is_prefetch(request):
         # The browser asks again when the shopper really clicks.
         return Response(status_code=503, headers=HEADERS)
-    stored = offers.get(service.workspace.db, offer_id)
-    if is_machine(request):
-        address = plain_address(stored)
-        return _redirect(address) if address else Response(status_code=204, headers=HEADERS)
-    return _redirect(click(service, request, stored, search))
+    stored, program = offers.to_click(service.workspace.db, offer_id)
+    host = users.is_host(request, service.workspace.settings)
+    if head or (is_machine(request) and not host):
+        return _past_networks(stored, program)
+    return _redirect(click(service, request, stored, program, search))
 
 
-def click(service: Service, request: Request, stored: StoredOffer, search_id: str) -> str:
+def click(
+    service: Service,
+    request: Request,
+    stored: StoredOffer,
+    program: StoredProgram | None,
+    search_id: str,
+) -> str:
     """The link of one click, which is in the journal when this returns. Raises Busy where that
     is full: a click that nobody can find again would be cashback lost."""
     workspace, now = service.workspace, int(time.time())
     click_id = ledger.new_click_id()
-    link = offer_link(workspace.db, workspace.networks, stored, click_id, now, workspace.rates)
+    link = program_link(workspace.networks, program, stored, click_id, now, workspace.rates)
     body = ledger.click_body(
         click_id,
         stored,
@@ -93,19 +102,15 @@ def is_prefetch(request: Request) -> bool:
 
 
 def is_machine(request: Request) -> bool:
-    """A HEAD request, or a program that says what it is."""
-    head = request.scope.get("lensback_head", False)
-    return bool(head) or bool(_CRAWLER.search(request.headers.get("user-agent", "")[:500]))
+    """A program that says what it is."""
+    return bool(_CRAWLER.search(request.headers.get("user-agent", "")[:500]))
 
 
-def plain_address(stored: StoredOffer) -> str:
-    """The store's own page without any network, "" where the feed gives none."""
-    offer = stored.offer
-    address = offer.target_url or ("" if offer.tracked else offer.url)
+def _past_networks(stored: StoredOffer, program: StoredProgram | None) -> Response:
     try:
-        return checked_address(address)
+        return _redirect(checked_address(plain_page(program, stored)))
     except NotFound:
-        return ""
+        return Response(status_code=204, headers=HEADERS)
 
 
 def checked_address(url: str) -> str:

@@ -66,5 +66,7 @@ class Drainer:
                 self._workspace.drain()
             except Error as error:
                 log.event("drain waits", 30, type=type(error).__name__, message=error.message)
+            except Exception as error:  # noqa: BLE001 - a dead thread would let clicks pile up unseen
+                log.event("drain failed", 40, type=type(error).__name__)
             if last:
                 return

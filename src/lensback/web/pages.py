@@ -86,7 +86,7 @@ def _home(request: Request, service: Service, upload: Upload, answer: Answer | N
         front=service.front(),
         query=query,
         sort=upload.sort,
-        filtered=replace(query, box=None, limit=Query().limit) != Query(),
+        filtered=replace(query, box=None, limit=Query().limit, currency="") != Query(),
         answer=view(answer_json(answer), speech, upload.sort) if answer else None,
         max_bytes=max_bytes,
         max_mb=max_bytes / (1 << 20),
@@ -105,6 +105,8 @@ def render(
     """A template in the visitor's language. A language chosen by `?lang=` is remembered."""
     speech = speech_of(request)
     values |= {"speech": speech, "_": speech.say, "_n": speech.plural, "number": speech.number}
+    service: Service = request.app.state.service
+    values["keep_days"] = service.workspace.settings.keep_photos_days
     text = _environment().get_template(template).render(**values)
     response = HTMLResponse(text, status_code=status, headers=dict(headers))
     response.headers["Vary"] = "Accept-Language, Cookie"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import secrets
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,14 +13,16 @@ from fastapi import Depends
 from PIL import Image
 from starlette.requests import Request
 
-from lensback import log
+from lensback import colors, log
 from lensback.catalogue import offers, stores
 from lensback.catalogue.stores import StoreState
 from lensback.errors import Away, ConfigError, Error, FetchError, InputError, StaleIndex, StateError
 from lensback.net import Fetcher
 from lensback.search import Query, Tools, search
-from lensback.types import Answer
+from lensback.types import Answer, StoredOffer
+from lensback.web import kept
 from lensback.web.limits import Gate
+from lensback.web.memory import Memory
 from lensback.web.meters import Meters
 from lensback.web.notes import note_search
 from lensback.web.pace import Keyring, Pace
@@ -27,6 +30,7 @@ from lensback.web.uploads import Upload, read_upload
 from lensback.workspace import Workspace
 
 OVERVIEW_S = 10.0
+SAMPLES = 8
 QUEUE = 8
 """Searches that may wait for a free thread: well under a second of work."""
 
@@ -38,6 +42,10 @@ class Front:
     stores: dict[str, int] = field(default_factory=dict)
     """Store -> offers on sale."""
     currencies: tuple[str, ...] = ()
+    colors: frozenset[str] = frozenset()
+    """Basic colours that some store names."""
+    samples: tuple[StoredOffer, ...] = ()
+    """Things to start from without a photo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,7 @@ class Service:
     pace: Pace
     key_pace: Pace
     keyring: Keyring
+    memory: Memory
     meters: Meters = field(default_factory=Meters.new)
     _fronts: dict[str, Front] = field(default_factory=dict)
     _overviews: dict[str, tuple[float, list[StoreState]]] = field(default_factory=dict)
@@ -62,6 +71,7 @@ class Service:
             Pace(s.rate_limit),
             Pace(s.key_rate_limit),
             Keyring(workspace.keys_path),
+            Memory(s.photo_memory_s),
         )
 
     def tools(self) -> Tools:
@@ -79,17 +89,44 @@ class Service:
 
     async def find(self, request: Request, upload: Upload) -> Answer:
         """One upload, searched, counted and written down. Raises Busy where all places are taken."""
-        answer = await self.gate.run(partial(self._search, upload))
+        answer, variant = await self.gate.run(partial(self._search, upload))
         self.meters.searched(answer)
-        note_search(self.workspace, request, upload.query, answer)
+        note_search(self.workspace, request, upload.query, answer, variant)
         return answer
 
-    def _search(self, upload: Upload) -> Answer:
-        photo = self._fetched(upload.photo_url) if upload.photo_url else upload.photo
+    def _search(self, upload: Upload) -> tuple[Answer, str]:
+        """The answer, and the side of a trial that gave it; empty: no trial."""
+        photo = self._photo(upload)
+        answer, variant = self._answered(photo, upload.query)
+        self.memory.keep(answer.search_id, photo, answer.region)
+        if not upload.again:
+            kept.keep(self.workspace.path, self.workspace.settings, answer.search_id, photo)
+        return answer, variant
+
+    def _answered(self, photo: bytes, query: Query) -> tuple[Answer, str]:
+        variant = self._side()
+        if variant == "b":
+            try:
+                return search(photo, query, self.workspace.trial_tools()), variant
+            except (ConfigError, StateError) as error:  # a trial never costs an answer
+                log.event("trial out", 30, type=type(error).__name__, message=error.message)
+                variant = ""
         try:
-            return search(photo, upload.query, self.tools())
+            return search(photo, query, self.tools()), variant
         except (StaleIndex, Away):  # another encoder's index came in between; a server restarted
-            return search(photo, upload.query, self.tools())
+            return search(photo, query, self.tools()), variant
+
+    def _side(self) -> str:
+        """Each search by itself, by chance: the test of the trial counts on it."""
+        settings = self.workspace.settings
+        if not settings.trial_workspace:
+            return ""
+        return "b" if secrets.randbelow(1 << 30) < settings.trial_share * (1 << 30) else "a"
+
+    def _photo(self, upload: Upload) -> bytes:
+        if upload.again:
+            return self.memory.get(upload.again).photo
+        return self._fetched(upload.photo_url) if upload.photo_url else upload.photo
 
     def _fetched(self, url: str) -> bytes:
         """A picture from the web, by the one way out: no private addresses, no endless bodies.
@@ -102,6 +139,10 @@ class Service:
             hint = "save the picture and choose it as a file"
             raise InputError(f"this address cannot be read: {error.message}", hint=hint) from error
         return fetched.body
+
+    def sweep(self) -> None:
+        """Removes kept photos whose days are over."""
+        kept.sweep(self.workspace.path, self.workspace.settings.keep_photos_days)
 
     @property
     def _fetcher(self) -> Fetcher:
@@ -124,7 +165,12 @@ class Service:
         known = self._fronts.get(snapshot.id)
         if known is None:
             db = self.workspace.db
-            known = Front(dict(sorted(offers.counts(db).items())), tuple(offers.currencies(db)))
+            known = Front(
+                dict(sorted(offers.counts(db).items())),
+                tuple(offers.currencies(db)),
+                frozenset().union(*map(colors.basic, offers.color_words(db))),
+                tuple(offers.samples(db, SAMPLES)),
+            )
             self._fronts.clear()
             self._fronts[snapshot.id] = known
         return known
@@ -152,7 +198,8 @@ class Service:
             log.event("warm")
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:
+    # Not a plain function: for each of those the framework goes through a thread.
     service: Service = request.app.state.service
     return service
 

@@ -8,15 +8,24 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from lensback import colors
+from lensback.errors import Error
 
 
 class Shape(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+def _names(kind: type[Error]) -> list[str]:
+    """A class of failures and all below it."""
+    return [kind.__name__, *(name for child in kind.__subclasses__() for name in _names(child))]
+
+
 class ErrorBody(Shape):
-    type: str = Field(examples=["BadImage"])
-    message: str
+    type: str = Field(
+        description=f"What went wrong: {', '.join(_names(Error)[1:])}, or InternalError.",
+        examples=["BadImage"],
+    )
+    message: str = Field(examples=["this is a web page, not a picture"])
     hint: str = Field(description="The one thing to do next, or empty.")
 
 
@@ -93,7 +102,54 @@ class PhotoShape(Shape):
     height: int
 
 
+_MONEY = {"amount": "3456.00", "currency": "RUB"}
+ANSWER: dict[str, Any] = {
+    "search_id": "0b9c51f2a77d4e18",
+    "verdict": "exact",
+    "probability": 0.97,
+    "calibrated": True,
+    "certified": False,
+    "photo": {"width": 1000, "height": 1300},
+    "region": [0.1, 0.2, 0.8, 0.9],
+    "regions": [{"box": [0.1, 0.2, 0.8, 0.9], "label": "top", "score": 0.8}],
+    "hits": [
+        {
+            "product_id": "paaaaaaaaaaaaaaaa",
+            "title": "Checked shirt",
+            "brand": "Juniper & Co",
+            "similarity": 0.91,
+            "probability": 0.97,
+            "exact": True,
+            "image": "/images/" + "0" * 64,
+            "offers": [
+                {
+                    "offer_id": "aaaaaaaaaaaaaaaa",
+                    "store": "outlet",
+                    "title": "Checked shirt, M",
+                    "size": "M",
+                    "color": "sky",
+                    "category": "Men > Shirts",
+                    "price": _MONEY,
+                    "old_price": {"amount": "3990.00", "currency": "RUB"},
+                    "cashback": {"amount": "172.80", "currency": "RUB", "up_to": True},
+                    "price_after_cashback": {"amount": "3283.20", "currency": "RUB"},
+                    "availability": "in_stock",
+                    "disclosure": "",
+                    "link": "/go/aaaaaaaaaaaaaaaa?search=0b9c51f2a77d4e18",
+                }
+            ],
+        }
+    ],
+    "timings_ms": {"decode": 9.3, "regions": 4.0, "encode": 5.1, "search": 3.2, "total": 23.0},
+    "encoder": "eye",
+    "snapshot": "20260101T000000000000-1",
+}
+"""What an answer looks like; tests/test_web_photo.py holds it against AnswerShape."""
+
+
 class AnswerShape(Shape):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": ANSWER})
+
     search_id: str
     verdict: Literal["exact", "similar", "none"]
     probability: float
@@ -211,6 +267,12 @@ SEARCH_BODY: dict[str, Any] = {
                         **_TEXT,
                         "description": "The address of a picture, in place of photo.",
                     },
+                    "search_id": {
+                        **_TEXT,
+                        "description": "In place of photo: search the photo of this earlier search "
+                        "again, with another box or other filters. Photos are remembered for ten "
+                        "minutes unless the operator says otherwise; then 404.",
+                    },
                     "in_stock": {
                         "type": "boolean",
                         "default": False,
@@ -230,7 +292,11 @@ BATCH_BODY: dict[str, Any] = {
                 "type": "object",
                 "required": ["photo"],
                 "properties": {
-                    **{name: field for name, field in _ONE.items() if name != "photo_url"},
+                    **{
+                        name: field
+                        for name, field in _ONE.items()
+                        if name not in {"photo_url", "search_id"}
+                    },
                     "photo": {"type": "array", "items": _ONE["photo"], "maxItems": 16},
                 },
             }

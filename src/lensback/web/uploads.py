@@ -26,6 +26,7 @@ FIELDS = (
     "in_stock",
     "sort",
     "photo_url",
+    "search_id",
 )
 MAX_FIELDS = 64
 MAX_FIELD_BYTES = 4096
@@ -49,10 +50,12 @@ class Upload:
     """One search as it came in."""
 
     photo: bytes
-    """Empty where an address was given in its place."""
+    """Empty where an address or an earlier search was given in its place."""
     query: Query
     photo_url: str = ""
     sort: str = "best"
+    again: str = ""
+    """Id of an earlier search whose photo is searched again."""
 
 
 class _InMemory(MultiPartParser):
@@ -77,8 +80,8 @@ class _InMemory(MultiPartParser):
 async def read_upload(request: Request, max_bytes: int) -> Upload:
     """The photo and the query. Raises TooLarge, BadQuery, InputError (a broken upload)."""
     photos, texts = await _form(request, max_bytes, max_bytes, 4)
-    photo_url = _one("photo_url", texts["photo_url"])
-    if len(photos) > 1 or not (photos or photo_url):
+    photo_url, again = _one("photo_url", texts["photo_url"]), _one("search_id", texts["search_id"])
+    if len(photos) > 1 or not (photos or photo_url or again):
         raise BadQuery(
             "more than one photo" if photos else "the photo is missing",
             hint="send one file as the field photo, or the address of a picture as photo_url",
@@ -88,7 +91,9 @@ async def read_upload(request: Request, max_bytes: int) -> Upload:
     sort = _sort(_one("sort", texts["sort"]))
     if photos:
         return Upload(photos[0], query_of(texts), sort=sort)
-    return Upload(b"", query_of(texts), photo_url, sort)
+    if photo_url:
+        again = ""
+    return Upload(b"", query_of(texts), photo_url, sort, again)
 
 
 async def read_uploads(request: Request, max_bytes: int, most: int) -> list[Upload]:

@@ -12,6 +12,7 @@ import os
 import secrets
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
@@ -38,10 +39,28 @@ def check_host(request: Request, settings: Settings) -> None:
         raise Unauthorized("wrong host key", hint="send Authorization: Bearer KEY")
 
 
+def is_host(request: Request, settings: Settings) -> bool:
+    """True where the request bears the host service's key."""
+    try:
+        check_host(request, settings)
+    except Error:
+        return False
+    return True
+
+
 def pass_for(folder: Path, token: str, now: int) -> str:
     """`token.until.signature`: lets its bearer be this user until then."""
     text = f"{checked_user(token)}.{now + PASS_S}"
     return f"{text}.{_signature(folder, text)}"
+
+
+def may_remember(request: Request, settings: Settings) -> bool:
+    """False where another site's page led here: it could have the visitor's later clicks counted
+    for a user of its choice. Sites of `cors_origins` may."""
+    if request.headers.get("sec-fetch-site", "none") != "cross-site":
+        return True
+    parts = urlsplit(request.headers.get("referer", ""))
+    return f"{parts.scheme}://{parts.netloc}" in settings.cors_origins
 
 
 def user_of_pass(folder: Path, text: str, now: int) -> str:
@@ -62,11 +81,7 @@ def user_of(request: Request, folder: Path, settings: Settings, now: int) -> str
     """
     token = request.headers.get(HEADER, "")
     if token and USER_TOKEN.fullmatch(token):
-        try:
-            check_host(request, settings)
-        except Error:
-            return ""
-        return token
+        return token if is_host(request, settings) else ""
     given = (request.query_params.get("user", ""), request.cookies.get(COOKIE, ""))
     return next((user for text in given if text and (user := user_of_pass(folder, text, now))), "")
 

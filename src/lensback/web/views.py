@@ -41,6 +41,8 @@ LIKELIHOOD = (
     (0.2, N_("Possibly the same")),
     (0.0, N_("A look-alike")),
 )
+MOST_PARTS = 8
+"""Regions to choose from, beside the whole photo."""
 LABELS = {
     "top": N_("top"),
     "outerwear": N_("outerwear"),
@@ -274,8 +276,9 @@ def _size_key(offer: Json) -> tuple[int, float, str]:
 
 
 def _parts(answer: Json, speech: Speech) -> tuple[Part, ...]:
-    """Every region once, the searched one marked; equal names are numbered."""
+    """The searched region, the likeliest others, the whole photo; equal names are numbered."""
     regions = list({tuple(r["box"]): r for r in reversed(answer["regions"])}.values())[::-1]
+    regions = [*regions[: min(MOST_PARTS, len(regions) - 1)], regions[-1]]
     words = [speech.say(LABELS.get(r["label"], UNNAMED)) for r in regions]
     seen: Counter[str] = Counter()
     parts = []

@@ -1,7 +1,7 @@
 """The report's words in each language: one TOML file each, the same keys in all of them.
 
 `{name}` is a value; `{n#photos}` is a number with the form of a noun that it asks for; `**x**`
-is strong. Values are escaped, so that a store's title never becomes markup.
+is strong, and what stands between backticks is code. Values are escaped, so that a store's title never becomes markup.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from lensback.errors import UnknownName
 LANGUAGES = ("en", "ru")
 _PLACE = re.compile(r"\{(\w+)(?:#(\w+))?\}")
 _STRONG = re.compile(r"\*\*(.+?)\*\*")
+_CODE = re.compile(r"`(.+?)`")
 NARROW = "\u202f"
 """A space that no line is broken at, between thousands."""
 
@@ -46,7 +47,7 @@ class Words:
         tests ask for every one."""
         text = html.escape(self.texts[key], quote=False)
         # Strong first, so that asterisks in a value stay asterisks.
-        text = _STRONG.sub(r"<strong>\1</strong>", text)
+        text = _CODE.sub(r"<code>\1</code>", _STRONG.sub(r"<strong>\1</strong>", text))
         return Html(_PLACE.sub(lambda found: html.escape(self._value(found, values)), text))
 
     def has(self, key: str) -> bool:
@@ -64,7 +65,7 @@ class Words:
         """The form of a noun that goes with a number.
 
         >>> words("ru").noun("photos", 3), words("en").noun("photos", 1)
-        ('фотография'[:-1] + 'и', 'photo')
+        ('снимка', 'photo')
         """
         return self.nouns[name][plural(n, self.language)]
 
@@ -80,10 +81,20 @@ class Words:
             places = 0 if value == round(value) else 1 if abs(value) >= 10 else 2
             places = 3 if 0 < abs(value) < 0.2 else places
             text = f"{value:,.{places}f}"
+            text = text.rstrip("0").rstrip(".") if places else text
         text = text.replace("-", "\u2212")
         if self.language == "ru":
             return text.replace(",", NARROW).replace(".", ",")
         return text.replace(",", NARROW)
+
+    def decimal(self, value: float, *, signed: bool = False) -> str:
+        """Three digits after the point, as experts write a share.
+
+        >>> words("en").decimal(0.5), words("ru").decimal(-0.25, signed=True)
+        ('0.500', '\u22120,250')
+        """
+        text = f"{value:{'+' if signed else ''}.3f}".replace("-", "\u2212")
+        return text.replace(".", ",") if self.language == "ru" else text
 
 
 def plural(n: int, language: str) -> int:

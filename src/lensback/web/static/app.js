@@ -5,11 +5,13 @@
   const form = document.getElementById("search");
   const answer = document.getElementById("answer");
   if (!form || !window.fetch || !window.DOMParser) return;
-  document.documentElement.classList.add("js");
 
   const at = (id) => document.getElementById(id);
   const input = at("photo");
   const url = at("photo_url");
+  const known = at("search_id"); // the last search: its photo need not be sent again
+  const MOST_PX = 1600;
+  const MOST_BYTES = 500_000;
   const recent = window.recentSearches;
   const crop = window.makeCrop(at("frame"), at("crop"), (box) => search(box));
   let running = null;
@@ -28,6 +30,7 @@
     const file = input.files[0];
     if (!file) return;
     url.value = "";
+    known.value = "";
     if (file.size > Number(form.dataset.maxBytes)) { say(form.dataset.large); return; }
     if (address) URL.revokeObjectURL(address);
     address = URL.createObjectURL(file);
@@ -51,24 +54,52 @@
   }
 
   async function search(part) {
-    if (!input.files.length && !url.value) { at("photo").focus(); return; }
+    if (!input.files.length && !url.value && !known.value) { at("photo").focus(); return; }
     box = part;
     if (running) running.abort();
     const mine = running = new AbortController();
-    const data = new FormData(form);
-    if (part) data.set("box", part);
     form.classList.add("answered");
     waiting(true);
     try {
-      const response = await fetch(form.action, {
-        method: "POST", body: data, headers: { Accept: "text/html" }, signal: mine.signal,
-      });
+      let response = await send(part, mine.signal);
+      if (response.status === 404 && known.value) { // forgotten meanwhile
+        known.value = "";
+        response = await send(part, mine.signal);
+      }
       show(new DOMParser().parseFromString(await response.text(), "text/html"), part);
     } catch (error) {
       if (error.name === "AbortError") return;
       say(form.dataset.offline);
     }
     if (running === mine) waiting(false);
+  }
+
+  async function send(part, signal) {
+    const data = new FormData(form);
+    data.delete("photo");
+    if (part) data.set("box", part);
+    if (known.value) data.delete("photo_url");
+    else if (input.files.length) data.set("photo", await smaller(input.files[0]), "photo.jpg");
+    return fetch(form.action, { method: "POST", body: data, headers: { Accept: "text/html" }, signal });
+  }
+
+  // A phone's photo of many megabytes is made smaller here: quicker to send, and where it was taken stays here.
+  async function smaller(file) {
+    if (file.size <= MOST_BYTES) return file;
+    try {
+      const picture = await createImageBitmap(file);
+      const scale = Math.min(1, MOST_PX / Math.max(picture.width, picture.height));
+      const canvas = document.createElement("canvas");
+      canvas.width = Math.round(picture.width * scale);
+      canvas.height = Math.round(picture.height * scale);
+      const pen = canvas.getContext("2d");
+      pen.fillStyle = "#fff";
+      pen.fillRect(0, 0, canvas.width, canvas.height);
+      pen.drawImage(picture, 0, 0, canvas.width, canvas.height);
+      picture.close();
+      const made = await new Promise((done) => { canvas.toBlob(done, "image/jpeg", 0.9); });
+      return made && made.size < file.size ? made : file;
+    } catch { return file; } // a format that this browser cannot show; the server can
   }
 
   function waiting(on) {
@@ -83,7 +114,7 @@
     const fresh = page.getElementById("answer");
     if (!fresh) { say(form.dataset.unread); return; }
     answer.replaceChildren(...fresh.childNodes);
-    answer.dataset.search = fresh.dataset.search || "";
+    answer.dataset.search = known.value = fresh.dataset.search || "";
     keepChips(part);
     mark(fresh.dataset.region);
     const list = page.getElementById("categories");
@@ -157,25 +188,24 @@
       });
       if (!sent.ok) return;
     } catch { return; }
-    for (const one of button.parentElement.children) {
+    for (const one of button.parentElement.querySelectorAll("button")) {
       one.setAttribute("aria-pressed", String(one === button));
     }
-    button.title = form.dataset.thanks;
+    button.parentElement.querySelector(".said").textContent = form.dataset.thanks;
   }
 
-  async function why(button) {
+  function why(button) {
     const heat = at("heat");
     const on = button.getAttribute("aria-pressed") !== "true";
     for (const one of answer.querySelectorAll("[data-why]")) one.setAttribute("aria-pressed", "false");
     heat.hidden = true;
     if (!on) return;
     const image = button.dataset.why.split("/").pop();
-    const asked = await fetch(`/api/search/${answer.dataset.search}/why/${image}`).catch(() => null);
-    if (!asked || !asked.ok) { button.hidden = true; return; }
-    heat.onload = () => URL.revokeObjectURL(heat.src);
-    heat.src = URL.createObjectURL(await asked.blob());
-    heat.hidden = false;
     button.setAttribute("aria-pressed", "true");
+    button.setAttribute("aria-busy", "true");
+    heat.onload = () => { heat.hidden = false; button.removeAttribute("aria-busy"); };
+    heat.onerror = () => { button.hidden = true; };
+    heat.src = `/api/search/${answer.dataset.search}/why/${image}`;
     at("stage").scrollIntoView({ block: "nearest", behavior: "smooth" });
   }
 
@@ -196,21 +226,21 @@
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (url.value) { input.value = ""; stage(false); clear(); }
+    if (url.value) { input.value = known.value = ""; stage(false); clear(); }
     search("");
   });
   input.addEventListener("change", chosen);
   at("camera").addEventListener("change", () => at("camera").files[0] && choose(at("camera").files[0]));
-  at("filters").addEventListener("change", () => {
-    if (input.files.length || url.value) search(box);
-  });
+  for (const filters of [at("filters"), at("colors")]) {
+    if (filters) filters.addEventListener("change", () => search(box));
+  }
   at("dots").addEventListener("click", (event) => {
     if (event.target.dataset.box) search(event.target.dataset.box);
   });
   answer.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (!button) return;
-    if (button.dataset.box) search(button.dataset.box);
+    if (button.dataset.box) { event.preventDefault(); search(button.dataset.box); }
     else if (button.dataset.vote) vote(button);
     else if (button.dataset.why) why(button);
     else if (button.id === "share") share(button);
@@ -232,6 +262,5 @@
     at("drop").classList.remove("over");
     if (event.dataTransfer.files[0]) choose(event.dataTransfer.files[0]);
   });
-  at("filters").open = "filtered" in at("filters").dataset;
   recent.show();
 })();

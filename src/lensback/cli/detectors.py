@@ -1,0 +1,114 @@
+"""Detectors: train, list, add, use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from lensback.cli.face import (
+    HERE,
+    AsJson,
+    Folder,
+    detector_app,
+    err,
+    opened_workspace,
+    out,
+    print_json,
+    say,
+    train_app,
+)
+from lensback.console import Watcher
+from lensback.types import Progress
+from lensback.workspace import set_setting
+
+MOST_BYTES = 2 << 30
+
+
+@train_app.command("detector")
+def train_detector_command(
+    shops: Annotated[Path, typer.Option(help="Folder that holds the stores luma and closet.")],
+    out: Annotated[Path, typer.Option(help="Model folder to write; must not be there yet.")],
+    minutes: Annotated[
+        float, typer.Option(min=0, help="Most minutes to take; 0: as long as it needs.")
+    ] = 0,
+    workspace: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Train the detector on scenes composed of two stores' pictures. Resumable."""
+    from lensback.train.detector import train_detector
+
+    with opened_workspace(workspace) as opened, Watcher(err) as watcher:
+        bars: dict[str, Progress] = {}
+
+        def watch(stage: str, done: int, total: int) -> None:
+            bars.setdefault(stage, watcher.stage(stage))(done, total)
+
+        threads = opened.settings.threads or os.cpu_count() or 1
+        done = train_detector(shops, out, minutes=minutes, threads=threads, watch=watch)
+    if as_json:
+        print_json(done.as_json())
+        return
+    say(f"{done.scenes} scenes, {done.steps} steps -> {done.folder}")
+    say(f"held-out boxes met by the first 8 regions: {done.met:.3f}, AP50 {done.precision:.3f}")
+    say(f"next: lensback detector add NAME {done.folder}")
+
+
+@detector_app.command("list")
+def detector_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
+    """Detectors that are built in, shipped, added, and known by description."""
+    from dataclasses import asdict
+
+    from lensback.detectors.shelf import list_detectors
+
+    with opened_workspace(workspace) as opened:
+        infos = list_detectors(opened.detectors)
+        used = opened.settings.detector
+    if as_json:
+        print_json([asdict(info) | {"used": info.name == used} for info in infos])
+        return
+    table = Table("", "detector", "kind", "labels", "licence")
+    for info in infos:
+        mark = "*" if info.name == used else ""
+        table.add_row(mark, info.name, info.kind, ", ".join(info.labels), info.licence)
+    out.print(table)
+
+
+@detector_app.command("add")
+def detector_add(
+    name: str,
+    source: Annotated[str, typer.Argument(help=".onnx file, model folder, or https URL.")],
+    description: Annotated[
+        str | None, typer.Option(help="A detector.toml of your own, or a known description.")
+    ] = None,
+    workspace: Folder = HERE,
+) -> None:
+    """Add an ONNX detector; `detector list` shows those with a ready description."""
+    from lensback.detectors.shelf import add_detector
+
+    with opened_workspace(workspace) as opened:
+        path = add_detector(
+            name,
+            source,
+            opened.detectors,
+            description=description,
+            fetch=lambda url, to: opened.fetcher.download(url, to, max_bytes=MOST_BYTES),
+        )
+    say(f"added {name}: {path}")
+    say(f"next: lensback detector use {name}")
+
+
+@detector_app.command("use")
+def detector_use(name: str, workspace: Folder = HERE) -> None:
+    """Use another detector from the next search on."""
+    from lensback.detectors import open_detector
+
+    with opened_workspace(workspace) as opened:
+        open_detector(name, opened.detectors)
+        set_setting(workspace, "detector", name)
+    say(f"{name} finds the items from now on")
+    if "LENSBACK_DETECTOR" in os.environ:
+        err.print("LENSBACK_DETECTOR is set and stands above this setting")

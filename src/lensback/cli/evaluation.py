@@ -1,0 +1,214 @@
+"""Honest evaluation: evaluate, holdout, promise, report."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from lensback.cli.face import (
+    HERE,
+    AsJson,
+    Folder,
+    app,
+    err,
+    opened_workspace,
+    out,
+    print_json,
+    read_text_file,
+    say,
+)
+from lensback.console import Watcher
+from lensback.errors import BadQuery
+from lensback.settings import FILE_NAME, load
+
+if TYPE_CHECKING:
+    from lensback.evaluate.runs import Figure, Run
+
+
+@app.command("evaluate")
+def evaluate_command(
+    queries: Annotated[Path, typer.Option(help="CSV of photos and what is right for each.")],
+    gallery: Annotated[
+        Path | None, typer.Option(help="CSV of pictures and products; else the live catalogue.")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of both files' pictures.")] = None,
+    encoder: Annotated[str, typer.Option(help="On a folder: which encoder.")] = "",
+    against: Annotated[str, typer.Option(help="Another run's folder, or an encoder.")] = "",
+    leaks: Annotated[str, typer.Option(help="Query in the gallery: drop, refuse, keep.")] = "drop",
+    machine_hour: Annotated[str, typer.Option(help='An hour of one core, "0.04 USD".')] = "",
+    folder: Annotated[Path | None, typer.Option("--out", help="Where run.json goes.")] = None,
+    workspace: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Ask photos whose answer is known, and say honestly what came out."""
+    from lensback.evaluate import runs, verbs
+
+    with Watcher(err) as watcher:
+        ask = verbs.Ask(queries, encoder, against, leaks, machine_hour, watcher.stage)
+        if gallery is None:
+            if encoder:
+                raise BadQuery(
+                    "a live catalogue is asked by the encoder it was indexed with",
+                    hint="run: lensback encoder use NAME, sync, and evaluate again",
+                )
+            with opened_workspace(workspace) as opened:
+                folder = folder or opened.path / verbs.FOLDER
+                run = verbs.of_workspace(opened, ask, folder)
+        else:
+            settings = load(workspace) if (workspace / FILE_NAME).exists() else load(Path())
+            pictures = images or gallery.parent / "images"
+            run = verbs.of_folder(gallery, pictures, ask, settings, workspace / "models")
+    if folder:
+        runs.write(run, folder)
+    if as_json:
+        values = run.as_json()
+        print_json({key: values[key] for key in values if key != "outcomes"})
+    else:
+        _show(run)
+        if folder:
+            say(f"written: {folder / runs.RUN_FILE}")
+
+
+def _show(run: Run) -> None:
+    table = Table("figure", "value", "95 % interval", "n")
+    for figure in run.figures:
+        table.add_row(figure.name, *_cells(figure))
+    out.print(table)
+    if run.against:
+        table = Table(f"minus {run.against.name}", "difference", "95 % interval", "n", "p")
+        for each in run.against.differences:
+            if each.value is None:
+                table.add_row(each.name, "not known", "", str(each.n), "")
+                continue
+            ends = "" if each.low is None else f"{each.low:+.3f} to {each.high:+.3f}"
+            p = "" if each.p is None else f"{each.p:.3f}"
+            table.add_row(each.name, f"{each.value:+.3f}", ends, str(each.n), p)
+        out.print(table)
+    counted = ", ".join(f"{name} {count}" for name, count in sorted(run.errors.items()))
+    say(f"{run.queries['all']} queries: {counted or 'none'}")
+    if run.leaks:
+        say(f"leaks: {run.leaks['found']} found, {run.leaks['dropped']} left out")
+
+
+def _cells(figure: Figure) -> tuple[str, str, str]:
+    if figure.value is None:
+        return "not known", "", str(figure.n)
+    form = "{:.1f}" if figure.unit in {"ms", "s"} else "{:.3f}"
+    unit = f" {figure.unit}" if figure.unit in {"ms", "s"} else ""
+    ends = (figure.low, figure.high)
+    known = "" if None in ends else " to ".join(form.format(end) for end in ends)
+    return form.format(figure.value) + unit, known, str(figure.n)
+
+
+@app.command("holdout")
+def holdout_command(
+    folder: Path,
+    views: Annotated[int, typer.Option(min=0, help="Products that lose further views.")] = 150,
+    absent: Annotated[int, typer.Option(min=0, help="Products taken out as a whole.")] = 40,
+    one_view: Annotated[bool, typer.Option("--one-view", help="One view a product.")] = False,
+    store: Annotated[list[str] | None, typer.Option(help="Only of this store.")] = None,
+    seed: int = 0,
+    workspace: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Copy a workspace with some pictures left out, and those pictures as photos to ask with."""
+    from lensback.evaluate.holdout import Wish, hold_out
+
+    wish = Wish(views, absent, one_view, tuple(store or ()), seed)
+    with opened_workspace(workspace) as opened, Watcher(err) as watcher:
+        made = hold_out(opened, folder, wish, watcher.stage)
+    if as_json:
+        print_json(made.as_json())
+        return
+    say(f"{made.views} views of {made.products} products and {made.absent} whole products")
+    say(f"taken out, {made.hidden} pictures hidden; now run:")
+    say(f"lensback evaluate --workspace {made.workspace} --queries {made.queries}")
+
+
+@app.command("promise")
+def promise_command(
+    wrong: Annotated[
+        float, typer.Option(min=0, max=0.5, help="Share that may be wrong; 0: of the settings.")
+    ] = 0,
+    seed: int = 0,
+    workspace: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Certify from which match probability an answer may be called exact."""
+    from lensback.evaluate.promise import certify
+
+    with opened_workspace(workspace) as opened, Watcher(err) as watcher:
+        made = certify(opened, promised=wrong, seed=seed, progress=watcher.stage("promise"))
+    if as_json:
+        print_json(made.as_json())
+        return
+    say(f"promised: with {made.confidence:.0%} confidence at most {made.promised:.0%} of what is")
+    say(f"called exact is wrong; judged on {made.cases} cases of {made.source}")
+    table = Table("category", "state", "exact from", "answers", "wrong", "at most wrong")
+    for each in (made.overall, *made.categories):
+        bar = "" if each.threshold is None else f"{each.threshold:.2f}"
+        most = "" if each.upper is None else f"{each.upper:.1%}"
+        table.add_row(each.name or "all", each.state, bar, str(each.answers), str(each.wrong), most)
+    out.print(table)
+
+
+@app.command("report")
+def report_command(
+    file: Annotated[Path | None, typer.Option("--out", help="The HTML page to write.")] = None,
+    since: Annotated[str, typer.Option(help="Live use from this day on, YYYY-MM-DD.")] = "",
+    assumptions: Annotated[Path | None, typer.Option(help="Your own figures, TOML.")] = None,
+    run: Annotated[Path | None, typer.Option(help="An evaluation; else the workspace's.")] = None,
+    language: Annotated[str, typer.Option(help="en or ru.")] = "en",
+    title: Annotated[str, typer.Option(help="Name of the service, for the heading.")] = "",
+    example: Annotated[
+        Path | None, typer.Option(help="Only write a commented assumptions.toml here.")
+    ] = None,
+    workspace: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """The customer's report: what the figures mean in money, and where not to use it."""
+    from lensback.evaluate import verbs
+    from lensback.evaluate.inputs import Assumptions, example_assumptions, read_assumptions
+
+    if example:
+        _write_new(example, example_assumptions())
+        say(f"written: {example}")
+        return
+    if file is None and not as_json:
+        raise BadQuery("nothing to write to", hint="give --out FILE.html, or --json")
+    given = read_assumptions(read_text_file(assumptions)) if assumptions else Assumptions()
+    want = verbs.Wanted(given, _day(since), run, language, title)
+    if (workspace / FILE_NAME).exists() or run is None:
+        with opened_workspace(workspace) as opened:
+            made = verbs.report(want, opened)
+    else:
+        made = verbs.report(want, None)
+    if file:
+        verbs.write_page(made, file)
+    if as_json:
+        print_json(made.as_json())
+    else:
+        say(f"verdict: {made.verdict.name}, decided by {made.verdict.decided_by.rule}")
+        say(f"written: {file}")
+
+
+def _write_new(path: Path, text: str) -> None:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise BadQuery(f"cannot write {path}: {error.strerror}", hint="name a new file") from error
+
+
+def _day(text: str) -> int | None:
+    """Unix seconds of the start of a UTC day."""
+    if not text:
+        return None
+    try:
+        return int(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp())
+    except ValueError as error:
+        raise BadQuery(f"not a day: {text!r}", hint="write 2026-05-31") from error

@@ -1,0 +1,143 @@
+"""sync: once, or as a service that wakes when a store is due."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from threading import Event
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lensback.cli.face import (
+    HERE,
+    AsJson,
+    Folder,
+    app,
+    err,
+    opened_workspace,
+    out,
+    print_json,
+    refuse,
+    say,
+)
+from lensback.console import Watcher, tally_table
+from lensback.errors import BadQuery, Error
+from lensback.workspace import Workspace
+
+if TYPE_CHECKING:
+    from lensback.sync import Report
+
+
+@app.command("sync")
+def sync_command(
+    names: Annotated[list[str] | None, typer.Argument(help="Stores; all by default.")] = None,
+    only: Annotated[str, typer.Option(help="ingest, download, embed, group or publish.")] = "",
+    jobs: Annotated[int, typer.Option(min=0, help="Images fetched at once.")] = 0,
+    force: Annotated[
+        bool, typer.Option(help="Let a feed that shrank take offers off sale.")
+    ] = False,
+    every: Annotated[
+        str,
+        typer.Option(help="Run on: 30m, 6h, 1d, or a cron line in UTC, for stores without one."),
+    ] = "",
+    workspace: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Bring offers, images, vectors, products and index up to date. Resumable."""
+    from lensback.sync import sync
+
+    if every:
+        if only or jobs or force:
+            raise BadQuery(
+                "--every goes with names alone", hint="leave --only, --jobs, --force out"
+            )
+        _service(workspace, every, names or [], as_json)
+        return
+    with opened_workspace(workspace) as opened, Watcher(err) as watcher, _stoppable(opened) as stop:
+        watch = watcher.stage
+        report = sync(
+            opened, names or [], only=only, jobs=jobs, force=force, stop=stop, watch=watch
+        )
+        share = opened.settings.reject_guard
+    if as_json:
+        print_json(report.as_json())
+    else:
+        out.print(tally_table(report.tallies))
+    if _show_troubles(report, share, quiet=as_json):
+        raise typer.Exit(1)
+
+
+def _service(folder: Folder, every: str, names: list[str], as_json: bool) -> None:
+    """Until SIGTERM or Ctrl-C: one line a round, and what went wrong in it."""
+    from lensback import schedule
+    from lensback.service import serve
+
+    usual = schedule.parse(every)
+    with opened_workspace(folder) as opened, _stoppable(opened) as stop:
+        share = opened.settings.reject_guard
+
+        def tell(came: Report | Error) -> None:
+            if isinstance(came, Error):
+                refuse(type(came).__name__, came)
+            elif as_json:
+                print_json(came.as_json())
+            else:
+                say(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {_line(came)}")
+                _show_troubles(came, share)
+
+        say(f"syncing every {usual.text}; stop with Ctrl-C or SIGTERM")
+        serve(opened, usual, stop, tell, names=names)
+    say("stopped; nothing is lost: it goes on from here")
+
+
+@contextmanager
+def _stoppable(workspace: Workspace) -> Iterator[Event]:
+    """An event that SIGTERM and Ctrl-C set; a second one ends the process at once."""
+    stop = Event()
+    kept = {which: signal.getsignal(which) for which in (signal.SIGTERM, signal.SIGINT)}
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        stop.set()
+        workspace.fetcher.halt.set()
+        err.print("stopping at the next step; once more to stop at once", highlight=False)
+
+    try:
+        for which in kept:
+            signal.signal(which, ask)
+        yield stop
+    finally:
+        for which, handler in kept.items():
+            signal.signal(which, handler)
+
+
+def _line(report: Report) -> str:
+    """A round in one line."""
+    feeds = [tally for tally in report.tallies if tally.stage.startswith("ingest ")]
+    unchanged = sum(tally.notes.get("feed") == "unchanged" for tally in feeds)
+    changed = sum(int(tally.notes.get("changed", 0)) for tally in feeds)
+    removed = sum(int(tally.notes.get("removed", 0)) for tally in feeds)
+    fetched = sum(tally.done for tally in report.tallies if tally.stage == "download")
+    stores = f"{len(feeds)} stores ({unchanged} unchanged)"
+    failed = f", {len(report.failed)} failed" if report.failed else ""
+    rows = f"{changed} offers changed, {removed} off sale, {fetched} images fetched"
+    return f"{stores}{failed}: {rows}"
+
+
+def _show_troubles(report: Report, share: float, *, quiet: bool = False) -> bool:
+    """Says on stderr what to look at; whether there was something."""
+    if not quiet:
+        for tally in report.tallies:
+            for note in ("warning", "hint"):
+                if note in tally.notes:
+                    refuse(tally.stage, Error(str(tally.notes[note])))
+        for name, error in report.failed.items():
+            refuse(name, error)
+    over = report.guarded(share)
+    if over:
+        err.print(f"to look at: {', '.join(over)}", markup=False, highlight=False, soft_wrap=True)
+    return bool(over)

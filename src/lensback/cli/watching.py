@@ -1,0 +1,126 @@
+"""One store looked at closely, and its schedule: store show, pause, resume, schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from lensback.cli.face import (
+    HERE,
+    AsJson,
+    Folder,
+    opened_workspace,
+    out,
+    print_json,
+    say,
+    store_app,
+)
+
+RUNS = 10
+
+
+@store_app.command("show")
+def store_show(name: str, workspace: Folder = HERE, as_json: AsJson = False) -> None:
+    """One store: how fresh it is, its last runs, why rows and images failed, and what to do."""
+    from lensback.catalogue import health, stores
+    from lensback.ingest.collect import host_of
+    from lensback.net import redact
+    from lensback.workspace import ago, coming
+
+    with opened_workspace(workspace) as opened:
+        db = opened.db
+        host = host_of(stores.feed(db, name))
+        (state,) = stores.overview(db, only=name)
+        runs, failures = health.runs(db, name, RUNS), health.image_failures(db, name)
+        closed = [row for row in health.open_hosts(db) if row[0] == host]
+    shown = asdict(state) | {"feed_url": redact(state.feed_url)}
+    if as_json:
+        hosts = [{"host": h, "until": until, "reason": why} for h, until, why in closed]
+        print_json({**shown, "runs": runs, "image_failures": failures, "closed_hosts": hosts})
+        return
+    say(f"{name}: {state.health}" + (f" ({state.message})" if state.message else ""))
+    if state.todo:
+        say(f"to do: {state.todo}")
+    say(f"feed: {shown['feed_url']} ({state.format})")
+    say(
+        f"last sync: {ago(state.last_sync)}; schedule: {state.schedule or 'the usual one'}"
+        + (f", next {coming(state.next_run)}" if state.next_run else "")
+    )
+    say(f"on sale: {state.offers} offers, {state.in_stock} in stock, {state.images} images")
+    for host, until, why in closed:
+        say(f"{host} is left alone, next try {coming(until)}: {why}")
+    if runs:
+        out.print(_runs(runs), _rejects(runs))
+    if failures:
+        out.print(_table(("images that failed", "how many"), failures.items()))
+
+
+def _runs(runs: list[dict[str, Any]]) -> Table:
+    rows = (
+        (
+            f"{datetime.fromtimestamp(run['started_at'], UTC):%Y-%m-%d %H:%M}",
+            run["status"],
+            *(run[name] for name in ("offers", "changed", "removed")),
+            sum(run["rejected"].values()),
+            run["bytes"],
+            f"{run['seconds']:.1f}",
+            run["message"].partition("\n")[0],
+        )
+        for run in runs
+    )
+    names = ("started (UTC)", "run", "offers", "changed", "removed", "rejected", "bytes", "seconds")
+    return _table((*names, "message"), rows)
+
+
+def _rejects(runs: list[dict[str, Any]]) -> Table | str:
+    """Why rows of the last run that read any became no offer, each reason with an example."""
+    run: Mapping[str, Any] = next((run for run in runs if run["rejected"]), {})
+    first = {sample["reason"]: sample for sample in reversed(run.get("samples", ()))}
+    rows = [
+        (reason, count, sample.get("line") or "", sample.get("id", ""), sample.get("sample", ""))
+        for reason, count in sorted(run.get("rejected", {}).items(), key=lambda pair: -pair[1])
+        for sample in (first.get(reason, {}),)
+    ]
+    return _table(("rejected", "rows", "line", "id", "sample"), rows) if rows else ""
+
+
+def _table(head: tuple[str, ...], rows: Any) -> Table:
+    table = Table(*head)
+    for row in rows:
+        table.add_row(*(escape(str(cell)) for cell in row))
+    return table
+
+
+@store_app.command("pause")
+def store_pause(name: str, workspace: Folder = HERE) -> None:
+    """Leave a store out of every sync that does not name it. Its offers stay as they are."""
+    from lensback.catalogue import health
+
+    with opened_workspace(workspace) as opened:
+        health.set_paused(opened.db, name, True)
+    say(f"paused {name}; when it is to go on: lensback store resume {name}")
+
+
+@store_app.command("resume")
+def store_resume(name: str, workspace: Folder = HERE) -> None:
+    """Take a store into syncs again; its failures so far are forgotten."""
+    from lensback.catalogue import health
+
+    with opened_workspace(workspace) as opened:
+        health.set_paused(opened.db, name, False)
+    say(f"resumed {name}")
+
+
+@store_app.command("schedule")
+def store_schedule(name: str, every: str, workspace: Folder = HERE) -> None:
+    """Give a store its own schedule in `sync --every`: 30m, 6h, 1d, a cron line in UTC, or ''."""
+    from lensback.catalogue import health
+
+    with opened_workspace(workspace) as opened:
+        health.set_schedule(opened.db, name, every)
+    say(f"{name}: {f'every {every}' if every else 'the usual schedule'}")

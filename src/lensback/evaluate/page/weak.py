@@ -1,0 +1,202 @@
+"""Where it is weak, ten failures as pictures, and what would help."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lensback.errors import Error
+from lensback.evaluate import charts, runs
+from lensback.evaluate.inputs import ASSUMED
+from lensback.evaluate.page.form import Form
+from lensback.evaluate.runs import Outcome
+from lensback.evaluate.shares import Share, misled, seen, seen_first, told
+from lensback.evaluate.verdict import MIN_CASES, MIN_SLICE, PASSED, Verdict
+from lensback.evaluate.words import Html
+from lensback.images import decode
+
+if TYPE_CHECKING:
+    from lensback.evaluate.verbs import Report
+
+SLICED = ("category", "store", "kind", "price")
+MOST_ROWS = 20
+MOST_FAILURES = 10
+SIDE_PX = 220
+FEW_VIEWS = 0.5
+ORDER = (
+    runs.MISLED, runs.WRONG_PRODUCT, runs.WRONG_COLOUR, runs.UNDETECTED, runs.MISSED,
+    runs.LOOKALIKES, runs.UNREADABLE,
+)  # fmt: skip
+"""Kinds of failure, what harms most first."""
+
+
+def where(outcomes: Sequence[Outcome], found: Verdict, form: Form) -> dict[str, Any]:
+    """Parts of the photos, the weakest first."""
+    states = {place.name: place.state for place in found.places}
+    sold = [o for o in outcomes if o.present]
+    parts = []
+    for by in SLICED:
+        rows = [_row(name, part, form) for name, part in _grouped(sold, by)]
+        if by == "category":
+            rows = [row | _use(states.get(row["name"], ""), form) for row in rows]
+        if rows:
+            rows.sort(key=lambda row: (row["n"] < MIN_SLICE, row["value"]))
+            parts.append({"by": by, "rows": rows[:MOST_ROWS]})
+    strangers = [o for o in outcomes if not o.present and o.verdict]
+    return {"parts": parts, "strangers": [_stranger(*g, form) for g in _grouped(strangers, "kind")]}
+
+
+def _grouped(outcomes: Iterable[Outcome], by: str) -> list[tuple[str, list[Outcome]]]:
+    groups: dict[str, list[Outcome]] = defaultdict(list)
+    for outcome in outcomes:
+        if name := outcome.slices.get(by):
+            groups[name].append(outcome)
+    return sorted(groups.items())
+
+
+def part_name(name: str, form: Form) -> str:
+    """A part's name in the reader's language, where it is one of ours: a kind of photo, a price."""
+    key = f"photo_kind.{key_of(name)}"
+    if form.w.has(key):
+        return form.w(key)
+    rank, _, rest = name.partition(": ")
+    edge, _, price = rest.rpartition("up to " if "up to " in rest else "above ")
+    if rank in {"1", "2", "3"} and price and not edge:
+        return form.w("where.up_to" if "up to " in rest else "where.above", price=price)
+    return name
+
+
+def _row(name: str, part: Sequence[Outcome], form: Form) -> dict[str, Any]:
+    first, screen = Share.of(part, seen_first), Share.of(part, seen)
+    return {
+        "name": part_name(name, form),
+        "n": len(part),
+        "first": form.share(first),
+        "screen": form.share(screen),
+        "value": screen.value,
+        "chart": charts.interval(screen.low, screen.value, screen.high),
+        "state": "",
+        "word": "",
+    }
+
+
+def _use(state: str, form: Form) -> dict[str, Any]:
+    words = {"passed": "where.use_there", "failed": "where.not_there", "open": "state.open"}
+    return {"state": state, "word": form.w(words[state])} if state else {}
+
+
+def _stranger(name: str, part: Sequence[Outcome], form: Form) -> dict[str, Any]:
+    return {
+        "name": part_name(name, form),
+        "n": len(part),
+        "told": form.share(Share.of(part, told)),
+        "misled": form.share(Share.of(part, misled)),
+    }
+
+
+# ---- ten failures
+
+
+def failures(outcomes: Sequence[Outcome], form: Form) -> list[dict[str, Any]]:
+    """Some of each kind in turn, the surest first."""
+    return [_shown(outcome, n, len(outcomes), form) for outcome, n in typical(outcomes)]
+
+
+def typical(outcomes: Sequence[Outcome], most: int = MOST_FAILURES) -> list[tuple[Outcome, int]]:
+    """Failures worth a look, each with how many there are of its kind; one a product first."""
+    kinds: dict[str, list[Outcome]] = defaultdict(list)
+    for outcome in sorted(outcomes, key=lambda o: (-(o.probability or 0.0), o.photo)):
+        if outcome.error:
+            kinds[outcome.error].append(outcome)
+    counts = {kind: len(found) for kind, found in kinds.items()}
+    queues = [_distinct(kinds[kind]) for kind in ORDER if kind in kinds]
+    in_turn = [o for row in zip_longest(*queues) for o in row if o is not None]
+    chosen = in_turn[:most]
+    chosen.sort(key=lambda o: ORDER.index(o.error))
+    return [(outcome, counts[outcome.error]) for outcome in chosen]
+
+
+def key_of(error: str) -> str:
+    """Key of the words for a kind of error."""
+    return error.replace(" ", "_").replace("-", "_")
+
+
+def _distinct(found: Sequence[Outcome]) -> list[Outcome]:
+    """One of each thing before the second of any."""
+    seen_things: set[str] = set()
+    first: list[Outcome] = []
+    later: list[Outcome] = []
+    for outcome in found:
+        (later if outcome.cluster in seen_things else first).append(outcome)
+        seen_things.add(outcome.cluster)
+    return first + later
+
+
+def _shown(outcome: Outcome, n: int, every: int, form: Form) -> dict[str, Any]:
+    w = form.w
+    first = outcome.hits[0] if outcome.hits else None
+    nothing = w("failures.nothing") if first is None else w("failures.no_picture")
+    sure = first.probability if first else None
+    text = [first.title] if first else []
+    text += [str(w("failures.sure", p=round(sure, 2)))] if sure is not None else []
+    nobody = w("failures.no_picture" if outcome.present else "failures.nobody")
+    return {
+        "error": key_of(outcome.error),
+        "count": w("failures.count", n=n, all=every),
+        "pictures": [
+            _picture(outcome.photo, w("failures.asked"), part_name(outcome.slices.get("kind", ""), form),
+                     w("failures.no_picture")),
+            _picture(first.image if first else "", w("failures.shown"), " · ".join(text), nothing),
+            _picture(outcome.image, w("failures.right"), outcome.title, nobody),
+        ],
+    }  # fmt: skip
+
+
+def _picture(path: str, head: Html, text: str, hole: Html) -> dict[str, Any]:
+    return {"data": inline(path), "head": head, "text": text, "hole": hole}
+
+
+def inline(path: str) -> str:
+    """A picture inside the page; empty where it cannot be read."""
+    if not path:
+        return ""
+    try:
+        image = decode(Path(path).read_bytes(), side_px=SIDE_PX)
+    except (Error, OSError):
+        return ""
+    image.thumbnail((SIDE_PX, SIDE_PX * 4 // 3))
+    data = io.BytesIO()
+    image.save(data, "JPEG", quality=72)
+    return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode("ascii")
+
+
+# ---- what would help
+
+
+def advice(report: Report, form: Form) -> list[Html]:
+    """What is worth doing first: what decides nothing yet, then the most frequent failures."""
+    run, w = report.run, form.w
+    if run is None:
+        return []
+    by = {ruling.rule: ruling for ruling in report.verdict.rulings}
+    said = []
+    if by["real_photos"].state != PASSED:
+        said.append(w("help.real"))
+    if run.queries["absent"] < MIN_CASES:
+        said.append(w("help.strangers"))
+    frequent = sorted(run.errors.items(), key=lambda item: -item[1])
+    said += [w(f"help.{key_of(error)}", n=n) for error, n in frequent if error != "right"]
+    if not (run.promise and run.promise.certified):
+        said.append(w("help.promise"))
+    images, products = int(run.gallery["images"]), int(run.gallery["products"])
+    if images < (1 + FEW_VIEWS) * products:
+        said.append(w("help.views"))
+    guessed = [s.name for s in report.business.swings[:3] if s.kind == ASSUMED]
+    if guessed:
+        said.append(w("help.money", names="; ".join(str(w(f"input.{name}")) for name in guessed)))
+    return said

@@ -1,0 +1,191 @@
+"""What is seen in a photo: its pixels and regions, found once, and which of them to search."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections import OrderedDict
+from collections.abc import MutableMapping, Sequence
+from dataclasses import dataclass, replace
+from threading import Lock, Timer
+
+import numpy as np
+from PIL import Image
+
+from lensback import images, log
+from lensback.detectors import Detector
+from lensback.detectors.boxes import overlap
+from lensback.types import WHOLE, Box, Region
+
+PHOTOS = 24
+"""Photos remembered at once: about a megabyte each."""
+SAME = 0.5
+"""Intersection over union from which a box that was drawn is taken for a region that was found."""
+ROUNDED = 1e-3
+"""Boxes of an answer are rounded."""
+MARGIN = 0.15
+"""What a region is widened by before it is encoded."""
+CENTRED = 0.35
+"""How far from the photo's middle (as a share of its half) prominence falls to 61 %."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One photo: decoded, measured, and its regions, best first, the whole photo last."""
+
+    picture: Image.Image
+    size: tuple[int, int]
+    regions: tuple[Region, ...] = ()
+
+
+class Looks:
+    """The last photos that were looked at, in memory only, for `keep_s` seconds. Thread-safe.
+
+    The other items of a photo are then searched without decoding it or finding them again.
+    """
+
+    def __init__(self, keep_s: float = 0.0) -> None:
+        self.keep_s = keep_s
+        self._kept: OrderedDict[str, tuple[float, Look]] = OrderedDict()
+        self._lock = Lock()
+        self._sweep: Timer | None = None
+
+    def get(self, key: str, side_px: int) -> Look | None:
+        """The look of that key, if its pixels suffice for `side_px`."""
+        with self._lock:
+            self._forget()
+            found = self._kept.get(key)
+        if found is None or not _suffices(found[1], side_px):
+            return None
+        return found[1]
+
+    def put(self, key: str, look: Look) -> None:
+        if not self.keep_s:
+            return
+        with self._lock:
+            self._kept[key] = (time.monotonic(), look)
+            self._kept.move_to_end(key)
+            while len(self._kept) > PHOTOS:
+                self._kept.popitem(last=False)
+            self._sweep_later()
+
+    def _forget(self) -> None:
+        """Drops what is too old. The oldest come first."""
+        before = time.monotonic() - self.keep_s
+        while self._kept and next(iter(self._kept.values()))[0] <= before:
+            self._kept.popitem(last=False)
+
+    def _sweep_later(self) -> None:
+        """Photos go in time even where nobody searches any more."""
+        if self._sweep is None and self._kept:
+            self._sweep = Timer(self.keep_s, self._swept)
+            self._sweep.daemon = True
+            self._sweep.start()
+
+    def _swept(self) -> None:
+        with self._lock:
+            self._sweep = None
+            self._forget()
+            self._sweep_later()
+
+
+def _suffices(look: Look, side_px: int) -> bool:
+    """Whether the pixels are those of the whole photo, or as many as are asked for."""
+    return look.picture.size == look.size or min(look.picture.size) >= side_px
+
+
+def look(
+    photo: bytes,
+    looks: Looks,
+    detector: Detector,
+    side_px: int,
+    limits: tuple[int, int],
+    timings: MutableMapping[str, float],
+) -> Look:
+    """Decodes a photo and finds its regions, or remembers both.
+
+    `limits` are most bytes and most pixels. Raises BadImage, TooLarge.
+    """
+    with log.timed("decode", timings):
+        # The limits are part of it: what another caller may not have is not remembered for it.
+        key = f"{hashlib.sha256(photo).hexdigest()} {detector.fingerprint} {limits}"
+        known = looks.get(key, side_px)
+        if known is None:
+            picture, size = images.decode_measured(
+                photo, side_px=side_px, max_bytes=limits[0], max_pixels=limits[1]
+            )
+    with log.timed("regions", timings):
+        if known is None:
+            known = Look(picture, size, tuple(in_order(detector.find(picture))))
+            looks.put(key, known)
+    return known
+
+
+def in_order(regions: Sequence[Region]) -> list[Region]:
+    """The one that was most likely meant first; the others as the detector ordered them."""
+    things = [region for region in regions if region.box != WHOLE]
+    if not things:
+        return list(regions)
+    main = max(things, key=prominence)
+    return [main, *(region for region in regions if region is not main)]
+
+
+def prominence(region: Region) -> float:
+    """How likely a region is what the photo was taken for: sure, large, and near the middle.
+
+    score * sqrt(area) * exp(-(distance from the middle / CENTRED)^2 / 2), the distance as a share
+    of half the photo.
+
+    >>> small, large = Region((0.4, 0.4, 0.5, 0.5)), Region((0.3, 0.3, 0.7, 0.7))
+    >>> prominence(small) < prominence(large)
+    True
+    """
+    x0, y0, x1, y1 = region.box
+    away = math.hypot(x0 + x1 - 1, y0 + y1 - 1)
+    return region.score * math.sqrt((x1 - x0) * (y1 - y0)) * math.exp(-((away / CENTRED) ** 2) / 8)
+
+
+def chosen(regions: Sequence[Region], box: Box | None) -> list[Region]:
+    """The region to search first, then the others. A box that was given stands before all;
+    one that is a region's, as an answer gives it, is that region."""
+    if box is None:
+        return list(regions)
+    same = next((r for r in regions if np.allclose(r.box, box, rtol=0, atol=ROUNDED)), None)
+    first = same or Region(box, "given")
+    return [first, *(region for region in regions if region is not same)]
+
+
+def searched(region: Region, box: Box | None) -> list[Box]:
+    """The boxes whose vectors are searched together: a drawn box as it is; a region with a margin,
+    and with it, where nothing was chosen, the whole photo, because a store's picture shows the
+    thing on a person as often as not (docs/detectors.md has what both bring)."""
+    if region.box == WHOLE or region.label == "given":
+        return [region.box]
+    return [widened(region.box)] if box else [widened(region.box), WHOLE]
+
+
+def widened(box: Box, by: float = MARGIN) -> Box:
+    """With `by` of its sides more, half of it on each side, within the photo.
+
+    >>> widened((0.2, 0.2, 0.4, 1.0), 0.5)
+    (0.15, 0.0, 0.45, 1.0)
+    """
+    x0, y0, x1, y1 = box
+    dx, dy = by * (x1 - x0) / 2, by * (y1 - y0) / 2
+    left, top, right, bottom = max(0.0, x0 - dx), max(0.0, y0 - dy), min(1.0, x1 + dx), min(1.0, y1 + dy)  # fmt: skip
+    return round(left, 5), round(top, 5), round(right, 5), round(bottom, 5)
+
+
+def named(region: Region, regions: Sequence[Region]) -> Region:
+    """A given box with the label of the region that it meets, if it meets one."""
+    if region.label != "given":
+        return region
+    met = max(
+        (other for other in regions if other is not region and other.box != WHOLE),
+        key=lambda other: overlap(region.box, other.box),
+        default=None,
+    )
+    if met is None or overlap(region.box, met.box) < SAME:
+        return region
+    return replace(met, box=region.box)

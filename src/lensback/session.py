@@ -1,0 +1,63 @@
+"""ONNX Runtime: a model file loaded for the processor, its errors in our words. The only door to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from lensback.errors import ConfigError, MissingExtra
+
+Array = NDArray[Any]
+Run = Callable[[list[str], dict[str, Array]], Sequence[Array]]
+
+
+def open_session(path: Path, *, threads: int, load_hint: str, run_hint: str) -> tuple[Any, Run]:
+    """The session of a model file, and its `run(outputs, feed)`, which may be shared by threads.
+
+    Raises MissingExtra without onnxruntime, ConfigError with `load_hint` for a file that cannot
+    be loaded; `run` raises ConfigError with `run_hint`.
+    """
+    try:
+        import onnxruntime
+        from onnxruntime.capi import onnxruntime_pybind11_state as state
+    except ImportError as error:
+        raise MissingExtra("onnxruntime", "onnx") from error
+    own = (value for value in vars(state).values() if _is_error(value))
+    theirs = (*own, RuntimeError, ValueError)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=_providers(onnxruntime)
+        )
+    except theirs as error:
+        raise ConfigError(
+            f"{path} cannot be loaded: {_first_line(error)}", hint=load_hint
+        ) from error
+
+    def run(outputs: list[str], feed: dict[str, Array]) -> list[Array]:
+        try:
+            return list(session.run(outputs, feed))
+        except theirs as error:
+            raise ConfigError(f"{path} failed: {_first_line(error)}", hint=run_hint) from error
+
+    return session, run
+
+
+def _providers(onnxruntime: Any) -> list[str]:
+    """The GPU where this build of ONNX Runtime knows one, the processor always."""
+    known = onnxruntime.get_available_providers()
+    return [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in known]
+
+
+def _is_error(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Exception)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:300]

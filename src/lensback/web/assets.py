@@ -1,0 +1,36 @@
+"""`/static`: addresses that change with the content (`pages.asset`) may be kept for good."""
+
+from __future__ import annotations
+
+from starlette.datastructures import QueryParams
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+LEAST_BYTES = 1024
+LEVEL = 5
+
+
+class Static(StaticFiles):
+    """The package's static files."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        versioned = "v" in QueryParams(scope["query_string"])
+        lasts = "public, max-age=31536000, immutable" if versioned else "no-cache"
+        if response.status_code in {200, 304}:
+            response.headers["Cache-Control"] = lasts
+        return response
+
+
+class Squeezed:
+    """ASGI middleware: text is compressed for those who take it, pictures are let alone."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._plain = app
+        self._squeezing = GZipMiddleware(app, LEAST_BYTES, LEVEL)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        picture = scope["type"] != "http" or scope["path"].startswith("/images/")
+        await (self._plain if picture else self._squeezing)(scope, receive, send)

@@ -1,0 +1,45 @@
+"""Photos that the operator keeps (setting `keep_photos_days`): without metadata, and for a while only."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from lensback import images, log
+from lensback.durable import replace_file
+from lensback.errors import Error
+from lensback.settings import Settings
+
+FOLDER = "photos"
+SIDE_PX = 1024
+"""Longer side of what is kept."""
+QUALITY = 88
+
+
+def keep(workspace: Path, settings: Settings, search_id: str, photo: bytes) -> None:
+    """Writes `photos/SEARCH_ID.jpg` anew from the pixels: no EXIF, no place, no thumbnail inside.
+    Where that fails the answer is given all the same."""
+    if not settings.keep_photos_days:
+        return
+    try:
+        image = images.decode(photo, side_px=SIDE_PX, max_pixels=settings.max_image_pixels)
+        image.thumbnail((SIDE_PX, SIDE_PX))
+        image.info.clear()  # a comment would be written again
+        path = workspace / FOLDER / f"{search_id}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        replace_file(path, lambda partial: image.save(partial, "JPEG", quality=QUALITY))
+    except (Error, OSError) as error:
+        log.event("photo not kept", 30, type=type(error).__name__)
+
+
+def sweep(workspace: Path, days: int, now: float | None = None) -> int:
+    """Removes what is older than that; everything where nothing is to be kept. How many."""
+    end = (time.time() if now is None else now) - days * 86_400
+    swept = 0
+    for path in (workspace / FOLDER).glob(f"{'[0-9a-f]' * 16}.jpg"):
+        with suppress(OSError):  # another process was quicker
+            if path.stat().st_mtime < end:
+                path.unlink()
+                swept += 1
+    return swept

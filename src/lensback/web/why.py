@@ -1,0 +1,75 @@
+"""`/api/search/{search_id}/why/{image_hash}`: which part of the photo matched, as a layer to lay over it."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import numpy as np
+from fastapi import APIRouter
+from PIL import Image
+from starlette.responses import Response
+
+from lensback import images
+from lensback.errors import NotFound
+from lensback.ledger.clicks import SEARCH_ID
+from lensback.search import Heat, heat
+from lensback.types import Box
+from lensback.web import shapes
+from lensback.web.guard import Searcher
+from lensback.web.service import Opened, Service
+
+router = APIRouter(responses=shapes.FAILURES)
+
+LAYER_PX = 256
+"""Longer side of the layer; a browser stretches it over the photo."""
+COLD, HOT = np.array([255, 196, 0]), np.array([255, 32, 64])
+MOST_COVER = 190
+"""Alpha where the heat is highest, of 255."""
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+@router.get(
+    "/api/search/{search_id}/why/{image_hash}",
+    tags=["search"],
+    dependencies=[Searcher],
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}}, "description": "A layer of the photo's shape"}},
+)
+async def why(search_id: str, image_hash: str, service: Opened) -> Response:
+    """Which part of a searched photo matched an image: a transparent layer, red where it mattered.
+
+    Only while the photo is remembered (`photo_memory_s`), and by the process that searched it.
+    """
+    if not SEARCH_ID.fullmatch(search_id) or not _HASH.fullmatch(image_hash):
+        raise NotFound("no such search or image", hint="take both from an answer")
+    content = await service.gate.run(lambda: _layer(service, search_id, image_hash))
+    return Response(content, media_type="image/png", headers={"Cache-Control": "no-store"})
+
+
+def _layer(service: Service, search_id: str, image_hash: str) -> bytes:
+    known, tools = service.memory.get(search_id), service.tools()
+    vector = service.workspace.vectors.get(tools.snapshot.fingerprint, [image_hash])[0]
+    side_px = 2 * tools.encoder.side_px
+    photo = images.decode(known.photo, side_px=side_px, max_pixels=tools.max_pixels)
+    found = heat(images.crop(photo, known.region), vector, tools.encoder)
+    sink = io.BytesIO()
+    painted(found, known.region, photo.size).save(sink, "PNG", optimize=True)
+    return sink.getvalue()
+
+
+def painted(found: Heat, region: Box, size: tuple[int, int]) -> Image.Image:
+    """The heat in its place on a clear layer of the photo's shape."""
+    scale = LAYER_PX / max(size)
+    width, height = (max(1, round(side * scale)) for side in size)
+    left, top, right, bottom = (
+        round(value * side) for value, side in zip(region, (width, height) * 2, strict=True)
+    )
+    place = (max(1, right - left), max(1, bottom - top))
+    smooth = Image.fromarray(found).resize(place, Image.Resampling.BICUBIC)
+    share = np.clip(np.asarray(smooth, np.float32), 0, 1)[..., None]
+    colour = COLD + (HOT - COLD) * share
+    layer = np.concatenate([colour, MOST_COVER * share], axis=-1).astype(np.uint8)
+    whole = Image.new("RGBA", (width, height))
+    whole.paste(Image.fromarray(layer, "RGBA"), (left, top))
+    return whole

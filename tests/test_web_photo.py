@@ -1,0 +1,323 @@
+"""What becomes of a photo after its answer: remembered for minutes, asked again, explained, kept or not."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from lensback.demo.draw import draw
+from lensback.encoders import open_encoder
+from lensback.errors import NotFound
+from lensback.search import heat
+from lensback.settings import Settings
+from lensback.types import WHOLE
+from lensback.web import create_app, kept, shapes
+from lensback.web.memory import Memory
+from lensback.web.why import painted
+from lensback.workspace import Workspace
+from published import THINGS, publish
+from servers import free_port
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from starlette.testclient import TestClient
+
+API = "/api/search"
+BOX = "0.2,0.2,0.8,0.8"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
+    folder, photo = publish(tmp_path_factory.mktemp("photo"))
+    return folder, photo.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def client(made: tuple[Path, bytes]) -> Iterator[TestClient]:
+    with (
+        Workspace(made[0], Settings(rate_limit=0)) as workspace,
+        TestClient(create_app(workspace)) as opened,
+    ):
+        yield opened
+
+
+def ask(client: Any, photo: bytes, **fields: str) -> Any:
+    return client.post(API, files={"photo": ("photo.jpg", photo)}, data=fields)
+
+
+def again(client: Any, search_id: str, **fields: str) -> Any:
+    parts = {name: (None, value) for name, value in {"search_id": search_id, **fields}.items()}
+    return client.post(API, files=parts)
+
+
+def told(answer: dict[str, Any]) -> list[tuple[str, float]]:
+    return [(hit["product_id"], hit["similarity"]) for hit in answer["hits"]]
+
+
+# ---- remembered
+
+
+def test_memory_forgets_by_time_and_by_size() -> None:
+    memory = Memory(10, max_bytes=100)
+    memory.keep("a", b"x" * 60, WHOLE, now=0)
+    memory.keep("b", b"x" * 40, WHOLE, now=5)
+    assert memory.get("a", now=9).photo == b"x" * 60
+    memory.keep("c", b"x", WHOLE, now=9)  # no room: the oldest goes
+    with pytest.raises(NotFound):
+        memory.get("a", now=9)
+    assert memory.get("b", now=9).photo
+    memory.forget(now=16)
+    with pytest.raises(NotFound) as caught:
+        memory.get("b", now=9)
+    assert caught.value.hint == "send the photo again"
+    memory.keep("huge", b"x" * 101, WHOLE, now=16)
+    assert memory.get("c", now=16).photo == b"x"
+
+
+def test_another_part_without_the_photo(client: TestClient, made: tuple[Path, bytes]) -> None:
+    first = ask(client, made[1]).json()
+    second = again(client, first["search_id"], box=BOX)
+    assert second.status_code == 200
+    assert second.json()["search_id"] != first["search_id"]
+    assert second.json()["region"] == [0.2, 0.2, 0.8, 0.8]
+    assert told(second.json()) == told(ask(client, made[1], box=BOX).json())
+    third = again(client, second.json()["search_id"], store="lavka").json()
+    assert {o["store"] for hit in third["hits"] for o in hit["offers"]} == {"lavka"}
+
+
+def test_a_photo_goes_before_a_search(client: TestClient, made: tuple[Path, bytes]) -> None:
+    assert ask(client, made[1], search_id="0" * 16).status_code == 200
+
+
+def test_a_forgotten_photo_is_said(client: TestClient, made: tuple[Path, bytes]) -> None:
+    response = again(client, "0" * 16)
+    assert response.status_code == 404
+    assert response.json()["error"]["hint"] == "send the photo again"
+    with (
+        Workspace(made[0], Settings(photo_memory_s=0)) as workspace,
+        TestClient(create_app(workspace)) as other,
+    ):
+        assert again(other, ask(other, made[1]).json()["search_id"]).status_code == 404
+
+
+def test_the_page_asks_again_without_a_script(client: TestClient, made: tuple[Path, bytes]) -> None:
+    page = client.post("/", files={"photo": ("a.jpg", made[1])}).text
+    search_id = page.split('name="search_id" id="search_id" value="')[1].split('"')[0]
+    assert '<button type="submit" name="box"' in page
+    form = {"search_id": search_id, "box": BOX, "store": "lavka", "photo_url": ""}
+    parts: list[Any] = [(name, (None, value)) for name, value in form.items()]
+    empty_file = ("photo", ("", b"", "application/octet-stream"))
+    next_page = client.post("/", files=[*parts, empty_file])
+    assert next_page.status_code == 200
+    assert 'data-region="0.2,0.2,0.8,0.8"' in next_page.text
+
+
+# ---- why
+
+
+def test_heat_lies_where_the_thing_is() -> None:
+    encoder = open_encoder("eye", Path("nowhere"))
+    thing = draw(THINGS[0], side_px=200)
+    vector = encoder.encode([thing])[0]
+    scene = Image.new("RGB", (400, 200), (235, 235, 230))
+    scene.paste(thing, (0, 0))
+    found = heat(scene, vector, encoder)
+    assert found.shape == (7, 7)
+    assert found.max() == pytest.approx(1)
+    assert found.min() >= 0
+    assert found[:, :3].sum() > 3 * found[:, 4:].sum()
+
+
+def test_heat_is_painted_in_its_place() -> None:
+    found = np.ones((7, 7), np.float32)
+    layer = np.asarray(painted(found, (0.5, 0.0, 1.0, 0.5), (1000, 500)))
+    assert layer.shape == (128, 256, 4)
+    assert layer[:64, 128:, 3].min() > 150
+    assert layer[64:, :, 3].max() == layer[:, :128, 3].max() == 0
+
+
+def test_why(client: TestClient, made: tuple[Path, bytes]) -> None:
+    answer = ask(client, made[1]).json()
+    address = answer["hits"][0]["image"].removeprefix("/images/")
+    response = client.get(f"{API}/{answer['search_id']}/why/{address}")
+    assert response.status_code == 200
+    layer = Image.open(io.BytesIO(response.content))
+    photo = Image.open(io.BytesIO(made[1]))
+    assert layer.mode == "RGBA"
+    assert layer.width / layer.height == pytest.approx(photo.width / photo.height, rel=0.02)
+    assert np.asarray(layer)[..., 3].max() > 100
+    for path in (f"{'0' * 16}/why/{address}", f"{answer['search_id']}/why/{'0' * 64}", "x/why/y"):
+        assert client.get(f"{API}/{path}").status_code == 404
+
+
+# ---- kept
+
+
+def with_metadata(photo: bytes) -> bytes:
+    image = Image.open(io.BytesIO(photo))
+    exif = Image.Exif()
+    exif[0x010F] = "PHONE-MAKER"
+    exif.get_ifd(0x8825)[1] = "N"
+    sink = io.BytesIO()
+    image.save(sink, "JPEG", exif=exif, comment=b"at-home", icc_profile=b"profile-of-mine")
+    return sink.getvalue()
+
+
+def test_nothing_is_kept_unless_the_operator_says_so(made: tuple[Path, bytes]) -> None:
+    assert not (made[0] / kept.FOLDER).exists()
+
+
+def test_what_is_kept_has_no_metadata(made: tuple[Path, bytes]) -> None:
+    photo = with_metadata(made[1])
+    assert b"PHONE-MAKER" in photo
+    settings = Settings(keep_photos_days=2)
+    with Workspace(made[0], settings) as workspace, TestClient(create_app(workspace)) as client:
+        search_id = ask(client, photo).json()["search_id"]
+        again(client, search_id, box=BOX)  # the same photo is kept once
+        assert "kept here for 2 days" in client.get("/").text
+    (path,) = (made[0] / kept.FOLDER).iterdir()
+    assert path.name == f"{search_id}.jpg"
+    written = path.read_bytes()
+    assert not [w for w in (b"PHONE-MAKER", b"at-home", b"profile-of", b"Exif") if w in written]
+    assert Image.open(io.BytesIO(written)).size == Image.open(io.BytesIO(photo)).size
+    day = 86_400
+    assert kept.sweep(made[0], 2, now=time.time() + day) == 0
+    assert kept.sweep(made[0], 2, now=time.time() + 2 * day + 60) == 1
+    assert not list((made[0] / kept.FOLDER).iterdir())
+
+
+# ---- addresses, sizes
+
+
+def test_the_description_has_examples_and_names_the_failures(client: TestClient) -> None:
+    shapes.AnswerShape.model_validate(shapes.ANSWER)
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    assert schemas["AnswerShape"]["example"] == shapes.ANSWER
+    said = schemas["ErrorBody"]["properties"]["type"]["description"]
+    assert {"BadImage", "Busy", "TooMany", "UnknownName"} <= set(re.findall(r"\w+", said))
+
+
+def test_the_first_version_has_an_address(client: TestClient, made: tuple[Path, bytes]) -> None:
+    assert client.get("/api/v1/stores").json() == client.get("/api/stores").json()
+    assert client.post("/api/v1/search", files={"photo": made[1]}).status_code == 200
+    assert client.get("/api/v2/stores").status_code == 404
+
+
+def test_text_is_compressed_and_pictures_are_not(
+    client: TestClient, made: tuple[Path, bytes]
+) -> None:
+    answer = ask(client, made[1])
+    assert answer.headers["content-encoding"] == "gzip"
+    assert client.get("/").headers["content-encoding"] == "gzip"
+    image = client.get(answer.json()["hits"][0]["image"])
+    assert "content-encoding" not in image.headers
+    plain = client.get("/", headers={"Accept-Encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+
+
+def test_static_files_are_kept_by_browsers(client: TestClient) -> None:
+    page = client.get("/").text
+    address = "/static/app.css" + page.split("/static/app.css")[1].split('"')[0]
+    found = client.get(address)
+    assert "immutable" in found.headers["cache-control"]
+    assert client.get("/static/app.css").headers["cache-control"] == "no-cache"
+    tag = {"If-None-Match": found.headers["etag"]}
+    assert client.get(address, headers=tag).status_code == 304
+
+
+# ---- the end
+
+
+def test_a_stop_under_load_loses_no_request(made: tuple[Path, bytes]) -> None:
+    """SIGTERM while eight clients ask: whatever was taken is answered whole."""
+    port = free_port()
+    command = [sys.executable, "-m", "lensback", "serve", "--port", str(port)]
+    env = {**os.environ, "LENSBACK_WORKSPACE": str(made[0]), "LENSBACK_RATE_LIMIT": "0"}
+    process = subprocess.Popen(command, env=env)
+    outcome: Counter[str] = Counter()
+    stopping = threading.Event()
+    try:
+        ready(port)
+        threads = [
+            threading.Thread(target=keep_asking, args=(port, made[1], outcome, stopping))
+            for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        time.sleep(1.5)
+        stopping.set()
+        process.send_signal(signal.SIGTERM)
+        for thread in threads:
+            thread.join(30)
+        assert process.wait(20) in {0, -signal.SIGTERM}
+    finally:
+        process.kill()
+        process.wait()
+    assert outcome["answered"] > 8
+    assert outcome["cut off"] == 0, outcome
+
+
+def ready(port: int) -> None:
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        try:
+            if httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=20).is_success:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise TimeoutError
+
+
+def keep_asking(port: int, photo: bytes, outcome: Counter[str], stopping: threading.Event) -> None:
+    """One connection a request: a kept-alive one may be closed by either side between two."""
+    while True:
+        late = stopping.is_set()
+        with socket.socket() as raw:
+            raw.settimeout(30)
+            try:
+                raw.connect(("127.0.0.1", port))
+            except ConnectionRefusedError:
+                return
+            status, whole = exchange(raw, photo)
+        if not status and late:
+            return  # connected after the end, before the port was closed: never taken
+        outcome["answered" if status in {200, 503} and whole else "cut off"] += 1
+
+
+def exchange(raw: socket.socket, photo: bytes) -> tuple[int, bool]:
+    """Status and whether the whole body came; 0 where nothing did."""
+    head = b'--y\r\nContent-Disposition: form-data; name="photo"; filename="a.jpg"\r\n\r\n'
+    body = head + photo + b"\r\n--y--\r\n"
+    start = (
+        f"POST {API} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n"
+        "Content-Type: multipart/form-data; boundary=y\r\n\r\n"
+    )
+    received = b""
+    try:
+        raw.sendall(start.encode() + body)
+        while chunk := raw.recv(65_536):
+            received += chunk
+    except OSError:
+        pass
+    if not received:
+        return 0, False
+    headers, _, content = received.partition(b"\r\n\r\n")
+    length = int(headers.lower().split(b"content-length:")[1].split()[0])
+    return int(received.split()[1]), len(content) == length
