@@ -4,6 +4,7 @@ joins. The models are drawn up in the test with the inputs and outputs of the kn
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -262,8 +263,10 @@ def test_the_fingerprint_is_stable(encoder: Encoder, models: Path) -> None:
 
 
 def test_fingerprints_differ_between_members(models: Path) -> None:
-    seen = {open_encoder(name, models).fingerprint for name in MEMBERS}
-    assert len(seen) == len(MEMBERS)
+    missing = find_spec("openvino") is None
+    names = [name for name in MEMBERS if not (missing and name.startswith("openvino:"))]
+    seen = {open_encoder(name, models).fingerprint for name in names}
+    assert len(seen) == len(names)
 
 
 def test_the_side_worth_decoding_is_stated(encoder: Encoder) -> None:
