@@ -739,7 +739,7 @@ def test_a_database_that_is_none(command: tuple[str, ...], fresh: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("LENSBACK_CORS_ORIGINS", "127.0.0.1"), ("LENSBACK_LOG_LEVEL", "loud")]
+    ("name", "value"), [("LENSBACK_ALLOW_HOSTS", "[127.0.0.1"), ("LENSBACK_LOG_LEVEL", "loud")]
 )
 def test_a_wrong_word_in_the_environment(
     name: str, value: str, fresh: Path, monkeypatch: pytest.MonkeyPatch
