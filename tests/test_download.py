@@ -150,5 +150,7 @@ def test_a_pause_lies_between_two_images_of_a_strangers_host(
 ) -> None:
     world.put("/robots.txt", b"User-agent: *\nCrawl-delay: 0.2\n")
     begin = time.monotonic()
-    assert fetched(workspace).done == 6
-    assert time.monotonic() - begin > 0.8
+    assert fetched(workspace, per_host=1).done == 6
+    assert (
+        time.monotonic() - begin > 0.7
+    )  # the first one reads the rules, the second is due at once

@@ -178,14 +178,11 @@ class _Work:
         self._dim = encoder.dim
         self._threads = threads
         # A lost worker is no fault of the batch: Ray does it again, on another node if need be.
-        # Ray hides GPUs from tasks that ask for none; one that has a GPU leaves the rest free.
-        # Its process is kept, as the others are: the encoder is opened once.
-        gpu = {"num_gpus": 1, "num_cpus": 0, "max_calls": 0}
-        asked = {"GPU": gpu, "CPU": {"num_cpus": threads}}
-        self._there = {
-            kind: ray.remote(encode_there).options(max_retries=-1, **wants)
-            for kind, wants in asked.items()
-        }
+        # Ray hides GPUs from tasks that ask for none; one that has a GPU leaves the rest free. Its
+        # process is kept (max_calls), as the others are: the encoder is opened once.
+        there = ray.remote(max_calls=0, max_retries=-1)(encode_there)
+        asked = {"GPU": {"num_gpus": 1, "num_cpus": 0}, "CPU": {"num_cpus": threads}}
+        self._there = {kind: there.options(**wants) for kind, wants in asked.items()}
         files = ray.put(_model_files(encoder.name, models))
         self._arguments = (encoder.name, encoder.fingerprint, threads, [files])
         self._looked_at, self._places = -LOOK_S, {"CPU": 1}

@@ -34,7 +34,10 @@ from lensback.net.transport import Transport
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PASSING = frozenset({429, 500, 502, 503, 504})
 _CARRIED = frozenset(
-    {"accept", "accept-language", "if-none-match", "if-modified-since", "if-range", "range"}
+    {
+        *("accept", "accept-language", "connection"),
+        *("if-none-match", "if-modified-since", "if-range", "range"),
+    }
 )
 """Headers of the caller that may follow a redirect to another host; keys and cookies may not."""
 FTP_SCHEMES = ("ftp", "ftps")
@@ -264,7 +267,9 @@ class Fetcher:
         """One try, through its redirects; every hop passes the same checks."""
         url, headers = parse(call.url), dict(call.headers)
         if call.spool:
-            headers |= call.spool.headers()
+            # A connection of its own: what one store's server sends behind its answer must not be
+            # taken for another's where both share a host.
+            headers |= {"Connection": "close", **call.spool.headers()}
         for _ in range(self._max_redirects + 1):
             with (
                 _translated(url),
