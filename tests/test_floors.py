@@ -25,6 +25,7 @@ FLOORS = [
         "lanes",
         "schedule",
         "session",
+        "shelves",
     },
     {
         "catalogue",

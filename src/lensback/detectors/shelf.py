@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import shutil
-import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,16 +10,11 @@ from PIL import Image
 
 from lensback.detectors.description import FILE_NAME, Description, read_description
 from lensback.errors import ConfigError, UnknownName
+from lensback.shelves import HUB_URL, MODEL_FILE, NAME, Fetch, folders, workbench
 
 SHIPPED = Path(__file__).with_name("models")
 KNOWN = Path(__file__).with_name("known")
 BUILT_IN = ("saliency", "whole")
-MODEL_FILE = "model.onnx"
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-HUB_URL = "https://huggingface.co/{repo}/resolve/main/{file}"
-
-Fetch = Callable[[str, Path], object]
-"""Downloads a URL into a file that does not exist yet; raises FetchError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +43,7 @@ def find_folder(name: str, added: Path | None) -> Path:
             f"detector {name!r} is described, but its weights have not been added",
             hint=f"run: lensback detector add {name} FILE.onnx",
         )
-    there = {folder.name for place in places for folder in _folders(place)}
+    there = {folder.name for place in places for folder in folders(place)}
     raise UnknownName("detector", name, sorted(there | set(BUILT_IN) | set(known_names())))
 
 
@@ -64,7 +56,7 @@ def list_detectors(added: Path) -> list[DetectorInfo]:
     """Every detector that can be opened or added, built-in first. Loads no model."""
     infos = [DetectorInfo(name, "built-in") for name in BUILT_IN]
     for kind, place in (("shipped", SHIPPED), ("added", added)):
-        infos += [_info(folder.name, kind, folder / FILE_NAME) for folder in _folders(place)]
+        infos += [_info(folder.name, kind, folder / FILE_NAME) for folder in folders(place)]
     have = {info.name for info in infos}
     known = [name for name in known_names() if name not in have]
     return infos + [_info(name, "known", KNOWN / f"{name}.toml") for name in known]
@@ -94,16 +86,11 @@ def add_detector(
     if (added / name).exists():
         raise ConfigError(f"{added / name} is there already", hint="choose another name")
     toml = _toml(name, source, description)
-    added.mkdir(parents=True, exist_ok=True)
-    bench = Path(tempfile.mkdtemp(prefix=".adding-", dir=added))
-    try:
-        shutil.copyfile(toml, bench / FILE_NAME)
-        _bring(source, read_description(toml), bench / MODEL_FILE, fetch)
-        _try_out(name, bench)
-        bench.chmod(0o755)
-        bench.rename(added / name)
-    finally:
-        shutil.rmtree(bench, ignore_errors=True)
+    with workbench(added) as folder:
+        shutil.copyfile(toml, folder / FILE_NAME)
+        _bring(source, read_description(toml), folder / MODEL_FILE, fetch)
+        _try_out(name, folder)
+        folder.rename(added / name)
     return added / name
 
 
@@ -144,12 +131,6 @@ def _try_out(name: str, folder: Path) -> None:
     from lensback.detectors.onnx import OnnxDetector
 
     OnnxDetector(name, folder, threads=1).find(Image.new("RGB", (300, 400), "white"))
-
-
-def _folders(place: Path) -> list[Path]:
-    if not place.is_dir():
-        return []
-    return sorted(path for path in place.iterdir() if path.is_dir() and NAME.fullmatch(path.name))
 
 
 def _info(name: str, kind: str, toml: Path) -> DetectorInfo:

@@ -14,10 +14,11 @@ from PIL import Image
 
 from lensback.encoders.description import FILE_NAME, Description, read_description
 from lensback.encoders.preprocess import to_batch
-from lensback.encoders.weights import MODEL_FILE, fingerprint, model_files
+from lensback.encoders.weights import fingerprint, model_files
 from lensback.errors import ConfigError
 from lensback.log import event
 from lensback.session import Array, Run, open_session
+from lensback.shelves import MODEL_FILE
 from lensback.types import Vectors
 
 # Beyond this many pictures a larger batch gains nothing on a processor and only takes memory.

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 
 from lensback.encoders.description import FILE_NAME, Description, read_description
-from lensback.encoders.weights import MODEL_FILE, external_files, fingerprint, model_files
+from lensback.encoders.weights import external_files, fingerprint, model_files
 from lensback.errors import ConfigError, UnknownName
+from lensback.shelves import HUB_URL, MODEL_FILE, NAME, Fetch, folders, workbench
 
 SHIPPED = Path(__file__).with_name("models")
 KNOWN = Path(__file__).with_name("known")
@@ -23,13 +21,8 @@ CALIBRATION_FILE = "calibration.json"
 """Beside a model: the match probability that was fitted with it, on its training's pictures."""
 LEARNT_FILE = "learnt.txt"
 """Beside a model: hashes of the pictures that it learnt from."""
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 REPO = re.compile(r"[\w.-]+/[\w.-]+")
 REPO_FILE = re.compile(r"([\w.-]+/[\w.-]+)/([\w./-]+\.onnx)")
-HUB_URL = "https://huggingface.co/{repo}/resolve/main/{file}"
-
-Fetch = Callable[[str, Path], object]
-"""Downloads a URL into a file that does not exist yet; raises FetchError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +52,7 @@ def find_model(name: str, models: Path) -> Path:
             f"encoder {name!r} is described, but its weights have not been added",
             hint=f"run: lensback encoder add {name} {known_description(name).repo or 'FILE.onnx'}",
         )
-    added = [*BUILT_IN, *(folder.name for folder in (*_folders(SHIPPED), *_folders(models)))]
+    added = [*BUILT_IN, *(folder.name for folder in (*folders(SHIPPED), *folders(models)))]
     raise UnknownName("encoder", name, sorted(set(added) | set(known_names())))
 
 
@@ -88,7 +81,7 @@ def list_encoders(models: Path) -> list[EncoderInfo]:
     pixels = PixelsEncoder()
     infos = [EncoderInfo("pixels", "built-in", pixels.dim, "Apache-2.0", pixels.fingerprint)]
     for kind, place in (("shipped", SHIPPED), ("added", models)):
-        infos += [_folder_info(folder, kind) for folder in _folders(place)]
+        infos += [_folder_info(folder, kind) for folder in folders(place)]
     have = {info.name for info in infos}
     for name in known_names():
         if name not in have:
@@ -116,8 +109,7 @@ def add_encoder(
     """
     _check_free(name, models)
     toml = _find_toml(name, source, description)
-    models.mkdir(parents=True, exist_ok=True)
-    with _workbench(models) as folder:
+    with workbench(models) as folder:
         _gather(source, read_description(toml), folder, fetch)
         shutil.copyfile(toml, folder / FILE_NAME)
         _try_out(name, folder)
@@ -170,16 +162,6 @@ def _is_from(source: str, repo: str) -> bool:
 def _known_toml(name: str) -> Path:
     known_description(name)
     return KNOWN / f"{name}.toml"
-
-
-@contextmanager
-def _workbench(models: Path) -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix=".adding-", dir=models))
-    folder.chmod(0o755)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _gather(
@@ -259,12 +241,6 @@ def _drawing() -> Image.Image:
     draw.rectangle((80, 100, 220, 330), fill=(190, 40, 60))
     draw.ellipse((120, 40, 180, 100), fill=(60, 70, 160))
     return image
-
-
-def _folders(place: Path) -> list[Path]:
-    if not place.is_dir():
-        return []
-    return sorted(path for path in place.iterdir() if path.is_dir() and NAME.fullmatch(path.name))
 
 
 def _folder_info(folder: Path, kind: str) -> EncoderInfo:

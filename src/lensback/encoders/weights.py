@@ -12,8 +12,8 @@ from typing import Any
 
 from lensback.encoders.description import Description
 from lensback.errors import ConfigError
+from lensback.shelves import MODEL_FILE
 
-MODEL_FILE = "model.onnx"
 DIGESTS_FILE = ".digests.json"
 # Raised when the code of preprocessing changes its numbers: every fingerprint changes with it.
 REVISION = 1

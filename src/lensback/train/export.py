@@ -16,8 +16,8 @@ from torch import nn
 
 from lensback.encoders.description import FILE_NAME
 from lensback.encoders.onnx import OnnxEncoder
-from lensback.encoders.weights import MODEL_FILE
 from lensback.errors import ConfigError
+from lensback.shelves import MODEL_FILE
 from lensback.train.model import SIDE_PX
 
 OPSET = 17
