@@ -73,6 +73,17 @@ def test_bars_on_a_terminal() -> None:
     assert "embed" in file.getvalue()
 
 
+def test_one_bar_for_each_stage() -> None:
+    file = io.StringIO()
+    with Watcher(Console(file=file, force_terminal=True, width=80)) as watcher:
+        for done in range(1, 6):
+            watcher.watch("decode", done, 5)
+        watcher.watch("steps", 1, 9)
+        bars = watcher._bars
+        assert bars
+        assert [task.description for task in bars.tasks] == ["decode", "steps"]
+
+
 def test_bars_stop_when_the_work_fails() -> None:
     terminal = Console(file=io.StringIO(), force_terminal=True)
     with pytest.raises(ZeroDivisionError), Watcher(terminal) as watcher:

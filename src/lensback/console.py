@@ -37,6 +37,7 @@ class Watcher:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._bars: Progress | None = None
+        self._stages: dict[str, Callback] = {}
 
     def __enter__(self) -> Watcher:
         if self._console.is_terminal:
@@ -62,6 +63,12 @@ class Watcher:
     def stage(self, name: str) -> Callback:
         """What a stage calls with (done, total)."""
         return self._bar(self._bars, name) if self._bars else self._lines(name)
+
+    def watch(self, stage: str, done: int, total: int) -> None:
+        """What work of several stages calls: one bar for each, made when it is first heard of."""
+        if stage not in self._stages:
+            self._stages[stage] = self.stage(stage)
+        self._stages[stage](done, total)
 
     def _bar(self, bars: Progress, name: str) -> Callback:
         task: list[TaskID] = []

@@ -22,7 +22,6 @@ from lensback.cli.face import (
     train_app,
 )
 from lensback.console import Watcher
-from lensback.types import Progress
 from lensback.workspace import set_setting
 
 MOST_BYTES = 2 << 30
@@ -42,13 +41,8 @@ def train_detector_command(
     from lensback.train.detector import train_detector
 
     with opened_workspace(workspace) as opened, Watcher(err) as watcher:
-        bars: dict[str, Progress] = {}
-
-        def watch(stage: str, done: int, total: int) -> None:
-            bars.setdefault(stage, watcher.stage(stage))(done, total)
-
         threads = opened.settings.threads or os.cpu_count() or 1
-        done = train_detector(shops, out, minutes=minutes, threads=threads, watch=watch)
+        done = train_detector(shops, out, minutes=minutes, threads=threads, watch=watcher.watch)
     if as_json:
         print_json(done.as_json())
         return

@@ -23,7 +23,6 @@ from lensback.cli.face import (
 )
 from lensback.console import Watcher
 from lensback.errors import BadQuery, ConfigError
-from lensback.types import Progress
 from lensback.workspace import set_setting, write_atomically
 
 
@@ -59,11 +58,6 @@ def train_command(
         raise BadQuery("the trained encoder needs a folder", hint="add --out MODEL_DIR")
     with opened_workspace(workspace) as opened, Watcher(err) as watcher:
         names = check_names(opened.db, stores or [])
-        bars: dict[str, Progress] = {}
-
-        def watch(stage: str, done: int, total: int) -> None:
-            bars.setdefault(stage, watcher.stage(stage))(done, total)
-
         done = train(
             opened.db,
             opened.images,
@@ -74,7 +68,7 @@ def train_command(
             threads=opened.settings.threads or os.cpu_count() or 1,
             recipe=Recipe(everything=everything),
             teacher=opened.encoder(teacher) if teacher else None,
-            watch=watch,
+            watch=watcher.watch,
         )
     if as_json:
         print_json(done.as_json())
@@ -182,7 +176,7 @@ def encoder_compare(
             models=opened.models,
             stores=check_names(opened.db, stores or []),
             limit=limit,
-            watch=lambda name, done, total: watcher.stage(name)(done, total),
+            watch=watcher.watch,
         )
         if to:
             write_atomically(to, page(found, opened.images))
