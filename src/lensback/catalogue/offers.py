@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
+from sqlalchemy import Column, Connection, RowMapping, delete, func, insert, select, update
 
 from lensback.catalogue.stores import StoredProgram
 from lensback.db import Database, chunks
@@ -310,40 +310,34 @@ def of_products(
 
 def products_of_images(db: Database, hashes: Sequence[str], where: Filter) -> dict[str, list[str]]:
     """Image hash -> ids of the products that show it and have an offer passing the filter."""
+    return _of_images(db, t.offers.c.product_id, hashes, where)
+
+
+def categories_of_images(db: Database, hashes: Sequence[str]) -> dict[str, list[str]]:
+    """Image hash -> category paths of the offers on sale that show it."""
+    return _of_images(db, t.offers.c.category, hashes, Filter())
+
+
+def _of_images(
+    db: Database, column: Column[Any], hashes: Sequence[str], where: Filter
+) -> dict[str, list[str]]:
+    """Image hash -> distinct values of an offer's column, sorted, over the offers that show it."""
     o, u, oi = t.offers, t.image_urls, t.offer_images
     query = (
-        select(u.c.image_hash, o.c.product_id)
+        select(u.c.image_hash, column.label("value"))
         .select_from(u)
         .join(oi, oi.c.image_url_id == u.c.id)
         .join(o, o.c.id == oi.c.offer_id)
-        .where(u.c.image_hash.in_(hashes), o.c.product_id.is_not(None), *restrict(where))
+        .where(u.c.image_hash.in_(hashes), column.is_not(None), *restrict(where))
         .distinct()
-        .order_by(u.c.image_hash, o.c.product_id)
+        .order_by(u.c.image_hash, column)
     )
     if where.stores:
         query = query.join(t.stores, t.stores.c.id == o.c.store_id)
     found: dict[str, list[str]] = {}
     with db.read() as c:
         for row in c.execute(query):
-            found.setdefault(row.image_hash, []).append(row.product_id)
-    return found
-
-
-def categories_of_images(db: Database, hashes: Sequence[str]) -> dict[str, list[str]]:
-    """Image hash -> category paths of the offers on sale that show it."""
-    o, u, oi = t.offers, t.image_urls, t.offer_images
-    query = (
-        select(u.c.image_hash, o.c.category)
-        .select_from(u)
-        .join(oi, oi.c.image_url_id == u.c.id)
-        .join(o, o.c.id == oi.c.offer_id)
-        .where(u.c.image_hash.in_(hashes), *restrict(Filter()))
-        .distinct()
-    )
-    found: dict[str, list[str]] = {}
-    with db.read() as c:
-        for row in c.execute(query):
-            found.setdefault(row.image_hash, []).append(row.category)
+            found.setdefault(row.image_hash, []).append(row.value)
     return found
 
 

@@ -11,7 +11,6 @@ from sqlalchemy import func, select
 
 from lensback.db import Database
 from lensback.db import tables as t
-from lensback.durable import replace_file
 from lensback.encoders import open_encoder
 from lensback.errors import StateError
 from lensback.evaluate import measure, page, runs
@@ -24,7 +23,7 @@ from lensback.evaluate.usage import Usage, usage
 from lensback.evaluate.verdict import Verdict, judge
 from lensback.settings import Settings
 from lensback.types import Money
-from lensback.workspace import Workspace
+from lensback.workspace import Workspace, write_atomically
 
 FOLDER = "evaluation"
 """Of a workspace: where its last run lies."""
@@ -170,11 +169,4 @@ def prices_of(db: Database) -> Prices:
 
 def write_page(made: Report, path: Path) -> None:
     """The page as one file. Raises StateError where it cannot be written."""
-    text = page.render(made)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, lambda partial: partial.write_text(text, "utf-8"))
-    except OSError as error:
-        raise StateError(
-            f"cannot write {path}: {error.strerror}", hint="check the folder's rights"
-        ) from error
+    write_atomically(path, page.render(made))
