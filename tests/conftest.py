@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,20 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("LENSBACK_") and name != "LENSBACK_DATA":
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _a_logger_as_new() -> Iterator[None]:
+    """Commands that run in this process send our lines to their own stderr, and no further."""
+
+    def reset() -> None:
+        logger = logging.getLogger("lensback")
+        logger.handlers[:], logger.propagate = [], True
+        logger.setLevel(logging.NOTSET)
+
+    reset()
+    yield
+    reset()
 
 
 @pytest.fixture(scope="session")

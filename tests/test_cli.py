@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import logging
 import os
 import socket
 import subprocess
@@ -57,8 +56,6 @@ class Result:
 def lensback(*arguments: object) -> Result:
     """Runs the command line in this process, as `lensback ARGUMENTS` would."""
     out, err = io.StringIO(), io.StringIO()
-    log = logging.getLogger("lensback")
-    kept = log.handlers[:], log.level, log.propagate
     argv, code = sys.argv, 0
     face.out.width = face.err.width = 200
     sys.argv = ["lensback", *map(str, arguments)]
@@ -69,7 +66,6 @@ def lensback(*arguments: object) -> Result:
         code = done.code if isinstance(done.code, int) else 1 if done.code else 0
     finally:
         sys.argv = argv
-        log.handlers[:], log.level, log.propagate = kept
     return Result(code, out.getvalue(), err.getvalue())
 
 
