@@ -100,7 +100,7 @@ def test_a_collection_of_somebody_else_is_left_alone(milvus: MilvusServer, tmp_p
 
 
 def test_health(milvus: MilvusServer, tmp_path: Path) -> None:
-    url = milvus.url("healthy", settle_s=0)
+    url = milvus.url("healthy")
     assert health(url)[0].startswith("Milvus v2")
     index = open_index(url, tmp_path, fingerprint=PRINT, dim=16)
     index.upsert(rows(3), vectors(3))
@@ -108,7 +108,7 @@ def test_health(milvus: MilvusServer, tmp_path: Path) -> None:
     text, whole = health(url)
     assert text.endswith("1 of 1 replicas on 1 query nodes")
     assert whole
-    assert not health(f"{url}&replicas=2")[1]
+    assert not health(f"{url}?replicas=2")[1]
     assert health("lance") == ("", True)
 
 
@@ -117,7 +117,7 @@ def test_a_restart_is_an_outage_and_loses_nothing(tmp_path: Path) -> None:
     server = MilvusServer()
     server.start()
     try:
-        url = server.url("shop", settle_s=0, timeout_s=2)
+        url = server.url("shop", timeout_s=2)
         index = open_index(url, tmp_path, fingerprint=PRINT, dim=16)
         index.upsert(rows(50), vectors(50))
         first = index.publish("pixels")
@@ -166,7 +166,7 @@ for price in range({start}, 10_000):
 @pytest.mark.slow
 def test_killed_at_any_moment(milvus: MilvusServer, tmp_path: Path) -> None:
     """Searches see one whole snapshot; what was acknowledged is staged; each row is there once."""
-    url = milvus.url("killed", settle_s=0)
+    url = milvus.url("killed")
     index = open_index(url, tmp_path, fingerprint=PRINT, dim=16)
     index.upsert(rows(300, 1), vectors(300))
     index.publish("pixels")
@@ -225,7 +225,7 @@ def test_the_main_job_on_postgresql_and_milvus_gives_the_same_answers(
     world: World, milvus: MilvusServer, postgres: Postgres, tmp_path: Path
 ) -> None:
     there = {"database": postgres.url(postgres.database("migrated")),
-             "index": milvus.url("job", settle_s=0)}  # fmt: skip
+             "index": milvus.url("job")}  # fmt: skip
     with (
         opened(tmp_path / "one", world, encoder="pixels") as one,
         opened(tmp_path / "many", world, encoder="pixels", **there) as many,

@@ -40,13 +40,10 @@ def _no_waiting_for_milvus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def address(request: pytest.FixtureRequest, name: str) -> str:
-    """What opens this member: for Milvus a collection that no other test has.
-
-    One query node answers here, so nothing has to settle before a publish.
-    """
+    """What opens this member: for Milvus a collection that no other test has."""
     if name != "milvus":
         return name
-    return request.getfixturevalue("milvus").url(f"t{next(_numbers)}", settle_s=0)
+    return request.getfixturevalue("milvus").url(f"t{next(_numbers)}")
 
 
 _numbers = itertools.count()
@@ -404,9 +401,6 @@ def test_searches_during_publish_see_one_snapshot(
 ) -> None:
     if "milvus" in url and ann_rows == 100:
         pytest.skip("a number of the embedded index")
-    # A search may see what was there 5 s ago (Bounded), on a busy machine with one node too: this is
-    # promised for the time to settle that is the default.
-    url = url.replace("settle_s=0", "settle_s=5")
     monkeypatch.setattr("lensback.indexes.lance.ANN_ROWS", ann_rows)
     count, vectors = 300, clustered(300, 16)
     index, reader = writer(url, tmp_path, dim=16), open_index(url, tmp_path)

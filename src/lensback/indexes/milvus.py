@@ -6,7 +6,8 @@ sees, because searches ask for the published generation only. The published stat
 collection, generation) is the description of a small empty collection of its own, made by
 `publish`, to which the alias is moved: one atomic step. Readers on any machine ask Milvus what
 the alias means, so nothing about the index lies in the workspace. (Properties would be the
-natural place, but Milvus 2.3 forgets altered ones when it restarts.)
+natural place, but Milvus 2.3 forgets altered ones when it restarts.) That collection was made
+after the last write of the generation: its time is what searches ask replicas to have seen.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ from lensback.types import Candidate, Filter, IndexRow, Snapshot, Vector, Vector
 
 FOLLOW_S = 0.5
 """How long a reader goes on with the snapshot it has seen last."""
+LATE_S = 1.0
+"""A search may take this long in what was published before, from when its reader last looked."""
 BATCH_ROWS = 2000
 PAGE_ROWS = 4000
 PAUSE_S = 0.2
@@ -53,6 +56,9 @@ MOST = 16_384
 EF = 64
 WIDEST = 4096
 """The `ef` at which tuning gives up."""
+NOW, MINE = 0, -1
+"""In place of Milvus's time of a write: with all that is written so far, which takes a tick of
+0.2 s; with all that this process wrote."""
 T = TypeVar("T")
 _LIVE = f"until == {OPEN}"
 
@@ -72,7 +78,7 @@ class MilvusIndex:
         self._lock = threading.Lock()
         self._seen: tuple[float, Published | None] = (-math.inf, None)
         self._written = 0
-        self._last_write = -math.inf
+        self._shown_at = -math.inf
         self._ready = False
         self._count = lru_cache(maxsize=4096)(self._count_now)
 
@@ -106,7 +112,7 @@ class MilvusIndex:
         if k < 1 or limits == NOTHING or not found.snapshot.rows:
             return []
         matches = (
-            self._count(found.snapshot.location, f"{found.visible} and {limits}")
+            self._count(found.snapshot.location, f"{found.visible} and {limits}", found.at)
             if limits
             else found.snapshot.rows
         )
@@ -124,7 +130,7 @@ class MilvusIndex:
         where = f"{found.visible} and {limits}" if limits else found.visible
         while True:
             width = int(min(MOST, max(ef, 2 * fetch)))  # the last of k are to be right, too
-            rows = self._nearest(found.snapshot.location, [query], where, fetch, width)[0]
+            rows = self._nearest(found.snapshot.location, [query], where, fetch, width, found.at)[0]
             best: dict[str, float] = {}
             for image_hash, similarity in rows:
                 best.setdefault(image_hash, similarity)
@@ -134,9 +140,9 @@ class MilvusIndex:
             fetch, ef = (min(most, fetch * 4), ef) if full else (fetch, MOST)
 
     def _nearest(
-        self, name: str, queries: Sequence[Vector], where: str, limit: int, ef: int
+        self, name: str, queries: Sequence[Vector], where: str, limit: int, ef: int, at: int = MINE
     ) -> list[list[tuple[str, float]]]:
-        """(image hash, cosine) of the nearest rows of each query."""
+        """(image hash, cosine) of the nearest rows of each query, with all written up to `at`."""
         client = self._link.client
         with translated():
             answers = client.search(
@@ -146,7 +152,7 @@ class MilvusIndex:
                 limit=limit,
                 output_fields=["image_hash"],
                 search_params={"params": _width(self._address.kind, ef)},
-                consistency_level="Bounded",
+                **_seeing(at),
                 timeout=TRY_S if len(queries) == 1 else BUILD_S,
             )
         return [
@@ -157,8 +163,8 @@ class MilvusIndex:
             for answer in answers
         ]
 
-    def _count_now(self, name: str, where: str) -> int:
-        return self._rows_where(name, where, "Bounded")
+    def _count_now(self, name: str, where: str, at: int) -> int:
+        return self._rows_where(name, where, at)
 
     def _published(self, *, fresh: bool = False) -> Published | None:
         """What the alias means, asked every FOLLOW_S at most."""
@@ -182,7 +188,7 @@ class MilvusIndex:
             if missing(error):
                 return None
             raise
-        return Published.read(told["description"])
+        return Published.read(told["description"], int(told["created_timestamp"]))
 
     # --- staging ---
 
@@ -242,17 +248,13 @@ class MilvusIndex:
         client = self._link.client
         with translated():
             client.upsert(name, rows, timeout=WRITE_S)
-        self._noted(len(rows))
+        self._written += len(rows)
 
     def _erase(self, name: str, where: str) -> None:
         client = self._link.client
         with translated():
             client.delete(name, filter=where, timeout=WRITE_S, consistency_level="Strong")
-        self._noted(1)
-
-    def _noted(self, rows: int) -> None:
-        self._written += rows
-        self._last_write = time.monotonic()
+        self._written += 1
 
     def _rows(self, name: str, where: str, fields: list[str]) -> list[dict[str, Any]]:
         """Rows under a condition, with all that was written so far."""
@@ -280,12 +282,12 @@ class MilvusIndex:
                 raise Away(f"Milvus shows {got} of {wanted} rows", hint="run: lensback doctor")
             time.sleep(PAUSE_S)
 
-    def _rows_where(self, name: str, where: str, consistency: str = "Strong") -> int:
+    def _rows_where(self, name: str, where: str, at: int = NOW) -> int:
         client = self._link.client
         with translated():
             told = client.query(
-                name, filter=where, output_fields=["count(*)"], consistency_level=consistency,
-                timeout=TRY_S if consistency == "Bounded" else WRITE_S,
+                name, filter=where, output_fields=["count(*)"],
+                timeout=WRITE_S if at == NOW else TRY_S, **_seeing(at),
             )  # fmt: skip
         return int(told[0]["count(*)"])
 
@@ -346,7 +348,8 @@ class MilvusIndex:
         changed = self._rows_where(name, f"since == {generation} or until == {generation}")
         if mine and not changed and mine.snapshot.encoder == encoder:
             return mine.snapshot
-        # What ended with the published generation no reader can still ask for.
+        # What ended with the published generation no reader can still ask for, after a while.
+        time.sleep(max(0.0, self._shown_at + FOLLOW_S + LATE_S - time.monotonic()))
         self._erase(name, f"until < {generation}")
         self._build(name)
         shown = visible(generation)
@@ -358,8 +361,8 @@ class MilvusIndex:
             kept = (old.snapshot.location, old.generation)
         elif changed:
             kept = ("", 0)
-        time.sleep(max(0.0, self._last_write + self._address.settle_s - time.monotonic()))
         self._show(Published(snapshot, generation, parameters, *kept), old)
+        self._shown_at = time.monotonic()
         self._seen = (-math.inf, None)
         return snapshot
 
@@ -466,6 +469,14 @@ def _table(rows: Sequence[Mapping[str, int]], fields: Sequence[str]) -> NDArray[
 
 def _among(row_ids: Sequence[int]) -> str:
     return f"row_id in [{', '.join(str(int(row_id)) for row_id in row_ids)}]"
+
+
+def _seeing(at: int) -> dict[str, Any]:
+    """How new the answer must be. A replica that has not seen what was written before `at` waits
+    for it: Bounded ("at most 5 s behind") let a busy one answer with a part of a new generation."""
+    if at in {NOW, MINE}:
+        return {"consistency_level": "Strong" if at == NOW else "Session"}
+    return {"consistency_level": "Customized", "guarantee_timestamp": at}
 
 
 def _width(kind: str, ef: int) -> dict[str, int]:

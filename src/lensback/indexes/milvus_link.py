@@ -42,8 +42,6 @@ class Address:
     replicas: int = 1
     """Copies in the memory of as many groups of query nodes."""
     kind: str = "HNSW"
-    settle_s: float = 5.0
-    """Wait before a publish after the last write: by then every replica answers with it."""
     timeout_s: float = 10.0
     """For one search with all its tries, over a query node that was lost."""
 
@@ -76,7 +74,7 @@ def _shown(url: str) -> str:
 def _options(given: dict[str, str]) -> dict[str, Any]:
     read: dict[str, Callable[[str], object]] = {
         "database": str, "tls": lambda text: text in {"1", "true", "yes"}, "shards": _count,
-        "replicas": _count, "kind": _kind, "settle_s": _seconds, "timeout_s": _seconds,
+        "replicas": _count, "kind": _kind, "timeout_s": _seconds,
     }  # fmt: skip
     return {key: read[key](value) for key, value in given.items()}
 

@@ -20,16 +20,21 @@ class Published:
     previous: str = ""
     """The collection of the encoder before, kept for late readers."""
     previous_generation: int = 0
+    at: int = 0
+    """Milvus's time of the switch-over, later than every write of this state. Not in the text: it
+    is the time at which Milvus made what holds the text."""
 
     def text(self) -> str:
-        return json.dumps(asdict(self))
+        data = asdict(self)
+        del data["at"]
+        return json.dumps(data)
 
     @classmethod
-    def read(cls, text: str) -> Published:
+    def read(cls, text: str, at: int) -> Published:
         try:
             data = json.loads(text)
             snapshot = Snapshot(**data.pop("snapshot"))
-            return cls(snapshot, **data)
+            return cls(snapshot, at=at, **data)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise StateError(
                 "what the Milvus alias names is not Lensback's",
