@@ -24,6 +24,7 @@ FLOORS = [
         "retry",
         "lanes",
         "schedule",
+        "fleeting",
         "session",
         "shelves",
     },

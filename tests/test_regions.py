@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from lensback.demo.words import KINDS as SOLD
 from lensback.detectors import Detector, open_detector
 from lensback.detectors.measure import Judged, average_precision, share_met
 from lensback.errors import TooLarge
+from lensback.fleeting import Fleeting
 from lensback.rank import Ranked
 from lensback.search import Looks, Query, Tools, search
 from lensback.search.kinds import SINK, decided, kinds_of, sunk
@@ -147,10 +147,10 @@ def test_nothing_is_remembered_unless_told() -> None:
     assert detector.asked == 2
 
 
-def test_old_and_many_photos_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_and_many_photos_are_forgotten() -> None:
     now = [0.0]
-    monkeypatch.setattr("lensback.search.looking.time.monotonic", lambda: now[0])
     looks, detector = Looks(60), Counted(open_detector("whole"))
+    looks._kept = Fleeting(60, PHOTOS, clock=lambda: now[0])
     seen(looks, photo(), detector)
     now[0] = 59
     seen(looks, photo(), detector)
@@ -163,17 +163,6 @@ def test_old_and_many_photos_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(looks._kept) == PHOTOS
     seen(looks, photo(), detector)
     assert detector.asked == PHOTOS + 3
-
-
-def test_photos_go_in_time_even_where_nobody_searches_any_more() -> None:
-    looks = Looks(0.2)
-    seen(looks, photo(), open_detector("whole"))
-    assert len(looks._kept) == 1
-    end = time.monotonic() + 20
-    while looks._kept and time.monotonic() < end:
-        time.sleep(0.02)
-    assert not looks._kept
-    assert looks._sweep is None
 
 
 def test_what_is_remembered_is_bound_by_the_limits() -> None:

@@ -74,21 +74,15 @@ def told(answer: dict[str, Any]) -> list[tuple[str, float]]:
 # ---- remembered
 
 
-def test_memory_forgets_by_time_and_by_size() -> None:
+def test_memory_forgets_by_size() -> None:
     memory = Memory(10, max_bytes=100)
-    memory.keep("a", b"x" * 60, WHOLE, now=0)
-    memory.keep("b", b"x" * 40, WHOLE, now=5)
-    assert memory.get("a", now=9).photo == b"x" * 60
-    memory.keep("c", b"x", WHOLE, now=9)  # no room: the oldest goes
-    with pytest.raises(NotFound):
-        memory.get("a", now=9)
-    assert memory.get("b", now=9).photo
-    memory.forget(now=16)
+    memory.keep("a", b"x" * 60, WHOLE)
+    memory.keep("b", b"x" * 40, WHOLE)
+    memory.keep("c", b"x", WHOLE)  # no room: the oldest goes
     with pytest.raises(NotFound) as caught:
-        memory.get("b", now=9)
+        memory.get("a")
     assert caught.value.hint == "send the photo again"
-    memory.keep("huge", b"x" * 101, WHOLE, now=16)
-    assert memory.get("c", now=16).photo == b"x"
+    assert memory.get("b").photo
 
 
 def test_another_part_without_the_photo(client: TestClient, made: tuple[Path, bytes]) -> None:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-import time
-from collections import OrderedDict
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, replace
-from threading import Lock, Timer
 
 import numpy as np
 from PIL import Image
@@ -16,6 +13,7 @@ from PIL import Image
 from lensback import images, log
 from lensback.detectors import Detector
 from lensback.detectors.boxes import overlap
+from lensback.fleeting import Fleeting
 from lensback.types import WHOLE, Box, Region
 
 PHOTOS = 24
@@ -40,54 +38,22 @@ class Look:
 
 
 class Looks:
-    """The last photos that were looked at, in memory only, for `keep_s` seconds. Thread-safe.
+    """The last photos that were looked at, in memory only, for `keep_s` seconds.
 
     The other items of a photo are then searched without decoding it or finding them again.
     """
 
     def __init__(self, keep_s: float = 0.0) -> None:
         self.keep_s = keep_s
-        self._kept: OrderedDict[str, tuple[float, Look]] = OrderedDict()
-        self._lock = Lock()
-        self._sweep: Timer | None = None
+        self._kept: Fleeting[Look] = Fleeting(keep_s, PHOTOS)
 
     def get(self, key: str, side_px: int) -> Look | None:
         """The look of that key, if its pixels suffice for `side_px`."""
-        with self._lock:
-            self._forget()
-            found = self._kept.get(key)
-        if found is None or not _suffices(found[1], side_px):
-            return None
-        return found[1]
+        found = self._kept.get(key)
+        return found if found and _suffices(found, side_px) else None
 
     def put(self, key: str, look: Look) -> None:
-        if not self.keep_s:
-            return
-        with self._lock:
-            self._kept[key] = (time.monotonic(), look)
-            self._kept.move_to_end(key)
-            while len(self._kept) > PHOTOS:
-                self._kept.popitem(last=False)
-            self._sweep_later()
-
-    def _forget(self) -> None:
-        """Drops what is too old. The oldest come first."""
-        before = time.monotonic() - self.keep_s
-        while self._kept and next(iter(self._kept.values()))[0] <= before:
-            self._kept.popitem(last=False)
-
-    def _sweep_later(self) -> None:
-        """Photos go in time even where nobody searches any more."""
-        if self._sweep is None and self._kept:
-            self._sweep = Timer(self.keep_s, self._swept)
-            self._sweep.daemon = True
-            self._sweep.start()
-
-    def _swept(self) -> None:
-        with self._lock:
-            self._sweep = None
-            self._forget()
-            self._sweep_later()
+        self._kept.put(key, look)
 
 
 def _suffices(look: Look, side_px: int) -> bool:

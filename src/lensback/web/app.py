@@ -32,7 +32,6 @@ from lensback.web.envelope import Envelope
 from lensback.web.service import Service
 from lensback.workspace import Workspace
 
-FORGET_S = 10.0
 SWEEP_S = 3600.0
 
 DESCRIPTION = """Finds the thing in a photo among the offers of many stores.
@@ -77,19 +76,14 @@ def create_app(workspace: Workspace) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Warms up beside the first requests; they wait for what they need, no longer. Forgets photos
-    in time also where nobody searches any more."""
+    """Warms up beside the first requests; they wait for what they need, no longer."""
     service: Service = app.state.service
     threading.Thread(target=service.warm, name="warm-up", daemon=True).start()
     drainer = notes.Drainer(service.workspace)
     drainer.start()
-    cleaning = [
-        asyncio.create_task(_every(FORGET_S, service.memory.forget)),
-        asyncio.create_task(_every(SWEEP_S, service.sweep)),
-    ]
+    cleaning = asyncio.create_task(_every(SWEEP_S, service.sweep))
     yield
-    for task in cleaning:
-        task.cancel()
+    cleaning.cancel()
     service.gate.close()
     drainer.stop()
 

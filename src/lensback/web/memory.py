@@ -5,12 +5,10 @@ With them another part of a photo, or another filter, is searched without sendin
 
 from __future__ import annotations
 
-import threading
-import time
-from collections import OrderedDict
 from dataclasses import dataclass
 
 from lensback.errors import NotFound
+from lensback.fleeting import Fleeting
 from lensback.types import Box
 
 MAX_BYTES = 64 << 20
@@ -24,47 +22,24 @@ class Remembered:
     photo: bytes
     region: Box
     """What was searched of it."""
-    at: float
 
 
 class Memory:
-    """Photos by search id, for `seconds` at most. Thread-safe."""
+    """Photos by search id, for `seconds` at most."""
 
     def __init__(self, seconds: float, max_bytes: int = MAX_BYTES) -> None:
-        self._seconds = seconds
-        self._max_bytes = max_bytes
-        self._bytes = 0
-        self._known: OrderedDict[str, Remembered] = OrderedDict()
-        self._lock = threading.Lock()
+        self._known: Fleeting[Remembered] = Fleeting(
+            seconds, max_bytes, lambda remembered: len(remembered.photo)
+        )
 
-    def keep(self, search_id: str, photo: bytes, region: Box, now: float | None = None) -> None:
+    def keep(self, search_id: str, photo: bytes, region: Box) -> None:
         """Remembers a photo; one that is larger than all room is not."""
-        if not self._seconds or len(photo) > self._max_bytes:
-            return
-        now = time.monotonic() if now is None else now
-        with self._lock:
-            self._known[search_id] = Remembered(photo, region, now)
-            self._bytes += len(photo)
-            while self._bytes > self._max_bytes:
-                self._drop()
+        self._known.put(search_id, Remembered(photo, region))
 
-    def get(self, search_id: str, now: float | None = None) -> Remembered:
+    def get(self, search_id: str) -> Remembered:
         """The photo of a search. Raises NotFound where it is forgotten."""
-        self.forget(now)
-        with self._lock:
-            found = self._known.get(search_id)
+        found = self._known.get(search_id)
         if found is None:
             message = f"the photo of search {search_id[:32]!r} is forgotten"
             raise NotFound(message, hint="send the photo again")
         return found
-
-    def forget(self, now: float | None = None) -> None:
-        """Drops what is too old."""
-        now = time.monotonic() if now is None else now
-        with self._lock:
-            while self._known and now - next(iter(self._known.values())).at > self._seconds:
-                self._drop()
-
-    def _drop(self) -> None:
-        _, oldest = self._known.popitem(last=False)
-        self._bytes -= len(oldest.photo)
