@@ -297,6 +297,31 @@ def test_a_wrong_key_is_named(change: dict[str, Any], key: str) -> None:
 # ---- the shelf
 
 
+def test_weights_beside_the_model_come_along_and_count(tmp_path: Path) -> None:
+    logits = np.full((1, 3, 1), -9, np.float32)
+    logits[0, 0] = 9
+    arrays = {"logits": logits, "pred_boxes": np.full((1, 3, 4), 0.5, np.float32)}
+    plain = model(tmp_path / "made" / "plain.onnx", arrays)
+    file = tmp_path / "made" / "model.onnx"
+    onnx.save(
+        onnx.load(str(plain)), str(file), save_as_external_data=True, size_threshold=0, location="w"
+    )
+    toml = file.with_name("detector.toml")
+    toml.write_text("style='detr'\nsize=[64,64]\nlabels=['hat']\nscores='sigmoid'", "utf-8")
+    folder = add_detector("mine", str(file), tmp_path / "shelf")
+    assert (folder / "w").is_file()
+    first = open_detector("mine", tmp_path / "shelf")
+    assert first.find(Image.new("RGB", (64, 64)))[0].label == "hat"
+    (folder / "w").write_bytes((folder / "w").read_bytes()[::-1])
+    assert open_detector("mine", tmp_path / "shelf").fingerprint != first.fingerprint
+    (folder / "w").unlink()
+    with pytest.raises(ConfigError, match="refers to w"):
+        open_detector("mine", tmp_path / "shelf")
+    file.with_name("w").unlink()
+    with pytest.raises(ConfigError, match="refers to w"):
+        add_detector("other", str(file), tmp_path / "shelf")
+
+
 def test_every_known_description_is_sound() -> None:
     assert {"d-fine", "rt-detr", "yolos-fashionpedia", "conditional-detr-fashion"} <= set(
         known_names()

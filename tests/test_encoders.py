@@ -18,8 +18,8 @@ from lensback.encoders.join import parse_join
 from lensback.encoders.onnx import OnnxEncoder
 from lensback.encoders.preprocess import edge_colour, fit, to_batch
 from lensback.encoders.shelf import known_description, known_names
-from lensback.encoders.weights import file_digest
 from lensback.errors import ConfigError, MissingExtra, UnknownName
+from lensback.shelves.weights import file_digest
 
 VALUES = {
     "size": [16, 16],
@@ -253,7 +253,7 @@ def test_no_onnxruntime_names_the_pip_line(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_large_file_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lensback.encoders.weights.REMEMBER_BYTES", 1)
+    monkeypatch.setattr("lensback.shelves.weights.REMEMBER_BYTES", 1)
     path = tmp_path / "model.onnx"
     path.write_bytes(b"first")
     first = file_digest(path)

@@ -13,8 +13,8 @@ import pytest
 from behaviour.test_encoders import describe, make_model, make_two_towers, picture
 from lensback.encoders import add_encoder, list_encoders, open_encoder
 from lensback.encoders.shelf import known_description, known_names
-from lensback.encoders.weights import external_files
 from lensback.errors import ConfigError, FetchFailed, UnknownName
+from lensback.shelves.weights import external_files
 
 Fetch = Callable[[str, Path], None]
 

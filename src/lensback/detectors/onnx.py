@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from lensback.detectors.description import FILE_NAME, Description, read_descript
 from lensback.detectors.preprocess import Fitted, fit, to_batch
 from lensback.errors import ConfigError
 from lensback.session import Array, open_session
+from lensback.shelves.weights import fingerprint
 from lensback.types import WHOLE, Region
 
 MODEL_FILE = "model.onnx"
@@ -47,7 +47,9 @@ class OnnxDetector:
     def __init__(self, name: str, folder: Path, *, threads: int = 0) -> None:
         self.name = name
         self.description = read_description(folder / FILE_NAME)
-        self.fingerprint = _fingerprint(folder, self.description)
+        self.fingerprint = fingerprint(
+            folder, f"detector {REVISION}\n".encode(), self.description.identity()
+        )
         session, self._run = open_session(
             folder / MODEL_FILE,
             threads=threads,
@@ -117,17 +119,6 @@ def _fractions(
         height, width = description.size
         return fitted.back((boxes / np.array([width, height, width, height])).astype(np.float32))
     return fitted.back(boxes)
-
-
-def _fingerprint(folder: Path, description: Description) -> str:
-    """16 hex digits over the model, its description and our code for it."""
-    model = folder / MODEL_FILE
-    if not model.is_file():
-        raise ConfigError(f"{folder} has no {MODEL_FILE}", hint="add the detector again")
-    with model.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    said = f"detector {REVISION}\n{digest}\n".encode() + description.identity()
-    return hashlib.sha256(said).hexdigest()[:16]
 
 
 def _picture_input(inputs: dict[str, Any], description: Description, folder: Path) -> str:

@@ -11,6 +11,7 @@ from PIL import Image
 from lensback.detectors.description import FILE_NAME, Description, read_description
 from lensback.errors import ConfigError, UnknownName
 from lensback.shelves import HUB_URL, MODEL_FILE, NAME, Fetch, folders, workbench
+from lensback.shelves.weights import copied, fetched
 
 SHIPPED = Path(__file__).with_name("models")
 KNOWN = Path(__file__).with_name("known")
@@ -88,7 +89,7 @@ def add_detector(
     toml = _toml(name, source, description)
     with workbench(added) as folder:
         shutil.copyfile(toml, folder / FILE_NAME)
-        _bring(source, read_description(toml), folder / MODEL_FILE, fetch)
+        _bring(source, read_description(toml), folder, fetch)
         _try_out(name, folder)
         folder.rename(added / name)
     return added / name
@@ -108,10 +109,10 @@ def _toml(name: str, source: str, description: str | None) -> Path:
     raise UnknownName("description", description or name, known_names())
 
 
-def _bring(source: str, description: Description, to: Path, fetch: Fetch | None) -> None:
+def _bring(source: str, description: Description, folder: Path, fetch: Fetch | None) -> None:
     local = Path(source)
     if local.exists():
-        shutil.copyfile(local / MODEL_FILE if local.is_dir() else local, to)
+        copied(local / MODEL_FILE if local.is_dir() else local, folder)
         return
     url = source
     if source in known_names() and description.file:
@@ -121,9 +122,7 @@ def _bring(source: str, description: Description, to: Path, fetch: Fetch | None)
             f"{source!r} is not a file, folder, https URL of an .onnx file, or detector that publishes one",
             hint="export the model and give its file, for example ./model.onnx",
         )
-    if fetch is None:
-        raise ConfigError(f"{url} must be downloaded", hint="give a downloaded .onnx file instead")
-    fetch(url, to)
+    fetched(url, folder, fetch)
 
 
 def _try_out(name: str, folder: Path) -> None:

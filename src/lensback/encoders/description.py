@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from lensback.errors import ConfigError
+from lensback.shelves.weights import fingerprint
 
 FILE_NAME = "encoder.toml"
 RESIZES = ("squash", "crop", "letterbox")
@@ -20,6 +21,8 @@ REQUIRED = ("size", "mean", "std", "resize", "interpolation", "dim")
 # Keys that only inform; every other key changes the vectors and so the fingerprint.
 ABOUT = ("licence", "source", "repo", "file", "doubt")
 MAX_SIDE_PX = 2048
+# Raised when the code of preprocessing changes its numbers: every fingerprint changes with it.
+REVISION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,11 @@ def read_description(path: Path) -> Description:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}", hint="mend that line") from error
     return parse_description(values, str(path))
+
+
+def model_fingerprint(folder: Path, description: Description) -> str:
+    """16 hex digits of SHA-256 over the model's files, its preprocessing and our code for it."""
+    return fingerprint(folder, f"onnx {REVISION}\n".encode(), description.identity())
 
 
 def parse_description(values: Mapping[str, Any], where: str) -> Description:

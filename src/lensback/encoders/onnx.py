@@ -12,13 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lensback.encoders.description import FILE_NAME, Description, read_description
+from lensback.encoders.description import (
+    FILE_NAME,
+    Description,
+    model_fingerprint,
+    read_description,
+)
 from lensback.encoders.preprocess import to_batch
-from lensback.encoders.weights import fingerprint, model_files
 from lensback.errors import ConfigError
 from lensback.log import event
 from lensback.session import Array, Run, open_session
 from lensback.shelves import MODEL_FILE
+from lensback.shelves.weights import model_files
 from lensback.types import Vectors
 
 # Beyond this many pictures a larger batch gains nothing on a processor and only takes memory.
@@ -42,7 +47,7 @@ class OnnxEncoder:
         self.description = read_description(folder / FILE_NAME)
         self.dim = self.description.dim
         self.side_px = self.description.side_px
-        self.fingerprint = fingerprint(folder, self.description)
+        self.fingerprint = model_fingerprint(folder, self.description)
         session, self._run = (load or _load)(folder, threads)
         self._input = _choose_input(session.get_inputs(), self.description, folder)
         self._output = _choose_output(session.get_outputs(), self.description, folder)

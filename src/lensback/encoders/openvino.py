@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from lensback.encoders.onnx import OnnxEncoder
-from lensback.encoders.weights import model_files
 from lensback.errors import ConfigError, MissingExtra
 from lensback.session import Array, Run
 from lensback.shelves import MODEL_FILE
+from lensback.shelves.weights import model_files
 
 PREFIX = "openvino:"
 PRECISION = "bf16"

@@ -9,10 +9,15 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from lensback.encoders.description import FILE_NAME, Description, read_description
-from lensback.encoders.weights import external_files, fingerprint, model_files
+from lensback.encoders.description import (
+    FILE_NAME,
+    Description,
+    model_fingerprint,
+    read_description,
+)
 from lensback.errors import ConfigError, UnknownName
 from lensback.shelves import HUB_URL, MODEL_FILE, NAME, Fetch, folders, workbench
+from lensback.shelves.weights import copied, fetched, model_files
 
 SHIPPED = Path(__file__).with_name("models")
 KNOWN = Path(__file__).with_name("known")
@@ -171,20 +176,12 @@ def _gather(
     local = Path(source)
     if local.exists():
         model = _model_in(local) if local.is_dir() else local
-        shutil.copyfile(model, folder / MODEL_FILE)
-        for name in external_files(folder / MODEL_FILE):
-            if (model.parent / name).is_file():
-                shutil.copyfile(model.parent / name, folder / name)
+        copied(model, folder)
         for name in (CALIBRATION_FILE, LEARNT_FILE):
             if local.is_dir() and (local / name).is_file():
                 shutil.copyfile(local / name, folder / name)
         return
-    url = _url(str(source), description)
-    if fetch is None:
-        raise ConfigError(f"{url} must be downloaded", hint="give a downloaded .onnx file instead")
-    fetch(url, folder / MODEL_FILE)
-    for name in external_files(folder / MODEL_FILE):
-        fetch(f"{url.rpartition('/')[0]}/{name}", folder / name)
+    fetched(_url(str(source), description), folder, fetch)
 
 
 def _model_in(folder: Path) -> Path:
@@ -247,7 +244,7 @@ def _folder_info(folder: Path, kind: str) -> EncoderInfo:
     try:
         description = read_description(folder / FILE_NAME)
         size = sum(path.stat().st_size for path in model_files(folder))
-        identity = fingerprint(folder, description)
+        identity = model_fingerprint(folder, description)
     except ConfigError as error:
         return EncoderInfo(folder.name, kind, 0, "", problem=error.message)
     return EncoderInfo(

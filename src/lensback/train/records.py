@@ -9,9 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lensback.encoders.description import FILE_NAME, read_description
+from lensback.encoders.description import FILE_NAME, model_fingerprint, read_description
 from lensback.encoders.shelf import CALIBRATION_FILE, LEARNT_FILE
-from lensback.encoders.weights import fingerprint
 from lensback.rank import Calibration
 
 WIDTH, HEIGHT, MARGIN = 640, 150, 40
@@ -38,7 +37,7 @@ def write_records(
 def write_calibration(folder: Path, odds: Calibration | None) -> None:
     """Writes the odds as those of the model in the folder."""
     if odds:
-        own = fingerprint(folder, read_description(folder / FILE_NAME))
+        own = model_fingerprint(folder, read_description(folder / FILE_NAME))
         made = json.dumps(replace(odds, fingerprint=own).as_json(), indent=2)
         (folder / CALIBRATION_FILE).write_text(made + "\n", "utf-8")
 

@@ -1,4 +1,4 @@
-"""The files of a model folder, and the fingerprint of what they compute."""
+"""The files of a model folder: which they are, how they come there, what they digest to."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ import json
 import mmap
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
-from lensback.encoders.description import Description
 from lensback.errors import ConfigError
-from lensback.shelves import MODEL_FILE
+from lensback.shelves import MODEL_FILE, Fetch
 
 DIGESTS_FILE = ".digests.json"
-# Raised when the code of preprocessing changes its numbers: every fingerprint changes with it.
-REVISION = 1
 # Smaller files hash faster than a note about them is worth.
 REMEMBER_BYTES = 64 << 20
 # TensorProto.external_data holds {key: "location", value: FILE} in these bytes (protobuf: field 1
@@ -28,7 +26,7 @@ def model_files(folder: Path) -> list[Path]:
     """`model.onnx` and the weight files it refers to. Raises ConfigError where one is missing."""
     model = folder / MODEL_FILE
     if not model.is_file():
-        raise ConfigError(f"{folder} has no {MODEL_FILE}", hint="add the encoder again")
+        raise ConfigError(f"{folder} has no {MODEL_FILE}", hint="add the model again")
     files = [model, *(folder / name for name in external_files(model))]
     for path in files:
         if not path.is_file():
@@ -60,9 +58,26 @@ def external_files(model: Path) -> list[str]:
     return sorted(names)
 
 
-def fingerprint(folder: Path, description: Description) -> str:
-    """16 hex digits of SHA-256 over the model's files, its preprocessing and our code for it."""
-    digest = hashlib.sha256(f"onnx {REVISION}\n".encode() + description.identity())
+def copied(model: Path, folder: Path) -> None:
+    """Copies an ONNX file, as `model.onnx`, and the weight files beside it that it refers to."""
+    shutil.copyfile(model, folder / MODEL_FILE)
+    for name in external_files(folder / MODEL_FILE):
+        if (model.parent / name).is_file():
+            shutil.copyfile(model.parent / name, folder / name)
+
+
+def fetched(url: str, folder: Path, fetch: Fetch | None) -> None:
+    """The same from a URL. Raises ConfigError without a `fetch`, or what it raises."""
+    if fetch is None:
+        raise ConfigError(f"{url} must be downloaded", hint="give a downloaded .onnx file instead")
+    fetch(url, folder / MODEL_FILE)
+    for name in external_files(folder / MODEL_FILE):
+        fetch(f"{url.rpartition('/')[0]}/{name}", folder / name)
+
+
+def fingerprint(folder: Path, *said: bytes) -> str:
+    """16 hex digits of SHA-256 over what is said of a model and over its files."""
+    digest = hashlib.sha256(b"".join(said))
     for path in model_files(folder):
         digest.update(f"\n{file_digest(path)}".encode())
     return digest.hexdigest()[:16]
