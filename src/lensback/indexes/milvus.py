@@ -367,14 +367,18 @@ class MilvusIndex:
         return snapshot
 
     def _build(self, name: str) -> None:
-        """Has Milvus seal what came and build its index, and waits for it."""
+        """Has Milvus seal what came and build its index, and waits until it searches all of it by one.
+
+        Not for `pending_index_rows`: those are also of segments that it writes anew by itself and
+        indexes once more, while the old ones go on answering.
+        """
         if self._written < FLUSH_ROWS:
             return
         client = self._link.client
         with translated():
             client.flush(name, timeout=BUILD_S)
             end = time.monotonic() + BUILD_S
-            while client.describe_index(name, "vector").get("pending_index_rows"):
+            while not _indexed(client.describe_index(name, "vector")):
                 if time.monotonic() > end:
                     raise StateError("Milvus does not finish its index", hint="look at its log")
                 time.sleep(0.5)
@@ -461,6 +465,12 @@ def health(address: Address) -> tuple[str, bool]:
     nodes = sum(len(replica.group_nodes) for replica in replicas)
     text += f", {len(replicas)} of {address.replicas} replicas on {nodes} query nodes"
     return text, len(replicas) >= address.replicas
+
+
+def _indexed(told: Mapping[str, Any]) -> bool:
+    """Whether an index is of all rows that are sealed, by what Milvus tells of it: its `state` is
+    "Finished" all along."""
+    return bool(told["indexed_rows"] >= told["total_rows"])
 
 
 def _table(rows: Sequence[Mapping[str, int]], fields: Sequence[str]) -> NDArray[np.int64]:
