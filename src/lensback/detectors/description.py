@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, NoReturn
 
 from lensback.detectors.taxonomy import LABELS, of_label
 from lensback.errors import ConfigError
+from lensback.shelves import read_toml
 
 FILE_NAME = "detector.toml"
 STYLES = ("detr", "yolo", "decoded")
@@ -93,15 +93,7 @@ class Description:
 
 def read_description(path: Path) -> Description:
     """Reads and checks one `detector.toml`. Raises ConfigError naming the key that is wrong."""
-    try:
-        values = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be read: {error.strerror}", hint="see docs/detectors.md for its keys"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}", hint="mend that line") from error
-    return parse_description(values, str(path))
+    return parse_description(read_toml(path, "detectors.md"), str(path))
 
 
 def parse_description(values: Mapping[str, Any], where: str) -> Description:

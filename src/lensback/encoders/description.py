@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
 from lensback.errors import ConfigError
+from lensback.shelves import read_toml
 from lensback.shelves.weights import fingerprint
 
 FILE_NAME = "encoder.toml"
@@ -73,15 +73,7 @@ class Description:
 
 def read_description(path: Path) -> Description:
     """Reads and checks one `encoder.toml`. Raises ConfigError naming the key that is wrong."""
-    try:
-        values = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be read: {error.strerror}", hint="see docs/encoders.md for its keys"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}", hint="mend that line") from error
-    return parse_description(values, str(path))
+    return parse_description(read_toml(path, "encoders.md"), str(path))
 
 
 def model_fingerprint(folder: Path, description: Description) -> str:

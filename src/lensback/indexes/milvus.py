@@ -30,7 +30,7 @@ from lensback.errors import Away, StaleIndex, StateError
 from lensback.indexes.milvus_link import KINDS, Address, Link, missing, translated
 from lensback.indexes.milvus_recall import SAMPLE, Sample, sample_condition, stored_vectors
 from lensback.indexes.milvus_rows import OPEN, condition, entities, schema
-from lensback.indexes.milvus_state import Published, visible
+from lensback.indexes.milvus_state import MINE, NOW, Published, seeing, visible
 from lensback.indexes.plan import NOTHING
 from lensback.indexes.rows import query as unit_query
 from lensback.retry import retried
@@ -56,9 +56,6 @@ MOST = 16_384
 EF = 64
 WIDEST = 4096
 """The `ef` at which tuning gives up."""
-NOW, MINE = 0, -1
-"""In place of Milvus's time of a write: with all that is written so far, which takes a tick of
-0.2 s; with all that this process wrote."""
 T = TypeVar("T")
 _LIVE = f"until == {OPEN}"
 
@@ -152,7 +149,7 @@ class MilvusIndex:
                 limit=limit,
                 output_fields=["image_hash"],
                 search_params={"params": _width(self._address.kind, ef)},
-                **_seeing(at),
+                **seeing(at),
                 timeout=TRY_S if len(queries) == 1 else BUILD_S,
             )
         return [
@@ -287,7 +284,7 @@ class MilvusIndex:
         with translated():
             told = client.query(
                 name, filter=where, output_fields=["count(*)"],
-                timeout=WRITE_S if at == NOW else TRY_S, **_seeing(at),
+                timeout=WRITE_S if at == NOW else TRY_S, **seeing(at),
             )  # fmt: skip
         return int(told[0]["count(*)"])
 
@@ -479,14 +476,6 @@ def _table(rows: Sequence[Mapping[str, int]], fields: Sequence[str]) -> NDArray[
 
 def _among(row_ids: Sequence[int]) -> str:
     return f"row_id in [{', '.join(str(int(row_id)) for row_id in row_ids)}]"
-
-
-def _seeing(at: int) -> dict[str, Any]:
-    """How new the answer must be. A replica that has not seen what was written before `at` waits
-    for it: Bounded ("at most 5 s behind") let a busy one answer with a part of a new generation."""
-    if at in {NOW, MINE}:
-        return {"consistency_level": "Strong" if at == NOW else "Session"}
-    return {"consistency_level": "Customized", "guarantee_timestamp": at}
 
 
 def _width(kind: str, ef: int) -> dict[str, int]:

@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from lensback.errors import StateError
 from lensback.types import Snapshot
+
+NOW, MINE = 0, -1
+"""In place of Milvus's time of a write: with all that is written so far, which takes a tick of
+0.2 s; with all that this process wrote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +55,11 @@ class Published:
 def visible(generation: int) -> str:
     """The condition that a row is part of a generation."""
     return f"since <= {generation} and until > {generation}"
+
+
+def seeing(at: int) -> dict[str, Any]:
+    """How new the answer must be. A replica that has not seen what was written before `at` waits
+    for it: Bounded ("at most 5 s behind") let a busy one answer with a part of a new generation."""
+    if at in {NOW, MINE}:
+        return {"consistency_level": "Strong" if at == NOW else "Session"}
+    return {"consistency_level": "Customized", "guarantee_timestamp": at}

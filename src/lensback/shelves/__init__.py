@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from lensback.errors import ConfigError
 
 MODEL_FILE = "model.onnx"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -22,6 +26,19 @@ def folders(place: Path) -> list[Path]:
     if not place.is_dir():
         return []
     return sorted(path for path in place.iterdir() if path.is_dir() and NAME.fullmatch(path.name))
+
+
+def read_toml(path: Path, page: str) -> dict[str, Any]:
+    """A model's description. Raises ConfigError where there is none to read; `page` of docs/ tells of
+    its keys."""
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be read: {error.strerror}", hint=f"see docs/{page} for its keys"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}", hint="mend that line") from error
 
 
 @contextmanager
