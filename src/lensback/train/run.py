@@ -9,6 +9,7 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -188,7 +189,8 @@ def choose(
         return score(vectors, bond, held, gallery)
 
     first = fitted(samples, recipe)
-    settings = f"{asdict(recipe)} {material.teacher is not None}"
+    taught = "" if material.teacher is None else sha256(material.teacher.tobytes()).hexdigest()
+    settings = f"{asdict(recipe)} {taught}"
     course = tune(
         samples,
         first,
