@@ -19,11 +19,12 @@ from lensback.detectors.boxes import overlap  # noqa: E402
 from lensback.detectors.onnx import OnnxDetector  # noqa: E402
 from lensback.detectors.taxonomy import LABELS  # noqa: E402
 from lensback.errors import ConfigError, DataError  # noqa: E402
+from lensback.train import bags  # noqa: E402
 from lensback.train.cutouts import DRAWN, drawn_boxes, plain_mask  # noqa: E402
 from lensback.train.detector import SHIPPED_EYE, DetectorRecipe, train_detector  # noqa: E402
 from lensback.train.finder import CLASSES, HEIGHT, WIDTH, Finder, giou, loss, targets  # noqa: E402
 from lensback.train.finder_file import HARD, SOFT, TOML  # noqa: E402
-from lensback.train.layers import Canvas, Layer  # noqa: E402
+from lensback.train.layers import BODY, Canvas, Layer  # noqa: E402
 from lensback.train.scenes import PERSON, Source, gather, scene  # noqa: E402
 from lensback.train.stems import closet_words, fitted, held  # noqa: E402
 from lensback.train.teach import regions, started  # noqa: E402
@@ -235,3 +236,34 @@ def test_the_shipped_detector_was_written_by_this_recipe() -> None:
 
 
 SHIPPED = Path(__file__).parents[1] / "src/lensback/detectors/models" / SHIPPED_NAME
+
+
+# ---- drawn bags
+
+
+@pytest.mark.parametrize("way", bags.WAYS)
+def test_a_drawn_bag_hangs_from_where_it_is_held(way: str) -> None:
+    for seed in range(8):
+        random = np.random.default_rng(seed)
+        reach = (-30.0, 70.0) if seed % 2 else (30.0, 70.0)
+        carried = bags.drawn((), way, 40.0, reach, random)
+        layer, box = carried.layer, carried.layer.box_px("bag")
+        assert box is not None
+        assert layer.labels == ("bag",)
+        assert layer.pixels.shape[:2] == layer.alpha.shape == layer.ids.shape
+        assert 0 <= carried.grip <= layer.size[1]
+        rows = np.flatnonzero((layer.ids == 2).sum(axis=1) > 25)
+        middle = (layer.ids[rows] == 2).any(axis=0).nonzero()[0].mean()
+        if way in {"shoulder", "across"}:
+            assert rows[0] >= 65
+            assert middle - carried.grip == pytest.approx(reach[0], abs=12)
+            assert box[1] <= 2, "the strap is a part of it"
+        else:
+            assert middle == pytest.approx(carried.grip, abs=6)
+        if way == "hand":
+            assert (layer.ids == BODY).any(), "a hand holds it"
+
+
+def test_the_same_number_draws_the_same_bag() -> None:
+    one, two = (bags.drawn((), "hand", 30.0, (0, 0), np.random.default_rng(3)) for _ in range(2))
+    assert np.array_equal(one.layer.pixels, two.layer.pixels)

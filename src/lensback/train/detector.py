@@ -20,10 +20,10 @@ Watch = Callable[[str, int, int], None]
 class DetectorRecipe:
     """Every number of a detector's training."""
 
-    scenes: int = 6016
+    scenes: int = 12_800
     """Composed scenes to learn from; those of a tenth of the pictures are kept for judging."""
     held_scenes: int = 240
-    epochs: int = 14
+    epochs: int = 7
     batch: int = 16
     learning_rate: float = 1.5e-3
     trunk_rate: float = 0.3

@@ -177,3 +177,52 @@ class Canvas:
             float(min(width, x1 + 1) / width),
             float(min(height, y1 + 1) / height),
         )
+
+
+def blank(height: int, width: int) -> Layer:
+    zeros = np.zeros((height, width), np.uint8)
+    return Layer(np.zeros((height, width, 3), np.uint8), zeros, zeros)
+
+
+def laid(under: Layer, over: Layer, x: float, y: float) -> Layer:
+    """One layer from two; the upper one's things are numbered after the lower one's."""
+    left, top = round(x), round(y)
+    height, width = under.size
+    y0, y1, x0, x1 = (
+        max(0, top),
+        min(height, top + over.size[0]),
+        max(0, left),
+        min(width, left + over.size[1]),
+    )
+    if y0 >= y1 or x0 >= x1:
+        return under
+    here, there = (slice(y0, y1), slice(x0, x1)), (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))  # fmt: skip
+    pixels, alpha, ids = under.pixels.copy(), under.alpha.copy(), under.ids.copy()
+    a = over.alpha[there].astype(np.float32) / 255
+    b = alpha[here].astype(np.float32) / 255
+    joint = a + b * (1 - a)
+    share = (a / np.maximum(joint, 1e-4))[:, :, None]
+    mixed = pixels[here] + (over.pixels[there].astype(np.float32) - pixels[here]) * share
+    pixels[here], alpha[here] = mixed.astype(np.uint8), (joint * 255).astype(np.uint8)
+    solid = over.alpha[there] > 110
+    numbers = over.ids[there]
+    moved = np.where(numbers >= 2, numbers + len(under.labels), numbers)
+    ids[here] = np.where(solid, moved, ids[here])
+    return Layer(pixels, alpha, ids, under.labels + over.labels)
+
+
+def widened(figure: Layer, by: int) -> Layer:
+    """With room at both sides."""
+    if by <= 0:
+        return figure
+    wide = blank(figure.size[0], figure.size[1] + by + 2)
+    return laid(wide, figure, (by + 2) // 2, 0)
+
+
+def bare(figure: Layer, labels: tuple[str, ...]) -> Layer:
+    """Its things of these labels are body from now on."""
+    ids = figure.ids
+    for label in labels:
+        ids = np.where(figure.mask_of(label), BODY, ids).astype(np.uint8)
+        figure = replace(figure, ids=ids)
+    return figure

@@ -35,7 +35,8 @@ from lensback.train.layers import (
     scaled,
     turned,
 )
-from lensback.train.people import Wardrobe, half, person, recoloured
+from lensback.train.people import half, person
+from lensback.train.wardrobe import Wardrobe, recoloured
 from lensback.types import Box
 
 PERSON = "person"
@@ -175,10 +176,11 @@ def _shape(random: Random) -> tuple[int, int]:
 def _street(wardrobe: Wardrobe, random: Random) -> Scene:
     """One person or several, standing on a ground."""
     height, width = _shape(random)
-    canvas = Canvas(ground(height, width, wardrobe, random))
+    below = ground(height, width, wardrobe, random)
+    canvas = Canvas(_peopled(below, wardrobe, random) if random.random() < 0.3 else below)
     clutter(canvas, wardrobe, random)
-    count = int(random.choice([1, 2, 3, 4], p=[0.72, 0.18, 0.06, 0.04]))
-    tall = random.uniform(0.5, 1.0) if count == 1 else random.uniform(0.4, 0.85)
+    count = int(random.choice([1, 2, 3, 4], p=[0.8, 0.13, 0.04, 0.03]))
+    tall = random.uniform(0.6, 1.0) if count == 1 else random.uniform(0.4, 0.85)
     owners = []
     for place in range(count):
         figure = half(wardrobe, random) if random.random() < 0.14 else person(wardrobe, random)
@@ -195,6 +197,22 @@ def _street(wardrobe: Wardrobe, random: Random) -> Scene:
         clutter(canvas, wardrobe, random, most=2)
     people = [(PERSON, box) for owner in owners if (box := canvas.owner_box(owner))]
     return Scene(pictured(canvas), tuple(canvas.boxes() + people))
+
+
+def _peopled(below: Bytes, wardrobe: Wardrobe, random: Random) -> Bytes:
+    """The ground with small, blurred passers-by, who wear nothing that is looked for."""
+    height, width = below.shape[:2]
+    canvas = Canvas(below)
+    for _ in range(int(random.integers(1, 4))):
+        figure = person(wardrobe, random)
+        size = random.uniform(0.12, 0.32) * height
+        x, y = random.uniform(-0.05, 0.95) * width, random.uniform(0.2, 0.6) * height
+        canvas.paste(scaled(figure, size / figure.size[0]), x, y)
+    return _out_of_focus(pictured(canvas), random.uniform(1, 3))
+
+
+def _out_of_focus(image: Image.Image, radius: float) -> Bytes:
+    return np.asarray(image.filter(ImageFilter.GaussianBlur(radius)))
 
 
 def _thinner(figure: Layer, width: int, count: int, random: Random) -> Layer:
@@ -419,7 +437,7 @@ def developed(image: Image.Image, random: Random) -> Image.Image:
     cast = 1 + random.uniform(-0.09, 0.09, 3).astype(np.float32)
     pixels = (pixels - 128) * random.uniform(0.65, 1.25) + 128 + random.uniform(-35, 30)
     pixels = pixels * slope * cast
-    if random.random() < 0.12:
+    if random.random() < 0.06:
         pixels = np.repeat(pixels.mean(axis=2, keepdims=True), 3, axis=2)
     if random.random() < 0.4:
         pixels += random.normal(0, random.uniform(2, 12), (height, width, 1))
