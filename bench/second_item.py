@@ -13,8 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from latency import fill, percentiles, pictures
-from lensback.publish import publish
+from latency import percentiles, pictures, published
 from lensback.search import Query, Tools, search
 from lensback.settings import Settings
 from lensback.types import WHOLE, Answer
@@ -47,16 +46,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         init(Path(temporary))
         with Workspace(Path(temporary), Settings(threads=1)) as workspace:
-            encoder = workspace.encoder()
-            fill(workspace, encoder.encode(pictures(600)), SIZE)
-            staging = workspace.staging(encoder)
-            publish(
-                workspace.db,
-                workspace.vectors,
-                staging,
-                fingerprint=encoder.fingerprint,
-                encoder=encoder.name,
-            )
+            published(workspace, pictures(600), SIZE)
             tools = workspace.tools()
             for photo in photos[:5]:
                 search(photo, Query(), tools)
