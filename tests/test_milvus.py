@@ -99,6 +99,24 @@ def test_a_collection_of_somebody_else_is_left_alone(milvus: MilvusServer, tmp_p
         open_index(milvus.url("theirs"), tmp_path).search(np.ones(4, np.float32), 5, Filter())
 
 
+def test_a_publish_does_not_wait_for_an_index_for_ever(
+    milvus: MilvusServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Building begins some seconds after the rows are sealed: with no patience, none is built yet."""
+    monkeypatch.setattr("lensback.indexes.milvus.FLUSH_ROWS", 1)
+    monkeypatch.setattr("lensback.indexes.milvus.PATIENCE_S", 0.0)
+    monkeypatch.setattr("lensback.indexes.milvus.UNINDEXED", 1.0)
+    index = open_index(milvus.url("hasty"), tmp_path, fingerprint=PRINT, dim=16)
+    index.upsert(rows(3000), vectors(3000))
+    with caplog.at_level("WARNING"):
+        index.publish("pixels")
+    assert [record.fields["rows"] for record in caplog.records] == [3000]  # type: ignore[attr-defined]
+    assert index.search(vectors(3000)[7], 1, Filter())[0].image_hash == rows(8)[7].image_hash
+
+
 def test_health(milvus: MilvusServer, tmp_path: Path) -> None:
     url = milvus.url("healthy")
     assert health(url)[0].startswith("Milvus v2")

@@ -13,6 +13,7 @@ after the last write of the generation: its time is what searches ask replicas t
 from __future__ import annotations
 
 import json
+import logging
 import math
 import re
 import threading
@@ -27,12 +28,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensback.errors import Away, StaleIndex, StateError
-from lensback.indexes.milvus_link import KINDS, Address, Link, missing, translated
+from lensback.indexes.milvus_link import KINDS, Address, Link, missing, translated, width_of
 from lensback.indexes.milvus_recall import SAMPLE, Sample, sample_condition, stored_vectors
 from lensback.indexes.milvus_rows import OPEN, condition, entities, schema
 from lensback.indexes.milvus_state import MINE, NOW, Published, seeing, visible
 from lensback.indexes.plan import NOTHING
 from lensback.indexes.rows import query as unit_query
+from lensback.log import event
 from lensback.retry import retried
 from lensback.types import Candidate, Filter, IndexRow, Snapshot, Vector, Vectors
 
@@ -46,9 +48,9 @@ PAUSE_S = 0.2
 FLUSH_ROWS = 2000
 """Written rows from which `publish` has Milvus seal them and build its index; fewer stay in its
 memory, where Milvus looks through them less thoroughly the more they are."""
-UNINDEXED = 0.01
-"""The share of rows that may be without an index when they are published: Milvus looks through them
-one by one, and what `publish` measures counts them."""
+UNINDEXED, PATIENCE_S = 0.01, 600.0
+"""Up to this share of the rows may be published without an index, when Milvus has not built it in so
+many seconds. Until it has, it looks through them less thoroughly (docs/measured.md)."""
 BUILD_S = 6 * 3600
 WRITE_S = 120
 TRY_S = 3.0
@@ -151,7 +153,7 @@ class MilvusIndex:
                 filter=where,
                 limit=limit,
                 output_fields=["image_hash"],
-                search_params={"params": _width(self._address.kind, ef)},
+                search_params={"params": width_of(self._address.kind, ef)},
                 **seeing(at),
                 timeout=TRY_S if len(queries) == 1 else BUILD_S,
             )
@@ -367,20 +369,24 @@ class MilvusIndex:
         return snapshot
 
     def _build(self, name: str) -> None:
-        """Has Milvus seal what came and build its index, and waits for that, but for UNINDEXED.
+        """Has Milvus seal what came and build its index, and waits for that.
 
         Not for `pending_index_rows`: those are also of segments that it writes anew by itself and
-        indexes once more, for an hour at a million rows, while the old ones go on answering. A
-        small change would wait behind them.
+        indexes once more, while the old ones go on answering. A small change comes after them, an
+        hour at a million rows on one core: it is waited for with PATIENCE_S.
         """
         if self._written < FLUSH_ROWS:
             return
         client = self._link.client
         with translated():
             client.flush(name, timeout=BUILD_S)
-            end = time.monotonic() + BUILD_S
-            while not _indexed(client.describe_index(name, "vector")):
-                if time.monotonic() > end:
+            begin = time.monotonic()
+            while left := _unindexed(told := client.describe_index(name, "vector")):
+                waited = time.monotonic() - begin
+                if waited > PATIENCE_S and left <= UNINDEXED * told["total_rows"]:
+                    event("index.unindexed", logging.WARNING, rows=left, of=told["total_rows"])
+                    break
+                if waited > BUILD_S:
                     raise StateError("Milvus does not finish its index", hint="look at its log")
                 time.sleep(0.5)
         self._written = 0
@@ -468,10 +474,9 @@ def health(address: Address) -> tuple[str, bool]:
     return text, len(replicas) >= address.replicas
 
 
-def _indexed(told: Mapping[str, Any]) -> bool:
-    """Whether an index is of nearly all rows, by what Milvus tells of it: its `state` is "Finished"
-    all along."""
-    return bool(told["total_rows"] - told["indexed_rows"] <= UNINDEXED * told["total_rows"])
+def _unindexed(told: Mapping[str, Any]) -> int:
+    """Sealed rows without an index, by what Milvus tells of it: its `state` is "Finished" all along."""
+    return max(0, int(told["total_rows"]) - int(told["indexed_rows"]))
 
 
 def _table(rows: Sequence[Mapping[str, int]], fields: Sequence[str]) -> NDArray[np.int64]:
@@ -480,13 +485,6 @@ def _table(rows: Sequence[Mapping[str, int]], fields: Sequence[str]) -> NDArray[
 
 def _among(row_ids: Sequence[int]) -> str:
     return f"row_id in [{', '.join(str(int(row_id)) for row_id in row_ids)}]"
-
-
-def _width(kind: str, ef: int) -> dict[str, int]:
-    """How far one search looks, in the words of the index kind."""
-    if kind == "IVF_SQ8":
-        return {"nprobe": max(1, min(1024, ef // 4))}
-    return {"search_list" if kind == "DISKANN" else "ef": ef}
 
 
 def _word(fingerprint: str) -> str:

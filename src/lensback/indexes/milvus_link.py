@@ -97,6 +97,13 @@ def _seconds(text: str) -> float:
     return float(text)
 
 
+def width_of(kind: str, ef: int) -> dict[str, int]:
+    """How far one search looks, in the words of the index kind."""
+    if kind == "IVF_SQ8":
+        return {"nprobe": max(1, min(1024, ef // 4))}
+    return {"search_list" if kind == "DISKANN" else "ef": ef}
+
+
 class Link:
     """A client that is opened when it is first needed. Thread-safe."""
 
