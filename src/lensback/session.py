@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,20 @@ from lensback.errors import ConfigError, MissingExtra
 
 Array = NDArray[Any]
 Run = Callable[[list[str], dict[str, Array]], Sequence[Array]]
+QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""What a container may use: microseconds of processor time, or `max`, in so many of the clock."""
+
+
+def processors() -> int:
+    """How many processors this process may use: those it is bound to, within its container's quota."""
+    bound = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    try:
+        quota, period = QUOTA.read_text("ascii").split()
+        return max(1, min(bound, int(quota) // int(period)))
+    except (OSError, ValueError):
+        return bound
 
 
 def open_session(path: Path, *, threads: int, load_hint: str, run_hint: str) -> tuple[Any, Run]:
@@ -28,7 +43,9 @@ def open_session(path: Path, *, threads: int, load_hint: str, run_hint: str) -> 
     own = (value for value in vars(state).values() if _is_error(value))
     theirs = (*own, RuntimeError, ValueError)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    # Its own default is all cores of the machine: two threads on one core are half as fast as one.
+    allowed = processors()
+    options.intra_op_num_threads = threads or (allowed if allowed < (os.cpu_count() or 1) else 0)
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     try:

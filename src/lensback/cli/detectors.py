@@ -22,6 +22,7 @@ from lensback.cli.face import (
     train_app,
 )
 from lensback.console import Watcher
+from lensback.session import processors
 from lensback.workspace import set_setting
 
 MOST_BYTES = 2 << 30
@@ -41,7 +42,7 @@ def train_detector_command(
     from lensback.train.detector import train_detector
 
     with opened_workspace(workspace) as opened, Watcher(err) as watcher:
-        threads = opened.settings.threads or os.cpu_count() or 1
+        threads = opened.settings.threads or processors()
         done = train_detector(shops, out, minutes=minutes, threads=threads, watch=watcher.watch)
     if as_json:
         print_json(done.as_json())

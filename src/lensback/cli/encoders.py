@@ -23,6 +23,7 @@ from lensback.cli.face import (
 )
 from lensback.console import Watcher
 from lensback.errors import BadQuery, ConfigError
+from lensback.session import processors
 from lensback.workspace import set_setting, write_atomically
 
 
@@ -65,7 +66,7 @@ def train_command(
             stores=names,
             minutes=minutes,
             device=device,
-            threads=opened.settings.threads or os.cpu_count() or 1,
+            threads=opened.settings.threads or processors(),
             recipe=Recipe(everything=everything),
             teacher=opened.encoder(teacher) if teacher else None,
             watch=watcher.watch,
