@@ -47,6 +47,8 @@ def open_session(path: Path, *, threads: int, load_hint: str, run_hint: str) -> 
     allowed = processors()
     options.intra_op_num_threads = threads or (allowed if allowed < (os.cpu_count() or 1) else 0)
     options.inter_op_num_threads = 1
+    # Idle threads that spin take the cores from the other model of a search, and from other searches.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(
