@@ -2,8 +2,8 @@
 
 The pictures, families and judging of bench/train_eye.py. Blocks 13 to 16 and the last layer learn by
 contrast (InfoNCE) of real other views, and of pictures and their copies, against the batch and all
-other pictures as the frozen trunk sees them, through the fitted head and with colour beside, at a low rate and with a penalty on drift of what they give; the weights
-are averaged, and interpolated with those they started from (WiSE-FT, Wortsman et al. 2022). Then
+other pictures as the frozen trunk sees them, through the fitted head and with colour beside, at a
+low rate and with a penalty on drift of what they give; the weights are averaged, and interpolated with those they started from (WiSE-FT, Wortsman et al. 2022). Then
 everything is standardised and the head fitted anew, as in the recipe. Two splits, neither of which
 chooses anything: all sources but luma are learnt from (a new shop), or three families of five. The
 frozen trunk is judged on the same split: gains are paired. Maps after block 12 are made once.
@@ -80,32 +80,39 @@ class Tail(nn.Module):
 class Maps:
     """What the tail is given, for each row of features: a file, made once."""
 
-    def __init__(self, features: Features, pile: Pile, todo: list[tuple[int, int]], path: Path):
-        shapes = {"m12": (96, 14, 14), "fg": (1, 14, 14)}
-        self.parts = {}
-        for name, shape in shapes.items():
-            file = path / f"{name}.npy"
-            if not file.is_file():
-                made = np.lib.format.open_memmap(file, "w+", np.float16, (len(todo), *shape))
-                self._fill(features, pile, todo, name, made)
-            self.parts[name] = np.load(file, mmap_mode="r")
+    def __init__(
+        self, features: Features, pile: Pile, todo: list[tuple[int, int]], path: Path
+    ) -> None:
+        files = [path / name for name in ("m12.npy", "fg.npy")]
+        if not all(file.is_file() for file in files):
+            partial = [file.with_suffix(".part") for file in files]
+            self._fill(features, pile, todo, partial)
+            for part, file in zip(partial, files, strict=True):
+                part.replace(file)
+        self.maps, self.foreground = (np.load(file, mmap_mode="r") for file in files)
 
     @staticmethod
     def _fill(
-        features: Features, pile: Pile, todo: list[tuple[int, int]], name: str, made: Any
+        features: Features, pile: Pile, todo: list[tuple[int, int]], files: list[Path]
     ) -> None:
-        features.trunk.taps = (FROM - 1,)
         grounds = list(range(len(pile.pixels)))
+        shapes = ((96, 14, 14), (1, 14, 14))
+        made = [
+            np.lib.format.open_memmap(file, "w+", np.float16, (len(todo), *shape))
+            for file, shape in zip(files, shapes, strict=True)
+        ]
         for at in range(0, len(todo), 16):
             shown = [pile.copy(row, number, grounds) for row, number in todo[at : at + 16]]
             with torch.no_grad():
-                image = torch.from_numpy(to_batch(shown, SHOWN))
-                made[at : at + 16] = first_maps(features, image)[0 if name == "m12" else 1]
-        made.flush()
+                both = first_maps(features, torch.from_numpy(to_batch(shown, SHOWN)))
+            for file, part in zip(made, both, strict=True):
+                file[at : at + 16] = part
+        for file in made:
+            file.flush()
 
     def batch(self, rows: Rows) -> tuple[Tensor, Tensor]:
         m, f = (
-            torch.from_numpy(self.parts[name][rows].astype(np.float32)) for name in ("m12", "fg")
+            torch.from_numpy(part[rows].astype(np.float32)) for part in (self.maps, self.foreground)
         )
         return m, f
 
