@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -163,6 +164,16 @@ def test_old_and_many_photos_are_forgotten() -> None:
     assert len(looks._kept) == PHOTOS
     seen(looks, photo(), detector)
     assert detector.asked == PHOTOS + 3
+
+
+def test_photos_go_in_time_even_where_nobody_searches_any_more() -> None:
+    looks = Looks(0.2)
+    seen(looks, photo(), open_detector("whole"))
+    assert len(looks._kept) == 1
+    end = time.monotonic() + 20
+    while len(looks._kept) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not len(looks._kept)
 
 
 def test_what_is_remembered_is_bound_by_the_limits() -> None:

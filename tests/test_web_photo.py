@@ -74,7 +74,7 @@ def told(answer: dict[str, Any]) -> list[tuple[str, float]]:
 # ---- remembered
 
 
-def test_memory_forgets_by_size() -> None:
+def test_memory_forgets_by_time_and_by_size() -> None:
     memory = Memory(10, max_bytes=100)
     memory.keep("a", b"x" * 60, WHOLE)
     memory.keep("b", b"x" * 40, WHOLE)
@@ -83,6 +83,15 @@ def test_memory_forgets_by_size() -> None:
         memory.get("a")
     assert caught.value.hint == "send the photo again"
     assert memory.get("b").photo
+    memory.keep("huge", b"x" * 101, WHOLE)
+    with pytest.raises(NotFound):
+        memory.get("huge")
+    assert memory.get("c").photo == b"x"
+    short = Memory(0.1)
+    short.keep("a", b"x", WHOLE)
+    time.sleep(0.15)
+    with pytest.raises(NotFound):
+        short.get("a")
 
 
 def test_another_part_without_the_photo(client: TestClient, made: tuple[Path, bytes]) -> None:

@@ -82,7 +82,7 @@ class MilvusIndex:
         self._written = 0
         self._shown_at = -math.inf
         self._ready = False
-        self._count = lru_cache(maxsize=4096)(self._count_now)
+        self._count = lru_cache(maxsize=4096)(self._rows_where)
 
     @property
     def snapshot(self) -> Snapshot | None:
@@ -164,9 +164,6 @@ class MilvusIndex:
             ]
             for answer in answers
         ]
-
-    def _count_now(self, name: str, where: str, at: int) -> int:
-        return self._rows_where(name, where, at)
 
     def _published(self, *, fresh: bool = False) -> Published | None:
         """What the alias means, asked every FOLLOW_S at most."""
