@@ -38,10 +38,10 @@ test: $(VENV)/train $(VENV)/cluster ## set up, then every test
 check: $(VENV)/train $(VENV)/cluster format lint types test ## format, lint, types, tests
 
 format: $(BIN)/lensback
-	$(BIN)/ruff format src tests bench
+	$(BIN)/ruff format src tests bench tools
 
 lint: $(BIN)/lensback
-	$(BIN)/ruff check src tests bench
+	$(BIN)/ruff check src tests bench tools
 
 types: $(VENV)/train $(VENV)/cluster
 	$(BIN)/mypy

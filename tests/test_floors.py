@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from tools.house import circles, graph, imported
 
-SRC = Path(__file__).parents[1] / "src" / "lensback"
+ROOT = Path(__file__).parents[1]
+SRC = ROOT / "src" / "lensback"
 FLOORS = [
     {"errors", "types"},
     {
@@ -102,14 +104,12 @@ def room_of(path: Path) -> str:
 
 
 def imports(path: Path) -> list[str]:
-    """Full names of everything imported anywhere in the file."""
-    found = []
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            found += [f"{node.module}.{alias.name}" for alias in node.names]
-    return found
+    """Full names of everything imported anywhere in the file, also inside functions and for types."""
+    package = path.name == "__init__.py"
+    parts = path.relative_to(SRC.parent).with_suffix("").parts
+    module = ".".join(parts[:-1] if package else parts)
+    found = imported(ast.parse(path.read_text("utf-8")), module, package=package)
+    return [f"{where}.{what}" if what else where for where, what in found]
 
 
 FILES = sorted(path for path in SRC.rglob("*.py") if path != SRC / "__init__.py")
@@ -132,6 +132,48 @@ def test_imports_go_down(path: Path) -> None:
         assert FLOOR[other] < FLOOR[room] or (verb_of_one_floor and other == "log"), (
             f"{room} (floor {FLOOR[room]}) imports {other} (floor {FLOOR[other]})"
         )
+
+
+OPEN_CIRCLES = (
+    {"encoders", "encoders.join"},
+    {"evaluate.page", "evaluate.verbs"},
+    {"indexes", "indexes.exact"},
+    {"net.fetcher", "net.ftp"},
+    {"train.detector", "train.teach"},
+)
+"""Those that are still to be opened: a circle is let be if it holds one of these pairs."""
+
+
+def test_modules_import_in_no_circle() -> None:
+    """Imports inside functions and for types count as well: they hide a circle, they do not open it."""
+    found = [{name.removeprefix("lensback.") for name in each} for each in circles(graph(ROOT))]
+    assert [each for each in found if not any(pair <= each for pair in OPEN_CIRCLES)] == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "circle"),
+    [
+        ("from a import second", "from a import first", True),
+        ("import a.second", "def f():\n    from a.first import x", True),
+        (
+            "from a.second import x",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .first import y",
+            True,
+        ),
+        ("from a.second import x", "from . import third", True),
+        ("from a.second import x", "from a import third as first", False),
+        ("from a.second import x", "import json", False),
+    ],
+)
+def test_a_circle_is_seen(tmp_path: Path, first: str, second: str, circle: bool) -> None:
+    folder = tmp_path / "src" / "a"
+    folder.mkdir(parents=True)
+    third = "from a.first import y" if "from . import" in second else ""
+    for name, text in (("__init__", ""), ("first", first), ("second", second), ("third", third)):
+        (folder / f"{name}.py").write_text(text)
+    found = circles(graph(tmp_path))
+    assert bool(found) == circle
+    assert all({"a.first", "a.second"} <= set(each) for each in found)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SRC)))
