@@ -23,6 +23,7 @@ FLOORS = [
         "client",
         "journal",
         "lancedata",
+        "livefile",
         "retry",
         "lanes",
         "schedule",

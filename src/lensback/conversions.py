@@ -11,7 +11,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -19,6 +19,7 @@ from lensback import ledger, log
 from lensback.db import Database
 from lensback.errors import ConfigError, PostbackError, StateError, Unauthorized
 from lensback.ledger import pulls
+from lensback.livefile import LiveFile
 from lensback.networks import Network, read_postback
 from lensback.types import Conversion
 
@@ -56,7 +57,7 @@ def account_of(
     else:
         if stat.S_IMODE(state.st_mode) & 0o077:
             raise ConfigError(f"others can read {path}", hint=f"run: chmod 600 {path}")
-        found |= _table(path, state.st_mtime_ns).get(network, {})
+        found |= _secrets(path).get().get(network, {})
     prefix = f"{ENVIRONMENT}{network.upper().replace('-', '_')}_"
     for name, value in (os.environ if environ is None else environ).items():
         if name.startswith(prefix):
@@ -65,10 +66,14 @@ def account_of(
 
 
 @lru_cache(maxsize=8)
-def _table(path: Path, _mtime_ns: int) -> dict[str, dict[str, str]]:
+def _secrets(path: Path) -> LiveFile[dict[str, dict[str, str]]]:
+    return LiveFile(partial(_tables, path), path)
+
+
+def _tables(path: Path, data: bytes | None) -> dict[str, dict[str, str]]:
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        values = tomllib.loads((data or b"").decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}", hint="mend that line") from error
     if not all(isinstance(table, dict) for table in values.values()):
         raise ConfigError(f"{path} has keys outside of a network", hint="write [network] above")

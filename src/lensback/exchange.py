@@ -25,6 +25,7 @@ from xml.etree import ElementTree as ET
 
 from lensback.durable import replace_file
 from lensback.errors import DataError, FetchError, StateError, TooLarge
+from lensback.livefile import LiveFile
 from lensback.net import Fetcher
 from lensback.types import Money, Tally, currency_exponent
 
@@ -69,19 +70,21 @@ def usable(rates: Rates | None, max_age_days: int, at: float | None = None) -> R
 
 
 def load(path: Path) -> Rates | None:
-    """The rates that the last refresh left, None where there are none. Raises DataError."""
-    try:
-        return _loaded(path, path.stat().st_mtime_ns)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise DataError(f"cannot read {path}", hint="run: lensback sync") from error
+    """The rates that the last refresh left, None where there are none. Raises DataError,
+    ConfigError for a file that may not be read."""
+    return _followed(path).get()
 
 
 @lru_cache(maxsize=8)
-def _loaded(path: Path, _mtime_ns: int) -> Rates:
+def _followed(path: Path) -> LiveFile[Rates | None]:
+    return LiveFile(_kept, path)
+
+
+def _kept(data: bytes | None) -> Rates | None:
+    if data is None:
+        return None
     try:
-        values = json.loads(path.read_text("utf-8"))
+        values = json.loads(data)
         worth = {code: Fraction(value) for code, value in values["worth"].items()}
         return Rates(date.fromisoformat(values["day"]), values["base"], worth)
     except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:

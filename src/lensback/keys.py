@@ -10,10 +10,12 @@ import secrets
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from lensback.durable import replace_file
 from lensback.errors import BadQuery, ConfigError, StateError, UnknownName
+from lensback.livefile import LiveFile
 
 SCOPES = {"search": "pk", "admin": "sk"}
 """Scope -> prefix: a publishable key may stand in a page and only searches; a secret one may all."""
@@ -30,14 +32,21 @@ class Key:
     created_at: int
 
 
+def keyring(path: Path) -> LiveFile[tuple[Key, ...]]:
+    """Every key, as the file is now; none where there is no file. `get` raises ConfigError for a
+    file that is broken from the start."""
+    return LiveFile(partial(_parsed, path), path)
+
+
 def load(path: Path) -> tuple[Key, ...]:
     """Every key; none where there is no file. Raises ConfigError for a broken one."""
+    return keyring(path).get()
+
+
+def _parsed(path: Path, data: bytes | None) -> tuple[Key, ...]:
     try:
-        values = json.loads(path.read_text("utf-8"))
-        return tuple(Key(**value) for value in values)
-    except FileNotFoundError:
-        return ()
-    except (ValueError, TypeError, OSError) as error:
+        return tuple(Key(**value) for value in json.loads(data or b"[]"))
+    except (ValueError, TypeError) as error:
         raise ConfigError(
             f"{path.name} cannot be read: {error}", hint="restore or remove it"
         ) from error

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -22,11 +22,12 @@ from lensback.detectors import Detector, open_detector
 from lensback.durable import replace_file
 from lensback.encoders import Encoder, open_encoder
 from lensback.encoders.shelf import CALIBRATION_FILE, beside
-from lensback.errors import Busy, ConfigError, DataError, StateError
+from lensback.errors import Busy, ConfigError, Error, StateError
 from lensback.exchange import Rates, usable
 from lensback.images import ImageStore
 from lensback.indexes import Index, open_index
 from lensback.journal import Drained, Journal
+from lensback.livefile import LiveFile
 from lensback.net import Fetcher
 from lensback.promise import SKETCH, Promise, check, from_json
 from lensback.rank import Calibration
@@ -43,7 +44,9 @@ class Workspace:
         self.path = path
         self.settings = settings
         self._encoders: dict[str, Encoder] = {}
-        self._calibrations: dict[str, tuple[float, Calibration]] = {}
+        # One for each file: encoders are few.
+        self._calibration_at = lru_cache(64)(_calibration_at)
+        self._promise_at = lru_cache(64)(_promise_at)
         self._promises: dict[tuple[object, ...], tuple[Promise | None, str]] = {}
         self._lock = Lock()
 
@@ -124,7 +127,7 @@ class Workspace:
         """Exchange rates that are fresh enough to promise money by."""
         try:
             kept = exchange.load(self.rates_path)
-        except DataError as error:  # then amounts of other currencies are not promised
+        except Error as error:  # then amounts of other currencies are not promised
             log.event("no rates", 30, message=error.message)
             return None
         return usable(kept, self.settings.rates_max_age_days)
@@ -174,26 +177,15 @@ class Workspace:
 
     def calibration(self, fingerprint: str) -> Calibration | None:
         """The calibration fitted for an encoder on this catalogue, if there is one."""
-        path = self.calibration_path(fingerprint)
-        try:
-            changed = path.stat().st_mtime
-        except FileNotFoundError:
-            return None
-        known = self._calibrations.get(fingerprint)
-        if known is None or known[0] != changed:
-            known = (changed, _read_calibration(path))
-            self._calibrations[fingerprint] = known
-        return known[1]
+        return self._calibration_at(self.calibration_path(fingerprint)).get()
 
     def calibration_of(self, encoder: Encoder) -> Calibration | None:
         """The one fitted on this catalogue, else the one that came with the encoder: that is of
         its training's pictures, and better than none while there are few here."""
         own = self.calibration(encoder.fingerprint)
         path = beside(encoder.name, self.models, CALIBRATION_FILE)
-        if own or path is None:
-            return own
-        came = _read_calibration(path)
-        return came if came.fingerprint == encoder.fingerprint else None
+        came = self._calibration_at(path).get() if path and not own else None
+        return came if came and came.fingerprint == encoder.fingerprint else own
 
     def calibration_path(self, fingerprint: str) -> Path:
         return self.path / "calibration" / f"{fingerprint}.json"
@@ -203,21 +195,18 @@ class Workspace:
 
     def promise(self, snapshot: Snapshot) -> tuple[Promise | None, str]:
         """The promise of "exact" that holds for a snapshot, or None and why there is none."""
-        path = self.promise_path(snapshot.fingerprint)
-        try:
-            changed = path.stat().st_mtime_ns
-        except FileNotFoundError:
+        promise = self._promise_at(self.promise_path(snapshot.fingerprint)).get()
+        if promise is None:
             return None, "nothing was promised yet"
         calibration = self.calibration(snapshot.fingerprint)
-        key = (snapshot.id, changed, calibration)
+        key = (snapshot.id, promise, calibration)
         if key not in self._promises:
-            self._promises = {key: self._checked_promise(path, snapshot, calibration)}
+            self._promises = {key: self._checked_promise(promise, snapshot, calibration)}
         return self._promises[key]
 
     def _checked_promise(
-        self, path: Path, snapshot: Snapshot, calibration: Calibration | None
+        self, promise: Promise, snapshot: Snapshot, calibration: Calibration | None
     ) -> tuple[Promise | None, str]:
-        promise = _read_promise(path)
         try:
             check(
                 promise,
@@ -372,17 +361,29 @@ def save_promise(workspace: Workspace, promise: Promise) -> Path:
     return path
 
 
-def _read_promise(path: Path) -> Promise:
+def _promise_at(path: Path) -> LiveFile[Promise | None]:
+    return LiveFile(partial(_read_promise, path), path)
+
+
+def _calibration_at(path: Path) -> LiveFile[Calibration | None]:
+    return LiveFile(partial(_read_calibration, path), path)
+
+
+def _read_promise(path: Path, data: bytes | None) -> Promise | None:
+    if data is None:
+        return None
     try:
-        return from_json(json.loads(path.read_text("utf-8")))
+        return from_json(json.loads(data))
     except (ValueError, TypeError, KeyError) as error:
         raise StateError(f"{path} is broken: {error}", hint="run: lensback promise") from error
 
 
-def _read_calibration(path: Path) -> Calibration:
+def _read_calibration(path: Path, data: bytes | None) -> Calibration | None:
+    if data is None:
+        return None
     known = {field.name for field in fields(Calibration)}
     try:
-        values = json.loads(path.read_text("utf-8"))
+        values = json.loads(data)
         values |= {"reference": tuple(values.get("reference", ()))}
         return Calibration(**{key: value for key, value in values.items() if key in known})
     except (ValueError, TypeError, AttributeError) as error:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lensback.durable import replace_file
 from lensback.errors import MissingExtra, StaleIndex, StateError
 from lensback.indexes import pointer as pointers
-from lensback.indexes.pointer import Following, Pointer
+from lensback.indexes.pointer import Pointer, followed
 from lensback.indexes.rows import query, schema, to_table
 from lensback.indexes.scan import Scan
 from lensback.types import Candidate, Filter, IndexRow, Snapshot, Vector, Vectors
@@ -35,7 +35,7 @@ class ExactIndex:
         self._root = root
         self._fingerprint = fingerprint
         self._dim = dim
-        self._current = Following(root, lambda found: _Reader(root, found))
+        self._current = followed(root, lambda found: _Reader(root, found))
 
     @property
     def snapshot(self) -> Snapshot | None:

@@ -23,7 +23,7 @@ from lensback.durable import flush_tree
 from lensback.errors import StaleIndex, StateError
 from lensback.indexes import pointer as pointers
 from lensback.indexes.plan import NOTHING, Plan, plan, sql, widest
-from lensback.indexes.pointer import Following, Pointer
+from lensback.indexes.pointer import Pointer, followed
 from lensback.indexes.rows import query, schema, to_table, to_vectors, unit
 from lensback.indexes.scan import Scan
 from lensback.lancedata import connect, opened, table_names, unusable
@@ -56,7 +56,7 @@ class LanceIndex:
         self._dim = dim
         self._min_recall = min_recall
         self._writing: Any = None
-        self._current = Following(root, lambda found: _Reader(root, found))
+        self._current = followed(root, lambda found: _Reader(root, found))
 
     @property
     def snapshot(self) -> Snapshot | None:

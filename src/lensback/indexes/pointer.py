@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from lensback.durable import replace_file
 from lensback.errors import StateError
+from lensback.livefile import LiveFile
 from lensback.types import Snapshot
 
 NAME = "CURRENT.json"
 T = TypeVar("T")
-_Mark = tuple[int, int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +29,15 @@ class Pointer:
 def read(root: Path) -> Pointer | None:
     """None before the first publish. Raises StateError where the file is not ours."""
     try:
-        data = json.loads((root / NAME).read_text("utf-8"))
-        return Pointer(Snapshot(**data["snapshot"]), data["parameters"], data["previous"])
+        return _parsed(root, (root / NAME).read_bytes())
     except FileNotFoundError:
         return None
+
+
+def _parsed(root: Path, text: bytes) -> Pointer:
+    try:
+        data = json.loads(text)
+        return Pointer(Snapshot(**data["snapshot"]), data["parameters"], data["previous"])
     except (ValueError, KeyError, TypeError) as error:
         raise StateError(
             f"{root / NAME} is damaged", hint="delete that file and run lensback sync"
@@ -45,44 +49,20 @@ def write(root: Path, pointer: Pointer) -> None:
     replace_file(root / NAME, lambda path: path.write_text(json.dumps(asdict(pointer), indent=1)))
 
 
-class Following(Generic[T]):
-    """What the pointer names, opened again whenever the pointer has changed. Thread-safe.
+def followed(root: Path, opener: Callable[[Pointer], T]) -> LiveFile[T | None]:
+    """What the pointer names, opened again whenever the pointer has changed; None before the
+    first publish. Where the new one does not open, searches go on in the old one."""
 
-    The look at the pointer is one `stat`, so it can be done at every search.
-    """
-
-    def __init__(self, root: Path, opener: Callable[[Pointer], T]) -> None:
-        self._root = root
-        self._opener = opener
-        self._lock = threading.Lock()
-        self._held: tuple[_Mark, T | None] = (None, None)
-
-    def get(self) -> T | None:
-        """None before the first publish."""
-        held = self._held
-        if held[0] == self._mark():
-            return held[1]
-        with self._lock:
-            # The mark is taken before the read: a pointer replaced in between is seen next time.
-            mark = self._mark()
-            if self._held[0] != mark:
-                self._held = (mark, self._open())
-            return self._held[1]
-
-    def _open(self) -> T | None:
+    def opened(text: bytes | None) -> T | None:
+        pointer = _parsed(root, text) if text is not None else None
         for _ in range(3):
-            pointer = read(self._root)
             try:
-                return self._opener(pointer) if pointer else None
+                return opener(pointer) if pointer else None
             except StateError:
                 # Its files went away: two publishes happened since we read it.
-                if read(self._root) == pointer:
+                tried, pointer = pointer, read(root)
+                if pointer == tried:
                     raise
         raise StateError("the index changes faster than it opens", hint="try again")
 
-    def _mark(self) -> _Mark:
-        try:
-            seen = (self._root / NAME).stat()
-        except FileNotFoundError:
-            return None
-        return seen.st_ino, seen.st_mtime_ns
+    return LiveFile(opened, root / NAME)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from lensback.errors import ConfigError, UnknownName
+from lensback.livefile import LiveFile
 from lensback.networks.links import (
     check_settings,
     deeplink,
@@ -57,10 +58,10 @@ def open_network(name: str, folder: Path | None = None) -> Network:
 
     Raises UnknownName, or ConfigError naming the file and the key that is wrong.
     """
-    files = _files(name, folder)
-    if not files:
+    network = _followed(name, folder).get() if _NAME.fullmatch(name) else None
+    if network is None:
         raise UnknownName("network", name, _names(folder))
-    return _read(name, tuple((path, path.stat().st_mtime_ns) for path in files))
+    return network
 
 
 def list_networks(folder: Path | None = None) -> list[Network]:
@@ -75,20 +76,21 @@ def _names(folder: Path | None) -> list[str]:
     return sorted(found)
 
 
-def _files(name: str, folder: Path | None) -> list[Path]:
-    """The shipped file, then the workspace's: what stands later wins."""
-    if not _NAME.fullmatch(name):
-        return []
-    places = [DATA, *([folder] if folder else [])]
-    return [path for place in places if (path := place / f"{name}.toml").is_file()]
-
-
 @lru_cache(maxsize=256)
-def _read(name: str, files: tuple[tuple[Path, int], ...]) -> Network:
+def _followed(name: str, folder: Path | None) -> LiveFile[Network | None]:
+    """The shipped file, then the workspace's: what stands later wins."""
+    places = [place / f"{name}.toml" for place in (DATA, folder) if place]
+    return LiveFile(partial(_read, name, places), *places)
+
+
+def _read(name: str, places: Sequence[Path], *found: bytes | None) -> Network | None:
+    files = [(path, data) for path, data in zip(places, found, strict=True) if data is not None]
+    if not files:
+        return None
     values: dict[str, Any] = {}
     path = files[-1][0]
-    for path, _ in files:
-        later = _toml(path)
+    for file, data in files:
+        later = _toml(file, data)
         checked = {*later.pop("checked", ()), *_keys(later)}
         values = _merged(values, later)
         marks = values.get("unchecked", {})
@@ -105,10 +107,10 @@ def _read(name: str, files: tuple[tuple[Path, int], ...]) -> Network:
     return network
 
 
-def _toml(path: Path) -> dict[str, Any]:
+def _toml(path: Path, data: bytes) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return tomllib.loads(data.decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"cannot read {path}: {error}", hint="mend that file") from error
 
 

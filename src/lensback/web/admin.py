@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
+from lensback import keys
 from lensback.catalogue import health, stores
 from lensback.errors import NotFound
 from lensback.ledger.activity import days
@@ -81,7 +82,7 @@ async def enter(request: Request, service: Opened) -> Response:
     """Takes the key and gives a session that no other site can use."""
     service.pace.take(f"address {address_of(request)}")
     given = (await forms.fields(request, 4096)).get("key", "")
-    key = service.keyring.find(given.strip()[:200])
+    key = keys.find(service.keyring.get(), given.strip()[:200])
     if key is None or key.scope != "admin":
         return render(request, "admin_enter.html", 401, FRESH, wrong=True)
     until = int(time.time()) + SESSION_S
@@ -114,7 +115,7 @@ def _entered(request: Request, service: Service) -> bool:
     name, _, until = text.rpartition(".")
     if not (until.isascii() and until.isdecimal() and int(until[:15]) >= time.time()):
         return False
-    for key in service.keyring.all():
+    for key in service.keyring.get():
         if key.name == name and key.scope == "admin":
             wanted = users.signature(service.workspace.path, f"admin {text} {key.hash}")
             return users.same(signature, wanted)

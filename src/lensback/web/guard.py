@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import Request
 
+from lensback import keys
 from lensback.errors import Forbidden, Unauthorized
 from lensback.keys import Key
 from lensback.web.service import Service
@@ -19,7 +20,7 @@ def key_of(request: Request) -> Key | None:
     if not secret:
         return None
     service: Service = request.app.state.service
-    found = service.keyring.find(secret.strip()[:200])
+    found = keys.find(service.keyring.get(), secret.strip()[:200])
     if found is None:
         raise Unauthorized("this key is not known", hint="ask whoever runs this service for one")
     return found

@@ -1,15 +1,12 @@
-"""How often each client may ask, and the keys that clients bear."""
+"""How often each client may ask."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import OrderedDict
-from pathlib import Path
 
-from lensback import keys
 from lensback.errors import TooMany
-from lensback.keys import Key
 
 BUCKETS = 50_000
 """Clients whose pace is remembered; those silent the longest are forgotten first."""
@@ -41,26 +38,3 @@ class Pace:
                 self._buckets.popitem(last=False)
         if not allowed:
             raise TooMany(wait_s=int((1 - left) * 60 / self.per_minute) + 1)
-
-
-class Keyring:
-    """The workspace's keys, read again when their file changes."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._known: tuple[object, tuple[Key, ...]] = (None, ())
-
-    def find(self, secret: str) -> Key | None:
-        """The key of a secret, or None."""
-        return keys.find(self.all(), secret)
-
-    def all(self) -> tuple[Key, ...]:
-        """Every key, as the file is now."""
-        try:
-            stat = self._path.stat()
-            stamp: object = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
-        except FileNotFoundError:
-            stamp = "none"
-        if self._known[0] != stamp:
-            self._known = (stamp, keys.load(self._path))
-        return self._known[1]

@@ -13,10 +13,12 @@ from fastapi import Depends
 from PIL import Image
 from starlette.requests import Request
 
-from lensback import colors, log
+from lensback import colors, keys, log
 from lensback.catalogue import offers, stores
 from lensback.catalogue.stores import StoreState
 from lensback.errors import Away, ConfigError, Error, FetchError, InputError, StaleIndex, StateError
+from lensback.keys import Key
+from lensback.livefile import LiveFile
 from lensback.net import Fetcher
 from lensback.search import Query, Tools, search
 from lensback.types import Answer, StoredOffer
@@ -25,7 +27,7 @@ from lensback.web.limits import Gate
 from lensback.web.memory import Memory
 from lensback.web.meters import Meters
 from lensback.web.notes import note_search
-from lensback.web.pace import Keyring, Pace
+from lensback.web.pace import Pace
 from lensback.web.uploads import Upload, read_upload
 from lensback.workspace import Workspace
 
@@ -56,7 +58,7 @@ class Service:
     gate: Gate
     pace: Pace
     key_pace: Pace
-    keyring: Keyring
+    keyring: LiveFile[tuple[Key, ...]]
     memory: Memory
     meters: Meters = field(default_factory=Meters.new)
     _fronts: dict[str, Front] = field(default_factory=dict)
@@ -70,7 +72,7 @@ class Service:
             Gate(s.search_jobs, QUEUE, uploads=4 * (s.search_jobs + QUEUE)),
             Pace(s.rate_limit),
             Pace(s.key_rate_limit),
-            Keyring(workspace.keys_path),
+            keys.keyring(workspace.keys_path),
             Memory(s.photo_memory_s),
         )
 
