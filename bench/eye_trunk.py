@@ -305,7 +305,7 @@ def main() -> None:
     rows = []
     for split, (learn, queries) in splits.items():
         base, head, fitted = judged(raw, picture, kept, learn, queries)
-        told: dict[str, Any] = {"split": split, "n": len(base.ahead)}
+        told: dict[str, Any] = {"split": split, "n": len(base.ranks)}
         rows.append(
             {**told, "variant": "frozen"} | {f"r{k}": round(base.recall(k), 4) for k in (1, 5)}
         )

@@ -263,7 +263,7 @@ def test_the_loss_falls_and_the_start_is_kept_unless_beaten() -> None:
     )
     assert np.mean(course.losses[-10:]) < 0.8 * np.mean(course.losses[:10])
     assert course.best > course.start
-    worse = tune(samples, start, recipe, lambda m: Score(np.full(9, 0 if m is start else 9)))
+    worse = tune(samples, start, recipe, lambda m: Score(np.full(9, 1 if m is start else 10)))
     assert worse.map is start
     assert worse.steps < recipe.steps + 1
 
@@ -314,7 +314,7 @@ def test_a_teacher_is_imitated() -> None:
 
 
 def test_differences_are_drawn_by_what_goes_together() -> None:
-    a, b = Score(np.array([9, 9, 9, 9] * 10)), Score(np.array([0, 0, 9, 9] * 10))
+    a, b = Score(np.array([10] * 40)), Score(np.array([1, 1, 10, 10] * 10))
     alone = paired(a, b, 1)
     together = paired(a, b, 1, groups=np.repeat(np.arange(20), 2))
     assert alone[0] == together[0] == 0.5
@@ -362,7 +362,7 @@ def test_score_counts_what_stands_before_the_first_right_picture() -> None:
     ]
     vectors = unit(np.array([[1, 0], [0, 1], [1, 0.1], [1, 0.2], [0.5, 1]], np.float32))
     found = score(vectors, Bond.of(made), np.array([0, 2, 4]), np.arange(5))
-    assert found.ahead.tolist() == [2, 0]  # b has no other view; c is kept apart from a_2
+    assert found.ranks.tolist() == [3, 1]  # b has no other view; c is kept apart from a_2
     assert found.recall(1) == 0.5
     assert np.isnan(score(vectors, Bond.of(made), np.array([2]), np.arange(5)).recall(1))
 

@@ -8,7 +8,8 @@ answer have a rank. Pure sums; scipy brings the quantiles.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,33 +29,47 @@ BINS = 10
 # ---- retrieval
 
 
-def recall_at_k(ranks: Sequence[int | None], k: int) -> float | None:
-    """Share of the queries with a right answer whose right product is among the first k shown.
+def ranks(scores: ArrayLike, right: ArrayLike, wrong: ArrayLike) -> Rows:
+    """Rank of the best right item of each query: 1, and one for each wrong item that scores as much.
+
+    All three are [queries, items]; `right` and `wrong` are flags, and what is neither does not
+    count. A tie counts against us: nobody knows which of two would be shown first. Integers
+    [queries], 0 where a query has no right item.
+
+    >>> ranks([[0.9, 0.8, 0.8]], [[False, True, False]], [[True, False, True]]).tolist()
+    [3]
+    >>> ranks([[0.9]], [[False]], [[True]]).tolist()
+    [0]
+    """
+    values, good = np.asarray(scores), np.asarray(right, dtype=bool)
+    best = np.where(good, values, -np.inf).max(axis=1, keepdims=True, initial=-np.inf)
+    ahead = (np.asarray(wrong, dtype=bool) & (values >= best)).sum(axis=1)
+    return np.asarray(np.where(good.any(axis=1), 1 + ahead, 0), dtype=np.int64)
+
+
+def within(rank: int | None, k: int) -> bool:
+    """Whether the right product is among the first k shown. The share of such queries is recall@k.
 
     recall@k = |{q : rank_q <= k}| / |Q|. Products, not pictures, are counted, and one product is
     right, so this is the hit rate (CMC) of the retrieval literature: Gray, Brennan, Tao 2007.
 
-    >>> recall_at_k([1, 3, None, 2], 2)
-    0.5
-    >>> recall_at_k([], 1) is None
-    True
+    >>> within(2, 2), within(3, 2), within(None, 2)
+    (True, False, False)
     """
-    return share([rank is not None and rank <= k for rank in ranks])
+    return rank is not None and rank <= k
 
 
-def mrr(ranks: Sequence[int | None]) -> float | None:
-    """Mean of 1 / rank, 0 where the right product is not shown: Voorhees 1999 (TREC-8).
+def reciprocal_rank(rank: int | None) -> float:
+    """1 / rank, 0 where the right product is not shown. The mean is MRR: Voorhees 1999 (TREC-8).
 
-    >>> mrr([1, 2, None])
-    0.5
-    >>> mrr([]) is None
-    True
+    >>> reciprocal_rank(4), reciprocal_rank(None)
+    (0.25, 0.0)
     """
-    return _mean([1 / rank if rank else 0.0 for rank in ranks])
+    return 0.0 if rank is None else 1 / rank
 
 
 def average_precision(ranks: Sequence[int], relevant: int) -> float | None:
-    """Precision at each right item, summed, divided by all right items there are.
+    """Precision at each right item, summed, divided by all right items there are. Its mean is mAP.
 
     AP = 1/R * sum_i i / r_i, r_i the places of the right items found: Buckley, Voorhees 2000.
     Right items that are not found add nothing. Without a right item it is not known.
@@ -69,55 +84,6 @@ def average_precision(ranks: Sequence[int], relevant: int) -> float | None:
     if relevant == 0:
         return None
     return sum(n / rank for n, rank in enumerate(sorted(ranks), 1)) / relevant
-
-
-def mean_average_precision(values: Sequence[float | None]) -> float | None:
-    """mAP: the mean of `average_precision` over the queries that have a right answer.
-
-    >>> mean_average_precision([1.0, 0.5, None])
-    0.75
-    >>> mean_average_precision([None]) is None
-    True
-    """
-    return _mean([value for value in values if value is not None])
-
-
-# ---- what is said: exact, similar, none
-
-
-def precision_of_exact(exact_right: Sequence[bool | None]) -> float | None:
-    """Share of the answers called exact that are right; None in the input: not called exact.
-
-    A wrong colour is not right, and a thing that nobody sells cannot be right.
-
-    >>> precision_of_exact([True, False, None, True, True])
-    0.75
-    >>> precision_of_exact([None, None]) is None
-    True
-    """
-    return share([right for right in exact_right if right is not None])
-
-
-def honest_none(verdicts: Sequence[str]) -> float | None:
-    """Share of the queries for things nobody sells that are told `none`.
-
-    >>> honest_none(["none", "similar", "exact", "none"])
-    0.5
-    >>> honest_none([]) is None
-    True
-    """
-    return share([verdict == "none" for verdict in verdicts])
-
-
-def false_exact(verdicts: Sequence[str]) -> float | None:
-    """Share of the queries for things nobody sells that are told `exact`: the shopper is misled.
-
-    >>> false_exact(["none", "similar", "exact", "none"])
-    0.25
-    >>> false_exact([]) is None
-    True
-    """
-    return share([verdict == "exact" for verdict in verdicts])
 
 
 # ---- open set: scores of queries with and without a right answer
@@ -265,8 +231,10 @@ def ece(probabilities: ArrayLike, right: ArrayLike, bins: int = BINS) -> float |
 # ---- intervals
 
 
-def wilson(right: int, n: int, confidence: float = CONFIDENCE) -> Interval | None:
+def wilson(right: float, n: float, confidence: float = CONFIDENCE) -> Interval | None:
     """Two-sided interval of a share by the score test (Wilson 1927); cases must be independent.
+
+    Where they are not, n may be the `effective` number of cases, and right that times the share.
 
     >>> [round(bound, 4) for bound in wilson(8, 10)]
     [0.4902, 0.9433]
@@ -286,6 +254,30 @@ def wilson(right: int, n: int, confidence: float = CONFIDENCE) -> Interval | Non
         max(0.0, middle - half) if right else 0.0,
         min(1.0, middle + half) if right < n else 1.0,
     )
+
+
+def effective(clusters: Sequence[str], flags: Sequence[bool]) -> float:
+    """How many independent cases these are worth: n over the design effect (Kish 1965).
+
+    Cases of one cluster (photos of one thing) succeed and fail together. The effect is the
+    variance between clusters over that of independent cases. Where all cases agree, or there is
+    one cluster, it cannot be seen, and each cluster counts once. Never below half the clusters.
+
+    >>> round(effective(["a", "a", "b", "b", "c", "c"], [True, True, True, True, False, False]), 9)
+    2.0
+    >>> effective(["a", "b"], [True, False]), effective([], [])
+    (2.0, 0.0)
+    """
+    n, sizes = len(flags), Counter(clusters)
+    if len(sizes) == n:
+        return float(n)
+    mean = sum(flags) / n
+    if mean in {0.0, 1.0} or len(sizes) == 1:
+        return float(len(sizes))
+    good = Counter(cluster for cluster, flag in zip(clusters, flags, strict=True) if flag)
+    spread = sum((good[cluster] - mean * size) ** 2 for cluster, size in sizes.items())
+    effect = spread * len(sizes) / (len(sizes) - 1) / (n * mean * (1 - mean))
+    return max(len(sizes) / 2, n / max(1.0, effect))
 
 
 def upper_bound(wrong: int, n: int, confidence: float = CONFIDENCE) -> float | None:
@@ -320,10 +312,10 @@ def lower_bound(wrong: int, n: int, confidence: float = CONFIDENCE) -> float | N
 
 
 def bootstrap(
-    clusters: Sequence[str],
+    clusters: Sequence[Hashable],
     statistic: Callable[[Rows], float | None],
     *,
-    strata: Sequence[object] = (),
+    strata: Sequence[Hashable] = (),
     draws: int = DRAWS,
     seed: int = 0,
     confidence: float = CONFIDENCE,
@@ -357,9 +349,9 @@ def bootstrap(
     return float(low), float(high)
 
 
-def _members(clusters: Sequence[str], strata: Sequence[object]) -> list[tuple[Rows, Rows]]:
+def _members(clusters: Sequence[Hashable], strata: Sequence[Hashable]) -> list[tuple[Rows, Rows]]:
     """Of each stratum: positions of its queries cluster by cluster, and the clusters' sizes."""
-    found: dict[object, dict[str, list[int]]] = {}
+    found: dict[Hashable, dict[Hashable, list[int]]] = {}
     for at, (cluster, stratum) in enumerate(
         zip(clusters, strata or [None] * len(clusters), strict=True)
     ):
@@ -395,7 +387,7 @@ class Paired:
 
 
 def paired_difference(
-    a: ArrayLike, b: ArrayLike, clusters: Sequence[str], *, draws: int = DRAWS, seed: int = 0
+    a: ArrayLike, b: ArrayLike, clusters: Sequence[Hashable], *, draws: int = DRAWS, seed: int = 0
 ) -> Paired:
     """Mean difference of two systems on the same queries, whole clusters drawn together.
 
@@ -453,8 +445,15 @@ def share(flags: Sequence[bool]) -> float | None:
     return sum(flags) / len(flags) if flags else None
 
 
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
+def quantile(values: Sequence[float], q: float) -> float | None:
+    """The value that a share q of the values does not exceed, by linear interpolation.
+
+    >>> quantile([1.0, 2.0, 4.0], 0.75)
+    3.0
+    >>> quantile([], 0.5) is None
+    True
+    """
+    return float(np.quantile(values, q)) if len(values) else None
 
 
 def _floats(values: ArrayLike) -> Floats:

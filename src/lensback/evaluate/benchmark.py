@@ -241,8 +241,8 @@ class Judge:
         """Place of the right product; with equal similarity the others stand before it."""
         if row.product not in self.gallery.pictures:
             return None
-        at = self.gallery.products.index(row.product)
-        return int((best >= best[at]).sum())
+        right = np.array(self.gallery.products) == row.product
+        return int(metrics.ranks(best[None], right[None], ~right[None])[0])
 
     def _colour(self, row: Row, name: str) -> bool:
         return bool(row.model) and self.gallery.models.get(name) == row.model

@@ -17,6 +17,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from lensback import metrics
 from lensback.catalogue import offers, products
 from lensback.db import Database, chunks
 from lensback.db import tables as t
@@ -263,9 +264,7 @@ def _judged(
 
 
 def _precision(places: Sequence[int], truth: Truth) -> float | None:
-    from lensback.metrics import average_precision
-
-    return average_precision(places, len(truth.products))
+    return metrics.average_precision(places, len(truth.products))
 
 
 def _error(answer: Answer, truth: Truth, right: Sequence[bool], *, missed: bool) -> str:

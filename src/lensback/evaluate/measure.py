@@ -127,7 +127,7 @@ def figures(outcomes: Sequence[Outcome], *, draws: int = metrics.DRAWS) -> tuple
     return (
         *found,
         _mean("mean_average_precision", present, lambda o: o.average_precision, draws),
-        _mean("mrr", present, lambda o: 1 / o.rank if o.rank else 0.0, draws),
+        _mean("mrr", present, lambda o: metrics.reciprocal_rank(o.rank), draws),
         _share("detected", [_detected(o) for o in boxed]),
         _share("exact_precision", [bool(o.exact_right) for o in exact]),
         _share("exact_right_share", [bool(o.exact_right) for o in said]),
@@ -143,7 +143,7 @@ def figures(outcomes: Sequence[Outcome], *, draws: int = metrics.DRAWS) -> tuple
 
 
 def _within(outcome: Outcome, k: int) -> bool:
-    return outcome.rank is not None and outcome.rank <= k
+    return metrics.within(outcome.rank, k)
 
 
 def _detected(outcome: Outcome) -> bool:
@@ -224,8 +224,7 @@ def _confidence(judged: Sequence[Outcome], draws: int) -> Iterable[Figure]:
 
 def _times(spent_ms: Sequence[float]) -> Iterable[Figure]:
     for name, q in (("time_p50", 0.5), ("time_p95", 0.95)):
-        value = float(np.quantile(spent_ms, q)) if spent_ms else None
-        yield Figure(name, value, None, None, len(spent_ms), unit="ms")
+        yield Figure(name, metrics.quantile(spent_ms, q), None, None, len(spent_ms), unit="ms")
 
 
 def _curve(judged: Sequence[Outcome]) -> tuple[Point, ...]:
@@ -297,7 +296,7 @@ def compare(run: Sequence[Outcome], other: Sequence[Outcome]) -> tuple[Differenc
     return (
         *(_flags(f"recall_at_{k}", present, partial(_within, k=k)) for k in DEPTHS),
         _values("mean_average_precision", present, lambda o: o.average_precision or 0.0),
-        _values("mrr", present, lambda o: 1 / o.rank if o.rank else 0.0),
+        _values("mrr", present, lambda o: metrics.reciprocal_rank(o.rank)),
         _flags("honest_none", absent, lambda o: o.verdict == "none"),
         _flags("false_exact", absent, lambda o: o.verdict == "exact"),
     )

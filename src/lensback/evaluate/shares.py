@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from lensback import metrics
 from lensback.evaluate.runs import Outcome
-
-Z = 1.959963984540054
-"""The normal quantile of a two-sided interval of 95 %."""
 
 SCREEN = 12
 """Products on the first screen: the default `--limit` of a search."""
@@ -24,8 +21,7 @@ def seen_first(outcome: Outcome) -> bool:
 def seen(outcome: Outcome) -> bool:
     """The very thing is among the first SCREEN products. Where `none` was said nothing is shown,
     whatever its rank would have been."""
-    found = outcome.present and outcome.rank is not None and outcome.rank <= SCREEN
-    return found and not told(outcome)
+    return outcome.present and metrics.within(outcome.rank, SCREEN) and not told(outcome)
 
 
 def misled(outcome: Outcome) -> bool:
@@ -58,9 +54,10 @@ class Share:
     @classmethod
     def of(cls, outcomes: Iterable[Outcome], good: Callable[[Outcome], bool]) -> Share:
         """Counts; `effective` is n over the design effect of photos that share a thing."""
-        marked = [(outcome.cluster or outcome.photo, good(outcome)) for outcome in outcomes]
-        hits = sum(mark for _, mark in marked)
-        return cls(hits, len(marked), effective(marked))
+        every = list(outcomes)
+        flags = [good(outcome) for outcome in every]
+        things = [outcome.cluster or outcome.photo for outcome in every]
+        return cls(sum(flags), len(flags), metrics.effective(things, flags))
 
     @classmethod
     def plain(cls, hits: int, n: int) -> Share:
@@ -76,56 +73,23 @@ class Share:
         return self.hits / self.n if self.n else math.nan
 
     @property
+    def interval(self) -> metrics.Interval:
+        """Low and high end; 0 and 1 of nothing."""
+        return metrics.wilson(self.value * self.effective, self.effective) or (0.0, 1.0)
+
+    @property
     def low(self) -> float:
-        return wilson(self.value, self.effective)[0]
+        return self.interval[0]
 
     @property
     def high(self) -> float:
-        return wilson(self.value, self.effective)[1]
+        return self.interval[1]
 
     def as_json(self) -> dict[str, object]:
         if not self.known:
             return {"hits": 0, "n": 0, "share": None, "low": None, "high": None}
         low, high = round(self.low, 4), round(self.high, 4)
         return {"hits": self.hits, "n": self.n, "share": self.value, "low": low, "high": high}
-
-
-def wilson(share: float, n: float) -> tuple[float, float]:
-    """Wilson's score interval, 95 %; (0, 1) of nothing.
-
-    >>> [round(end, 3) for end in wilson(0.4, 10)]
-    [0.168, 0.687]
-    >>> wilson(math.nan, 0)
-    (0.0, 1.0)
-    """
-    if not n:
-        return 0.0, 1.0
-    center = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
-    half = Z / (1 + Z * Z / n) * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
-    # Rounding leaves 1e-19 where the end is 0 or 1 exactly.
-    return (
-        max(0.0, center - half) if share else 0.0,
-        min(1.0, center + half) if share < 1 else 1.0,
-    )
-
-
-def effective(marked: Sequence[tuple[str, bool]]) -> float:
-    """How many independent cases these are worth: n over Kish's design effect.
-
-    The effect is the variance between things over that of independent photos; where all
-    photos agree it cannot be seen, and each thing counts once.
-    """
-    n = len(marked)
-    things = Counter(thing for thing, _ in marked)
-    if len(things) == n or not n:
-        return float(n)
-    share = sum(mark for _, mark in marked) / n
-    if share in {0.0, 1.0} or len(things) == 1:
-        return float(len(things))
-    good = Counter(thing for thing, mark in marked if mark)
-    spread = sum((good[thing] - share * size) ** 2 for thing, size in things.items())
-    effect = spread * len(things) / (len(things) - 1) / (n * share * (1 - share))
-    return max(float(min(len(things), n)) / 2, n / max(1.0, effect))
 
 
 def of_hundred(shares: Sequence[float]) -> list[int]:

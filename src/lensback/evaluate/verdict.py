@@ -17,8 +17,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from lensback import metrics
 from lensback.evaluate.runs import Outcome, Run
-from lensback.evaluate.shares import Share, misled, seen, wilson, wrong_exact
+from lensback.evaluate.shares import Share, misled, seen, wrong_exact
 
 USE, LIMITS, REFUSE, UNKNOWN = "use", "limits", "refuse", "unknown"
 PASSED, LIMITED, FAILED, OPEN = "passed", "limited", "failed", "open"
@@ -225,7 +226,7 @@ def needed(share: Share, line: float) -> int:
     per_case = share.n / share.effective if share.known else 1.0
     n = MIN_CASES
     while n < 100_000:
-        low, high = wilson(value, n)
+        low, high = metrics.wilson(value * n, n) or (0.0, 1.0)
         if low >= line or high < line or (high - low) / 2 <= CLOSE:
             break
         n += max(1, n // 50)
@@ -234,10 +235,10 @@ def needed(share: Share, line: float) -> int:
 
 def speed(outcomes: Sequence[Outcome], lines: tuple[float, float]) -> list[Ruling]:
     """95 of 100 answers come within so many seconds."""
-    took = sorted(o.total_ms / 1000 for o in outcomes if o.total_ms)
-    if len(took) < 20:
+    took = [o.total_ms / 1000 for o in outcomes if o.total_ms]
+    slow = metrics.quantile(took, 0.95)
+    if slow is None or len(took) < 20:
         return [Ruling("slow_s", OPEN, n=len(took), use=lines[0], limit=lines[1])]
-    slow = took[min(len(took) - 1, math.ceil(0.95 * len(took)) - 1)]
     state = PASSED if slow <= lines[0] else LIMITED
     return [Ruling("slow_s", state, value=slow, n=len(took), use=lines[0], limit=lines[1])]
 

@@ -163,7 +163,7 @@ def _disagreements(
 ) -> list[Disagreement]:
     """Questions that one answers first and the other does not, widest apart first, and as many
     of either kind as there are."""
-    apart = [each.ahead for each in scores]
+    apart = [each.ranks - 1 for each in scores]
     differ = np.log1p(apart[0]) - np.log1p(apart[1])
     either = [
         [

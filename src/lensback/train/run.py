@@ -206,7 +206,7 @@ def choose(
     vectors = course.map.apply(samples.z) if chosen else known
     asked = questions(vectors, picture, bond, held)
     choice = Choice(
-        None, "start", len(shipped.ahead), shipped.value, shipped.value, course, learn[:0], asked
+        None, "start", len(shipped.ranks), shipped.value, shipped.value, course, learn[:0], asked
     )
     if not chosen:
         return choice

@@ -6,76 +6,64 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lensback import metrics
 from lensback.train.data import Bond, Rows
 from lensback.train.fit import Floats
 
 PAGE = 512
+DRAWS = 5000
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How many queries, and how many wrong pictures stood before the first right one, for each."""
+    """The rank of the right picture for each query, from 1; a tie with a wrong one counts against us."""
 
-    ahead: NDArray[np.int64]
+    ranks: Rows
     query: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
     """The row that each asked with, where `score` made this."""
 
+    def found(self, k: int) -> list[bool]:
+        """Of each query, whether its right picture is among the first k."""
+        return [metrics.within(rank, k) for rank in self.ranks.tolist()]
+
     def recall(self, k: int) -> float:
         """Share of queries whose right picture is among the first k; nan without a query."""
-        return float((self.ahead < k).mean()) if len(self.ahead) else float("nan")
+        found = metrics.share(self.found(k))
+        return float("nan") if found is None else found
 
     @property
     def value(self) -> float:
         """The mean of R@1 and R@5: the one number that decides."""
         return (self.recall(1) + self.recall(5)) / 2
 
-    def interval(self, k: int, *, draws: int = 2000) -> tuple[float, float]:
-        """95 % bootstrap interval of R@k over queries."""
-        random = np.random.default_rng(0)
-        hits = self.ahead < k
-        means = hits[random.integers(len(hits), size=(draws, len(hits)))].mean(axis=1)
-        low, high = np.quantile(means, [0.025, 0.975])
-        return float(low), float(high)
-
 
 def score(vectors: Floats, bond: Bond, queries: Rows, gallery: Rows) -> Score:
     """Each query against the gallery without itself; rows that may not be its negatives, and
     are not its product, do not count. Queries without a right picture there are left out."""
-    ahead: list[NDArray[np.int64]] = []
-    answered: list[Rows] = []
+    ranks, answered = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for start in range(0, len(queries), PAGE):
         asked = queries[start : start + PAGE]
-        similar = vectors[asked] @ vectors[gallery].T
         itself = asked[:, None] == gallery[None]
         right = (bond.product[asked][:, None] == bond.product[gallery][None]) & ~itself
-        wrong = ~bond.forbidden(asked, gallery)
-        best = np.where(right, similar, -np.inf).max(axis=1, keepdims=True)
-        before = (wrong & (similar > best)).sum(axis=1)
-        ahead.append(before[right.any(axis=1)])
-        answered.append(asked[right.any(axis=1)])
-    none = np.zeros(0, np.int64)
-    return Score(np.concatenate([*ahead, none]), np.concatenate([*answered, none]))
+        similar = vectors[asked] @ vectors[gallery].T
+        found = metrics.ranks(similar, right, ~bond.forbidden(asked, gallery))
+        ranks.append(found[found > 0])
+        answered.append(asked[found > 0])
+    return Score(np.concatenate(ranks), np.concatenate(answered))
 
 
-def paired(
-    a: Score, b: Score, k: int, *, groups: Rows | None = None, draws: int = 5000
-) -> tuple[float, float, float]:
-    """Difference of R@k, b - a, over the same queries, with its 95 % bootstrap interval: over
-    queries, or over `groups` of them (a number each) that go together, such as a product's."""
-    random = np.random.default_rng(0)
-    difference = (b.ahead < k).astype(float) - (a.ahead < k)
-    if groups is None:
-        groups = np.arange(len(difference))
-    _, place = np.unique(groups, return_inverse=True)
-    sums, counts = np.bincount(place, difference), np.bincount(place)
-    drawn = random.integers(len(counts), size=(draws, len(counts)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(difference.mean()), float(low), float(high)
+def paired(a: Score, b: Score, k: int, *, groups: Rows | None = None) -> tuple[float, float, float]:
+    """Difference of R@k, b - a, over the same queries, and its 95 % bootstrap interval: over
+    queries, or over `groups` of them (a number each) that go together, such as a product's.
+    Of no queries it is nan; of one group nothing is known: -1 to 1."""
+    clusters = np.arange(len(a.ranks)) if groups is None else groups
+    found = metrics.paired_difference(b.found(k), a.found(k), clusters.tolist(), draws=DRAWS)
+    value = float("nan") if found.value is None else found.value
+    low, high = (-1.0, 1.0) if found.low is None or found.high is None else (found.low, found.high)
+    return value, low, high
 
 
 def pooled(scores: Sequence[Score]) -> Score:
     """The queries of several folds as one."""
-    return Score(np.concatenate([each.ahead for each in scores]))
+    return Score(np.concatenate([each.ranks for each in scores]))
