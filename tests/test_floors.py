@@ -25,6 +25,7 @@ FLOORS = [
         "lancedata",
         "livefile",
         "retry",
+        "tokens",
         "lanes",
         "schedule",
         "fleeting",

@@ -16,8 +16,8 @@ from sqlalchemy import func, select, update
 from lensback import conversions, ledger
 from lensback.catalogue import offers, stores
 from lensback.db import tables as t
-from lensback.ledger.host import hash_of
 from lensback.settings import Settings
+from lensback.tokens import digest
 from lensback.web import create_app
 from lensback.web.users import pass_for
 from lensback.workspace import Workspace
@@ -46,7 +46,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def workspace(made: Path) -> Iterator[Workspace]:
-    with Workspace(made, Settings(host_key_hash=hash_of(HOST_KEY), rate_limit=0)) as opened:
+    with Workspace(made, Settings(host_key_hash=digest(HOST_KEY), rate_limit=0)) as opened:
         yield opened
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import os
 import stat
@@ -15,7 +13,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from urllib.parse import urlencode
 
-from lensback import ledger, log
+from lensback import ledger, log, tokens
 from lensback.db import Database
 from lensback.errors import ConfigError, PostbackError, StateError, Unauthorized
 from lensback.ledger import pulls
@@ -117,11 +115,11 @@ def authenticate(
             f"calls of {network} are not accepted",
             hint=f"put postback_secret under [{network}] into {FILE_NAME}",
         )
-    if secret and not _same(fields.get("secret", ""), secret):
+    if secret and not tokens.same(fields.get("secret", ""), secret):
         raise Unauthorized("wrong secret", hint="send the field secret")
     if not key:
         return
-    if not _same(fields.get("signature", "").lower(), signature_of(fields, key)):
+    if not tokens.same(fields.get("signature", "").lower(), signature_of(fields, key)):
         raise Unauthorized("wrong signature", hint="see docs/cashback.md")
     told = fields.get("timestamp")
     if told is not None and not (told.isdecimal() and abs(at - int(told[:15])) <= MAX_AGE_S):
@@ -131,11 +129,7 @@ def authenticate(
 def signature_of(fields: Mapping[str, str], key: str) -> str:
     """HMAC-SHA256, hex, of the fields sorted by name and URL-encoded; all but secret, signature."""
     signed = sorted((k, v) for k, v in fields.items() if k not in {"secret", "signature"})
-    return hmac.new(key.encode(), urlencode(signed).encode(), hashlib.sha256).hexdigest()
-
-
-def _same(given: str, wanted: str) -> bool:
-    return hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode())
+    return tokens.signature(key, urlencode(signed))
 
 
 class Refused:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import re
-import secrets
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+from lensback import tokens
 from lensback.durable import replace_file
 from lensback.errors import BadQuery, ConfigError, StateError, UnknownName
 from lensback.livefile import LiveFile
@@ -63,9 +61,8 @@ def add(path: Path, name: str, scope: str) -> str:
         raise BadQuery(
             f"there is a key {name!r} already", hint="remove it first, or use another name"
         )
-    # 256 random bits: nobody guesses them, so a plain hash keeps them well.
-    secret = f"{SCOPES[scope]}_{secrets.token_urlsafe(32)}"
-    _save(path, [*keys, Key(name, scope, hash_of(secret), int(time.time()))])
+    secret = tokens.new_secret(f"{SCOPES[scope]}_")
+    _save(path, [*keys, Key(name, scope, tokens.digest(secret), int(time.time()))])
     return secret
 
 
@@ -79,16 +76,11 @@ def remove(path: Path, name: str) -> None:
 
 def find(keys: Iterable[Key], secret: str) -> Key | None:
     """The key of a secret. Every one is compared, so that time tells nothing."""
-    wanted, found = hash_of(secret), None
+    wanted, found = tokens.digest(secret), None
     for key in keys:
-        if hmac.compare_digest(key.hash, wanted):
+        if tokens.same(key.hash, wanted):
             found = key
     return found
-
-
-def hash_of(secret: str) -> str:
-    """SHA-256, hex."""
-    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
 
 
 def _save(path: Path, keys: Iterable[Key]) -> None:

@@ -212,11 +212,11 @@ def ledger_pay(
 @ledger_app.command("host-key")
 def ledger_host_key(workspace: Folder = HERE) -> None:
     """Make a new key for the host service; the old one stops to work."""
-    from lensback.ledger.host import hash_of, new_host_key
+    from lensback import tokens
 
     with opened_workspace(workspace):
-        key = new_host_key()
-        set_setting(workspace, "host_key_hash", hash_of(key))
+        key = tokens.new_secret()
+        set_setting(workspace, "host_key_hash", tokens.digest(key))
     say(key)
     err.print("shown once; a serve that runs takes it when it is started again")
 

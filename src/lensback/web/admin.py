@@ -9,11 +9,12 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
-from lensback import keys
+from lensback import keys, tokens
 from lensback.catalogue import health, stores
 from lensback.errors import NotFound
+from lensback.keys import Key
 from lensback.ledger.activity import days
-from lensback.web import forms, users
+from lensback.web import forms
 from lensback.web.guard import address_of
 from lensback.web.pages import FRESH, render
 from lensback.web.service import Opened, Service
@@ -85,12 +86,11 @@ async def enter(request: Request, service: Opened) -> Response:
     key = keys.find(service.keyring.get(), given.strip()[:200])
     if key is None or key.scope != "admin":
         return render(request, "admin_enter.html", 401, FRESH, wrong=True)
-    until = int(time.time()) + SESSION_S
-    text = f"{key.name}.{until}"
+    own, until = tokens.own_key(service.workspace.path), int(time.time()) + SESSION_S
     response = RedirectResponse("/admin", status_code=303)
     response.set_cookie(
         COOKIE,
-        f"{text}.{users.signature(service.workspace.path, f'admin {text} {key.hash}')}",
+        tokens.issued(own, key.name, until, _purpose(key)),
         max_age=SESSION_S,
         path="/admin",
         httponly=True,
@@ -111,12 +111,13 @@ def leave() -> Response:
 
 def _entered(request: Request, service: Service) -> bool:
     """Whether the session is good: signed by us, not over, and its key not removed since."""
-    text, _, signature = request.cookies.get(COOKIE, "")[:400].rpartition(".")
-    name, _, until = text.rpartition(".")
-    if not (until.isascii() and until.isdecimal() and int(until[:15]) >= time.time()):
-        return False
-    for key in service.keyring.get():
-        if key.name == name and key.scope == "admin":
-            wanted = users.signature(service.workspace.path, f"admin {text} {key.hash}")
-            return users.same(signature, wanted)
-    return False
+    purposes = {key.name: _purpose(key) for key in service.keyring.get() if key.scope == "admin"}
+    own, session = tokens.own_key(service.workspace.path), request.cookies.get(COOKIE, "")
+    return bool(
+        tokens.bearer_of(own, session, int(time.time()), lambda name: purposes.get(name, ""))
+    )
+
+
+def _purpose(key: Key) -> str:
+    """A session is of one key: it ends with it, and is no user's pass."""
+    return f"admin {{}} {key.hash}"

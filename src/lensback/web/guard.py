@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import Request
 
-from lensback import keys
+from lensback import keys, tokens
 from lensback.errors import Forbidden, Unauthorized
 from lensback.keys import Key
 from lensback.web.service import Service
@@ -15,8 +15,7 @@ from lensback.web.service import Service
 
 def key_of(request: Request) -> Key | None:
     """The request's key, None where it bears none. Raises Unauthorized for one that is wrong."""
-    kind, _, bearer = request.headers.get("authorization", "").partition(" ")
-    secret = request.headers.get("x-api-key", "") or (bearer if kind.lower() == "bearer" else "")
+    secret = request.headers.get("x-api-key", "") or tokens.bearer(request.headers)
     if not secret:
         return None
     service: Service = request.app.state.service
