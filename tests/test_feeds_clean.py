@@ -8,7 +8,6 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stdnum import ean
 
 from lensback.feeds import clean, columns, dialects, money
 from lensback.types import AVAILABILITIES, Money, Offer, Rejected
@@ -93,13 +92,26 @@ def test_sale_and_old_prices():
     assert (alone.price, alone.old_price) == (Money(400, "EUR"), Money(600, "EUR"))
 
 
-@given(st.text(alphabet="0123456789 -", max_size=16))
-def test_gtin_agrees_with_stdnum(raw: str):
-    found = clean.gtin(raw)
-    assert found == "" or ean.is_valid(found)
-    digits = raw.replace(" ", "").replace("-", "")
-    if len(digits) in (12, 13) and digits[0] not in "02":
-        assert bool(found) == ean.is_valid(digits)
+@given(st.integers(10**11, 10**13 - 1), st.sampled_from(["", " ", "-"]))
+def test_gtin_has_the_check_digit_of_gs1(number: int, between: str):
+    """GS1 General Specifications, 7.9.1: from the right 3, 1, 3, 1 …, up to the next ten."""
+    text = str(number)
+    weighted = sum(int(d) * (3, 1)[n % 2] for n, d in enumerate(reversed(text)))
+    good, wrong = f"{text}{-weighted % 10}", f"{text}{(1 - weighted) % 10}"
+    assert clean.gtin(good[:5] + between + good[5:]) == ("" if _of_the_store(good) else good)
+    assert clean.gtin(wrong) == ""
+
+
+def _of_the_store(digits: str) -> bool:
+    """GS1 prefixes 2 and 02, which begin behind the packaging level of 14 digits."""
+    return digits.zfill(14)[1:].startswith(("2", "02"))
+
+
+def test_gtin_of_every_length():
+    for digits in ("96385074", "614141007349", "5901234123457", "15901234123454"):
+        assert clean.gtin(digits) == digits
+    for digits in ("9638507", "5901234123458", "159012341234541", "٩٦٣٨٥٠٧٤"):
+        assert clean.gtin(digits) == ""
 
 
 def test_invalid_gtin_is_dropped_not_rejected():

@@ -1,4 +1,5 @@
-"""The nouns of Lensback as frozen dataclasses. No I/O, no third-party import but numpy (for vectors)."""
+"""The nouns of Lensback as frozen dataclasses. No I/O, no third-party import but numpy (for vectors)
+and the table of currencies."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,32 +26,8 @@ WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 
 AVAILABILITIES = ("in_stock", "out_of_stock", "preorder", "backorder")
 
-# Digits after the point where they are not two (ISO 4217); every other currency has two.
-_EXPONENTS = {
-    **dict.fromkeys(
-        [
-            "BIF",
-            "CLP",
-            "DJF",
-            "GNF",
-            "ISK",
-            "JPY",
-            "KMF",
-            "KRW",
-            "PYG",
-            "RWF",
-            "UGX",
-            "UYI",
-            "VND",
-            "VUV",
-            "XAF",
-            "XOF",
-            "XPF",
-        ],
-        0,
-    ),
-    **dict.fromkeys(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"], 3),
-}
+WITHDRAWN = {"ANG": 2, "BGN": 2}
+"""Currencies that ISO 4217 gave up of late: stores' feeds name them for a while yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +55,23 @@ class Money:
         return f"{self.as_json()['amount']} {self.currency}"
 
 
+@cache
+def minor_units() -> Mapping[str, int]:
+    """Every currency of ISO 4217 that has a smallest unit -> digits after the decimal point."""
+    from iso4217 import Currency  # reads its table at import: only where money is
+
+    found = {each.code: each.exponent for each in Currency if each.exponent is not None}
+    return {**WITHDRAWN, **found}
+
+
+@lru_cache(1024)
 def currency_exponent(currency: str) -> int:
-    """Digits after the decimal point, ISO 4217.
+    """Digits after the decimal point, ISO 4217; 2 for a code that it does not know.
 
     >>> [currency_exponent(c) for c in ("RUB", "JPY", "KWD")]
     [2, 0, 3]
     """
-    return _EXPONENTS.get(currency, 2)
+    return minor_units().get(currency, 2)
 
 
 @dataclass(frozen=True, slots=True)

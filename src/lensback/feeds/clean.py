@@ -18,6 +18,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from urllib.parse import parse_qs, urlsplit
 
+from stdnum import ean
+
 from lensback.feeds.columns import ColumnMap, by_alias
 from lensback.feeds.money import currency, money
 from lensback.types import Money, Offer, Rejected
@@ -204,17 +206,12 @@ def gtin(raw: str) -> str:
     digits = raw.strip().replace(" ", "").replace("-", "")
     if len(digits) not in (8, 12, 13, 14) or not (digits.isascii() and digits.isdigit()):
         return ""
-    # GS1: from the right the digits count 1, 3, 1, 3 …; the sum ends in 0.
-    values = digits.encode()[::-1]
-    if (sum(values[::2]) + 3 * sum(values[1::2]) - _ZEROS[len(digits)]) % 10:
+    # The check digit alone: `ean.is_valid` cleans the number first, which takes five times as long.
+    if ean.calc_check_digit(digits[:-1]) != digits[-1]:
         return ""
     if len(digits) > 8 and digits.zfill(14)[1:].startswith(("2", "02", "0000000000000")):
         return ""
     return digits
-
-
-# What the digits' own codes (48 each) add to the weighted sum.
-_ZEROS = {n: 48 * ((n + 1) // 2 + 3 * (n // 2)) for n in (8, 12, 13, 14)}
 
 
 def _key(raw: str) -> str:

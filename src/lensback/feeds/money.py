@@ -7,21 +7,10 @@ from decimal import Decimal
 from functools import lru_cache
 
 from lensback.feeds.columns import by_alias
-from lensback.types import Money, currency_exponent
+from lensback.types import Money, currency_exponent, minor_units
 
 MAX_WORD = 200
 _MAX_MINOR = 1 << 53
-_CODES = (
-    "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN"
-    " BZD CAD CDF CHF CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS"
-    " GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW"
-    " KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD"
-    " NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD"
-    " SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VES"
-    " VND VUV WST XAF XCD XOF XPF YER ZAR ZMW"
-)
-CURRENCIES = frozenset(_CODES.split())
-"""ISO 4217."""
 _SIGNS = by_alias(
     {
         "RUB": "rur rub ₽ р руб рублей",
@@ -93,7 +82,7 @@ def currency(raw: str) -> str:
     ('RUB', 'RUB', 'DKK', '')
     """
     name = raw[:MAX_WORD].strip(" .\u00a0").lower()
-    return name.upper() if name.upper() in CURRENCIES else _SIGNS.get(name, "")
+    return name.upper() if name.upper() in minor_units() else _SIGNS.get(name, "")
 
 
 @lru_cache(1 << 15)
