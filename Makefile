@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SERVE ?= 1
 export LENSBACK_DATA ?= $(CURDIR)/../shared/data
 
-.PHONY: help demo test check format lint types bench lock clean
+.PHONY: help demo test check format lint types words bench lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,12 @@ lint: $(BIN)/lensback
 
 types: $(VENV)/train $(VENV)/cluster
 	$(BIN)/mypy
+
+words: $(BIN)/lensback ## gather the texts of code and templates into src/lensback/locale/*.po, for the translators
+	$(BIN)/pybabel -q extract -F pyproject.toml --no-location -o $(VENV)/texts.pot src/lensback
+	for po in src/lensback/locale/*.po; do $(BIN)/pybabel -q update -i $(VENV)/texts.pot -o $$po -l $$(basename $$po .po) \
+		--no-fuzzy-matching --ignore-obsolete --width 0 || exit 1; done
+	sed -i -E '/^"(Project|Report|POT|PO|Last|Language-Team|Generated)/d' src/lensback/locale/*.po # says nothing
 
 bench: $(BIN)/lensback ## the benchmark scripts, each writing bench/results/NAME.json
 	for script in feeds search_index latency main_job; do $(BIN)/python bench/$$script.py || exit 1; done

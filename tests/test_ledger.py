@@ -423,7 +423,7 @@ def test_what_the_shopper_sees(one: Database) -> None:
     assert sale["cashback"] == {"amount": "6.00", "currency": "EUR"}
     assert sale["expected"] == "2025-11-08"
     told(one, news("declined", None, reason="last click of another site: overwritten"))
-    seen = ledger.sales_of(one, USER, now=AT, language="ru")
+    seen = ledger.sales_of(one, USER, now=AT)
     declined = seen["sales"][0]["declined"]
     assert declined["code"] == "other_site"
     assert "2025-12-08" in declined["advice"]
@@ -465,9 +465,10 @@ def test_totals_and_visits(one: Database) -> None:
 )
 def test_reasons(theirs: str, code: str) -> None:
     assert reasons.code_of(theirs) == code
-    for language in ("en", "ru"):
-        assert reasons.words(code, language)
-        assert reasons.advice(code, language)
+    assert reasons.text_of(code).endswith(".")
+    until = reasons.advice(code, "2025-12-08", str.format)
+    assert ("until 2025-12-08" in until) == reasons.claimable(code)
+    assert reasons.advice(code, "", str.format) == "There is nothing to do."
 
 
 def test_export(one: Database, tmp_path: Path) -> None:

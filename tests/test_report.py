@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import re
-import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,8 +16,8 @@ from PIL import Image
 from browser import chromium
 from lensback import ledger
 from lensback.errors import BadQuery, ConfigError, StateError, UnknownName
-from lensback.evaluate import charts, measure, page, runs, usage, verbs, words
-from lensback.evaluate.business import Funnel, Prices, flow, reckon
+from lensback.evaluate import charts, measure, page, runs, usage, verbs
+from lensback.evaluate.business import COUNTS, SUMS, Funnel, Prices, flow, reckon
 from lensback.evaluate.inputs import (
     ASSUMED,
     ASSUMPTIONS,
@@ -34,14 +30,15 @@ from lensback.evaluate.inputs import (
     example_assumptions,
     read_assumptions,
 )
+from lensback.evaluate.page import texts
 from lensback.evaluate.page.form import Form
-from lensback.evaluate.page.method import formulas
-from lensback.evaluate.page.weak import key_of, typical
+from lensback.evaluate.page.weak import typical
 from lensback.evaluate.shares import of_hundred
 from lensback.evaluate.usage import stability
 from lensback.evaluate.verdict import judge
 from lensback.journal import Record
 from lensback.settings import Settings
+from lensback.speech import Speech, languages
 from lensback.types import Conversion, Money, Offer, StoredOffer
 from lensback.workspace import Workspace, init
 from outcomes import honest, outcome, system
@@ -202,69 +199,26 @@ def test_rules_of_the_customer_count() -> None:
 # ---- words
 
 
-def flat(table: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in table.items():
-        if isinstance(value, dict):
-            yield from flat(value, f"{above}{key}.")
-        else:
-            yield above + key, value
-
-
-TEXTS = {
-    name: dict(flat(tomllib.loads(files(words).joinpath(f"{name}.toml").read_text("utf-8"))))
-    for name in words.LANGUAGES
-}
-PLACE = re.compile(r"\{(\w+)(?:#(\w+))?\}")
-
-
-def test_every_language_has_the_same_words() -> None:
-    english, russian = TEXTS["en"], TEXTS["ru"]
-    assert set(english) == set(russian)
-    for key, text in english.items():
-        if isinstance(text, str):
-            names = {name for name, _ in PLACE.findall(text)}
-            assert names == {name for name, _ in PLACE.findall(russian[key])}, key
-        else:
-            assert (len(text), len(russian[key])) == (2, 3), key
-    for name, texts in TEXTS.items():
-        nouns = {key.removeprefix("nouns.") for key in texts if key.startswith("nouns.")}
-        for text in texts.values():
-            assert {noun for _, noun in PLACE.findall(str(text)) if noun} <= nouns, (name, text)
-
-
-def test_every_word_that_code_or_page_asks_for_is_there() -> None:
-    folder = Path(page.__file__).parent
-    asked: set[str] = set()
-    for path in folder.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                asked |= set(re.findall(r"^[a-z_]+\.[a-z_0-9]+$", node.value))
-    asked |= set(
-        re.findall(r'w\("([a-z_.0-9]+)"', (folder / "templates/report.html").read_text("utf-8"))
-    )
-    tables = {key.split(".")[0] for key in TEXTS["en"]}
-    missing = {key for key in asked if key.split(".")[0] in tables} - set(TEXTS["en"])
-    assert {key for key in missing if not key.endswith(("_", "."))} == set()
-
-
 def test_every_figure_rule_input_and_error_has_its_words() -> None:
-    keys = set(TEXTS["en"])
-    for figure in measure.figures([]):
-        assert f"figure.{figure.name}" in keys
-        assert formulas()[figure.name]["formula"]
-    for ruling in judge(None, RULES, None).rulings:
-        assert f"rule.{ruling.rule}" in keys
-    for assumed in ASSUMPTIONS:
-        assert {f"input.{assumed.name}", f"why.{assumed.name}"} <= keys
-    assert {f"input.{name}" for name in GIVEN_ONLY} <= keys
-    for error in (*runs.ERRORS, "right"):
-        assert f"error.{key_of(error)}" in keys
-        assert error == "right" or f"help.{key_of(error)}" in keys
+    assert [figure.name for figure in measure.figures([])] == list(texts.FIGURES)
+    assert all(each.words and each.formula for each in texts.FIGURES.values())
+    rulings = judge(None, RULES, None).rulings
+    assert {ruling.rule for ruling in rulings} == set(texts.RULES)
+    assert {ruling.rule for ruling in rulings if ruling.share or ruling.rule == "promise"} <= set(
+        texts.DECIDED
+    )
+    assumed = {each.name for each in ASSUMPTIONS}
+    assert assumed <= set(texts.WHYS)
+    assert assumed | set(GIVEN_ONLY) <= set(texts.INPUTS)
+    assert set(runs.ERRORS) == set(texts.HELP)
+    assert {*runs.ERRORS, "right"} == set(texts.ERRORS)
+    assert {*COUNTS, *SUMS} == set(texts.LINES)
 
 
-def test_a_language_we_do_not_speak_is_refused() -> None:
+def test_a_language_we_do_not_speak_is_refused(tmp_path: Path) -> None:
+    runs.write(system(honest), tmp_path)
     with pytest.raises(UnknownName):
-        words.words("xx")
+        page.render(verbs.report(verbs.Wanted(Assumptions(), run=tmp_path, language="xx"), None))
 
 
 @pytest.mark.parametrize(
@@ -272,7 +226,7 @@ def test_a_language_we_do_not_speak_is_refused() -> None:
     [(0.0, "0"), (0.0004, "<\u202f0.1"), (0.004, "0.4"), (0.64, "64"), (0.9996, "99.9"), (1.0, "100")],
 )  # fmt: skip
 def test_what_is_not_all_or_nothing_is_not_rounded_to_it(share: float, said: str) -> None:
-    assert Form(words.words("en")).hundred(share) == said
+    assert Form(Speech("en")).hundred(share) == said
 
 
 def test_a_hundred_people_are_a_hundred() -> None:
@@ -359,7 +313,7 @@ def liar(picture: str) -> runs.Run:
     )
 
 
-@pytest.mark.parametrize("language", words.LANGUAGES)
+@pytest.mark.parametrize("language", languages())
 def test_the_page_stands_alone_in_both_languages(
     language: str, picture: str, tmp_path: Path
 ) -> None:
@@ -377,9 +331,9 @@ def test_the_page_stands_alone_in_both_languages(
     assert "<script" not in text
     assert "<b>shop</b>" not in text
     assert "a note by hand" in found.text
-    w = words.words(language)
-    for key in ("kind.measured", "kind.given", "kind.assumed", "nav.money", "why.click_alike"):
-        assert str(w(key)) in found.text
+    say = Speech(language).say
+    for text in (*texts.ORIGINS.values(), texts.SECTIONS["money"], texts.WHYS["click_alike"]):
+        assert say(text) in found.text
     assert "our own poll" in found.text
 
 
@@ -488,7 +442,7 @@ def test_live_use_is_counted(live: Workspace) -> None:
     assert seen.funnel.commission_rates == (0.08,)
     assert usage.usage(live, NOW + 10).searches == 0
     text = page.render(verbs.report(verbs.Wanted(Assumptions(), since=NOW - 10), live))
-    assert "since 2025-10-09" in read(text).text
+    assert "since Oct 9, 2025" in read(text).text
     by = {each.name: each.state for each in seen.watchmen}
     assert by["promise"] == usage.ALARM, "things are called exact and nothing was promised"
     assert by["votes"] == usage.TOO_FEW

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from babel.messages.extract import extract
-from babel.messages.pofile import read_po
 
 from lensback import colors
-from lensback.speech import LANGUAGES, Speech
+from lensback.speech import Speech
 from lensback.web import views
 
 WEB = Path(views.__file__).parent
@@ -86,14 +84,6 @@ def test_money_by_locale(amount: str, currency: str, english: str, russian: str)
     assert re.sub(r"\s", " ", RU.money(money)) == russian
 
 
-def test_plurals() -> None:
-    words = ("%(n)s store", "%(n)s stores")
-    assert EN.plural(*words, 1) == "%(n)s store"
-    assert [RU.plural(*words, n)[6:] for n in (1, 3, 11, 21)] == [
-        "магазин", "магазина", "магазинов", "магазин",
-    ]  # fmt: skip
-
-
 @pytest.mark.parametrize(
     ("probability", "words"),
     [(1.0, "Almost certainly"), (0.8, "Very"), (0.5, "Probably"), (0.2, "Possibly"), (0, "look")],
@@ -113,36 +103,6 @@ def test_exact_hits_stay_first_in_every_order() -> None:
 
 def test_every_basic_color_has_a_word() -> None:
     assert tuple(views.COLORS) == colors.BASIC
-
-
-def texts() -> set[str]:
-    """Every text of the page: from the templates, and from the code beside them."""
-    found: set[str] = set()
-    for path in (WEB / "templates").glob("*.html"):
-        source = path.read_text("utf-8")
-        for pair in re.findall(r'_n\("([^"]*)", "([^"]*)"', source):
-            found.add(pair[0])
-        found |= {a or b for a, b in re.findall(r"""\b_\((?:"([^"]*)"|'([^']*)')\)""", source)}
-    for path in (*WEB.glob("*.py"), *(WEB.parent / "bot").glob("*.py")):
-        with path.open("rb") as file:
-            for _, message, *_ in extract("python", file, {"N_": None, "say": None}):
-                found |= {message} if isinstance(message, str) and message else set()
-    return found
-
-
-@pytest.mark.parametrize("language", [name for name in LANGUAGES if name != "en"])
-def test_every_text_is_translated(language: str) -> None:
-    with (WEB.parent / "locale" / f"{language}.po").open("rb") as file:
-        catalogue = read_po(file, locale=language)
-    known = {}
-    for message in catalogue:
-        one = message.id if isinstance(message.id, str) else message.id[0]
-        known[one] = message.string
-    missing = sorted(text for text in texts() if not known.get(text))
-    assert len(texts()) > 80
-    assert missing == []
-    spare = sorted(text for text in known if text and text not in texts())
-    assert spare == [], "texts that nothing uses any more"
 
 
 def test_the_page_offers_the_likeliest_regions_and_the_whole_photo() -> None:

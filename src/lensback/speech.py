@@ -1,4 +1,8 @@
-"""The languages of page and bot: texts from one catalogue (gettext), numbers and money by locale (Babel)."""
+"""The languages of page, bot and report: texts by gettext, numbers, dates and money by Babel.
+
+English stands in the code and the templates; every other language is one `locale/<language>.po`.
+`{name}` in a text is a value. `make words` gathers the texts into the .po files.
+"""
 
 from __future__ import annotations
 
@@ -18,30 +22,66 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_currency, format_decimal
 from babel.support import NullTranslations, Translations
+from babel.units import format_unit
 
-LANGUAGES = {"en": "English", "ru": "Русский"}
-"""English is in the code; every other language is `locale/<language>.po`."""
+from lensback.errors import UnknownName
+
+ENGLISH = "en"
 _CODE = re.compile(r"^(-?[A-Z]{3})(?=\d)")
 
 
 def N_(text: str) -> str:  # noqa: N802 - gettext's own name for "translate this later"
+    """The text itself, marked for the translators: `say` is called on it later."""
     return text
 
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """One language: `say` and `plural` (`_` and `_n` in templates) for texts, the rest for numbers."""
+    """One language. Raises UnknownName for one that has no .po file."""
 
     language: str
 
-    def say(self, text: str) -> str:
-        return str(_translations(self.language).gettext(text))
+    def __post_init__(self) -> None:
+        if self.language not in languages():
+            raise UnknownName("language", self.language, list(languages()))
 
-    def plural(self, one: str, many: str, n: int) -> str:
-        return str(_translations(self.language).ngettext(one, many, n))
+    def say(self, text: str, **values: object) -> str:
+        """The text in this language, with its values; their numbers as `number` writes them."""
+        return self.filled(str(_translations(self.language).gettext(text)), values)
 
-    def number(self, value: int) -> str:
-        return str(format_decimal(value, locale=_locale(self.language)))
+    def plural(self, one: str, many: str, n: int, **values: object) -> str:
+        """The form of a text that goes with `n`, which stands in it as `{n}`.
+
+        >>> Speech("ru").plural("{n} store", "{n} stores", 3)
+        '3 магазина'
+        """
+        text = str(_translations(self.language).ngettext(one, many, n))
+        return self.filled(text, {"n": n, **values})
+
+    def filled(self, text: str, values: Mapping[str, object]) -> str:
+        """A text that is translated already, with its values. Markup stays markup: values are escaped."""
+        if not values:
+            return text
+        return text.format(
+            **{k: self.number(v) if isinstance(v, int | float) else v for k, v in values.items()}
+        )
+
+    def number(self, value: float) -> str:
+        """A number for people: thousands apart, about three digits that count.
+
+        >>> Speech("en").number(1234567), Speech("ru").number(0.1234), Speech("en").number(12.0)
+        ('1,234,567', '0,123', '12')
+        """
+        return str(format_decimal(value, "#,##0" + _decimals(value), locale=_locale(self.language)))
+
+    def decimal(self, value: float, *, signed: bool = False) -> str:
+        """Three digits after the point, as experts write a share.
+
+        >>> Speech("en").decimal(0.5), Speech("ru").decimal(0.25, signed=True)
+        ('0.500', '+0,250')
+        """
+        pattern = "+0.000;-0.000" if signed else "0.000"
+        return str(format_decimal(value, pattern, locale=_locale(self.language)))
 
     def money(self, amount: Mapping[str, Any]) -> str:
         """An amount of the API as people of this language write it; whole amounts without cents.
@@ -52,19 +92,76 @@ class Speech:
         '8,50\\xa0€'
         """
         value = Decimal(str(amount["amount"]))
-        whole = value == value.to_integral_value()
+        decimals = "" if value == value.to_integral_value() else ".00"
+        return self._currency(value, str(amount["currency"]), decimals)
+
+    def about(self, value: float, currency: str) -> str:
+        """An amount that is not known to the cent, with the digits of `number`.
+
+        >>> Speech("en").about(12345.678, "EUR"), Speech("ru").about(0.1234, "EUR")
+        ('€12,346', '0,123\\xa0€')
+        """
+        return self._currency(value, currency, _decimals(value))
+
+    def _currency(self, value: float | Decimal, currency: str, decimals: str) -> str:
+        locale = _locale(self.language)
+        pattern = str(locale.currency_formats["standard"].pattern).split(";")[0]
         text = format_currency(
             value,
-            str(amount["currency"]),
-            locale=_locale(self.language),
-            format=_whole_pattern(self.language) if whole else None,
-            currency_digits=not whole,
+            currency,
+            format=pattern.replace(".00", decimals),
+            locale=locale,
+            currency_digits=decimals == ".00",
         )
         # English sets a code hard against the number; CLDR wants a space there, Babel adds none.
         return _CODE.sub("\\1\u00a0", str(text))
 
+    def unit(self, value: float, unit: str) -> str:
+        """A measured value with its unit, one of CLDR's.
+
+        >>> Speech("en").unit(28, "millisecond"), Speech("ru").unit(2.5, "second")
+        ('28 ms', '2,5 с')
+        """
+        locale = _locale(self.language)
+        pattern = "#,##0" + _decimals(value)
+        return str(format_unit(value, unit, "short", format=pattern, locale=locale))
+
     def date(self, epoch: int) -> str:
+        """A day, from seconds since 1970 (UTC)."""
         return str(format_date(datetime.fromtimestamp(epoch, UTC), locale=_locale(self.language)))
+
+
+@cache
+def languages() -> dict[str, str]:
+    """Every language that is spoken here, with its own name for itself."""
+    folder = files("lensback").joinpath("locale")
+    others = sorted(file.name[:-3] for file in folder.iterdir() if file.name.endswith(".po"))
+    return {code: str(_locale(code).language_name).capitalize() for code in (ENGLISH, *others)}
+
+
+def nearest(asked: str) -> Speech:
+    """The best language that is spoken here for an Accept-Language header, English otherwise.
+
+    >>> [nearest(a).language for a in ("fr;q=0.9, ru-RU, en;q=0.5", "*", "x;q=;;")]
+    ['ru', 'en', 'en']
+    """
+    wanted = []
+    for at, part in enumerate(asked[:500].split(",")):
+        name, _, weight = part.partition(";q=")
+        try:
+            wanted.append((-float(weight or 1), at, name.strip().lower().split("-")[0]))
+        except ValueError:
+            continue
+    known = (name for weight, _, name in sorted(wanted) if weight and name in languages())
+    return Speech(next(known, ENGLISH))
+
+
+def _decimals(value: float) -> str:
+    """What follows the units in a number's pattern: fewer places for larger numbers."""
+    if isinstance(value, int) or abs(value) >= 100:
+        return ""
+    places = 1 if abs(value) >= 10 else 3 if abs(value) < 0.2 else 2
+    return "." + "#" * places
 
 
 @cache
@@ -73,16 +170,9 @@ def _locale(language: str) -> Locale:
 
 
 @cache
-def _whole_pattern(language: str) -> str:
-    """The locale's currency pattern without its decimals."""
-    pattern = _locale(language).currency_formats["standard"].pattern
-    return str(pattern).split(";")[0].replace(".00", "")
-
-
-@cache
 def _translations(language: str) -> NullTranslations:
     """Compiled in memory: a translator edits one text file, and there is nothing to build."""
-    if language == "en":
+    if language == ENGLISH:
         return NullTranslations()
     text = files("lensback").joinpath("locale", f"{language}.po").read_bytes()
     compiled = io.BytesIO()

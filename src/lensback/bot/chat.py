@@ -36,7 +36,7 @@ from lensback.bot import cards as c
 from lensback.durable import replace_file
 from lensback.errors import BadImage, ConfigError, Error, FetchFailed, StaleIndex, TooLarge
 from lensback.search import Query, answer_json, search
-from lensback.speech import Speech
+from lensback.speech import Speech, nearest
 from lensback.types import Answer
 from lensback.workspace import Workspace
 
@@ -238,5 +238,4 @@ def _words(error: Exception) -> str:
 
 
 def _speech(message: Message) -> Speech:
-    code = (message.from_user.language_code or "") if message.from_user else ""
-    return Speech("ru" if code.startswith("ru") else "en")
+    return nearest((message.from_user and message.from_user.language_code) or "")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lensback.evaluate.words import Html
+from markupsafe import Markup, escape
 
 COLUMNS = 20
 _CELL_W, _CELL_H = 10.0, 17.0
@@ -19,7 +19,7 @@ _PERSON = (
 )
 
 
-def people(counts: Sequence[int], classes: Sequence[str], label: str) -> Html:
+def people(counts: Sequence[int], classes: Sequence[str], label: str) -> Markup:
     """A hundred little people in rows of 20, one class a group. `label` is markup already."""
     kinds = [kind for kind, count in zip(classes, counts, strict=True) for _ in range(count)]
     rows = -(-len(kinds) // COLUMNS)
@@ -33,7 +33,7 @@ def people(counts: Sequence[int], classes: Sequence[str], label: str) -> Html:
         )
         drawn.append(f'<g class="{kind}">{spots}</g>')
     size = f"0 0 {COLUMNS * _CELL_W:g} {rows * _CELL_H:g}"
-    return Html(
+    return Markup(
         f'<svg class="people" viewBox="{size}" role="img" aria-label="{_plain(label)}">'
         f"{''.join(drawn)}</svg>"
     )
@@ -41,7 +41,7 @@ def people(counts: Sequence[int], classes: Sequence[str], label: str) -> Html:
 
 def interval(
     low: float, value: float, high: float, *, kind: str = "", lines: Sequence[float] = ()
-) -> Html:
+) -> Markup:
     """A share's interval on a track from 0 to 1, its middle, and the lines of a rule."""
     marks = "".join(_line(x, "rule") for x in lines)
     return _strip(
@@ -50,7 +50,9 @@ def interval(
     )
 
 
-def span(low: float, middle: float, high: float, ends: tuple[float, float], kind: str = "") -> Html:
+def span(
+    low: float, middle: float, high: float, ends: tuple[float, float], kind: str = ""
+) -> Markup:
     """A range on a scale shared with others; a line at 0 where 0 is on it."""
     a, b, c = (_scaled(v, ends) for v in (low, middle, high))
     zero = _line(_scaled(0, ends), "zero") if ends[0] <= 0 <= ends[1] else ""
@@ -60,7 +62,7 @@ def span(low: float, middle: float, high: float, ends: tuple[float, float], kind
     )
 
 
-def swing(at_low: float, middle: float, at_high: float, ends: tuple[float, float]) -> Html:
+def swing(at_low: float, middle: float, at_high: float, ends: tuple[float, float]) -> Markup:
     """One bar of a tornado: where the result goes with the input's low and its high end."""
     m, a, b = (_scaled(v, ends) for v in (middle, at_low, at_high))
     zero = _line(_scaled(0, ends), "zero") if ends[0] <= 0 <= ends[1] else ""
@@ -70,13 +72,13 @@ def swing(at_low: float, middle: float, at_high: float, ends: tuple[float, float
     )
 
 
-def bar(value: float, kind: str = "") -> Html:
+def bar(value: float, kind: str = "") -> Markup:
     """A share as a plain bar."""
     track = '<rect class="track" x="0" y="5" width="1000" height="10"/>'
     return _strip(f"{track}{_bar(0, value, f'span solid {kind}', 5, 10)}")
 
 
-def pairs(before: Sequence[float], now: Sequence[float], label: str) -> Html:
+def pairs(before: Sequence[float], now: Sequence[float], label: str) -> Markup:
     """Two distributions side by side, ten steps from 0 to 1."""
     top = max([*before, *now, 1e-9])
     step = 1000 / max(1, len(before))
@@ -86,7 +88,7 @@ def pairs(before: Sequence[float], now: Sequence[float], label: str) -> Html:
         for kind, values, off in (("was", before, step * 0.1), ("is", now, step * 0.5))
         for i, value in enumerate(values)
     )
-    return Html(
+    return Markup(
         f'<svg class="pairs" viewBox="0 0 1000 101" preserveAspectRatio="none" role="img"'
         f' aria-label="{_plain(label)}">{drawn}<rect class="axis" x="0" y="100" width="1000"'
         f' height="1"/></svg>'
@@ -103,8 +105,8 @@ def _scaled(value: float, ends: tuple[float, float]) -> float:
     return (value - ends[0]) / (ends[1] - ends[0])
 
 
-def _strip(inside: str) -> Html:
-    return Html(
+def _strip(inside: str) -> Markup:
+    return Markup(
         f'<svg class="strip" viewBox="0 0 1000 20" preserveAspectRatio="none" aria-hidden="true">'
         f"{inside}</svg>"
     )
@@ -127,16 +129,16 @@ def _line(x: float, kind: str) -> str:
     return f'<rect class="{kind}" x="{at:.1f}" y="0" width="1.5" height="20"/>'
 
 
-def _plain(label: str) -> str:
-    return label.replace('"', "&quot;").replace("<strong>", "").replace("</strong>", "")
+def _plain(label: str) -> Markup:
+    return escape(Markup(label).striptags())
 
 
-def curve(points: Sequence[tuple[float, float]], label: str) -> Html:
+def curve(points: Sequence[tuple[float, float]], label: str) -> Markup:
     """A line through points of 0 to 1, 0 at the bottom left."""
     drawn = " ".join(
         f"{'L' if n else 'M'}{1000 * x:.1f} {100 - 95 * y:.1f}" for n, (x, y) in enumerate(points)
     )
-    return Html(
+    return Markup(
         f'<svg class="curve" viewBox="0 0 1000 101" preserveAspectRatio="none" role="img"'
         f' aria-label="{_plain(label)}"><path d="{drawn}"/><rect class="axis" x="0" y="100"'
         f' width="1000" height="1"/></svg>'

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, RowMapping, func, select
 from lensback.db import Database
 from lensback.db import tables as t
 from lensback.ledger import reasons
+from lensback.ledger.reasons import Say
 from lensback.ledger.sale import DAY_S
 from lensback.types import Money
 
@@ -17,8 +18,8 @@ MOST = 200
 VISITS = 20
 
 
-def sales_of(db: Database, user_token: str, *, now: int, language: str = "en") -> dict[str, Any]:
-    """All of one user as JSON: `sales` (newest first, `more` says that there are older ones),
+def sales_of(db: Database, user_token: str, *, now: int, say: Say = str.format) -> dict[str, Any]:
+    """All of one user as JSON, its sentences put by `say`: `sales` (newest first, `more` says that there are older ones),
     `visits` through a network without a sale yet, `totals`: what the ledger holds for the user."""
     v, k, o = t.conversions.c, t.clicks.c, t.offers.c
     told = [v[n] for n in _TOLD]
@@ -32,7 +33,7 @@ def sales_of(db: Database, user_token: str, *, now: int, language: str = "en") -
         rest = c.execute(without).mappings().all()
         totals = _totals(c, user_token)
     return {
-        "sales": [_sale(row, now, language) for row in sold[:MOST]],
+        "sales": [_sale(row, now, say) for row in sold[:MOST]],
         "more": len(sold) > MOST,
         "visits": [_visit(row, now) for row in rest],
         "totals": totals,
@@ -61,7 +62,7 @@ def state(row: RowMapping) -> str:
     return "paid" if paid else "approved"
 
 
-def _sale(row: RowMapping, now: int, language: str) -> dict[str, Any]:
+def _sale(row: RowMapping, now: int, say: Say) -> dict[str, Any]:
     shown = state(row)
     ordered = row["ordered_at"] if row["ordered_at"] is not None else row["first_at"]
     sale: dict[str, Any] = {
@@ -79,8 +80,8 @@ def _sale(row: RowMapping, now: int, language: str) -> dict[str, Any]:
         code, open_until = row["reason"] or "other", _claim_until(row, now)
         sale["declined"] = {
             "code": code,
-            "text": reasons.words(code, language),
-            "advice": reasons.advice(code, language, open_until or ""),
+            "text": say(reasons.text_of(code)),
+            "advice": reasons.advice(code, open_until or "", say),
             "claim": reasons.claimable(code) and open_until is not None,
             "claim_until": open_until,
         }

@@ -19,7 +19,6 @@ __all__ = ["create_app", "run"]
 _PACKAGES = {
     "fastapi": "fastapi",
     "starlette": "fastapi",
-    "jinja2": "jinja2",
     "python_multipart": "python-multipart",
     "uvicorn": "uvicorn",
 }

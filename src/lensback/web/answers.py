@@ -36,8 +36,7 @@ def answer_page(request: Request, search_id: str, service: Opened) -> Response:
     ]
     headline, _ = HEADLINES[said.verdict]
     title = speech.say(headline)
-    words = speech.say("An answer that was shared")
-    lead = f"{words}, {speech.date(said.at)}."
+    lead = speech.say("An answer that was shared ({day}).", day=speech.date(said.at))
     if cards:
         lead += " " + speech.say("Prices and stock are those of now.")
     elif said.products:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -12,6 +11,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from lensback import ledger
 from lensback.errors import NotFound
 from lensback.ledger.clicks import USER_TOKEN
+from lensback.speech import N_, nearest
 from lensback.web import shapes, users
 from lensback.web.language import speech_of
 from lensback.web.pages import FRESH, render
@@ -19,39 +19,12 @@ from lensback.web.service import Opened
 
 router = APIRouter(responses=shapes.FAILURES)
 
-WORDS = {
-    "en": {
-        "title": "Your cashback",
-        "lead": "Every purchase that a store told us of.",
-        "none": "No store has told us of a purchase yet. That can take a day or more.",
-        "pending": "waiting for the store",
-        "approved": "approved",
-        "paid": "paid out",
-        "declined": "declined",
-        "owed": "to be set off against your next cashback",
-        "more": "Older purchases are not shown here; the sums above count them.",
-        "expected": "expected by",
-        "click": "your click",
-        "visits": "Visits without a purchase yet",
-        "visits_lead": "Bought there and nothing shows after three days? Write to us with the click.",
-        "claim_until": "claim until",
-    },
-    "ru": {
-        "title": "Ваш кешбэк",
-        "lead": "Все покупки, о которых нам сообщили магазины.",
-        "none": "Магазины ещё не сообщили о покупках. Это может занять день и больше.",
-        "pending": "ждёт подтверждения",
-        "approved": "подтверждён",
-        "paid": "выплачен",
-        "declined": "отклонён",
-        "owed": "будет вычтено из следующего кешбэка",
-        "more": "Более старые покупки здесь не показаны; в суммах выше они учтены.",
-        "expected": "ожидается до",
-        "click": "ваш переход",
-        "visits": "Переходы, за которыми покупки пока не видно",
-        "visits_lead": "Купили, а через три дня ничего нет? Напишите нам и назовите переход.",
-        "claim_until": "заявить можно до",
-    },
+STATES = {
+    "pending": N_("waiting for the store"),
+    "approved": N_("approved"),
+    "paid": N_("paid out"),
+    "declined": N_("declined"),
+    "owed": N_("to be set off against your next cashback"),
 }
 
 
@@ -65,8 +38,7 @@ def cashback(token: str, request: Request, service: Opened, lang: str = "en") ->
     workspace = service.workspace
     users.check_host(request, workspace.settings)
     known, now = _known(token), int(time.time())
-    language = "ru" if lang == "ru" else "en"
-    found: dict[str, Any] = ledger.sales_of(workspace.db, known, now=now, language=language)
+    found = ledger.sales_of(workspace.db, known, now=now, say=nearest(lang).say)
     good = users.pass_for(workspace.path, known, now)
     return JSONResponse({**found, "pass": good, "page": f"/cashback/{good}"}, headers=FRESH)
 
@@ -79,10 +51,8 @@ def cashback_page(token: str, request: Request, service: Opened) -> Response:
     user = users.user_of_pass(workspace.path, token, now)
     if not user:
         raise NotFound("this link is not good any more", hint="ask for it again where you got it")
-    speech = speech_of(request)
-    language = "ru" if speech.language == "ru" else "en"
-    found = ledger.sales_of(workspace.db, user, now=now, language=language)
-    page = render(request, "cashback.html", headers=FRESH, words=WORDS[language], found=found)
+    found = ledger.sales_of(workspace.db, user, now=now, say=speech_of(request).say)
+    page = render(request, "cashback.html", headers=FRESH, states=STATES, found=found)
     if users.may_remember(request, workspace.settings):
         page.set_cookie(
             users.COOKIE,

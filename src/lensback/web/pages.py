@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse, Response
 
 from lensback import __version__
 from lensback.search import Query, answer_json
-from lensback.speech import LANGUAGES, N_
+from lensback.speech import N_, Speech, languages
 from lensback.types import Answer
 from lensback.web.guard import Searcher
 from lensback.web.language import COOKIE, speech_of
@@ -49,6 +49,33 @@ async def find(request: Request, service: Opened) -> Response:
 def widget(request: Request) -> Response:
     """The line that puts a button on another page, and the button."""
     return render(request, "widget.html", base=str(request.base_url))
+
+
+WIDGET = {
+    "find": N_("Find by photo"),
+    "close": N_("Close"),
+    "exact": N_("This very product"),
+    "similar": N_("Looks like it"),
+    "none": N_("We did not find it"),
+    "busy": N_("Searching…"),
+    "failed": N_("That did not work. Try again."),
+    "go": N_("To store"),
+    "upTo": N_("Cashback up to"),
+    "back": N_("Cashback"),
+}
+HOUR_S = 3600
+
+
+@router.get("/static/widget.js")
+def widget_script() -> Response:
+    """The button's script, with its words in every language: it reads the other page's."""
+    words = {
+        language: {name: Speech(language).say(text) for name, text in WIDGET.items()}
+        for language in languages()
+    }
+    text = _environment().get_template("widget.js").render(words=words)
+    lasts = {"Cache-Control": f"public, max-age={HOUR_S}"}
+    return Response(text, media_type="text/javascript", headers=lasts)
 
 
 @router.get("/docs")
@@ -127,7 +154,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(asset=asset, product_version=__version__, languages=LANGUAGES)
+    environment.globals.update(asset=asset, product_version=__version__, languages=languages())
     return environment
 
 

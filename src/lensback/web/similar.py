@@ -60,7 +60,7 @@ async def similar_page(request: Request, offer_id: str, service: Opened) -> Resp
     """The same as a page."""
     stored, hits = await service.gate.run(lambda: _similar(service, offer_id, Query()))
     speech = speech_of(request)
-    title = speech.say("Similar to %(title)s").replace("%(title)s", stored.offer.title)
+    title = speech.say("Similar to {title}", title=stored.offer.title)
     cards = [card(hit_json(hit), speech, calibrated=False) for hit in hits]
     lead = speech.say("What looks most like it in the connected stores.")
     return render(request, "answers.html", title=title, lead=lead, cards=cards)

@@ -7,31 +7,30 @@ use · `method.py` every figure. Each turns what is known into words; the templa
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import time
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
 from lensback import __version__
-from lensback.errors import MissingExtra
-from lensback.evaluate.page import decision, hundred, method, money, use, weak
+from lensback.evaluate.page import decision, hundred, method, money, texts, use, weak
 from lensback.evaluate.page.form import Form
-from lensback.evaluate.words import Html, words
+from lensback.speech import Speech
 
 if TYPE_CHECKING:
     from lensback.evaluate.verbs import Report
 
 
 def render(report: Report) -> str:
-    """The page. Raises MissingExtra without jinja2, UnknownName for a language we do not speak."""
-    try:
-        from jinja2 import Environment, FunctionLoader, StrictUndefined
-    except ImportError as error:
-        raise MissingExtra("jinja2", extra="web") from error
+    """The page as HTML. Raises UnknownName for a language that has no .po file."""
     env = Environment(
         autoescape=True, undefined=StrictUndefined, loader=FunctionLoader(_file), trim_blocks=True
     )
-    form = Form(words(report.language))
-    return env.get_template("report.html").render(w=form.w, v=view(report, form))
+    form = Form(Speech(report.language))
+    values = {"_": form.say, "language": report.language, "t": texts, "v": view(report, form)}
+    return env.get_template("report.html").render(values)
 
 
 def _file(name: str) -> str:
@@ -43,9 +42,13 @@ def view(report: Report, form: Form) -> dict[str, Any]:
     run = report.run
     outcomes = run.outcomes if run else ()
     made = {
-        "css": Html(_file("report.css")),
+        "css": Markup(_file("report.css")),  # noqa: S704 - our own file
         "name": report.title or (run.name if run else ""),
-        "made": form.w("page.made", day=_today(), version=__version__),
+        "made": form.say(
+            "Made on {day} by Lensback {version}.",
+            day=form.speech.date(int(time.time())),
+            version=__version__,
+        ),
         "tested": _tested(report, form),
         "run": run is not None,
         "verdict": decision.verdict(report, form),
@@ -70,20 +73,18 @@ def view(report: Report, form: Form) -> dict[str, Any]:
     return made
 
 
-def _today() -> str:
-    return datetime.now(UTC).date().isoformat()
-
-
-def _tested(report: Report, form: Form) -> Html:
+def _tested(report: Report, form: Form) -> Markup:
     run = report.run
     if run is None:
-        return form.w("page.untested")
-    return form.w(
-        "page.tested",
-        photos=run.queries["all"],
+        return form.say(
+            "No test with photos of known answer was made: what follows comes from live use alone."
+        )
+    return form.say(
+        "Tested on {photos} ({sold} of things that your stores sell, {strangers} of things that they do not), searched among {products} on {pictures}. Encoder: {encoder}.",
+        photos=form.photos(run.queries["all"]),
         sold=run.queries["present"],
         strangers=run.queries["absent"],
-        products=int(run.gallery["products"]),
-        pictures=int(run.gallery["images"]),
+        products=form.products(int(run.gallery["products"])),
+        pictures=form.pictures(int(run.gallery["images"])),
         encoder=run.encoder.get("name", ""),
     )

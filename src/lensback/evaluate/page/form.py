@@ -1,26 +1,55 @@
-"""Numbers for people: 64 of 100, with its range and the photos it rests on."""
+"""Words and numbers for people: 64 of 100, with its range and the photos it rests on."""
 
 from __future__ import annotations
 
+import html
 import math
+import re
 from dataclasses import dataclass
 
-from lensback.evaluate.shares import Share
-from lensback.evaluate.words import Html, Words
+from markupsafe import Markup
 
-SHARES = {
-    "first", "lower", "empty_sold", "misled", "told", "clicked", "ordered", "declined",
-    "commission_rate", "sold", "click_first", "click_lower", "click_alike", "order_right",
-    "order_alike", "cashback_share",
-}  # fmt: skip
-"""Inputs that are shares."""
+from lensback.evaluate.shares import Share
+from lensback.speech import Speech
+
+_STRONG = re.compile(r"\*\*(.+?)\*\*")
+_CODE = re.compile(r"`(.+?)`")
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """Writes numbers in one language."""
+    """Writes words and numbers in one language."""
 
-    w: Words
+    speech: Speech
+
+    def say(self, text: str, **values: object) -> Markup:
+        """The text in this language as markup, with its values escaped, so that a store's title
+        never becomes markup: `**x**` is strong, what stands between backticks is code."""
+        said = html.escape(self.speech.say(text), quote=False)
+        # Strong first, so that asterisks in a value stay asterisks.
+        marked = _CODE.sub(r"<code>\1</code>", _STRONG.sub(r"<strong>\1</strong>", said))
+        return Markup(self.speech.filled(Markup(marked), values))  # noqa: S704 - escaped above
+
+    def photos(self, n: int) -> str:
+        return self.speech.plural("{n}\u00a0photo", "{n}\u00a0photos", n)
+
+    def pictures(self, n: int) -> str:
+        return self.speech.plural("{n}\u00a0picture", "{n}\u00a0pictures", n)
+
+    def products(self, n: int) -> str:
+        return self.speech.plural("{n}\u00a0product", "{n}\u00a0products", n)
+
+    def things(self, n: int) -> str:
+        return self.speech.plural("{n}\u00a0thing", "{n}\u00a0things", n)
+
+    def cases(self, n: int) -> str:
+        return self.speech.plural("{n}\u00a0case", "{n}\u00a0cases", n)
+
+    def answers(self, n: int) -> str:
+        return self.speech.plural("{n}\u00a0answer", "{n}\u00a0answers", n)
+
+    def searches(self, n: int) -> str:
+        return self.speech.plural("{n}\u00a0search", "{n}\u00a0searches", n)
 
     def hundred(self, share: float) -> str:
         """A share as so many of 100: whole, below 10 with one digit more where there is one.
@@ -29,35 +58,35 @@ class Form:
         """
         value = 100 * share
         if 0 < value < 0.1:
-            return f"<\u202f{self.w.number(0.1)}"
+            return f"<\u202f{self.speech.number(0.1)}"
         if value > 99 and share < 1:
-            return self.w.number(math.floor(value * 10) / 10)
-        return self.w.number(round(value, 1) if value < 10 else round(value))
+            return self.speech.number(math.floor(value * 10) / 10)
+        return self.speech.number(round(value, 1) if value < 10 else round(value))
 
-    def share(self, share: Share) -> Html:
+    def share(self, share: Share) -> str:
         """ "64 of 100 (56 to 71)"."""
         if not share.known:
-            return self.w("page.not_known")
+            return self.speech.say("not known")
         ends = {"low": self.hundred(share.low), "high": self.hundred(share.high)}
-        return self.w("share.full", a=self.hundred(share.value), **ends)
+        return self.speech.say("{a} of 100 ({low} to {high})", a=self.hundred(share.value), **ends)
 
-    def counted(self, share: Share, what: str = "n") -> Html:
+    def counted(self, hits: int, n: int) -> str:
         """ "81 of 126 photos"."""
-        return self.w(f"share.{what}", hits=share.hits, n=share.n)
+        return self.speech.plural(
+            "{hits} of {n}\u00a0photo", "{hits} of {n}\u00a0photos", n, hits=hits
+        )
 
     def ends(self, low: str, high: str) -> str:
         """A range; the same twice is one."""
         return low if low == high else f"{low} … {high}"
 
-    def amount(self, name: str, value: float) -> str:
-        """An input: a share in percent, the rest as it is."""
-        if name in SHARES:
-            return f"{self.hundred(value)}\u00a0%"
-        return self.w.number(_digits(value))
-
-    def money(self, value: float) -> str:
+    def rounded(self, value: float) -> str:
         """Three digits that count."""
-        return self.w.number(_digits(value))
+        return self.speech.number(_digits(value))
+
+    def money(self, value: float, currency: str) -> str:
+        """An amount with three digits that count."""
+        return self.speech.about(_digits(value), currency)
 
 
 def _digits(value: float) -> float:

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from lensback.evaluate import charts
 from lensback.evaluate.page.form import Form
 from lensback.evaluate.runs import Outcome
 from lensback.evaluate.shares import Share, misled, of_hundred, seen, seen_first, told
-from lensback.evaluate.words import Html
+from lensback.speech import N_
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
     colour: str
     count: int
-    text: Html
+    text: Markup
     figure: str
 
 
@@ -24,8 +26,8 @@ class Line:
 class Group:
     """A hundred people, or the words why nothing is known."""
 
-    head: Html
-    none: Html
+    head: Markup
+    none: Markup
     rows: tuple[Line, ...] = ()
     chart: str = ""
     how: str = ""
@@ -34,15 +36,19 @@ class Group:
 Kind = tuple[str, str, Callable[[Outcome], bool]]
 
 SOLD: tuple[Kind, ...] = (
-    ("first", "p-good", seen_first),
-    ("lower", "p-fair", lambda o: seen(o) and not seen_first(o)),
-    ("alike", "p-alike", lambda o: not seen(o) and not told(o)),
-    ("empty", "p-empty", lambda o: told(o) and not seen(o)),
+    (N_("see that very thing first"), "p-good", seen_first),
+    (N_("see it further down the first screen"), "p-fair", lambda o: seen(o) and not seen_first(o)),
+    (N_("see only other things"), "p-alike", lambda o: not seen(o) and not told(o)),
+    (N_("are told that nothing was found"), "p-empty", lambda o: told(o) and not seen(o)),
 )
 STRANGERS: tuple[Kind, ...] = (
-    ("told", "p-good", told),
-    ("shown", "p-alike", lambda o: not told(o) and not misled(o)),
-    ("misled", "p-bad", misled),
+    (N_("are honestly told that nothing was found"), "p-good", told),
+    (
+        N_("see things that look like it, nothing is claimed"),
+        "p-alike",
+        lambda o: not told(o) and not misled(o),
+    ),
+    (N_("are misled: something is called “exactly it”"), "p-bad", misled),
 )
 
 
@@ -52,22 +58,44 @@ def groups(outcomes: Sequence[Outcome], form: Form) -> tuple[Group, Group]:
     strangers = [o for o in outcomes if not o.present and o.verdict]
     things = len({o.cluster or o.photo for o in sold})
     return (
-        _group("sold", sold, SOLD, form, form.w("hundred.how_sold", n=len(sold), things=things)),
-        _group("strangers", strangers, STRANGERS, form, form.w("hundred.how_strangers", n=len(strangers))),
-    )  # fmt: skip
+        _group(
+            form.say("Of 100 shoppers who photograph a thing that a connected store sells"),
+            form.say("No photo of the test shows a thing that is sold: not known."),
+            (sold, SOLD),
+            form.say(
+                "Counted on {n} of {things}. “First screen” is the first 12 products. A thing of another colour is not the thing.",
+                n=form.photos(len(sold)),
+                things=form.things(things),
+            ),
+            form,
+        ),
+        _group(
+            form.say("Of 100 shoppers who photograph something that nobody sells"),
+            form.say(
+                "No photo of the test shows a thing that nobody sells, or no answer could be judged: not known."
+            ),
+            (strangers, STRANGERS),
+            form.say("Counted on {n}.", n=form.photos(len(strangers))),
+            form,
+        ),
+    )
 
 
 def _group(
-    name: str, outcomes: Sequence[Outcome], kinds: Sequence[Kind], form: Form, how: Html
+    head: Markup,
+    none: Markup,
+    counted: tuple[Sequence[Outcome], Sequence[Kind]],
+    how: Markup,
+    form: Form,
 ) -> Group:
-    head, none = form.w(f"hundred.{name}_head"), form.w(f"hundred.none_{name}")
+    outcomes, kinds = counted
     if not outcomes:
         return Group(head, none)
     shares = [Share.of(outcomes, good) for _, _, good in kinds]
     counts = of_hundred([share.value for share in shares])
     rows = tuple(
-        Line(colour, count, form.w(f"hundred.{key}"), f"{form.share(s)} · {form.counted(s)}")
-        for (key, colour, _), count, s in zip(kinds, counts, shares, strict=True)
+        Line(colour, count, form.say(words), f"{form.share(s)} · {form.counted(s.hits, s.n)}")
+        for (words, colour, _), count, s in zip(kinds, counts, shares, strict=True)
     )
     chart = charts.people(counts, [colour for _, colour, _ in kinds], str(head))
     return Group(head, none, rows, chart, how)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import tomllib
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
-from lensback.evaluate import charts, words
+from markupsafe import Markup
+
+from lensback.evaluate import charts
 from lensback.evaluate.page.form import Form
-from lensback.evaluate.page.weak import key_of
+from lensback.evaluate.page.texts import ERRORS, FIGURES, NOTES
 from lensback.evaluate.runs import Bin, Difference, Figure, Run
-from lensback.evaluate.words import Html
+from lensback.speech import N_
 
-
-@cache
-def formulas() -> dict[str, dict[str, str]]:
-    """Figure -> its formula and source."""
-    return tomllib.loads(files(words).joinpath("formulas.toml").read_text("utf-8"))
+METHODS = {"Wilson": N_("Wilson"), "bootstrap by product": N_("drawn by product")}
 
 
 def section(run: Run, form: Form) -> dict[str, Any]:
@@ -25,7 +20,9 @@ def section(run: Run, form: Form) -> dict[str, Any]:
     return {
         "notes": [note(each, form) for each in run.notes],
         "figures": [_figure(each, form) for each in run.figures],
-        "against": form.w("method.against", name=against.name) if against else "",
+        "against": form.say("Compared with {name}, photo by photo", name=against.name)
+        if against
+        else "",
         "differences": [_difference(each, form) for each in against.differences] if against else [],
         "reliability": _reliability(run.reliability, form),
         "risk": _risk(run, form),
@@ -37,92 +34,110 @@ def section(run: Run, form: Form) -> dict[str, Any]:
 def note(text: str, form: Form) -> str:
     """A note of ours in the reader's language, one of the evaluator's as it is."""
     code, _, value = text.partition(": ")
-    key = f"note.{code}"
-    return form.w(key, value=value) if form.w.has(key) else text
+    return form.say(NOTES[code], value=value) if code in NOTES else text
 
 
 def _figure(each: Figure, form: Form) -> dict[str, Any]:
-    how = {"Wilson": "method.wilson", "bootstrap by product": "method.bootstrap"}.get(each.method)
-    known = formulas().get(each.name, {})
+    how = METHODS.get(each.method)
+    known = FIGURES[each.name]
     ends = (each.low, each.high)
     return {
         "name": each.name,
-        "formula": "; ".join(filter(None, (known.get("formula"), known.get("source")))),
+        "words": form.say(known.words),
+        "formula": "; ".join(filter(None, (known.formula, known.source))),
         "value": _value(each.value, each.unit, form),
         "interval": ""
         if None in ends
         else form.ends(*(_value(end, each.unit, form) for end in ends)),
-        "how": form.w(how) if how else "",
-        "n": form.w.number(each.n),
+        "how": form.say(how) if how else "",
+        "n": form.speech.number(each.n),
     }
 
 
 def _value(value: float | None, unit: str, form: Form) -> str:
     if value is None:
-        return form.w("page.not_known")
+        return form.say("not known")
     if unit in {"ms", "s"}:
-        return f"{form.w.number(float(round(value)))}\u00a0{unit}"
-    return form.w.decimal(value)
+        return form.speech.unit(round(value), "second" if unit == "s" else "millisecond")
+    return form.speech.decimal(value)
 
 
 def _difference(each: Difference, form: Form) -> dict[str, Any]:
     ends = (each.low, each.high)
-    signed = [form.w.decimal(v, signed=True) if v is not None else "" for v in (each.value, *ends)]
+    signed = [
+        form.speech.decimal(v, signed=True) if v is not None else "" for v in (each.value, *ends)
+    ]
     only = "" if each.better is None else f"{each.better} / {each.worse}"
     return {
         "name": each.name,
-        "value": signed[0] or form.w("page.not_known"),
+        "value": signed[0] or form.say("not known"),
         "interval": "" if None in ends else f"{signed[1]} … {signed[2]}",
         "only": only,
-        "p": "" if each.p is None else form.w.decimal(each.p),
-        "n": form.w.number(each.n),
+        "p": "" if each.p is None else form.speech.decimal(each.p),
+        "n": form.speech.number(each.n),
     }
 
 
-def _reliability(bins: tuple[Bin, ...], form: Form) -> Html | None:
+def _reliability(bins: tuple[Bin, ...], form: Form) -> Markup | None:
     if not any(bar.n for bar in bins):
         return None
     said = [bar.predicted or 0.0 for bar in bins]
     true = [bar.observed or 0.0 for bar in bins]
-    return charts.pairs(said, true, form.w("method.reliability"))
+    return charts.pairs(said, true, form.say("Is the stated probability true?"))
 
 
-def _risk(run: Run, form: Form) -> Html | None:
+def _risk(run: Run, form: Form) -> Markup | None:
     if len(run.risk_coverage) < 2:
         return None
     points = [(point.coverage, point.risk) for point in run.risk_coverage]
-    return charts.curve(points, form.w("method.risk"))
+    return charts.curve(points, form.say("If it answered only when sure"))
 
 
 def _errors(run: Run, form: Form) -> list[tuple[str, str]]:
     return [
-        (form.w(f"error.{key_of(name)}"), form.w.number(n))
+        (form.say(ERRORS[name]), form.speech.number(n))
         for name, n in sorted(run.errors.items(), key=lambda item: -item[1])
     ]
 
 
-def _leaks(run: Run, form: Form) -> Html:
+def _leaks(run: Run, form: Form) -> Markup:
     if not run.leaks:
-        return form.w("method.no_leaks")
+        return form.say("Nobody checked whether test photos are in the catalogue.")
     found = {key: int(run.leaks[key]) for key in ("found", "dropped", "suspects")}
-    return form.w("method.leaks", **found)
+    return form.say(
+        "Leak check: each test photo was compared with every picture of the catalogue, by exact bytes, by perceptual hash, by vector, and then by its pixels. {found} were found in the catalogue, {dropped} of them left out of all figures. {suspects} pairs looked alike and are not the same photograph.",
+        **found,
+    )
 
 
-def _promise(run: Run, form: Form) -> list[Html]:
+def _promise(run: Run, form: Form) -> list[Markup]:
     kept = run.promise
     if kept is None:
         return []
     counted = {"wrong": kept.wrong, "exact": kept.exact, "state": kept.state}
     if not kept.certified:
-        return [form.w("method.promise_not", why=kept.why_not, **counted)]
+        return [
+            form.say(
+                "Nothing is certified here: {why}. In this test {wrong} of {exact} answers called exact were wrong; state: {state}.",
+                why=kept.why_not,
+                **counted,
+            )
+        ]
     promised = form.hundred(kept.promised)
-    return [form.w("method.promise", promised=promised, source=kept.source, **counted)]
+    return [
+        form.say(
+            "Promised: with 95 % confidence at most {promised} of 100 answers called exact are wrong. Certified on: {source}. In this test {wrong} of {exact} were wrong; state: {state}.",
+            promised=promised,
+            source=kept.source,
+            **counted,
+        )
+    ]
 
 
-def _cost(run: Run, form: Form) -> list[Html]:
+def _cost(run: Run, form: Form) -> list[Markup]:
     said = []
     if (spent := run.cost.get("processor_s_per_query")) is not None:
-        said.append(form.w("method.cost", s=float(spent)))
+        said.append(form.say("Processor time: {s} s a search.", s=float(spent)))
     if money := run.cost.get("per_1000_queries"):
-        said.append(form.w("method.cost_money", money=money))
-    return [*said, form.w("method.machine", machine=run.machine)]
+        said.append(form.say("1,000 searches cost {money} of machine time.", money=money))
+    return [*said, form.say("Measured on: {machine}.", machine=run.machine)]

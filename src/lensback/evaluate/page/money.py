@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from lensback.evaluate import charts
 from lensback.evaluate.business import COUNTS, SUMS, Business, Swing
 from lensback.evaluate.inputs import ASSUMED, GIVEN, MEASURED, Input
 from lensback.evaluate.page.form import Form
+from lensback.evaluate.page.texts import INPUTS, LINES, WHYS
 
 MOST_SWINGS = 10
-UNITS = {"order_value", "machine_hour", "misled_cost"}
+SHARES = {
+    "first", "lower", "empty_sold", "misled", "told", "clicked", "ordered", "declined",
+    "commission_rate", "sold", "click_first", "click_lower", "click_alike", "order_right",
+    "order_alike", "cashback_share",
+}  # fmt: skip
+"""Inputs that are shares."""
+AMOUNTS = {"order_value", "machine_hour", "misled_cost"}
 """Inputs that are amounts of money."""
 RESTS_ON = {
     "right_clicks": ("sold", "first", "lower", "click_first", "click_lower", "clicked"),
@@ -24,33 +32,41 @@ RESTS_ON = {
 
 def section(found: Business, form: Form) -> dict[str, Any]:
     rows = [_row(key, found, form) for key in (*COUNTS, *SUMS) if key in found.lines]
-    names = ", ".join(str(form.w(f"input.{name}")) for name in found.missing)
+    names = ", ".join(form.speech.say(INPUTS[name]) for name in found.missing)
     worst = [swing.kind for swing in found.swings[:3]]
-    intro = form.w("tornado.intro", name=_plain(form, found.result)) if found.result else ""
+    intro = (
+        form.say(
+            "Each input goes from the low to the high end of its range, the others stay in the middle. The longest bar is what is most worth finding out. It shows: {name}.",
+            name=form.say(LINES[found.result][0]).striptags(),
+        )
+        if found.result
+        else ""
+    )
     return {
         "rows": rows,
         "guesses": ASSUMED in worst,
-        "missing": form.w("money.missing", names=names) if names else "",
+        "missing": form.say(
+            "Not reckoned, because these are not known: {names}. Give them in an assumptions file.",
+            names=names,
+        )
+        if names
+        else "",
         "swings": _swings(found, form),
         "swings_intro": intro,
     }
 
 
-def _plain(form: Form, line: str) -> str:
-    return str(form.w(f"line.{line}")).replace("<strong>", "").replace("</strong>", "")
-
-
 def _row(key: str, found: Business, form: Form) -> dict[str, Any]:
     line = found.lines[key]
-    unit = f"\u00a0{found.currency}" if key in SUMS else ""
+    write = partial(form.money, currency=found.currency) if key in SUMS else form.rounded
     kin = [found.lines[k] for k in (SUMS if key in SUMS else COUNTS) if k in found.lines]
     ends = charts.ends_of([end for each in kin for end in (each.low, each.high)])
     colour = "bad" if key in {"misled_people", "misled_loss"} else ""
     return {
         "key": key,
         "kind": kind_of(key, found.inputs),
-        "middle": form.money(line.middle) + unit,
-        "range": form.ends(form.money(line.low), form.money(line.high)) + unit,
+        "middle": write(line.middle),
+        "range": form.ends(write(line.low), write(line.high)),
         "chart": charts.span(line.low, line.middle, line.high, ends, colour),
     }
 
@@ -74,8 +90,8 @@ def _swings(found: Business, form: Form) -> list[dict[str, Any]]:
         {
             "name": each.name,
             "kind": each.kind,
-            "low": form.money(each.at_low),
-            "high": form.money(each.at_high),
+            "low": form.rounded(each.at_low),
+            "high": form.rounded(each.at_high),
             "chart": charts.swing(each.at_low, each.middle, each.at_high, ends),
         }
         for each in shown
@@ -89,23 +105,26 @@ def inputs(found: Business, form: Form) -> list[dict[str, Any]]:
         {
             "name": each.name,
             "kind": each.kind,
-            "likely": form.amount(each.name, each.spread.likely) + _unit(each.name, found),
-            "range": form.ends(*(form.amount(each.name, end) for end in each.range())),
+            "likely": _amount(each.name, each.spread.likely, found, form),
+            "range": form.ends(*(_amount(each.name, end, found, form) for end in each.range())),
             "why": _why(each, form),
         }
         for each in sorted(found.inputs, key=lambda one: order[one.kind])
     ]
 
 
-def _unit(name: str, found: Business) -> str:
-    if name == "search_s":
-        return "\u00a0s"
-    return f"\u00a0{found.currency}" if name in UNITS else ""
+def _amount(name: str, value: float, found: Business, form: Form) -> str:
+    """An input: a share in percent, money, or seconds."""
+    if name in SHARES:
+        return form.speech.say("{a}%", a=form.hundred(value))
+    if name in AMOUNTS:
+        return form.money(value, found.currency)
+    return form.speech.unit(value, "second")
 
 
 def _why(each: Input, form: Form) -> str:
     if each.kind == MEASURED:
-        return form.w("inputs.measured_n", n=each.n)
+        return form.say("counted on {n}", n=form.cases(each.n))
     if each.kind == GIVEN:
         return each.why
-    return form.w(f"why.{each.name}")
+    return form.say(WHYS[each.name])

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from lensback.evaluate import charts
 from lensback.evaluate.page.form import Form
+from lensback.evaluate.page.texts import STATES_OF_WATCH
 from lensback.evaluate.shares import Share
 from lensback.evaluate.trial import Arm, Trial
 from lensback.evaluate.usage import ALARM, FINE, Usage, Watchman
+from lensback.speech import N_
 
-VERDICTS = ("exact", "similar", "none")
+VERDICTS = {
+    "exact": N_("answered “exactly it”"),
+    "similar": N_("answered “looks like it”"),
+    "none": N_("answered “nothing found”"),
+}
 PLACES = 12
+ARMS = {"a": N_("a: in use"), "b": N_("b: on trial")}
+ENDED = {
+    "a": N_("The encoder in use is clicked more often. Keep it."),
+    "b": N_("The encoder on trial is clicked more often. Change to it."),
+    "broken": N_(
+        "The searches were not split as set: something sends more of them to one side. The comparison means nothing until that is mended."
+    ),
+}
+"""What is said of two encoders once it is decided."""
 TAG = {FINE: "fine", ALARM: "alarm"}
 
 
@@ -23,7 +37,10 @@ def section(seen: Usage | None, form: Form) -> dict[str, Any] | None:
         return {"searches": 0}
     return {
         "searches": seen.searches,
-        "intro": form.w("live.intro", since=_since(seen, form)),
+        "intro": form.say(
+            "What the ledger counted {since}. Nobody labels these searches, so it says what shoppers did, not how often the answer was right.",
+            since=_since(seen, form),
+        ),
         "alarm": bool(seen.alarms),
         "rows": _rows(seen, form),
         "ranks": _ranks(seen, form),
@@ -35,24 +52,29 @@ def section(seen: Usage | None, form: Form) -> dict[str, Any] | None:
 
 def _since(seen: Usage, form: Form) -> str:
     if not seen.since:
-        return form.w("live.ever")
-    return form.w("live.since", day=datetime.fromtimestamp(seen.since, UTC).date().isoformat())
+        return form.say("since the beginning")
+    return form.say("since {day}", day=form.speech.date(seen.since))
 
 
 def _rows(seen: Usage, form: Form) -> list[tuple[str, str]]:
-    w = form.w
-    found: list[tuple[str, str]] = [(w("live.searches"), w.number(seen.searches))]
-    for verdict in VERDICTS:
+    found: list[tuple[str, str]] = [(form.say("searches"), form.speech.number(seen.searches))]
+    for verdict, words in VERDICTS.items():
         share = Share.plain(seen.verdicts.get(verdict, 0), seen.searches)
-        found.append((w(f"live.verdict_{verdict}"), form.share(share)))
+        found.append((form.say(words), form.share(share)))
     spent = (seen.latency_p50_ms, seen.latency_p95_ms)
     if spent[0] is not None and spent[1] is not None:
-        value = w("live.latency_value", p50=round(spent[0]), p95=round(spent[1]))
-        found.append((w("live.latency"), value))
+        value = form.say(
+            "half within {p50} ms, 95 of 100 within {p95} ms",
+            p50=round(spent[0]),
+            p95=round(spent[1]),
+        )
+        found.append((form.say("time of an answer"), value))
     clicked = Share.plain(seen.funnel.clicked, seen.searches)
-    found.append((w("live.clicked"), f"{form.share(clicked)} · {clicked.hits}"))
+    found.append(
+        (form.say("searches that led to a store"), f"{form.share(clicked)} · {clicked.hits}")
+    )
     sales = ", ".join(f"{status} {n}" for status, n in sorted(seen.sales.items()))
-    found.append((w("live.sales"), sales or w("live.no_sales")))
+    found.append((form.say("sales by status"), sales or form.say("none yet")))
     return found
 
 
@@ -64,22 +86,22 @@ def _ranks(seen: Usage, form: Form) -> list[dict[str, Any]]:
             continue
         share = min(1.0, clicks / shown)
         rows.append({
-            "place": place, "shown": form.w.number(shown), "clicks": form.w.number(clicks),
+            "place": place, "shown": form.speech.number(shown), "clicks": form.speech.number(clicks),
             "share": form.hundred(share), "chart": charts.bar(share),
         })  # fmt: skip
     return rows
 
 
 def _watched(each: Watchman, form: Form) -> dict[str, Any]:
-    value = "" if each.value is None else form.money(each.value)
+    value = "" if each.value is None else form.rounded(each.value)
     if each.name == "votes" and each.value is not None:
-        value = form.w("share.short", a=form.hundred(each.value))
+        value = form.say("{a} of 100", a=form.hundred(each.value))
     return {
         "name": each.name,
         "value": value,
-        "n": form.w.number(each.n),
+        "n": form.speech.number(each.n),
         "tag": TAG.get(each.state, ""),
-        "word": form.w(f"watch.{each.state.replace(' ', '_')}"),
+        "word": form.say(STATES_OF_WATCH[each.state]),
     }
 
 
@@ -90,26 +112,34 @@ def _drift(seen: Usage, form: Form) -> str:
     return charts.pairs(
         [n / before for n in seen.reference],
         [n / now for n in seen.probabilities],
-        form.w("live.drift"),
+        form.say("Match probability: then and now"),
     )
 
 
 def _trial(found: Trial, form: Form) -> dict[str, Any]:
-    w = form.w
     state = found.state
-    keys = {"a": "trial.won_a", "b": "trial.won_b", "broken": "trial.broken"}
-    if state in keys:
-        said = w(keys[state])
+    if state in ENDED:
+        said = form.say(ENDED[state])
     else:
         wanted = found.wanted
-        said = w("trial.open_empty") if wanted is None else w("trial.open", n=wanted)
+        said = (
+            form.say("Not decided yet: no clicks.")
+            if wanted is None
+            else form.say(
+                "Not decided yet. With a fixed sample about {n} in all would show a difference of a tenth.",
+                n=form.searches(wanted),
+            )
+        )
     return {
         "rows": [_arm("a", found.a, form), _arm("b", found.b, form)],
         "state": said,
-        "evidence": w("trial.evidence", value=form.money(min(found.evidence, 1e6))),
+        "evidence": form.say(
+            "Evidence of a difference: {value}. From 20 on it counts, whenever you look: waiting and looking again does not produce false winners more than once in twenty trials.",
+            value=form.rounded(min(found.evidence, 1e6)),
+        ),
     }
 
 
 def _arm(name: str, arm: Arm, form: Form) -> tuple[str, str, str]:
     share = Share.plain(arm.clicked, arm.searches)
-    return form.w(f"trial.{name}"), form.w.number(arm.searches), form.share(share)
+    return form.say(ARMS[name]), form.speech.number(arm.searches), form.share(share)

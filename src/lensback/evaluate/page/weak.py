@@ -10,15 +10,18 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
 from lensback.errors import Error
 from lensback.evaluate import charts, runs
 from lensback.evaluate.inputs import ASSUMED
 from lensback.evaluate.page.form import Form
+from lensback.evaluate.page.texts import HELP, INPUTS, PHOTO_KINDS
 from lensback.evaluate.runs import Outcome
 from lensback.evaluate.shares import Share, misled, seen, seen_first, told
 from lensback.evaluate.verdict import MIN_CASES, MIN_SLICE, PASSED, Verdict
-from lensback.evaluate.words import Html
 from lensback.images import decode
+from lensback.speech import N_
 
 if TYPE_CHECKING:
     from lensback.evaluate.verbs import Report
@@ -61,13 +64,14 @@ def _grouped(outcomes: Iterable[Outcome], by: str) -> list[tuple[str, list[Outco
 
 def part_name(name: str, form: Form) -> str:
     """A part's name in the reader's language, where it is one of ours: a kind of photo, a price."""
-    key = f"photo_kind.{key_of(name)}"
-    if form.w.has(key):
-        return form.w(key)
+    if name in PHOTO_KINDS:
+        return form.say(PHOTO_KINDS[name])
     rank, _, rest = name.partition(": ")
     edge, _, price = rest.rpartition("up to " if "up to " in rest else "above ")
     if rank in {"1", "2", "3"} and price and not edge:
-        return form.w("where.up_to" if "up to " in rest else "where.above", price=price)
+        return form.say(
+            N_("up to {price}") if "up to " in rest else N_("above {price}"), price=price
+        )
     return name
 
 
@@ -86,8 +90,8 @@ def _row(name: str, part: Sequence[Outcome], form: Form) -> dict[str, Any]:
 
 
 def _use(state: str, form: Form) -> dict[str, Any]:
-    words = {"passed": "where.use_there", "failed": "where.not_there", "open": "state.open"}
-    return {"state": state, "word": form.w(words[state])} if state else {}
+    words = {"passed": N_("use"), "failed": N_("not there"), "open": N_("not known")}
+    return {"state": state, "word": form.say(words[state])} if state else {}
 
 
 def _stranger(name: str, part: Sequence[Outcome], form: Form) -> dict[str, Any]:
@@ -121,11 +125,6 @@ def typical(outcomes: Sequence[Outcome], most: int = MOST_FAILURES) -> list[tupl
     return [(outcome, counts[outcome.error]) for outcome in chosen]
 
 
-def key_of(error: str) -> str:
-    """Key of the words for a kind of error."""
-    return error.replace(" ", "_").replace("-", "_")
-
-
 def _distinct(found: Sequence[Outcome]) -> list[Outcome]:
     """One of each thing before the second of any."""
     seen_things: set[str] = set()
@@ -138,26 +137,27 @@ def _distinct(found: Sequence[Outcome]) -> list[Outcome]:
 
 
 def _shown(outcome: Outcome, n: int, every: int, form: Form) -> dict[str, Any]:
-    w = form.w
     first = outcome.hits[0] if outcome.hits else None
-    nothing = w("failures.nothing") if first is None else w("failures.no_picture")
+    nothing = (
+        form.say("nothing was shown") if first is None else form.say("picture not here any more")
+    )
     sure = first.probability if first else None
     text = [first.title] if first else []
-    text += [str(w("failures.sure", p=round(sure, 2)))] if sure is not None else []
-    nobody = w("failures.no_picture" if outcome.present else "failures.nobody")
+    text += [form.speech.say("match probability {p}", p=round(sure, 2))] if sure is not None else []
+    nobody = form.say(N_("picture not here any more") if outcome.present else N_("nobody sells it"))
     return {
-        "error": key_of(outcome.error),
-        "count": w("failures.count", n=n, all=every),
+        "error": outcome.error,
+        "count": form.counted(n, every),
         "pictures": [
-            _picture(outcome.photo, w("failures.asked"), part_name(outcome.slices.get("kind", ""), form),
-                     w("failures.no_picture")),
-            _picture(first.image if first else "", w("failures.shown"), " · ".join(text), nothing),
-            _picture(outcome.image, w("failures.right"), outcome.title, nobody),
+            _picture(outcome.photo, form.say("the photo"), part_name(outcome.slices.get("kind", ""), form),
+                     form.say("picture not here any more")),
+            _picture(first.image if first else "", form.say("shown first"), " · ".join(text), nothing),
+            _picture(outcome.image, form.say("right would be"), outcome.title, nobody),
         ],
     }  # fmt: skip
 
 
-def _picture(path: str, head: Html, text: str, hole: Html) -> dict[str, Any]:
+def _picture(path: str, head: Markup, text: str, hole: Markup) -> dict[str, Any]:
     return {"data": inline(path), "head": head, "text": text, "hole": hole}
 
 
@@ -178,25 +178,46 @@ def inline(path: str) -> str:
 # ---- what would help
 
 
-def advice(report: Report, form: Form) -> list[Html]:
+def advice(report: Report, form: Form) -> list[Markup]:
     """What is worth doing first: what decides nothing yet, then the most frequent failures."""
-    run, w = report.run, form.w
+    run = report.run
     if run is None:
         return []
     by = {ruling.rule: ruling for ruling in report.verdict.rulings}
     said = []
     if by["real_photos"].state != PASSED:
-        said.append(w("help.real"))
+        said.append(
+            form.say(
+                "**Photos by real shoppers.** Ask 100 of them for a photo of a thing that they bought at a connected store; note the offer. That is worth more than any other test."
+            )
+        )
     if run.queries["absent"] < MIN_CASES:
-        said.append(w("help.strangers"))
+        said.append(
+            form.say(
+                "**Photos of things that nobody sells.** At least 60, better 300: without them nobody knows how often shoppers are misled."
+            )
+        )
     frequent = sorted(run.errors.items(), key=lambda item: -item[1])
-    said += [w(f"help.{key_of(error)}", n=n) for error, n in frequent if error != "right"]
+    said += [form.say(HELP[error], n=form.photos(n)) for error, n in frequent if error in HELP]
     if not (run.promise and run.promise.certified):
-        said.append(w("help.promise"))
+        said.append(
+            form.say(
+                "**Certify “exactly it”** with `lensback promise`; products with several pictures are needed for it."
+            )
+        )
     images, products = int(run.gallery["images"]), int(run.gallery["products"])
     if images < (1 + FEW_VIEWS) * products:
-        said.append(w("help.views"))
+        said.append(
+            form.say(
+                "**More pictures of each product.** Where a store shows one picture only, another side of the thing cannot be recognised."
+            )
+        )
     guessed = [s.name for s in report.business.swings[:3] if s.kind == ASSUMED]
     if guessed:
-        said.append(w("help.money", names="; ".join(str(w(f"input.{name}")) for name in guessed)))
+        said.append(
+            form.say(
+                "**Find out:** {names}. These move the amounts most.",
+                names="; ".join(form.speech.say(INPUTS[name]) for name in guessed),
+            )
+        )
     return said

@@ -7,16 +7,10 @@
   const script = document.currentScript;
   const base = new URL("/", script.src).href;
   const key = script.dataset.key || "";
-  const ru = (script.dataset.language || document.documentElement.lang || navigator.language).startsWith("ru");
-  const words = ru
-    ? {
-      find: "Найти по фото", close: "Закрыть", exact: "Та самая вещь", similar: "Похожее", none: "Мы этого не нашли",
-      busy: "Ищем…", failed: "Не получилось. Попробуйте ещё раз.", go: "В магазин", upTo: "кешбэк до", back: "кешбэк",
-    }
-    : {
-      find: "Find by photo", close: "Close", exact: "This very product", similar: "Looks like it", none: "We did not find it",
-      busy: "Searching…", failed: "That did not work. Try again.", go: "To store", upTo: "cashback up to", back: "cashback",
-    };
+  const WORDS = {{ words | tojson }};
+  const asked = (script.dataset.language || document.documentElement.lang || navigator.language).split("-")[0];
+  const language = asked in WORDS ? asked : "en";
+  const words = WORDS[language];
 
   const STYLE = `
     :host { all: initial; display: inline-block; font: 16px/1.45 system-ui, sans-serif; color-scheme: light dark; }
@@ -53,7 +47,7 @@
   root.append(open, input, dialog);
   script.after(host);
 
-  const money = (amount) => new Intl.NumberFormat(ru ? "ru" : "en", {
+  const money = (amount) => new Intl.NumberFormat(language, {
     style: "currency", currency: amount.currency, minimumFractionDigits: Number(amount.amount) % 1 ? 2 : 0,
   }).format(Number(amount.amount));
 
