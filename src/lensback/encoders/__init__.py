@@ -7,40 +7,12 @@ or a shipped one), that name after `openvino:`, or a join such as `imagenet+pixe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
-from PIL import Image
-
+from lensback.encoders.door import Encoder
 from lensback.encoders.shelf import EncoderInfo, add_encoder, find_model, list_encoders
-from lensback.types import Vectors
 
 __all__ = ["Encoder", "EncoderInfo", "add_encoder", "list_encoders", "open_encoder"]
-
-
-class Encoder(Protocol):
-    """Turns pictures into vectors. Members: pixels, onnx, openvino, and any two joined by `+`."""
-
-    @property
-    def name(self) -> str:
-        """What `open_encoder` opens it by."""
-
-    @property
-    def dim(self) -> int:
-        """Numbers in a vector."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Identity of weights and preprocessing, 16 hex digits: vectors of two
-        fingerprints are never compared."""
-
-    @property
-    def side_px(self) -> int:
-        """Pixels of the shorter side that are worth decoding."""
-
-    def encode(self, images: Sequence[Image.Image]) -> Vectors:
-        """RGB pictures -> float32 [n, dim], rows of unit length. Thread-safe."""
 
 
 def open_encoder(name: str, models: Path, *, threads: int = 0) -> Encoder:

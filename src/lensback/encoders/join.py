@@ -5,16 +5,13 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
+from lensback.encoders.door import Encoder
 from lensback.errors import ConfigError
 from lensback.types import Vectors
-
-if TYPE_CHECKING:
-    from lensback.encoders import Encoder
 
 
 class JoinedEncoder:

@@ -7,7 +7,8 @@ Host, SNI and the certificate check still see the name.
 
 from lensback.net.addresses import Address, Resolver, is_public
 from lensback.net.bodies import MAX_WAIT_S
-from lensback.net.fetcher import FTP_SCHEMES, Fetched, Fetcher
+from lensback.net.fetched import Fetched
+from lensback.net.fetcher import FTP_SCHEMES, Fetcher
 from lensback.net.redaction import redact, scrub, secrets_of
 
 __all__ = [

@@ -13,7 +13,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -23,9 +23,10 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from lensback.errors import Error, FetchError, FetchFailed, FetchRefused, FetchTimeout, TooLarge
-from lensback.net import pace
+from lensback.net import ftp, pace
 from lensback.net.addresses import Guard, Resolver
 from lensback.net.bodies import MAX_API_WAIT_S, MAX_WAIT_S, coding, decoded, retry_after_s
+from lensback.net.fetched import Fetched
 from lensback.net.pace import Pace
 from lensback.net.redaction import redact
 from lensback.net.spool import Spool, disk_error
@@ -41,21 +42,6 @@ _CARRIED = frozenset(
 )
 """Headers of the caller that may follow a redirect to another host; keys and cookies may not."""
 FTP_SCHEMES = ("ftp", "ftps")
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """What came. `url`: from where, after redirects; not redacted. `headers`: all of the answer,
-    names in lower case. `size`: bytes that came over the wire as body."""
-
-    body: bytes
-    status: int
-    content_type: str
-    etag: str
-    last_modified: str
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    size: int = 0
 
 
 @dataclass(slots=True)
@@ -258,8 +244,6 @@ class Fetcher:
         return max(call.wait_s, math.ldexp(self._backoff_s, call.tries - 1) * jitter)
 
     def _ftp(self, spool: Spool, call: _Call) -> Fetched:
-        from lensback.net import ftp
-
         known = call.headers.get("If-None-Match", "")
         return ftp.receive(call.url, spool, self.guard, call.max_bytes, self._timeout_s, known)
 

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 from lensback.errors import FetchError, FetchFailed, FetchRefused, FetchTimeout, TooLarge
 from lensback.net import pace
 from lensback.net.addresses import Guard
-from lensback.net.fetcher import Fetched
+from lensback.net.fetched import Fetched
 from lensback.net.redaction import redact
 from lensback.net.spool import Spool, disk_error
 
