@@ -16,9 +16,8 @@ from lensback.detectors import open_detector  # noqa: E402
 from lensback.detectors.description import parse_description  # noqa: E402
 from lensback.detectors.onnx import LAST_RESORT, OnnxDetector  # noqa: E402
 from lensback.detectors.shelf import (  # noqa: E402
-    KNOWN,
+    SHELF,
     add_detector,
-    known_names,
     list_detectors,
 )
 from lensback.detectors.taxonomy import LABELS  # noqa: E402
@@ -290,7 +289,7 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
 )
 def test_a_wrong_key_is_named(change: dict[str, Any], key: str) -> None:
     values = {"style": "detr", "size": [640, 640], "labels": ["hat"], **change}
-    with pytest.raises(ConfigError, match=f"'{key}'"):
+    with pytest.raises(ConfigError, match=rf"detector\.toml: '{key}[.']"):
         parse_description(values, "detector.toml")
 
 
@@ -324,7 +323,7 @@ def test_weights_beside_the_model_come_along_and_count(tmp_path: Path) -> None:
 
 def test_every_known_description_is_sound() -> None:
     assert {"d-fine", "rt-detr", "yolos-fashionpedia", "conditional-detr-fashion"} <= set(
-        known_names()
+        SHELF.known_names()
     )
     for info in list_detectors(Path("nowhere")):
         assert not info.problem
@@ -336,9 +335,7 @@ def test_every_known_description_is_sound() -> None:
 )
 def test_each_known_description_opens_a_model_of_its_shape(name: str, tmp_path: Path) -> None:
     """A model with the inputs and outputs that the description tells of, one sure thing in it."""
-    from lensback.detectors.description import read_description
-
-    known = read_description(KNOWN / f"{name}.toml")
+    known = SHELF.known(name)
     sure = next(n for n, label in enumerate(known.labels) if label)
     classes = len(known.labels) + (known.scores == "softmax")
     if known.style == "detr":
@@ -376,8 +373,10 @@ def test_names_and_sources_that_mean_nothing_are_refused(tmp_path: Path) -> None
     for name in ("whole", "saliency", "No Name"):
         with pytest.raises(ConfigError):
             add_detector(name, file, tmp_path / "shelf", description="d-fine")
-    with pytest.raises(UnknownName):
+    with pytest.raises(ConfigError, match="no description"):
         add_detector("mine", file, tmp_path / "shelf")
+    with pytest.raises(UnknownName):
+        add_detector("mine", file, tmp_path / "shelf", description="nobody's")
     with pytest.raises(ConfigError, match="not a float"):  # another input size than the TOML says
         add_detector("mine", file, tmp_path / "shelf", description="d-fine")
     with pytest.raises(ConfigError, match="is not a file"):

@@ -12,7 +12,7 @@ import pytest
 
 from behaviour.test_encoders import describe, make_model, make_two_towers, picture
 from lensback.encoders import add_encoder, list_encoders, open_encoder
-from lensback.encoders.shelf import known_description, known_names
+from lensback.encoders.shelf import SHELF
 from lensback.errors import ConfigError, FetchFailed, UnknownName
 from lensback.shelves.weights import external_files
 
@@ -212,9 +212,9 @@ def test_an_unknown_encoder_lists_the_known_ones(tmp_path: Path) -> None:
 # --- known models: the inputs and outputs each one publishes
 
 
-@pytest.mark.parametrize("name", known_names())
+@pytest.mark.parametrize("name", SHELF.known_names())
 def test_every_known_description_fits_its_model(tmp_path: Path, name: str) -> None:
-    known = known_description(name)
+    known = SHELF.known(name)
     size = known.size[0]
     if known.fill:
         source = make_two_towers(tmp_path / "made", size=size, dim=known.dim)

@@ -24,6 +24,7 @@ FLOORS = [
         "journal",
         "lancedata",
         "livefile",
+        "checked",
         "retry",
         "tokens",
         "lanes",

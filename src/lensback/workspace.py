@@ -21,7 +21,7 @@ from lensback.db import Database, sqlite_url
 from lensback.detectors import Detector, open_detector
 from lensback.durable import replace_file
 from lensback.encoders import Encoder, open_encoder
-from lensback.encoders.shelf import CALIBRATION_FILE, beside
+from lensback.encoders.shelf import CALIBRATION_FILE, SHELF
 from lensback.errors import Busy, ConfigError, Error, StateError
 from lensback.exchange import Rates, usable
 from lensback.images import ImageStore
@@ -183,7 +183,7 @@ class Workspace:
         """The one fitted on this catalogue, else the one that came with the encoder: that is of
         its training's pictures, and better than none while there are few here."""
         own = self.calibration(encoder.fingerprint)
-        path = beside(encoder.name, self.models, CALIBRATION_FILE)
+        path = SHELF.beside_model(encoder.name, self.models, CALIBRATION_FILE)
         came = self._calibration_at(path).get() if path and not own else None
         return came if came and came.fingerprint == encoder.fingerprint else own
 

@@ -43,6 +43,6 @@ def open_detector(name: str, added: Path | None = None, *, threads: int = 1) -> 
 
         return SaliencyDetector()
     from lensback.detectors.onnx import OnnxDetector
-    from lensback.detectors.shelf import find_folder
+    from lensback.detectors.shelf import SHELF
 
-    return OnnxDetector(name, find_folder(name, added), threads=threads)
+    return OnnxDetector(name, SHELF.find(name, added), threads=threads)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lensback.encoders.door import Encoder
-from lensback.encoders.shelf import EncoderInfo, add_encoder, find_model, list_encoders
+from lensback.encoders.shelf import SHELF, EncoderInfo, add_encoder, list_encoders
 
 __all__ = ["Encoder", "EncoderInfo", "add_encoder", "list_encoders", "open_encoder"]
 
@@ -34,8 +34,8 @@ def open_encoder(name: str, models: Path, *, threads: int = 0) -> Encoder:
     if name.startswith("openvino:"):
         from lensback.encoders.openvino import PREFIX, OpenVinoEncoder
 
-        folder = find_model(name.removeprefix(PREFIX), models)
+        folder = SHELF.find(name.removeprefix(PREFIX), models)
         return OpenVinoEncoder(name, folder, threads=threads)
     from lensback.encoders.onnx import OnnxEncoder
 
-    return OnnxEncoder(name, find_model(name, models), threads=threads)
+    return OnnxEncoder(name, SHELF.find(name, models), threads=threads)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import tempfile
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
-from lensback.errors import ConfigError
+from lensback.checked import STRICT
 
 MODEL_FILE = "model.onnx"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -21,24 +21,35 @@ Fetch = Callable[[str, Path], object]
 """Downloads a URL into a file that does not exist yet; raises FetchError."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """What every model's description tells of where it is from."""
+
+    __pydantic_config__ = STRICT
+
+    licence: str = ""
+    source: str = ""
+    repo: str = ""
+    """Hugging Face repository that publishes the model."""
+    file: str = ""
+    """The ONNX file in it; empty: it publishes none that we know."""
+    doubt: str = ""
+    """What has not been verified."""
+
+    def identity(self) -> bytes:
+        """Canonical bytes of all keys but those that only inform: what changes the result."""
+        kept = {key: value for key, value in asdict(self).items() if key not in _ABOUT}
+        return json.dumps(kept, sort_keys=True).encode()
+
+
+_ABOUT = frozenset(each.name for each in fields(Described))
+
+
 def folders(place: Path) -> list[Path]:
     """The model folders of a shelf, sorted; none where it is not there."""
     if not place.is_dir():
         return []
     return sorted(path for path in place.iterdir() if path.is_dir() and NAME.fullmatch(path.name))
-
-
-def read_toml(path: Path, page: str) -> dict[str, Any]:
-    """A model's description. Raises ConfigError where there is none to read; `page` of docs/ tells of
-    its keys."""
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be read: {error.strerror}", hint=f"see docs/{page} for its keys"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}", hint="mend that line") from error
 
 
 @contextmanager

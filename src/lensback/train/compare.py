@@ -14,7 +14,7 @@ from PIL import Image
 
 from lensback.db import Database
 from lensback.encoders import Encoder
-from lensback.encoders.shelf import LEARNT_FILE, beside
+from lensback.encoders.shelf import LEARNT_FILE, SHELF
 from lensback.errors import DataError, Error
 from lensback.images import ImageStore
 from lensback.train.data import Bond, Example, Rows, of_workspace, views
@@ -140,7 +140,7 @@ def _encoded(
 
 
 def _learnt(name: str, models: Path) -> list[str]:
-    path = beside(name, models, LEARNT_FILE)
+    path = SHELF.beside_model(name, models, LEARNT_FILE)
     return path.read_text("utf-8").split() if path else []
 
 
