@@ -9,7 +9,7 @@ import heapq
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Event
@@ -52,7 +52,7 @@ def run(
     halt: Event,
     left_over: Callable[[T], object] = lambda _item: None,
     idle: Callable[[], object] = lambda: None,
-) -> Iterator[tuple[T, R]]:
+) -> Generator[tuple[T, R], None, None]:
     """(item, result) as they come, in any order. `items` is read only as places get free.
 
     `work` runs in threads and must not raise but for bugs. Where the queue is full, items of

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from threading import Event
 
 from lensback import log
 from lensback.catalogue import health, stores
 from lensback.errors import Error, Stopped
+from lensback.retry import retried
 from lensback.schedule import Schedule
 from lensback.sync import Report, Watch, sync
 from lensback.workspace import Workspace
@@ -42,15 +44,16 @@ def serve(
     only. Setting `stop` and `workspace.fetcher.halt` ends the round under way at its next step.
     Raises UnknownName for a store nobody connected.
     """
-    stores.check_names(workspace.db, list(names))
+    retried(partial(stores.check_names, workspace.db, list(names)))
     put_off: dict[str, float] = {}
     undone = True
     while not stop.is_set():
         try:
-            due = _due(workspace, usual, names, put_off)
+            due = retried(partial(_due, workspace, usual, names, put_off))
             if due or undone:
                 undone = True
-                report = sync(workspace, _known(workspace, names), due=due, stop=stop, watch=watch)
+                known = retried(partial(_known, workspace, names))
+                report = sync(workspace, known, due=due, stop=stop, watch=watch)
                 undone = False
                 put_off |= dict.fromkeys(report.skipped, time.monotonic() + AGAIN_S)
                 tell(report)

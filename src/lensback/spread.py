@@ -27,6 +27,7 @@ from lensback.embed import GONE, Decoded, Encoded, encode_batches, fill
 from lensback.encoders import Encoder, open_encoder
 from lensback.errors import Away, ConfigError, Error, MissingExtra, NotFound, StateError
 from lensback.images import ImageStore, decode
+from lensback.retry import retried
 from lensback.types import Progress, Tally
 from lensback.vectors import VectorStore
 
@@ -70,7 +71,7 @@ def embed_on_ray(
         def encode(todo: Iterator[str]) -> Iterator[Encoded]:
             return work.encode(_batches(todo, images, batch))
 
-        tally = fill(db, vectors, encoder.fingerprint, encode, progress=progress)
+        tally = retried(lambda: fill(db, vectors, encoder.fingerprint, encode, progress=progress))
     tally.notes |= {f"batches at {node}": n for node, n in sorted(work.done.items())}
     return tally
 

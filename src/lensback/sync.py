@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Event
@@ -264,60 +264,55 @@ def _download(
 
 
 def _later(stage: str, workspace: Workspace, report: Report, watch: Watch) -> None:
-    """Products and the index are made by one sync at a time; embedding is shared out."""
-    if stage == "embed":
-        _embed(workspace, report, watch)
-        return
-    with workspace.db.claim(stage):
-        _LATER[stage](workspace, report, watch)
+    """Products and the index are made by one sync at a time; embedding is shared out. The report
+    hears of a stage when it is through: what was tried again is told once."""
+    alone = nullcontext() if stage == "embed" else workspace.db.claim(stage)
+    with alone:
+        tallies = _LATER[stage](workspace, watch)
+    report.tallies += tallies
 
 
-def _embed(workspace: Workspace, report: Report, watch: Watch) -> None:
-    report.tallies.append(
-        embed(
-            workspace.db,
-            workspace.images,
-            workspace.vectors,
-            workspace.encoder(),
-            batch=workspace.settings.embed_batch,
-            progress=watch("embed"),
-        )
+def _embed(workspace: Workspace, watch: Watch) -> list[Tally]:
+    tally = embed(
+        workspace.db,
+        workspace.images,
+        workspace.vectors,
+        workspace.encoder(),
+        batch=workspace.settings.embed_batch,
+        progress=watch("embed"),
     )
+    return [tally]
 
 
-def _group(workspace: Workspace, report: Report, watch: Watch) -> None:
-    if len(stores.names(workspace.db)) > 1:
-        report.tallies.append(
-            pair_images(
-                workspace.db,
-                workspace.images,
-                workspace.vectors,
-                workspace.encoder().fingerprint,
-                progress=watch("pair"),
-            )
-        )
-    report.tallies.append(group(workspace.db))
+def _group(workspace: Workspace, watch: Watch) -> list[Tally]:
+    db, fingerprint = workspace.db, workspace.encoder().fingerprint
+    pairs = []
+    if len(stores.names(db)) > 1:
+        progress = watch("pair")
+        pairs = [
+            pair_images(db, workspace.images, workspace.vectors, fingerprint, progress=progress)
+        ]
+    return [*pairs, group(db)]
 
 
-def _publish(workspace: Workspace, report: Report, watch: Watch) -> None:
+def _publish(workspace: Workspace, watch: Watch) -> list[Tally]:
     encoder = workspace.encoder()
-    report.tallies.append(
-        publish(
-            workspace.db,
-            workspace.vectors,
-            workspace.staging(encoder),
-            fingerprint=encoder.fingerprint,
-            encoder=encoder.name,
-            progress=watch("publish"),
-        )
+    tally = publish(
+        workspace.db,
+        workspace.vectors,
+        workspace.staging(encoder),
+        fingerprint=encoder.fingerprint,
+        encoder=encoder.name,
+        progress=watch("publish"),
     )
     known = workspace.calibration(encoder.fingerprint)
     images = workspace.vectors.count(encoder.fingerprint)
     if known is None or abs(images - known.images) > REFIT * known.images:
-        _calibrate(workspace, report, watch)
+        return [tally, _calibrate(workspace, watch)]
+    return [tally]
 
 
-def _calibrate(workspace: Workspace, report: Report, watch: Watch) -> None:
+def _calibrate(workspace: Workspace, watch: Watch) -> Tally:
     tally = Tally("calibrate")
     begin = time.perf_counter()
     try:
@@ -334,10 +329,11 @@ def _calibrate(workspace: Workspace, report: Report, watch: Watch) -> None:
     except DataError as error:
         tally.notes["skipped"] = error.message
     tally.seconds = time.perf_counter() - begin
-    report.tallies.append(tally)
+    return tally
 
 
-_LATER: dict[str, Callable[[Workspace, Report, Watch], None]] = {
+_LATER: dict[str, Callable[[Workspace, Watch], list[Tally]]] = {
+    "embed": _embed,
     "group": _group,
     "publish": _publish,
 }

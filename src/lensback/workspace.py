@@ -31,6 +31,7 @@ from lensback.livefile import LiveFile
 from lensback.net import Fetcher
 from lensback.promise import SKETCH, Promise, check, from_json
 from lensback.rank import Calibration
+from lensback.retry import retried
 from lensback.search import Looks, Promises, Tools
 from lensback.settings import FILE_NAME, Settings
 from lensback.types import Snapshot
@@ -53,7 +54,11 @@ class Workspace:
     @cached_property
     def db(self) -> Database:
         db = Database(self.settings.database or sqlite_url(self.path / "catalogue.db"))
-        db.migrate()
+        try:
+            db.migrate()
+        except BaseException:
+            db.close()
+            raise
         return db
 
     @cached_property
@@ -268,9 +273,10 @@ class Workspace:
     def locked(self) -> Iterator[None]:
         """One sync at a time. The lock goes with the process, however it ends.
 
-        On PostgreSQL several work at once, and each claims what it works on.
+        On PostgreSQL several work at once, and each claims what it works on. Waits for one that is
+        just now starting.
         """
-        if self.db.shared:
+        if retried(lambda: self.db).shared:
             yield
             return
         try:

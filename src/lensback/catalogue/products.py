@@ -249,29 +249,19 @@ _links = Table(
 
 def replace_links(db: Database, links: Iterable[Link]) -> None:
     """Makes the kept reasons those of this grouping; writes only what differs."""
-    old = t.product_links.c
+    old, keys = t.product_links.c, ["offer_a", "offer_b"]
     with db.write() as c:
         _links.create(c)
-        try:
-            for part in chunks(links, 2000):
-                rows = [
-                    {
-                        "offer_a": link.a,
-                        "offer_b": link.b,
-                        "reason": link.reason,
-                        "score": link.score,
-                    }
-                    for link in part
-                ]
-                db.upsert(c, t.product_links, rows, ["offer_a", "offer_b"], ["reason", "score"])
-                c.execute(
-                    insert(_links),
-                    [{"offer_a": r["offer_a"], "offer_b": r["offer_b"]} for r in rows],
-                )
-            kept = exists().where(_links.c.offer_a == old.offer_a, _links.c.offer_b == old.offer_b)
-            c.execute(delete(t.product_links).where(~kept))
-        finally:
-            _links.drop(c)
+        for part in chunks(links, 2000):
+            named = [{"offer_a": link.a, "offer_b": link.b} for link in part]
+            why = [{"reason": link.reason, "score": link.score} for link in part]
+            rows = [pair | reason for pair, reason in zip(named, why, strict=True)]
+            db.upsert(c, t.product_links, rows, keys, ["reason", "score"])
+            c.execute(insert(_links), named)
+        kept = exists().where(_links.c.offer_a == old.offer_a, _links.c.offer_b == old.offer_b)
+        c.execute(delete(t.product_links).where(~kept))
+        # A failure takes the table back with the transaction; to drop it then would hide why.
+        _links.drop(c)
 
 
 def links_of(db: Database, product_id: str) -> list[dict[str, Any]]:

@@ -7,10 +7,9 @@ lock), on PostgreSQL each takes claims on what it works on (`claims`).
 from __future__ import annotations
 
 import random
-import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -20,26 +19,11 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from sqlalchemy import Connection, Engine, Table, create_engine, event, func, inspect, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import (
-    ArgumentError,
-    DatabaseError,
-    DataError,
-    InternalError,
-    NoSuchModuleError,
-    OperationalError,
-)
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from lensback.db import postgres
-from lensback.errors import (
-    Away,
-    BadQuery,
-    Busy,
-    ConfigError,
-    MissingExtra,
-    SchemaTooNew,
-    StateError,
-)
+from lensback.db.failures import translated
+from lensback.errors import Busy, ConfigError, MissingExtra, SchemaTooNew
 
 HEAD = "0004"
 """Newest migration; tests/test_db.py holds it against `versions/`."""
@@ -59,11 +43,9 @@ __all__ = [
     "Part",
     "chunks",
     "sqlite_url",
-    "translated",
 ]
 
 T = TypeVar("T")
-_SERVER = re.compile(r"connection to server at .*? failed: |connection failed: ")
 
 
 class Part(NamedTuple):
@@ -79,8 +61,6 @@ class Claims(Protocol):
     def take(self, name: str) -> bool:
         """False where another process holds the name."""
 
-    def close(self) -> None: ...
-
 
 class Database:
     """Owns the engine. `read()` and `write()` are one transaction each."""
@@ -95,22 +75,27 @@ class Database:
         return self.engine.dialect.name == "postgresql"
 
     @contextmanager
+    def _connected(self, **options: object) -> Iterator[Connection]:
+        """The one way to the database: what fails on the connection, in the block too, is an error
+        of ours, and what passes by itself is Away."""
+        with translated(), self.engine.connect() as connection:
+            yield connection.execution_options(**options)
+
+    @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that sees one consistent state."""
-        with translated(), self.engine.connect() as connection:
-            if self.shared:
-                options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-                connection.execution_options(**options)
-            with connection.begin():
-                yield connection
+        one_state = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        with self._connected(**(one_state if self.shared else {})) as c, c.begin():
+            yield c
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that is durable when the block ends, or did nothing."""
-        with translated(), nullcontext() if self.shared else self._in_turn():
-            connect = self.engine.connect().execution_options(lensback_write=True)
-            with connect as connection, connection.begin():
-                yield connection
+        with nullcontext() if self.shared else self._in_turn(), self._writing() as c, c.begin():
+            yield c
+
+    def _writing(self) -> AbstractContextManager[Connection]:
+        return self._connected(lensback_write=True)
 
     @contextmanager
     def _in_turn(self) -> Iterator[None]:
@@ -148,24 +133,27 @@ class Database:
 
     def migrate(self) -> None:
         """Brings the schema to HEAD. Raises SchemaTooNew for a database of a later program."""
-        with translated():
-            current = self.revision()
-            if current == HEAD:
-                return
-            if current > HEAD:
-                raise SchemaTooNew(
-                    f"the database is at revision {current}, this program knows {HEAD}",
-                    hint="install a newer Lensback",
-                )
-            with self.claim("migrate"):
-                if self.revision() != HEAD:
-                    _upgrade(self.engine)
+        current = self.revision()
+        if current == HEAD:
+            return
+        if current > HEAD:
+            raise SchemaTooNew(
+                f"the database is at revision {current}, this program knows {HEAD}",
+                hint="install a newer Lensback",
+            )
+        with self.claim("migrate"):
+            if self.revision() != HEAD:
+                with self._writing() as connection:
+                    _upgrade(connection)
 
     @contextmanager
     def claims(self) -> Iterator[Claims]:
         """Claims that end with the block. Where one sync runs at a time they are all granted."""
-        with translated():
-            held = postgres.AdvisoryClaims(self.engine) if self.shared else _Granted()
+        if not self.shared:
+            yield _Granted()
+            return
+        with self._connected(isolation_level="AUTOCOMMIT") as connection:
+            held = postgres.AdvisoryClaims(connection)
             try:
                 yield held
             finally:
@@ -213,12 +201,10 @@ class Database:
 
     def revision(self) -> str:
         """The schema's revision, "" for an empty database."""
-        if not inspect(self.engine).has_table("alembic_version"):
-            return ""
-        with self.engine.connect() as connection:
-            return str(
-                connection.execute(text("SELECT version_num FROM alembic_version")).scalar() or ""
-            )
+        with self._connected() as c:
+            if not inspect(c).has_table("alembic_version"):
+                return ""
+            return str(c.execute(text("SELECT version_num FROM alembic_version")).scalar() or "")
 
     def folds(self) -> bool:
         """Whether the server's lower() knows all letters: grouping compares colours and brands."""
@@ -242,54 +228,10 @@ class _Granted:
     def take(self, name: str) -> bool:  # noqa: ARG002 - the door's words
         return True
 
-    def close(self) -> None:
-        pass
-
 
 def sqlite_url(path: Path) -> str:
     """The URL of an SQLite file."""
     return f"sqlite:///{path}"
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """SQLAlchemy's operational errors as ours."""
-    try:
-        yield
-    except DataError as error:  # text with a NUL, a number beyond the column
-        message = f"the database cannot hold this value: {error.orig}"
-        raise BadQuery(message, hint="check the text and the numbers that were sent") from error
-    except (OperationalError, InternalError) as error:
-        if type(error.orig).__module__.startswith("psycopg"):
-            raise _postgres_error(error) from error
-        message = str(error.orig)
-        if "locked" in message or "busy" in message:
-            raise Busy("the database is locked", hint="wait for the other sync to end") from error
-        if "disk is full" in message:
-            raise StateError("the disk is full", hint="free some space and sync again") from error
-        raise StateError(f"database: {message}", hint="run: lensback doctor") from error
-    except PoolTimeout as error:
-        raise Busy("no database connection is free", hint="try again in a moment") from error
-    except DatabaseError as error:
-        if type(error) is not DatabaseError:  # a statement of ours is wrong: not to be hidden
-            raise
-        raise StateError(
-            f"database: {error.orig}", hint="put the database file back from a copy, or remove it"
-        ) from error
-
-
-def _postgres_error(error: OperationalError | InternalError) -> StateError:
-    # Where the server stands is nobody's business: shoppers see these messages too.
-    message = f"database: {_SERVER.sub('', str(error.orig)).strip().splitlines()[0]}"
-    if postgres.again(error):
-        return Away(message, hint="run it again: two transactions were in each other's way")
-    if postgres.busy(error):
-        return Busy(message, hint="try again in a moment, or allow more connections")
-    if postgres.disk_full(error):
-        return StateError(message, hint="free some space at the database and sync again")
-    if postgres.away(error):
-        return Away(message, hint="check that the database runs and that its URL is right")
-    return StateError(message, hint="run: lensback doctor")
 
 
 def _engine(url: str) -> Engine:
@@ -345,12 +287,11 @@ def _lower(text: object) -> object:
     return text.lower() if isinstance(text, str) else text
 
 
-def _upgrade(engine: Engine) -> None:
+def _upgrade(connection: Connection) -> None:
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
-    with engine.connect().execution_options(lensback_write=True) as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -1,4 +1,4 @@
-"""What only PostgreSQL needs: its engine, its failures, bulk writing, and claims between processes."""
+"""What only PostgreSQL needs: its engine, bulk writing, and claims between processes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from hashlib import blake2b
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.schema import ScalarElementColumnDefault
+
+from lensback.db.failures import translated
 
 COPY_ROWS = 100
 """From this many rows on they are sent by COPY: an offer with all its rows is written 1.4 times as
@@ -17,11 +19,6 @@ CONNECT_TIMEOUT_S = 5
 DEFAULTS = {"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "lensback",
             "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}  # fmt: skip
 """What the URL may say otherwise. Keepalives: a server that lost its power is noticed in 25 s."""
-
-_AWAY = ("08", "57P")
-"""SQLSTATE classes: connection exception, operator intervention (shutdown, crash, starting up)."""
-_AGAIN = ("40001", "40P01")
-"""Serialisation failure, deadlock: the same work succeeds a moment later."""
 
 
 def engine(url: URL) -> Engine:
@@ -37,30 +34,6 @@ def engine(url: URL) -> Engine:
         max_overflow=24,
         pool_recycle=1800,
     )
-
-
-def away(error: DBAPIError) -> bool:
-    """Whether the server could not be reached or sent us away: it may answer in a moment."""
-    state = _state(error)
-    return error.connection_invalidated or state == "" or state.startswith(_AWAY)
-
-
-def again(error: DBAPIError) -> bool:
-    """Whether two transactions were in each other's way and this one was given up."""
-    return _state(error) in _AGAIN
-
-
-def busy(error: DBAPIError) -> bool:
-    """Whether the server has no connection left, or a lock was waited for too long."""
-    return _state(error) in {"53300", "55P03"}
-
-
-def disk_full(error: DBAPIError) -> bool:
-    return _state(error) == "53100"
-
-
-def _state(error: DBAPIError) -> str:
-    return getattr(error.orig, "sqlstate", "") or ""
 
 
 def upsert(
@@ -113,20 +86,21 @@ class AdvisoryClaims:
     """Names that this process alone works on. The server forgets them with the connection,
     so a killed process holds nothing."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
     def take(self, name: str) -> bool:
-        """False where another process holds the name (or this one, by other claims)."""
+        """False where another process holds the name (or this one, by other claims). Raises Away:
+        callers ask from threads and generators, outside the block that opened the connection."""
         query = text("SELECT pg_try_advisory_lock(:key)")
-        return bool(self._connection.execute(query, {"key": _key(name)}).scalar_one())
+        with translated():
+            return bool(self._connection.execute(query, {"key": _key(name)}).scalar_one())
 
     def close(self) -> None:
         try:
             self._connection.exec_driver_sql("SELECT pg_advisory_unlock_all()")
         except SQLAlchemyError:  # the server is away, and the claims with it
             self._connection.invalidate()
-        self._connection.close()
 
 
 def _key(name: str) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -103,19 +104,20 @@ def ingest_all(
         under_way: dict[Future[Outcome], str] = {}
         patience = _Patience(meanwhile, under_way)
         try:
-            jobs = lanes.run(
+            work = lanes.run(
                 states, fetch, lane=host_of, rules=rules, halt=fetcher.halt, idle=patience.look
             )
-            for state, got in jobs:
-                name = state.feed.store
-                if got.found is None:
-                    yield name, _unread(db, state, got)
-                    patience.ended()
-                else:
-                    progress = _until(fetcher.halt, watch(name) if watch else None)
-                    future = readers.submit(_read, db, state, got, limits, progress)
-                    under_way[future] = name
-                yield from _ended(under_way, BACKLOG, patience)
+            with closing(work) as jobs:  # one that is closed late would halt the next try
+                for state, got in jobs:
+                    name = state.feed.store
+                    if got.found is None:
+                        yield name, _unread(db, state, got)
+                        patience.ended()
+                    else:
+                        progress = _until(fetcher.halt, watch(name) if watch else None)
+                        future = readers.submit(_read, db, state, got, limits, progress)
+                        under_way[future] = name
+                    yield from _ended(under_way, BACKLOG, patience)
             yield from _ended(under_way, 0, patience)
         except BaseException:
             fetcher.halt.set()  # readers and fetches see it at their next step
@@ -198,8 +200,8 @@ def _unread(db: Database, state: FeedState, got: _Fetch) -> Outcome:
         return Skipped(got.skipped)
     if got.error is None:
         return one.note_unchanged(db, state, got.started_at, got.seconds)
-    if isinstance(got.error, Stopped):
-        raise got.error
+    if isinstance(got.error, StateError):  # our own database or disk, or asked to stop: no fault
+        raise got.error  # of the store's
     return one.note_failure(db, state, got.error, got.started_at, got.seconds)
 
 
