@@ -9,8 +9,9 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 
+import hypothesis
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lensback import settings
@@ -142,7 +143,7 @@ def test_set_setting_changes_the_line_that_counts(folder: Path) -> None:
     assert values(folder) == {"encoder": "tiny"}
 
 
-@settings(deadline=None)  # it writes a file each time
+@hypothesis.settings(deadline=None)  # it writes a file each time
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\x7f"), max_size=30))
 def test_any_text_is_read_back(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     folder = tmp_path_factory.mktemp("any")
