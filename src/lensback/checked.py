@@ -33,7 +33,7 @@ def read_toml(path: Path, page: str = "") -> dict[str, Any]:
 
 
 def parse_toml(data: bytes, where: str) -> dict[str, Any]:
-    """The same from what was read; `where` names it in messages."""
+    """The table that TOML bytes describe; `where` names the file in messages."""
     try:
         return tomllib.loads(data.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

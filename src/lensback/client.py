@@ -99,6 +99,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
+        """Closes the connections to the service."""
         self._http.close()
 
     def search(
@@ -153,7 +154,7 @@ class Client:
         return self._ask("GET", f"api/offers/{_id(offer_id)}")
 
     def stores(self) -> list[dict[str, Any]]:
-        """The connected stores."""
+        """The connected stores, each with its name, title and number of offers."""
         found: list[dict[str, Any]] = self._ask("GET", "api/stores")["stores"]
         return found
 

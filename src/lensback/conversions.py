@@ -141,6 +141,7 @@ class Refused:
         self.max_bytes = max_bytes
 
     def add(self, network: str, reason: str, at: int) -> None:
+        """Appends one refused call; `at` is UTC epoch seconds. A file that is full is begun anew."""
         log.event("postback refused", 30, network=network, reason=reason)
         line = json.dumps({"at": at, "network": network[:40], "reason": reason[:200]}) + "\n"
         try:
@@ -177,6 +178,7 @@ class Pulled:
     rejected: Counter[str] = field(default_factory=Counter)
 
     def as_json(self) -> dict[str, object]:
+        """The counts by name, as `conversions pull --json` prints them."""
         return {
             "read": self.read,
             "skipped": self.skipped,

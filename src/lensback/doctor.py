@@ -29,6 +29,7 @@ class Check:
     hint: str = ""
 
     def as_json(self) -> dict[str, str]:
+        """The check as `doctor --json` prints it."""
         return asdict(self)
 
 

@@ -50,6 +50,8 @@ class Error(Exception):
 
 
 class ConfigError(Error):
+    """A setting, a description or a name is wrong: the operator mends it."""
+
     exit_code = 2
     http_status = 500
 
@@ -74,27 +76,39 @@ class UnknownName(ConfigError):
 
 
 class InputError(Error):
+    """What somebody sent cannot be used: the sender mends it."""
+
     exit_code = 2
     http_status = 400
 
 
 class BadImage(InputError):
+    """A file that is no picture, or a damaged one."""
+
     http_status = 415
 
 
 class TooLarge(InputError):
+    """More bytes or pixels than are allowed."""
+
     http_status = 413
 
 
 class BadQuery(InputError):
+    """A parameter of a request that makes no sense."""
+
     http_status = 422
 
 
 class Unauthorized(InputError):
+    """A request without a key, or with a wrong one."""
+
     http_status = 401
 
 
 class Forbidden(InputError):
+    """A key that is right but may not do this."""
+
     http_status = 403
 
 
@@ -109,23 +123,29 @@ class TooMany(InputError):
 
 
 class NotFound(Error):
+    """An offer, product, page or user that is not there."""
+
     exit_code = 2
     http_status = 404
 
 
 class DataError(Error):
+    """What another party sent or keeps cannot be used."""
+
     http_status = 502
 
 
 class FeedError(DataError):
-    pass
+    """A feed as a whole cannot be read: its format, its columns, or nothing in it."""
 
 
 class FeedTruncated(FeedError):
-    pass
+    """A feed that stops before its end; the rows before it were read."""
 
 
 class PostbackError(DataError):
+    """A network's call that makes no sense."""
+
     http_status = 400
 
 
@@ -145,33 +165,39 @@ class FetchError(Error):
 
 
 class FetchTimeout(FetchError):
+    """The other side took too long to answer."""
+
     http_status = 504
 
 
 class FetchRefused(FetchError):
+    """An address that we do not fetch from: private, no web address, or barred by robots.txt."""
+
     exit_code = 2
     http_status = 400
 
 
 class FetchFailed(FetchError):
-    pass
+    """The other side could not be reached, or answered with a failure."""
 
 
 class StateError(Error):
+    """The service or the workspace is not ready for this yet."""
+
     exit_code = 2
     http_status = 503
 
 
 class StaleIndex(StateError):
-    pass
+    """The index holds vectors of another encoder than the one in use."""
 
 
 class SchemaTooNew(StateError):
-    pass
+    """A database that a later version of the program has changed."""
 
 
 class Busy(StateError):
-    pass
+    """Too much work at once, or another process has what is needed: try again."""
 
 
 class Away(StateError):
@@ -179,4 +205,4 @@ class Away(StateError):
 
 
 class Stopped(StateError):
-    pass
+    """The work was told to stop and did so at a safe place."""

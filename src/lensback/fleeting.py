@@ -33,6 +33,7 @@ class Fleeting(Generic[V]):
         return len(self._kept)
 
     def get(self, key: str) -> V | None:
+        """The value of a key, or None where there is none (any more)."""
         with self._lock:
             self._forget()
             found = self._kept.get(key)

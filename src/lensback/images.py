@@ -287,6 +287,7 @@ class ImageStore:
         return info
 
     def has(self, digest: str) -> bool:
+        """Whether a picture with this SHA-256 (hex) is kept."""
         return _is_digest(digest) and self._path(digest).is_file()
 
     def read(self, digest: str) -> bytes:

@@ -42,6 +42,7 @@ class Calibration:
         return 1 / (1 + math.exp(-max(-60.0, min(60.0, z))))
 
     def as_json(self) -> dict[str, object]:
+        """The weights by name, as they are kept in the calibration's file."""
         return asdict(self)
 
 

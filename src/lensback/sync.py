@@ -60,6 +60,7 @@ class Report:
         return [*self.failed, *over]
 
     def as_json(self) -> dict[str, object]:
+        """The tallies of all stages and the stores that failed, as `sync --json` prints them."""
         return {
             "stages": [tally.as_json() for tally in self.tallies],
             "failed": {name: error.as_json()["error"] for name, error in self.failed.items()},

@@ -45,9 +45,11 @@ class Money:
 
     @property
     def amount(self) -> Decimal:
+        """The amount in whole units of the currency, exact."""
         return Decimal(self.minor).scaleb(-currency_exponent(self.currency))
 
     def as_json(self) -> dict[str, str]:
+        """The amount as a decimal string, and its currency: what the API sends."""
         places = currency_exponent(self.currency)
         return {"amount": f"{self.amount:.{places}f}", "currency": self.currency}
 
@@ -123,6 +125,8 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Store:
+    """A merchant whose offers are sold here, as an operator connected it."""
+
     name: str
     id: int = 0
     title: str = ""
@@ -132,6 +136,8 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
+    """A store's file of offers, and how it is read."""
+
     store: str
     url: str
     id: int = 0
@@ -178,6 +184,7 @@ class Filter:
 
     @property
     def empty(self) -> bool:
+        """Whether it lets every offer through."""
         return self == Filter()
 
 
@@ -203,7 +210,7 @@ class IndexRow:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """From the index, before ranking. `similarity` is the cosine, -1 to 1."""
+    """One image that the index found, before ranking. `similarity` is the cosine, -1 to 1."""
 
     image_hash: str
     similarity: float
@@ -274,6 +281,8 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """The whole reply to one search: verdict, regions, hits, and how it came about."""
+
     search_id: str
     verdict: str
     probability: float
@@ -334,9 +343,11 @@ class Tally:
 
     @property
     def rejects(self) -> int:
+        """How many were rejected, of all reasons."""
         return sum(self.rejected.values())
 
     def as_json(self) -> dict[str, object]:
+        """The tally as `--json` prints it."""
         return {
             "stage": self.stage,
             "done": self.done,

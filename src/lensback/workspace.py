@@ -53,6 +53,7 @@ class Workspace:
 
     @cached_property
     def db(self) -> Database:
+        """The database, opened and migrated when it is first asked for."""
         db = Database(self.settings.database or sqlite_url(self.path / "catalogue.db"))
         try:
             db.migrate()
@@ -63,6 +64,7 @@ class Workspace:
 
     @cached_property
     def images(self) -> ImageStore:
+        """The pictures of stores, kept in the workspace's folder."""
         return ImageStore(
             self.path / "images",
             max_bytes=self.settings.max_image_bytes,
@@ -71,6 +73,7 @@ class Workspace:
 
     @cached_property
     def vectors(self) -> VectorStore:
+        """The vectors of all pictures, by encoder."""
         return VectorStore(self.settings.vectors or self.path / "vectors")
 
     @cached_property
@@ -84,6 +87,7 @@ class Workspace:
 
     @cached_property
     def fetcher(self) -> Fetcher:
+        """The only way out to the network, with the settings' limits."""
         s = self.settings
         return Fetcher(
             allow_hosts=s.allow_hosts,
@@ -95,6 +99,7 @@ class Workspace:
 
     @cached_property
     def detector(self) -> Detector:
+        """The detector that the settings name. Raises ConfigError where it cannot be opened."""
         return open_detector(self.settings.detector, self.detectors, threads=self.settings.threads)
 
     @cached_property
@@ -139,7 +144,7 @@ class Workspace:
 
     @property
     def cashback(self) -> Promises:
-        """By what cashback is promised now."""
+        """Where cashback is estimated from: the workspace's networks, and today's exchange rates."""
         return Promises(self.networks, self.rates)
 
     @property
@@ -193,9 +198,11 @@ class Workspace:
         return came if came and came.fingerprint == encoder.fingerprint else own
 
     def calibration_path(self, fingerprint: str) -> Path:
+        """File of the calibration that belongs to this encoder."""
         return self.path / "calibration" / f"{fingerprint}.json"
 
     def promise_path(self, fingerprint: str) -> Path:
+        """File of the promise that was certified for this encoder."""
         return self.path / "calibration" / f"{fingerprint}.promise.json"
 
     def promise(self, snapshot: Snapshot) -> tuple[Promise | None, str]:
@@ -295,6 +302,7 @@ class Workspace:
             yield
 
     def close(self) -> None:
+        """Closes everything that was opened, the encoder on trial included."""
         opened = vars(self)
         for name in ("trial", "journal", "fetcher", "db"):
             if opened.get(name) is not None:

@@ -273,7 +273,7 @@ class Hosts:
         return ""
 
     def succeeded(self, name: str) -> None:
-        """The host answered."""
+        """Notes that the host answered, which closes its breaker."""
         self._answered.add(name)
         host = self._known.get(name)
         if host and host.failures:

@@ -58,16 +58,19 @@ def say(text: str) -> None:
 
 
 def opened_workspace(folder: Path) -> Workspace:
+    """The workspace in a folder, closed when the command ends."""
     workspace = open_workspace(folder)
     log.setup(workspace.settings.log_level)
     return workspace
 
 
 def print_json(value: Any) -> None:
+    """Prints a value as indented JSON on the standard output."""
     print(json.dumps(value, ensure_ascii=False, indent=2))
 
 
 def read_text_file(path: Path) -> str:
+    """The text of a UTF-8 file. Raises ConfigError where it cannot be read."""
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -75,6 +78,7 @@ def read_text_file(path: Path) -> str:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
+    """The table of a TOML file. Raises ConfigError where it cannot be read or is no TOML."""
     try:
         return tomllib.loads(read_text_file(path))
     except tomllib.TOMLDecodeError as error:

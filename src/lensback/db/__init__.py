@@ -212,6 +212,7 @@ class Database:
             return bool(connection.execute(select(func.lower("ÀЯ"))).scalar_one() == "àя")
 
     def close(self) -> None:
+        """Closes all connections of the engine."""
         self.engine.dispose()
 
 

@@ -97,6 +97,7 @@ class AdvisoryClaims:
             return bool(self._connection.execute(query, {"key": _key(name)}).scalar_one())
 
     def close(self) -> None:
+        """Gives up every name by closing the connection that holds the locks."""
         try:
             self._connection.exec_driver_sql("SELECT pg_advisory_unlock_all()")
         except SQLAlchemyError:  # the server is away, and the claims with it

@@ -45,6 +45,7 @@ _LISTED = re.compile(r"[,;\[\]]")
 
 
 def columns_of(rows: Sequence[clean.Row]) -> Columns:
+    """Rows (field -> value) turned round: field -> one value a row, empty where a row has none."""
     return {name: [row.get(name, "") for row in rows] for name in dict.fromkeys(chain(*rows))}
 
 

@@ -273,16 +273,19 @@ def availability(raw: str) -> str:
 
 @lru_cache(1024)
 def condition(raw: str) -> str:
+    """The offer's condition, one of Google Merchant's words: `new` where nothing else is said."""
     return _CONDITION.get(_key(raw), "new")
 
 
 @lru_cache(1024)
 def gender(raw: str) -> str:
+    """One of `male`, `female`, `unisex`, or empty for a word that we do not know."""
     return _GENDER.get(_key(raw), "")
 
 
 @lru_cache(1024)
 def age_group(raw: str) -> str:
+    """One of Google Merchant's age groups, or empty for a word that we do not know."""
     return _AGE.get(_key(raw), "")
 
 

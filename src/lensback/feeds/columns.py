@@ -61,7 +61,8 @@ class ColumnMap:
 
     @classmethod
     def parse(cls, text: str, name: str = "columns") -> ColumnMap:
-        """The same from the text itself; `name` is for messages."""
+        """Reads a column map from TOML text; `name` stands for it in messages. Raises ConfigError
+        naming the key."""
         try:
             return _from_toml(tomllib.loads(text), name)
         except tomllib.TOMLDecodeError as error:
@@ -117,6 +118,7 @@ class Picker:
         return row
 
     def knows(self, name: str) -> bool:
+        """Whether a column or element of this name feeds any field."""
         return bool(self._places(name))
 
     def _places(self, name: str) -> list[tuple[str, int]]:

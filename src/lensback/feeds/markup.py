@@ -337,7 +337,7 @@ class Block:
 
 
 def local(name: str) -> str:
-    """`{http://base.google.com/ns/1.0}id` -> `id`."""
+    """The name without its namespace: `{http://base.google.com/ns/1.0}id` -> `id`."""
     return name.rpartition("}")[2]
 
 
@@ -349,6 +349,7 @@ def inner_text(element: etree._Element) -> str:
 
 
 def attributes(element: etree._Element) -> list[tuple[str, str]]:
+    """Names and values of an element's attributes, in order."""
     return cast("list[tuple[str, str]]", element.items())
 
 
@@ -363,7 +364,8 @@ def pairs(element: etree._Element) -> Iterator[tuple[str, str]]:
 def deep_pairs(
     element: etree._Element, path: str = "", depth: int = MAX_DEPTH
 ) -> Iterator[tuple[str, str]]:
-    """The same with paths: `@id`, `price/@currency`, `size/value`, `param[colour]`."""
+    """Names and texts of the elements in a row, the names as paths: `@id`, `price/@currency`,
+    `size/value`, `param[colour]`."""
     for name, value in attributes(element):
         yield f"{path}@{local(name)}", value
     for child in element:

@@ -97,7 +97,8 @@ def hint(proposal: Proposal) -> str:
 def of_table(
     header: Sequence[str], rows: Iterable[Sequence[str]], columns: ColumnMap | None = None
 ) -> Proposal:
-    """By the header, and by the first rows where there are any; of a known map what is used."""
+    """A guess for a table, by its header and by the first rows where there are any; for a known
+    map, what of it is used."""
     samples: dict[str, str] = {name.strip(): "" for name in header if name.strip()}
     for row in rows:
         for name, value in zip(header, row, strict=False):
@@ -107,8 +108,8 @@ def of_table(
 
 
 def of_xml(head: str, columns: ColumnMap | None = None) -> Proposal:
-    """By the element that repeats most and has the most values in it. Raises FeedError where the
-    beginning is no XML at all."""
+    """A guess for XML: its rows are the element that repeats most and has the most values in it.
+    Raises FeedError where the beginning is no XML at all."""
     mended = b"".join(markup.mend(iter([head.encode("utf-8", "replace")])))
     root = markup.tree(mended)
     counts: Counter[str] = Counter()
@@ -132,7 +133,8 @@ def of_xml(head: str, columns: ColumnMap | None = None) -> Proposal:
 def of_samples(
     samples: dict[str, str], item: str, name: str, columns: ColumnMap | None = None
 ) -> Proposal:
-    """By names, each with an example of its values."""
+    """A guess from names, each with an example of its values; `item` is the element of a row, or
+    empty."""
     fields = _known(samples, columns) if columns else _guess(samples)
     used = {given for names in fields.values() for given in names}
     unused = {n: _short(v) for n, v in samples.items() if n not in used}

@@ -87,6 +87,7 @@ class Pending(Generic[T]):
         self._refused.append((len(self.rows), row))
 
     def flush(self) -> Iterator[Offer | Rejected]:
+        """Reads the waiting rows together and yields what each became, in order of their lines."""
         made = self._make(self.rows) if self.rows else []
         for i, row in enumerate(made):
             if isinstance(row, Rejected):
@@ -101,6 +102,7 @@ class Pending(Generic[T]):
 
 
 def truncated(line: int, why: str = "") -> FeedTruncated:
+    """The error for a feed that stops in the middle of this line (1-based)."""
     return FeedTruncated(
         why or f"the feed stops in the middle of line {line}",
         hint="fetch it again; what came before was read",
@@ -108,4 +110,5 @@ def truncated(line: int, why: str = "") -> FeedTruncated:
 
 
 def empty() -> FeedError:
+    """The error for a feed without a single offer."""
     return FeedError("there is no offer in it", hint="check the address and the format")

@@ -73,7 +73,7 @@ class Source:
         return decode(self._chunks, self.encoding)
 
     def utf8(self) -> Iterator[bytes]:
-        """The same as UTF-8, for XML; see `as_utf8`. Only once."""
+        """The feed's bytes in order as UTF-8, for XML; see `as_utf8`. Only once."""
         return as_utf8(self._chunks, self.encoding)
 
     def head_text(self) -> str:
@@ -319,8 +319,8 @@ def decode(chunks: Iterator[bytes], encoding: str) -> Iterator[str]:
 
 
 def as_utf8(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
-    """The same as UTF-8. What claims to be UTF-8 already passes as it is, for speed: the reader
-    finds bytes that are none, and control characters, when its parser does."""
+    """Chunks of any encoding as UTF-8. What claims to be UTF-8 already passes as it is, for speed:
+    the reader finds bytes that are none, and control characters, when its parser does."""
     decoder = None
     for codec, data in _settled(chunks, encoding):
         if decoder is None and codec in ("ascii", "utf-8"):

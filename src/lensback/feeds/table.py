@@ -89,6 +89,7 @@ def delimiter_of(header_line: str) -> str:
 
 
 def header_of(header_line: str, delimiter: str) -> list[str]:
+    """The column names in a header line. Raises FeedError where quotes make it unreadable."""
     if header_line.count(delimiter) > _MOST_COLUMNS:
         raise FeedError("a header with that many columns is none", hint="check the address")
     try:

@@ -48,6 +48,7 @@ class Run:
     """The feed says itself which offers are gone: what it does not mention stays."""
 
     def reject(self, row: Rejected) -> None:
+        """Counts a row that became no offer, and keeps the first few of each reason as samples."""
         self.rejected[row.reason] += 1
         if self.rejected[row.reason] <= SAMPLES and len(self.rejected) <= REASONS:
             sample = {"reason": row.reason, "line": row.line, "id": row.external_id}

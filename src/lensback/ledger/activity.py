@@ -20,7 +20,7 @@ MOST_SEARCHES = 200_000
 
 @dataclass(slots=True)
 class Day:
-    """One UTC day."""
+    """What happened on one UTC day: searches by verdict, clicks, times of answers."""
 
     day: str
     searches: int = 0

@@ -52,9 +52,11 @@ class Audit:
 
     @property
     def proven(self) -> bool:
+        """Whether every sale and every transaction came out as it is recorded."""
         return self.wrong == 0
 
     def as_json(self) -> dict[str, Any]:
+        """The audit as `ledger audit --json` prints it."""
         return {
             "proven": self.proven,
             "conversions": self.conversions,
@@ -68,6 +70,7 @@ class Audit:
         }
 
     def differs(self, text: str) -> None:
+        """Counts a difference, and keeps its text while there are few."""
         self.wrong += 1
         if len(self.differences) < MOST_SHOWN:
             self.differences.append(text)

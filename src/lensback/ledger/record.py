@@ -107,7 +107,8 @@ def record(db: Database, news: Sequence[Conversion], *, at: int, source: str) ->
 
 
 def record_in(db: Database, c: Connection, news: Iterable[tuple[Conversion, int, str]]) -> Recorded:
-    """The same within the caller's transaction; each of the news with its time and source."""
+    """Records what a network told within the caller's transaction; each of the news with its time
+    and source."""
     done = Recorded()
     fresh: dict[str, tuple[Conversion, int, str]] = {}
     for one, at, source in news:

@@ -101,7 +101,7 @@ class Fetcher:
         self.close()
 
     def close(self) -> None:
-        """Closes the pool."""
+        """Closes the pool of connections."""
         self._transport.close()
 
     def fetch(
@@ -150,7 +150,8 @@ class Fetcher:
         headers: Mapping[str, str] | None = None,
         deadline_s: float | None = None,
     ) -> Fetched:
-        """Like `fetch`, into `path`: whole and on disk, or not at all. `body` is empty.
+        """Fetches a body into `path`: whole and on disk, or not at all. `body` of what comes back
+        is empty.
 
         After a 304 `path` is as it was. `deadline_s` is ten times the time-out by default.
         """
@@ -429,4 +430,5 @@ def _failure(response: httpx.Response, url: httpx.URL, call: _Call) -> FetchFail
 
 
 def too_large(url: str, max_bytes: int) -> TooLarge:
+    """The error for a body of more than `max_bytes`."""
     return TooLarge(f"more than {max_bytes} bytes: {redact(url)}", hint="raise the limit")

@@ -37,7 +37,8 @@ class Pace:
         self.received, self.window_end = 0, time.monotonic() + self.window_s
 
     def note(self, size: int) -> None:
-        """So many bytes came."""
+        """Counts bytes that arrived. Raises Late where a window brought fewer than `min_rate` a
+        second."""
         self.received += size
         now = time.monotonic()
         if now >= self.window_end:

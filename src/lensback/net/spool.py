@@ -52,6 +52,7 @@ class Spool:
 
     @property
     def size(self) -> int:
+        """Bytes that are in the file so far."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     def drop(self) -> None:

@@ -127,7 +127,7 @@ class Network:
     builtin: bool = True
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, for `network show --json`."""
+        """The whole description by name, as `network show --json` prints it."""
         from dataclasses import asdict
 
         return asdict(self)
@@ -137,17 +137,28 @@ class Program(Protocol):
     """The part of a program's terms that links need."""
 
     @property
-    def domains(self) -> tuple[str, ...]: ...
+    def domains(self) -> tuple[str, ...]:
+        """Domains of the store's pages, in ASCII."""
+
     @property
-    def link(self) -> Mapping[str, str]: ...
+    def link(self) -> Mapping[str, str]:
+        """Values that the network's link template needs, by name."""
+
     @property
-    def deny_deeplinks(self) -> bool: ...
+    def deny_deeplinks(self) -> bool:
+        """Whether the program allows links to its landing page only."""
+
     @property
-    def landing(self) -> str: ...
+    def landing(self) -> str:
+        """Address of that landing page, or empty."""
+
     @property
-    def tracking_hosts(self) -> tuple[str, ...]: ...
+    def tracking_hosts(self) -> tuple[str, ...]:
+        """Hosts of tracked links that the program names besides the network's own."""
+
     @property
-    def erid(self) -> str: ...
+    def erid(self) -> str:
+        """The token of the advertising register that its links carry, or empty."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ class Shelf(Generic[D]):
 
     @property
     def shipped(self) -> Path:
+        """The folder of the models that come with Lensback."""
         return self.home / "models"
 
     def find(self, name: str, added: Path | None) -> Path:

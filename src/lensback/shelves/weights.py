@@ -67,7 +67,8 @@ def copied(model: Path, folder: Path) -> None:
 
 
 def fetched(url: str, folder: Path, fetch: Fetch | None) -> None:
-    """The same from a URL. Raises ConfigError without a `fetch`, or what it raises."""
+    """Fetches an ONNX file from a URL into the folder, as `model.onnx`. Raises ConfigError without
+    a `fetch`, or what it raises."""
     if fetch is None:
         raise ConfigError(f"{url} must be downloaded", hint="give a downloaded .onnx file instead")
     fetch(url, folder / MODEL_FILE)
