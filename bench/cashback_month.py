@@ -31,7 +31,7 @@ from lensback.errors import Error, FetchFailed, Unauthorized
 from lensback.networks import open_network
 from lensback.types import Conversion, Money
 from lensback.workspace import Workspace, init, open_workspace
-from record import write
+from rig import arguments, write
 
 STORES = 200
 DAY_S = 86_400
@@ -298,11 +298,7 @@ def simulate(clicks: int, kills: int, seed: int = 1) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clicks", type=int, default=100_000)
-    parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", type=Path, help="Where to write the figures.")
+    parser = arguments(__doc__, clicks=100_000, kills=10, seed=1)
     parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.run:

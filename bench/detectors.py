@@ -9,7 +9,6 @@ The floor is a fixed set of boxes, chosen greedily on one half of the photos, ju
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -25,7 +24,7 @@ from lensback.detectors.measure import MET, Judged, average_precision, mean_aver
 from lensback.detectors.onnx import OnnxDetector
 from lensback.detectors.taxonomy import LABELS, of_label
 from lensback.types import Box, Region
-from record import DATA, write
+from rig import DATA, arguments, opened, percentiles, write
 
 MIN_AREA = 0.004
 FIRST = (8, 16)
@@ -77,7 +76,7 @@ def by_detector(photos: Sequence[Photo], find: Find) -> tuple[list[Judged], list
     """What a detector finds (the whole photo is the last region), and milliseconds for each."""
     judged, spent = [], []
     for path, boxes in photos:
-        photo = Image.open(path).convert("RGB")
+        photo = opened(path)
         begin = time.process_time()
         regions = find(photo)
         spent.append(1000 * (time.process_time() - begin))
@@ -125,34 +124,25 @@ def _of_label(judged: Sequence[Judged], label: str) -> dict[str, Any]:
     }
 
 
-def speed(spent: Sequence[float]) -> dict[str, float]:
-    p50, p99 = np.quantile(spent, [0.5, 0.99])
-    return {"ms p50": round(float(p50), 2), "ms p99": round(float(p99), 2)}
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__, photos=502)
     parser.add_argument("--detector", action="append", default=[], help="NAME=FOLDER of another")
-    parser.add_argument("--out", type=Path)
-    arguments = parser.parse_args()
-    photos = street()
+    asked = parser.parse_args()
+    photos = street()[: asked.photos]
     members: dict[str, Any] = {}
     for count in FIRST:
         members[f"{count} fixed boxes"] = figures(by_priors(photos, count))
     finders: dict[str, Find] = {
         name: open_detector(name).find for name in ("whole", "saliency", SHIPPED_NAME)
     }
-    for named in arguments.detector:
+    for named in asked.detector:
         name, _, folder = named.partition("=")
         finders[name] = OnnxDetector(name, Path(folder), threads=1).find
     for name, find in finders.items():
         judged, spent = by_detector(photos, find)
-        members[name] = figures(judged) | speed(spent)
-    write(
-        "detectors",
-        {"photos": len(photos), "min_area": MIN_AREA, "members": members},
-        arguments.out,
-    )
+        members[name] = figures(judged) | {"ms": percentiles(spent)}
+    found = {"photos": len(photos), "min_area": MIN_AREA, "members": members}
+    write("detectors", found, asked.out)
 
 
 if __name__ == "__main__":

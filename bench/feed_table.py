@@ -15,7 +15,7 @@ from typing import Any
 
 from lensback.errors import FeedError
 from lensback.ingest.trial import try_feed
-from record import DATA, REPOSITORY, RESULTS, write
+from rig import DATA, REPOSITORY, RESULTS, arguments, write
 
 PAGE = REPOSITORY / "docs" / "feeds-measured.md"
 ROW_TAGS = re.compile(rb"<(?:\w+:)?(?:offer|item|entry|product|produkt)[\s>]")
@@ -98,13 +98,14 @@ that grew with the square of the depth. `--atheris FOLDER` runs the same target 
 
 
 def main() -> None:
+    asked = arguments(__doc__, page=PAGE).parse_args()
     names = sorted(p for p in (DATA / "feeds").iterdir() if p.suffix != ".md")
     found = [tried(path) for path in names]
     for row in found:
         if "rows" in row and row["rows"] != row["offers"] + sum(row["rejected"].values()):
             raise SystemExit(f"{row['file']}: the counts do not add up: {row}")
-    PAGE.write_text(HEAD + "\n".join(map(as_row, found)) + "\n" + NOTES + fuzzed(), "utf-8")
-    write("feed_table", {"files": found})
+    asked.page.write_text(HEAD + "\n".join(map(as_row, found)) + "\n" + NOTES + fuzzed(), "utf-8")
+    write("feed_table", {"files": found}, asked.out)
 
 
 if __name__ == "__main__":

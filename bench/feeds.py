@@ -12,113 +12,37 @@ import argparse
 import csv
 import json
 import random
-import resource
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from lxml import etree
 
 from lensback import feeds
 from lensback.types import Offer
-from record import write
+from rig import arguments, child, memory_mb, write
 
-RUSSIAN = [
-    "тёплая",
-    "куртка",
-    "мужская",
-    "зимняя",
-    "с",
-    "капюшоном",
-    "и",
-    "карманами",
-    "на",
-    "молнии",
-    "из",
-    "плотной",
-    "ткани",
-    "для",
-    "города",
-    "прогулок",
-    "отдыха",
-]
-ENGLISH = [
-    "train",
-    "flow",
-    "and",
-    "restore",
-    "in",
-    "the",
-    "versatile",
-    "collection",
-    "designed",
-    "for",
-    "yoga",
-    "and",
-    "training",
-    "intended",
-    "to",
-    "sit",
-    "above",
-    "ankle",
-    "waistband",
-    "lies",
-    "flat",
-]
-AWIN = [
-    "data_feed_id",
-    "merchant_id",
-    "merchant_name",
-    "aw_product_id",
-    "aw_deep_link",
-    "image_url",
-    "aw_thumb_url",
-    "category_id",
-    "category_name",
-    "brand_id",
-    "brand_name",
-    "merchant_product_id",
-    "merchant_category",
-    "mpn",
-    "product_name",
-    "description",
-    "promotional_text",
-    "merchant_deep_link",
-    "merchant_image_url",
-    "currency",
-    "search_price",
-    "in_stock",
-    "is_for_sale",
-    "condition",
-    "product_type",
-    "colour",
-    "keywords",
-    "custom_2",
-    "Fashion:suitable_for",
-    "Fashion:size",
-    "Fashion:material",
-    "Fashion:pattern",
-    "alternate_image",
-    "product_short_description",
-    "base_price",
-    "terms_of_contract",
-]
-NARROW = [
-    "aw_deep_link",
-    "product_name",
-    "aw_product_id",
-    "merchant_image_url",
-    "description",
-    "merchant_category",
-    "search_price",
-    "currency",
-    "merchant_deep_link",
-    "brand_name",
-    "colour",
-    "in_stock",
-]
+RUSSIAN = """
+    тёплая куртка мужская зимняя с капюшоном и карманами на молнии из плотной ткани для
+    города прогулок отдыха
+""".split()  # noqa: SIM905 - easier to read
+ENGLISH = """
+    train flow and restore in the versatile collection designed for yoga and training
+    intended to sit above ankle waistband lies flat
+""".split()  # noqa: SIM905 - easier to read
+AWIN = """
+    data_feed_id merchant_id merchant_name aw_product_id aw_deep_link image_url aw_thumb_url
+    category_id category_name brand_id brand_name merchant_product_id merchant_category mpn
+    product_name description promotional_text merchant_deep_link merchant_image_url currency
+    search_price in_stock is_for_sale condition product_type colour keywords custom_2
+    Fashion:suitable_for Fashion:size Fashion:material Fashion:pattern alternate_image
+    product_short_description base_price terms_of_contract
+""".split()  # noqa: SIM905 - easier to read
+NARROW = """
+    aw_deep_link product_name aw_product_id merchant_image_url description merchant_category
+    search_price currency merchant_deep_link brand_name colour in_stock
+""".split()  # noqa: SIM905 - easier to read
 
 
 def ean(number: int) -> str:
@@ -211,23 +135,19 @@ def write_table(path: Path, n: int, columns: list[str]) -> None:
             rows.writerow([row.get(name, "") for name in columns])
 
 
-def rss_mb() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() >> 20
-
-
-def read(path: Path) -> tuple[int, list[int]]:
+def read(path: Path) -> tuple[int, list[float]]:
     """Offers, and resident memory at every tenth of a million."""
     offers = 0
-    memory = [rss_mb()]
+    memory = [memory_mb()]
     with path.open("rb") as file:
         for row in feeds.read(file):
             offers += isinstance(row, Offer)
             if offers % 100_000 == 0:
-                memory.append(rss_mb())
+                memory.append(memory_mb())
     return offers, memory
 
 
-def bare_xml(path: Path) -> tuple[int, list[int]]:
+def bare_xml(path: Path) -> tuple[int, list[float]]:
     n = 0
     for _, element in etree.iterparse(str(path), tag="offer"):
         n += 1
@@ -237,7 +157,7 @@ def bare_xml(path: Path) -> tuple[int, list[int]]:
     return n, []
 
 
-def bare_csv(path: Path) -> tuple[int, list[int]]:
+def bare_csv(path: Path) -> tuple[int, list[float]]:
     with path.open(encoding="utf-8", newline="") as file:
         return sum(1 for _ in csv.reader(file)) - 1, []
 
@@ -249,50 +169,40 @@ def one(name: str, path: Path) -> None:
     """One measurement, in this process; prints JSON."""
     begin = time.process_time()
     n, memory = WORK[name](path)
-    seconds = time.process_time() - begin
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-    print(json.dumps({"n": n, "s": seconds, "peak_mb": peak, "rss_mb": memory}))
+    spent = time.process_time() - begin
+    print(json.dumps({"n": n, "s": spent, "peak_mb": memory_mb(field="VmHWM"), "rss_mb": memory}))
 
 
-def measured(name: str, path: Path, expected: int) -> dict[str, object]:
-    command = [sys.executable, __file__, "--one", name, str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found: dict[str, object] = json.loads(done.stdout)
+def measured(name: str, path: Path, expected: int) -> dict[str, Any]:
+    found = child(__file__, "--one", name, path)
     if found["n"] != expected:
         raise SystemExit(f"{name} found {found['n']} of {expected} offers")
     return found
 
 
-def compare(path: Path, bare: str, n: int, repeat: int) -> dict[str, object]:
-    ours = [measured("read", path, n)]
-    theirs = [measured(bare, path, n)]
-    for _ in range(repeat - 1):
-        ours.append(measured("read", path, n))
-        theirs.append(measured(bare, path, n))
-    ours_s, theirs_s = (min(float(str(m["s"])) for m in side) for side in (ours, theirs))
+def compare(path: Path, bare: str, n: int, repeat: int) -> dict[str, Any]:
+    turns = [(measured("read", path, n), measured(bare, path, n)) for _ in range(repeat)]
+    ours_s, theirs_s = (min(turn[side]["s"] for turn in turns) for side in (0, 1))
     return {
         "file_mb": round(path.stat().st_size / 1e6),
         "read_s": round(ours_s, 2),
         "bare_s": round(theirs_s, 2),
         "ratio": round(ours_s / theirs_s, 2),
         "offers_per_s": round(n / ours_s),
-        "peak_mb": ours[0]["peak_mb"],
-        "rss_mb_each_100000": ours[0]["rss_mb"],
+        "peak_mb": turns[0][0]["peak_mb"],
+        "rss_mb_each_100000": turns[0][0]["rss_mb"],
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--offers", type=int, default=100_000)
-    parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--folder", type=Path, help="where the generated files may lie for a while")
+    parser = arguments(__doc__, offers=100_000, repeat=3, folder=None)
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         one(options.one[0], Path(options.one[1]))
         return
     n = options.offers
-    figures: dict[str, object] = {"offers": n, "repeat": options.repeat}
+    figures: dict[str, Any] = {"offers": n, "repeat": options.repeat}
     with tempfile.TemporaryDirectory(dir=options.folder) as temporary:
         path = Path(temporary) / "feed"
         write_yml(path, n)
@@ -300,7 +210,7 @@ def main() -> None:
         for name, columns in (("awin_36_columns", AWIN), ("awin_12_columns", NARROW)):
             write_table(path, n, columns)
             figures[name] = compare(path, "bare_csv", n, options.repeat)
-    write("feeds" if n < 1_000_000 else "feeds_million", figures)
+    write("feeds" if n < 1_000_000 else "feeds_million", figures, options.out)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,17 @@
-"""Fuzzing of the feed readers: `python bench/fuzz_feeds.py [--seconds N] [--atheris]`.
+"""Fuzzing of the feed readers: `python bench/fuzz_feeds.py [--seconds N] [--atheris FOLDER]`.
 
 Any bytes may give offers, rejects or a FeedError, within a time limit and in bounded memory;
 anything else is a finding and ends the run with the input saved. The engine is a small mutator over
-feeds made here; with `--atheris` (and atheris installed) it is libFuzzer's, led by coverage.
+feeds made here; with `--atheris FOLDER` (and atheris installed) it is libFuzzer's, led by coverage.
 """
 
 from __future__ import annotations
 
-import argparse
 import bz2
 import gzip
 import io
 import json
 import random
-import resource
 import sys
 import time
 import zipfile
@@ -25,7 +23,7 @@ from lensback import feeds
 from lensback.errors import FeedError
 from lensback.feeds import ColumnMap
 from lensback.types import Offer, Rejected
-from record import write
+from rig import arguments, memory_mb, write
 
 MAX_BYTES = 4 << 20
 SLOW_S = 5.0
@@ -157,17 +155,13 @@ def mutate(seeds: list[bytes], rng: random.Random) -> bytes:
     return bytes([rng.randrange(256)]) + bytes(data[: 1 << 18])
 
 
-def rss_mb() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() >> 20
-
-
 def run(seconds: float, seed: int) -> dict[str, object]:
     rng = random.Random(seed)
     seeds = corpus()
     outcomes: Counter[str] = Counter()
     slowest = 0.0
     begin = time.monotonic()
-    memory: list[int] = []
+    memory: list[float] = []
     count = 0
     while time.monotonic() - begin < seconds:
         data = mutate(seeds, rng)
@@ -184,7 +178,7 @@ def run(seconds: float, seed: int) -> dict[str, object]:
             raise SystemExit(f"{took:.1f} s for {len(data)} bytes")
         count += 1
         if count % 5000 == 0:
-            memory.append(rss_mb())
+            memory.append(memory_mb())
     return {
         "engine": "mutation",
         "executions": count,
@@ -218,15 +212,11 @@ def with_atheris(seconds: float, folder: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--atheris", type=Path, help="folder of the corpus that atheris keeps")
-    options = parser.parse_args()
-    if options.atheris:
-        with_atheris(options.seconds, options.atheris)
+    asked = arguments(__doc__, seconds=60.0, seed=1, atheris=None).parse_args()
+    if asked.atheris:
+        with_atheris(asked.seconds, asked.atheris)
     else:
-        write("fuzz_feeds", run(options.seconds, options.seed))
+        write("fuzz_feeds", run(asked.seconds, asked.seed), asked.out)
 
 
 if __name__ == "__main__":

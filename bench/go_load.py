@@ -9,7 +9,6 @@ In the end every click that was answered with a redirect must be in the database
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import random
@@ -21,15 +20,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import numpy as np
 from sqlalchemy import select
 
 from lensback.catalogue import stores
 from lensback.db import tables as t
 from lensback.showcase import showcase
 from lensback.workspace import open_workspace
-from load import Served
-from record import write
+from rig import Served, arguments, cpu_s, percentiles, write
 
 CONNECTIONS = 64
 _SUBID = re.compile(rb"\r\nlocation: [^\r]*[?&]s=([0-9A-Za-z]+)")
@@ -97,24 +94,14 @@ class Clients:
         writer.close()
 
     def _figures(self, rate: int, spent: float) -> dict[str, Any]:
-        p50, p99 = np.percentile(np.array(self.times) * 1000, [50, 99]) if self.times else (0, 0)
         return {
             "rate_per_s": rate,
             "n": len(self.times),
             "answered_per_s": round(len(self.times) / spent, 1),
-            "p50_ms": round(float(p50), 1),
-            "p99_ms": round(float(p99), 1),
+            "ms": percentiles([1000 * spent for spent in self.times], (50, 99)),
             "status": dict(self.status),
             "load_average": round(os.getloadavg()[0], 1),
         }
-
-
-def cpu_s(pid: int) -> float:
-    """Processor seconds of a process and of its children that run."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return own + sum(cpu_s(int(child)) for child in children)
 
 
 def level(
@@ -137,29 +124,24 @@ def kept(folder: Path) -> set[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rates", type=int, nargs="*", default=[50, 100, 200, 300, 400, 500])
-    parser.add_argument("--seconds", type=float, default=20)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--name", default="go_load")
-    given = parser.parse_args()
+    asked = arguments(
+        __doc__, rates=[50, 100, 200, 300, 400, 500], seconds=20.0, workers=1, name="go_load"
+    )
+    given = asked.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "w"
         showcase(folder, count=60, watch=lambda _stage: lambda _done, _total: None)
         ids = program(folder)
-        served = Served(folder, "--workers", str(given.workers))
         told: set[str] = set()
         levels = []
-        try:
+        with Served(folder, "--workers", str(given.workers)) as served:
             for rate, seconds in [(20, 2.0), *((r, given.seconds) for r in given.rates)]:
                 figures, subids = level(served, ids, rate, seconds)
                 levels.append(figures)
                 told |= subids
-        finally:
-            served.stop()
         lost = told - kept(folder)
     figures = {"workers": given.workers, "levels": levels[1:], "redirects": len(told)}
-    write(given.name, {**figures, "lost": len(lost)})
+    write(given.name, {**figures, "lost": len(lost)}, given.out)
 
 
 if __name__ == "__main__":

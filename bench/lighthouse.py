@@ -7,7 +7,6 @@ score and what the last run found below 1. Not a part of the test suite: Lightho
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
@@ -16,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from record import write
+from rig import arguments, write
 
 CATEGORIES = ("performance", "accessibility", "best-practices")
 NUMBERS = (
@@ -65,17 +64,13 @@ def summed(reports: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--url", default="http://127.0.0.1:8000/")
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--node", type=Path)
-    given = parser.parse_args()
+    given = arguments(__doc__, url="http://127.0.0.1:8000/", runs=3, node=None).parse_args()
     results: dict[str, Any] = {"load_average_before": round(os.getloadavg()[0], 1)}
     for preset in ("phone", "desktop"):
         reports = [run(given.url, preset, given.node) for _ in range(given.runs)]
         results[preset] = summed(reports)
         results["lighthouse"] = reports[-1]["lighthouseVersion"]
-    write("lighthouse", results)
+    write("lighthouse", results, given.out)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The live path, end to end: `python bench/live_path.py [--encoder NAME] [--out DIR]`.
+"""The live path, end to end: `python bench/live_path.py [--encoder NAME] [--folder DIR]`.
 
 Luma and its outlet are connected. The further views of 150 products are taken out of the catalogue,
 at both stores, and become the photos of shoppers; street photos (another world: whole outfits) and
@@ -8,12 +8,11 @@ things that nobody sells. Then every photo goes through the service as it is.
 Two set-ups: `all` hides every further view of the 150, so that the calibration has too few views
 left; `one` hides one view a product, as in a catalogue where calibration has views to learn from.
 Truth is what luma's MPN and the outlet's vendorCode say, not our grouping. In `one` the promise of
-"exact" is certified before. The report of each: `lensback report --workspace OUT/SET-UP/split/workspace`.
+"exact" is certified before. The report of each: `lensback report --workspace DIR/SET-UP/split/workspace`.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import shutil
 from collections import defaultdict
@@ -22,7 +21,6 @@ from typing import Any
 
 from sqlalchemy import select
 
-from lensback.catalogue import stores
 from lensback.db import Database
 from lensback.db import tables as t
 from lensback.demo import serve_folder
@@ -32,25 +30,21 @@ from lensback.evaluate.live import evaluate_live
 from lensback.evaluate.promise import certify
 from lensback.settings import Settings
 from lensback.sync import sync
-from lensback.workspace import Workspace, init, set_setting
-from record import DATA, write
+from lensback.workspace import Workspace
+from rig import DATA, arguments, connected, write
 
-STORES = {"luma": "feed.xml", "outlet": "feed.yml"}
 SEEN, FROM_ONE = "trained_on_these", "studio_views"
 """Codes of notes that the report has words for."""
 
 
-def connected(folder: Path, encoder: str) -> Workspace:
+def source_of(folder: Path, encoder: str) -> Workspace:
     """A synced workspace of the two stores; made once."""
     if not (folder / "lensback.toml").exists():
-        init(folder)
-        set_setting(folder, "encoder", encoder)
-        with serve_folder(DATA / "shops") as base:
-            workspace = Workspace(folder, Settings(allow_hosts=("127.0.0.1",), encoder=encoder))
-            for name, file in STORES.items():
-                stores.add(workspace.db, name, f"{base}/{name}/{file}", base=base)
+        with (
+            serve_folder(DATA / "shops") as base,
+            connected(folder, base, ["luma", "outlet"], encoder=encoder) as workspace,
+        ):
             sync(workspace)
-            workspace.close()
     return Workspace(folder, Settings(encoder=encoder))
 
 
@@ -125,23 +119,18 @@ def summary(run: runs.Run) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="The live path, end to end.")
-    parser.add_argument("--encoder", default="eye")
-    parser.add_argument("--out", type=Path, default=Path("live_path"))
-    parser.add_argument("--street", type=int, default=502)
-    parser.add_argument("--products", type=int, default=148)
-    arguments = parser.parse_args()
-    notes = [FROM_ONE, *([SEEN] if arguments.encoder.startswith("eye") else [])]
-    out = arguments.out.resolve()
-    source = connected(out / "source", arguments.encoder)
+    asked = arguments(
+        __doc__, encoder="eye", folder=Path("live_path"), street=502, products=148
+    ).parse_args()
+    notes = [FROM_ONE, *([SEEN] if asked.encoder.startswith("eye") else [])]
+    folder = asked.folder.resolve()
     found = {}
-    for name, one in (("all", False), ("one", True)):
-        wish = Wish(arguments.products, absent=40, one_view=one, stores=("luma",))
-        found[name] = summary(measured(source, out / name, wish, notes, arguments.street))
-    suffix = (
-        "" if arguments.encoder == "eye" else f"_{arguments.encoder.split('*')[0].split('+')[0]}"
-    )
-    write(f"live_path{suffix}", {"encoder": arguments.encoder, "set_ups": found})
+    with source_of(folder / "source", asked.encoder) as source:
+        for name, one in (("all", False), ("one", True)):
+            wish = Wish(asked.products, absent=40, one_view=one, stores=("luma",))
+            found[name] = summary(measured(source, folder / name, wish, notes, asked.street))
+    suffix = "" if asked.encoder == "eye" else f"_{asked.encoder.split('*')[0].split('+')[0]}"
+    write(f"live_path{suffix}", {"encoder": asked.encoder, "set_ups": found}, asked.out)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,12 @@
 
 Figures of each with 95 % intervals, and the paired differences of each from the first (bootstrap by
 product; McNemar's exact test for shares). Queries that are in the gallery are left out and counted.
+`--runs DIR` keeps the whole runs, from which `lensback evaluate` makes its pages.
 Nothing may be chosen by it: look once per release.
 """
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from lensback.evaluate import runs
 from lensback.evaluate.benchmark import evaluate_folder
 from lensback.evaluate.measure import compare
 from lensback.evaluate.runs import Run
-from record import DATA, write
+from rig import DATA, arguments, write
 
 SHOWN = (
     "recall_at_1", "recall_at_5", "recall_at_10", "recall_at_20", "mean_average_precision", "mrr",
@@ -39,25 +39,29 @@ def row(run: Run, first: Run) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Encoders on the benchmark madison.")
+    parser = arguments(
+        __doc__,
+        models=Path("workspace/models"),
+        benchmark=DATA / "benchmark" / "madison",
+        runs=None,
+    )
     parser.add_argument("names", nargs="*", default=["eye", "imagenet+pixels", "pixels"])
-    parser.add_argument("--models", type=Path, default=Path("workspace/models"))
-    parser.add_argument("--benchmark", type=Path, default=DATA / "benchmark" / "madison")
-    parser.add_argument("--out", type=Path, help="Folder for the whole runs.")
-    arguments = parser.parse_args()
-    folder = arguments.benchmark
+    asked = parser.parse_args()
+    folder = asked.benchmark
     made = []
-    for name in arguments.names:
-        encoder = open_encoder(name, arguments.models, threads=1)
+    for name in asked.names:
+        encoder = open_encoder(name, asked.models, threads=1)
         files = (folder / "gallery.csv", folder / "queries.csv", folder / "images")
         made.append(evaluate_folder(*files, encoder))
-        if arguments.out:
-            runs.write(made[-1], arguments.out / name)
+        if asked.runs:
+            runs.write(made[-1], asked.runs / name)
     first = made[0]
     sizes = {"queries": first.queries, "gallery": first.gallery}
     leaks = {key: first.leaks[key] for key in ("checked", "found", "dropped", "suspects")}
     rows = [row(run, first) for run in made]
-    write("madison", {"benchmark": folder.name, **sizes, "leaks": leaks, "encoders": rows})
+    write(
+        "madison", {"benchmark": folder.name, **sizes, "leaks": leaks, "encoders": rows}, asked.out
+    )
 
 
 if __name__ == "__main__":

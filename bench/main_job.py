@@ -1,18 +1,18 @@
-"""The main job on the three real stores: `python bench/main_job.py [--encoder NAME]`.
+"""The main job on the three real stores: `python bench/main_job.py [--encoder NAME] [--name NAME]`.
 
 Serves LENSBACK_DATA/shops on loopback, connects luma, outlet and closet, and measures:
 - first and second sync, each a process of its own: seconds, per-stage tallies, peak memory;
 - embedding end to end (files -> vectors on disk) against the bare encoder on decoded pictures;
 - 300 luma pictures, distorted as a phone would (lensback.distort), through the whole search:
   the own product first; and among those sold by the outlet too, the outlet's offers beside luma's;
-- the same 300 with every offer of the product taken away: how often is "exact" said then;
+- 300 second-hand things of closet that the searched stores do not sell: how often is "exact" said;
 - grouping against the truth (luma's MPN = the outlet's vendorCode), pairs of colourways, with
   codes and with the codes hidden.
+`--model DIR` links an ONNX model folder (tools/imagenet_onnx.py writes one) as `imagenet`.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
@@ -21,46 +21,33 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
 
-from lensback.catalogue import offers, stores
+from lensback.catalogue import offers
 from lensback.db import tables as t
 from lensback.demo import serve_folder
+from lensback.detectors import open_detector
 from lensback.distort import distort
-from lensback.encoders import Encoder
 from lensback.group import Rules, group
 from lensback.search import Query, search
-from lensback.settings import Settings
-from lensback.workspace import Workspace, init
-from record import DATA, share, write
+from lensback.workspace import Workspace
+from rig import DATA, LOOPBACK, arguments, connected, images_of, jpeg, share, write
 
-STORES = {"luma": "feed.xml", "outlet": "feed.yml", "closet": "feed.csv.gz"}
 PHOTOS = 300
 
 
-def connect(folder: Path, base: str, encoder: str) -> Workspace:
-    init(folder)
-    workspace = Workspace(folder, Settings(allow_hosts=("127.0.0.1",), encoder=encoder))
-    for name, file in STORES.items():
-        stores.add(workspace.db, name, f"{base}/{name}/{file}", base=base)
-    return workspace
-
-
-def timed_sync(folder: Path, encoder: str) -> dict[str, Any]:
+def timed_sync(folder: Path) -> dict[str, Any]:
     """One `lensback sync --json` in its own process."""
-    environment = {
-        **os.environ,
-        "LENSBACK_ALLOW_HOSTS": '["127.0.0.1"]',
-        "LENSBACK_ENCODER": encoder,
-    }
     command = [sys.executable, "-m", "lensback", "sync", "--json", "--workspace", str(folder)]
     begin = time.perf_counter()
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env={**os.environ, **LOOPBACK}, capture_output=True, text=True, check=False
+    )
     seconds = time.perf_counter() - begin
     if done.returncode:
         raise SystemExit(done.stdout + done.stderr)
@@ -71,11 +58,16 @@ def timed_sync(folder: Path, encoder: str) -> dict[str, Any]:
 
 def embedding(workspace: Workspace, stages: list[dict[str, Any]]) -> dict[str, Any]:
     """End-to-end pictures a second of the first sync, as a share of the bare encoder's."""
-    encoder = workspace.encoder()
+    encoder, batch = workspace.encoder(), workspace.settings.embed_batch
     with workspace.db.read() as c:
         hashes = list(c.scalars(select(t.images.c.hash).order_by(t.images.c.hash).limit(1024)))
     decoded = [workspace.images.open(h, encoder.side_px) for h in hashes]
-    bare = bare_speed(encoder, decoded, workspace.settings.embed_batch)
+    bare = 0.0  # all threads of the encoder, best of three passes
+    for _ in range(3):
+        begin = time.perf_counter()
+        for at in range(0, len(decoded), batch):
+            encoder.encode(decoded[at : at + batch])
+        bare = max(bare, len(decoded) / (time.perf_counter() - begin))
     stage = next(s for s in stages if s["stage"] == "embed")
     whole = stage["done"] / stage["seconds"]
     return {
@@ -86,100 +78,63 @@ def embedding(workspace: Workspace, stages: list[dict[str, Any]]) -> dict[str, A
     }
 
 
-def bare_speed(encoder: Encoder, decoded: list[Any], batch: int) -> float:
-    """Pictures a second, all threads of the encoder, best of three passes."""
-    best = 0.0
-    for _ in range(3):
-        begin = time.perf_counter()
-        for at in range(0, len(decoded), batch):
-            encoder.encode(decoded[at : at + batch])
-        best = max(best, len(decoded) / (time.perf_counter() - begin))
-    return best
+def photos(
+    workspace: Workspace, store: str, seed: int, *, first_only: bool
+) -> list[tuple[bytes, str]]:
+    """Distorted pictures of a store, each with its product."""
+    rows = images_of(workspace, store, first_only=first_only)
+    chosen = random.Random(seed).sample(rows, min(PHOTOS, len(rows)))
+    return [
+        (jpeg(distort(workspace.images.open(image), seed * 10_000 + n)), product)
+        for n, (image, product) in enumerate(chosen)
+    ]
 
 
-def distorted(workspace: Workspace, seed: int = 1) -> dict[str, Any]:
+def distorted(workspace: Workspace) -> dict[str, Any]:
     """Phone-like photos of luma through the whole search."""
+    o = t.offers.c
     with workspace.db.read() as c:
-        u, o, oi = t.image_urls.c, t.offers.c, t.offer_images.c
-        rows = c.execute(
-            select(u.image_hash, o.product_id)
-            .distinct()
-            .join(t.offer_images, oi.image_url_id == u.id)
-            .join(t.offers, o.id == oi.offer_id)
-            .join(t.stores, t.stores.c.id == o.store_id)
-            .where(t.stores.c.name == "luma", oi.position == 0)
-            .order_by(u.image_hash)
-        ).all()
         sold = select(o.product_id).join(t.stores).where(t.stores.c.name == "outlet").distinct()
         at_outlet = set(c.scalars(sold))
-    chosen = random.Random(seed).sample(rows, PHOTOS)
     tools = workspace.tools()
-    plain = replace(tools, detector=_whole())
-    counts: dict[str, int] = defaultdict(int)
-    verdicts: dict[str, int] = defaultdict(int)
-    for n, (image_hash, product_id) in enumerate(chosen):
-        copy = distort(workspace.images.open(image_hash), seed * 10_000 + n)
-        data = _jpeg(copy)
+    plain = replace(tools, detector=open_detector("whole"))
+    counts: Counter[str] = Counter()
+    verdicts: Counter[str] = Counter()
+    asked = photos(workspace, "luma", 1, first_only=True)
+    for data, product_id in asked:
         answer = search(data, Query(), tools)
         verdicts[answer.verdict] += 1
-        first = answer.hits[0] if answer.hits else None
-        right = first is not None and first.product.product_id == product_id
+        products = [hit.product.product_id for hit in answer.hits]
+        right = products[:1] == [product_id]
         counts["first"] += right
-        counts["five"] += any(h.product.product_id == product_id for h in answer.hits[:5])
-        exact = [hit for hit in answer.hits if hit.exact]
+        counts["five"] += product_id in products[:5]
+        exact = [hit.product.product_id for hit in answer.hits if hit.exact]
         counts["exact"] += bool(exact)
-        counts["exact_right"] += bool(exact) and exact[0].product.product_id == product_id
+        counts["exact_right"] += exact[:1] == [product_id]
         if product_id in at_outlet:
             counts["outlet"] += 1
-            shown = {s.store for s in first.product.offers} if first and right else set()
+            shown = {offer.store for offer in answer.hits[0].product.offers} if right else set()
             counts["outlet_beside"] += shown >= {"luma", "outlet"}
         whole = search(data, Query(), plain)
-        counts["whole_first"] += bool(whole.hits) and whole.hits[0].product.product_id == product_id
+        counts["whole"] += [hit.product.product_id for hit in whole.hits[:1]] == [product_id]
+    n = len(asked)
     return {
-        "own_product_first": share(counts["first"], PHOTOS),
-        "own_product_in_first_5": share(counts["five"], PHOTOS),
-        "own_product_first_whole_photo": share(counts["whole_first"], PHOTOS),
+        "own_product_first": share(counts["first"], n),
+        "own_product_in_first_5": share(counts["five"], n),
+        "own_product_first_whole_photo": share(counts["whole"], n),
         "outlet_beside_luma": share(counts["outlet_beside"], counts["outlet"]),
-        "called_exact": share(counts["exact"], PHOTOS),
+        "called_exact": share(counts["exact"], n),
         "exact_is_right": share(counts["exact_right"], counts["exact"]),
         "verdicts": dict(verdicts),
     }
 
 
-def nobody_sells(workspace: Workspace, seed: int = 2) -> dict[str, Any]:
-    """300 second-hand things of closet as photos, closet itself filtered out: nothing is exact."""
-    with workspace.db.read() as c:
-        u, o, oi = t.image_urls.c, t.offers.c, t.offer_images.c
-        rows = list(
-            c.scalars(
-                select(u.image_hash)
-                .distinct()
-                .join(t.offer_images, oi.image_url_id == u.id)
-                .join(t.offers, o.id == oi.offer_id)
-                .join(t.stores, t.stores.c.id == o.store_id)
-                .where(t.stores.c.name == "closet")
-                .order_by(u.image_hash)
-            )
-        )
-    tools = workspace.tools()
-    verdicts: dict[str, int] = defaultdict(int)
-    for n, image_hash in enumerate(random.Random(seed).sample(rows, PHOTOS)):
-        copy = distort(workspace.images.open(image_hash), seed * 10_000 + n)
-        verdicts[search(_jpeg(copy), Query(stores=("luma", "outlet")), tools).verdict] += 1
-    return {"called_exact": share(verdicts["exact"], PHOTOS), "verdicts": dict(verdicts)}
-
-
-def _whole() -> Any:
-    from lensback.detectors import open_detector
-
-    return open_detector("whole")
-
-
-def _jpeg(image: Any) -> bytes:
-    import io
-
-    image.save(buffer := io.BytesIO(), "JPEG", quality=90)
-    return buffer.getvalue()
+def nobody_sells(workspace: Workspace) -> dict[str, Any]:
+    """Second-hand things of closet as photos, closet itself filtered out: nothing is exact."""
+    tools, elsewhere = workspace.tools(), Query(stores=("luma", "outlet"))
+    asked = photos(workspace, "closet", 2, first_only=False)
+    verdicts = Counter(search(data, elsewhere, tools).verdict for data, _ in asked)
+    return {"called_exact": share(verdicts["exact"], len(asked)), "verdicts": dict(verdicts)}
 
 
 def grouping(workspace: Workspace, *, codes: bool) -> dict[str, Any]:
@@ -212,39 +167,31 @@ def grouping(workspace: Workspace, *, codes: bool) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--encoder", default="pixels")
-    parser.add_argument("--model", type=Path, help="folder of an ONNX model to link as `imagenet`")
-    parser.add_argument("--name", default="main_job")
-    options = parser.parse_args()
-    if not (DATA / "shops").is_dir():
-        raise SystemExit(f"no real data at {DATA}: set LENSBACK_DATA")
-    with (
-        tempfile.TemporaryDirectory() as temporary,
-        serve_folder(DATA / "shops") as base,
-    ):
-        folder = Path(temporary) / "workspace"
-        with connect(folder, base, options.encoder) as workspace:
-            if options.model:
+    asked = arguments(__doc__, encoder="pixels", model=None, name="main_job").parse_args()
+    with tempfile.TemporaryDirectory() as name, serve_folder(DATA / "shops") as base:
+        folder = Path(name) / "workspace"
+        with connected(folder, base, encoder=asked.encoder) as workspace:
+            if asked.model:
                 workspace.models.mkdir()
-                (workspace.models / "imagenet").symlink_to(options.model.resolve())
-            first = timed_sync(folder, options.encoder)
-            second = timed_sync(folder, options.encoder)
-            total = sum(offers.counts(workspace.db).values())
+                (workspace.models / "imagenet").symlink_to(asked.model.resolve())
+            first, second = timed_sync(folder), timed_sync(folder)
+            counted = dict(offers.counts(workspace.db))
             figures = {
-                "encoder": options.encoder,
-                "offers": dict(offers.counts(workspace.db)),
+                "encoder": asked.encoder,
+                "offers": counted,
                 "first_sync": first,
                 "second_sync": second,
                 "second_over_first": round(second["seconds"] / first["seconds"], 4),
-                "first_sync_ms_per_offer": round(1000 * first["seconds"] / total, 2),
+                "first_sync_ms_per_offer": round(
+                    1000 * first["seconds"] / sum(counted.values()), 2
+                ),
                 "embedding": embedding(workspace, first["stages"]),
                 "distorted": distorted(workspace),
                 "nobody_sells": nobody_sells(workspace),
                 "grouping_codes_hidden": grouping(workspace, codes=False),
                 "grouping_with_codes": grouping(workspace, codes=True),
             }
-    write(options.name, figures)
+    write(asked.name, figures, asked.out)
 
 
 if __name__ == "__main__":

@@ -10,72 +10,26 @@ similarities within 0.01.
 
 from __future__ import annotations
 
-import argparse
-import io
 import os
-import random
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-os.environ["RAY_AUTH_MODE"] = "disabled"
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from PIL import Image
-from sqlalchemy import select
-
-from lensback.catalogue import stores
-from lensback.db import tables as t
+import main_job
 from lensback.demo import serve_folder
-from lensback.distort import distort
 from lensback.search import Query, search
-from lensback.settings import Settings
 from lensback.spread import embed_on_ray
 from lensback.sync import sync
 from lensback.types import Answer
-from lensback.workspace import Workspace, init
-from main_job import STORES
-from milvus_server import MilvusServer  # type: ignore[import-not-found]
-from record import DATA, share, write
-from servers import Postgres  # type: ignore[import-not-found]
+from lensback.workspace import Workspace
+from rig import DATA, arguments, connected, milvus, postgres, share, write
 
 NEAR = 0.01
 
 
-def opened(folder: Path, base: str, **settings: Any) -> Workspace:
-    init(folder)
-    workspace = Workspace(folder, Settings(allow_hosts=("127.0.0.1",), **settings))
-    for name, file in STORES.items():
-        stores.add(workspace.db, name, f"{base}/{name}/{file}", base=base)
-    return workspace
-
-
-def photos(workspace: Workspace, count: int) -> list[bytes]:
-    """Main pictures of luma, distorted."""
-    u, o, oi = t.image_urls.c, t.offers.c, t.offer_images.c
-    query = (
-        select(u.image_hash)
-        .distinct()
-        .join(t.offer_images, oi.image_url_id == u.id)
-        .join(t.offers, o.id == oi.offer_id)
-        .join(t.stores, t.stores.c.id == o.store_id)
-        .where(t.stores.c.name == "luma", oi.position == 0)
-        .order_by(u.image_hash)
-    )
-    with workspace.db.read() as c:
-        hashes = list(c.scalars(query))
-    chosen = random.Random(1).sample(hashes, min(count, len(hashes)))
-    return [jpeg(distort(workspace.images.open(h), n)) for n, h in enumerate(chosen)]
-
-
-def jpeg(image: Image.Image) -> bytes:
-    image.save(sink := io.BytesIO(), "JPEG", quality=95)
-    return sink.getvalue()
-
-
-def on_servers(folder: Path, base: str, database: str, index: str, encoder: str) -> Workspace:
-    workspace = opened(folder, base, encoder=encoder, database=database, index=index)
+def on_servers(folder: Path, base: str, **settings: Any) -> Workspace:
+    workspace = connected(folder, base, **settings)
     sync(workspace, only="ingest")
     sync(workspace, only="download")
     w = workspace
@@ -85,13 +39,13 @@ def on_servers(folder: Path, base: str, database: str, index: str, encoder: str)
 
 
 def compared(pairs: list[tuple[Answer, Answer]]) -> dict[str, Any]:
+    """How often the answers of a pair agree."""
     n = len(pairs)
-    ids = [([h.product.product_id for h in x.hits], [h.product.product_id for h in y.hits])
-           for x, y in pairs]  # fmt: skip
+    ids = [tuple([h.product.product_id for h in each.hits] for each in pair) for pair in pairs]
     apart = [
         max(
             (abs(h.similarity - g.similarity) for h, g in zip(x.hits, y.hits, strict=False)),
-            default=0,
+            default=0.0,
         )
         for x, y in pairs
     ]
@@ -105,40 +59,35 @@ def compared(pairs: list[tuple[Answer, Answer]]) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--encoder", default="eye")
-    parser.add_argument("--photos", type=int, default=300)
-    asked = parser.parse_args()
-    postgres, milvus = Postgres(), MilvusServer()
-    try:
-        postgres.start()
-        postgres.execute("CREATE DATABASE shop")
-        milvus.start()
-        with tempfile.TemporaryDirectory() as folder, serve_folder(DATA / "shops") as base:
-            begin = time.perf_counter()
-            one = opened(Path(folder, "one"), base, encoder=asked.encoder)
-            sync(one)
-            middle = time.perf_counter()
-            url = milvus.url("shop")
-            many = on_servers(Path(folder, "many"), base, postgres.url("shop"), url, asked.encoder)
-            end = time.perf_counter()
-            with one, many:
-                answers = [
-                    (search(photo, Query(), one.tools()), search(photo, Query(), many.tools()))
-                    for photo in photos(one, asked.photos)
-                ]
-            figures = {
-                "encoder": asked.encoder,
-                "embedded_seconds": round(middle - begin, 1),
-                "servers_seconds": round(end - middle, 1),
-                **compared(answers),
-            }
-    finally:
-        milvus.close()
-        postgres.close()
-    write("main_job_cluster", figures)
+    asked = arguments(__doc__, encoder="eye", photos=300).parse_args()
+    os.environ["RAY_AUTH_MODE"] = "disabled"
+    main_job.PHOTOS = asked.photos
+    with (
+        postgres() as database,
+        milvus() as index,
+        tempfile.TemporaryDirectory() as folder,
+        serve_folder(DATA / "shops") as base,
+    ):
+        database.execute("CREATE DATABASE shop")
+        begin = time.perf_counter()
+        one = connected(Path(folder, "one"), base, encoder=asked.encoder)
+        sync(one)
+        middle = time.perf_counter()
+        servers = {"database": database.url("shop"), "index": index.url("shop")}
+        many = on_servers(Path(folder, "many"), base, encoder=asked.encoder, **servers)
+        end = time.perf_counter()
+        with one, many:
+            answers = [
+                (search(photo, Query(), one.tools()), search(photo, Query(), many.tools()))
+                for photo, _ in main_job.photos(one, "luma", 1, first_only=True)
+            ]
+    figures = {
+        "encoder": asked.encoder,
+        "embedded_seconds": round(middle - begin, 1),
+        "servers_seconds": round(end - middle, 1),
+        **compared(answers),
+    }
+    write("main_job_cluster", figures, asked.out)
 
 
 if __name__ == "__main__":

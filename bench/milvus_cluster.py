@@ -10,7 +10,7 @@ tests use. The index has 2 shards and 2 replicas; four threads search through
 
 from __future__ import annotations
 
-import argparse
+import itertools
 import os
 import shutil
 import subprocess
@@ -21,18 +21,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-import itertools
-
 from lensback.errors import Error
 from lensback.indexes import health, open_index
 from lensback.types import Filter
-from milvus_server import configuration, milvus_programs  # type: ignore[import-not-found]
-from record import write
+from rig import arguments, memory_mb, percentiles, write
 from search_index import DIM, FINGERPRINT, Gallery, K
-from servers import free_port, listens  # type: ignore[import-not-found]
+
+# Of the tests, in whose folder `rig` lets us look.
+from milvus_server import configuration, milvus_programs  # type: ignore[import-not-found,unused-ignore]  # isort: skip
+from servers import free_port, listens  # type: ignore[import-not-found,unused-ignore]  # isort: skip
 
 BROKER = """
 import time
@@ -43,7 +40,6 @@ print(f"{broker.host}:{broker.port}", flush=True)
 time.sleep(86400)
 """
 SEARCHERS = 4
-BATCH = 4000
 
 
 class Cluster:
@@ -134,13 +130,8 @@ class Cluster:
         self._wait(self.port)
         time.sleep(5)
 
-    def memory_mb(self) -> dict[str, int]:
-        found = {}
-        for name, process in self.processes.items():
-            status = Path(f"/proc/{process.pid}/status").read_text("ascii")
-            kb = next((line.split()[1] for line in status.splitlines() if "VmRSS" in line), "0")
-            found[name] = int(kb) // 1000
-        return found
+    def memory_mb(self) -> dict[str, float]:
+        return {name: memory_mb(process.pid) for name, process in self.processes.items()}
 
     def close(self) -> None:
         for process in self.processes.values():
@@ -173,71 +164,67 @@ class Searcher(threading.Thread):
 
 
 def _summary(done: list[tuple[float, float, str]]) -> dict[str, Any]:
-    times = np.array([spent for _, spent, _ in done] or [0.0]) * 1000
+    times = [1000 * spent for _, spent, _ in done]
     wrong = [why for _, _, why in done if why]
     return {
         "searches": len(done),
         "failed": len(wrong),
         "why": sorted(set(wrong))[:3],
-        "p50_ms": round(float(np.percentile(times, 50)), 1),
-        "p99_ms": round(float(np.percentile(times, 99)), 1),
-        "worst_s": round(float(times.max()) / 1000, 2),
+        "ms": percentiles(times, (50, 99)),
+        "worst_s": round(max(times, default=0.0) / 1000, 2),
     }
 
 
+def measure(cluster: Cluster, rows: int, seconds: float) -> dict[str, Any]:
+    """Fills the cluster, and searches it before, during and after the loss of a query node."""
+    gallery = Gallery(rows)
+    url = f"milvus://127.0.0.1:{cluster.port}/bench?shards=2&replicas=2"
+    index = open_index(url, Path(), fingerprint=FINGERPRINT, dim=DIM)
+    begin = time.perf_counter()
+    gallery.upsert(index, 0, rows)
+    staged = time.perf_counter()
+    snapshot = index.publish("bench")
+    published = time.perf_counter()
+    print("published", snapshot, health(url), flush=True)
+    searchers = [Searcher(url, gallery) for _ in range(SEARCHERS)]
+    for searcher in searchers:
+        searcher.start()
+    marks = [time.monotonic()]
+    time.sleep(seconds / 3)
+    marks.append(time.monotonic())
+    victim = cluster.processes["querynode0"]
+    victim.kill()
+    victim.wait()
+    time.sleep(seconds)
+    alone = health(url)
+    marks.append(time.monotonic())
+    cluster.role("querynode0", "querynode", QUERYNODE=free_port())
+    time.sleep(seconds)
+    whole, memory = health(url), cluster.memory_mb()
+    for searcher in searchers:
+        searcher.stop.set()
+        searcher.join()
+    done = sorted(one for searcher in searchers for one in searcher.done)
+    parts = [
+        _summary([one for one in done if a <= one[0] < b])
+        for a, b in itertools.pairwise([*marks, float("inf")])
+    ]
+    names = ("before", "after_the_kill", "after_the_node_came_back")
+    return {
+        "rows": rows, "query_nodes": 3, "replicas": 2, "shards": 2,
+        "stage_s": round(staged - begin, 1), "publish_s": round(published - staged, 1),
+        "recall_at_publish": snapshot.recall, **dict(zip(names, parts, strict=True)),
+        "health_with_two_nodes": alone[0], "health_with_three_again": whole[0],
+        "memory_mb": memory,
+    }  # fmt: skip
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--rows", type=int, default=200_000)
-    parser.add_argument("--seconds", type=float, default=60)
-    asked = parser.parse_args()
-    gallery = Gallery(asked.rows)
+    asked = arguments(__doc__, rows=200_000, seconds=60.0).parse_args()
     cluster = Cluster()
     try:
         cluster.start(3)
-        url = f"milvus://127.0.0.1:{cluster.port}/bench?shards=2&replicas=2"
-        index = open_index(url, Path(), fingerprint=FINGERPRINT, dim=DIM)
-        begin = time.perf_counter()
-        for start in range(0, asked.rows, BATCH):
-            part = gallery.rows(start, start + BATCH)
-            index.upsert(part, gallery.by_image[gallery.images[start : start + len(part)]])
-        staged = time.perf_counter()
-        snapshot = index.publish("bench")
-        published = time.perf_counter()
-        print("published", snapshot, health(url), flush=True)
-        searchers = [Searcher(url, gallery) for _ in range(SEARCHERS)]
-        for searcher in searchers:
-            searcher.start()
-        marks = [time.monotonic()]
-        time.sleep(asked.seconds / 3)
-        marks.append(time.monotonic())
-        victim = cluster.processes["querynode0"]
-        victim.kill()
-        victim.wait()
-        time.sleep(asked.seconds)
-        alone = health(url)
-        marks.append(time.monotonic())
-        cluster.role("querynode0", "querynode", QUERYNODE=free_port())
-        time.sleep(asked.seconds)
-        whole = health(url)
-        memory = cluster.memory_mb()
-        for searcher in searchers:
-            searcher.stop.set()
-            searcher.join()
-        done = sorted(d for searcher in searchers for d in searcher.done)
-        edges = [*marks, float("inf")]
-        parts = [[d for d in done if a <= d[0] < b] for a, b in itertools.pairwise(edges)]
-        names = ["before", "after_the_kill", "after_the_node_came_back"]
-        figures = {
-            "rows": asked.rows, "query_nodes": 3, "replicas": 2, "shards": 2,
-            "stage_s": round(staged - begin, 1), "publish_s": round(published - staged, 1),
-            "recall_at_publish": snapshot.recall,
-            **{name: _summary(part) for name, part in zip(names, parts, strict=True)},
-            "health_with_two_nodes": alone[0], "health_with_three_again": whole[0],
-            "memory_mb": memory,
-        }  # fmt: skip
-        write("milvus_cluster", figures)
+        write("milvus_cluster", measure(cluster, asked.rows, asked.seconds), asked.out)
     finally:
         cluster.close()
 

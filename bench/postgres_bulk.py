@@ -7,18 +7,15 @@ All offers are new, in batches of 1,000 as a sync writes them; a private Postgre
 
 from __future__ import annotations
 
-import argparse
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from lensback.catalogue import offers, stores
-from lensback.db import Database, chunks, postgres, sqlite_url
+from lensback.db import Database, chunks, sqlite_url
+from lensback.db import postgres as bulk
 from lensback.types import Money, Offer
-from record import write
-from servers import Postgres  # type: ignore[import-not-found]
+from rig import arguments, postgres, write
 
 
 def some(count: int) -> list[Offer]:
@@ -47,22 +44,14 @@ def per_s(url: str, rows: list[Offer]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--offers", type=int, default=20_000)
-    rows = some(parser.parse_args().offers)
-    server = Postgres()
-    server.start()
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            figures = {"sqlite_per_s": per_s(sqlite_url(Path(folder, "x.db")), rows)}
+    asked = arguments(__doc__, offers=20_000).parse_args()
+    rows = some(asked.offers)
+    with postgres() as server, tempfile.TemporaryDirectory() as folder:
+        figures = {"sqlite_per_s": per_s(sqlite_url(Path(folder, "x.db")), rows)}
         figures["postgresql_copy_per_s"] = per_s(server.url(server.database()), rows)
-        postgres.COPY_ROWS = len(rows) + 1
+        bulk.COPY_ROWS = len(rows) + 1
         figures["postgresql_statements_per_s"] = per_s(server.url(server.database()), rows)
-    finally:
-        server.close()
-    write("postgres_bulk", {"offers": len(rows), **figures})
+    write("postgres_bulk", {"offers": len(rows), **figures}, asked.out)
 
 
 if __name__ == "__main__":

@@ -12,43 +12,28 @@ vectors, products and index rows.
 
 from __future__ import annotations
 
-import argparse
-import http.client
-import os
 import random
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
-import uuid
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from lensback.catalogue import stores
+import httpx
+
 from lensback.demo import serve_folder
 from lensback.settings import Settings
 from lensback.sync import sync
-from lensback.workspace import Workspace, init
-from main_job import STORES
-from record import DATA, write
-from servers import Postgres, free_port  # type: ignore[import-not-found]
-from test_sync import state  # type: ignore[import-not-found]
+from lensback.workspace import Workspace
+from rig import DATA, LOOPBACK, STORES, arguments, connect, connected, lensback, postgres, write
 
 OUTAGE_S = 5.0
 GRACE_S = 10.0
 """After a restart of PostgreSQL, until a failed search counts."""
-
-
-def environment(url: str) -> dict[str, str]:
-    return os.environ | {
-        "LENSBACK_ALLOW_HOSTS": '["127.0.0.1"]',
-        "LENSBACK_ENCODER": "pixels",
-        "LENSBACK_DATABASE": url,
-    }
 
 
 @dataclass(slots=True)
@@ -66,37 +51,23 @@ class Client:
             time.sleep(0.05)
 
     def _search(self) -> int:
-        mark = uuid.uuid4().hex
-        body = (
-            (
-                f'--{mark}\r\nContent-Disposition: form-data; name="photo"; filename="p.jpg"\r\n'
-                "Content-Type: image/jpeg\r\n\r\n"
-            ).encode()
-            + self.photo
-            + f"\r\n--{mark}--\r\n".encode()
-        )
-        line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
-            kind = {"Content-Type": f"multipart/form-data; boundary={mark}"}
-            line.request("POST", "/api/search", body, kind)
-            return line.getresponse().status
-        except (OSError, http.client.HTTPException):
+            url = f"http://127.0.0.1:{self.port}/api/search"
+            return httpx.post(url, files={"photo": self.photo}, timeout=30).status_code
+        except httpx.TransportError:
             return 0
-        finally:
-            line.close()
 
 
 class Process:
     """One of ours, started again after a kill."""
 
-    def __init__(self, name: str, arguments: list[str], env: dict[str, str]) -> None:
-        self.name, self._env = name, env
-        self._command = [sys.executable, "-m", "lensback", *arguments]
+    def __init__(self, name: str, url: str, *arguments: object) -> None:
+        self.name, self._arguments = name, arguments
+        self._env = {**LOOPBACK, "LENSBACK_ENCODER": "pixels", "LENSBACK_DATABASE": url}
         self.start()
 
     def start(self) -> None:
-        quiet = subprocess.DEVNULL
-        self.process = subprocess.Popen(self._command, env=self._env, stdout=quiet, stderr=quiet)
+        self.process: subprocess.Popen[bytes] = lensback(*self._arguments, **self._env)
 
     def kill(self) -> None:
         self.process.kill()
@@ -104,43 +75,42 @@ class Process:
         self.start()
 
 
+def state(workspace: Workspace) -> dict[str, Any]:
+    """What must be equal in the end: as the tests compare catalogues after a kill."""
+    from test_sync import state as of  # type: ignore[import-not-found,unused-ignore]
+
+    found: dict[str, Any] = of(workspace)
+    return found
+
+
 def clean(folder: Path, base: str) -> dict[str, Any]:
     """One undisturbed sync on SQLite."""
-    init(folder)
-    settings = Settings(allow_hosts=("127.0.0.1",), encoder="pixels")
-    with Workspace(folder, settings) as workspace:
-        connect(workspace, base, list(STORES))
+    with connected(folder, base, encoder="pixels") as workspace:
         sync(workspace)
-        made: dict[str, Any] = state(workspace)
-        return made
+        return state(workspace)
 
 
-def connect(workspace: Workspace, base: str, names: list[str]) -> None:
-    for name in names:
-        stores.add(workspace.db, name, f"{base}/{name}/{STORES[name]}", base=base)
+def chaos(folder: Path, base: str, server: Any, kills: int) -> dict[str, Any]:
+    from servers import free_port  # type: ignore[import-not-found,unused-ignore]
 
-
-def chaos(folder: Path, base: str, server: Postgres, kills: int) -> dict[str, Any]:
     draw = random.Random(3)
     url = server.url("shop")
-    init(folder)
-    settings = Settings(allow_hosts=("127.0.0.1",), encoder="pixels", database=url)
-    with Workspace(folder, settings) as workspace:
-        connect(workspace, base, ["luma"])
+    with connected(folder, base, ["luma"], encoder="pixels", database=url) as workspace:
         sync(workspace)
-        connect(workspace, base, ["outlet", "closet"])
+        connect(workspace, base, [name for name in STORES if name != "luma"])
     photo = next((DATA / "shops" / "luma").rglob("*.jpg")).read_bytes()
     ports = [free_port(), free_port()]
-    at = ["--workspace", str(folder)]
-    serves = [Process(f"serve {n}", ["serve", "--port", str(port), *at], environment(url))
-              for n, port in enumerate(ports)]  # fmt: skip
+    at = ("--workspace", folder)
+    serves = [
+        Process(f"serve {n}", url, "serve", "--port", port, *at) for n, port in enumerate(ports)
+    ]
     clients = [Client(port, photo) for port in ports]
     threads = [threading.Thread(target=client.run) for client in clients]
     time.sleep(GRACE_S)
     for thread in threads:
         thread.start()
     began = time.monotonic()
-    syncs = [Process(f"sync {n}", ["sync", *at], environment(url)) for n in range(2)]
+    syncs = [Process(f"sync {n}", url, "sync", *at) for n in range(2)]
     away: list[tuple[float, float]] = []
     killed: dict[str, list[float]] = {}
     for turn in range(kills):
@@ -156,7 +126,7 @@ def chaos(folder: Path, base: str, server: Postgres, kills: int) -> dict[str, An
         killed.setdefault(victim.name, []).append(time.monotonic())
         victim.kill()
     codes = [process.process.wait(600) for process in syncs]
-    again = Process("sync last", ["sync", *at], environment(url))
+    again = Process("sync last", url, "sync", *at)
     codes.append(again.process.wait(600))
     spent = time.monotonic() - began
     for client in clients:
@@ -166,6 +136,7 @@ def chaos(folder: Path, base: str, server: Postgres, kills: int) -> dict[str, An
     for process in serves:
         process.process.terminate()
         process.process.wait(30)
+    settings = Settings(allow_hosts=("127.0.0.1",), encoder="pixels", database=url)
     with Workspace(folder, settings) as workspace:
         made = state(workspace)
     return {"made": made, "seconds": round(spent, 1), "exit_codes_of_syncs": codes,
@@ -182,7 +153,7 @@ def searches(
     """Searches that failed, apart from those of a killed process and of the outage."""
     counts = {"searches": 0, "ok": 0, "failed_while_database_away": 0,
               "failed_while_its_process_restarts": 0, "failed_otherwise": 0}  # fmt: skip
-    others: dict[int, int] = {}
+    others: Counter[int] = Counter()
     for client, process in zip(clients, serves, strict=True):
         starts = [_until_well(t, client.ends) for t in killed.get(process.name, [])]
         for when, status in client.ends:
@@ -195,8 +166,8 @@ def searches(
                 counts["failed_while_its_process_restarts"] += 1
             else:
                 counts["failed_otherwise"] += 1
-                others[status] = others.get(status, 0) + 1
-    return counts | {"statuses_of_failed_otherwise": others}
+                others[status] += 1
+    return counts | {"statuses_of_failed_otherwise": dict(others)}
 
 
 def _until_well(killed: float, ends: list[tuple[float, int]]) -> tuple[float, float]:
@@ -206,24 +177,19 @@ def _until_well(killed: float, ends: list[tuple[float, int]]) -> tuple[float, fl
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--kills", type=int, default=12)
-    asked = parser.parse_args()
-    server = Postgres()
-    server.start()
-    server.execute("CREATE DATABASE shop")
-    try:
-        with tempfile.TemporaryDirectory() as folder, serve_folder(DATA / "shops") as base:
-            expected = clean(Path(folder, "clean"), base)
-            found = chaos(Path(folder, "chaos"), base, server, asked.kills)
-    finally:
-        server.close()
+    asked = arguments(__doc__, kills=12).parse_args()
+    with (
+        postgres() as server,
+        tempfile.TemporaryDirectory() as folder,
+        serve_folder(DATA / "shops") as base,
+    ):
+        server.execute("CREATE DATABASE shop")
+        expected = clean(Path(folder, "clean"), base)
+        found = chaos(Path(folder, "chaos"), base, server, asked.kills)
     made = found.pop("made")
     found["equal_to_one_undisturbed_sync"] = {key: made[key] == expected[key] for key in expected}
     found["rows"] = {key: len(made[key]) for key in ("offers", "urls", "prices", "hashes", "index")}
-    write("postgres_chaos", found)
+    write("postgres_chaos", found, asked.out)
 
 
 if __name__ == "__main__":

@@ -10,23 +10,14 @@ must be in the dataset exactly once.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import io
 import os
 import signal
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-os.environ["RAY_AUTH_MODE"] = "disabled"
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-import ray
-from ray.cluster_utils import Cluster
-
-from drawing import drawn  # type: ignore[import-not-found]
 from lensback.catalogue import offers, pictures, stores
 from lensback.catalogue.pictures import Downloaded
 from lensback.embed import embed
@@ -34,11 +25,13 @@ from lensback.settings import Settings
 from lensback.spread import embed_on_ray
 from lensback.types import Money, Offer
 from lensback.workspace import Workspace, init
-from record import write
+from rig import arguments, jpeg, write
 
 
 def fill(folder: Path, count: int) -> Workspace:
     """A workspace with that many pictures, none embedded."""
+    from drawing import drawn  # type: ignore[import-not-found,unused-ignore]
+
     init(folder)
     workspace = Workspace(folder, Settings(encoder="pixels"))
     db, images = workspace.db, workspace.images
@@ -53,15 +46,10 @@ def fill(folder: Path, count: int) -> Workspace:
     todo = list(pictures.to_download(db, 3))
     for start in range(0, count, 1000):
         part = todo[start : start + 1000]
-        kept = [Downloaded(url, images.put(jpeg(start + n))) for n, url in enumerate(part)]
+        made = [jpeg(drawn.__wrapped__(160, 160, "navy", start + n)) for n in range(len(part))]
+        kept = [Downloaded(url, images.put(data)) for url, data in zip(part, made, strict=True)]
         pictures.record_downloads(db, kept)
-    drawn.cache_clear()
     return workspace
-
-
-def jpeg(seed: int) -> bytes:
-    drawn.__wrapped__(160, 160, "navy", seed).save(sink := io.BytesIO(), "JPEG")
-    return sink.getvalue()
 
 
 def again(workspace: Workspace) -> None:
@@ -81,6 +69,9 @@ def here(workspace: Workspace) -> float:
 
 def spread(workspace: Workspace, nodes: int, *, kill: bool = False) -> dict[str, Any]:
     """One run on a cluster of so many nodes."""
+    import ray
+    from ray.cluster_utils import Cluster
+
     again(workspace)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     more = [cluster.add_node(num_cpus=1) for _ in range(nodes - 1)]
@@ -108,19 +99,16 @@ def spread(workspace: Workspace, nodes: int, *, kill: bool = False) -> dict[str,
         ray.shutdown()
         with contextlib.suppress(Exception):  # a node that was killed cannot be shut down
             cluster.shutdown()  # type: ignore[no-untyped-call]
-    found = [h for part in workspace.vectors.hashes(tally_print(workspace)) for h in part]
+    fingerprint = workspace.encoder().fingerprint
+    found = [h for part in workspace.vectors.hashes(fingerprint) for h in part]
     return {
         "per_s": round(tally.done / tally.seconds, 1),
         "done": tally.done,
-        "rows_in_the_dataset": workspace.vectors.count(tally_print(workspace)),
+        "rows_in_the_dataset": workspace.vectors.count(fingerprint),
         "distinct_pictures": len(set(found)),
         "batches_by_node": [n for key, n in tally.notes.items() if key.startswith("batches")],
         "killed_a_node": bool(killed),
     }
-
-
-def tally_print(workspace: Workspace) -> str:
-    return workspace.encoder().fingerprint
 
 
 def _kill_node(node: Any) -> None:
@@ -140,20 +128,15 @@ def _parent(process: Path) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--pictures", type=int, default=20_000)
-    asked = parser.parse_args()
+    os.environ["RAY_AUTH_MODE"] = "disabled"
+    asked = arguments(__doc__, pictures=20_000).parse_args()
     with tempfile.TemporaryDirectory() as folder, fill(Path(folder), asked.pictures) as workspace:
         figures: dict[str, Any] = {"pictures": asked.pictures, "encoder": "pixels"}
         figures["without_ray_per_s"] = here(workspace)
-        print(figures, flush=True)
         for nodes in (1, 2, 3):
             figures[f"nodes_{nodes}"] = spread(workspace, nodes)
-            print(nodes, figures[f"nodes_{nodes}"], flush=True)
         figures["nodes_3_one_killed"] = spread(workspace, 3, kill=True)
-    write("ray_nodes", figures)
+    write("ray_nodes", figures, asked.out)
 
 
 if __name__ == "__main__":

@@ -9,14 +9,13 @@ tenth, which it never saw, is told apart. The encoder is the shipped one, the sa
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from lensback.detectors import SHIPPED_NAME, Detector, open_detector
 from lensback.detectors.boxes import overlap
@@ -40,15 +39,15 @@ from lensback.train.scenes import (
 )
 from lensback.train.stems import closet_words, held
 from lensback.types import WHOLE, Box, Candidate, Region, Vectors
-from record import DATA, share, write
+from rig import DATA, arguments, opened, share, write
 
 SHOPS = DATA / "shops"
 SIZE = (560, 400)
 K = (1, 5)
 CLICKABLE = 8
 """Regions that a shopper may choose from."""
-FIRST = "our first region, 15 % wider, and the whole photo, the nearer"
-CLICKED = "our region, clicked, 15 % wider"
+FIRST = "our first region, 15 % wider, and the whole photo, the nearer; other kinds sink"
+CLICKED = "our region, clicked, 15 % wider; other kinds sink"
 """What search does without a box, and with one of the answer's regions."""
 TORSO = ("top", "outerwear", "dress")
 
@@ -109,7 +108,7 @@ def studio() -> list[Query]:
     for path, boxes in views():
         named = [(label, box) for label, box in boxes if label in sold(path.stem)]
         if named:
-            photo = distort(Image.open(path).convert("RGB"), len(found))
+            photo = distort(opened(path), len(found))
             colourway = path.stem.partition("_")[0]
             unseen = held(f"luma/{path.stem}")
             found.append(Query(photo, named[0][1], named[0][0], colourway, unseen))
@@ -175,7 +174,7 @@ def gallery(encoder: Encoder, words: dict[str, str], closet: int) -> Gallery:
         names.append(path.stem)
         kinds[path.stem] = frozenset({CLOSET_LABELS.get(words.get(path.stem, ""), "top")})
     vectors = [
-        encoder.encode([Image.open(path).convert("RGB") for path in paths[at : at + 64]])
+        encoder.encode([opened(path) for path in paths[at : at + 64]])
         for at in range(0, len(paths), 64)
     ]
     return Gallery(np.concatenate(vectors), names, kinds)
@@ -186,50 +185,28 @@ def clicked(regions: Sequence[Region], box: Box) -> Region:
     return max(regions[:CLICKABLE], key=lambda region: overlap(region.box, box))
 
 
-def ways(asked: Query, encoder: Encoder, detector: Detector) -> dict[str, Vectors]:
+def ways(asked: Query, encoder: Encoder, regions: Sequence[Region]) -> dict[str, Vectors]:
     """The vectors that each way of searching a photo compares; the nearest of them counts."""
-    regions = in_order(detector.find(asked.photo))
-    right = clicked(regions, asked.box)
     boxes = {
         "whole": WHOLE,
-        "saliency": open_detector("saliency").find(asked.photo)[0].box,
-        "first": regions[0].box,
-        "clicked": right.box,
-        "first wide": widened(regions[0].box),
-        "wide": widened(right.box),
-        "wider": widened(right.box, 0.3),
+        "first": widened(regions[0].box),
+        "clicked": widened(clicked(regions, asked.box).box),
         "true": asked.box,
         "true wide": widened(asked.box),
     }
-    cut = {name: crop(asked.photo, box) for name, box in boxes.items()}
-    cut["mirrored"] = ImageOps.mirror(cut["clicked"])
-    found = dict(zip(cut, encoder.encode(list(cut.values())), strict=True))
-
-    def of(*names: str, mean: bool = False) -> Vectors:
-        vectors = np.stack([found[name] for name in names])
-        if mean:
-            vectors = vectors.mean(axis=0, keepdims=True)
-            vectors /= np.linalg.norm(vectors)
-        return vectors
-
-    return {
-        "whole photo": of("whole"),
-        "saliency's region": of("saliency"),
-        "our first region": of("first"),
-        "our first region, 15 % wider": of("first wide"),
-        "our first region, 15 % wider, and the whole photo, the nearer": of("first wide", "whole"),
-        "our first region, 15 % wider, and the whole photo, their mean": of("first wide", "whole", mean=True),
-        "our region, clicked": of("clicked"),
-        "our region, clicked, 15 % wider": of("wide"),
-        "our region, clicked, 30 % wider": of("wider"),
-        "our region, clicked, and its mirror image, their mean": of("clicked", "mirrored", mean=True),
-        "our region, clicked, wider and mirrored, their mean": of("clicked", "wide", "mirrored", mean=True),
-        "true box": of("true"),
-        "true box, 15 % wider": of("true wide"),
-    }  # fmt: skip
+    cut = [crop(asked.photo, box) for box in boxes.values()]
+    found = dict(zip(boxes, encoder.encode(cut), strict=True))
+    compared = {
+        "whole photo": ("whole",),
+        FIRST: ("first", "whole"),
+        CLICKED: ("clicked",),
+        "true box": ("true",),
+        "true box, 15 % wider": ("true wide",),
+    }
+    return {name: np.stack([found[each] for each in names]) for name, names in compared.items()}
 
 
-def ahead(asked: Query, vectors: Vectors, known: Gallery, item: Region | None = None) -> int:
+def ahead(asked: Query, vectors: Vectors, known: Gallery, item: Region | None) -> int:
     """How many colourways stand before the right one; `item` lets other kinds sink."""
     similar = (known.vectors @ vectors.T).max(axis=1)
     best: dict[str, float] = {}
@@ -250,13 +227,10 @@ def measure(
     """Places of every query by each way of searching it."""
     found: dict[str, list[int]] = {}
     for query in asked:
-        for name, vectors in ways(query, encoder, detector).items():
-            found.setdefault(name, []).append(ahead(query, vectors, known))
-            if name in (FIRST, CLICKED):
-                regions = in_order(detector.find(query.photo))
-                item = regions[0] if name == FIRST else clicked(regions, query.box)
-                sinking = found.setdefault(f"{name}; other kinds sink", [])
-                sinking.append(ahead(query, vectors, known, item))
+        regions = in_order(detector.find(query.photo))
+        items = {FIRST: regions[0], CLICKED: clicked(regions, query.box)}
+        for name, vectors in ways(query, encoder, regions).items():
+            found.setdefault(name, []).append(ahead(query, vectors, known, items.get(name)))
     return found
 
 
@@ -276,17 +250,16 @@ def told(asked: Sequence[Query], found: dict[str, list[int]]) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scenes", type=int, default=400)
-    parser.add_argument("--closet", type=int, default=1500, help="closet photos in the gallery")
-    parser.add_argument("--detector", type=Path, help="a folder other than the shipped one")
-    parser.add_argument("--out", type=Path)
-    arguments = parser.parse_args()
+    given = arguments(__doc__, scenes=400, closet=1500, detector=None).parse_args()
     words = closet_words(SHOPS)
-    asked = queries(arguments.scenes, gather(SHOPS, words, held, False))
+    asked = queries(given.scenes, gather(SHOPS, words, held, False))
     encoder = open_encoder("eye", Path("models"), threads=1)
-    detector = OnnxDetector("given", arguments.detector, threads=1) if arguments.detector else open_detector(SHIPPED_NAME)  # fmt: skip
-    known = gallery(encoder, words, arguments.closet)
+    detector = (
+        OnnxDetector("given", given.detector, threads=1)
+        if given.detector
+        else open_detector(SHIPPED_NAME)
+    )
+    known = gallery(encoder, words, given.closet)
     plain = studio()
     figures = {
         "gallery": {"pictures": len(known.names), "things": len(set(known.names))},
@@ -294,7 +267,7 @@ def main() -> None:
         "scenes": told(asked, measure(asked, encoder, detector, known)),
         "distorted studio pictures": told(plain, measure(plain, encoder, detector, known)),
     }
-    write("regions_search", figures, arguments.out)
+    write("regions_search", figures, given.out)
 
 
 if __name__ == "__main__":

@@ -1,27 +1,24 @@
-"""What another item of the same photo costs: `python bench/second_item.py`.
+"""What another item of the same photo costs: `python bench/second_item.py [--photos 200]`.
 
-A catalogue of 5,000 pictures (as in bench/latency.py), one thread. Each photo is searched, then
-its second region as a click on the page would: what was decoded and found is remembered.
+A catalogue of 5,000 pictures (as in bench/latency.py), one thread. Each street photo is searched,
+then its second region as a click on the page would: what was decoded and found is remembered.
 Milliseconds of the processor (of this process, all threads) and by the clock.
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from latency import percentiles, pictures, published
 from lensback.search import Query, Tools, search
 from lensback.settings import Settings
 from lensback.types import WHOLE, Answer
 from lensback.workspace import Workspace, init
-from record import DATA, write
+from rig import DATA, STAGES, arguments, percentiles, pictures, published, write
 
 SIZE = 5_000
-STAGES = ("decode", "regions", "encode", "search", "rank", "total")
 
 
 def timed(photo: bytes, query: Query, tools: Tools) -> tuple[Answer, float]:
@@ -36,28 +33,22 @@ def figures(answers: list[tuple[Answer, float]]) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--photos", type=int, default=200)
-    parser.add_argument("--out", type=Path)
-    arguments = parser.parse_args()
-    folder = DATA / "street" / "photos"
-    photos = [path.read_bytes() for path in sorted(folder.glob("*.jpg"))[: arguments.photos]]
+    asked = arguments(__doc__, photos=200).parse_args()
+    paths = sorted((DATA / "street" / "photos").glob("*.jpg"))[: asked.photos]
     first, second = [], []
-    with tempfile.TemporaryDirectory() as temporary:
-        init(Path(temporary))
-        with Workspace(Path(temporary), Settings(threads=1)) as workspace:
+    with tempfile.TemporaryDirectory() as folder:
+        init(Path(folder))
+        with Workspace(Path(folder), Settings(threads=1)) as workspace:
             published(workspace, pictures(600), SIZE)
             tools = workspace.tools()
-            for photo in photos[:5]:
-                search(photo, Query(), tools)
-            for photo in photos[5:]:
+            for n, photo in enumerate(path.read_bytes() for path in paths):
                 one = timed(photo, Query(), tools)
-                first.append(one)
-                others = [r.box for r in one[0].regions[1:] if r.box != WHOLE]
-                if others:
-                    second.append(timed(photo, Query(box=others[0]), tools))
+                others = [region.box for region in one[0].regions[1:] if region.box != WHOLE]
+                if n >= 5:  # the first ones warm it up
+                    first.append(one)
+                    second += [timed(photo, Query(box=others[0]), tools)] if others else []
     made = {"photos": len(first), "first item": figures(first), "second item": figures(second)}
-    write("second_item", made, arguments.out)
+    write("second_item", made, asked.out)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from record import write
+from rig import arguments, write
 
 DIM = 256
 ROWS_PER_PICTURE = 1.25  # bench/search_index.py: one picture in four is sold at two stores
@@ -32,7 +32,7 @@ class Kind:
 
 # Milvus's HNSW holds 4 bytes a number, 2 * M links of 8 bytes and the row's other fields; it was
 # 682 and 954 MB for 200,000 rows in two runs, the server's own 220 MB and a growing segment in it,
-# and kept the raw and the indexed copy on disk (bench/milvus_index.py). The other kinds follow from their formulas: not measured here.
+# and kept the raw and the indexed copy on disk (bench/search_index.py). The other kinds follow from their formulas: not measured here.
 KINDS = [
     Kind("embedded lance, IVF_SQ", DIM + 60, 6 * DIM, 12.0, 20e6),
     Kind("Milvus HNSW", 4 * DIM + 2 * 16 * 8 + 160, 6 * 4 * DIM, 8.0, 1e12),
@@ -75,6 +75,7 @@ def plan(pictures: float, per_s: float, kind: Kind) -> dict[str, Any]:
 
 
 def main() -> None:
+    asked = arguments(__doc__).parse_args()
     sizes = {"1M": 1e6, "10M": 1e7, "100M": 1e8, "1B": 1e9}
     found = {
         size: {
@@ -82,7 +83,7 @@ def main() -> None:
         }
         for size, n in sizes.items()
     }
-    write("sizing", {"rows_per_picture": ROWS_PER_PICTURE, "dim": DIM, "sizes": found})
+    write("sizing", {"rows_per_picture": ROWS_PER_PICTURE, "dim": DIM, "sizes": found}, asked.out)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,13 +20,15 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from broken_web import Shop, Web
 from lensback.catalogue import stores
 from lensback.db import tables as t
 from lensback.sync import sync
 from lensback.types import Money
 from lensback.workspace import Workspace, init, open_workspace
-from record import write
+from rig import arguments, child, memory_mb, write
+
+# Of the tests, in whose folder `rig` lets us look.
+from broken_web import Shop, Web  # type: ignore[import-not-found,unused-ignore]  # isort: skip
 
 SETTINGS = {
     "LENSBACK_ALLOW_HOSTS": "127.0.0.0/8",
@@ -51,19 +51,13 @@ def one(folder: Path) -> None:
     figures |= {
         "seconds": round(time.perf_counter() - begin, 1),
         "cpu_s": round(time.process_time(), 1),
-        "peak_mb": _peak_mb(),
+        "peak_mb": round(memory_mb(field="VmHWM")),  # of this process alone
         "stores_read": sum("changed" in note for note in notes),
         "stores_unchanged": sum(note.get("feed") == "unchanged" for note in notes),
         "stores_failed": len(report.failed),
         "stores_left_alone": len(report.skipped),
     }
     print(json.dumps(figures))
-
-
-def _peak_mb() -> int:
-    """Of this process alone: `ru_maxrss` begins with the memory of the one that started it."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    return int(found[1]) >> 10 if found else 0
 
 
 def _written(workspace: Workspace, began_at: float) -> dict[str, Any]:
@@ -85,14 +79,7 @@ def _written(workspace: Workspace, began_at: float) -> dict[str, Any]:
 def synced(folder: Path, web: Web) -> dict[str, Any]:
     """One sync in a process of its own, with what the web saw of it."""
     requests, size = sum(web.requests.values()), web.bytes
-    done = subprocess.run(
-        [sys.executable, __file__, "--one", str(folder)],
-        env={**os.environ, **SETTINGS},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    figures: dict[str, Any] = json.loads(done.stdout)
+    figures = child(__file__, "--one", folder, **SETTINGS)
     return {
         **figures,
         "requests": sum(web.requests.values()) - requests,
@@ -127,9 +114,7 @@ def _wanted(web: Web, shop: Shop) -> set[tuple[str, int, str]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--stores", type=int, default=1000)
-    parser.add_argument("--folder", type=Path, help="where the workspace may lie for a while")
+    parser = arguments(__doc__, stores=1000, folder=None)
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -163,7 +148,7 @@ def main() -> None:
             figures[name] = {**synced(folder, web), "stores_that_differ": differences(folder, web)}
             print(name, figures[name], file=sys.stderr)
         figures["what_became_of_the_broken"] = _told(folder, web)
-    write("thousand_stores", figures)
+    write("thousand_stores", figures, options.out)
 
 
 def _told(folder: Path, web: Web) -> dict[str, str]:

@@ -1,16 +1,16 @@
-"""The recipe run of the shipped encoder: `python bench/train_eye.py --work DIR [--out MODEL_DIR]`.
+"""The recipe run of the shipped encoder: `python bench/train_eye.py [--work DIR] [--model MODEL_DIR]`.
 
 Learns from `shops/closet`, `shops/luma` and `multiview` of LENSBACK_DATA, and from nothing else.
-Features are made once and kept in `--work`. Then every variant of the recipe is judged by five
-folds over families (all colours of one model, all of one shop where its pictures must stay
-apart), and by leaving out a whole source, as a new shop would be: each held-out picture that has
-another view is searched among all pictures. With `--out` the chosen recipe is fitted on
-everything and written as a model folder, with the match probability of the held-out views.
+Features are made once and kept in `--work`. The fit that ships is judged by five folds over
+families (all colours of one model, all of one shop where its pictures must stay apart), and on
+luma by what was learnt from the other sources, as a new shop would see it: each held-out picture
+that has another view is searched among all pictures. With `--model` it is then fitted on
+everything and written as a model folder (the shipped one lies in encoders/models/eye), with the
+match probability of the held-out views. What else was tried: docs/research.md.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import time
 from dataclasses import asdict, replace
@@ -20,8 +20,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lensback import metrics
-from lensback.encoders.shelf import SHIPPED
 from lensback.images import decode
 from lensback.rank import Calibration
 from lensback.train import Recipe
@@ -29,26 +27,14 @@ from lensback.train.data import Bond, Example, Rows, codes, fold_of, load
 from lensback.train.fit import Floats, Map, unit
 from lensback.train.odds import calibration
 from lensback.train.validate import Score, paired, pooled, score
-from record import DATA, write
+from rig import DATA, arguments, write
 
 FOLDS = 5
 LICENCE = "Apache-2.0; trained on pictures under CC0, OSL-3.0/AFL-3.0, MIT, BSD-3-Clause, CC-BY-4.0"
 SOURCE = "lensback eye: MobileNetV2 (ImageNet, Apache-2.0) and colour, head trained by bench/train_eye.py"
-# Steps that go further than the default: what a bolder training costs.
-BOLD = {"steps": 200, "learning_rate": 1e-3, "temperature": 0.07, "drift": 1.0, "real_share": 0.5}
-FIT = {"steps": 0}
-BEFORE = (0.3, 0.3, 0.3, 0.5, 1.0, 1.5, 0.0)
-"""Weights of the parts in the first round, without fine colour."""
-VARIANTS: dict[str, tuple[dict[str, Any], tuple[float, ...] | None]] = {
-    "fit": (FIT, None),
-    "fit, weights of the first round": (FIT, BEFORE),
-    "fit, no fine colour": (FIT, (0.2, 0.2, 0.2, 0.5, 1.0, 1.5, 0)),
-    "fit, twice the fine colour": (FIT, (0.2, 0.2, 0.2, 0.5, 1.0, 1.0, 1.4)),
-    "fit, no copies": ({**FIT, "copy_weight": 0.0}, None),
-    "fit + gentle steps, seed 0": ({}, None),
-    "fit + gentle steps, seed 1": ({"seed": 1}, None),
-    "fit + bold steps, seed 0": (BOLD, None),
-}
+LAST_AND_COLOUR = (0, 0, 0, 0, 1.0, 1.5, 0)
+"""Weights of the head's parts: the last feature and colour alone, what the fit is held against."""
+RECIPE = Recipe(steps=0)  # steps were tried and gain nothing here
 
 
 def examples() -> list[Example]:
@@ -84,8 +70,12 @@ def open_image(path: str) -> Image.Image:
     return decode(Path(path).read_bytes(), side_px=256)
 
 
+Result = tuple[list[Score], Score]
+"""Scores of the folds, and of luma unseen."""
+
+
 class Judge:
-    """Scores a variant by folds and by whole sources; keeps what all of them share."""
+    """Scores a map by folds and by whole sources; keeps what all of them share."""
 
     def __init__(
         self,
@@ -111,14 +101,15 @@ class Judge:
         self.folds = np.array([fold_of(e.family, FOLDS) for e in kept])
         self.source = np.array([e.product.partition(":")[0] for e in kept])
         self.family = codes([e.family for e in kept])
-        self._maps: dict[tuple[bytes, str], tuple[Map, list[float]]] = {}
+        self._maps: dict[int, Map] = {}
 
     def held(self, fold: int) -> Rows:
         from lensback.train.run import split
 
         return split(self.kept, self.folds, fold)[1]
 
-    def plain(self) -> tuple[list[Score], Score]:
+    def plain(self) -> Result:
+        """Scores of the parts as they are, without a map."""
         vectors = unit(self.originals)
         folds = [self.score(vectors, self.held(fold)) for fold in range(FOLDS)]
         return folds, self.score(vectors, self.luma)
@@ -128,55 +119,41 @@ class Judge:
         held = np.concatenate([self.held(fold) for fold in range(FOLDS)])
         return np.sort(held[self.source[held] == "luma"])
 
-    def trained(self, recipe: Recipe) -> tuple[list[Score], Score, list[list[float]]]:
-        """Scores of each fold, of luma by what was learnt from the others, and the losses."""
-        scores, losses = [], []
-        for fold in range(FOLDS):
-            last, course = self._learnt(np.flatnonzero(self.folds != fold), recipe)
-            losses.append(course)
-            scores.append(self.score(last.apply(self.originals), self.held(fold)))
-        last, _ = self._learnt(np.flatnonzero(self.source != "luma"), recipe)
-        return scores, self.score(last.apply(self.originals), self.luma), losses
+    def fitted(self) -> Result:
+        """Scores of each fold, and of luma by what was learnt from the others."""
+        scores = [
+            self.score(self.of_fold(fold).apply(self.originals), self.held(fold))
+            for fold in range(FOLDS)
+        ]
+        unseen = self._learnt(np.flatnonzero(self.source != "luma"))
+        return scores, self.score(unseen.apply(self.originals), self.luma)
 
-    def _learnt(self, learn: Rows, recipe: Recipe) -> tuple[Map, list[float]]:
-        """The last map, not the best one: these folds must choose nothing. Made once."""
-        key = (learn.tobytes(), str(recipe))
-        if key not in self._maps:
-            self._maps[key] = self._learn(learn, recipe)
-        return self._maps[key]
+    def of_fold(self, fold: int) -> Map:
+        """What is learnt without the families of a fold. Made once."""
+        if fold not in self._maps:
+            self._maps[fold] = self._learnt(np.flatnonzero(self.folds != fold))
+        return self._maps[fold]
 
-    def _learn(self, learn: Rows, recipe: Recipe) -> tuple[Map, list[float]]:
-        from lensback.train.loop import Samples, tune
+    def _learnt(self, learn: Rows) -> Map:
+        from lensback.train.loop import Samples
         from lensback.train.run import fitted
 
-        samples = Samples(self.z, self.picture, self.kept, learn)
-        start = fitted(samples, recipe)
-        if not recipe.steps:
-            return start, []
-        seen: list[Map] = []
-
-        def nothing(candidate: Map) -> Score:
-            seen.append(candidate)
-            return Score(np.ones(1, np.int64))
-
-        course = tune(samples, start, replace(recipe, patience=10**6), nothing)
-        return seen[-1], course.losses
+        return fitted(Samples(self.z, self.picture, self.kept, learn), RECIPE)
 
     def score(self, vectors: Floats, queries: Rows) -> Score:
         return score(vectors, self.bond, queries, np.arange(len(self.kept)))
 
-    def odds(self, recipe: Recipe) -> Calibration | None:
+    def odds(self) -> Calibration | None:
         """The match probability, each picture asked by a map that never saw its family."""
         from lensback.train.run import questions
 
         asked = []
         for fold in range(FOLDS):
-            last, _ = self._learnt(np.flatnonzero(self.folds != fold), recipe)
-            vectors = last.apply(self.z)
+            vectors = self.of_fold(fold).apply(self.z)
             asked += questions(vectors, self.picture, self.bond, self.held(fold))
         return calibration(asked, kind="other views and distorted copies", images=len(self.kept))
 
-    def siblings(self, recipe: Recipe) -> dict[str, float]:
+    def siblings(self) -> dict[str, float]:
         """Areas under the ROC curve of the top similarity on held-out luma: right first answers
         against the same questions with the product, or its whole model, taken out."""
         right: list[Floats] = []
@@ -185,8 +162,7 @@ class Judge:
         for fold in range(FOLDS):
             asked = self.held(fold)
             asked = asked[self.source[asked] == "luma"]
-            last, _ = self._learnt(np.flatnonzero(self.folds != fold), recipe)
-            vectors = last.apply(self.originals)
+            vectors = self.of_fold(fold).apply(self.originals)
             similar = vectors[asked] @ vectors.T
             similar[asked[:, None] == everyone[None]] = -1
             same = self.bond.product[asked][:, None] == self.bond.product[None]
@@ -207,11 +183,8 @@ class Judge:
         groups = {"luma": ("luma",), "demo shops": ("saleor", "solidus", "abo-sample")}
         groups["bagisto"] = ("bagisto",)
         return {
-            name: Score(whole.ranks[np.isin(source, members)]) for name, members in groups.items()
+            name: Score(whole.ahead[np.isin(source, members)]) for name, members in groups.items()
         }
-
-
-Result = tuple[list[Score], Score]
 
 
 def line(judge: Judge, name: str, found: Result, first: Result) -> dict[str, Any]:
@@ -219,42 +192,24 @@ def line(judge: Judge, name: str, found: Result, first: Result) -> dict[str, Any
     groups, before = judge.by_source(found[0]), judge.by_source(first[0])
     groups["luma, learnt from others"], before["luma, learnt from others"] = found[1], first[1]
     for group, mine in groups.items():
-        row[group] = {f"r{k}": round(mine.recall(k), 4) for k in (1, 5)} | {"n": len(mine.ranks)}
+        row[group] = {f"r{k}": round(mine.recall(k), 4) for k in (1, 5)} | {"n": len(mine.ahead)}
         if group.startswith("luma"):
             gains = [paired(before[group], mine, k) for k in (1, 5)]
-            row[group]["interval95"] = [interval(mine, k) for k in (1, 5)]
+            row[group]["interval95"] = [[round(v, 3) for v in mine.interval(k)] for k in (1, 5)]
             row[group]["gain"] = [[round(v, 3) for v in gain] for gain in gains]
     print(row, flush=True)
     return row
 
 
-def interval(mine: Score, k: int) -> list[float] | None:
-    """95 % bootstrap interval of R@k over queries."""
-    hits = np.array(mine.found(k))
-    found = metrics.bootstrap(range(len(hits)), lambda rows: float(hits[rows].mean()))
-    return [round(v, 3) for v in found] if found else None
-
-
-def ends(losses: list[list[float]]) -> list[float]:
-    """Mean loss of the first and of the last ten steps."""
-    if not losses[0]:
-        return []
-    return [float(np.mean([each[cut] for each in losses])) for cut in (slice(10), slice(-10, None))]
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description="The recipe run of the shipped encoder.")
-    parser.add_argument("--work", type=Path, required=True, help="where features are kept")
-    parser.add_argument("--weights", type=Path, default=DATA / "weights" / "mobilenetv2_bn_npy")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--variants", nargs="*", default=list(VARIANTS), help="which to judge")
-    parser.add_argument(
-        "--minutes", type=float, default=0, help="after which no more copies are made"
-    )
-    parser.add_argument(
-        "--out", type=Path, help=f"model folder to write, for example {SHIPPED / 'eye'}"
-    )
-    arguments = parser.parse_args()
+    given = arguments(
+        __doc__,
+        work=Path("train_eye"),
+        weights=DATA / "weights" / "mobilenetv2_bn_npy",
+        threads=1,
+        minutes=0.0,
+        model=None,
+    ).parse_args()
 
     import torch
 
@@ -264,48 +219,37 @@ def main() -> None:
     from lensback.train.model import DIM, Eye, read_imagenet
     from lensback.train.records import write_calibration
 
-    torch.set_num_threads(arguments.threads)
-    arguments.work.mkdir(parents=True, exist_ok=True)
-    begin, recipe = time.monotonic(), Recipe()
+    torch.set_num_threads(given.threads)
+    given.work.mkdir(parents=True, exist_ok=True)
+    begin = time.monotonic()
+    until = begin + 60 * given.minutes if given.minutes else float("inf")  # then no more copies
     eye = Eye()
-    read_imagenet(eye.features.trunk, arguments.weights)
+    read_imagenet(eye.features.trunk, given.weights)
     kept, pile = load(examples(), open_image)
     raw, picture = run.features(
-        kept,
-        pile,
-        eye.features,
-        arguments.work,
-        recipe,
-        begin + 60 * arguments.minutes if arguments.minutes else float("inf"),
-        arguments.threads,
-        lambda stage, done, total: print(
-            stage, done, total, round(time.monotonic() - begin), flush=True
-        ),
-    )
-    features_s = time.monotonic() - begin
+        kept, pile, eye.features, given.work, Recipe(), until, given.threads,
+        lambda stage, done, total: print(stage, done, total, flush=True),
+    )  # fmt: skip
+    features_s = round(time.monotonic() - begin)
     judge = Judge(kept, raw, picture)
-    first = Judge(kept, raw, picture, (0, 0, 0, 0, 1.0, 1.5, 0)).plain()
-    rows = [line(judge, "untrained: last feature and colour", first, first)]
-    colour = Judge(kept, raw, picture, (0, 0, 0, 0, 1.0, 1.0, 0.7)).plain()
-    rows.append(line(judge, "untrained: last feature, colour both ways", colour, first))
-    rows.append(line(judge, "untrained: all parts", judge.plain(), first))
-    for name in arguments.variants:
-        changed, weights = VARIANTS[name]
-        mine = Judge(kept, raw, picture, weights) if weights else judge
-        folds, unseen, losses = mine.trained(replace(recipe, **changed))
-        rows.append(line(mine, name, (folds, unseen), first) | {"loss": ends(losses)})
-    figures: dict[str, Any] = {"pictures": len(kept), "rows": len(raw), "recipe": asdict(recipe)}
-    if arguments.out:
+    first = Judge(kept, raw, picture, LAST_AND_COLOUR).plain()
+    rows = [
+        line(judge, "untrained: last feature and colour", first, first),
+        line(judge, "untrained: all parts", judge.plain(), first),
+        line(judge, "fit", judge.fitted(), first),
+    ]
+    figures: dict[str, Any] = {"pictures": len(kept), "rows": len(raw), "recipe": asdict(RECIPE)}
+    figures["siblings"] = judge.siblings()
+    if given.model:
         everything = Samples(judge.z, picture, kept, np.arange(len(kept)))
-        run.put(judge.head, run.fitted(everything, recipe))
+        run.put(judge.head, run.fitted(everything, RECIPE))
         eye.head = judge.head
-        figures["parity"] = export(eye, arguments.out, dim=DIM, licence=LICENCE, source=SOURCE)
-        odds = judge.odds(replace(recipe, steps=0))
-        write_calibration(arguments.out, odds)
-        figures["siblings"] = judge.siblings(replace(recipe, steps=0))
+        figures["parity"] = export(eye, given.model, dim=DIM, licence=LICENCE, source=SOURCE)
+        odds = judge.odds()
+        write_calibration(given.model, odds)
         figures["calibration"] = odds.as_json() if odds else {}
-    figures |= {"features_s": round(features_s), "seconds": round(time.monotonic() - begin)}
-    write("train_eye", {**figures, "runs": rows})
+    figures |= {"features_s": features_s, "seconds": round(time.monotonic() - begin)}
+    write("train_eye", {**figures, "runs": rows}, given.out)
 
 
 if __name__ == "__main__":

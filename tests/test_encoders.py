@@ -338,7 +338,7 @@ def test_pixels_tell_colours_apart_and_forgive_the_background(tmp_path: Path) ->
     assert red @ blue < 0.6
 
 
-# --- the ImageNet network of the bench
+# --- the ImageNet network that the benchmarks join
 
 
 @pytest.mark.data
@@ -348,7 +348,7 @@ def test_the_imagenet_network_sees(tmp_path: Path) -> None:
     images = data / "shops" / "luma" / "images"
     if not weights.is_dir() or not images.is_dir():
         pytest.skip("needs weights/mobilenetv2_bn_npy and shops/luma of LENSBACK_DATA")
-    from bench.imagenet_onnx import write
+    from tools.imagenet_onnx import write
 
     write(weights, tmp_path / "imagenet")
     encoder = open_encoder("imagenet", tmp_path)

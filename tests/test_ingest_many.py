@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
+import broken_web
 from lensback.catalogue import stores
 from lensback.db import Database, sqlite_url
 from lensback.db import tables as t
@@ -22,20 +20,9 @@ from lensback.net import Fetcher
 from lensback.types import Tally
 
 ROADS = Roads(jobs=24, per_host=6)
-
-
-@pytest.fixture(scope="module")
-def broken_web() -> ModuleType:
-    path = Path(__file__).parents[1] / "bench" / "broken_web.py"
-    spec = importlib.util.spec_from_file_location("broken_web", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["broken_web"] = module
-    spec.loader.exec_module(module)
-    if not module.free_port_is_loopback():
-        pytest.skip("127.0.0.0/8 does not answer here")
-    return module
+pytestmark = pytest.mark.skipif(
+    not broken_web.free_port_is_loopback(), reason="127.0.0.0/8 does not answer here"
+)
 
 
 @pytest.fixture
@@ -67,9 +54,7 @@ def synced(db: Database, web: Any, spool: Path, **options: Any) -> dict[str, Any
         return dict(found)
 
 
-def test_fifty_broken_stores_touch_no_other(
-    broken_web: ModuleType, catalogue: Database, tmp_path: Path
-) -> None:
+def test_fifty_broken_stores_touch_no_other(catalogue: Database, tmp_path: Path) -> None:
     with broken_web.Web(90, 50, largest=60) as web:
         for shop in web.shops:
             stores.add(catalogue, shop.name, web.url(shop))
@@ -105,7 +90,7 @@ def test_fifty_broken_stores_touch_no_other(
 
 
 def test_those_that_ended_do_not_wait_for_a_slow_store(
-    broken_web: ModuleType, catalogue: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    catalogue: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(many, "PATIENCE_S", 0.2)
     with broken_web.Web(3, 0, largest=9) as web:
@@ -129,7 +114,7 @@ def test_those_that_ended_do_not_wait_for_a_slow_store(
 
 
 def test_a_network_that_answers_is_not_closed_by_its_worst_stores(
-    broken_web: ModuleType, catalogue: Database, tmp_path: Path
+    catalogue: Database, tmp_path: Path
 ) -> None:
     """Five stores of one host, four of which hang up: the fifth is read, now and the next time."""
     with broken_web.Web(5, 0, largest=9) as web:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-from lensback.catalogue import offers, stores
-from lensback.demo import serve_folder
-from lensback.search import Query, search
-from lensback.settings import Settings
-from lensback.sync import sync
-from lensback.workspace import Workspace, init
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
+from tools.imagenet_onnx import write
 
 import main_job
+from lensback.catalogue import offers
+from lensback.demo import serve_folder
+from lensback.search import Query, search
+from lensback.sync import sync
+from lensback.workspace import Workspace
+from rig import connected
 
 ENCODER = "imagenet*0.7+pixels*0.3"
 PHOTOS = 60
@@ -32,29 +28,18 @@ def shops(data: Path) -> Iterator[str]:
         yield base
 
 
-def connect(folder: Path, base: str, names: list[str], **settings: Any) -> Workspace:
-    init(folder)
-    workspace = Workspace(folder, Settings(allow_hosts=("127.0.0.1",), **settings))
-    for name in names:
-        stores.add(workspace.db, name, f"{base}/{name}/{main_job.STORES[name]}", base=base)
-    return workspace
-
-
 @pytest.fixture(scope="module")
 def synced(shops: str, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     """luma and outlet with the ImageNet network joined with colour."""
-    from imagenet_onnx import write
-
-    with connect(
-        tmp_path_factory.mktemp("real"), shops, ["luma", "outlet"], encoder=ENCODER
-    ) as made:
+    folder = tmp_path_factory.mktemp("real")
+    with connected(folder, shops, ["luma", "outlet"], encoder=ENCODER) as made:
         write(data / "weights" / "mobilenetv2_bn_npy", made.models / "imagenet")
         assert not sync(made).failed
         yield made
 
 
 def test_every_offer_is_counted(shops: str, tmp_path: Path) -> None:
-    with connect(tmp_path, shops, list(main_job.STORES)) as workspace:
+    with connected(tmp_path, shops) as workspace:
         report = sync(workspace, only="ingest")
         assert [tally.rejects for tally in report.tallies] == [0, 0, 0]
         assert offers.counts(workspace.db) == {"luma": 1870, "outlet": 563, "closet": 5057}

@@ -1,7 +1,7 @@
 """A generated web of stores on loopback: feeds of many formats and sizes, and fifty ways to be broken.
 
 `Web(count)` serves store n at an address of its own in 127.0.0.0/8 (five stores share one, as they
-do at a network). Used by `thousand_stores.py`, and in small by the tests.
+do at a network). Used by `bench/thousand_stores.py`, and in small by `test_ingest_many.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import json
 import random
 import socket
 import threading
-import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -398,15 +397,3 @@ def free_port_is_loopback() -> bool:
         probe.bind(("127.77.1.1", 0))
         return True
     return False
-
-
-def main() -> None:
-    """Serves 20 stores, for a look with a browser."""
-    with Web(20, 5) as web:
-        for shop in web.shops:
-            print(web.url(shop), shop.way or f"{shop.offers} offers")
-        time.sleep(600)
-
-
-if __name__ == "__main__":
-    main()

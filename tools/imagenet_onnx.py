@@ -1,4 +1,4 @@
-"""Writes the ImageNet MobileNetV2 as an ONNX model folder: `python bench/imagenet_onnx.py OUT_DIR`.
+"""Writes the ImageNet MobileNetV2 as an ONNX model folder: `python tools/imagenet_onnx.py OUT_DIR`.
 
 Reads the BatchNorm-unfused .npy weights (`weights/mobilenetv2_bn_npy` of LENSBACK_DATA, or
 `--weights DIR`), folds every BatchNorm into its convolution, and writes `model.onnx` and
@@ -35,7 +35,7 @@ mean = [0.485, 0.456, 0.406]
 std = [0.229, 0.224, 0.225]
 dim = 1280
 licence = "Apache-2.0"
-source = "MobileNetV2 1.0 (ImageNet), BatchNorm folded by bench/imagenet_onnx.py"
+source = "MobileNetV2 1.0 (ImageNet), BatchNorm folded by tools/imagenet_onnx.py"
 """
 
 Array = NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""The pictures of docs/images, from a served demo: `python bench/screenshots.py --url http://127.0.0.1:8000/`.
+"""The pictures of docs/images, from a served demo: `python tools/screenshots.py --url http://127.0.0.1:8000/`.
 
 `lensback demo` first; --demo names its folder. Needs Chromium at CHROME_PATH. Only the demo's own
 pictures are in them: drawn, or CC0.
@@ -15,9 +15,7 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from record import REPOSITORY
-
-IMAGES = REPOSITORY / "docs" / "images"
+IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}}
 PHONE: dict[str, Any] = {
     "viewport": {"width": 390, "height": 844},

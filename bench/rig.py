@@ -1,0 +1,323 @@
+"""What the benchmarks share: data, figures, a catalogue to search, servers to start, one JSON a script."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import platform
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from sqlalchemy import insert, select
+
+from lensback import __version__
+from lensback.catalogue import offers, stores
+from lensback.db import chunks
+from lensback.db import tables as t
+from lensback.metrics import wilson
+from lensback.publish import publish
+from lensback.settings import Settings
+from lensback.workspace import Workspace, init, set_setting
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+DATA = Path(os.environ.get("LENSBACK_DATA", REPOSITORY / ".." / "shared" / "data")).resolve()
+RESULTS = REPOSITORY / "bench" / "results"
+STORES = {"luma": "feed.xml", "outlet": "feed.yml", "closet": "feed.csv.gz"}
+"""The three real stores in LENSBACK_DATA/shops, each with its feed."""
+LOOPBACK = {"LENSBACK_ALLOW_HOSTS": '["127.0.0.1"]'}
+NOISE = 0.35
+STAGES = ("decode", "regions", "encode", "search", "rank", "total")
+sys.path.append(str(REPOSITORY))
+sys.path.append(str(REPOSITORY / "tests"))  # its PostgreSQL, Milvus and broken web serve here, too
+
+
+# ---- arguments and results
+
+
+def arguments(doc: str | None, **defaults: Any) -> argparse.ArgumentParser:
+    """A parser with `--name value` for each default, of its type, and `--out`; help is the docstring."""
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name, value in defaults.items():
+        option = f"--{name.replace('_', '-')}"
+        if isinstance(value, (list, tuple)):
+            parser.add_argument(option, type=type(value[0]), nargs="*", default=list(value))
+        else:
+            kind = Path if value is None else type(value)
+            parser.add_argument(option, type=kind, default=value)
+    parser.add_argument("--out", type=Path, help="the JSON, if not bench/results/NAME.json")
+    return parser
+
+
+def revision() -> str:
+    """The commit that was measured, with `+` where the tree differs from it."""
+    command = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or __version__
+
+
+def write(name: str, figures: Mapping[str, Any], out: Path | None = None) -> Path:
+    """Writes and prints `bench/results/NAME.json`: the figures with machine, revision and date."""
+    record = {
+        "name": name,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "revision": revision(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        **figures,
+    }
+    path = out or RESULTS / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    print(json.dumps(record, indent=2, ensure_ascii=False))
+    return path
+
+
+# ---- figures
+
+
+def share(right: int, n: int) -> dict[str, Any]:
+    """A share with its 95 % interval (Wilson) and sample size; None and (0, 1) of nothing."""
+    low, high = wilson(right, n) or (0.0, 1.0)
+    return {
+        "share": round(right / n, 4) if n else None,
+        "n": n,
+        "interval95": [round(low, 4), round(high, 4)],
+    }
+
+
+def percentiles(values: Sequence[float], at: Sequence[int] = (50, 95, 99)) -> dict[str, float]:
+    """`p50` and so on of the values, in their unit; zeros of nothing."""
+    return {f"p{q}": round(float(np.percentile(values or [0.0], q)), 2) for q in at}
+
+
+def memory_mb(pid: int | str = "self", field: str = "VmRSS") -> float:
+    """Megabytes of a process: `VmRSS` now, `VmHWM` at its peak; 0 where it has ended."""
+    for line in Path(f"/proc/{pid}/status").read_text("ascii", "replace").splitlines():
+        if line.startswith(field):
+            return round(int(line.split()[1]) / 1024, 1)
+    return 0.0
+
+
+def cpu_s(pid: int) -> float:
+    """Processor seconds of a process and of its children that run."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return own + sum(cpu_s(int(child)) for child in children)
+
+
+def child(script: str, *options: object, **environment: str) -> dict[str, Any]:
+    """One step of a script in a process of its own; the JSON of its last line."""
+    command = [sys.executable, script, *map(str, options)]
+    env = {**os.environ, **environment}
+    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+# ---- pictures and catalogues
+
+
+def jpeg(image: Image.Image, quality: int = 90) -> bytes:
+    image.save(buffer := io.BytesIO(), "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def opened(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        return image.convert("RGB")
+
+
+def pictures(n: int) -> list[Image.Image]:
+    """About n pictures of the three stores, evenly picked."""
+    paths = sorted((DATA / "shops").glob("*/images/*"))
+    if not paths:
+        raise SystemExit(f"no real data at {DATA}: set LENSBACK_DATA")
+    return [opened(path) for path in paths[:: max(1, len(paths) // n)][:n]]
+
+
+def connected(
+    folder: Path, base: str, names: Sequence[str] = tuple(STORES), **settings: Any
+) -> Workspace:
+    """A workspace, made where it is missing, with these stores of `base` connected."""
+    init(folder)
+    if encoder := settings.get("encoder"):
+        set_setting(folder, "encoder", encoder)  # for commands in processes of their own
+    workspace = Workspace(folder, Settings(allow_hosts=("127.0.0.1",), **settings))
+    connect(workspace, base, names)
+    return workspace
+
+
+def connect(workspace: Workspace, base: str, names: Sequence[str]) -> None:
+    for name in names:
+        stores.add(workspace.db, name, f"{base}/{name}/{STORES[name]}", base=base)
+
+
+def images_of(workspace: Workspace, store: str, *, first_only: bool) -> list[tuple[str, str]]:
+    """Hash and product of a store's pictures, in a fixed order; only main pictures if wanted."""
+    u, o, oi = t.image_urls.c, t.offers.c, t.offer_images.c
+    query = (
+        select(u.image_hash, o.product_id)
+        .distinct()
+        .join(t.offer_images, oi.image_url_id == u.id)
+        .join(t.offers, o.id == oi.offer_id)
+        .join(t.stores, t.stores.c.id == o.store_id)
+        .where(t.stores.c.name == store)
+        .order_by(u.image_hash)
+    )
+    query = query.where(oi.position == 0) if first_only else query
+    with workspace.db.read() as c:
+        return [(row.image_hash, row.product_id) for row in c.execute(query)]
+
+
+def published(workspace: Workspace, images: Sequence[Image.Image], n: int) -> float:
+    """Fills a catalogue with n invented offers at ten stores, one picture each, whose vectors are
+    those of the images with noise, and publishes it; the seconds that the publish took."""
+    encoder = workspace.encoder()
+    _fill(workspace, encoder.encode(images), n)
+    begin = time.perf_counter()
+    staging = workspace.staging(encoder)
+    publish(
+        workspace.db,
+        workspace.vectors,
+        staging,
+        fingerprint=encoder.fingerprint,
+        encoder=encoder.name,
+    )
+    return round(time.perf_counter() - begin, 1)
+
+
+def _fill(workspace: Workspace, seeds: NDArray[np.float32], n: int) -> None:
+    random = np.random.default_rng(n)
+    encoder, db = workspace.encoder(), workspace.db
+    ids = [stores.add(db, f"store{k}", f"https://store{k}.example/feed.xml").id for k in range(10)]
+    for part in chunks(range(n), 5_000):
+        noise = random.normal(size=(len(part), encoder.dim)).astype(np.float32)
+        noise *= NOISE / np.linalg.norm(noise, axis=1, keepdims=True)
+        vectors = seeds[random.integers(len(seeds), size=len(part))] + noise
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        hashes = [f"{k:064x}" for k in part]
+        workspace.vectors.append(encoder.fingerprint, hashes, vectors)
+        rows = {
+            t.images: [_image_row(h) for h in hashes],
+            t.image_urls: [
+                {"id": k + 1, "url": f"https://i.example/{k}", "image_hash": h, "status": "ok"}
+                for k, h in zip(part, hashes, strict=True)
+            ],
+            t.offers: [_offer_row(k, ids[k % 10], random) for k in part],
+            t.offer_images: [
+                {"offer_id": k + 1, "position": 0, "image_url_id": k + 1} for k in part
+            ],
+            t.embeddings: [
+                {"fingerprint": encoder.fingerprint, "image_hash": h, "status": "ok"}
+                for h in hashes
+            ],
+        }
+        with db.write() as c:
+            for table, many in rows.items():
+                c.execute(insert(table), many)
+
+
+def _image_row(image_hash: str) -> dict[str, Any]:
+    sizes = {"width": 400, "height": 500, "bytes": 20_000, "phash": 0}
+    return {"hash": image_hash, **sizes, "mime": "image/jpeg", "created_at": 0}
+
+
+def _offer_row(k: int, store_id: int, random: np.random.Generator) -> dict[str, Any]:
+    offer_id = offers.offer_id(f"store{k % 10}", str(k))
+    return {
+        "id": k + 1,
+        "offer_id": offer_id,
+        "product_id": "p" + offer_id,
+        "store_id": store_id,
+        "external_id": str(k),
+        "title": f"Thing {k}",
+        "url": f"https://store{k % 10}.example/{k}",
+        "price_minor": int(random.integers(500, 20_000)),
+        "currency": "USD",
+        "availability": "in_stock" if random.random() < 0.9 else "out_of_stock",
+        "category": f"Clothes > Kind {k % 40}",
+        "content_hash": "",
+        "created_at": 0,
+        "updated_at": 0,
+    }
+
+
+# ---- processes
+
+
+def lensback(*options: object, **environment: str) -> subprocess.Popen[bytes]:
+    """A `lensback` command in a process of its own, silent."""
+    command = [sys.executable, "-m", "lensback", *map(str, options)]
+    quiet = subprocess.DEVNULL
+    env = {**os.environ, **environment}
+    return subprocess.Popen(command, env=env, stdout=quiet, stderr=quiet)
+
+
+class Served:
+    """`lensback serve` on a free port, ready; `start_s` is how long that took."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        import httpx
+
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        begin = time.perf_counter()
+        settings = {"LENSBACK_WORKSPACE": str(folder), "LENSBACK_RATE_LIMIT": "0"}
+        self.process = lensback("serve", "--port", self.port, *options, **settings)
+        while True:
+            try:
+                if httpx.get(f"{self.url}/readyz", timeout=30).status_code == 200:
+                    break
+            except httpx.TransportError:
+                if self.process.poll() is not None:
+                    raise SystemExit("serve did not start") from None
+                time.sleep(0.05)
+        self.start_s = round(time.perf_counter() - begin, 2)
+
+    def __enter__(self) -> Served:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.wait(60)
+
+
+@contextmanager
+def postgres() -> Iterator[Any]:
+    """The tests' private PostgreSQL (`servers.Postgres`), started."""
+    from servers import Postgres  # type: ignore[import-not-found,unused-ignore]
+
+    server = Postgres()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@contextmanager
+def milvus() -> Iterator[Any]:
+    """The tests' standalone Milvus (`milvus_server.MilvusServer`), started."""
+    from milvus_server import MilvusServer  # type: ignore[import-not-found,unused-ignore]
+
+    server = MilvusServer()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.close()

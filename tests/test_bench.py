@@ -1,0 +1,70 @@
+"""Every published figure has a script that exists and starts, and every script and result is told of."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MEASURED = ROOT / "docs" / "measured.md"
+SHARED = {"rig"}
+"""Modules of bench/ that are no script."""
+SCRIPTS = sorted(path.stem for path in (ROOT / "bench").glob("*.py") if path.stem not in SHARED)
+NAMED = re.compile(r"\b(?:bench|tools)/[\w/]+\.(?:py|json)")
+
+
+def texts() -> list[Path]:
+    """Whatever may name a script: prose, sources, settings of models; the history keeps old names."""
+    places = ("docs", "src", "tests", "bench", "tools", "deploy")
+    kinds = {".md", ".py", ".toml", ".json", ""}
+    found = [path for place in places for path in (ROOT / place).rglob("*") if path.suffix in kinds]
+    top = ("README.md", "CONTRIBUTING.md", "Makefile", "pyproject.toml")
+    research = ROOT / "docs" / "research.md"  # tells of scripts that are gone, by name alone
+    return [path for path in (*found, *(ROOT / name for name in top)) if path.is_file()
+            and path != research]  # fmt: skip
+
+
+def test_every_script_that_is_named_exists() -> None:
+    missing = {
+        (str(path.relative_to(ROOT)), name)
+        for path in texts()
+        for name in NAMED.findall(path.read_bytes().decode("utf-8", "replace"))
+        if not (ROOT / name).exists() and name != "bench/results/NAME.json"
+    }
+    assert missing == set()
+
+
+def test_every_script_is_told_of_where_figures_are() -> None:
+    measured = MEASURED.read_text("utf-8")
+    assert [name for name in SCRIPTS if f"bench/{name}.py" not in measured] == []
+
+
+def test_every_result_has_a_script() -> None:
+    """`NAME.json`, or `NAME_variant.json`, of bench/NAME.py; house.json of tools/house.py."""
+    known = [*SCRIPTS, "house"]
+    results = [path.stem for path in (ROOT / "bench" / "results").glob("*.json")]
+    assert results
+    lost = [
+        result
+        for result in results
+        if not any(result == name or result.startswith(f"{name}_") for name in known)
+    ]
+    assert lost == []
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_script_starts(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = importlib.import_module(name)
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", "--help"])
+    with pytest.raises(SystemExit) as left:
+        script.main()
+    assert left.value.code == 0
+    told = capsys.readouterr().out
+    assert f"bench/{name}.py" in told, "its first lines say how it is called"
+    assert "--out" in told
