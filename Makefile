@@ -52,7 +52,7 @@ words: $(BIN)/lensback ## gather the texts of code and templates into src/lensba
 		--no-fuzzy-matching --ignore-obsolete --width 0 || exit 1; done
 	sed -i -E '/^"(Project|Report|POT|PO|Last|Language-Team|Generated)/d' src/lensback/locale/*.po # says nothing
 
-bench: $(BIN)/lensback ## the benchmark scripts, each writing bench/results/NAME.json
+bench: $(BIN)/lensback ## some benchmark scripts, each writing bench/results/NAME.json
 	for script in feeds search_index latency main_job; do $(BIN)/python bench/$$script.py || exit 1; done
 
 lock: ## pin every dependency anew

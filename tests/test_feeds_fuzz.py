@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import fuzz_feeds
+import mutations
 from lensback import feeds
 from lensback.errors import FeedError
 from lensback.types import Offer, Rejected
@@ -61,12 +61,12 @@ def test_a_feed_with_a_hole(noise: bytes, at: int):
 
 def test_a_thousand_mutations():
     rng = random.Random(20)
-    seeds = fuzz_feeds.corpus()
+    seeds = mutations.corpus()
     for data in seeds:
-        assert fuzz_feeds.target(b"\x01" + data) in ("read", "FeedError")
+        assert mutations.target(b"\x01" + data) in ("read", "FeedError")
     for _ in range(1000):
         begin = time.process_time()
-        assert fuzz_feeds.target(fuzz_feeds.mutate(seeds, rng)) in (
+        assert mutations.target(mutations.mutate(seeds, rng)) in (
             "read",
             "FeedError",
             "FeedTruncated",

@@ -1,4 +1,4 @@
-"""The recipe run of the shipped encoder: `python bench/train_eye.py [--work DIR] [--model MODEL_DIR]`.
+"""The recipe run of the shipped encoder: `python tools/train_eye.py [--work DIR] [--model MODEL_DIR]`.
 
 Learns from `shops/closet`, `shops/luma` and `multiview` of LENSBACK_DATA, and from nothing else.
 Features are made once and kept in `--work`. The fit that ships is judged by five folds over
@@ -12,6 +12,7 @@ match probability of the held-out views. What else was tried: docs/research.md.
 from __future__ import annotations
 
 import csv
+import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -27,11 +28,13 @@ from lensback.train.data import Bond, Example, Rows, codes, fold_of, load
 from lensback.train.fit import Floats, Map, unit
 from lensback.train.odds import calibration
 from lensback.train.validate import Score, paired, pooled, score
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "bench"))
 from rig import DATA, arguments, write
 
 FOLDS = 5
 LICENCE = "Apache-2.0; trained on pictures under CC0, OSL-3.0/AFL-3.0, MIT, BSD-3-Clause, CC-BY-4.0"
-SOURCE = "lensback eye: MobileNetV2 (ImageNet, Apache-2.0) and colour, head trained by bench/train_eye.py"
+SOURCE = "lensback eye: MobileNetV2 (ImageNet, Apache-2.0) and colour, head trained by tools/train_eye.py"
 LAST_AND_COLOUR = (0, 0, 0, 0, 1.0, 1.5, 0)
 """Weights of the head's parts: the last feature and colour alone, what the fit is held against."""
 RECIPE = Recipe(steps=0)  # steps were tried and gain nothing here
