@@ -1,15 +1,15 @@
-"""Function calls of one answer, for programs and as a page: `python bench/calls.py [--out FILE]`.
+"""Function calls of one answer, for programs and as a page: `python bench/calls.py [--workspace DIR]`.
 
 Two of the real stores, each with a program that pays cashback, are synced with the encoder that needs
 no model; photos of their own things are asked. Counted is every call of a function, Python's and C's:
 `search` from the photo's bytes to the answer, `api` and `page` what the application adds from the
 request's bytes to the body's (client of the test and rendering included). Calls say what
-milliseconds on a shared machine cannot: whether the code does less.
+milliseconds on a shared machine cannot: whether the code does less. `--workspace` is kept and used
+again; `--names 20` lists the functions that are called most.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import statistics
 import sys
@@ -31,9 +31,9 @@ from lensback.settings import Settings
 from lensback.sync import sync
 from lensback.web import create_app
 from lensback.workspace import Workspace, init
-from record import DATA, write
+from rig import DATA, STORES, arguments, write
 
-STORES = {"luma": "feed.xml", "outlet": "feed.yml"}
+SOLD = ("luma", "outlet")
 PHOTOS = 5
 LINK = {"template": "https://network.example/click?to={url}&subid={subid}"}
 
@@ -72,7 +72,7 @@ def published(folder: Path, base: str) -> Workspace:
         rate_limit=0,
     )
     workspace = Workspace(folder, chosen)
-    for name, file in STORES.items():
+    for name in SOLD:
         program = {
             "network": "generic",
             "domains": [f"{name}.example"],
@@ -80,7 +80,7 @@ def published(folder: Path, base: str) -> Workspace:
             "link": LINK,
             "rates": [{"customer": "new", "percent": 8}, {"percent": 5}],
         }
-        stores.add(workspace.db, name, f"{base}/{name}/{file}", base=base, program=program)
+        stores.add(workspace.db, name, f"{base}/{name}/{STORES[name]}", base=base, program=program)
     sync(workspace)
     return workspace
 
@@ -114,13 +114,7 @@ def counted(ask: Callable[[bytes], Any], asked: list[bytes]) -> tuple[dict[str, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--workspace", type=Path, help="kept and used again")
-    parser.add_argument("--names", type=int, default=0, help="functions to list")
-    options = parser.parse_args()
-    if not (DATA / "shops").is_dir():
-        raise SystemExit(f"no real data at {DATA}: set LENSBACK_DATA")
+    options = arguments(__doc__, workspace=None, names=0).parse_args()
     with tempfile.TemporaryDirectory() as temporary, serve_folder(DATA / "shops") as base:
         folder = options.workspace or Path(temporary) / "workspace"
         with published(folder, base) as workspace:
