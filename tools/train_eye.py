@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from lensback import metrics
 from lensback.images import decode
 from lensback.rank import Calibration
 from lensback.train import Recipe
@@ -186,7 +187,7 @@ class Judge:
         groups = {"luma": ("luma",), "demo shops": ("saleor", "solidus", "abo-sample")}
         groups["bagisto"] = ("bagisto",)
         return {
-            name: Score(whole.ahead[np.isin(source, members)]) for name, members in groups.items()
+            name: Score(whole.ranks[np.isin(source, members)]) for name, members in groups.items()
         }
 
 
@@ -195,13 +196,20 @@ def line(judge: Judge, name: str, found: Result, first: Result) -> dict[str, Any
     groups, before = judge.by_source(found[0]), judge.by_source(first[0])
     groups["luma, learnt from others"], before["luma, learnt from others"] = found[1], first[1]
     for group, mine in groups.items():
-        row[group] = {f"r{k}": round(mine.recall(k), 4) for k in (1, 5)} | {"n": len(mine.ahead)}
+        row[group] = {f"r{k}": round(mine.recall(k), 4) for k in (1, 5)} | {"n": len(mine.ranks)}
         if group.startswith("luma"):
             gains = [paired(before[group], mine, k) for k in (1, 5)]
-            row[group]["interval95"] = [[round(v, 3) for v in mine.interval(k)] for k in (1, 5)]
+            row[group]["interval95"] = [interval(mine, k) for k in (1, 5)]
             row[group]["gain"] = [[round(v, 3) for v in gain] for gain in gains]
     print(row, flush=True)
     return row
+
+
+def interval(mine: Score, k: int) -> list[float] | None:
+    """95 % bootstrap interval of R@k over queries."""
+    hits = np.array(mine.found(k))
+    found = metrics.bootstrap(range(len(hits)), lambda rows: float(hits[rows].mean()))
+    return [round(v, 3) for v in found] if found else None
 
 
 def main() -> None:
