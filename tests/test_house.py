@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,40 @@ def test_percentile(values: list[int], share: float, right: int) -> None:
 def test_an_import_that_another_way_implies_is_not_drawn() -> None:
     edges = {"a": {"b", "c"}, "b": {"c"}, "c": set[str](), "d": {"a", "c"}}
     assert house.needed(edges) == {"a": {"b"}, "b": {"c"}, "c": set(), "d": {"a"}}
+
+
+# ---- the map of docs/architecture.md
+
+ROOT = Path(__file__).parents[1]
+MAP = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+
+
+def test_the_drawing_is_that_of_the_source() -> None:
+    shown = (ROOT / "docs" / "images" / "architecture.svg").read_text("utf-8")
+    assert shown == house.drawing(ROOT), (
+        "run: python tools/house.py --draw docs/images/architecture.svg"
+    )
+
+
+def test_every_room_is_told_of_on_its_floor() -> None:
+    parts = re.split(r"^\*\*(\d): [^*]+\*\*", MAP, flags=re.MULTILINE)
+    told = {
+        int(n): text.split("\n## ")[0] for n, text in zip(parts[1::2], parts[2::2], strict=True)
+    }
+    missing = [
+        (number, room)
+        for number, floor in enumerate(house.floors(ROOT))
+        for room in floor
+        if room != "__main__" and f"`{room}`" not in told.get(number, "")
+    ]
+    assert missing == []
+
+
+def test_every_place_on_the_map_exists() -> None:
+    named = set(re.findall(r"`((?:[a-z_]+/)*[a-z_]+\.(?:py|md|po)|(?:[a-z_]+/)+)`", MAP))
+    assert len(named) > 40
+    of_a_workspace = {"images/", "vectors/", "index/", "models/", "detectors/", "networks/",
+                      "calibration/", "journal/", "spool/", "evaluation/", "photos/"}  # fmt: skip
+    places = [ROOT / "src" / "lensback", ROOT]
+    missing = {n for n in named - of_a_workspace if not any((p / n).exists() for p in places)}
+    assert missing == set()
