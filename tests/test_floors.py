@@ -138,7 +138,6 @@ def test_imports_go_down(path: Path) -> None:
 
 
 OPEN_CIRCLES = (
-    {"evaluate.page", "evaluate.verbs"},
     {"indexes", "indexes.exact"},
     {"train.detector", "train.teach"},
 )

@@ -16,14 +16,12 @@ from statsmodels.stats.contingency_tables import mcnemar as their_mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
 from lensback import metrics
-from lensback.evaluate import business, measure, shares, trial, usage, verdict, words
+from lensback.evaluate import business, measure, shares, trial, usage, verdict
 
 FEW = settings(deadline=None, max_examples=25)
 
 
-@pytest.mark.parametrize(
-    "module", [metrics, business, measure, shares, trial, usage, verdict, words]
-)
+@pytest.mark.parametrize("module", [metrics, business, measure, shares, trial, usage, verdict])
 def test_the_formulas_in_the_docstrings_are_true(module: Any) -> None:
     assert doctest.testmod(module).failed == 0
 

@@ -16,7 +16,7 @@ from PIL import Image
 from browser import chromium
 from lensback import ledger
 from lensback.errors import BadQuery, ConfigError, StateError, UnknownName
-from lensback.evaluate import charts, measure, page, runs, usage, verbs
+from lensback.evaluate import charts, measure, page, report, runs, usage
 from lensback.evaluate.business import COUNTS, SUMS, Funnel, Prices, flow, reckon
 from lensback.evaluate.inputs import (
     ASSUMED,
@@ -145,9 +145,9 @@ def test_a_counted_share_covers_the_truth() -> None:
 
 def test_guesses_alone_decide_no_verdict() -> None:
     ours = reckon(system(honest).outcomes, Assumptions(), on_sale=Prices((10.0, 20.0), "EUR"))
-    assert verbs.settled(ours) is None
+    assert report.settled(ours) is None
     yours = reckon(system(honest).outcomes, read_assumptions(GIVEN_ALL))
-    assert verbs.settled(yours) is not None
+    assert report.settled(yours) is not None
 
 
 # ---- assumptions.toml
@@ -218,7 +218,7 @@ def test_every_figure_rule_input_and_error_has_its_words() -> None:
 def test_a_language_we_do_not_speak_is_refused(tmp_path: Path) -> None:
     runs.write(system(honest), tmp_path)
     with pytest.raises(UnknownName):
-        page.render(verbs.report(verbs.Wanted(Assumptions(), run=tmp_path, language="xx"), None))
+        page.render(report.report(report.Wanted(Assumptions(), run=tmp_path, language="xx"), None))
 
 
 @pytest.mark.parametrize(
@@ -319,9 +319,9 @@ def test_the_page_stands_alone_in_both_languages(
 ) -> None:
     runs.write(liar(picture), tmp_path / "run")
     given = read_assumptions(GIVEN_ALL.replace("click_alike = 0.1", ""))
-    want = verbs.Wanted(given, run=tmp_path / "run", language=language)
-    made = verbs.report(want, None)
-    verbs.write_page(made, tmp_path / "report.html")
+    want = report.Wanted(given, run=tmp_path / "run", language=language)
+    made = report.report(want, None)
+    page.write(made, tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text("utf-8")
     found = read(text)
     assert found.links == {f"#{name}" for name in found.ids}
@@ -340,8 +340,8 @@ def test_the_page_stands_alone_in_both_languages(
 def test_the_page_in_a_browser(picture: str, tmp_path: Path) -> None:
     """No barrier that axe sees, nothing wider than a phone, nothing fetched, and a PDF of A4 pages."""
     runs.write(liar(picture), tmp_path)
-    made = verbs.report(verbs.Wanted(read_assumptions(GIVEN_ALL), run=tmp_path), None)
-    verbs.write_page(made, tmp_path / "report.html")
+    made = report.report(report.Wanted(read_assumptions(GIVEN_ALL), run=tmp_path), None)
+    page.write(made, tmp_path / "report.html")
     with chromium() as browser:
         shown = browser.new_page(viewport={"width": 390, "height": 844})
         asked: list[str] = []
@@ -360,7 +360,7 @@ def test_the_page_in_a_browser(picture: str, tmp_path: Path) -> None:
 def test_a_run_of_nothing_still_makes_a_page(tmp_path: Path) -> None:
     about = measure.About("benchmark", "empty", {"name": "eye"}, {"images": 0, "products": 0}, 0)
     runs.write(measure.run_of(about, []), tmp_path)
-    made = verbs.report(verbs.Wanted(Assumptions(), run=tmp_path), None)
+    made = report.report(report.Wanted(Assumptions(), run=tmp_path), None)
     assert made.verdict.name == "unknown"
     assert "not known" in read(page.render(made)).text
 
@@ -377,10 +377,10 @@ def test_ten_failures_show_every_kind_and_no_thing_twice_first() -> None:
 def test_nothing_to_report_on_is_said(tmp_path: Path) -> None:
     init(tmp_path)
     with Workspace(tmp_path, Settings()) as workspace, pytest.raises(StateError) as caught:
-        verbs.report(verbs.Wanted(Assumptions()), workspace)
+        report.report(report.Wanted(Assumptions()), workspace)
     assert "lensback evaluate" in caught.value.hint
     with pytest.raises(BadQuery):
-        verbs.report(verbs.Wanted(Assumptions(), run=tmp_path / "nowhere"), None)
+        report.report(report.Wanted(Assumptions(), run=tmp_path / "nowhere"), None)
 
 
 def test_a_chart_holds_no_foreign_markup() -> None:
@@ -441,7 +441,7 @@ def test_live_use_is_counted(live: Workspace) -> None:
     assert seen.funnel.order_values == (50.0,)
     assert seen.funnel.commission_rates == (0.08,)
     assert usage.usage(live, NOW + 10).searches == 0
-    text = page.render(verbs.report(verbs.Wanted(Assumptions(), since=NOW - 10), live))
+    text = page.render(report.report(report.Wanted(Assumptions(), since=NOW - 10), live))
     assert "since Oct 9, 2025" in read(text).text
     by = {each.name: each.state for each in seen.watchmen}
     assert by["promise"] == usage.ALARM, "things are called exact and nothing was promised"
@@ -476,7 +476,7 @@ def test_two_encoders_on_live_searches_are_reported(live: Workspace) -> None:
     found = usage.usage(live).trial
     assert found is not None
     assert (found.a.searches, found.b.searches, found.state) == (400, 400, "b")
-    text = page.render(verbs.report(verbs.Wanted(Assumptions()), live))
+    text = page.render(report.report(report.Wanted(Assumptions()), live))
     assert "The encoder on trial is clicked more often" in read(text).text
 
 

@@ -56,7 +56,7 @@ def evaluate_command(
                     hint="run: lensback encoder use NAME, sync, and evaluate again",
                 )
             with opened_workspace(workspace) as opened:
-                folder = folder or opened.path / verbs.FOLDER
+                folder = folder or opened.path / runs.FOLDER
                 run = verbs.of_workspace(opened, ask, folder)
         else:
             settings = load(workspace) if (workspace / FILE_NAME).exists() else load(Path())
@@ -171,7 +171,7 @@ def report_command(
     as_json: AsJson = False,
 ) -> None:
     """The customer's report: what the figures mean in money, and where not to use it."""
-    from lensback.evaluate import verbs
+    from lensback.evaluate import page, report
     from lensback.evaluate.inputs import Assumptions, example_assumptions, read_assumptions
 
     if example:
@@ -181,14 +181,14 @@ def report_command(
     if file is None and not as_json:
         raise BadQuery("nothing to write to", hint="give --out FILE.html, or --json")
     given = read_assumptions(read_text_file(assumptions)) if assumptions else Assumptions()
-    want = verbs.Wanted(given, _day(since), run, language, title)
+    want = report.Wanted(given, _day(since), run, language, title)
     if (workspace / FILE_NAME).exists() or run is None:
         with opened_workspace(workspace) as opened:
-            made = verbs.report(want, opened)
+            made = report.report(want, opened)
     else:
-        made = verbs.report(want, None)
+        made = report.report(want, None)
     if file:
-        verbs.write_page(made, file)
+        page.write(made, file)
     if as_json:
         print_json(made.as_json())
     else:

@@ -17,6 +17,8 @@ from lensback.errors import BadQuery, StateError
 
 SCHEMA = 1
 RUN_FILE, QUERIES_FILE = "run.json", "queries.csv"
+FOLDER = "evaluation"
+"""Of a workspace: where its last run lies."""
 
 RIGHT = ""
 MISSED, WRONG_COLOUR, WRONG_PRODUCT = "missed", "wrong colour", "wrong product"

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
@@ -17,10 +18,9 @@ from markupsafe import Markup
 from lensback import __version__
 from lensback.evaluate.page import decision, hundred, method, money, texts, use, weak
 from lensback.evaluate.page.form import Form
+from lensback.evaluate.report import Report
 from lensback.speech import Speech
-
-if TYPE_CHECKING:
-    from lensback.evaluate.verbs import Report
+from lensback.workspace import write_atomically
 
 
 def render(report: Report) -> str:
@@ -31,6 +31,11 @@ def render(report: Report) -> str:
     form = Form(Speech(report.language))
     values = {"_": form.say, "language": report.language, "t": texts, "v": view(report, form)}
     return env.get_template("report.html").render(values)
+
+
+def write(made: Report, path: Path) -> None:
+    """The page as one file. Raises StateError where it cannot be written."""
+    write_atomically(path, render(made))
 
 
 def _file(name: str) -> str:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
 from lensback.evaluate import charts, runs
 from lensback.evaluate.page.form import Form
 from lensback.evaluate.page.texts import DECIDED, MORE, RULES, STATES
+from lensback.evaluate.report import Report
 from lensback.evaluate.shares import Share, misled
 from lensback.evaluate.verdict import FAILED, LIMITED, OPEN, PASSED, Ruling, Verdict
 from lensback.speech import N_
-
-if TYPE_CHECKING:
-    from lensback.evaluate.verbs import Report
 
 COLOUR = {PASSED: "good", LIMITED: "warn", FAILED: "bad", OPEN: ""}
 MOST_NAMES = 8

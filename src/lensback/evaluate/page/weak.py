@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from markupsafe import Markup
 
@@ -17,14 +17,12 @@ from lensback.evaluate import charts, runs
 from lensback.evaluate.inputs import ASSUMED
 from lensback.evaluate.page.form import Form
 from lensback.evaluate.page.texts import HELP, INPUTS, PHOTO_KINDS
+from lensback.evaluate.report import Report
 from lensback.evaluate.runs import Outcome
 from lensback.evaluate.shares import Share, misled, seen, seen_first, told
 from lensback.evaluate.verdict import MIN_CASES, MIN_SLICE, PASSED, Verdict
 from lensback.images import decode
 from lensback.speech import N_
-
-if TYPE_CHECKING:
-    from lensback.evaluate.verbs import Report
 
 SLICED = ("category", "store", "kind", "price")
 MOST_ROWS = 20
