@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,10 +65,24 @@ def milvus() -> Iterator[MilvusServer]:
     server.close()
 
 
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty catalogue in a file, to copy from: the migrations take longer than most tests."""
+    path = Path(os.environ.get("MIGRATED_SQLITE", ""))  # made once by tools/mutate.py
+    if path.is_file():
+        return path
+    path = tmp_path_factory.mktemp("migrated") / "catalogue.db"
+    database = Database(sqlite_url(path))
+    database.migrate()
+    database.close()
+    return path
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty catalogue on either database: one suite for both."""
     if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "catalogue.db")
         return sqlite_url(tmp_path / "catalogue.db")
     server: Postgres = request.getfixturevalue("postgres")
     return server.url(server.database("migrated"))

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import select
+from PIL import Image
+from sqlalchemy import insert, select, update
 
 from lensback import colors
 from lensback.catalogue import offers, pictures, stores
 from lensback.catalogue.pictures import Downloaded
 from lensback.db import Database
 from lensback.db import tables as t
-from lensback.group import Rules, group
+from lensback.catalogue import products as catalogue
+from lensback.group import Rules, group, pair_images
+from lensback.images import ImageStore
 from lensback.types import ImageInfo, Money, Offer, Tally
+from lensback.vectors import VectorStore
 
 RED, BLUE = "4006381333931", "4006381333948"
 
@@ -158,6 +166,253 @@ def test_grouping_again_writes_nothing_and_keeps_reasons(db: Database) -> None:
     assert (products, tally.notes["reassigned"]) == (sets("a/1 a/2"), 0)
     with db.read() as c:
         assert list(c.scalars(select(t.product_links.c.reason))) == ["item group and colour"]
+
+
+# ---- what was linked is remembered: facts of both sides speak against the next link
+
+
+def rejected(tally: Tally) -> dict[str, int]:
+    return dict(tally.rejected)
+
+
+def links(db: Database) -> list[tuple[str, str, str, float]]:
+    """Every kept reason: the two offers, why, how sure."""
+    o, p = t.offers.c, t.product_links.c
+    with db.read() as c:
+        names = {row.id: row.external_id for row in c.execute(select(o.id, o.external_id))}
+        rows = c.execute(select(p.offer_a, p.offer_b, p.reason, p.score)).all()
+    return sorted((names[a], names[b], reason, score) for a, b, reason, score in rows)
+
+
+def test_stores_of_a_joined_product_are_remembered(db: Database) -> None:
+    """a/1 = b/2 by GTIN. b/3 has the number of a/1: it would be the second thing of store b."""
+    put(db, "a", offer("1", gtin=RED, brand="Acme", mpn="AB-1234"))
+    put(db, "b", offer("2", gtin=RED), offer("3", brand="Acme", mpn="AB-1234"))
+    found, tally = grouped(db)
+    assert found == sets("a/1 b/2", "b/3")
+    assert rejected(tally) == {"brand and MPN: two things of one store": 1}
+
+
+@pytest.mark.parametrize("order", ["abc", "cba"])
+def test_brands_of_a_joined_product_are_remembered(db: Database, order: str) -> None:
+    """a/1 has no brand, but b/2, that it was joined with, has one."""
+    rows = {
+        "a": offer("1", gtin=RED),
+        "b": offer("2", gtin=RED, brand="Acme"),
+        "c": offer("3", brand="Other"),
+    }
+    for store in order:
+        put(db, store, rows[store])
+    show(db, {"1.jpg": 1, "2.jpg": 2, "3.jpg": 1})
+    found, tally = grouped(db)
+    assert found == sets("a/1 b/2", "c/3")
+    assert rejected(tally) == {"same picture: two brands": 1}
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_colours_of_a_joined_product_are_remembered(db: Database, order: str) -> None:
+    """a/1 = b/2, which is the red of group G: it cannot be the blue of G too."""
+    rows = {
+        "a": [offer("1", gtin=RED, image_urls=("https://s.example/i.jpg",))],
+        "b": [
+            offer("2", gtin=RED, item_group_id="G", color="red"),
+            offer("3", item_group_id="G", color="blue"),
+        ],
+    }
+    for store in order:
+        put(db, store, *rows[store])
+    show(db, {"i.jpg": 1, "2.jpg": 2, "3.jpg": 1})
+    found, tally = grouped(db)
+    assert found == sets("a/1 b/2", "b/3")
+    assert rejected(tally) == {"same picture: two colours of one item group": 1}
+
+
+def test_a_gtin_may_stand_for_two_listings_of_one_store(db: Database) -> None:
+    """Sizes have GTINs of their own: a/1 and a/2 are one colourway of b, so they are one thing."""
+    put(db, "a", offer("1", gtin=RED), offer("2", gtin=BLUE, title="Shirt M"))
+    put(
+        db, "b",
+        offer("3", gtin=RED, item_group_id="G", color="x"),
+        offer("4", gtin=BLUE, item_group_id="G", color="x"),
+    )  # fmt: skip
+    assert grouped(db)[0] == sets("a/1 a/2 b/3 b/4")
+
+
+def test_a_gtin_joins_whatever_the_colours_are_called(db: Database) -> None:
+    put(db, "a", offer("1", gtin=RED, color="red"))
+    put(db, "b", offer("2", gtin=RED, color="синий"))
+    assert grouped(db)[0] == sets("a/1 b/2")
+
+
+def test_two_colours_are_the_reason(db: Database) -> None:
+    put(db, "a", offer("1", brand="Acme", mpn="AB-1234", color="red"))
+    put(db, "b", offer("2", brand="Acme", mpn="AB-1234", color="blue"))
+    assert rejected(grouped(db)[1]) == {"brand and MPN: two colours": 1}
+
+
+def test_equal_brands_and_none_are_no_contradiction(db: Database) -> None:
+    put(db, "a", offer("1", brand="Acme"))
+    put(db, "b", offer("2", brand="ACME"))
+    put(db, "c", offer("3"))
+    show(db, {"1.jpg": 1, "2.jpg": 1, "3.jpg": 1})
+    assert grouped(db)[0] == sets("a/1 b/2 c/3")
+
+
+def test_one_contradiction_refuses_one_store_only(db: Database) -> None:
+    """The first offer joins with every store that nothing speaks against, before and after."""
+    for store, brand in (("a", "Acme"), ("b", "Other"), ("c", "Acme")):
+        put(db, store, offer(store, brand=brand))
+    show(db, {"a.jpg": 1, "b.jpg": 1, "c.jpg": 1})
+    found, tally = grouped(db)
+    assert found == sets("a/a c/c", "b/b")
+    assert rejected(tally) == {"same picture: two brands": 1}
+
+
+# ---- every kind of evidence, with its reason
+
+
+def test_every_reason_is_kept(db: Database) -> None:
+    same = ("https://s.example/same.jpg",)
+    put(
+        db, "a",
+        offer("1", item_group_id="G", color="red"),
+        offer("2", item_group_id="G", color="red"),
+        offer("3", item_group_id="H", image_urls=same),
+        offer("4", item_group_id="H", image_urls=same),
+        offer("5", title="Hat", image_urls=same),
+        offer("6", title="Hat", image_urls=same),
+        offer("7", gtin=RED),
+        offer("8", brand="Acme", mpn="AB-1234"),
+        offer("9", title="Bag"),
+        offer("10", title="Shoe"),
+    )  # fmt: skip
+    put(
+        db, "b",
+        offer("11", gtin=RED),
+        offer("12", brand="Acme", mpn="AB-1234"),
+        offer("13", title="Sac"),
+        offer("14", title="Chaussure"),
+    )  # fmt: skip
+    show(db, {"9.jpg": 9, "13.jpg": 9, "10.jpg": 10, "14.jpg": 14})
+    catalogue.record_pairs(db, [], [(f"{14:064x}", f"{10:064x}", 0.75)])
+    found, tally = grouped(db)
+    assert links(db) == [
+        ("1", "2", "item group and colour", 1.0),
+        ("10", "14", "same photograph", 0.75),
+        ("3", "4", "item group and picture", 1.0),
+        ("5", "6", "title and picture", 1.0),
+        ("7", "11", "GTIN", 1.0),
+        ("8", "12", "brand and MPN", 1.0),
+        ("9", "13", "same picture", 1.0),
+    ]
+    assert (tally.done, len(found)) == (7, 7)
+    assert tally.notes == {"offers": 14, "reassigned": 14}
+    assert tally.stage == "group"
+    assert 0 < tally.seconds < 60
+
+
+def test_a_product_is_named_by_its_smallest_offer(db: Database) -> None:
+    """Only offers whose product changes are written."""
+    put(db, "a", offer("1", gtin=RED), offer("2"))
+    assert grouped(db)[1].notes == {"offers": 2, "reassigned": 2}
+    put(db, "b", offer("3", gtin=RED))
+    assert grouped(db)[1].notes["reassigned"] in {1, 2}  # whoever's id is the smaller
+    o = t.offers.c
+    with db.read() as c:
+        rows = c.execute(select(o.external_id, o.offer_id, o.product_id)).all()
+    ids = {external: offer_id for external, offer_id, _ in rows}
+    named = {external: product_id for external, _, product_id in rows}
+    assert named["1"] == named["3"] == "p" + min(ids["1"], ids["3"])
+    assert named["2"] == "p" + ids["2"]
+
+
+def test_a_photograph_must_be_sure_and_shown_once_a_store(db: Database) -> None:
+    put(db, "a", offer("1"), offer("2", title="Hat"))
+    put(db, "b", offer("3"), offer("4", title="Hut"))
+    show(db, {"1.jpg": 1, "3.jpg": 3, "2.jpg": 2, "4.jpg": 4})
+    pairs = [(f"{1:064x}", f"{3:064x}", 0.5), (f"{2:064x}", f"{4:064x}", 0.499)]
+    catalogue.record_pairs(db, [], [*pairs, (f"{1:064x}", f"{99:064x}", 0.9)])
+    assert grouped(db)[0] == sets("a/1 b/3", "a/2", "b/4")
+    assert grouped(db, pictures=False)[0] == sets("a/1", "b/3", "a/2", "b/4")
+
+
+# ---- photographs of several stores
+
+
+@pytest.fixture
+def shown_twice(db: Database, tmp_path: Path) -> tuple[Database, ImageStore, VectorStore]:
+    """Stores a and b show the same photograph (b recompressed), a another one, b a third."""
+    images, vectors = ImageStore(tmp_path / "images"), VectorStore(tmp_path / "vectors")
+    drawn = {name: _drawn(seed) for name, seed in (("1", 1), ("2", 1), ("3", 3), ("4", 4))}
+    quality = {"2": 60}
+    put(db, "a", offer("1"), offer("3", title="Hat"))
+    put(db, "b", offer("2"), offer("4", title="Hut"))
+    rows, hashes = [], {}
+    for url in pictures.to_download(db, 3):
+        name = url.url.split("/")[-1].removesuffix(".jpg")
+        buffer = io.BytesIO()
+        drawn[name].save(buffer, "JPEG", quality=quality.get(name, 95))
+        info = images.put(buffer.getvalue())
+        hashes[name] = info.hash
+        rows.append(Downloaded(url, info))
+    pictures.record_downloads(db, rows)
+    # 1, 2 and 3 look alike to the encoder; 4 is far from all.
+    told = {"1": (1.0, 0.0), "2": (0.99, 0.141), "3": (0.9, 0.436), "4": (-1.0, 0.0)}
+    matrix = np.array([told[name] for name in sorted(hashes)], np.float32)
+    matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
+    order = [hashes[name] for name in sorted(hashes)]
+    vectors.append("f", order, matrix)
+    with db.write() as c:
+        made = {"fingerprint": "f", "status": "ok"}
+        c.execute(insert(t.embeddings), [{"image_hash": h, **made} for h in order])
+    return db, images, vectors
+
+
+def _drawn(seed: int) -> Image.Image:
+    """A picture of its own: soft blobs, as even as a photograph."""
+    random = np.random.default_rng(seed)
+    small = Image.fromarray(random.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+    return small.resize((160, 160), Image.Resampling.BICUBIC)
+
+
+def test_pictures_of_two_stores_are_compared_once(
+    shown_twice: tuple[Database, ImageStore, VectorStore],
+) -> None:
+    db, images, vectors = shown_twice
+    told: list[tuple[int, int]] = []
+    tally = pair_images(db, images, vectors, "f", progress=lambda *n: told.append(n))
+    assert (tally.stage, tally.done, tally.notes) == ("pair", 4, {"pairs": 1})
+    assert 0 < tally.seconds < 60
+    assert told == [(4, 4)]
+    with db.read() as c:
+        pairs = c.execute(select(t.image_pairs)).mappings().all()
+        assert len(c.execute(select(t.paired_images)).all()) == 4
+    assert len(pairs) == 1
+    assert pairs[0]["likeness"] > 0.5
+    assert grouped(db)[0] == sets("a/1 b/2", "a/3", "b/4")
+    again = pair_images(db, images, vectors, "f")
+    assert (again.done, again.notes) == (0, {})
+
+
+def test_a_picture_that_cannot_be_read_is_like_none(
+    shown_twice: tuple[Database, ImageStore, VectorStore],
+) -> None:
+    db, images, vectors = shown_twice
+    for name in list(vectors.hashes("f"))[0]:
+        images.drop(name)
+    tally = pair_images(db, images, vectors, "f")
+    assert (tally.done, tally.notes) == (4, {"pairs": 0})
+
+
+def test_pictures_of_one_store_are_not_compared(
+    shown_twice: tuple[Database, ImageStore, VectorStore],
+) -> None:
+    """Copies within a store say nothing that its feed does not say better."""
+    db, images, vectors = shown_twice
+    with db.write() as c:
+        c.execute(update(t.offers).values(active=False).where(t.offers.c.external_id == "2"))
+        c.execute(update(t.offers).values(active=False).where(t.offers.c.external_id == "4"))
+    assert pair_images(db, images, vectors, "f").notes == {"pairs": 0}
 
 
 def test_nothing_to_group(db: Database) -> None:

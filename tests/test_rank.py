@@ -6,17 +6,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lensback import rank
-from lensback.rank import Calibration
+from lensback.rank import Calibration, Ranked
 from lensback.types import Candidate, Money, Offer, StoredOffer
 
 
 def stored(
-    n: int, price: int, currency: str = "USD", availability: str = "in_stock"
+    n: int,
+    price: int,
+    currency: str = "USD",
+    availability: str = "in_stock",
+    cashback: int | None = None,
 ) -> StoredOffer:
     made = Offer(
         str(n), "t", "https://x.example", Money(price, currency), availability=availability
     )
-    return StoredOffer(f"o{n}", "shop", "p1", made)
+    back = None if cashback is None else Money(cashback, currency)
+    return StoredOffer(f"o{n}", "shop", "p1", made, cashback=back)
 
 
 def test_best_image_of_each_product_and_its_lead() -> None:
@@ -44,6 +49,75 @@ def test_what_a_filter_left_out_still_competes() -> None:
     assert round(best.margin, 3) == 0.1
 
 
+def test_a_product_competes_with_its_best_picture_of_the_whole_catalogue() -> None:
+    """A filter that leaves p1 its second best picture does not make p2 more likely."""
+    rivals = [Ranked("p1", "a", 0.9, 0.05)]
+    shows = {"b": ["p1"], "c": ["p2"]}
+    ranked = rank.by_product([Candidate("b", 0.8), Candidate("c", 0.85)], shows, rivals)
+    assert [(r.product_id, r.similarity) for r in ranked] == [("p2", 0.85), ("p1", 0.8)]
+    assert [round(r.margin, 3) for r in ranked] == [-0.05, -0.05]
+    # A rival that is worse than the candidate changes nothing.
+    worse = [Ranked("p1", "a", 0.1, 0.0)]
+    ranked = rank.by_product([Candidate("b", 0.8), Candidate("c", 0.85)], shows, worse)
+    assert [round(r.margin, 3) for r in ranked] == [0.05, -0.05]
+    # ... and is the best of all even where it is worse than nothing.
+    (only,) = rank.by_product([Candidate("b", -1.5)], shows)
+    assert (only.similarity, only.margin) == (-1.5, 0.0)
+
+
+def test_the_best_rival_counts_in_whatever_order_rivals_come() -> None:
+    rivals = [Ranked("a", "x", 0.3, 0), Ranked("z", "y", 0.7, 0), Ranked("b", "v", 0.4, 0)]
+    for given in (rivals, rivals[::-1]):
+        (middle,) = rank.by_product([Candidate("m", 0.5)], {"m": ["p"]}, given)
+        assert round(middle.margin, 3) == -0.2
+
+
+def test_equal_candidates_are_told_apart_by_hash_not_by_chance() -> None:
+    two = [Candidate("b", 0.5), Candidate("a", 0.5)]
+    for given in (two, two[::-1]):
+        ranked = rank.by_product(given, {"a": ["p2"], "b": ["p1"]})
+        assert [(r.product_id, r.image_hash, r.margin) for r in ranked] == [
+            ("p2", "a", 0.0),
+            ("p1", "b", 0.0),
+        ]
+
+
+def test_probability_by_hand() -> None:
+    """z = bias + 10 similarity + 20 margin: 0, 1, -2; and cut at 60 on either side."""
+    c = Calibration("f", -10, 10, 20, 0.2)
+    assert c.probability(0.8, 0.1) == 0.5
+    assert math.isclose(c.probability(0.9, 0.1), math.e / (1 + math.e))
+    assert math.isclose(c.probability(0.7, 0.05), 1 / (1 + math.e**2))
+    assert c.probability(1e9, 0) == 1 / (1 + math.exp(-60))
+    assert c.probability(-1e9, 0) == 1 / (1 + math.exp(60))
+
+
+def test_a_calibration_tells_all_it_holds() -> None:
+    assert Calibration("f", -10.0, 10.0, 20.0, 0.2).as_json() == {
+        "fingerprint": "f",
+        "bias": -10.0,
+        "similarity_weight": 10.0,
+        "margin_weight": 20.0,
+        "none_below": 0.2,
+        "cases": 0,
+        "kind": "",
+        "images": 0,
+        "created_at": "",
+        "reference": (),
+    }
+
+
+def test_the_price_after_cashback() -> None:
+    prices = [rank.price_after_cashback(stored(1, 100, cashback=b)) for b in (None, 0, 30, 100)]
+    assert prices == [Money(minor, "USD") for minor in (100, 100, 70, 0)]
+    assert rank.price_after_cashback(stored(1, 100, "EUR", cashback=130)) == Money(0, "EUR")
+
+
+def test_cashback_moves_an_offer_ahead_of_a_cheaper_one() -> None:
+    rows = [stored(1, 900), stored(2, 1000, cashback=101), stored(3, 1000, cashback=100)]
+    assert [s.offer_id for s in rank.in_order(rows, "USD")] == ["o2", "o1", "o3"]
+
+
 def test_probability_rises_with_similarity_and_margin() -> None:
     c = Calibration("f", -10, 10, 20, 0.2)
     assert c.probability(0.9, 0.3) > c.probability(0.8, 0.3) > c.probability(0.8, 0.1)
@@ -61,6 +135,8 @@ def test_in_stock_first_then_price_in_the_preferred_currency() -> None:
     ]
     assert [s.offer_id for s in rank.in_order(rows, "USD")] == ["o4", "o2", "o5", "o3", "o1"]
     assert [s.offer_id for s in rank.in_order(rows)] == ["o5", "o3", "o4", "o2", "o1"]
+    assert rank.offer_key(rows[1], "USD") == (False, False, "USD", 900, "o2")
+    assert rank.offer_key(rows[0], "EUR") == (True, True, "USD", 100, "o1")
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 99), st.booleans())))

@@ -206,7 +206,7 @@ def pair_images(
     for batch in products.to_pair(db, fingerprint):
         near = vectors.neighbours(fingerprint, vectors.get(fingerprint, batch), NEIGHBOURS)
         wanted = {
-            (a, c.image_hash)
+            (min(a, c.image_hash), max(a, c.image_hash))
             for a, candidates in zip(batch, near, strict=True)
             for c in candidates
             if c.image_hash != a and c.similarity >= NEAR

@@ -39,7 +39,7 @@ class Calibration:
     def probability(self, similarity: float, margin: float) -> float:
         """Between 0 and 1; `margin` is the lead over the best other product, negative behind it."""
         z = self.bias + self.similarity_weight * similarity + self.margin_weight * margin
-        return 1 / (1 + math.exp(-max(-60.0, min(60.0, z))))
+        return 1 / (1 + math.exp(-max(-60.0, z)))
 
     def as_json(self) -> dict[str, object]:
         """The weights by name, as they are kept in the calibration's file."""
@@ -73,8 +73,8 @@ def by_product(
             best.setdefault(product_id, candidate)
     field = {rival.product_id: rival.similarity for rival in rivals}
     for product_id, candidate in best.items():
-        field[product_id] = max(candidate.similarity, field.get(product_id, -1.0))
-    top = sorted(field.items(), key=lambda item: -item[1])[:2]
+        field[product_id] = max(candidate.similarity, field.get(product_id, -math.inf))
+    top = sorted(field.items(), key=lambda item: -item[1])
     ranked = []
     for product_id, candidate in best.items():
         other = next((s for p, s in top if p != product_id), candidate.similarity)
@@ -90,7 +90,7 @@ def price_after_cashback(offer: StoredOffer) -> Money:
     return Money(max(price.minor - back, 0), price.currency)
 
 
-def offer_key(stored: StoredOffer, currency: str = "") -> tuple[bool, bool, str, int, str]:
+def offer_key(stored: StoredOffer, currency: str) -> tuple[bool, bool, str, int, str]:
     """Sort key: in stock first, the preferred currency first, then price after cashback.
 
     Amounts of two currencies are not compared: without a rate that would be a guess.
