@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SERVE ?= 1
 export LENSBACK_DATA ?= $(CURDIR)/../shared/data
 
-.PHONY: help demo test check format lint types words bench lock clean
+.PHONY: help demo test check format lint types words bench mutate lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -24,7 +24,7 @@ $(VENV)/train: $(BIN)/lensback requirements-train.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-train.txt
 	touch $(VENV)/train
 
-# Ray and the checkers of deploy/, large as well; PostgreSQL and Milvus are fetched by their tests.
+# Ray, the checkers of deploy/ and the mutation tester, large as well; PostgreSQL and Milvus are fetched by their tests.
 $(VENV)/cluster: $(BIN)/lensback requirements-cluster.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-cluster.txt
 	touch $(VENV)/cluster
@@ -54,6 +54,9 @@ words: $(BIN)/lensback ## gather the texts of code and templates into src/lensba
 
 bench: $(BIN)/lensback ## some benchmark scripts, each writing bench/results/NAME.json
 	for script in feeds search_index latency main_job; do $(BIN)/python bench/$$script.py || exit 1; done
+
+mutate: $(VENV)/cluster ## how many small mistakes in the core the tests notice (MODULE=rank; SAMPLE=300 SEED=1)
+	$(BIN)/python tools/mutate.py $(MODULE) $(if $(SAMPLE),--sample $(SAMPLE) --seed $(or $(SEED),1))
 
 lock: ## pin every dependency anew
 	$(BIN)/python -m pip install --quiet uv

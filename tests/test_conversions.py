@@ -158,8 +158,8 @@ def test_a_call_is_checked_before_it_is_read() -> None:
         receive(network, {str(n): "" for n in range(101)}, {}, at=AT)
     with pytest.raises(PostbackError, match="no status"):
         receive(network, {"external_id": "1", "secret": SECRET}, ONLY_SECRET, at=AT)
+    huge = {**SALE, "commission": "9" * 12, "currency": "KWD", "secret": SECRET}
     with pytest.raises(PostbackError, match="not an amount"):  # more than the ledger can hold
-        huge = {**SALE, "commission": "9" * 12, "currency": "KWD", "secret": SECRET}
         receive(network, huge, ONLY_SECRET, at=AT)
     with pytest.raises(Unauthorized, match="too old"):
         receive(network, signed(OLD), ONLY_KEY, at=AT)

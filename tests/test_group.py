@@ -14,10 +14,10 @@ from sqlalchemy import insert, select, update
 
 from lensback import colors
 from lensback.catalogue import offers, pictures, stores
+from lensback.catalogue import products as catalogue
 from lensback.catalogue.pictures import Downloaded
 from lensback.db import Database
 from lensback.db import tables as t
-from lensback.catalogue import products as catalogue
 from lensback.group import Rules, group, pair_images
 from lensback.images import ImageStore
 from lensback.types import ImageInfo, Money, Offer, Tally
@@ -398,7 +398,7 @@ def test_a_picture_that_cannot_be_read_is_like_none(
     shown_twice: tuple[Database, ImageStore, VectorStore],
 ) -> None:
     db, images, vectors = shown_twice
-    for name in list(vectors.hashes("f"))[0]:
+    for name in next(vectors.hashes("f")):
         images.drop(name)
     tally = pair_images(db, images, vectors, "f")
     assert (tally.done, tally.notes) == (4, {"pairs": 0})

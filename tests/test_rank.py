@@ -67,15 +67,15 @@ def test_a_product_competes_with_its_best_picture_of_the_whole_catalogue() -> No
 
 def test_the_best_rival_counts_in_whatever_order_rivals_come() -> None:
     rivals = [Ranked("a", "x", 0.3, 0), Ranked("z", "y", 0.7, 0), Ranked("b", "v", 0.4, 0)]
-    for given in (rivals, rivals[::-1]):
-        (middle,) = rank.by_product([Candidate("m", 0.5)], {"m": ["p"]}, given)
+    for order in (rivals, rivals[::-1]):
+        (middle,) = rank.by_product([Candidate("m", 0.5)], {"m": ["p"]}, order)
         assert round(middle.margin, 3) == -0.2
 
 
 def test_equal_candidates_are_told_apart_by_hash_not_by_chance() -> None:
     two = [Candidate("b", 0.5), Candidate("a", 0.5)]
-    for given in (two, two[::-1]):
-        ranked = rank.by_product(given, {"a": ["p2"], "b": ["p1"]})
+    for order in (two, two[::-1]):
+        ranked = rank.by_product(order, {"a": ["p2"], "b": ["p1"]})
         assert [(r.product_id, r.image_hash, r.margin) for r in ranked] == [
             ("p2", "a", 0.0),
             ("p1", "b", 0.0),

@@ -26,7 +26,6 @@ import json
 import os
 import random
 import resource
-import shutil
 import signal
 import sys
 import tempfile
@@ -45,13 +44,25 @@ ROOT = Path(__file__).resolve().parents[1]
 SRC = ROOT / "src" / "lensback"
 KEPT = ROOT / "build" / "mutation"
 ARGUED = ROOT / "tools" / "mutants_argued.toml"
-THREADED = ("lancedb", "lance", "onnxruntime", "openvino", "torch", "ray", "grpc", "pymilvus", "cv2")
+THREADED = (
+    "lancedb",
+    "lance",
+    "onnxruntime",
+    "openvino",
+    "torch",
+    "ray",
+    "grpc",
+    "pymilvus",
+    "cv2",
+)
 """Libraries that start threads: never loaded before a fork."""
 OWN = ("lensback", "tests", "conftest", "test_", "world", "servers", "milvus_server", "bench")
+SETTINGS = "_hypothesis_internal_use_settings"
+"""Where hypothesis keeps the settings of a test."""
 EXAMPLES = 40
 """Most examples of one property: a mutant that only rarer ones find shall count as alive."""
 
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "src")]
+sys.path[:0] = [str(ROOT / name) for name in ("", "src", "tests", "bench", "tools")]
 
 
 @dataclass(frozen=True)
@@ -95,7 +106,7 @@ class _Source(importlib.abc.SourceLoader):
     def __init__(self, path: Path, text: str) -> None:
         self._path, self._text = path, text
 
-    def get_filename(self, fullname: str) -> str:
+    def get_filename(self, _fullname: str) -> str:
         return str(self._path)
 
     def get_data(self, path: str | bytes) -> bytes:
@@ -110,7 +121,7 @@ class _Finder(importlib.abc.MetaPathFinder):
     def __init__(self, target: Target, text: str) -> None:
         self._name, self._loader = target.module, _Source(target.path, text)
 
-    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:
+    def find_spec(self, fullname: str, _path: Any = None, _target: Any = None) -> Any:
         if fullname != self._name:
             return None
         return importlib.util.spec_from_loader(fullname, self._loader)
@@ -133,22 +144,23 @@ class _Plugin:
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         from hypothesis import Phase, settings
 
-        if self.wanted is not None:
-            chosen = [item for item in items if item.nodeid in self.wanted]
-            items[:] = sorted(chosen, key=lambda item: self.wanted[item.nodeid])
+        if (wanted := self.wanted) is not None:
+            chosen = [item for item in items if item.nodeid in wanted]
+            items[:] = sorted(chosen, key=lambda item: wanted[item.nodeid])
         for item in items:
             test = getattr(item, "function", None)
-            given = getattr(test, "_hypothesis_internal_use_settings", None)
-            if hasattr(test, "hypothesis"):
-                given = given or settings.default
-                test._hypothesis_internal_use_settings = settings(
-                    given,
-                    max_examples=min(given.max_examples, EXAMPLES),
-                    deadline=None,
-                    derandomize=True,
-                    database=None,
-                    phases=(Phase.explicit, Phase.generate),
-                )
+            if not hasattr(test, "hypothesis"):
+                continue
+            given: Any = getattr(test, SETTINGS, None) or settings.default
+            fast = settings(
+                given,
+                max_examples=min(given.max_examples, EXAMPLES),
+                deadline=None,
+                derandomize=True,
+                database=None,
+                phases=(Phase.explicit, Phase.generate),
+            )
+            setattr(test, SETTINGS, fast)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self.test = nodeid
@@ -189,7 +201,7 @@ def _forked(work: Callable[[], Any], scratch: Path, cpu_s: float, wall_s: float)
             resource.setrlimit(resource.RLIMIT_CPU, (int(cpu_s) + 1, int(cpu_s) + 2))
             answer.write_text(json.dumps(work()), "utf-8")
             code = 0
-        except BaseException:
+        except BaseException:  # noqa: BLE001
             traceback.print_exc()
             sys.stderr.flush()
         finally:
@@ -236,7 +248,9 @@ def _traced(target: Target, scratch: Path) -> dict[str, Any]:
 def _covering(target: Target, scratch: Path) -> tuple[list[Covering], list[str]]:
     """The module's tests, and every module that they load."""
     kept = KEPT / f"{target.name}.tests.json"
-    stamp = _digest(target.path, *(ROOT / test for test in target.tests), ROOT / "tests/conftest.py")
+    stamp = _digest(
+        target.path, *(ROOT / test for test in target.tests), ROOT / "tests/conftest.py"
+    )
     found = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
     if found.get("stamp") != stamp:
         found = _forked(lambda: _traced(target, scratch), scratch, 600, 1800) or {"code": -1}
@@ -359,7 +373,7 @@ class _Unchanged:
 
 def run(target: Target, wanted: set[str] | None, *, afresh: bool = False) -> None:
     """Tries the mutants of a module (those with these keys) and keeps what came out."""
-    from tools.mutants import mutants_of
+    from mutants import mutants_of
 
     mutants = mutants_of(target.name, target.path)
     kept = KEPT / f"{target.name}.json"
@@ -417,8 +431,8 @@ def argued() -> dict[str, str]:
 
 def report(chosen: Sequence[Target], wanted: set[str] | None) -> dict[str, Any]:
     """Counts by module, and over all of them."""
-    from bench.record import share
-    from tools.mutants import mutants_of
+    from mutants import mutants_of
+    from record import share
 
     reasons = argued()
     modules: dict[str, Any] = {}
@@ -452,7 +466,7 @@ def _row(count: Counter[str]) -> dict[str, Any]:
 
 
 def _sample(chosen: Sequence[Target], size: int, seed: int) -> set[str]:
-    from tools.mutants import mutants_of
+    from mutants import mutants_of
 
     keys = [one.key for target in chosen for one in mutants_of(target.name, target.path)]
     return set(random.Random(seed).sample(keys, min(size, len(keys))))
@@ -513,7 +527,7 @@ def main() -> None:
     _survivors(chosen, wanted)
     figures = report(chosen, wanted)
     if not names and not options.list:
-        from bench.record import write
+        from record import write
 
         write("mutation", {"sample": options.sample, "seed": options.seed, **figures})
     else:
@@ -521,7 +535,7 @@ def main() -> None:
 
 
 def _survivors(chosen: Sequence[Target], wanted: set[str] | None) -> None:
-    from tools.mutants import mutants_of
+    from mutants import mutants_of
 
     reasons = argued()
     for target in chosen:
