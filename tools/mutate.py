@@ -431,8 +431,9 @@ def argued() -> dict[str, str]:
 
 def report(chosen: Sequence[Target], wanted: set[str] | None) -> dict[str, Any]:
     """Counts by module, and over all of them."""
-    from mutants import mutants_of
     from record import share
+
+    from mutants import mutants_of
 
     reasons = argued()
     modules: dict[str, Any] = {}
