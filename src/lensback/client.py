@@ -56,6 +56,8 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
+    """One product of an answer, with its offers."""
+
     product_id: str
     title: str
     brand: str
@@ -68,6 +70,8 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """The reply to one search, with the most used of its fields by name."""
+
     search_id: str
     verdict: str
     """exact, similar or none."""

@@ -40,7 +40,7 @@ class Shelf:
         return folder.is_dir() if folder else name in table_names(self.connect())
 
     def names(self) -> list[str]:
-        """Every table."""
+        """Names of all tables of the folder."""
         there = not isinstance(self._place, Path) or self._place.is_dir()
         return table_names(self.connect()) if there else []
 

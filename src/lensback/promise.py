@@ -78,6 +78,7 @@ class Promise:
         return all(state == CERTIFIED for state in own or [self.overall.state])
 
     def as_json(self) -> dict[str, Any]:
+        """The promise by name, as it stands in its file."""
         return asdict(self)
 
 

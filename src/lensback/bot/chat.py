@@ -82,6 +82,7 @@ class Chat:
         self._name = f"@{me.username}".lower()
 
     async def hello(self, message: Message) -> None:
+        """Answers `/start` and `/help`: what the bot does with a photo."""
         await self._say(message, _speech(message).say(c.HELLO))
 
     async def photo(self, message: Message, event_update: Update) -> None:
@@ -174,9 +175,11 @@ class Seen:
 
     def has(self, update_id: int) -> bool:
         # Ids start anew at random after a week of silence: a large step back is a new count.
+        """Whether this update was answered already, in this run or an earlier one."""
         return update_id in self._recent or 0 <= self._last - update_id < 100_000
 
     def add(self, update_id: int) -> None:
+        """Remembers that an update was answered, also over a restart."""
         self._recent.add(update_id)
         self._last = max(self._last, update_id)
         replace_file(self._path, lambda partial: partial.write_text(str(self._last), "ascii"))

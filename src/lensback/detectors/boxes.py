@@ -23,6 +23,7 @@ def overlaps(ones: Boxes, others: Boxes) -> Floats:
 
 
 def areas(boxes: Boxes) -> Floats:
+    """The area of each box (x0, y0, x1, y1), 0 where it is turned inside out: float32 [n]."""
     return np.asarray(np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1), np.float32)
 
 

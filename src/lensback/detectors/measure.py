@@ -24,7 +24,7 @@ class Judged:
     regions: Sequence[Region]
 
     def met(self, first: int) -> list[bool]:
-        """For each true box whether one of the first regions meets it, whatever its label.
+        """True for each true box that one of the first regions meets, whatever its label.
 
         >>> box = (0.0, 0.0, 0.5, 1.0)
         >>> Judged([("top", box)], [Region((0, 0, 1, 1)), Region(box)]).met(1)

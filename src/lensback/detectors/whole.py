@@ -8,11 +8,11 @@ from lensback.types import WHOLE, Region
 
 
 class WholeDetector:
-    """For photos that are cut to the thing already."""
+    """Finds one region, the whole photo: for photos that are cut to the thing already."""
 
     name = "whole"
     fingerprint = "whole 1"
 
     def find(self, photo: Image.Image) -> list[Region]:  # noqa: ARG002 - the door's shape
-        """One region: everything."""
+        """One region that is the whole photo."""
         return [Region(WHOLE, "whole")]

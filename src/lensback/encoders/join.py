@@ -39,7 +39,7 @@ class JoinedEncoder:
 
 
 def parse_join(name: str) -> dict[str, float]:
-    """`a*0.7+b` -> {"a": 0.7, "b": 1.0}.
+    """Names of encoders with their weights, from `a*0.7+b` -> {"a": 0.7, "b": 1.0}.
 
     >>> parse_join("imagenet*0.7+pixels*0.3")
     {'imagenet': 0.7, 'pixels': 0.3}

@@ -51,13 +51,17 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
+    """Inputs and outputs of an OpenVINO model, asked for as ONNX Runtime's are."""
+
     inputs: Sequence[Port]
     outputs: Sequence[Port]
 
     def get_inputs(self) -> Sequence[Port]:
+        """The model's inputs in order."""
         return self.inputs
 
     def get_outputs(self) -> Sequence[Port]:
+        """The model's outputs in order."""
         return self.outputs
 
 

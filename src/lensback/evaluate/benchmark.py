@@ -97,6 +97,7 @@ class Gallery:
 
     @cached_property
     def models(self) -> dict[str, str]:
+        """Product -> the model of which it is one colour; empty where the file does not say."""
         return {name_of(row): row.model for row in self.rows}
 
     @cached_property
@@ -115,6 +116,7 @@ class Gallery:
 
 
 def name_of(row: Row) -> str:
+    """The product that a row shows; a picture of no product is one of its own."""
     return row.product or f"picture {row.path.name}"
 
 
@@ -194,6 +196,7 @@ class Judge:
     exact_from: float
 
     def outcome(self, row: Row, vector: Scores, spent_ms: float) -> Outcome:
+        """What became of one query, whose vector took `spent_ms` to make."""
         begin = time.perf_counter()
         best = self.gallery.scores(vector)
         order = np.argsort(-best, kind="stable")[: max(SHOWN, measure.DEPTHS[-1])]

@@ -63,10 +63,12 @@ class Range:
 
     @classmethod
     def of(cls, draws: Draws) -> Range:
+        """Median and 95 % interval of simulated values."""
         low, middle, high = np.quantile(draws, [0.025, 0.5, 0.975])
         return cls(float(low), float(middle), float(high))
 
     def as_json(self) -> list[float]:
+        """Low end, middle and high end, rounded to four places."""
         return [round(self.low, 4), round(self.middle, 4), round(self.high, 4)]
 
 
@@ -83,12 +85,13 @@ class Swing:
 
     @property
     def size(self) -> float:
+        """How far apart the two ends of the input move the amount."""
         return abs(self.at_high - self.at_low)
 
 
 @dataclass(frozen=True, slots=True)
 class Business:
-    """What 1,000 searches bring."""
+    """What 1,000 searches bring: counts and amounts, each a range."""
 
     currency: str
     inputs: tuple[Input, ...]
@@ -103,9 +106,11 @@ class Business:
 
     @property
     def known(self) -> bool:
+        """Whether anything could be computed."""
         return bool(self.lines)
 
     def as_json(self) -> dict[str, object]:
+        """The ranges by name, as `report --json` prints them."""
         return {
             "per_searches": SEARCHES,
             "currency": self.currency,

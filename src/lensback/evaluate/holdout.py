@@ -65,7 +65,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Holdout:
-    """What was made."""
+    """What was written: the files, and how many questions of which kind."""
 
     folder: Path
     queries: Path
@@ -77,6 +77,7 @@ class Holdout:
     notes: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, object]:
+        """The counts and paths by name, as `holdout --json` prints them."""
         return {name: _plain(value) for name, value in asdict(self).items()}
 
 

@@ -31,9 +31,11 @@ class Spread(Protocol):
     """What is known of a number."""
 
     @property
-    def likely(self) -> float: ...
+    def likely(self) -> float:
+        """The most likely value, or the mean of what was seen."""
 
-    def draw(self, rng: np.random.Generator, n: int) -> Draws: ...
+    def draw(self, rng: np.random.Generator, n: int) -> Draws:
+        """As many possible values as asked for: float64 [n]."""
 
 
 @dataclass(frozen=True, slots=True)

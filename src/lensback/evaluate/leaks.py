@@ -58,6 +58,7 @@ class Checked:
     copy changed beyond what `likeness` follows. Look at some."""
 
     def as_json(self, dropped: int = 0) -> dict[str, Any]:
+        """The counts and pairs by name, as they stand in `run.json`."""
         return {
             "checked": self.checked,
             "gallery": self.gallery,

@@ -42,12 +42,12 @@ MOST_POINTS = 200
 
 
 def encoder_of(encoder: Encoder) -> dict[str, Any]:
-    """Which encoder."""
+    """Name, fingerprint and size of an encoder, as they stand in `run.json`."""
     return {"name": encoder.name, "fingerprint": encoder.fingerprint, "dim": encoder.dim}
 
 
 def calibration_of(calibration: Calibration | None, exact_from: float) -> dict[str, Any]:
-    """By what the match probability was reckoned; empty where there is none."""
+    """What the match probability was computed by; empty where there is no calibration."""
     if calibration is None:
         return {}
     return {

@@ -109,6 +109,7 @@ class Outcome:
 
     @property
     def present(self) -> bool:
+        """Whether a connected store sells the thing in the photo."""
         return bool(self.product)
 
 
@@ -239,9 +240,11 @@ class Run:
     schema: int = SCHEMA
 
     def figure(self, name: str) -> Figure | None:
+        """The figure of this name, None where the run has none."""
         return next((figure for figure in self.figures if figure.name == name), None)
 
     def as_json(self) -> dict[str, Any]:
+        """The run by name, as it stands in `run.json`."""
         return asdict(self)
 
 

@@ -61,15 +61,17 @@ class Share:
 
     @classmethod
     def plain(cls, hits: int, n: int) -> Share:
-        """Of independent cases."""
+        """A share of `n` cases that do not depend on each other."""
         return cls(hits, n, float(n))
 
     @property
     def known(self) -> bool:
+        """Whether there was a case at all."""
         return self.n > 0
 
     @property
     def value(self) -> float:
+        """The share that was seen, 0 to 1; NaN without a case."""
         return self.hits / self.n if self.n else math.nan
 
     @property
@@ -79,13 +81,16 @@ class Share:
 
     @property
     def low(self) -> float:
+        """Lower end of its 95 % interval."""
         return self.interval[0]
 
     @property
     def high(self) -> float:
+        """Upper end of its 95 % interval."""
         return self.interval[1]
 
     def as_json(self) -> dict[str, object]:
+        """Counts, share and interval, as `report --json` prints them."""
         if not self.known:
             return {"hits": 0, "n": 0, "share": None, "low": None, "high": None}
         low, high = round(self.low, 4), round(self.high, 4)

@@ -22,7 +22,7 @@ WORST = 50_000_000
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One side."""
+    """One of the two encoders: its searches, and those with a click."""
 
     searches: int
     clicked: int
@@ -30,6 +30,7 @@ class Arm:
 
     @property
     def share(self) -> float | None:
+        """Share of its searches with a click; None without a search."""
         return self.clicked / self.searches if self.searches else None
 
 
@@ -44,7 +45,8 @@ class Trial:
 
     @property
     def evidence(self) -> float:
-        """Of a difference in clicks; from CERTAIN on it is called."""
+        """Evidence (an e-value) that one encoder is clicked more often; from CERTAIN on it is
+        believed."""
         return evidence(self.b.clicked, self.a.clicked + self.b.clicked, self.share)
 
     @property
@@ -66,6 +68,7 @@ class Trial:
         return sample_size(rate, rate * 1.1, self.share) if rate else None
 
     def as_json(self) -> dict[str, Any]:
+        """Counts, state and evidence, as `report --json` prints them."""
         return {
             "a": [self.a.searches, self.a.clicked],
             "b": [self.b.searches, self.b.clicked],

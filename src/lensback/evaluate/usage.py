@@ -49,7 +49,7 @@ class Watchman:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What happened."""
+    """What shoppers did in a stretch of time, counted from the ledger."""
 
     since: int | None
     until: int
@@ -77,9 +77,11 @@ class Usage:
 
     @property
     def alarms(self) -> tuple[Watchman, ...]:
+        """The watched figures that raise an alarm."""
         return tuple(each for each in self.watchmen if each.state == ALARM)
 
     def as_json(self) -> dict[str, Any]:
+        """The counts and watched figures, as `report --json` prints them."""
         return {
             "since": self.since,
             "until": self.until,

@@ -51,6 +51,7 @@ class Ruling:
     """How many more cases would tell, where it is open."""
 
     def as_json(self) -> dict[str, object]:
+        """The rule, its state and its figure, as `report --json` prints them."""
         return {
             "rule": self.rule,
             "state": self.state,
@@ -72,6 +73,7 @@ class Place:
     """passed, failed (do not use there), or open (too few to say)."""
 
     def as_json(self) -> dict[str, object]:
+        """The category, its state and its share, as `report --json` prints them."""
         return {"category": self.name, "state": self.state, "found": self.share.as_json()}
 
 
@@ -91,6 +93,7 @@ class Verdict:
         return {r.rule: r.needed for r in self.rulings if r.needed}
 
     def as_json(self) -> dict[str, object]:
+        """The verdict, what decided it, and every rule, as `report --json` prints them."""
         return {
             "verdict": self.name,
             "decided_by": self.decided_by.rule,

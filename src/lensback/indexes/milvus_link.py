@@ -29,7 +29,7 @@ _HINT = "use milvus://host:19530/collection, for example with ?shards=2&replicas
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """`milvus://[user:password@]host[:port]/collection?option=value`, taken apart."""
+    """The parts of `milvus://[user:password@]host[:port]/collection?option=value`."""
 
     host: str
     port: int
@@ -63,6 +63,7 @@ class Address:
 
     @property
     def uri(self) -> str:
+        """The http or https address that pymilvus connects to."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http{'s' if self.tls else ''}://{host}:{self.port}"
 

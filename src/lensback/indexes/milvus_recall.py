@@ -62,4 +62,5 @@ def sample_condition(rows: int) -> str:
 
 
 def stored_vectors(rows: Sequence[dict[str, Any]]) -> Vectors:
+    """The vectors of rows that Milvus sent: float32 [n, dim]."""
     return np.array([row["vector"] for row in rows], np.float32)

@@ -30,12 +30,14 @@ class Published:
     is the time at which Milvus made what holds the text."""
 
     def text(self) -> str:
+        """The state as JSON, as it is kept in the collection's property."""
         data = asdict(self)
         del data["at"]
         return json.dumps(data)
 
     @classmethod
     def read(cls, text: str, at: int) -> Published:
+        """The state from that JSON. Raises StateError where it is none."""
         try:
             data = json.loads(text)
             snapshot = Snapshot(**data.pop("snapshot"))

@@ -81,5 +81,5 @@ def plan(rows: int, matches: int, parameters: Mapping[str, float]) -> Plan:
 
 
 def widest(narrow: Plan, parameters: Mapping[str, float]) -> Plan:
-    """The same search over all partitions."""
+    """A plan that searches all partitions, with the parameters of this one."""
     return replace(narrow, nprobes=int(parameters["partitions"]), whole=True)

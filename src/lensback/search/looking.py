@@ -53,6 +53,7 @@ class Looks:
         return found if found and _suffices(found, side_px) else None
 
     def put(self, key: str, look: Look) -> None:
+        """Keeps what was seen in a photo for the next searches with it."""
         self._kept.put(key, look)
 
 
@@ -132,7 +133,7 @@ def searched(region: Region, box: Box | None) -> list[Box]:
 
 
 def widened(box: Box, by: float = MARGIN) -> Box:
-    """With `by` of its sides more, half of it on each side, within the photo.
+    """The box with `by` of its sides more, half of it on each side, cut at the photo's edges.
 
     >>> widened((0.2, 0.2, 0.4, 1.0), 0.5)
     (0.15, 0.0, 0.45, 1.0)

@@ -100,7 +100,7 @@ def check_box(box: Box | None) -> None:
 
 
 def parse_box(text: str) -> Box | None:
-    """`x0,y0,x1,y1` -> Box; "" -> None."""
+    """The box in `x0,y0,x1,y1` (fractions), None for an empty text. Raises BadQuery."""
     if not text.strip():
         return None
     try:

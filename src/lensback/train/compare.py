@@ -46,6 +46,8 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
+    """Two encoders on the same questions, figure by figure."""
+
     a: str
     b: str
     gallery: int
@@ -60,6 +62,7 @@ class Comparison:
     disagreements: list[Disagreement]
 
     def as_json(self) -> dict[str, object]:
+        """The comparison by name, as it stands in the model's card."""
         return asdict(self)
 
 

@@ -61,6 +61,7 @@ class Pile:
         self.sizes = np.ones((count, 2), np.int64)
 
     def put(self, row: int, image: Image.Image) -> None:
+        """Keeps a decoded picture as the pixels of this row."""
         image = image.convert("RGB")
         factor = SIDE_PX / max(image.size)
         width, height = (max(8, min(SIDE_PX, round(side * factor))) for side in image.size)
@@ -69,6 +70,7 @@ class Pile:
         self.sizes[row] = width, height
 
     def get(self, row: int) -> Image.Image:
+        """The picture that was put at this row."""
         width, height = self.sizes[row]
         return Image.fromarray(self.pixels[row, :height, :width])
 
@@ -185,6 +187,7 @@ class Bond:
 
     @classmethod
     def of(cls, examples: Sequence[Example]) -> Bond:
+        """Which examples show one product, and which must not be told apart."""
         return cls(codes([e.product for e in examples]), codes([e.apart for e in examples]))
 
     def forbidden(self, a: Rows, b: Rows) -> NDArray[np.bool_]:

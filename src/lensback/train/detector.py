@@ -56,6 +56,7 @@ class TrainedDetector:
     """(step, met, precision)."""
 
     def as_json(self) -> dict[str, object]:
+        """Figures and folder by name, as `detector train --json` prints them."""
         return asdict(self) | {"folder": str(self.folder)}
 
 

@@ -149,6 +149,7 @@ class Colour(nn.Module):
         return lab, self.foreground(lab)
 
     def lab(self, image: Tensor) -> Tensor:
+        """The picture as CIE L*a*b*, D65: float [n, 3, h, w]."""
         linear = torch.where(
             image <= 0.04045, image / 12.92, ((image.clamp(min=0.04) + 0.055) / 1.055) ** 2.4
         )

@@ -70,6 +70,7 @@ class Trained:
     losses: list[float] = field(default_factory=list)
 
     def as_json(self) -> dict[str, object]:
+        """Figures and folder by name, as `train --json` prints them."""
         return asdict(self) | {"folder": str(self.folder)}
 
 
@@ -88,7 +89,7 @@ def run(
     teacher: Encoder | None = None,
     watch: Watch = lambda *_: None,
 ) -> Trained:
-    """See `lensback.train.train`."""
+    """Trains an encoder on examples and writes it to `out`; see `lensback.train.train`."""
     if out.exists():
         raise ConfigError(f"{out} is there already", hint="name another folder, or remove it")
     begin = time.monotonic()
@@ -157,6 +158,8 @@ class Material:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
+    """The head that was kept, and the questions that chose it."""
+
     head: Head | None
     """None: the start was not beaten."""
     kept: str
@@ -356,6 +359,7 @@ def firsts(picture: Rows, count: int) -> Rows:
 
 
 def originals_of(samples: Samples) -> Floats:
+    """The undistorted vector of each example's picture: float32 [n, dim]."""
     return samples.z[firsts(samples.picture, len(samples.examples))]
 
 
@@ -366,6 +370,7 @@ def joined(head: Head, raw: Floats) -> Floats:
 
 
 def vectors_of(head: Head, raw: Floats) -> Floats:
+    """Unit vectors that the head makes of the trunk's: float32 [n, dim]."""
     with torch.no_grad():
         return unit(head(torch.from_numpy(raw)).numpy())
 

@@ -45,6 +45,7 @@ class Stems:
         return len(self.boxes)
 
     def batch(self, rows: Sequence[int]) -> torch.Tensor:
+        """The maps of these rows as one tensor, laid out as convolutions want it."""
         wide = torch.from_numpy(self.maps[np.asarray(rows)].astype(np.float32))
         return wide.to(memory_format=torch.channels_last)
 
@@ -130,6 +131,7 @@ def stems_of(scenes: Sequence[Scene], finder: Finder) -> Stems:
 
 
 def joined(parts: Sequence[Stems]) -> Stems:
+    """Several stems as one, in their order."""
     if not parts:
         raise DataError("no scene was made", hint="give more minutes")
     return Stems(

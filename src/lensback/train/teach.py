@@ -49,7 +49,8 @@ def teach(
     threads: int,
     watch: Watch,
 ) -> TrainedDetector:
-    """See `lensback.train.detector.train_detector`."""
+    """Trains a detector on scenes made of the folders' photos; see
+    `lensback.train.detector.train_detector`."""
     begin = time.monotonic()
     torch.set_num_threads(max(1, threads))
     torch.manual_seed(recipe.seed)

@@ -24,7 +24,7 @@ class Score:
     """The row that each asked with, where `score` made this."""
 
     def found(self, k: int) -> list[bool]:
-        """Of each query, whether its right picture is among the first k."""
+        """Whether its right picture is among the first k, for each query."""
         return [metrics.within(rank, k) for rank in self.ranks.tolist()]
 
     def recall(self, k: int) -> float:

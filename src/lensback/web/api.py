@@ -117,7 +117,7 @@ def image(image_hash: str, request: Request, service: Opened) -> Response:
 
 @router.get("/healthz", tags=["operation"], responses={200: {"model": shapes.Health}})
 async def health() -> JSONResponse:
-    """The process lives."""
+    """Always `ok`: the process answers."""
     return JSONResponse({"status": "ok"}, headers={"Cache-Control": "no-store"})
 
 

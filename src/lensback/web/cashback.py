@@ -45,8 +45,9 @@ def cashback(token: str, request: Request, service: Opened, lang: str = "en") ->
 
 @router.get("/cashback/{token}", include_in_schema=False, response_class=HTMLResponse)
 def cashback_page(token: str, request: Request, service: Opened) -> Response:
-    """The same for the shopper, who has a pass from the host service. The browser keeps it, so that
-    later clicks count for the same user; not where a page of somebody else sent it here."""
+    """A page of the shopper's purchases, for who has a pass from the host service. The browser
+    keeps it, so that later clicks count for the same user; not where a page of somebody else sent
+    it here."""
     workspace, now = service.workspace, int(time.time())
     user = users.user_of_pass(workspace.path, token, now)
     if not user:

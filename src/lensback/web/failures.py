@@ -26,11 +26,13 @@ class InternalError(Error):
 
 
 class MethodNotAllowed(InputError):
+    """A path that is there, asked with the wrong method."""
+
     http_status = 405
 
 
 def install(app: FastAPI) -> None:
-    """Registers the handlers."""
+    """Registers the handlers that turn errors into answers."""
     app.add_exception_handler(Error, _ours)
     app.add_exception_handler(HTTPException, _protocol)
     app.add_exception_handler(RequestValidationError, _validation)

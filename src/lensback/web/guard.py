@@ -26,7 +26,8 @@ def key_of(request: Request) -> Key | None:
 
 
 def searcher(request: Request) -> None:
-    """For searches: a key where the settings ask for one, and not too often.
+    """Lets a search through: a key where the settings ask for one, and not too often. Raises
+    Unauthorized, Forbidden, TooMany.
 
     Paced by address, and by key too: a key in a page has many addresses.
     """
@@ -40,7 +41,7 @@ def searcher(request: Request) -> None:
 
 
 def administrator(request: Request) -> Key:
-    """For administration: a key of scope `admin`."""
+    """The key of scope `admin` that the request carries. Raises Unauthorized, Forbidden."""
     service: Service = request.app.state.service
     service.pace.take(f"address {address_of(request)}")
     key = key_of(request)

@@ -112,9 +112,11 @@ async def _drain(request: Request, *, more: bool) -> None:
 
 
 def too_large(what: str) -> TooLarge:
+    """The error for an upload of more than `what` ("20 MB")."""
     return TooLarge(f"the upload is larger than {what}", hint=f"send a photo of at most {what}")
 
 
 def too_slow() -> InputError:
+    """The error for an upload that takes too long."""
     message = f"the upload took longer than {UPLOAD_S:.0f} seconds"
     return InputError(message, hint="send a smaller photo")

@@ -17,7 +17,7 @@ MAX_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """One searched photo."""
+    """One searched photo, kept in memory for some minutes."""
 
     photo: bytes
     region: Box

@@ -23,6 +23,7 @@ class Meters:
 
     @classmethod
     def new(cls) -> Meters:
+        """Meters that count from 0, in a registry of their own."""
         registry = CollectorRegistry()
         return cls(
             registry,
@@ -49,7 +50,7 @@ class Meters:
         )
 
     def searched(self, answer: Answer) -> None:
-        """Counts one answer."""
+        """Counts one answer: its verdict and how long each stage took."""
         self.verdicts.labels(answer.verdict).inc()
         self.probability.observe(answer.probability)
         for stage, ms in answer.timings_ms.items():

@@ -52,6 +52,7 @@ class Drainer:
         self._thread = threading.Thread(target=self._run, name="drain", daemon=True)
 
     def start(self) -> None:
+        """Starts the thread that brings the journal into the database."""
         self._thread.start()
 
     def stop(self) -> None:

@@ -34,7 +34,7 @@ YEAR_S = 365 * 86400
 
 @router.get("/")
 def home(request: Request, service: Opened) -> Response:
-    """The search form."""
+    """The page with the search form."""
     return _home(request, service, Upload(b"", Query()), None)
 
 

@@ -52,7 +52,7 @@ class Front:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One per application."""
+    """What the routes of one application share: the workspace, its gates and its memories."""
 
     workspace: Workspace
     gate: Gate
@@ -66,6 +66,7 @@ class Service:
 
     @classmethod
     def over(cls, workspace: Workspace) -> Service:
+        """The service of an opened workspace, with the limits of its settings."""
         s = workspace.settings
         return cls(
             workspace,

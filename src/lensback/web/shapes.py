@@ -12,6 +12,8 @@ from lensback.errors import Error
 
 
 class Shape(BaseModel):
+    """A JSON object that the API sends, with these fields and no others."""
+
     model_config = ConfigDict(extra="forbid")
 
 
@@ -21,6 +23,8 @@ def _names(kind: type[Error]) -> list[str]:
 
 
 class ErrorBody(Shape):
+    """What went wrong, and what to do about it."""
+
     type: str = Field(
         description=f"What went wrong: {', '.join(_names(Error)[1:])}, or InternalError.",
         examples=["BadImage"],
@@ -30,6 +34,8 @@ class ErrorBody(Shape):
 
 
 class Failure(Shape):
+    """The body of every answer that is no success."""
+
     error: ErrorBody
 
 
@@ -42,15 +48,21 @@ FAILURES: dict[int | str, dict[str, Any]] = {
 
 
 class Amount(Shape):
+    """An exact amount of money: a decimal string and its currency."""
+
     amount: str = Field(examples=["3456.00"])
     currency: str = Field(examples=["RUB"])
 
 
 class Cashback(Amount):
+    """The cashback of an offer, exact or at most."""
+
     up_to: bool
 
 
 class OfferShape(Shape):
+    """One offer with its price, cashback and link."""
+
     offer_id: str
     store: str
     title: str
@@ -67,11 +79,15 @@ class OfferShape(Shape):
 
 
 class PricePoint(Shape):
+    """The price of an offer from a moment on."""
+
     at: str = Field(description="UTC, ISO 8601.")
     price: Amount
 
 
 class OfferDetail(OfferShape):
+    """One offer with the history of its price."""
+
     product_id: str
     brand: str
     description: str
@@ -81,6 +97,8 @@ class OfferDetail(OfferShape):
 
 
 class HitShape(Shape):
+    """One product of an answer, with its offers."""
+
     product_id: str
     title: str
     brand: str
@@ -92,12 +110,16 @@ class HitShape(Shape):
 
 
 class RegionShape(Shape):
+    """A box of the photo, what is in it, and how sure the detector is."""
+
     box: list[float]
     label: str
     score: float
 
 
 class PhotoShape(Shape):
+    """The size of a photo in pixels, upright."""
+
     width: int
     height: int
 
@@ -148,6 +170,8 @@ ANSWER: dict[str, Any] = {
 
 
 class AnswerShape(Shape):
+    """The whole reply to one search."""
+
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": ANSWER})
 
     search_id: str
@@ -165,6 +189,8 @@ class AnswerShape(Shape):
 
 
 class SimilarShape(Shape):
+    """Products that look like one offer."""
+
     offer_id: str
     hits: list[HitShape] = Field(description="Most alike first; none is exact.")
 
@@ -177,10 +203,14 @@ class ResultShape(Shape):
 
 
 class BatchShape(Shape):
+    """The answers to several photos."""
+
     results: list[ResultShape] = Field(description="In the order of the photos.")
 
 
 class LinkShape(Shape):
+    """Why two offers are one product."""
+
     a: str
     b: str
     reason: str
@@ -188,6 +218,8 @@ class LinkShape(Shape):
 
 
 class ProductShape(Shape):
+    """One product with its offers on sale."""
+
     product_id: str
     title: str
     brand: str
@@ -197,6 +229,8 @@ class ProductShape(Shape):
 
 
 class StoreShape(Shape):
+    """One connected store and how its last sync went."""
+
     name: str
     offers: int
     in_stock: int
@@ -206,14 +240,20 @@ class StoreShape(Shape):
 
 
 class StoresShape(Shape):
+    """All connected stores, by name."""
+
     stores: list[StoreShape]
 
 
 class Health(Shape):
+    """The process answers: nothing more is looked at."""
+
     status: Literal["ok"]
 
 
 class Ready(Shape):
+    """Whether searches can be answered, and what each check found."""
+
     status: Literal["ok"]
     checks: dict[str, str]
 

@@ -57,7 +57,7 @@ async def similar_offers(
     response_class=HTMLResponse,
 )
 async def similar_page(request: Request, offer_id: str, service: Opened) -> Response:
-    """The same as a page."""
+    """A page of the products that look like one offer."""
     stored, hits = await service.gate.run(lambda: _similar(service, offer_id, Query()))
     speech = speech_of(request)
     title = speech.say("Similar to {title}", title=stored.offer.title)

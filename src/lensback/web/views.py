@@ -106,7 +106,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One hit."""
+    """One hit as the page shows it."""
 
     product_id: str
     title: str
@@ -120,6 +120,7 @@ class Card:
 
     @property
     def cashback(self) -> bool:
+        """Whether any of its offers pays cashback."""
         return any(row.after for row in self.rows)
 
 
@@ -135,7 +136,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The whole answer."""
+    """The whole answer as the page shows it."""
 
     search_id: str
     verdict: str

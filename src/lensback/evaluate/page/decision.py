@@ -21,6 +21,8 @@ MOST_NAMES = 8
 
 @dataclass(frozen=True, slots=True)
 class Said:
+    """The verdict in words: what decided it, what more is needed, its limits."""
+
     name: str
     decided: Markup
     more: tuple[Markup, ...]
@@ -28,6 +30,7 @@ class Said:
 
 
 def verdict(report: Report, form: Form) -> Said:
+    """The report's verdict in words, for the template."""
     found = report.verdict
     more = tuple(
         form.say(MORE[rule], n=form.answers(n) if rule == "wrong_exact" else form.photos(n))
@@ -38,7 +41,7 @@ def verdict(report: Report, form: Form) -> Said:
 
 
 def decided(ruling: Ruling, form: Form) -> Markup:
-    """The figure that decided."""
+    """The sentence about the rule that decided, with its figure."""
     if ruling.rule == "leak":
         if ruling.state == OPEN:
             return form.say(
@@ -202,6 +205,7 @@ class Row:
 
 
 def rules(found: Verdict, form: Form) -> list[Row]:
+    """One line for each rule, in their order."""
     return [_row(ruling, form) for ruling in found.rulings]
 
 

@@ -31,24 +31,31 @@ class Form:
         return Markup(self.speech.filled(Markup(marked), values))  # noqa: S704 - escaped above
 
     def photos(self, n: int) -> str:
+        """The number with the form of "photo" that goes with it."""
         return self.speech.plural("{n}\u00a0photo", "{n}\u00a0photos", n)
 
     def pictures(self, n: int) -> str:
+        """The number with the form of "picture" that goes with it."""
         return self.speech.plural("{n}\u00a0picture", "{n}\u00a0pictures", n)
 
     def products(self, n: int) -> str:
+        """The number with the form of "product" that goes with it."""
         return self.speech.plural("{n}\u00a0product", "{n}\u00a0products", n)
 
     def things(self, n: int) -> str:
+        """The number with the form of "thing" that goes with it."""
         return self.speech.plural("{n}\u00a0thing", "{n}\u00a0things", n)
 
     def cases(self, n: int) -> str:
+        """The number with the form of "case" that goes with it."""
         return self.speech.plural("{n}\u00a0case", "{n}\u00a0cases", n)
 
     def answers(self, n: int) -> str:
+        """The number with the form of "answer" that goes with it."""
         return self.speech.plural("{n}\u00a0answer", "{n}\u00a0answers", n)
 
     def searches(self, n: int) -> str:
+        """The number with the form of "search" that goes with it."""
         return self.speech.plural("{n}\u00a0search", "{n}\u00a0searches", n)
 
     def hundred(self, share: float) -> str:
@@ -64,14 +71,14 @@ class Form:
         return self.speech.number(round(value, 1) if value < 10 else round(value))
 
     def share(self, share: Share) -> str:
-        """ "64 of 100 (56 to 71)"."""
+        """The share with its interval in words: "64 of 100 (56 to 71)"."""
         if not share.known:
             return self.speech.say("not known")
         ends = {"low": self.hundred(share.low), "high": self.hundred(share.high)}
         return self.speech.say("{a} of 100 ({low} to {high})", a=self.hundred(share.value), **ends)
 
     def counted(self, hits: int, n: int) -> str:
-        """ "81 of 126 photos"."""
+        """What a share rests on in words: "81 of 126 photos"."""
         return self.speech.plural(
             "{hits} of {n}\u00a0photo", "{hits} of {n}\u00a0photos", n, hits=hits
         )
@@ -81,7 +88,7 @@ class Form:
         return low if low == high else f"{low} … {high}"
 
     def rounded(self, value: float) -> str:
-        """Three digits that count."""
+        """The value with three significant digits."""
         return self.speech.number(_digits(value))
 
     def money(self, value: float, currency: str) -> str:

@@ -16,6 +16,8 @@ from lensback.speech import N_
 
 @dataclass(frozen=True, slots=True)
 class Line:
+    """So many of a hundred shoppers, and what they see."""
+
     colour: str
     count: int
     text: Markup

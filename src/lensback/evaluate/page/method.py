@@ -16,6 +16,7 @@ METHODS = {"Wilson": N_("Wilson"), "bootstrap by product": N_("drawn by product"
 
 
 def section(run: Run, form: Form) -> dict[str, Any]:
+    """Everything that the section about figures and formulas shows."""
     against = run.against
     return {
         "notes": [note(each, form) for each in run.notes],

@@ -31,6 +31,7 @@ RESTS_ON = {
 
 
 def section(found: Business, form: Form) -> dict[str, Any]:
+    """Everything that the section about money shows."""
     rows = [_row(key, found, form) for key in (*COUNTS, *SUMS) if key in found.lines]
     names = ", ".join(form.speech.say(INPUTS[name]) for name in found.missing)
     worst = [swing.kind for swing in found.swings[:3]]

@@ -31,6 +31,7 @@ TAG = {FINE: "fine", ALARM: "alarm"}
 
 
 def section(seen: Usage | None, form: Form) -> dict[str, Any] | None:
+    """Everything that the section about live use shows; None where no use was looked at."""
     if seen is None:
         return None
     if not seen.searches:
