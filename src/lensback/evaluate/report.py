@@ -50,6 +50,7 @@ class Report:
     title: str
 
     def as_json(self) -> dict[str, Any]:
+        """Everything but the page itself, as `report --json` prints it."""
         return {
             "verdict": self.verdict.as_json(),
             "business": self.business.as_json(),
@@ -59,7 +60,7 @@ class Report:
 
 
 def report(want: Wanted, workspace: Workspace | None) -> Report:
-    """From the last evaluation, the ledger, and what the customer gave.
+    """Judges the last evaluation and the ledger by the customer's own figures and rules.
 
     Raises BadQuery where the run cannot be read, StateError where there is nothing at all.
     """
