@@ -29,7 +29,7 @@ $(VENV)/cluster: $(BIN)/lensback requirements-cluster.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-cluster.txt
 	touch $(VENV)/cluster
 
-demo: $(BIN)/lensback ## set up, ingest a demo catalogue, search a photo, serve the page (SERVE=0: do not serve)
+demo: $(BIN)/lensback ## set up, ingest a demo catalogue, search three photos, serve the page (SERVE=0: do not serve)
 	$(BIN)/lensback demo $(if $(filter 0,$(SERVE)),--no-serve,)
 
 test: $(VENV)/train $(VENV)/cluster ## set up, then every test

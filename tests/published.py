@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from garments import items
 from lensback.catalogue import stores
-from lensback.demo.draw import items
 from lensback.settings import Settings
 from lensback.sync import sync
 from lensback.workspace import Workspace, init

@@ -15,8 +15,8 @@ import pytest
 import typer.main
 from PIL import Image
 
+from garments import draw, items
 from lensback import cli, errors, settings
-from lensback.demo.draw import draw, items
 from lensback.web import create_app
 from lensback.workspace import init, open_workspace
 from world import World

@@ -12,10 +12,10 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import update
 
+from garments import items
 from lensback import doctor
 from lensback.catalogue import stores
 from lensback.db import tables as t
-from lensback.demo.draw import items
 from lensback.doctor import Check, examine
 from lensback.settings import Settings
 from lensback.sync import sync

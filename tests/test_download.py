@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from garments import items
 from lensback import robots
 from lensback.catalogue import health, stores
-from lensback.demo.draw import items
 from lensback.download import Manners, download
 from lensback.net import Fetcher
 from lensback.settings import Settings

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from garments import draw, items
 from lensback.cli import app
-from lensback.demo.draw import draw, items
 from lensback.encoders import open_encoder
 from lensback.errors import BadQuery
 from lensback.evaluate import measure, runs, verbs

@@ -14,11 +14,11 @@ import pytest
 from sqlalchemy import select
 from typer.testing import CliRunner
 
+from garments import items
 from lensback.catalogue import stores
 from lensback.catalogue.sketch import smallest_images
 from lensback.cli import app
 from lensback.db import tables as t
-from lensback.demo.draw import items
 from lensback.errors import BadQuery, DataError, StateError
 from lensback.evaluate import runs
 from lensback.evaluate.holdout import Wish, hold_out

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from garments import KINDS as SOLD
+from garments import items
 from lensback.catalogue import offers, stores
-from lensback.demo.draw import items
-from lensback.demo.words import KINDS as SOLD
 from lensback.detectors import Detector, open_detector
 from lensback.detectors.measure import Judged, average_precision, share_met
 from lensback.errors import TooLarge

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from garments import items
 from lensback import rank
 from lensback.catalogue import stores
-from lensback.demo.draw import items
 from lensback.detectors import open_detector
 from lensback.encoders import open_encoder
 from lensback.errors import BadImage, BadQuery, Error, StaleIndex, TooLarge, UnknownName

@@ -16,9 +16,9 @@ from threading import Event
 import pytest
 from sqlalchemy import func, select, update
 
+from garments import items
 from lensback.catalogue import health, offers, stores
 from lensback.db import tables as t
-from lensback.demo.draw import items
 from lensback.errors import Busy, Error, UnknownName
 from lensback.schedule import parse
 from lensback.service import serve

@@ -1,4 +1,4 @@
-"""The demo as a whole: found, honest about its pictures, and next to nothing the second time."""
+"""The demo as a whole: three true verdicts, no network, and next to nothing the second time."""
 
 from __future__ import annotations
 
@@ -6,30 +6,49 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from lensback.showcase import showcase
-from lensback.types import Progress
+from lensback.cli import app
+from lensback.demo import build_catalogue
+from lensback.showcase import Asked, showcase
+from lensback.types import Answer, Progress
 
 
 def quiet(_stage: str) -> Progress:
     return lambda _done, _total: None
 
 
-def test_demo_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LENSBACK_DEMO_BASE", "http://127.0.0.1:9/")
-    first = showcase(tmp_path / "demo", count=60, watch=quiet)
-    assert first.found
-    assert "drawn" in first.note
+def test_the_demo_earns_all_three_verdicts(tmp_path: Path) -> None:
+    first = showcase(tmp_path / "demo", watch=quiet)
     assert not first.report.failed
-    assert {s.store for s in first.answer.hits[0].product.offers} == {"harbour", "lavka"}
+    assert [asked.answer.verdict for asked in first.asked] == ["exact", "similar", "none"]
+    assert all(asked.right for asked in first.asked)
+    assert [asked.found for asked in first.asked] == [True, False, False]
+    sold = first.asked[0].answer.hits[0]
+    assert {s.store for s in sold.product.offers} == {"harbour", "lavka"}
+    assert sold.probability >= 0.95
     begin = time.monotonic()
-    second = showcase(tmp_path / "demo", count=60, watch=quiet)
-    assert time.monotonic() - begin < 10
-    assert second.found
-    done = {tally.stage: tally.done for tally in second.report.tallies}
-    assert (done["ingest harbour"], done["download"], done["embed"], done["publish"]) == (
-        0,
-        0,
-        0,
-        0,
+    done = CliRunner().invoke(
+        app, ["demo", "--no-serve", "--workspace", str(tmp_path / "demo")], catch_exceptions=False
     )
+    assert done.exit_code == 0
+    assert time.monotonic() - begin < 20
+    for word in ("exact", "similar", "none", "3 of 3 answers are right"):
+        assert word in done.output
+    again = showcase(tmp_path / "demo", watch=quiet)
+    assert [asked.answer.verdict for asked in again.asked] == ["exact", "similar", "none"]
+    tallies = {tally.stage: tally.done for tally in again.report.tallies}
+    assert [tallies[stage] for stage in ("ingest harbour", "download", "embed", "publish")] == [
+        0
+    ] * 4
+
+
+@pytest.mark.parametrize("verdict", ["exact", "similar", "none"])
+def test_an_answer_is_right_only_where_it_is_true(tmp_path: Path, verdict: str) -> None:
+    sold, unsold, _ = build_catalogue(tmp_path).photos
+    empty = Answer(
+        search_id="", verdict=verdict, probability=0.0, width=1, height=1, region=(0, 0, 1, 1),
+        regions=(), hits=(), timings_ms={}, encoder="", snapshot="",
+    )  # fmt: skip
+    assert not Asked(sold, empty).right, "an answer without the thing is wrong, whatever it says"
+    assert Asked(unsold, empty).right == (verdict != "exact")

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
+from garments import items
 from lensback.catalogue import offers, products, stores
 from lensback.db import tables as t
-from lensback.demo.draw import items
 from lensback.errors import BadQuery, Busy, FeedTruncated, FetchError, StateError, UnknownName
 from lensback.search import Query, search
 from lensback.settings import Settings

@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from garments import items
 from lensback import db as db_module
 from lensback.catalogue import offers, stores
 from lensback.db import tables as t
-from lensback.demo.draw import items
 from lensback.errors import Busy, StateError
 from lensback.settings import Settings
 from lensback.sync import sync

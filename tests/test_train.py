@@ -18,8 +18,8 @@ from PIL import Image
 torch = pytest.importorskip("torch", reason="needs the extra 'train'")
 pytest.importorskip("onnx", reason="needs the extra 'train'")
 
+from garments import draw, items
 from lensback.catalogue import stores
-from lensback.demo.draw import draw, items
 from lensback.encoders import add_encoder, open_encoder
 from lensback.encoders.onnx import OnnxEncoder
 from lensback.encoders.pixels import PixelsEncoder

@@ -31,7 +31,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from sqlalchemy import text
 
-from lensback.demo.draw import items
+from garments import items
 from lensback.errors import Busy, ConfigError, MissingExtra
 from lensback.settings import Settings
 from lensback.sync import sync

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lensback.demo.draw import draw
+from garments import draw
 from lensback.encoders import open_encoder
 from lensback.errors import NotFound
 from lensback.search import heat

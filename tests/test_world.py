@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lensback.demo.draw import items
+from garments import items
 from world import G, World
 
 THINGS = items(6)

@@ -25,8 +25,7 @@ from typing import Any, Self
 
 from PIL import Image
 
-from lensback.demo.draw import DrawnItem, draw, photo_of
-from lensback.demo.words import COLOURS, KINDS
+from garments import COLOURS, KINDS, Garment, draw, photo_of
 
 G = "http://base.google.com/ns/1.0"
 TYPES = {
@@ -43,7 +42,7 @@ class WorldOffer:
 
     store: str
     external_id: str
-    item: DrawnItem
+    item: Garment
     title: str
     price: str
     currency: str
@@ -96,7 +95,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.stores: dict[str, WorldStore] = {}
-        self.items: dict[str, DrawnItem] = {}
+        self.items: dict[str, Garment] = {}
         self.requests: Counter[str] = Counter()
         """Asked-for paths, without their query."""
         self._pages: dict[str, tuple[bytes, str]] = {}
@@ -134,7 +133,7 @@ class World:
         self,
         name: str,
         format: str,  # noqa: A002 (the name it has on the command line)
-        items: Sequence[DrawnItem],
+        items: Sequence[Garment],
         *,
         sizes: Sequence[str] = ("M",),
         side_px: int = 96,
@@ -160,7 +159,7 @@ class World:
     def add(
         self,
         store: WorldStore,
-        items: Sequence[DrawnItem],
+        items: Sequence[Garment],
         *,
         sizes: Sequence[str] = ("M",),
         views: Sequence[int] = (0,),
@@ -185,7 +184,7 @@ class World:
         store.offers.remove(offer)
         self.publish(store)
 
-    def repaint(self, offer: WorldOffer, item: DrawnItem) -> None:
+    def repaint(self, offer: WorldOffer, item: Garment) -> None:
         """Another picture at the same URL."""
         store = self.stores[offer.store]
         for view, name in enumerate(offer.images):
@@ -204,12 +203,12 @@ class World:
             offer.key: offer.item.id for store in self.stores.values() for offer in store.offers
         }
 
-    def offers_of(self, item: DrawnItem) -> set[tuple[str, str]]:
+    def offers_of(self, item: Garment) -> set[tuple[str, str]]:
         """Every offer of this item, at any store."""
         return {key for key, item_id in self.truth.items() if item_id == item.id}
 
     def photo(
-        self, item: DrawnItem, seed: int = 0, *, width_px: int = 240, height_px: int = 320
+        self, item: Garment, seed: int = 0, *, width_px: int = 240, height_px: int = 320
     ) -> Path:
         """A person's photo of the item, as a JPEG file."""
         path = self.folder / f"photo-{item.id}-{seed}-{width_px}x{height_px}.jpg"
@@ -273,13 +272,13 @@ class World:
     # ---- pictures
 
     def _offer(
-        self, store: WorldStore, item: DrawnItem, size: str, views: Sequence[int]
+        self, store: WorldStore, item: Garment, size: str, views: Sequence[int]
     ) -> WorldOffer:
         self.items[item.id] = item
         names = [f"{item.id}_{view}.jpg" for view in views]
         for view, name in zip(views, names, strict=True):
             self.put(f"/{store.name}/images/{name}", self._picture(store, item, view))
-        dollars = KINDS[item.kind].price[0] + item.seed % 20 + store.number
+        dollars = KINDS[item.kind].price + item.seed % 20 + store.number
         roubles = store.format == "yml"
         return WorldOffer(
             store=store.name,
@@ -293,7 +292,7 @@ class World:
             mpn=f"MA-{item.id}",
         )
 
-    def _picture(self, store: WorldStore, item: DrawnItem, view: int) -> bytes:
+    def _picture(self, store: WorldStore, item: Garment, view: int) -> bytes:
         """JPEG; from the second store on, cropped and compressed harder."""
         key = (item.id, store.number, view, store.side_px)
         if key not in self._pictures:
@@ -362,7 +361,7 @@ def _yml(store: WorldStore, base: str) -> bytes:
             ET.SubElement(node, tag).text = text
         for url in _image_urls(offer, base):
             ET.SubElement(node, "picture").text = url
-        ET.SubElement(node, "param", name="Цвет").text = COLOURS[offer.item.colour].russian
+        ET.SubElement(node, "param", name="Цвет").text = COLOURS[offer.item.colour][0]
         ET.SubElement(node, "param", name="Размер").text = offer.size
     return ET.tostring(root, encoding="windows-1251", xml_declaration=True)
 
@@ -378,7 +377,7 @@ def _table(store: WorldStore, base: str) -> bytes:
     return gzip.compress(text.getvalue().encode(), mtime=0)
 
 
-def _external_id(store: WorldStore, item: DrawnItem, size: str) -> str:
+def _external_id(store: WorldStore, item: Garment, size: str) -> str:
     """The feed's own id; AWIN counts its products itself, in digits."""
     own = f"{item.id}-{size}"
     return str(zlib.crc32(own.encode())) if store.format == "table" else own

@@ -213,7 +213,7 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
 
-OTHER_NAMES = ("WORKSPACE", "DEMO_BASE", "DATA")
+OTHER_NAMES = ("WORKSPACE", "DATA")
 """LENSBACK_ names of the environment that are no settings."""
 
 

@@ -1,8 +1,7 @@
-"""The demo: two small stores are connected over real HTTP, synced, and a photo is searched."""
+"""The demo: two small stores are connected over real HTTP, synced, and three photos are searched."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,10 +11,8 @@ from typing import Any
 
 from lensback import settings as settings_module
 from lensback.catalogue import stores
-from lensback.demo import BASE_URL, DemoCatalogue, build_catalogue, serve_folder
-from lensback.net import Fetcher
+from lensback.demo import AskedPhoto, build_catalogue, serve_folder
 from lensback.search import Query, search
-from lensback.settings import Settings
 from lensback.sync import Report, Watch, sync
 from lensback.types import Answer
 from lensback.workspace import Workspace, init, set_setting
@@ -29,25 +26,44 @@ RATES = {"harbour": 5, "lavka": 8}
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """One photo of the demo and what the search answered."""
+
+    photo: AskedPhoto
+    answer: Answer
+
+    @property
+    def found(self) -> bool:
+        """Whether the thing in the photo is sold, and the first hit has every offer of it."""
+        if not self.photo.offers or not self.answer.hits:
+            return False
+        shown = {(s.store, s.offer.external_id) for s in self.answer.hits[0].product.offers}
+        return self.photo.offers <= shown
+
+    @property
+    def right(self) -> bool:
+        """Whether the verdict is true: exact for this very thing alone."""
+        exact = self.answer.verdict == "exact"
+        return exact and self.found if self.photo.offers else not exact
+
+
+@dataclass(frozen=True, slots=True)
 class Shown:
     """What the demo did."""
 
-    note: str
     report: Report
-    photo: Path
-    answer: Answer
-    found: bool
-    """The first hit has every offer of the thing in the photo."""
+    asked: tuple[Asked, ...]
+    """First a thing that both stores sell, then things that nobody sells."""
     seconds: float
 
 
-def showcase(folder: Path, *, count: int, watch: Watch) -> Shown:
+def showcase(folder: Path, *, watch: Watch) -> Shown:
     """Runs the main job on the demo catalogue. Running it again does next to nothing."""
     begin = time.perf_counter()
     if init(folder):
         set_setting(folder, "currency", "USD")
     settings = settings_module.load(folder)
-    made = _catalogue(folder / "demo", settings, count, watch)
+    made = build_catalogue(folder / "demo")
     allowed = settings.model_copy(update={"allow_hosts": (*settings.allow_hosts, HOST)})
     with Workspace(folder, allowed) as workspace, _served(made.folder) as base:
         for store in made.stores:
@@ -60,15 +76,12 @@ def showcase(folder: Path, *, count: int, watch: Watch) -> Shown:
                 program=_program(store.name),
             )
         report = sync(workspace, watch=watch)
-        answer = search(made.photo.read_bytes(), Query(limit=5), workspace.tools())
-    return Shown(
-        note=made.note,
-        report=report,
-        photo=made.photo,
-        answer=answer,
-        found=_found(answer, made),
-        seconds=time.perf_counter() - begin,
-    )
+        tools = workspace.tools()
+        asked = [
+            Asked(photo, search(photo.path.read_bytes(), Query(limit=5), tools))
+            for photo in made.photos
+        ]
+    return Shown(report=report, asked=tuple(asked), seconds=time.perf_counter() - begin)
 
 
 def _program(store: str) -> dict[str, Any]:
@@ -85,24 +98,6 @@ def _program(store: str) -> dict[str, Any]:
     }
 
 
-def _catalogue(folder: Path, settings: Settings, count: int, watch: Watch) -> DemoCatalogue:
-    base_url = os.environ.get("LENSBACK_DEMO_BASE", BASE_URL)
-    own = {HOST} if base_url.startswith(f"http://{HOST}") else set()
-    with Fetcher(
-        allow_hosts=(*settings.allow_hosts, *own),
-        user_agent=settings.user_agent,
-        timeout_s=5.0,
-        retries=0,
-    ) as fetcher:
-        return build_catalogue(
-            folder,
-            fetch=lambda url: fetcher.fetch(url, max_bytes=settings.max_image_bytes).body,
-            base_url=base_url,
-            progress=watch("demo pictures"),
-            count=count,
-        )
-
-
 @contextmanager
 def _served(folder: Path) -> Iterator[str]:
     with ExitStack() as stack:
@@ -111,10 +106,3 @@ def _served(folder: Path) -> Iterator[str]:
         except OSError:  # somebody else has the port
             base = stack.enter_context(serve_folder(folder, HOST, 0))
         yield base
-
-
-def _found(answer: Answer, made: DemoCatalogue) -> bool:
-    if not answer.hits:
-        return False
-    shown = {(s.store, s.offer.external_id) for s in answer.hits[0].product.offers}
-    return set(made.expected_offer_ids) <= shown

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -23,6 +24,9 @@ from lensback.cli.face import (
 from lensback.console import Watcher, answer_table, tally_table
 from lensback.errors import BadQuery
 from lensback.workspace import open_workspace
+
+if TYPE_CHECKING:
+    from lensback.showcase import Asked
 
 
 @app.command("search")
@@ -118,23 +122,43 @@ def doctor_command(workspace: Folder = HERE, as_json: AsJson = False) -> None:
 @app.command("demo")
 def demo_command(
     workspace: Folder = Path("demo-workspace"),
-    count: Annotated[int, typer.Option(min=60, help="Things in the demo catalogue.")] = 300,
     serve: Annotated[bool, typer.Option(help="Serve the page afterwards.")] = True,
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
 ) -> None:
-    """Make two small stores, sync them, search a photo, and serve the page."""
+    """Make two small stores, sync them, search three photos, and serve the page."""
+    from lensback.demo import NOTE
     from lensback.showcase import showcase
 
     with Watcher(err) as watcher:
-        shown = showcase(workspace, count=count, watch=watcher.stage)
-    out.print(shown.note, highlight=False)
+        shown = showcase(workspace, watch=watcher.stage)
+    out.print(NOTE, highlight=False)
     out.print(tally_table(shown.report.tallies))
-    say(f"photo: {shown.photo}")
-    out.print(answer_table(shown.answer))
-    verdict = "found" if shown.found else "NOT found"
+    first = shown.asked[0]
+    say(f"photo: {first.photo.path}")
+    out.print(answer_table(first.answer))
+    out.print(_asked_table(shown.asked))
+    right = sum(asked.right for asked in shown.asked)
     say(
-        f"the demo knows the answer: the very thing was {verdict} first; {shown.seconds:.1f} s in all"
+        f"the demo knows the truth: {right} of {len(shown.asked)} answers are right;"
+        f" {shown.seconds:.1f} s in all"
     )
     if serve:
         say(f"open http://127.0.0.1:{port} (Ctrl-C stops)")
         serve_command(port=port, workers=1, workspace=workspace)
+
+
+def _asked_table(asked: Sequence[Asked]) -> Table:
+    """One row a photo: what is true of it, and what the search answered."""
+    table = Table("photo", "shows", "sold", "answer", "probability", "first found", "right")
+    for each in asked:
+        hits = each.answer.hits
+        table.add_row(
+            each.photo.path.name,
+            escape(each.photo.shows),
+            "yes" if each.photo.offers else "by nobody",
+            each.answer.verdict,
+            f"{each.answer.probability:.0%}",
+            escape(hits[0].product.title) if hits else "nothing",
+            "yes" if each.right else "NO",
+        )
+    return table

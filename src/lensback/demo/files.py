@@ -13,7 +13,12 @@ from typing import Any
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Writes so that a reader, or a run after a crash, sees all of it or nothing."""
+    """Writes so that a reader, or a run after a crash, sees all of it or nothing.
+
+    A file that has these bytes already is left alone, and keeps its time.
+    """
+    if path.is_file() and path.read_bytes() == data:
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
     half.write_bytes(data)
