@@ -149,11 +149,10 @@ def demo_command(
 
 def _asked_table(asked: Sequence[Asked]) -> Table:
     """One row a photo: what is true of it, and what the search answered."""
-    table = Table("photo", "shows", "sold", "answer", "probability", "first found", "right")
+    table = Table("photo of", "sold", "answer", "probability", "first found", "right")
     for each in asked:
         hits = each.answer.hits
         table.add_row(
-            each.photo.path.name,
             escape(each.photo.shows),
             "yes" if each.photo.offers else "by nobody",
             each.answer.verdict,

@@ -9,31 +9,24 @@ import io
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
-import numpy as np
-from PIL import Image, ImageEnhance
+from PIL import Image
 
 from lensback.demo.things import Thing
+from lensback.distort import Distortion, distort
 
 GOOGLE_STORE, YML_STORE = "harbour", "lavka"
 _G = "http://base.google.com/ns/1.0"
 _INVENTED = "An invented store of the demo: its prices, sizes and stock are not real."
 _INVENTED_RUSSIAN = "Вымышленный магазин демонстрации: цены, размеры и наличие не настоящие."
+_ANOTHER_STORE = Distortion(
+    crop_min=0.02, crop_max=0.1, rotation_deg=0, brightness=0.05, jpeg_quality=70
+)
 _RUSSIAN_CATEGORIES = {
-    "T-shirts": "Футболки",
-    "Polo shirts": "Поло",
-    "Long sleeves": "Лонгсливы",
-    "Knitwear": "Свитеры",
-    "Camisoles": "Топы",
-    "Shirts": "Рубашки",
-    "Blouses": "Блузки",
-    "Hoodies": "Толстовки",
-    "Trousers": "Брюки",
-    "Shorts": "Шорты",
-    "Skirts": "Юбки",
-    "Dresses": "Платья",
-    "Jackets and coats": "Куртки",
-    "Blazers": "Жакеты",
-}
+    "T-shirts": "Футболки", "Polo shirts": "Поло", "Long sleeves": "Лонгсливы", "Knitwear": "Свитеры",
+    "Camisoles": "Топы", "Shirts": "Рубашки", "Blouses": "Блузки", "Hoodies": "Толстовки",
+    "Trousers": "Брюки", "Shorts": "Шорты", "Skirts": "Юбки", "Dresses": "Платья",
+    "Jackets and coats": "Куртки", "Blazers": "Жакеты",
+}  # fmt: skip
 
 
 def offer_ids(thing: Thing) -> frozenset[tuple[str, str]]:
@@ -137,18 +130,9 @@ def _xml(root: ET.Element, encoding: str) -> bytes:
 
 
 def recrop(picture: bytes, number: int) -> bytes:
-    """The second store's picture of the same thing: cropped, smaller, lighter, compressed harder."""
-    chance = np.random.default_rng([number, 31])
+    """The second store's picture of the same thing: cropped, in other light, compressed harder."""
     with Image.open(io.BytesIO(picture)) as image:
-        width, height = image.size
-        left, top, right, bottom = chance.uniform(0.01, 0.05, 4) * [width, height, width, height]
-        cropped = image.convert("RGB").crop(
-            (int(left), int(top), int(width - right), int(height - bottom))
-        )
-    scale = float(chance.uniform(0.7, 0.9))
-    size = int(cropped.width * scale), int(cropped.height * scale)
-    small = cropped.resize(size, Image.Resampling.LANCZOS)
-    lit = ImageEnhance.Brightness(small).enhance(float(chance.uniform(0.95, 1.05)))
+        changed = distort(image, number, _ANOTHER_STORE)
     stored = io.BytesIO()
-    lit.save(stored, "JPEG", quality=int(chance.integers(62, 74)))
+    changed.save(stored, "JPEG", quality=80)
     return stored.getvalue()
