@@ -26,9 +26,9 @@ from lensback.images import crop
 from lensback.rank import Ranked
 from lensback.search.kinds import SINK, decided, sunk
 from lensback.search.looking import in_order, widened
-from lensback.train.cutouts import Cutout, boxes_of, pictures, white_cutout
-from lensback.train.layers import Canvas, Random, cropped, layer_of, mirrored, scaled
-from lensback.train.scenes import (
+from cutouts import Cutout, boxes_of, pictures, white_cutout
+from layers import Canvas, Random, cropped, layer_of, mirrored, scaled
+from scenes import (
     CLOSET_LABELS,
     Source,
     clutter,
@@ -37,7 +37,7 @@ from lensback.train.scenes import (
     ground,
     pictured,
 )
-from lensback.train.stems import closet_words, held
+from stems import closet_words, held
 from lensback.types import WHOLE, Box, Candidate, Region, Vectors
 from rig import DATA, arguments, opened, share, write
 

@@ -1,9 +1,8 @@
-"""Detectors: train, list, add, use."""
+"""Detectors: list, add, use."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,37 +18,10 @@ from lensback.cli.face import (
     out,
     print_json,
     say,
-    train_app,
 )
-from lensback.console import Watcher
-from lensback.session import processors
 from lensback.workspace import set_setting
 
 MOST_BYTES = 2 << 30
-
-
-@train_app.command("detector")
-def train_detector_command(
-    shops: Annotated[Path, typer.Option(help="Folder that holds the stores luma and closet.")],
-    out: Annotated[Path, typer.Option(help="Model folder to write; must not be there yet.")],
-    minutes: Annotated[
-        float, typer.Option(min=0, help="Most minutes to take; 0: as long as it needs.")
-    ] = 0,
-    workspace: Folder = HERE,
-    as_json: AsJson = False,
-) -> None:
-    """Train the detector on scenes composed of two stores' pictures. Resumable."""
-    from lensback.train.detector import train_detector
-
-    with opened_workspace(workspace) as opened, Watcher(err) as watcher:
-        threads = opened.settings.threads or processors()
-        done = train_detector(shops, out, minutes=minutes, threads=threads, watch=watcher.watch)
-    if as_json:
-        print_json(done.as_json())
-        return
-    say(f"{done.scenes} scenes, {done.steps} steps -> {done.folder}")
-    say(f"held-out boxes met by the first 8 regions: {done.met:.3f}, AP50 {done.precision:.3f}")
-    say(f"next: lensback detector add NAME {done.folder}")
 
 
 @detector_app.command("list")

@@ -19,7 +19,7 @@ from lensback.cli.face import (
     out,
     print_json,
     say,
-    train_app,
+    app,
 )
 from lensback.console import Watcher
 from lensback.errors import BadQuery, ConfigError
@@ -27,12 +27,9 @@ from lensback.session import processors
 from lensback.workspace import set_setting, write_atomically
 
 
-@train_app.callback()
+@app.command("train")
 def train_command(
-    context: typer.Context,
-    out: Annotated[
-        Path | None, typer.Option(help="Model folder to write; must not be there yet.")
-    ] = None,
+    out: Annotated[Path, typer.Option(help="Model folder to write; must not be there yet.")],
     stores: Annotated[
         list[str] | None, typer.Option(help="Only this store's images; repeatable.")
     ] = None,
@@ -47,16 +44,12 @@ def train_command(
     workspace: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Train an encoder on the workspace's own images, or `train detector`. Resumable."""
-    if context.invoked_subcommand:
-        return
+    """Train an encoder on the workspace's own images. Resumable."""
     from lensback.catalogue.stores import check_names
     from lensback.train import Recipe, train
 
     if device not in {"auto", "cpu", "cuda"}:
         raise BadQuery(f"no such device: {device!r}", hint="use auto, cpu or cuda")
-    if out is None:
-        raise BadQuery("the trained encoder needs a folder", hint="add --out MODEL_DIR")
     with opened_workspace(workspace) as opened, Watcher(err) as watcher:
         names = check_names(opened.db, stores or [])
         done = train(

@@ -26,11 +26,9 @@ app = typer.Typer(
 store_app = typer.Typer(help="Connected stores.", no_args_is_help=True)
 encoder_app = typer.Typer(help="Encoders: picture -> vector.", no_args_is_help=True)
 detector_app = typer.Typer(help="Detectors: photo -> regions.", no_args_is_help=True)
-train_app = typer.Typer(help="Train an encoder, or the detector.", invoke_without_command=True)
 app.add_typer(store_app, name="store")
 app.add_typer(encoder_app, name="encoder")
 app.add_typer(detector_app, name="detector")
-app.add_typer(train_app, name="train")
 
 out = Console(width=None if sys.stdout.isatty() else 120)
 err = Console(stderr=True)

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from lensback.errors import DataError
-from lensback.train.cutouts import (
+from cutouts import (
     Cutout,
     boxes_of,
     drawn_boxes,
@@ -24,7 +24,7 @@ from lensback.train.cutouts import (
     plain_cutout,
     white_cutout,
 )
-from lensback.train.layers import (
+from layers import (
     Bytes,
     Canvas,
     Layer,
@@ -32,11 +32,12 @@ from lensback.train.layers import (
     cropped,
     layer_of,
     mirrored,
+    resized,
     scaled,
     turned,
 )
-from lensback.train.people import half, person
-from lensback.train.wardrobe import Wardrobe, recoloured
+from people import half, person
+from wardrobe import Wardrobe, recoloured
 from lensback.types import Box
 
 PERSON = "person"
@@ -217,8 +218,6 @@ def _out_of_focus(image: Image.Image, radius: float) -> Bytes:
 
 def _thinner(figure: Layer, width: int, count: int, random: Random) -> Layer:
     """People differ in breadth; a figure never fills more than the scene."""
-    from lensback.train.layers import resized
-
     breadth = figure.size[1] * random.uniform(0.85, 1.12)
     return resized(figure, figure.size[0], min(breadth, 1.15 * width / max(1, count - 1)))
 

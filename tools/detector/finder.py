@@ -3,7 +3,6 @@
 Each cell of the map (stride 8) tells for each class how likely a thing's centre is there, and the
 distances to the thing's four sides, for each class its own: a coat and the shirt under it have
 one centre and two boxes. After TTFNet (Liu et al. 2020) and CenterNet (Zhou et al. 2019).
-Only `lensback.train` opens this file: it imports torch at its top.
 """
 
 from __future__ import annotations

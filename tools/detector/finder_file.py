@@ -1,7 +1,4 @@
-"""The detector as a file: `model.onnx` and `detector.toml`, and the proof that they say the same.
-
-Only `lensback.train` opens this file: it imports torch.
-"""
+"""The detector as a file: `model.onnx` and `detector.toml`, and the proof that they say the same."""
 
 from __future__ import annotations
 
@@ -15,8 +12,9 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from lensback.detectors.description import FILE_NAME
-from lensback.train.finder import CLASSES, HEIGHT, WIDTH, Finder
-from lensback.train.scenes import PERSON
+from lensback.detectors.onnx import OnnxDetector
+from finder import CLASSES, HEIGHT, WIDTH, Finder
+from scenes import PERSON
 
 OPSET = 17
 MODEL_FILE = "model.onnx"
@@ -28,7 +26,7 @@ COMPARED = 20
 LARGE = 1024
 """Numbers from which a weight is stored in half precision."""
 TOML = """\
-# Written by `lensback train detector`. Pixels between 0 and 1: the model normalises them itself.
+# Written by tools/detector/train.py. Pixels between 0 and 1: the model normalises them itself.
 style = "decoded"
 size = [{height}, {width}]
 labels = {labels}
@@ -109,8 +107,6 @@ def parity(finder: Finder, folder: Path, count: int = 3) -> float:
     Places whose scores are equal to the sixth digit may change their order, so each of the
     module's first boxes is held against the nearest of the file's with its label.
     """
-    from lensback.detectors.onnx import OnnxDetector
-
     detector, worst = OnnxDetector("probe", folder, threads=1), 0.0
     for image in probe(count):
         with torch.no_grad():

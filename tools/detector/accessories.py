@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from lensback.train.bags import WAY_SHARES, WAYS, Carried, drawn
-from lensback.train.layers import (
+from bags import WAY_SHARES, WAYS, Carried, drawn
+from layers import (
     Layer,
     Random,
     bare,
@@ -18,7 +18,7 @@ from lensback.train.layers import (
     scaled,
     widened,
 )
-from lensback.train.wardrobe import Wardrobe, dye, recoloured
+from wardrobe import Wardrobe, dye, recoloured
 
 Square = tuple[int, int, int, int]
 

@@ -1,7 +1,4 @@
-"""The detector's training: scenes, steps, the choice by held-out pictures, and the file.
-
-Only `lensback.train` opens this file: it imports torch at its top.
-"""
+"""The detector's training: scenes, steps, the choice by held-out pictures, and the file."""
 
 from __future__ import annotations
 
@@ -21,13 +18,13 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from lensback.detectors.boxes import suppress
 from lensback.detectors.measure import Judged, mean_average_precision, share_met
 from lensback.log import event
-from lensback.train.detector import DetectorRecipe, TrainedDetector, Watch
+from recipe import DetectorRecipe, TrainedDetector, Watch
 from lensback.train.export import read_weights
-from lensback.train.finder import CLASSES, Finder, loss, targets
-from lensback.train.finder_file import HARD, MOST, SOFT, write
+from finder import CLASSES, Finder, loss, targets
+from finder_file import HARD, MOST, SOFT, write
 from lensback.train.model import DIM, Eye
-from lensback.train.scenes import PERSON, gather
-from lensback.train.stems import Stems, closet_words, composed, held, joined, photos, stems_of
+from scenes import PERSON, gather
+from stems import Stems, closet_words, composed, held, joined, photos, stems_of
 from lensback.types import Region
 
 EVERY = 250
@@ -49,8 +46,7 @@ def teach(
     threads: int,
     watch: Watch,
 ) -> TrainedDetector:
-    """Trains a detector on scenes made of the folders' photos; see
-    `lensback.train.detector.train_detector`."""
+    """Trains a detector on scenes made of the folders' photos; see `train.train_detector`."""
     begin = time.monotonic()
     torch.set_num_threads(max(1, threads))
     torch.manual_seed(recipe.seed)

@@ -1,7 +1,4 @@
-"""Scenes as the detector's trained part sees them: the frozen part's output, made once, on disk.
-
-Only `lensback.train` opens this file: it imports torch at its top.
-"""
+"""Scenes as the detector's trained part sees them: the frozen part's output, made once, on disk."""
 
 from __future__ import annotations
 
@@ -20,8 +17,8 @@ from PIL import Image
 from lensback.detectors.description import Description
 from lensback.detectors.preprocess import fit, to_batch
 from lensback.errors import DataError
-from lensback.train.finder import CLASSES, HEIGHT, WIDTH, Finder
-from lensback.train.scenes import Scene, Source, scene
+from finder import CLASSES, HEIGHT, WIDTH, Finder
+from scenes import Scene, Source, scene
 from lensback.types import Box
 
 SHARD = 64

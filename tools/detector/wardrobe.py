@@ -8,8 +8,8 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from lensback.train.cutouts import Cutout
-from lensback.train.layers import Bytes, Layer, Random, box_px
+from cutouts import Cutout
+from layers import Bytes, Layer, Random, box_px
 
 T = TypeVar("T")
 

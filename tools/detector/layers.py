@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lensback.train.cutouts import Cutout
+from cutouts import Cutout
 from lensback.types import Box
 
 Random = np.random.Generator

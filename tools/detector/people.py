@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from lensback.train.accessories import accessorised
-from lensback.train.cutouts import Cutout
-from lensback.train.layers import (
+from accessories import accessorised
+from cutouts import Cutout
+from layers import (
     BODY,
     Bytes,
     Layer,
@@ -23,7 +23,7 @@ from lensback.train.layers import (
     scaled,
     widened,
 )
-from lensback.train.wardrobe import Wardrobe, any_of, recoloured
+from wardrobe import Wardrobe, any_of, recoloured
 
 HANDS = 0.44
 """Down to this share of a lower half's picture hands hang beside the legs."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from lensback.train.layers import BODY, Bytes, Layer, Random
-from lensback.train.wardrobe import any_of, dye
+from layers import BODY, Bytes, Layer, Random
+from wardrobe import any_of, dye
 
 FINER = 3
 """Drawn so many times as large, and shrunk: PIL draws hard edges."""
