@@ -9,6 +9,7 @@ tenth, which it never saw, is told apart. The encoder is the shipped one, the sa
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,10 @@ from lensback.images import crop
 from lensback.rank import Ranked
 from lensback.search.kinds import SINK, decided, sunk
 from lensback.search.looking import in_order, widened
+from lensback.types import WHOLE, Box, Candidate, Region, Vectors
+from rig import DATA, REPOSITORY, arguments, opened, share, write
+
+sys.path.insert(0, str(REPOSITORY / "tools" / "detector"))
 from cutouts import Cutout, boxes_of, pictures, white_cutout
 from layers import Canvas, Random, cropped, layer_of, mirrored, scaled
 from scenes import (
@@ -38,8 +43,6 @@ from scenes import (
     pictured,
 )
 from stems import closet_words, held
-from lensback.types import WHOLE, Box, Candidate, Region, Vectors
-from rig import DATA, arguments, opened, share, write
 
 SHOPS = DATA / "shops"
 SIZE = (560, 400)

@@ -11,9 +11,9 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from finder import CLASSES, HEIGHT, WIDTH, Finder
 from lensback.detectors.description import FILE_NAME
 from lensback.detectors.onnx import OnnxDetector
-from finder import CLASSES, HEIGHT, WIDTH, Finder
 from scenes import PERSON
 
 OPSET = 17

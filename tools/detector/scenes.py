@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from lensback.errors import DataError
 from cutouts import (
     Cutout,
     boxes_of,
@@ -36,9 +35,10 @@ from layers import (
     scaled,
     turned,
 )
+from lensback.errors import DataError
+from lensback.types import Box
 from people import half, person
 from wardrobe import Wardrobe, recoloured
-from lensback.types import Box
 
 PERSON = "person"
 """Learnt as well: where nothing else is found on a person, the person is a region."""

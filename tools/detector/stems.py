@@ -14,12 +14,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from finder import CLASSES, HEIGHT, WIDTH, Finder
 from lensback.detectors.description import Description
 from lensback.detectors.preprocess import fit, to_batch
 from lensback.errors import DataError
-from finder import CLASSES, HEIGHT, WIDTH, Finder
-from scenes import Scene, Source, scene
 from lensback.types import Box
+from scenes import Scene, Source, scene
 
 SHARD = 64
 HELD_OUT = 10

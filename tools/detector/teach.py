@@ -15,17 +15,17 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from finder import CLASSES, Finder, loss, targets
+from finder_file import HARD, MOST, SOFT, write
 from lensback.detectors.boxes import suppress
 from lensback.detectors.measure import Judged, mean_average_precision, share_met
 from lensback.log import event
-from recipe import DetectorRecipe, TrainedDetector, Watch
 from lensback.train.export import read_weights
-from finder import CLASSES, Finder, loss, targets
-from finder_file import HARD, MOST, SOFT, write
 from lensback.train.model import DIM, Eye
+from lensback.types import Region
+from recipe import DetectorRecipe, TrainedDetector, Watch
 from scenes import PERSON, gather
 from stems import Stems, closet_words, composed, held, joined, photos, stems_of
-from lensback.types import Region
 
 EVERY = 250
 """Steps between validations, each of which is a checkpoint."""

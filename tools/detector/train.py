@@ -12,12 +12,13 @@ import argparse
 import json
 from pathlib import Path
 
+from rich.console import Console
+
 from lensback.console import Watcher
 from lensback.errors import ConfigError
 from lensback.session import processors
 from lensback.train import SHIPPED_EYE
 from recipe import DetectorRecipe, TrainedDetector, Watch
-from rich.console import Console
 from teach import teach
 
 RECIPE = DetectorRecipe()
@@ -69,9 +70,7 @@ def main() -> None:
         print(json.dumps(done.as_json()))
         return
     print(f"{done.scenes} scenes, {done.steps} steps -> {done.folder}")
-    print(
-        f"held-out boxes met by the first 8 regions: {done.met:.3f}, AP50 {done.precision:.3f}"
-    )
+    print(f"held-out boxes met by the first 8 regions: {done.met:.3f}, AP50 {done.precision:.3f}")
     print(f"next: lensback detector add NAME {done.folder}")
 
 

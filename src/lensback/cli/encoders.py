@@ -13,13 +13,13 @@ from lensback.cli.face import (
     HERE,
     AsJson,
     Folder,
+    app,
     encoder_app,
     err,
     opened_workspace,
     out,
     print_json,
     say,
-    app,
 )
 from lensback.console import Watcher
 from lensback.errors import BadQuery, ConfigError

@@ -1,4 +1,4 @@
-"""Training the detector: cut-outs, scenes with true boxes, the loss, and a whole training."""
+"""The detector's factory in tools/detector: cut-outs, scenes with true boxes, the loss, and a whole training."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ from PIL import Image, ImageDraw
 torch = pytest.importorskip("torch", reason="needs the extra 'train'")
 pytest.importorskip("onnx", reason="needs the extra 'train'")
 
+import bags  # noqa: E402
+from cutouts import DRAWN, drawn_boxes, plain_mask  # noqa: E402
+from finder import CLASSES, HEIGHT, WIDTH, Finder, giou, loss, targets  # noqa: E402
+from finder_file import HARD, SOFT, TOML  # noqa: E402
+from layers import BODY, Canvas, Layer  # noqa: E402
 from lensback.detectors import SHIPPED_NAME, open_detector  # noqa: E402
 from lensback.detectors.boxes import overlap  # noqa: E402
 from lensback.detectors.onnx import OnnxDetector  # noqa: E402
 from lensback.detectors.taxonomy import LABELS  # noqa: E402
 from lensback.errors import ConfigError, DataError  # noqa: E402
-from lensback.train import bags  # noqa: E402
-from lensback.train.cutouts import DRAWN, drawn_boxes, plain_mask  # noqa: E402
-from lensback.train.detector import SHIPPED_EYE, DetectorRecipe, train_detector  # noqa: E402
-from lensback.train.finder import CLASSES, HEIGHT, WIDTH, Finder, giou, loss, targets  # noqa: E402
-from lensback.train.finder_file import HARD, SOFT, TOML  # noqa: E402
-from lensback.train.layers import BODY, Canvas, Layer  # noqa: E402
-from lensback.train.scenes import PERSON, Source, gather, scene  # noqa: E402
-from lensback.train.stems import closet_words, fitted, held  # noqa: E402
-from lensback.train.teach import regions, started  # noqa: E402
+from lensback.train import SHIPPED_EYE  # noqa: E402
 from lensback.types import WHOLE, Box  # noqa: E402
+from recipe import DetectorRecipe  # noqa: E402
+from scenes import PERSON, Source, gather, scene  # noqa: E402
+from stems import closet_words, fitted, held  # noqa: E402
+from teach import regions, started  # noqa: E402
+from train import train_detector  # noqa: E402
 
 MEN = ("mh01-black_main", "mh02-black_main", "mh03-red_main", "mh04-green_main", "mh05-red_main")
 LOWERS = ("mp01-black_main", "mp02-blue_main", "mp03-blue_main", "mp04-black_main", "mp06-blue_main")  # fmt: skip
@@ -117,7 +119,7 @@ def source(shops: Path) -> Source:
 
 def test_scenes_are_the_same_in_every_run_and_hold_their_boxes(source: Source) -> None:
     seen = set()
-    for number in range(12):
+    for number in range(8):
         made, again = scene(source, number), scene(source, number)
         assert made.boxes == again.boxes
         assert made.image.tobytes() == again.image.tobytes()
@@ -189,15 +191,16 @@ def test_it_starts_on_the_trunk_of_the_shipped_eye() -> None:
 # ---- a whole training
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_to_a_detector(
     shops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lensback.train.teach.EVERY", 2)
-    monkeypatch.setattr("lensback.train.stems.SHARD", 8)
-    recipe = DetectorRecipe(scenes=16, held_scenes=8, epochs=2, batch=4, learning_rate=1e-3)
+    monkeypatch.setattr("teach.EVERY", 2)
+    monkeypatch.setattr("stems.SHARD", 4)
+    recipe = DetectorRecipe(scenes=8, held_scenes=4, epochs=2, batch=4, learning_rate=1e-3)
 
     def killed(stage: str, done: int, total: int) -> None:
-        if stage == "steps" and done == 5:
+        if stage == "steps" and done == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -210,12 +213,12 @@ def test_a_killed_training_goes_on_to_a_detector(
         recipe=recipe,
         watch=lambda stage, done, total: steps.append(done) if stage == "steps" else None,
     )
-    assert steps[0] == 5, "the validation after four steps was the checkpoint"
-    assert (done.scenes, done.steps) == (16, 8)
+    assert steps[0] == 3, "the validation after two steps was the checkpoint"
+    assert (done.scenes, done.steps) == (8, 4)
     assert done.parity < 1e-3
     record = json.loads((tmp_path / "out" / "training.json").read_text("utf-8"))
-    assert record["recipe"]["scenes"] == 16
-    assert [step for step, _, _ in record["validations"]] == [2, 4, 6, 8]
+    assert record["recipe"]["scenes"] == 8
+    assert [step for step, _, _ in record["validations"]] == [2, 4]
     detector = OnnxDetector("mine", tmp_path / "out", threads=1)
     assert detector.find(Image.new("RGB", (300, 400), "white"))[-1].box == WHOLE
     with pytest.raises(ConfigError, match="there already"):
