@@ -130,7 +130,7 @@ def main() -> None:
     given = asked.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "w"
-        showcase(folder, count=60, watch=lambda _stage: lambda _done, _total: None)
+        showcase(folder, watch=lambda _stage: lambda _done, _total: None)
         ids = program(folder)
         told: set[str] = set()
         levels = []

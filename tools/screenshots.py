@@ -1,7 +1,7 @@
 """The pictures of docs/images, from a served demo: `python tools/screenshots.py --url http://127.0.0.1:8000/`.
 
 `lensback demo` first; --demo names its folder. Needs Chromium at CHROME_PATH. Only the demo's own
-pictures are in them: drawn, or CC0.
+pictures are in them, which are CC0.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ def main() -> None:
     parser.add_argument("--url", default="http://127.0.0.1:8000/")
     parser.add_argument("--demo", type=Path, default=Path("demo-workspace"))
     given = parser.parse_args()
-    stores = given.demo / "demo" / "stores"
-    exact = min((stores / "harbour" / "images").iterdir())
+    photos = given.demo / "demo" / "photos"
+    sold, alike = photos / "blue-denim-jacket-with-a-red-lining.jpg", photos / "red-shirt-dress.jpg"
     with sync_playwright() as playwright:
         path = os.environ.get("CHROME_PATH", "/usr/bin/chromium")
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        take(browser, given.url, given.demo / "demo" / "photo.jpg", exact)
+        take(browser, given.url, alike, sold)
         browser.close()
 
 
