@@ -18,12 +18,12 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, event
 
+from garments import items
 from lensback import db as db_module
 from lensback import retry
 from lensback.catalogue import stores
 from lensback.db import Database
 from lensback.db import postgres as db_postgres
-from lensback.demo.draw import items
 from lensback.errors import Away, Busy, StateError
 from lensback.retry import retried
 from lensback.settings import Settings
