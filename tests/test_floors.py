@@ -137,9 +137,7 @@ def test_imports_go_down(path: Path) -> None:
         )
 
 
-OPEN_CIRCLES = (
-    {"indexes", "indexes.exact"},
-)
+OPEN_CIRCLES = ({"indexes", "indexes.exact"},)
 """Those that are still to be opened: a circle is let be if it holds one of these pairs."""
 
 
