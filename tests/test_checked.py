@@ -66,8 +66,8 @@ WHEEL = "Across, in inches. see it"
         ),
         (
             {"name": "a", "wheels": [{"sise": 1}]},
-            "car: 'wheels.0.size': is missing",
-            WHEEL,
+            "car: 'wheels.0.sise': is not known",
+            "known: size. see it",
         ),
         (
             {"name": "a", "named": {"x": {"size": 1, "y": 2}}},

@@ -206,7 +206,15 @@ def test_a_source_that_is_old_is_told(fetcher: Fetcher, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{}", '{"day": 1}', "[]", '{"day":"2026-11-23","base":"EUR","worth":{"USD":"1/0"}}'],
+    [
+        "",
+        "{}",
+        '{"day": 1}',
+        "[]",
+        '{"day":"2026-11-23","base":"EUR","worth":{"USD":"1/0"}}',
+        '{"day":"2026-11-23","base":"EUR","worth":{"USD":"-1/2"}}',
+        '{"day":"2026-11-23","base":"EUR","worth":{"USD":"much"}}',
+    ],
 )
 def test_a_kept_file_that_is_broken(text: str, tmp_path: Path) -> None:
     path = tmp_path / "rates.json"

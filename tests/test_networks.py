@@ -461,7 +461,7 @@ def test_a_workspace_adds_a_network_and_changes_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("title = ", "cannot read"),
+        ("title = ", "not valid TOML"),
         ('title = "x"', "link"),
         ('title = "x"\nlink = {template="", subid=""}\nstatuses={}\nmore=1', "more"),
         ('title = "x"\nlink = {template="", subid=""}\nstatuses={a="maybe"}', "statuses.a"),

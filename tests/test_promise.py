@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from lensback.checked import checked
 from lensback.errors import StateError
 from lensback.evaluate.promise import GRID, Judged, by_category, fewest, threshold
-from lensback.promise import BROKEN, CERTIFIED, OPEN, Promise, Threshold, check, from_json
+from lensback.promise import BROKEN, CERTIFIED, OPEN, Promise, Threshold, check
 
 PROMISED = 0.05
 
@@ -57,7 +58,7 @@ def made(overall: Threshold) -> Promise:
 
 def test_it_survives_being_written() -> None:
     promise = replace(made(threshold([Judged(0.999, True)] * 90, PROMISED)), created_at="today")
-    assert from_json(promise.as_json()) == promise
+    assert checked(Promise, promise.as_json(), "", hint="") == promise
 
 
 def test_it_ends_with_encoder_calibration_or_catalogue() -> None:

@@ -20,6 +20,7 @@ CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstring
 """`__pydantic_config__` of a noun that people write: a key nobody knows is a mistake."""
 STRICT = CLOSED | ConfigDict(strict=True)
 """The same where "1" is no number."""
+_UNKNOWN = {"extra_forbidden", "unexpected_keyword_argument"}
 
 
 def read_toml(path: Path, page: str = "") -> dict[str, Any]:
@@ -58,7 +59,8 @@ def checked(
     try:
         found: T = adapter.validate_json(text)
     except ValidationError as wrongs:
-        first = wrongs.errors()[0]
+        # A key nobody knows goes first: it is often the one that is missing, misspelt.
+        first = min(wrongs.errors(), key=lambda each: each["type"] not in _UNKNOWN)
         message, about = told(first), _described(adapter, first)
         raise error(f"{where}{message}", hint=f"{about} {hint}".strip()) from wrongs
     return found
@@ -80,7 +82,7 @@ def _why(error: ErrorDetails, context: dict[str, Any]) -> str:
     kind = error["type"]
     if kind in {"missing", "missing_argument"}:
         return "is missing"
-    if kind in {"extra_forbidden", "unexpected_keyword_argument"}:
+    if kind in _UNKNOWN:
         return "is not known"
     if kind == "value_error":
         return str(context["error"])

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import stat
-import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import urlencode
 
+from pydantic import Field
+
 from lensback import ledger, log, tokens
+from lensback.checked import checked, parse_toml
 from lensback.db import Database
 from lensback.errors import ConfigError, PostbackError, StateError, Unauthorized
 from lensback.ledger import pulls
@@ -34,6 +37,7 @@ FRESH_S = 3600
 """A stretch that was read less long ago is not asked for again."""
 DAY_S = 86_400
 
+Secret = Annotated[str, Field(coerce_numbers_to_str=True)]
 Poll = Callable[[int, int], Iterable[Conversion]]
 """Asks a network for what changed from one UTC epoch second to another. Raises FetchError."""
 
@@ -69,13 +73,9 @@ def _secrets(path: Path) -> LiveFile[dict[str, dict[str, str]]]:
 
 
 def _tables(path: Path, data: bytes | None) -> dict[str, dict[str, str]]:
-    try:
-        values = tomllib.loads((data or b"").decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}", hint="mend that line") from error
-    if not all(isinstance(table, dict) for table in values.values()):
-        raise ConfigError(f"{path} has keys outside of a network", hint="write [network] above")
-    return {name: {k: str(v) for k, v in table.items()} for name, table in values.items()}
+    values = parse_toml(data or b"", str(path))
+    hint = "write text keys, each under the [network] it is of"
+    return checked(dict[str, dict[str, Secret]], values, f"{path}: ", hint=hint)
 
 
 def receive(

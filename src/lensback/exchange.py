@@ -21,8 +21,12 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated
 from xml.etree import ElementTree as ET
 
+from pydantic import BeforeValidator, Field
+
+from lensback.checked import checked
 from lensback.durable import replace_file
 from lensback.errors import DataError, FetchError, StateError, TooLarge
 from lensback.livefile import LiveFile
@@ -33,13 +37,20 @@ MAX_BYTES = 4 << 20
 _CODE = re.compile(r"[A-Z]{3}")
 
 
+def _exact(kept: object) -> Fraction:
+    try:
+        return Fraction(str(kept))
+    except ZeroDivisionError as error:
+        raise ValueError("must not be divided by 0") from error
+
+
 @dataclass(frozen=True, slots=True)
 class Rates:
     """Worth of one unit of each currency, in units of `base`, on `day`."""
 
     day: date
     base: str
-    worth: Mapping[str, Fraction]
+    worth: Mapping[str, Annotated[Fraction, BeforeValidator(_exact), Field(gt=0)]]
 
     def convert(self, money: Money, currency: str) -> Money | None:
         """The amount in another currency, rounded down; None without a rate of both."""
@@ -81,14 +92,8 @@ def _followed(path: Path) -> LiveFile[Rates | None]:
 
 
 def _kept(data: bytes | None) -> Rates | None:
-    if data is None:
-        return None
-    try:
-        values = json.loads(data)
-        worth = {code: Fraction(value) for code, value in values["worth"].items()}
-        return Rates(date.fromisoformat(values["day"]), values["base"], worth)
-    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
-        raise DataError("the kept exchange rates are broken", hint="run: lensback sync") from error
+    told, hint = "the kept exchange rates are broken: ", "run: lensback sync"
+    return checked(Rates, data, told, hint=hint, error=DataError) if data is not None else None
 
 
 def refresh(fetcher: Fetcher, source: str, path: Path, max_age_days: int) -> Tally:

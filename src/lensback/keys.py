@@ -11,8 +11,9 @@ from functools import partial
 from pathlib import Path
 
 from lensback import tokens
+from lensback.checked import checked
 from lensback.durable import replace_file
-from lensback.errors import BadQuery, ConfigError, StateError, UnknownName
+from lensback.errors import BadQuery, StateError, UnknownName
 from lensback.livefile import LiveFile
 
 SCOPES = {"search": "pk", "admin": "sk"}
@@ -42,12 +43,8 @@ def load(path: Path) -> tuple[Key, ...]:
 
 
 def _parsed(path: Path, data: bytes | None) -> tuple[Key, ...]:
-    try:
-        return tuple(Key(**value) for value in json.loads(data or b"[]"))
-    except (ValueError, TypeError) as error:
-        raise ConfigError(
-            f"{path.name} cannot be read: {error}", hint="restore or remove it"
-        ) from error
+    told = f"{path.name} cannot be read: "
+    return checked(tuple[Key, ...], data or b"[]", told, hint="restore or remove it")
 
 
 def add(path: Path, name: str, scope: str) -> str:

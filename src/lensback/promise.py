@@ -88,18 +88,6 @@ def _bar(found: Threshold, fallback: float) -> float:
     return fallback if found.threshold is None else found.threshold
 
 
-def from_json(values: dict[str, Any]) -> Promise:
-    """The promise that `as_json` wrote. Raises KeyError, TypeError, ValueError otherwise."""
-    return Promise(
-        **{
-            **values,
-            "catalogue": tuple(map(str, values["catalogue"])),
-            "overall": Threshold(**values["overall"]),
-            "categories": tuple(Threshold(**each) for each in values["categories"]),
-        }
-    )
-
-
 def resemblance(a: Sequence[str], b: Sequence[str]) -> float:
     """Share of images that two catalogues have in common, estimated from their sketches.
 

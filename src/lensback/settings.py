@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,6 +17,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from lensback.checked import read_toml, told
 from lensback.errors import ConfigError
 
 FILE_NAME = "lensback.toml"
@@ -229,12 +229,7 @@ def load(workspace: Path) -> Settings:
     path = workspace / FILE_NAME
     values: dict[str, Any] = {}
     if path.exists():
-        try:
-            values = tomllib.loads(path.read_text("utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                f"{path} is not valid TOML: {error}", hint="mend that line"
-            ) from error
+        values = read_toml(path, "settings.md")
     try:
         return Settings(**values)
     except SettingsError as error:
@@ -243,10 +238,9 @@ def load(workspace: Path) -> Settings:
         ) from error
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        key = str(first["loc"][0])
         raise ConfigError(
-            f"setting {key!r}: {first['msg']}",
-            hint=f"change it in {path} or LENSBACK_{key.upper()}",
+            f"setting {told(first)}", hint=f"change it in {path} or LENSBACK_{key.upper()}"
         ) from error
 
 

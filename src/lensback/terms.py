@@ -17,15 +17,14 @@ from decimal import ROUND_FLOOR, Decimal
 from fractions import Fraction
 from functools import lru_cache
 from itertools import product
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, Self
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, model_validator
 
-from lensback.errors import ConfigError
+from lensback.checked import CLOSED, checked, wrong
 from lensback.types import Money, currency_exponent
 
-STRICT = ConfigDict(extra="forbid", strict=False)
-HINT = "see docs/programs.md"
+HINT = "See docs/programs.md"
 Amount = Annotated[Decimal, Field(ge=0, le=10**9, decimal_places=6)]
 Share = Annotated[Decimal, Field(ge=0, le=1)]
 
@@ -42,7 +41,7 @@ class Rates(Protocol):
 class Rule:
     """One rate. Conditions that are left open hold for everybody."""
 
-    __pydantic_config__ = STRICT
+    __pydantic_config__ = CLOSED
 
     percent: Annotated[Decimal, Field(ge=0, le=100)] | None = None
     """Of the price without `net_of`."""
@@ -61,15 +60,28 @@ class Rule:
     until: date | None = None
     """Last day, included (UTC)."""
 
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if (self.percent is None) == (self.fixed is None):
+            raise ValueError("give percent or fixed, one of them")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise wrong("min", "is above max")
+        if self.since and self.until and self.since > self.until:
+            raise wrong("since", "is after until")
+        if any(not part.strip() for part in self.category):
+            raise wrong("category", "holds an empty name")
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
     """A program as its TOML says it."""
 
-    __pydantic_config__ = STRICT
+    __pydantic_config__ = CLOSED
 
     network: str
-    domains: tuple[str, ...]
+    domains: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Where the store's pages lie."""
     share: Share
     """The shopper's share of the commission."""
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "EUR"
@@ -101,9 +113,6 @@ class Estimate:
     """In plain words, in order; `lensback program show` prints them."""
 
 
-_ADAPTER = TypeAdapter(Terms)
-
-
 def parse(values: Mapping[str, Any]) -> Terms:
     """Checks a program. Raises ConfigError naming the key that is wrong."""
     return _parsed(json.dumps(values, default=str, sort_keys=True))
@@ -111,28 +120,7 @@ def parse(values: Mapping[str, Any]) -> Terms:
 
 @lru_cache(maxsize=4096)
 def _parsed(text: str) -> Terms:
-    try:
-        terms = _ADAPTER.validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"program key {key!r}: {first['msg']}", hint=HINT) from error
-    if not terms.domains:
-        raise ConfigError("program key 'domains': name the store's domain", hint=HINT)
-    for at, rule in enumerate(terms.rates):
-        _check(rule, f"rates.{at}")
-    return terms
-
-
-def _check(rule: Rule, key: str) -> None:
-    if (rule.percent is None) == (rule.fixed is None):
-        raise ConfigError(f"program key {key!r}: give percent or fixed, one of them", hint=HINT)
-    if rule.min is not None and rule.max is not None and rule.min > rule.max:
-        raise ConfigError(f"program key '{key}.min' is above max", hint=HINT)
-    if rule.since and rule.until and rule.since > rule.until:
-        raise ConfigError(f"program key '{key}.since' is after until", hint=HINT)
-    if any(not part.strip() for part in rule.category):
-        raise ConfigError(f"program key '{key}.category' holds an empty name", hint=HINT)
+    return checked(Terms, text.encode(), "program key ", hint=HINT)
 
 
 def estimate(

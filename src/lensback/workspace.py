@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from threading import Lock
@@ -17,6 +17,7 @@ from types import TracebackType
 from lensback import exchange, ledger, log
 from lensback import settings as settings_module
 from lensback.catalogue.sketch import smallest_images
+from lensback.checked import checked
 from lensback.db import Database, sqlite_url
 from lensback.detectors import Detector, open_detector
 from lensback.durable import replace_file
@@ -29,7 +30,7 @@ from lensback.indexes import Index, open_index
 from lensback.journal import Drained, Journal
 from lensback.livefile import LiveFile
 from lensback.net import Fetcher
-from lensback.promise import SKETCH, Promise, check, from_json
+from lensback.promise import SKETCH, Promise, check
 from lensback.rank import Calibration
 from lensback.retry import retried
 from lensback.search import Looks, Promises, Tools
@@ -384,24 +385,17 @@ def _calibration_at(path: Path) -> LiveFile[Calibration | None]:
 
 
 def _read_promise(path: Path, data: bytes | None) -> Promise | None:
-    if data is None:
-        return None
-    try:
-        return from_json(json.loads(data))
-    except (ValueError, TypeError, KeyError) as error:
-        raise StateError(f"{path} is broken: {error}", hint="run: lensback promise") from error
+    broken, hint = f"{path} is broken: ", "run: lensback promise"
+    return checked(Promise, data, broken, hint=hint, error=StateError) if data is not None else None
 
 
 def _read_calibration(path: Path, data: bytes | None) -> Calibration | None:
-    if data is None:
-        return None
-    known = {field.name for field in fields(Calibration)}
-    try:
-        values = json.loads(data)
-        values |= {"reference": tuple(values.get("reference", ()))}
-        return Calibration(**{key: value for key, value in values.items() if key in known})
-    except (ValueError, TypeError, AttributeError) as error:
-        raise StateError(f"{path} is broken: {error}", hint="run: lensback calibrate") from error
+    broken, hint = f"{path} is broken: ", "run: lensback calibrate"
+    return (
+        checked(Calibration, data, broken, hint=hint, error=StateError)
+        if data is not None
+        else None
+    )
 
 
 def set_setting(path: Path, name: str, value: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -73,11 +72,3 @@ def read_text_file(path: Path) -> str:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {path}: {error}", hint="check the path") from error
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """The table of a TOML file. Raises ConfigError where it cannot be read or is no TOML."""
-    try:
-        return tomllib.loads(read_text_file(path))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}", hint="mend that line") from error

@@ -18,7 +18,6 @@ from lensback.cli.face import (
     out,
     print_json,
     read_text_file,
-    read_toml,
     say,
     store_app,
 )
@@ -61,6 +60,7 @@ def store_add(
     from lensback import schedule
     from lensback.cashback import check_program
     from lensback.catalogue import health, stores
+    from lensback.checked import read_toml
     from lensback.feeds import FORMATS, ColumnMap
     from lensback.ingest.collect import REMOTE
     from lensback.net import redact
@@ -70,7 +70,7 @@ def store_add(
     columns_text = read_text_file(columns) if columns else ""
     if columns_text:
         ColumnMap.parse(columns_text)
-    terms = read_toml(program) if program else None
+    terms = read_toml(program, "programs.md") if program else None
     if every:
         schedule.parse(every)
     if terms is not None:

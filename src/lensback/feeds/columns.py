@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Self
 
+from pydantic import BeforeValidator, model_validator
+
+from lensback.checked import STRICT, checked, parse_toml, wrong
 from lensback.errors import ConfigError
 
 FIELDS = (
@@ -22,8 +24,47 @@ FIELDS = (
 """`images` takes every column named; every other field the first that is not empty."""
 _MAX_NAMES = 10_000
 _MAX_IMAGES_CHARS = 50_000
-_TEXTS = ("name", "currency", "category_separator", "item")
 NEEDED = ("id", "title", "url", "price")
+
+
+def _names(value: object) -> tuple[str, ...]:
+    listed = [value] if isinstance(value, str) else value
+    if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
+        raise ValueError("must be text or a list of texts")
+    return tuple(listed)
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+
+
+@dataclass(frozen=True)
+class _Written:
+    """The same as people write it; docs/feeds.md tells of the keys."""
+
+    __pydantic_config__ = STRICT
+
+    fields: Mapping[str, Names]
+    """A table: field = "column", or a list of columns, best first."""
+    name: str = ""
+    currency: str = ""
+    category_separator: str = ""
+    item: str = ""
+    row: str = ""
+    """The same as `item`."""
+    tracked: Annotated[
+        bool | tuple[str, ...],
+        BeforeValidator(lambda value: value if isinstance(value, bool) else _names(value)),
+    ] = False
+    """true, or the columns whose links go through an affiliate network."""
+    header: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if unknown := sorted(set(self.fields) - set(FIELDS)):
+            raise wrong(f"fields.{unknown[0]}", f"is not known; known: {', '.join(FIELDS)}")
+        if missing := [name for name in NEEDED if not self.fields.get(name)]:
+            raise wrong(f"fields.{missing[0]}", "is missing")
+        return self
 
 
 @dataclass(frozen=True)
@@ -63,10 +104,18 @@ class ColumnMap:
     def parse(cls, text: str, name: str = "columns") -> ColumnMap:
         """Reads a column map from TOML text; `name` stands for it in messages. Raises ConfigError
         naming the key."""
-        try:
-            return _from_toml(tomllib.loads(text), name)
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"column map {name}: {error}", hint="mend that file") from error
+        where = f"column map {name}"
+        values = parse_toml(text.encode(), where)
+        found = checked(_Written, values, f"{where}: ", hint="See docs/feeds.md")
+        return cls(
+            name=found.name or Path(name).stem,
+            fields=found.fields,
+            tracked=found.fields["url"] if found.tracked is True else found.tracked or (),
+            currency=found.currency.upper(),
+            category_separator=found.category_separator or ">",
+            item=(found.item or found.row).strip("/"),
+            header=found.header,
+        )
 
     @property
     def row(self) -> str:
@@ -141,50 +190,6 @@ def key(name: str) -> str:
     ):
         return "imagelink" if numbered[1] == "0" else "additionalimagelink"
     return plain
-
-
-def _from_toml(values: dict[str, Any], path: str) -> ColumnMap:
-    def wrong(what: str) -> ConfigError:
-        return ConfigError(f"column map {path}: {what}", hint="see docs/feeds.md for the keys")
-
-    known = {*_TEXTS, "fields", "tracked", "row", "header"}
-    if unknown := sorted(set(values) - known):
-        raise wrong(f"unknown key {unknown[0]!r}")
-    fields = values.get("fields")
-    if not isinstance(fields, dict) or not fields:
-        raise wrong("a table [fields] is missing")
-    if unknown := sorted(set(fields) - set(FIELDS)):
-        raise wrong(f"unknown field {unknown[0]!r}; known: {', '.join(FIELDS)}")
-    values = {"item": values.get("row", ""), **values}
-    texts = {name: values.get(name, "") for name in _TEXTS}
-    for name, value in texts.items():
-        if not isinstance(value, str):
-            raise wrong(f"{name} must be text")
-    mapped = {
-        target: _names(value, wrong(f"{target} must be text or a list of texts"))
-        for target, value in fields.items()
-    }
-    if missing := [name for name in NEEDED if not mapped.get(name)]:
-        raise wrong(f"field {missing[0]!r} is missing")
-    tracked = values.get("tracked", False)
-    return ColumnMap(
-        name=texts["name"] or Path(path).stem,
-        fields=mapped,
-        tracked=mapped["url"]
-        if tracked is True
-        else _names(tracked or [], wrong("tracked must be true or columns")),
-        currency=texts["currency"].upper(),
-        category_separator=texts["category_separator"] or ">",
-        item=texts["item"].strip("/"),
-        header=_names(values.get("header", []), wrong("header must be a list of columns")),
-    )
-
-
-def _names(value: object, error: ConfigError) -> tuple[str, ...]:
-    listed = [value] if isinstance(value, str) else value
-    if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
-        raise error
-    return tuple(listed)
 
 
 def by_alias(groups: Mapping[str, str], separator: str | None = None) -> dict[str, str]:

@@ -7,15 +7,13 @@ asks for what changed.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
-from lensback.errors import ConfigError, UnknownName
+from lensback.checked import checked, parse_toml
+from lensback.errors import UnknownName
 from lensback.livefile import LiveFile
 from lensback.networks.links import (
     check_settings,
@@ -50,7 +48,6 @@ __all__ = [
 
 DATA = Path(__file__).parent / "data"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
-_ADAPTER = TypeAdapter(Network)
 
 
 def open_network(name: str, folder: Path | None = None) -> Network:
@@ -90,28 +87,15 @@ def _read(name: str, places: Sequence[Path], *found: bytes | None) -> Network | 
     values: dict[str, Any] = {}
     path = files[-1][0]
     for file, data in files:
-        later = _toml(file, data)
-        checked = {*later.pop("checked", ()), *_keys(later)}
+        later = parse_toml(data, str(file))
+        sure = {*later.pop("checked", ()), *_keys(later)}
         values = _merged(values, later)
         marks = values.get("unchecked", {})
         fresh = later.get("unchecked", {})
-        values["unchecked"] = {k: v for k, v in marks.items() if k in fresh or k not in checked}
+        values["unchecked"] = {k: v for k, v in marks.items() if k in fresh or k not in sure}
     values["builtin"] = len(files) == 1 and path.parent == DATA
-    try:
-        network = _ADAPTER.validate_python({**values, "name": name})
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{path}: {key}: {first['msg']}", hint="see docs/networks.md") from error
-    _check(network, path)
-    return network
-
-
-def _toml(path: Path, data: bytes) -> dict[str, Any]:
-    try:
-        return tomllib.loads(data.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"cannot read {path}: {error}", hint="mend that file") from error
+    hint = "See docs/networks.md"
+    return checked(Network, {**values, "name": name}, f"{path}: ", hint=hint)
 
 
 def _merged(before: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,25 +116,3 @@ def _keys(values: Mapping[str, Any], before: str = "") -> set[str]:
         if isinstance(value, Mapping):
             found |= _keys(value, f"{before}{key}.")
     return found
-
-
-def _check(network: Network, path: Path) -> None:
-    """What the types cannot say."""
-    names = set(re.findall(r"{(\w+)}", network.link.template))
-    if network.link.template and not {"url", "subid"} <= names:
-        raise ConfigError(f"{path}: link.template needs {{url}} and {{subid}}", hint="add them")
-    missing = names - {"url", "subid"} - set(network.link.settings)
-    if missing:
-        wanted = ", ".join(sorted(missing))
-        raise ConfigError(
-            f"{path}: link.template uses {wanted}, which link.settings does not describe",
-            hint="give each a pattern under [link.settings]",
-        )
-    for name, pattern in network.link.settings.items():
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise ConfigError(f"{path}: link.settings.{name}: {error}", hint="mend it") from error
-    upper = [status for status in network.statuses if status != status.lower()]
-    if upper:
-        raise ConfigError(f"{path}: statuses.{upper[0]}: write it in lower case", hint="rename it")

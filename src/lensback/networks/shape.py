@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import Field, model_validator
 
+from lensback.checked import CLOSED, wrong
 from lensback.types import STATUSES
 
-STRICT = ConfigDict(extra="forbid", strict=False)
 Status = Literal["pending", "approved", "declined", "paid"]
 OURS = frozenset(STATUSES)
 
@@ -24,7 +25,7 @@ class LinkForm:
     Empty: the program brings its own template.
     """
 
-    __pydantic_config__ = STRICT
+    __pydantic_config__ = CLOSED
 
     template: str
     subid: str
@@ -50,6 +51,22 @@ class LinkForm:
     max_chars: Annotated[int, Field(ge=200, le=16000)] = 4000
     """Longest link."""
 
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        names = set(re.findall(r"{(\w+)}", self.template))
+        if self.template and not {"url", "subid"} <= names:
+            raise wrong("template", "needs {url} and {subid}")
+        if missing := names - {"url", "subid"} - set(self.settings):
+            raise wrong(
+                "settings", f"no pattern of {', '.join(sorted(missing))}, which template uses"
+            )
+        for name, pattern in self.settings.items():
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise wrong(f"settings.{name}", f"no pattern: {error}") from error
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class NewsForm:
@@ -59,7 +76,7 @@ class NewsForm:
     dots walk into nested values.
     """
 
-    __pydantic_config__ = STRICT
+    __pydantic_config__ = CLOSED
 
     fields: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     query: str = ""
@@ -77,7 +94,7 @@ class NewsForm:
 class PollForm:
     """How sales are asked for. `client` names the function that speaks the network's dialect."""
 
-    __pydantic_config__ = STRICT
+    __pydantic_config__ = CLOSED
 
     api: str
     path: str
@@ -112,7 +129,7 @@ class PollForm:
 class Network:
     """An affiliate network as its file tells it."""
 
-    __pydantic_config__ = STRICT
+    __pydantic_config__ = CLOSED
 
     name: str
     title: str
@@ -125,6 +142,12 @@ class Network:
     unchecked: Mapping[str, str] = field(default_factory=dict)
     """Dotted key -> why it is not sure. An unchecked status is refused until somebody checks it."""
     builtin: bool = True
+
+    @model_validator(mode="after")
+    def _in_lower_case(self) -> Self:
+        if upper := [status for status in self.statuses if status != status.lower()]:
+            raise wrong(f"statuses.{upper[0]}", "must be in lower case")
+        return self
 
     def as_json(self) -> dict[str, Any]:
         """The whole description by name, as `network show --json` prints it."""
