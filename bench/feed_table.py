@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lensback.errors import FeedError
-from lensback.ingest.trial import try_feed
+from lensback.ingest.dry_run import try_feed
 from rig import DATA, REPOSITORY, RESULTS, arguments, write
 
 PAGE = REPOSITORY / "docs" / "feeds-measured.md"
@@ -56,20 +56,20 @@ def rows_of(path: Path) -> int:
 def tried(path: Path) -> dict[str, Any]:
     with path.open("rb") as stream:
         try:
-            trial = try_feed(stream)
+            read = try_feed(stream)
         except FeedError as error:
             return {"file": path.name, "refused": error.message}
-    seems = trial.seems
+    seems = read.seems
     parts = [seems["format"], seems["dialect"] if seems["dialect"] != seems["format"] else ""]
-    parts += [seems["compression"], seems["encoding"], "by a guessed map" if trial.guessed else ""]
+    parts += [seems["compression"], seems["encoding"], "by a guessed map" if read.guessed else ""]
     return {
         "file": path.name,
         "seems": ", ".join(part for part in parts if part),
         "rows": rows_of(path),
-        "offers": trial.offers + trial.deleted,
-        "rejected": {reason: r.count for reason, r in sorted(trial.refused.items())},
-        "truncated": bool(trial.truncated),
-        "seconds": round(trial.seconds, 3),
+        "offers": read.offers + read.deleted,
+        "rejected": {reason: r.count for reason, r in sorted(read.refused.items())},
+        "truncated": bool(read.truncated),
+        "seconds": round(read.seconds, 3),
     }
 
 

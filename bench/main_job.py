@@ -33,7 +33,7 @@ from lensback.db import tables as t
 from lensback.demo import serve_folder
 from lensback.detectors import open_detector
 from lensback.distort import distort
-from lensback.group import Rules, group
+from lensback.group import Evidence, group
 from lensback.search import Query, search
 from lensback.workspace import Workspace
 from rig import DATA, LOOPBACK, arguments, connected, images_of, jpeg, share, write
@@ -139,7 +139,7 @@ def nobody_sells(workspace: Workspace) -> dict[str, Any]:
 
 def grouping(workspace: Workspace, *, codes: bool) -> dict[str, Any]:
     """Precision and recall of luma-outlet pairs of colourways; the truth is the shared code."""
-    tally = group(workspace.db, rules=Rules(codes=codes))
+    tally = group(workspace.db, evidence=Evidence(codes=codes))
     colourways: dict[str, dict[tuple[str, str], set[str]]] = {"luma": {}, "outlet": {}}
     o = t.offers.c
     with workspace.db.read() as c:

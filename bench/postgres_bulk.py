@@ -37,7 +37,7 @@ def per_s(url: str, rows: list[Offer]) -> float:
     begin = time.perf_counter()
     for part in chunks(rows, 1000):
         with db.write() as c:
-            offers.write_batch(db, c, key, "shop", part, offers.Seen())
+            offers.write_batch(db, c, key, "shop", part, offers.SeenIds())
     spent_s = time.perf_counter() - begin
     db.close()
     return round(len(rows) / spent_s)

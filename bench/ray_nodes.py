@@ -42,7 +42,7 @@ def fill(folder: Path, count: int) -> Workspace:
     key = stores.add(db, "s", "https://s.example").id
     for start in range(0, count, 1000):
         with db.write() as c:
-            offers.write_batch(db, c, key, "s", rows[start : start + 1000], offers.Seen())
+            offers.write_batch(db, c, key, "s", rows[start : start + 1000], offers.SeenIds())
     todo = list(pictures.to_download(db, 3))
     for start in range(0, count, 1000):
         part = todo[start : start + 1000]

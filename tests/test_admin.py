@@ -15,7 +15,7 @@ from lensback import keys
 from lensback.errors import BadQuery, ConfigError, TooMany, UnknownName
 from lensback.settings import Settings
 from lensback.web import create_app
-from lensback.web.pace import Pace
+from lensback.web.pace import RateLimiter
 from lensback.workspace import Workspace
 from published import publish
 
@@ -95,7 +95,7 @@ def test_scopes(client: TestClient, made: tuple[Path, bytes], secret: str) -> No
 
 
 def test_pace_is_a_token_bucket() -> None:
-    pace = Pace(60)
+    pace = RateLimiter(60)
     for _ in range(10):
         pace.take("a", 0.0)
     with pytest.raises(TooMany) as caught:

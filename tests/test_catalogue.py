@@ -27,11 +27,11 @@ def offer(external_id: str, **values: object) -> Offer:
 
 
 def write(
-    db: Database, store: str, *rows: Offer, seen: offers.Seen | None = None
+    db: Database, store: str, *rows: Offer, seen: offers.SeenIds | None = None
 ) -> offers.Written:
     store_id = stores.store_id(db, store)
     with db.write() as c:
-        return offers.write_batch(db, c, store_id, store, rows, seen or offers.Seen())
+        return offers.write_batch(db, c, store_id, store, rows, seen or offers.SeenIds())
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_only_changed_rows_are_written(shop: Database) -> None:
 
 
 def test_duplicates_in_a_batch_and_across_batches(shop: Database) -> None:
-    seen = offers.Seen()
+    seen = offers.SeenIds()
     first = write(shop, "shop", offer("1"), offer("1", title="Late"), seen=seen)
     assert first.duplicates == ["1"]
     second = write(shop, "shop", offer("1", title="Later"), offer("3"), seen=seen)
@@ -132,7 +132,7 @@ def test_offer_not_found(shop: Database) -> None:
 
 @given(st.lists(st.integers(0, 5000)))
 def test_seen_is_a_set(keys: list[int]) -> None:
-    seen, known = offers.Seen(), set[int]()
+    seen, known = offers.SeenIds(), set[int]()
     for key in keys:
         assert seen.add(key) == (key not in known)
         known.add(key)

@@ -15,7 +15,7 @@ import pytest
 from lensback import conversions, ledger
 from lensback.conversions import (
     MAX_AGE_S,
-    Refused,
+    RefusedCalls,
     account_of,
     authenticate,
     check_size,
@@ -243,7 +243,7 @@ def test_a_file_that_is_wrong_is_named(tmp_path: Path, text: str) -> None:
 
 
 def test_refused_calls_are_counted(tmp_path: Path) -> None:
-    log = Refused(tmp_path / "refused.log")
+    log = RefusedCalls(tmp_path / "refused.log")
     assert log.counts() == {}
     for network, reason in (("awin", "wrong secret"), ("cj", "old"), ("awin", "wrong secret")):
         log.add(network, reason, AT)
@@ -265,7 +265,7 @@ def test_the_file_of_refused_calls_has_a_bound(tmp_path: Path) -> None:
     """What is older than two files of the bound is gone; the newest is always there."""
     path = tmp_path / "refused.log"
     one = len(json.dumps({"at": AT, "network": "a", "reason": "00"})) + 1
-    log = Refused(path, max_bytes=3 * one)
+    log = RefusedCalls(path, max_bytes=3 * one)
     for n in range(3):
         log.add("a", f"{n:02d}", AT)
     assert not path.with_suffix(".old").exists()  # just full is not too full
@@ -275,12 +275,12 @@ def test_the_file_of_refused_calls_has_a_bound(tmp_path: Path) -> None:
     sizes = [p.stat().st_size for p in tmp_path.iterdir()]
     assert max(sizes) == 4 * one
     assert sorted(p.name for p in tmp_path.iterdir()) == ["refused.log", "refused.old"]
-    assert Refused(path).max_bytes == 1 << 20
+    assert RefusedCalls(path).max_bytes == 1 << 20
 
 
 def test_a_disk_that_refuses_is_told(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="disk"):
-        Refused(tmp_path / "no folder" / "refused.log").add("awin", "x", AT)
+        RefusedCalls(tmp_path / "no folder" / "refused.log").add("awin", "x", AT)
 
 
 # ---- asking a network stretch by stretch

@@ -57,7 +57,7 @@ def put(db: Database, images: ImageStore, *data: bytes) -> list[str]:
         for n in range(len(data))
     ]
     with db.write() as c:
-        offers.write_batch(db, c, key, "s", rows, offers.Seen())
+        offers.write_batch(db, c, key, "s", rows, offers.SeenIds())
     kept = [images.put(d) for d in data]
     todo = sorted(pictures.to_download(db, 3), key=lambda u: u.id)
     pictures.record_downloads(db, [Downloaded(u, i) for u, i in zip(todo, kept, strict=True)])

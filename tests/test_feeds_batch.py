@@ -56,14 +56,14 @@ ROWS = st.lists(
 @example([GOOD | {"images": "https://s.example/a.jpg"}, GOOD | {"image": "{BASE}/b.jpg"}], "", "")
 @example([{}], "", "")
 def test_a_batch_is_its_rows(rows: list[clean.Row], base: str, currency: str):
-    rules = clean.Rules(base=base, currency=currency)
+    rules = clean.RowRules(base=base, currency=currency)
     together = batch.offers(batch.columns_of(rows), len(rows), rules)
     assert together == [clean.offer(row, rules) for row in rows]
 
 
 def test_what_comes_out_is_an_offer_like_any_other():
-    (made,) = batch.offers(batch.columns_of([GOOD]), 1, clean.Rules())
-    alone = clean.offer(GOOD, clean.Rules())
+    (made,) = batch.offers(batch.columns_of([GOOD]), 1, clean.RowRules())
+    alone = clean.offer(GOOD, clean.RowRules())
     assert type(made) is Offer
     assert hash(made) == hash(alone)
     assert replace(made, title="x").title == "x"
@@ -75,7 +75,7 @@ def test_what_comes_out_is_an_offer_like_any_other():
 def test_a_price_of_one_is_none_only_where_most_cost_that():
     def read(ones: int, others: int) -> list[str]:
         rows = [GOOD | {"price": "1.00 RUB"}] * ones + [GOOD] * others
-        made = batch.offers(batch.columns_of(rows), len(rows), clean.Rules())
+        made = batch.offers(batch.columns_of(rows), len(rows), clean.RowRules())
         return [row.reason for row in made if isinstance(row, Rejected)]
 
     assert read(6, 0) == ["placeholder price"] * 6

@@ -16,7 +16,7 @@ ROW = {"id": "1", "title": "Hat", "url": "https://s.example/1", "price": "5 EUR"
 
 
 def made(**fields: str) -> Offer | Rejected:
-    return clean.offer({**ROW, **fields}, clean.Rules())
+    return clean.offer({**ROW, **fields}, clean.RowRules())
 
 
 def test_examples_in_the_docstrings():
@@ -156,7 +156,7 @@ def test_addresses():
     assert made(url="//s.example/1").url == "https://s.example/1"
     assert made(url=" https://s.example/a b?x=1&amp;y=2 ").url == "https://s.example/a%20b?x=1&y=2"
     assert made(url="https://карсаман.рф/#!/Красно").url == "https://карсаман.рф/#!/Красно"
-    based = clean.offer({**ROW, "images": "{BASE}/i.jpg"}, clean.Rules(base="http://h:1/"))
+    based = clean.offer({**ROW, "images": "{BASE}/i.jpg"}, clean.RowRules(base="http://h:1/"))
     assert based.image_urls == ("http://h:1/i.jpg",)
 
 
@@ -181,7 +181,7 @@ def test_nasty_text_takes_linear_time(unit: str):
 
 @given(st.dictionaries(st.sampled_from(columns.FIELDS), st.text(max_size=60)))
 def test_any_row_is_an_offer_or_rejected(row: dict[str, str]):
-    found = clean.offer(row, clean.Rules(base="http://h", currency="EUR"))
+    found = clean.offer(row, clean.RowRules(base="http://h", currency="EUR"))
     assert isinstance(found, Offer | Rejected)
     if isinstance(found, Offer):
         assert found.availability in AVAILABILITIES

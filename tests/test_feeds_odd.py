@@ -12,7 +12,7 @@ from lensback import feeds
 from lensback.errors import FeedError, FeedTruncated
 from lensback.feeds import ColumnMap, clean
 from lensback.feeds.money import money
-from lensback.ingest.trial import try_feed
+from lensback.ingest.dry_run import try_feed
 from lensback.types import Offer, Rejected
 
 HEAD = "id\ttitle\tlink\tprice\timage_link\n"
@@ -236,8 +236,8 @@ def test_heureka_is_read_once_its_currency_is_said() -> None:
     (refused,) = read(HEUREKA)
     assert isinstance(refused, Rejected)
     assert refused.reason == "no currency"
-    trial = try_feed(io.BytesIO(HEUREKA.encode()))
-    said = trial.columns.replace('# currency = "EUR"', 'currency = "CZK"')
+    dry_run = try_feed(io.BytesIO(HEUREKA.encode()))
+    said = dry_run.columns.replace('# currency = "EUR"', 'currency = "CZK"')
     found = offer(HEUREKA, columns=ColumnMap.parse(said))
     assert str(found.price) == "1299.00 CZK"
 
@@ -279,9 +279,9 @@ def test_json_of_unknown_names_comes_with_a_map() -> None:
     with pytest.raises(FeedError) as told:
         read(text)
     assert 'id = "artnr"' in told.value.hint
-    trial = try_feed(io.BytesIO(text.encode()))
-    assert trial.guessed
-    assert list(trial.refused) == ["no currency"]
+    dry_run = try_feed(io.BytesIO(text.encode()))
+    assert dry_run.guessed
+    assert list(read.refused) == ["no currency"]
 
 
 def test_stock_counts_of_yml() -> None:

@@ -18,7 +18,7 @@ from lensback.catalogue import products as catalogue
 from lensback.catalogue.pictures import Downloaded
 from lensback.db import Database
 from lensback.db import tables as t
-from lensback.group import Rules, group, pair_images
+from lensback.group import Evidence, group, pair_images
 from lensback.images import ImageStore
 from lensback.types import ImageInfo, Money, Offer, Tally
 from lensback.vectors import VectorStore
@@ -39,7 +39,7 @@ def offer(external_id: str, **values: object) -> Offer:
 def put(db: Database, store: str, *rows: Offer) -> None:
     key = stores.add(db, store, f"https://{store}.example").id
     with db.write() as c:
-        offers.write_batch(db, c, key, store, rows, offers.Seen())
+        offers.write_batch(db, c, key, store, rows, offers.SeenIds())
 
 
 def show(db: Database, hashes: dict[str, int]) -> None:
@@ -55,7 +55,7 @@ def show(db: Database, hashes: dict[str, int]) -> None:
 
 
 def grouped(db: Database, **rules: bool) -> tuple[set[frozenset[str]], Tally]:
-    tally = group(db, rules=Rules(**rules))
+    tally = group(db, evidence=Evidence(**rules))
     o = t.offers.c
     found: dict[str, set[str]] = {}
     with db.read() as c:

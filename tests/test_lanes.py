@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lensback.errors import Stopped
-from lensback.lanes import Rules, run
+from lensback.lanes import LaneLimits, run
 
 Item = tuple[str, int]
 
@@ -45,7 +45,7 @@ def test_every_item_once_within_the_bounds(items: list[Item], jobs: int, per_lan
             running["all"] -= 1
         return item[1] * 2
 
-    done = list(run(items, work, lane=lane_of, rules=Rules(jobs, per_lane), halt=Event()))
+    done = list(run(items, work, lane=lane_of, limits=LaneLimits(jobs, per_lane), halt=Event()))
     assert Counter(item for item, _ in done) == Counter(items)
     assert all(result == item[1] * 2 for item, result in done)
     assert worst.pop("all", 0) <= jobs
@@ -62,7 +62,7 @@ def test_a_slow_lane_does_not_delay_the_others() -> None:
             free.wait(10)
 
     begin = time.monotonic()
-    for item, _ in run(items, work, lane=lane_of, rules=Rules(4, 2), halt=Event()):
+    for item, _ in run(items, work, lane=lane_of, limits=LaneLimits(4, 2), halt=Event()):
         quick.append(item[0])
         if len(quick) == 50:
             assert time.monotonic() - begin < 5
@@ -75,9 +75,11 @@ def test_a_full_queue_leaves_over_only_what_is_behind() -> None:
     items = [("slow", n) for n in range(100)] + [("quick", n) for n in range(3)]
     free, left = Event(), []
     done = []
-    rules = Rules(3, 1, waiting=10)
+    limits = LaneLimits(3, 1, waiting=10)
     work = lambda item: free.wait(10) if item[0] == "slow" else None  # noqa: E731
-    for item, _ in run(items, work, lane=lane_of, rules=rules, halt=Event(), left_over=left.append):
+    for item, _ in run(
+        items, work, lane=lane_of, limits=limits, halt=Event(), left_over=left.append
+    ):
         done.append(item)
         if [name for name, _ in done].count("quick") == 3:
             free.set()
@@ -89,13 +91,13 @@ def test_a_full_queue_leaves_over_only_what_is_behind() -> None:
 def test_a_delay_lies_between_two_starts_of_a_lane() -> None:
     starts: list[float] = []
     items = [("a", n) for n in range(4)]
-    rules = Rules(4, 4, delay_s=lambda _: 0.05)
+    limits = LaneLimits(4, 4, delay_s=lambda _: 0.05)
     list(
         run(
             items,
             lambda _: starts.append(time.monotonic()),
             lane=lane_of,
-            rules=rules,
+            limits=limits,
             halt=Event(),
         )
     )
@@ -106,7 +108,7 @@ def test_a_delay_lies_between_two_starts_of_a_lane() -> None:
 def test_a_stop_ends_it_and_an_early_end_stops_the_work() -> None:
     halt = Event()
     items = [("a", n) for n in range(1000)]
-    jobs = run(items, lambda _: None, lane=lane_of, rules=Rules(2, 2), halt=halt)
+    jobs = run(items, lambda _: None, lane=lane_of, limits=LaneLimits(2, 2), halt=halt)
     next(jobs)
     halt.set()
     with pytest.raises(Stopped):
@@ -122,7 +124,7 @@ def test_a_stop_ends_it_and_an_early_end_stops_the_work() -> None:
         quick_first,
         lambda i: None if i[0] == "q" else work(i),
         lane=lane_of,
-        rules=Rules(3, 2),
+        limits=LaneLimits(3, 2),
         halt=halt,
     )
     next(early)
@@ -136,4 +138,8 @@ def test_a_stop_ends_it_and_an_early_end_stops_the_work() -> None:
 
 def test_a_bug_in_the_work_comes_out() -> None:
     with pytest.raises(ZeroDivisionError):
-        list(run([("a", 0)], lambda i: 1 // i[1], lane=lane_of, rules=Rules(1, 1), halt=Event()))
+        list(
+            run(
+                [("a", 0)], lambda i: 1 // i[1], lane=lane_of, limits=LaneLimits(1, 1), halt=Event()
+            )
+        )

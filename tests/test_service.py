@@ -23,11 +23,11 @@ from lensback.errors import Busy, Error, UnknownName
 from lensback.schedule import parse
 from lensback.service import serve
 from lensback.settings import Settings
-from lensback.sync import Report
+from lensback.sync import SyncReport
 from lensback.workspace import Workspace, init
 from world import World
 
-Heard = list[Report | Error]
+Heard = list[SyncReport | Error]
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def make_old(workspace: Workspace, store: str, seconds: int) -> None:
 def test_it_syncs_who_is_due_and_only_them(world: World, workspace: Workspace) -> None:
     with running(workspace) as heard:
         until(lambda: len(heard) == 1)
-        assert isinstance(heard[0], Report)
+        assert isinstance(heard[0], SyncReport)
         assert offers.counts(workspace.db) == {"harbour": 2, "lavka": 2}
         world.change(world.stores["lavka"].offers[0], price="777")
         time.sleep(0.5)
@@ -137,7 +137,7 @@ def test_an_error_ends_the_round_and_not_the_service(workspace: Workspace) -> No
         assert all(isinstance(came, Busy) for came in heard)
     with running(workspace) as heard:
         until(lambda: len(heard) == 1)
-        assert isinstance(heard[0], Report)
+        assert isinstance(heard[0], SyncReport)
 
 
 def test_only_those_named(workspace: Workspace) -> None:
@@ -160,7 +160,7 @@ def test_a_host_that_is_left_alone_makes_no_busy_loop(world: World, workspace: W
         until(lambda: len(heard) == 1)
         time.sleep(0.5)
     assert len(heard) == 1
-    assert isinstance(heard[0], Report)
+    assert isinstance(heard[0], SyncReport)
     assert "away" in heard[0].skipped
 
 

@@ -407,7 +407,7 @@ def test_forged_postbacks_change_nothing(client: TestClient, workspace: Workspac
     with workspace.db.read() as c:
         now = c.execute(select(func.count()).select_from(t.conversion_events)).scalar_one()
     assert (ledger.balances(workspace.db), now) == (before, events)
-    counted = conversions.Refused(workspace.path / "refused_postbacks.log").counts()
+    counted = conversions.RefusedCalls(workspace.path / "refused_postbacks.log").counts()
     assert sum(counted.values()) >= 5
     assert SECRET not in str(counted)
 

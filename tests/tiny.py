@@ -17,7 +17,7 @@ from PIL import Image
 from sqlalchemy import insert, update
 
 from lensback.catalogue import offers, pictures, stores
-from lensback.catalogue.offers import Seen
+from lensback.catalogue.offers import SeenIds
 from lensback.db import Database, sqlite_url
 from lensback.db import tables as t
 from lensback.detectors.whole import WholeDetector
@@ -108,7 +108,7 @@ def write(
         store_id = stores.add(db, name, feed, program=program).id
         own = [row for row in rows if row.store == name]
         with db.write() as c:
-            offers.write_batch(db, c, store_id, name, [row.offer() for row in own], Seen())
+            offers.write_batch(db, c, store_id, name, [row.offer() for row in own], SeenIds())
             _finish(db, c, own, fingerprint)
 
 

@@ -13,7 +13,7 @@ from lensback.catalogue import stores
 from lensback.catalogue.stores import StoredProgram
 from lensback.db import Database
 from lensback.errors import BadQuery, ConfigError, NotFound
-from lensback.terms import Estimate, Rates, Terms
+from lensback.terms import Converter, Estimate, Terms
 from lensback.types import Money, StoredOffer
 
 EXAMPLE = "EXAMPLE0000000000click"
@@ -43,7 +43,7 @@ def offer_link(
     offer: StoredOffer,
     subid: str,
     at: int,
-    rates: Rates | None = None,
+    rates: Converter | None = None,
 ) -> OfferLink:
     """The link of one click on an offer, carrying the click id `subid`; see `program_link`."""
     program = stores.programs(db, [offer.store]).get(offer.store)
@@ -56,7 +56,7 @@ def program_link(
     offer: StoredOffer,
     subid: str,
     at: int,
-    rates: Rates | None = None,
+    rates: Converter | None = None,
 ) -> OfferLink:
     """The link of one click through the store's program.
 
@@ -159,7 +159,7 @@ def explain(
     networks_dir: Path,
     store: str,
     offer: StoredOffer | None = None,
-    rates: Rates | None = None,
+    rates: Converter | None = None,
 ) -> Explanation:
     """A store's program in words, and for an offer its estimate step by step.
 

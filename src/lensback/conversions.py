@@ -132,7 +132,7 @@ def signature_of(fields: Mapping[str, str], key: str) -> str:
     return tokens.signature(key, urlencode(signed))
 
 
-class Refused:
+class RefusedCalls:
     """The calls that were refused: one line each in a file of bounded size, so that a flood of
     forged calls fills no disk. Lines name network and reason, no secret and no field."""
 

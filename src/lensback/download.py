@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from lensback import lanes, log, robots
 from lensback.catalogue import pictures
 from lensback.catalogue.health import Hosts
-from lensback.catalogue.offers import Seen
+from lensback.catalogue.offers import SeenIds
 from lensback.catalogue.pictures import Downloaded, ImageUrl
 from lensback.db import Database, Part
 from lensback.errors import BadImage, Error, FetchError, FetchRefused, Stopped, TooLarge
@@ -92,7 +92,7 @@ def _passes(
     parts: Iterator[Part], todo: Callable[[Part], Iterator[ImageUrl]], visit: _Visit, jobs: int
 ) -> Iterator[Downloaded | str]:
     """Results as they come; passes over the to-do until nothing was left over, each address once."""
-    tried, taken = Seen(), list[Part]()
+    tried, taken = SeenIds(), list[Part]()
     left = [0]
 
     def pending(parts: Iterable[Part]) -> Iterator[ImageUrl]:
@@ -103,7 +103,7 @@ def _passes(
     def put_off(_url: ImageUrl) -> None:
         left[0] += 1
 
-    rules = lanes.Rules(jobs, visit.manners.per_host, visit.delay_s)
+    limits = lanes.LaneLimits(jobs, visit.manners.per_host, visit.delay_s)
     again: Iterable[Part] = parts
     while True:
         left[0] = 0
@@ -111,7 +111,7 @@ def _passes(
             pending(again),
             visit.fetch,
             lane=_host,
-            rules=rules,
+            limits=limits,
             halt=visit.fetcher.halt,
             left_over=put_off,
         )

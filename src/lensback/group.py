@@ -30,7 +30,7 @@ NEAR = 0.6
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class Evidence:
     """Which evidence counts. `codes` off hides GTIN and MPN, to measure what pictures do alone."""
 
     codes: bool = True
@@ -104,17 +104,17 @@ class _Union:
         return ""
 
 
-def group(db: Database, *, rules: Rules | None = None) -> Tally:
+def group(db: Database, *, evidence: Evidence | None = None) -> Tally:
     """Groups all offers on sale anew and writes what changed. done = products."""
     begin = time.perf_counter()
-    rules = rules or Rules()
+    evidence = evidence or Evidence()
     tally = Tally("group")
     with db.read() as c:
         union = _Union(products.max_id(c))
         for members, reason in _within_stores(c):
             for member in members[1:]:
                 union.join(members[0].id, member.id, reason)
-        for found, reason, score in _across_stores(c, rules):
+        for found, reason, score in _across_stores(c, evidence):
             refused = _link(union, found, reason, score)
             if refused:
                 tally.rejected[refused] += 1
@@ -135,14 +135,14 @@ def _within_stores(c: Connection) -> Iterator[tuple[list[Member], str]]:
         yield members, "title and picture"
 
 
-def _across_stores(c: Connection, rules: Rules) -> Iterator[tuple[list[Member], str, float]]:
+def _across_stores(c: Connection, evidence: Evidence) -> Iterator[tuple[list[Member], str, float]]:
     """Sets of offers that some evidence calls one thing, the surest evidence first."""
-    if rules.codes:
+    if evidence.codes:
         for members in products.by_gtin(c):
             yield members, "GTIN", 1.0
         for members in products.by_mpn(c):
             yield members, "brand and MPN", 1.0
-    if rules.pictures:
+    if evidence.pictures:
         for _, members in products.by_image(c):
             yield members, "same picture", 1.0
         pairs = products.image_pairs(c, SAME_PHOTOGRAPH)

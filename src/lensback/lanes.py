@@ -25,7 +25,7 @@ LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class LaneLimits:
     """How many jobs run at once, in all and in one lane; `delay_s` between two starts of a lane
     (by its name); about `waiting` items (twice that at most) queue before their lanes are free."""
 
@@ -48,7 +48,7 @@ def run(
     work: Callable[[T], R],
     *,
     lane: Callable[[T], str],
-    rules: Rules,
+    limits: LaneLimits,
     halt: Event,
     left_over: Callable[[T], object] = lambda _item: None,
     idle: Callable[[], object] = lambda: None,
@@ -60,9 +60,9 @@ def run(
     and then while nothing ends. Sets `halt` when it is closed early, raises Stopped once it is set;
     work under way is waited for.
     """
-    with ThreadPoolExecutor(rules.jobs, thread_name_prefix="lane") as pool:
+    with ThreadPoolExecutor(limits.jobs, thread_name_prefix="lane") as pool:
         try:
-            yield from _Road(iter(items), work, lane, rules, halt, left_over, idle, pool).drive()
+            yield from _Road(iter(items), work, lane, limits, halt, left_over, idle, pool).drive()
         except BaseException:
             halt.set()
             raise
@@ -76,14 +76,14 @@ class _Road(Generic[T, R]):
         items: Iterator[T],
         work: Callable[[T], R],
         lane: Callable[[T], str],
-        rules: Rules,
+        limits: LaneLimits,
         halt: Event,
         left_over: Callable[[T], object],
         idle: Callable[[], object],
         pool: ThreadPoolExecutor,
     ) -> None:
         self._items, self._work, self._lane_of = items, work, lane
-        self._rules, self._halt, self._left_over, self._pool = rules, halt, left_over, pool
+        self._limits, self._halt, self._left_over, self._pool = limits, halt, left_over, pool
         self._idle = idle
         self._lanes: dict[str, _Lane[T]] = {}
         self._ready: list[tuple[float, int, str]] = []
@@ -111,7 +111,7 @@ class _Road(Generic[T, R]):
 
     def _fill(self) -> float:
         """Starts what may start; returns the seconds until more may."""
-        while self._running < self._rules.jobs and not self._halt.is_set():
+        while self._running < self._limits.jobs and not self._halt.is_set():
             now = time.monotonic()
             if self._ready and self._ready[0][0] <= now:
                 self._start(heapq.heappop(self._ready)[2], now)
@@ -124,8 +124,8 @@ class _Road(Generic[T, R]):
         for item in self._items:
             name = self._lane_of(item)
             lane = self._lanes.setdefault(name, _Lane())
-            share = self._rules.waiting / len(self._lanes)
-            if self._waiting >= self._rules.waiting and len(lane.items) >= share:
+            share = self._limits.waiting / len(self._lanes)
+            if self._waiting >= self._limits.waiting and len(lane.items) >= share:
                 self._left_over(item)
                 return True
             lane.items.append(item)
@@ -137,7 +137,7 @@ class _Road(Generic[T, R]):
 
     def _list(self, name: str) -> None:
         lane = self._lanes[name]
-        if lane.items and lane.running < self._rules.per_lane and not lane.listed:
+        if lane.items and lane.running < self._limits.per_lane and not lane.listed:
             lane.listed, self._turn = True, self._turn + 1
             heapq.heappush(self._ready, (lane.free_at, self._turn, name))
         elif not lane.items and not lane.running and time.monotonic() >= lane.free_at:
@@ -147,7 +147,7 @@ class _Road(Generic[T, R]):
         lane = self._lanes[name]
         item = lane.items.popleft()
         lane.listed, lane.running = False, lane.running + 1
-        lane.free_at = now + self._rules.delay_s(name)
+        lane.free_at = now + self._limits.delay_s(name)
         self._running, self._waiting = self._running + 1, self._waiting - 1
         future = self._pool.submit(self._work, item)
         future.add_done_callback(lambda done: self._done.put((name, item, done)))

@@ -16,7 +16,7 @@ from lensback.catalogue import health, stores
 from lensback.errors import Error, Stopped
 from lensback.retry import retried
 from lensback.schedule import Schedule
-from lensback.sync import Report, Watch, sync
+from lensback.sync import SyncReport, Watch, sync
 from lensback.workspace import Workspace
 
 ROUND_S = 60.0
@@ -24,7 +24,7 @@ ROUND_S = 60.0
 AGAIN_S = 900.0
 """A store that was due and could not be asked (its host is left alone) is looked at again then."""
 
-Tell = Callable[[Report | Error], None]
+Tell = Callable[[SyncReport | Error], None]
 
 
 def serve(

@@ -13,7 +13,7 @@ from lensback import settings as settings_module
 from lensback.catalogue import stores
 from lensback.demo import AskedPhoto, build_catalogue, serve_folder
 from lensback.search import Query, search
-from lensback.sync import Report, Watch, sync
+from lensback.sync import SyncReport, Watch, sync
 from lensback.types import Answer
 from lensback.workspace import Workspace, init, set_setting
 
@@ -51,7 +51,7 @@ class Asked:
 class Shown:
     """What the demo did."""
 
-    report: Report
+    report: SyncReport
     asked: tuple[Asked, ...]
     """First a thing that both stores sell, then things that nobody sells."""
     seconds: float

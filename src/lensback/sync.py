@@ -38,7 +38,7 @@ Watch = Callable[[str], Progress]
 
 
 @dataclass(slots=True)
-class Report:
+class SyncReport:
     """What a sync did: a tally per stage, and the stores that failed as a whole."""
 
     tallies: list[Tally] = field(default_factory=list)
@@ -78,7 +78,7 @@ def sync(
     due: Sequence[str] | None = None,
     stop: Event | None = None,
     watch: Watch = lambda _stage: lambda _done, _total: None,
-) -> Report:
+) -> SyncReport:
     """Brings the workspace up to date with its stores (all, or those named).
 
     One store's broken feed is reported and does not stop the others. A store that is paused, or
@@ -90,7 +90,7 @@ def sync(
     """
     if only and only not in STAGES:
         raise BadQuery(f"no such stage: {only!r}", hint=f"use one of {', '.join(STAGES)}")
-    report, watch = Report(), _stoppable(watch, stop or Event())
+    report, watch = SyncReport(), _stoppable(watch, stop or Event())
     with _disk_errors(), workspace.locked(), _halting(workspace, stop):
         wanted = retried(partial(stores.check_names, workspace.db, list(names)))
         workspace.images.sweep()
@@ -175,7 +175,7 @@ def _resumed(workspace: Workspace, stop: Event | None, work: Callable[[], T]) ->
 def _feeds(
     workspace: Workspace,
     asked: Sequence[str],
-    report: Report,
+    report: SyncReport,
     watch: Watch,
     named: bool,
     force: bool,
@@ -189,7 +189,9 @@ def _feeds(
     _rates(workspace, report)
 
 
-def _chosen(workspace: Workspace, wanted: Sequence[str], report: Report, anyway: bool) -> list[str]:
+def _chosen(
+    workspace: Workspace, wanted: Sequence[str], report: SyncReport, anyway: bool
+) -> list[str]:
     """The stores whose feed is read now: the well and quick ones first, the others last."""
     now, asked = int(time.time()), set(wanted)
     chosen = []
@@ -203,7 +205,7 @@ def _chosen(workspace: Workspace, wanted: Sequence[str], report: Report, anyway:
     return chosen
 
 
-def _rates(workspace: Workspace, report: Report) -> None:
+def _rates(workspace: Workspace, report: SyncReport) -> None:
     s = workspace.settings
     if s.rates:
         source = s.rates if "://" in s.rates else str(workspace.path / s.rates)
@@ -214,7 +216,7 @@ def _rates(workspace: Workspace, report: Report) -> None:
 def _ingest(
     workspace: Workspace,
     names: Sequence[str],
-    report: Report,
+    report: SyncReport,
     watch: Watch,
     early: Callable[[], None],
     *,
@@ -264,7 +266,7 @@ def _download(
     )
 
 
-def _later(stage: str, workspace: Workspace, report: Report, watch: Watch) -> None:
+def _later(stage: str, workspace: Workspace, report: SyncReport, watch: Watch) -> None:
     """Products and the index are made by one sync at a time; embedding is shared out. The report
     hears of a stage when it is through: what was tried again is told once."""
     alone = nullcontext() if stage == "embed" else workspace.db.claim(stage)

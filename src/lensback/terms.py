@@ -29,7 +29,7 @@ Amount = Annotated[Decimal, Field(ge=0, le=10**9, decimal_places=6)]
 Share = Annotated[Decimal, Field(ge=0, le=1)]
 
 
-class Rates(Protocol):
+class Converter(Protocol):
     """Exchange rates of a day, see `lensback.exchange`."""
 
     def convert(self, money: Money, currency: str) -> Money | None:
@@ -124,7 +124,7 @@ def _parsed(text: str) -> Terms:
 
 
 def estimate(
-    terms: Terms, price: Money, category: str, at: int, rates: Rates | None = None
+    terms: Terms, price: Money, category: str, at: int, rates: Converter | None = None
 ) -> Estimate:
     """The cashback of one thing of this price, in the price's currency, at a moment (UTC epoch).
 
@@ -232,7 +232,7 @@ def _valid(rule: Rule, at: int) -> bool:
 
 
 def commission(
-    terms: Terms, rule: Rule, price: Money, rates: Rates | None, steps: list[str] | None = None
+    terms: Terms, rule: Rule, price: Money, rates: Converter | None, steps: list[str] | None = None
 ) -> Money | None:
     """What the network pays for an order of this price by this rule, rounded down; None where an
     amount of the program has no rate into the price's currency. `steps` gets the sum in words."""
@@ -266,7 +266,7 @@ def cashback(paid: Money, share: Decimal, price: Money) -> Money:
 
 
 def _converted(
-    terms: Terms, amount: Decimal | None, currency: str, rates: Rates | None, steps: list[str]
+    terms: Terms, amount: Decimal | None, currency: str, rates: Converter | None, steps: list[str]
 ) -> Money | None:
     exact = (amount or Decimal(0)).scaleb(currency_exponent(terms.currency))
     money = Money(int(exact.to_integral_value(ROUND_FLOOR)), terms.currency)

@@ -49,7 +49,7 @@ DRAIN_S = 2.0
 
 
 @dataclass(slots=True)
-class Pace:
+class PhotoQuota:
     """How many photos each chat sent in the last minute."""
 
     now: OrderedDict[int, list[float]] = field(default_factory=OrderedDict)
@@ -72,8 +72,8 @@ class Chat:
         self._bot = bot
         self._public_url = public_url
         self._places = asyncio.Semaphore(workspace.settings.search_jobs)
-        self._pace = Pace()
-        self._seen = Seen(workspace.path / "bot.offset")
+        self._pace = PhotoQuota()
+        self._seen = AnsweredUpdates(workspace.path / "bot.offset")
         self._name = ""
 
     async def learn_name(self) -> None:
@@ -162,7 +162,7 @@ class Chat:
                 log.event("drain waits", 30, type=type(error).__name__)
 
 
-class Seen:
+class AnsweredUpdates:
     """The last update that was answered, on disk: Telegram sends again what it is not sure of."""
 
     def __init__(self, path: Path) -> None:

@@ -62,7 +62,7 @@ def content_hash(offer: Offer) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-class Seen:
+class SeenIds:
     """The database ids that a run has met, one bit each, so that memory stays flat."""
 
     def __init__(self) -> None:
@@ -96,7 +96,7 @@ class Written:
 
 
 def write_batch(
-    db: Database, c: Connection, store_id: int, store: str, batch: Sequence[Offer], seen: Seen
+    db: Database, c: Connection, store_id: int, store: str, batch: Sequence[Offer], seen: SeenIds
 ) -> Written:
     """Writes the rows that are new or changed; the first of two rows with one id wins.
 

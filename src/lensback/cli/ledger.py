@@ -123,10 +123,10 @@ def conversions_pull(
 @conversions_app.command("refused")
 def conversions_refused(workspace: Folder = HERE, as_json: AsJson = False) -> None:
     """Count the postbacks that were refused, and why."""
-    from lensback.conversions import Refused
+    from lensback.conversions import RefusedCalls
 
     with opened_workspace(workspace) as opened:
-        counts = Refused(opened.path / REFUSED).counts()
+        counts = RefusedCalls(opened.path / REFUSED).counts()
     if as_json:
         print_json(dict(counts.most_common()))
         return

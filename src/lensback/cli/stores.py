@@ -82,10 +82,10 @@ def store_add(
         hint = "use http, https, ftp, ftps, or a path; mirror sftp to a path with sftp or rclone"
         raise BadQuery(f"cannot fetch {scheme}:// feeds", hint=hint)
     if dry_run:
-        from lensback.cli import trial
+        from lensback.cli.dry_run import report_dry_run
 
         with opened_workspace(workspace) as opened:
-            trial.dry_run(opened, feed, format, columns_text, base, as_json)
+            report_dry_run(opened, feed, format, columns_text, base, as_json)
         return
     with opened_workspace(workspace) as opened:
         options = {"format": format, "columns": columns_text, "base": base, "title": title}

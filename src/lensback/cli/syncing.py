@@ -29,7 +29,7 @@ from lensback.errors import BadQuery, Error
 from lensback.workspace import Workspace
 
 if TYPE_CHECKING:
-    from lensback.sync import Report
+    from lensback.sync import SyncReport
 
 
 @app.command("sync")
@@ -80,7 +80,7 @@ def _service(folder: Folder, every: str, names: list[str], as_json: bool) -> Non
     with opened_workspace(folder) as opened, _stoppable(opened) as stop:
         share = opened.settings.reject_guard
 
-        def tell(came: Report | Error) -> None:
+        def tell(came: SyncReport | Error) -> None:
             if isinstance(came, Error):
                 refuse(type(came).__name__, came)
             elif as_json:
@@ -115,7 +115,7 @@ def _stoppable(workspace: Workspace) -> Iterator[Event]:
             signal.signal(which, handler)
 
 
-def _line(report: Report) -> str:
+def _line(report: SyncReport) -> str:
     """A round in one line."""
     feeds = [tally for tally in report.tallies if tally.stage.startswith("ingest ")]
     unchanged = sum(tally.notes.get("feed") == "unchanged" for tally in feeds)
@@ -128,7 +128,7 @@ def _line(report: Report) -> str:
     return f"{stores}{failed}: {rows}"
 
 
-def _show_troubles(report: Report, share: float, *, quiet: bool = False) -> bool:
+def _show_troubles(report: SyncReport, share: float, *, quiet: bool = False) -> bool:
     """Says on stderr what to look at; whether there was something."""
     if not quiet:
         for tally in report.tallies:

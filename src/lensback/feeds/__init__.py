@@ -102,7 +102,7 @@ def _members(
     """The rows of whichever member reads this file."""
     from lensback.feeds import clean, sniffing
 
-    rules = clean.Rules(base=base)
+    rules = clean.RowRules(base=base)
     seems = sniffing.sniff(source, form, columns)
     if seems.format == "table":
         from lensback.feeds import table

@@ -49,7 +49,7 @@ def columns_of(rows: Sequence[clean.Row]) -> Columns:
     return {name: [row.get(name, "") for row in rows] for name in dict.fromkeys(chain(*rows))}
 
 
-def offers(columns: Columns, count: int, rules: clean.Rules) -> list[Offer | Rejected]:
+def offers(columns: Columns, count: int, rules: clean.RowRules) -> list[Offer | Rejected]:
     """What `clean.offer` says of each of `count` rows, in order."""
     columns = {name: values for name, values in columns.items() if any(values)}
     odd: set[int] = set()
@@ -110,7 +110,7 @@ def _usual(columns: Columns) -> bool:
 _LONG_TEXTS = frozenset(("id", "title", "url", "images", "target_url", *clean.LONG))
 
 
-def _columns(columns: Columns, rules: clean.Rules, odd: set[int]) -> dict[str, Iterable[Any]]:
+def _columns(columns: Columns, rules: clean.RowRules, odd: set[int]) -> dict[str, Iterable[Any]]:
     """Field of Offer -> values; the places of rows that are none go to `odd`."""
     ids = _tidied(columns["id"], clean.MAX_WORD, _id)
     if max(map(len, ids)) > clean.MAX_WORD:

@@ -44,7 +44,7 @@ _WORDS = ("brand", "mpn", "item_group_id", "color", "size", "material", "pattern
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class RowRules:
     """What holds for every row of one feed."""
 
     base: str = ""
@@ -54,7 +54,7 @@ class Rules:
     category_separator: str = ">"
 
 
-def with_columns(rules: Rules, columns: ColumnMap) -> Rules:
+def with_columns(rules: RowRules, columns: ColumnMap) -> RowRules:
     """The rules with what a column map says for every row."""
     return replace(
         rules,
@@ -71,7 +71,7 @@ class Bad(Exception):
         self.reason, self.sample = reason, sample
 
 
-def offer(row: Row, rules: Rules) -> Offer | Rejected:
+def offer(row: Row, rules: RowRules) -> Offer | Rejected:
     """The row as an Offer, or why not. The caller knows the line."""
     external_id = text(row.get("id", ""), MAX_RAW)
     try:
@@ -81,7 +81,7 @@ def offer(row: Row, rules: Rules) -> Offer | Rejected:
         return Rejected(bad.reason, 0, external_id[:MAX_WORD], sample)
 
 
-def _offer(row: Row, rules: Rules, external_id: str) -> Offer:
+def _offer(row: Row, rules: RowRules, external_id: str) -> Offer:
     if not external_id:
         raise Bad("no id")
     if len(external_id) > MAX_WORD:

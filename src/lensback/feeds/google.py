@@ -17,7 +17,7 @@ _FIRST_ROWS = 20
 
 
 def read(
-    chunks: Iterator[bytes], rules: clean.Rules, columns: ColumnMap | None
+    chunks: Iterator[bytes], rules: clean.RowRules, columns: ColumnMap | None
 ) -> Iterator[Offer | Rejected]:
     """Offers of an RSS or Atom feed, or of any XML whose elements `columns` names."""
     columns = columns or GOOGLE

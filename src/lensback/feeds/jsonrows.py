@@ -33,7 +33,7 @@ Found = tuple[dict[str, Any] | None, int, str]
 
 
 def read(
-    source: Source, rules: clean.Rules, columns: ColumnMap | None
+    source: Source, rules: clean.RowRules, columns: ColumnMap | None
 ) -> Iterator[Offer | Rejected]:
     """Offers by a column map or by the names we know; names may be paths (`a/b`)."""
     lines = Lines(source)

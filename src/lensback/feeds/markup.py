@@ -324,7 +324,7 @@ class Block:
         self.rows = list(tree.iterchildren(tree[0].tag))
         self._lines = lines
 
-    def offers(self, columns: batch.Columns, rules: clean.Rules) -> list[Offer | Rejected]:
+    def offers(self, columns: batch.Columns, rules: clean.RowRules) -> list[Offer | Rejected]:
         """What the rows' values make, with the lines of those that are refused."""
         made = batch.offers(columns, len(self.rows), rules)
         refused = [i for i, row in enumerate(made) if isinstance(row, Rejected)]

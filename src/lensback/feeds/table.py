@@ -21,7 +21,7 @@ _DELIMITERS = "\t;|,"
 
 
 def read(
-    source: Source, rules: clean.Rules, columns: ColumnMap | None
+    source: Source, rules: clean.RowRules, columns: ColumnMap | None
 ) -> Iterator[Offer | Rejected]:
     """Offers of a table whose header a column map (yours or a ready one) understands."""
     lines = Lines(source)
@@ -50,7 +50,7 @@ def read(
     yield from _rows(lines, chain(first, lines), delimiter, len(header), make)
 
 
-def _rakuten(lines: Lines, rules: clean.Rules, columns: ColumnMap) -> Iterator[Offer | Rejected]:
+def _rakuten(lines: Lines, rules: clean.RowRules, columns: ColumnMap) -> Iterator[Offer | Rejected]:
     """Rows without a header between `HDR|` and `TRL|count`: what the count says must be there."""
     header = list(columns.header)
     pending = Pending(_maker(header, columns, rules))
@@ -214,7 +214,7 @@ def _noted(text: Iterable[str], taken: list[str]) -> Iterator[str]:
 Make = Callable[[list[list[str]]], list[Offer | Rejected]]
 
 
-def _maker(header: list[str], columns: ColumnMap, rules: clean.Rules) -> Make:
+def _maker(header: list[str], columns: ColumnMap, rules: clean.RowRules) -> Make:
     """Rows' values -> offers, by the places the map gives each field in this header."""
     plan = _plan(header, columns)
     via_network = {key(name) for name in columns.tracked}

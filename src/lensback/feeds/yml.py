@@ -50,7 +50,7 @@ ATTRIBUTES = {
 }
 
 
-def read(chunks: Iterator[bytes], rules: clean.Rules) -> Iterator[Offer | Rejected]:
+def read(chunks: Iterator[bytes], rules: clean.RowRules) -> Iterator[Offer | Rejected]:
     """Offers of a YML catalogue. Currency of an offer that names none: the catalogue's own."""
     document = Document(chunks, ROWS)
     paths = _category_paths(document.head)

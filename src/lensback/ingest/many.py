@@ -95,7 +95,9 @@ def ingest_all(
     """
     hosts = Hosts(db, trust=trust)
     states = stores.feeds(db, names)
-    rules = lanes.Rules(roads.jobs, roads.per_host, _delay(fetcher, roads), len(states) + 1)
+    lane_limits = lanes.LaneLimits(
+        roads.jobs, roads.per_host, _delay(fetcher, roads), len(states) + 1
+    )
     with (
         db.claims() as mine,
         ThreadPoolExecutor(READERS, thread_name_prefix="read") as readers,
@@ -105,7 +107,12 @@ def ingest_all(
         patience = _Patience(meanwhile, under_way)
         try:
             work = lanes.run(
-                states, fetch, lane=host_of, rules=rules, halt=fetcher.halt, idle=patience.look
+                states,
+                fetch,
+                lane=host_of,
+                limits=lane_limits,
+                halt=fetcher.halt,
+                idle=patience.look,
             )
             with closing(work) as jobs:  # one that is closed late would halt the next try
                 for state, got in jobs:

@@ -12,7 +12,7 @@ from lensback.catalogue.stores import FeedState
 from lensback.db import Database
 from lensback.errors import DataError, Error, FeedTruncated, Stopped, TooLarge
 from lensback.ingest.collect import Collected, Limits, collect, readable
-from lensback.ingest.write import Run, write
+from lensback.ingest.write import FeedRun, write
 from lensback.net import Fetcher, scrub, secrets_of
 from lensback.types import Progress, Tally
 
@@ -55,7 +55,7 @@ def read(
     spent_s: float,
 ) -> Tally:
     """Brings the catalogue to what a feed that is here says. `spent_s`: fetching took so long."""
-    begin, run = time.perf_counter(), Run()
+    begin, run = time.perf_counter(), FeedRun()
     secrets = secrets_of(state.feed.url)
     run_id = stores.begin_run(db, state.feed.id, started_at)
     # Until this run is through, what the last one remembered is not true any more.
@@ -83,7 +83,7 @@ def read(
     return _tally(state, run, found, message, spent_s + time.perf_counter() - begin)
 
 
-def _account(run: Run, found: Collected, secrets: frozenset[str]) -> dict[str, Any]:
+def _account(run: FeedRun, found: Collected, secrets: frozenset[str]) -> dict[str, Any]:
     samples = [
         sample | {key: scrub(str(sample[key]), secrets) for key in ("id", "sample")}
         for sample in run.samples
@@ -92,7 +92,7 @@ def _account(run: Run, found: Collected, secrets: frozenset[str]) -> dict[str, A
     return {**counts, "rejected": dict(run.rejected), "samples": samples, "bytes": found.size}
 
 
-def _tally(state: FeedState, run: Run, found: Collected, message: str, seconds: float) -> Tally:
+def _tally(state: FeedState, run: FeedRun, found: Collected, message: str, seconds: float) -> Tally:
     tally = Tally(f"ingest {state.feed.store}", run.offers, run.offers - run.changed, run.rejected)
     tally.seconds = seconds
     tally.notes |= {"changed": run.changed, "removed": run.removed, "bytes": found.size}

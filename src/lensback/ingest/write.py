@@ -32,7 +32,7 @@ FEW = 20
 
 
 @dataclass(slots=True)
-class Run:
+class FeedRun:
     """One reading of a feed while it goes on."""
 
     offers: int = 0
@@ -59,7 +59,7 @@ def write(
     db: Database,
     state: stores.FeedState,
     stream: BinaryIO,
-    run: Run,
+    run: FeedRun,
     limits: Limits,
     progress: Progress | None,
 ) -> tuple[str, str]:
@@ -78,7 +78,7 @@ def write(
     store_id = stores.store_id(db, state.feed.store)
     with db.read() as c:
         active = offers.count_active(c, store_id)
-    seen = offers.Seen()
+    seen = offers.SeenIds()
     for batch in _timely(_batches(_accepted(rows, run)), limits.budget_s):
         with db.write() as c:
             written = offers.write_batch(db, c, store_id, state.feed.store, batch, seen)
@@ -95,7 +95,7 @@ def write(
     return status, _message(status, run, limits, active)
 
 
-def _count(run: Run, written: offers.Written) -> None:
+def _count(run: FeedRun, written: offers.Written) -> None:
     run.offers += written.seen
     run.changed += written.changed
     run.removed += written.removed
@@ -104,7 +104,7 @@ def _count(run: Run, written: offers.Written) -> None:
         run.reject(Rejected("duplicate id", external_id=external_id))
 
 
-def _message(status: str, run: Run, limits: Limits, active: int) -> str:
+def _message(status: str, run: FeedRun, limits: Limits, active: int) -> str:
     if status == "shrank":
         return (
             f"the feed dropped more than {limits.max_drop:.0%} of the store's offers: none went "
@@ -118,7 +118,7 @@ def _message(status: str, run: Run, limits: Limits, active: int) -> str:
     return ""
 
 
-def _accepted(rows: Iterable[Offer | Rejected], run: Run) -> Iterator[Offer]:
+def _accepted(rows: Iterable[Offer | Rejected], run: FeedRun) -> Iterator[Offer]:
     for row in rows:
         if isinstance(row, Rejected):
             run.reject(row)
@@ -127,7 +127,7 @@ def _accepted(rows: Iterable[Offer | Rejected], run: Run) -> Iterator[Offer]:
             yield _fitted(row, run)
 
 
-def _fitted(offer: Offer, run: Run) -> Offer:
+def _fitted(offer: Offer, run: FeedRun) -> Offer:
     """Without image addresses that no index of a database can hold."""
     if all(len(url) * 4 <= MAX_IMAGE_URL_BYTES for url in offer.image_urls):
         return offer
@@ -162,7 +162,7 @@ def _timely(batches: Iterator[list[Offer]], budget_s: float) -> Iterator[list[Of
 
 
 def _retire(
-    db: Database, store_id: int, seen: offers.Seen, run: Run, limits: Limits, active: int
+    db: Database, store_id: int, seen: offers.SeenIds, run: FeedRun, limits: Limits, active: int
 ) -> str:
     """Takes off sale what the feed did not mention, unless that is suspiciously much of the
     `active` offers there were before the run."""

@@ -12,7 +12,7 @@ BUCKETS = 50_000
 """Clients whose pace is remembered; those silent the longest are forgotten first."""
 
 
-class Pace:
+class RateLimiter:
     """Token buckets: `per_minute` requests a minute for each client, a sixth of it at once.
 
     One process's own: with several workers each of them allows as much.

@@ -59,7 +59,7 @@ def _read(service: Service, name: str, fields: dict[str, str], now: int) -> Conv
 
 
 def _refused(service: Service, network: str, error: Error, now: int) -> None:
-    log = conversions.Refused(service.workspace.path / "refused_postbacks.log")
+    log = conversions.RefusedCalls(service.workspace.path / "refused_postbacks.log")
     # A name that is no network is somebody's text: it is not kept.
     known = "" if isinstance(error, NotFound) else network
     log.add(known, f"{type(error).__name__}: {error.message}", now)

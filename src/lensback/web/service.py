@@ -27,7 +27,7 @@ from lensback.web.limits import Gate
 from lensback.web.memory import Memory
 from lensback.web.meters import Meters
 from lensback.web.notes import note_search
-from lensback.web.pace import Pace
+from lensback.web.pace import RateLimiter
 from lensback.web.uploads import Upload, read_upload
 from lensback.workspace import Workspace
 
@@ -56,8 +56,8 @@ class Service:
 
     workspace: Workspace
     gate: Gate
-    pace: Pace
-    key_pace: Pace
+    pace: RateLimiter
+    key_pace: RateLimiter
     keyring: LiveFile[tuple[Key, ...]]
     memory: Memory
     meters: Meters = field(default_factory=Meters.new)
@@ -71,8 +71,8 @@ class Service:
         return cls(
             workspace,
             Gate(s.search_jobs, QUEUE, uploads=4 * (s.search_jobs + QUEUE)),
-            Pace(s.rate_limit),
-            Pace(s.key_rate_limit),
+            RateLimiter(s.rate_limit),
+            RateLimiter(s.key_rate_limit),
             keys.keyring(workspace.keys_path),
             Memory(s.photo_memory_s),
         )

@@ -13,7 +13,7 @@ import pytest
 from lensback import cli
 from lensback.errors import FeedError
 from lensback.feeds import ColumnMap
-from lensback.ingest.trial import try_feed
+from lensback.ingest.dry_run import try_feed
 
 HEADER = "id,title,link,price,image_link\n"
 GOOD = "{0},Hat {0},https://s.example/{0},5 EUR,https://s.example/{0}.jpg\n"
@@ -26,37 +26,37 @@ def tried(text: str, **options):
 
 def test_the_account():
     rows = "".join(map(GOOD.format, range(12))) + GOOD.format(3)
-    trial = tried(
+    dry_run = tried(
         HEADER + rows + "20,Hat,,5 EUR,\n21,Hat,,5 EUR,\n22,Hat,https://s.example/22,x,\n"
     )
-    assert (trial.offers, trial.duplicates, len(trial.shown)) == (13, 1, 10)
-    refused = {reason: (r.count, r.lines) for reason, r in trial.refused.items()}
+    assert (dry_run.offers, dry_run.duplicates, len(dry_run.shown)) == (13, 1, 10)
+    refused = {reason: (r.count, r.lines) for reason, r in dry_run.refused.items()}
     assert refused == {"no url": (2, [15, 16]), "bad price": (1, [17])}
-    assert trial.seems["dialect"] == "google"
-    assert any("id that was there before" in warning for warning in trial.warnings())
-    assert json.loads(json.dumps(trial.as_json()))["rejected"]["no url"]["lines"] == [15, 16]
+    assert dry_run.seems["dialect"] == "google"
+    assert any("id that was there before" in warning for warning in dry_run.warnings())
+    assert json.loads(json.dumps(dry_run.as_json()))["rejected"]["no url"]["lines"] == [15, 16]
 
 
 def test_the_map_that_is_printed_reads_the_feed():
-    trial = tried(HEADER + GOOD.format(1))
-    columns = ColumnMap.parse(trial.columns)
-    assert tried(HEADER + GOOD.format(1), columns=columns).shown == trial.shown
+    dry_run = tried(HEADER + GOOD.format(1))
+    columns = ColumnMap.parse(dry_run.columns)
+    assert tried(HEADER + GOOD.format(1), columns=columns).shown == dry_run.shown
 
 
 def test_an_unknown_table_is_read_by_a_guess():
-    trial = tried(UNKNOWN)
-    assert trial.guessed
-    assert [str(offer.price) for offer in trial.shown] == ["49.50 DKK"]
-    assert trial.refused["no url"].lines == [3]
-    assert any("guess" in warning for warning in trial.warnings())
+    dry_run = tried(UNKNOWN)
+    assert dry_run.guessed
+    assert [str(offer.price) for offer in dry_run.shown] == ["49.50 DKK"]
+    assert dry_run.refused["no url"].lines == [3]
+    assert any("guess" in warning for warning in dry_run.warnings())
 
 
 def test_an_unknown_dialect_is_read_by_a_guess():
     item = "<vare><nr>{0}</nr><navn>Hue</navn><link>https://s.example/{0}</link><pris>50</pris></vare>\n"
-    trial = tried(f"<varer>{item.format(1)}{item.format(2)}</varer>")
-    assert trial.guessed
-    assert trial.refused["no currency"].lines == [1, 2]
-    assert any("currency" in warning for warning in trial.warnings())
+    dry_run = tried(f"<varer>{item.format(1)}{item.format(2)}</varer>")
+    assert dry_run.guessed
+    assert dry_run.refused["no currency"].lines == [1, 2]
+    assert any("currency" in warning for warning in dry_run.warnings())
 
 
 def test_a_guess_that_lacks_something_is_a_hint():
@@ -70,15 +70,15 @@ def test_a_guess_that_lacks_something_is_a_hint():
     ["HDR|1|S|x\nTRL|0\n", '[{"id":1,"title":"Hat","link":"https://s.example/1","price":"5 EUR"}]'],
 )
 def test_other_formats(text: str):
-    trial = tried(text)
-    assert trial.columns
-    assert not trial.guessed
+    dry_run = tried(text)
+    assert dry_run.columns
+    assert not dry_run.guessed
 
 
 def test_what_is_cut_off_is_told():
     offer = "<offer id='{}'><name>A</name><url>https://s.example/1</url><price>50</price></offer>"
-    trial = tried(f"<yml_catalog><offers>{offer.format(1)}{offer.format(2)[:40]}")
-    assert "stops in the middle" in trial.warnings()[0]
+    dry_run = tried(f"<yml_catalog><offers>{offer.format(1)}{offer.format(2)[:40]}")
+    assert "stops in the middle" in dry_run.warnings()[0]
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:

@@ -24,7 +24,7 @@ _RECIPE = ("format", "dialect", "compression", "encoding", "delimiter")
 
 
 @dataclass(slots=True)
-class Refused:
+class RefusedRows:
     """Why rows were refused: how many, on which lines first, and what one looks like."""
 
     count: int = 0
@@ -33,7 +33,7 @@ class Refused:
 
 
 @dataclass(slots=True)
-class Trial:
+class DryRun:
     """What a feed gave when it was read to its end and nothing was written."""
 
     seems: dict[str, str]
@@ -49,7 +49,7 @@ class Trial:
     """Offers that cost exactly 1."""
     currencies: Counter[str] = field(default_factory=Counter)
     duplicates: int = 0
-    refused: dict[str, Refused] = field(default_factory=dict)
+    refused: dict[str, RefusedRows] = field(default_factory=dict)
     shown: list[Offer] = field(default_factory=list)
     truncated: str = ""
     seconds: float = 0.0
@@ -105,7 +105,7 @@ def try_feed(
     base: str = "",
     name: str = "",
     max_bytes: int = feeds.MAX_BYTES,
-) -> Trial:
+) -> DryRun:
     """Reads a feed to its end and keeps nothing but the account. `stream` can seek.
 
     Where no map is known but a guess has all that is needed, the guess is used. Raises FeedError
@@ -113,7 +113,7 @@ def try_feed(
     """
     begin = time.perf_counter()
     proposal = None if format == "yml" else feeds.propose_columns(stream, columns)
-    trial = Trial(seems={}, columns=proposal.toml() if proposal else "")
+    dry_run = DryRun(seems={}, columns=proposal.toml() if proposal else "")
     try:
         seems = feeds.sniff(stream, format=format, columns=columns)
         unknown = seems.format == "table" and not seems.dialect
@@ -122,44 +122,44 @@ def try_feed(
         if not unknown:
             raise
     if unknown and proposal and not proposal.missing:
-        columns, trial.guessed = ColumnMap.parse(trial.columns), True
+        columns, dry_run.guessed = ColumnMap.parse(dry_run.columns), True
     seems = feeds.sniff(stream, format=format, columns=columns)
-    trial.seems = {part: getattr(seems, part) for part in _RECIPE}
+    dry_run.seems = {part: getattr(seems, part) for part in _RECIPE}
     rows = feeds.read(
         stream, format=format, columns=columns, base=base, name=name, max_bytes=max_bytes
     )
     try:
-        _count(rows, trial)
+        _count(rows, dry_run)
     except FeedTruncated as error:
-        trial.truncated = error.message
-    trial.seconds = time.perf_counter() - begin
-    return trial
+        dry_run.truncated = error.message
+    dry_run.seconds = time.perf_counter() - begin
+    return dry_run
 
 
-def _count(rows: Iterable[Offer | Rejected], trial: Trial) -> None:
+def _count(rows: Iterable[Offer | Rejected], dry_run: DryRun) -> None:
     seen: set[int] = set()
     for row in rows:
         if isinstance(row, Rejected):
-            refused = trial.refused.setdefault(row.reason, Refused(sample=row.sample))
+            refused = dry_run.refused.setdefault(row.reason, RefusedRows(sample=row.sample))
             refused.count += 1
             if row.line and len(refused.lines) < SHOWN:
                 refused.lines.append(row.line)
         elif row.deleted:
-            trial.deleted += 1
+            dry_run.deleted += 1
         else:
-            _take(row, trial, seen)
+            _take(row, dry_run, seen)
 
 
-def _take(offer: Offer, trial: Trial, seen: set[int]) -> None:
+def _take(offer: Offer, dry_run: DryRun, seen: set[int]) -> None:
     mark = hash(offer.external_id)
-    trial.duplicates += mark in seen
+    dry_run.duplicates += mark in seen
     seen.add(mark)
-    trial.offers += 1
-    trial.without_image += not offer.image_urls
-    trial.ones += offer.price.amount == 1
-    trial.currencies[offer.price.currency] += 1
-    if len(trial.shown) < SHOWN:
-        trial.shown.append(offer)
+    dry_run.offers += 1
+    dry_run.without_image += not offer.image_urls
+    dry_run.ones += offer.price.amount == 1
+    dry_run.currencies[offer.price.currency] += 1
+    if len(dry_run.shown) < SHOWN:
+        dry_run.shown.append(offer)
 
 
 def _offer_json(offer: Offer) -> dict[str, Any]:
@@ -186,7 +186,7 @@ def opened(fetcher: Fetcher, url: str, spool: Path, max_bytes: int) -> Iterator[
         with readable(local_path(url)) as stream:
             yield stream
         return
-    path = spool / "trial.feed"
+    path = spool / "dry_run.feed"
     try:
         fetcher.spool(url, path, max_bytes=max_bytes)
         with readable(path) as stream:
