@@ -281,7 +281,7 @@ def test_json_of_unknown_names_comes_with_a_map() -> None:
     assert 'id = "artnr"' in told.value.hint
     dry_run = try_feed(io.BytesIO(text.encode()))
     assert dry_run.guessed
-    assert list(read.refused) == ["no currency"]
+    assert list(dry_run.refused) == ["no currency"]
 
 
 def test_stock_counts_of_yml() -> None:
