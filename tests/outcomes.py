@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from lensback import questions
 from lensback.evaluate import measure, runs
-from lensback.evaluate.runs import Outcome, Run
+from lensback.evaluate.runs import Run
+from lensback.questions import Outcome
 
 
 def outcome(n: int, verdict: str, *, sold: bool, right: bool, kind: str = "phone") -> Outcome:
@@ -20,7 +22,7 @@ def outcome(n: int, verdict: str, *, sold: bool, right: bool, kind: str = "phone
         rank=rank,
         relevant=int(sold),
         average_precision=(1.0 if rank else 0.0) if sold else None,
-        error="" if rank or (not sold and verdict == "none") else runs.WRONG_PRODUCT,
+        error="" if rank or (not sold and verdict == "none") else questions.WRONG_PRODUCT,
         exact_right=bool(rank) if verdict == "exact" else None,
         first_right=bool(rank),
         cluster=f"p{n}",

@@ -3,7 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lensback.calibrate import Case, fit, logistic
+from lensback.calibrate import fit, logistic
+from lensback.questions import Outcome
+
+
+def case(similarity: float, margin: float, *, right: bool, absent: bool = False) -> Outcome:
+    product = "" if absent else "p"
+    return Outcome(product=product, similarity=similarity, margin=margin, first_right=right)
 
 
 def test_logistic_finds_the_weights_that_made_the_data() -> None:
@@ -29,19 +35,19 @@ def test_fit_is_calibrated_on_its_own_cases() -> None:
         similarity, margin = random.uniform(0.3, 1.0), random.uniform(0, 0.4)
         p = 1 / (1 + np.exp(-(-8 + 8 * similarity + 12 * margin)))
         cases.append(
-            Case(similarity, margin, bool(random.random() < p), bool(random.random() < 0.5))
+            case(similarity, margin, right=random.random() < p, absent=random.random() < 0.5)
         )
     made = fit(cases, fingerprint="f", kind="other views")
     said = np.array([made.probability(c.similarity, c.margin) for c in cases])
-    right = np.array([c.right for c in cases])
+    right = np.array([c.first_right for c in cases])
     for low, high in ((0.0, 0.2), (0.2, 0.5), (0.5, 0.8), (0.8, 1.0)):
         part = (said >= low) & (said < high)
         assert abs(said[part].mean() - right[part].mean()) < 0.06
-    strangers = sorted(c.similarity for c in cases if c.absent)
+    strangers = sorted(c.similarity for c in cases if not c.present)
     assert strangers[0] <= made.none_below <= strangers[len(strangers) // 20]
 
 
 def test_no_case_of_one_kind_still_fits() -> None:
-    made = fit([Case(0.9, 0.2, True, False)] * 20, fingerprint="f", kind="x")
+    made = fit([case(0.9, 0.2, right=True)] * 20, fingerprint="f", kind="x")
     assert 0.5 < made.probability(0.9, 0.2) < 1
     assert made.none_below == pytest.approx(-1.0)

@@ -15,6 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from garments import draw, items
+from lensback import questions
 from lensback.cli import app
 from lensback.encoders import open_encoder
 from lensback.errors import BadQuery
@@ -193,9 +194,9 @@ def test_a_wrong_colour_is_its_own_kind_of_error(folder: Folder) -> None:
     models = {row[1]: row[2] for row in folder.gallery[1:]}
     for outcome in run.outcomes:
         first = outcome.hits[0].product if outcome.hits else ""
-        if outcome.error in {runs.WRONG_COLOUR, runs.WRONG_PRODUCT}:
+        if outcome.error in {questions.WRONG_COLOUR, questions.WRONG_PRODUCT}:
             same = models[first] == models[outcome.product]
-            assert (outcome.error == runs.WRONG_COLOUR) == same
+            assert (outcome.error == questions.WRONG_COLOUR) == same
 
 
 def test_two_encoders_are_compared_query_by_query(folder: Folder, tmp_path: Path) -> None:

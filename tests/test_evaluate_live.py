@@ -15,6 +15,7 @@ from sqlalchemy import select
 from typer.testing import CliRunner
 
 from garments import items
+from lensback import questions
 from lensback.catalogue import stores
 from lensback.catalogue.sketch import smallest_images
 from lensback.cli import app
@@ -151,10 +152,10 @@ def test_an_item_that_the_detector_misses_is_a_miss(split: Split, tmp_path: Path
     )
     with open_workspace(split.workspace) as workspace:
         missed, plain = evaluate_live(workspace, corner).outcomes
-    assert (missed.error, missed.rank) == (runs.UNDETECTED, None)
+    assert (missed.error, missed.rank) == (questions.UNDETECTED, None)
     assert missed.iou is not None
     assert missed.iou < 0.5
-    assert plain.error != runs.UNDETECTED
+    assert plain.error != questions.UNDETECTED
 
 
 def test_a_picture_of_the_catalogue_is_no_question(split: Split, tmp_path: Path) -> None:

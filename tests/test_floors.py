@@ -55,6 +55,7 @@ FLOORS = [
         "detectors",
         "indexes",
     },
+    {"questions"},
     {
         "ingest",
         "download",

@@ -9,10 +9,11 @@ import ir_measures
 import numpy as np
 import pytest
 
-from lensback import metrics
-from lensback.evaluate import measure, runs
-from lensback.evaluate.runs import Figure, Outcome
+from lensback import metrics, questions
+from lensback.evaluate import measure
+from lensback.evaluate.runs import Figure
 from lensback.evaluate.shares import Share, misled, of_hundred, seen, seen_first, told, wrong_exact
+from lensback.questions import Outcome
 
 DRAWS = 50
 
@@ -45,21 +46,21 @@ SOLD = (
     asked(2, "p2", rank=1, verdict="similar", probability=0.6, first_right=True,
           average_precision=0.5, iou=0.5, similarity=0.7, total_ms=20.0, slices={"kind": "phone"}),
     asked(3, "p3", rank=5, verdict="similar", probability=0.4, average_precision=0.2, iou=0.49,
-          error=runs.WRONG_PRODUCT, total_ms=30.0, slices={"kind": "phone"}),
+          error=questions.WRONG_PRODUCT, total_ms=30.0, slices={"kind": "phone"}),
     asked(4, "p3", rank=6, verdict="exact", probability=0.97, exact_right=False,
-          exact_wrong_colour=True, average_precision=0.1, error=runs.WRONG_COLOUR,
+          exact_wrong_colour=True, average_precision=0.1, error=questions.WRONG_COLOUR,
           slices={"kind": "phone"}),
-    asked(5, "p5", rank=20, verdict="none", probability=0.0, error=runs.MISSED,
+    asked(5, "p5", rank=20, verdict="none", probability=0.0, error=questions.MISSED,
           slices={"kind": "phone"}),
-    asked(6, "p6", rank=21, verdict="similar", probability=0.3, error=runs.WRONG_PRODUCT),
-    asked(7, "p7", rank=None, verdict="similar", probability=0.2, error=runs.WRONG_PRODUCT),
-    asked(8, "p8", error=runs.UNREADABLE),
+    asked(6, "p6", rank=21, verdict="similar", probability=0.3, error=questions.WRONG_PRODUCT),
+    asked(7, "p7", rank=None, verdict="similar", probability=0.2, error=questions.WRONG_PRODUCT),
+    asked(8, "p8", error=questions.UNREADABLE),
 )  # fmt: skip
 NOBODY = (
     asked(9, "", verdict="none", probability=0.0),
-    asked(10, "", verdict="similar", probability=0.35, error=runs.LOOKALIKES),
-    asked(11, "", verdict="exact", probability=0.96, exact_right=False, error=runs.MISLED),
-    asked(12, "", error=runs.UNREADABLE),
+    asked(10, "", verdict="similar", probability=0.35, error=questions.LOOKALIKES),
+    asked(11, "", verdict="exact", probability=0.96, exact_right=False, error=questions.MISLED),
+    asked(12, "", error=questions.UNREADABLE),
     asked(13, "", verdict="none", probability=0.1),
 )
 EVERY = SOLD + NOBODY
@@ -182,8 +183,8 @@ def test_a_run_counts_queries_errors_and_verdicts() -> None:
     run = measure.run_of(about, EVERY)
     assert run.queries == {"all": 13, "present": 8, "absent": 5, "products": 7}
     assert run.errors == {
-        "right": 4, runs.WRONG_PRODUCT: 3, runs.WRONG_COLOUR: 1, runs.MISSED: 1,
-        runs.UNREADABLE: 2, runs.LOOKALIKES: 1, runs.MISLED: 1,
+        "right": 4, questions.WRONG_PRODUCT: 3, questions.WRONG_COLOUR: 1, questions.MISSED: 1,
+        questions.UNREADABLE: 2, questions.LOOKALIKES: 1, questions.MISLED: 1,
     }  # fmt: skip
     assert run.verdicts == {
         "present": {"exact": 2, "similar": 4, "none": 1},

@@ -9,23 +9,29 @@ import pytest
 
 from lensback.checked import checked
 from lensback.errors import StateError
-from lensback.evaluate.promise import GRID, Judged, by_category, fewest, threshold
+from lensback.evaluate.promise import GRID, by_category, fewest, threshold
 from lensback.promise import BROKEN, CERTIFIED, OPEN, Promise, Threshold, check
+from lensback.questions import Outcome
 
 PROMISED = 0.05
+CATEGORIES = {"shoe": ("Shoes",), "bag": ("Bags",), "hat": ("Hats",)}
+
+
+def case(probability: float, right: bool, first: str = "") -> Outcome:
+    return Outcome(probability=probability, first_right=right, first=first)
 
 
 def test_too_few_cases_promise_nothing() -> None:
     assert fewest(PROMISED) == 59
-    found = threshold([Judged(0.999, True)] * 58, PROMISED)
+    found = threshold([case(0.999, True)] * 58, PROMISED)
     assert (found.state, found.threshold) == (OPEN, None)
-    assert threshold([Judged(0.999, True)] * 59, PROMISED).state == CERTIFIED
+    assert threshold([case(0.999, True)] * 59, PROMISED).state == CERTIFIED
     nothing = threshold([], PROMISED)
     assert (nothing.state, nothing.threshold, nothing.upper) == (OPEN, None, None)
 
 
 def test_what_is_often_wrong_is_never_exact() -> None:
-    cases = [Judged(0.999, n % 3 > 0) for n in range(300)]
+    cases = [case(0.999, n % 3 > 0) for n in range(300)]
     found = threshold(cases, PROMISED)
     assert (found.state, found.threshold) == (BROKEN, None)
     assert made(found).exact_from((), 0.95) == math.inf
@@ -37,10 +43,10 @@ def test_the_grid_is_written_down_before() -> None:
 
 
 def test_each_category_by_itself_where_there_is_enough() -> None:
-    good = [Judged(0.999, True, ("Shoes",))] * 200
-    bad = [Judged(0.999, n % 2 == 0, ("Bags",)) for n in range(200)]
-    few = [Judged(0.999, True, ("Hats",))] * 99
-    found = {each.name: each for each in by_category([*good, *bad, *few], PROMISED)}
+    good = [case(0.999, True, "shoe")] * 200
+    bad = [case(0.999, n % 2 == 0, "bag") for n in range(200)]
+    few = [case(0.999, True, "hat")] * 99
+    found = {each.name: each for each in by_category([*good, *bad, *few], CATEGORIES, PROMISED)}
     assert {name: each.state for name, each in found.items()} == {
         "Shoes": CERTIFIED,
         "Bags": BROKEN,
@@ -57,7 +63,7 @@ def made(overall: Threshold) -> Promise:
 
 
 def test_it_survives_being_written() -> None:
-    promise = replace(made(threshold([Judged(0.999, True)] * 90, PROMISED)), created_at="today")
+    promise = replace(made(threshold([case(0.999, True)] * 90, PROMISED)), created_at="today")
     assert checked(Promise, promise.as_json(), "", hint="") == promise
 
 

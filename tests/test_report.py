@@ -14,7 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
 from browser import chromium
-from lensback import ledger
+from lensback import ledger, questions
 from lensback.errors import BadQuery, ConfigError, StateError, UnknownName
 from lensback.evaluate import charts, measure, page, report, runs, usage
 from lensback.evaluate.business import COUNTS, SUMS, Funnel, Prices, flow, reckon
@@ -210,8 +210,8 @@ def test_every_figure_rule_input_and_error_has_its_words() -> None:
     assumed = {each.name for each in ASSUMPTIONS}
     assert assumed <= set(texts.WHYS)
     assert assumed | set(GIVEN_ONLY) <= set(texts.INPUTS)
-    assert set(runs.ERRORS) == set(texts.HELP)
-    assert {*runs.ERRORS, "right"} == set(texts.ERRORS)
+    assert set(questions.ERRORS) == set(texts.HELP)
+    assert {*questions.ERRORS, "right"} == set(texts.ERRORS)
     assert {*COUNTS, *SUMS} == set(texts.LINES)
 
 
@@ -292,12 +292,12 @@ def picture(tmp_path: Path) -> str:
 def liar(picture: str) -> runs.Run:
     """A run with every kind of error, pictures, and a title that tries to be markup."""
     made = list(system(honest, n=70).outcomes)
-    shown = runs.Shown("p", "<script>alert(1)</script>", picture, 0.5, 0.99, True, False)
-    for n, error in enumerate(runs.ERRORS):
-        sold = error not in {runs.MISLED, runs.LOOKALIKES}
+    shown = questions.Shown("p", "<script>alert(1)</script>", picture, 0.5, 0.99, True, False)
+    for n, error in enumerate(questions.ERRORS):
+        sold = error not in {questions.MISLED, questions.LOOKALIKES}
         made.append(
             replace(
-                outcome(900 + n, "exact" if error == runs.MISLED else "similar", sold=sold, right=False),
+                outcome(900 + n, "exact" if error == questions.MISLED else "similar", sold=sold, right=False),
                 photo=picture, image=picture, error=error, hits=(shown,),
             )
         )  # fmt: skip
@@ -367,11 +367,13 @@ def test_a_run_of_nothing_still_makes_a_page(tmp_path: Path) -> None:
 
 def test_ten_failures_show_every_kind_and_no_thing_twice_first() -> None:
     made = list(liar("").outcomes)
-    made += [replace(made[-1], photo=f"{n}", error=runs.MISSED, cluster="one") for n in range(50)]
+    made += [
+        replace(made[-1], photo=f"{n}", error=questions.MISSED, cluster="one") for n in range(50)
+    ]
     chosen = typical(made)
     assert len(chosen) == 10
-    assert {found.error for found, _ in chosen} == set(runs.ERRORS)
-    assert next(n for found, n in chosen if found.error == runs.MISSED) == 51
+    assert {found.error for found, _ in chosen} == set(questions.ERRORS)
+    assert next(n for found, n in chosen if found.error == questions.MISSED) == 51
 
 
 def test_nothing_to_report_on_is_said(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from lensback import metrics
 from lensback.evaluate import trial
-from lensback.evaluate.promise import Judged, threshold
+from lensback.evaluate.promise import threshold
+from lensback.questions import Outcome
 
 PROMISED = 0.05
 
@@ -70,6 +71,10 @@ def test_a_wager_sees_a_real_difference() -> None:
 # ---- the promise of "exact"
 
 
+def case(probability: float, right: bool, first: str = "") -> Outcome:
+    return Outcome(probability=probability, first_right=right, first=first)
+
+
 class World:
     """Answers whose true chance of being wrong at any threshold is known."""
 
@@ -77,10 +82,10 @@ class World:
         self.random = np.random.default_rng(seed)
         self.sharpness = sharpness
 
-    def cases(self, n: int) -> list[Judged]:
+    def cases(self, n: int) -> list[Outcome]:
         sure = self.random.random(n)
         right = self.random.random(n) < sure**self.sharpness
-        return [Judged(float(p), bool(r)) for p, r in zip(sure, right, strict=True)]
+        return [case(float(p), bool(r)) for p, r in zip(sure, right, strict=True)]
 
     def wrong_from(self, bar: float) -> float:
         """Expected share wrong of the answers at least so sure: 1 minus the mean of p^s over

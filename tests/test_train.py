@@ -326,11 +326,11 @@ def test_questions_for_the_match_probability() -> None:
     vectors = unit(np.array([[1, 0], [1, 0.2], [1, 0.3], [0, 1], [-1, 0]], np.float32))
     bond, row = Bond.of(made), np.array([0])
     there, gone = cases(vectors[:1], row, vectors, bond, views=True)
-    assert there.right
+    assert there.first_right
     assert there.similarity == pytest.approx(float(vectors[0] @ vectors[1]))
     assert there.margin == pytest.approx(float(vectors[0] @ (vectors[1] - vectors[2])))
-    assert gone.absent
-    assert not gone.right
+    assert not gone.present
+    assert not gone.first_right
     assert gone.similarity == pytest.approx(float(vectors[0] @ vectors[2]))
     copy = cases(vectors[:1], row, vectors, bond, views=False)[0]
     assert copy.similarity == pytest.approx(1)

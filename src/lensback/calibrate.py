@@ -26,34 +26,25 @@ from lensback.distort import distort
 from lensback.encoders import Encoder
 from lensback.errors import DataError, Error
 from lensback.images import ImageStore
+from lensback.questions import (
+    COPIES,
+    VIEWS,
+    Outcome,
+    askable,
+    nearest,
+    said,
+    with_copies,
+)
 from lensback.rank import Calibration
 from lensback.types import Candidate, Progress, Vectors
 from lensback.vectors import VectorStore
 
-VIEWS, COPIES = "other views", "distorted copies"
-COPIED_VIEWS = "other views, distorted"
-"""The hardest: another view, as a phone would take it."""
 TOO_FEW = 10
 """Products below which nothing is fitted."""
 ENOUGH = 60
 """Products with several views from which real views are asked for too."""
 NEIGHBOURS = 60
 NONE_QUANTILE = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One question: the features of the first answer, and whether it was right."""
-
-    similarity: float
-    margin: float
-    right: bool
-    absent: bool
-    """The product was held out as a whole."""
-    asked: str = ""
-    """Product asked for."""
-    first: str = ""
-    """Product answered first, or empty."""
 
 
 def calibrate(
@@ -69,7 +60,7 @@ def calibrate(
     """Fits a calibration. Raises DataError where the catalogue has too few products for one."""
     with db.read() as c:
         views = products.views(c, encoder.fingerprint)
-        several = askable(c, views)
+        several = further_views(c, views)
     if len(views) < TOO_FEW:
         raise DataError(
             f"{len(views)} products with images are too few to calibrate on",
@@ -96,19 +87,10 @@ class Things:
     encoder: Encoder
 
 
-def askable(c: Connection, views: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """Product -> its images that leave another view behind when they go with all their copies.
-
-    Where another store shows the same photograph, two images are one view: taken out together
-    they would leave nothing that could be found.
-    """
-    several = {product: set(hashes) for product, hashes in views.items() if len(hashes) > 1}
-    copies = products.copies_of(c, sorted(h for hashes in several.values() for h in hashes))
-    left = {
-        product: sorted(h for h in hashes if hashes - {h} - copies.get(h, set()))
-        for product, hashes in several.items()
-    }
-    return {product: hashes for product, hashes in left.items() if hashes}
+def further_views(c: Connection, views: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Product -> its images that leave another view behind when they go with all their copies."""
+    several = {product: hashes for product, hashes in views.items() if len(hashes) > 1}
+    return askable(several, products.copies_of(c, sorted({h for v in several.values() for h in v})))
 
 
 def ask(
@@ -118,10 +100,10 @@ def ask(
     *,
     seed: int = 0,
     progress: Progress | None = None,
-) -> list[Case]:
-    """Two cases a question and kind, (product, image) by (product, image): with the product there,
+) -> list[Outcome]:
+    """Two outcomes a question and kind, (product, image) by (product, image): with the product there,
     and with all its images held out. Kinds are VIEWS, COPIES and COPIED_VIEWS."""
-    cases: list[Case] = []
+    cases: list[Outcome] = []
     for n, part in enumerate(chunks(asked, 64)):
         for kind in kinds:
             queries = _queries(things, part, kind, seed + n)
@@ -155,8 +137,8 @@ def _queries(things: Things, part: Sequence[tuple[str, str]], kind: str, seed: i
 
 def _cases(
     things: Things, part: Sequence[tuple[str, str]], queries: Vectors, kind: str
-) -> list[Case]:
-    """Two cases a question: with the product there, and with all its images held out."""
+) -> list[Outcome]:
+    """Two outcomes a question: with the product there, and with all its images held out."""
     near = things.vectors.neighbours(things.encoder.fingerprint, queries, NEIGHBOURS)
     hashes = sorted({candidate.image_hash for found in near for candidate in found})
     with things.db.read() as c:
@@ -164,33 +146,27 @@ def _cases(
         copies = products.copies_of(c, [image for _, image in part])
     cases = []
     for (product, image), found in zip(part, near, strict=True):
-        held_out = set() if kind == COPIES else {image, *copies.get(image, ())}
+        held_out = set() if kind == COPIES else with_copies([image], copies)
         present = [c for c in found if c.image_hash not in held_out]
         absent = [c for c in found if product not in shows.get(c.image_hash, ())]
-        cases += [
-            _case(present, shows, product, absent=False),
-            _case(absent, shows, product, absent=True),
-        ]
+        cases += [_outcome(present, shows, product, product), _outcome(absent, shows, "", product)]
     return cases
 
 
-def _case(
-    found: Sequence[Candidate], shows: dict[str, list[str]], product: str, *, absent: bool
-) -> Case:
+def _outcome(
+    found: Sequence[Candidate], shows: Mapping[str, Sequence[str]], right: str, asked: str
+) -> Outcome:
     ranked = rank.by_product(found, shows)
-    if not ranked:
-        return Case(0.0, 0.0, right=False, absent=absent, asked=product)
-    first = ranked[0]
-    right = first.product_id == product
-    return Case(first.similarity, first.margin, right, absent, product, first.product_id)
+    names = [each.product_id for each in ranked]
+    return nearest([each.similarity for each in ranked], names, right, asked)
 
 
-def fit(cases: Sequence[Case], *, fingerprint: str, kind: str) -> Calibration:
+def fit(cases: Sequence[Outcome], *, fingerprint: str, kind: str) -> Calibration:
     """Logistic regression on similarity and margin, and the similarity that is still near."""
-    features = np.array([[1.0, case.similarity, case.margin] for case in cases])
-    right = np.array([case.right for case in cases], dtype=np.float64)
+    features = np.array([[1.0, case.similarity or 0.0, case.margin] for case in cases])
+    right = np.array([case.first_right for case in cases], dtype=np.float64)
     bias, similarity, margin = logistic(features, right)
-    strangers = [case.similarity for case in cases if case.absent]
+    strangers = [case.similarity or 0.0 for case in cases if not case.present]
     made = Calibration(
         fingerprint=fingerprint,
         bias=float(bias),
@@ -201,12 +177,7 @@ def fit(cases: Sequence[Case], *, fingerprint: str, kind: str) -> Calibration:
         kind=kind,
         created_at=datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
     )
-    sure = [
-        made.probability(case.similarity, case.margin)
-        if case.similarity >= made.none_below
-        else 0.0
-        for case in cases
-    ]
+    sure = [said(case, made).probability or 0.0 for case in cases]
     return replace(made, reference=tuple(np.histogram(sure, 10, (0, 1))[0].tolist()))
 
 

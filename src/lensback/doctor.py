@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 from lensback import conversions
-from lensback.calibrate import COPIES
 from lensback.cashback import check_program
 from lensback.catalogue import offers, pictures, products, stores
 from lensback.errors import Error
 from lensback.indexes import health
+from lensback.questions import COPIES
 from lensback.types import Snapshot
 from lensback.workspace import Workspace, age_s
 

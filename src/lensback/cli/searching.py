@@ -82,7 +82,8 @@ def calibrate_command(
     as_json: AsJson = False,
 ) -> None:
     """Fit match probability on held-out views of the catalogue."""
-    from lensback.calibrate import COPIES, calibrate
+    from lensback.calibrate import calibrate
+    from lensback.questions import COPIES
     from lensback.workspace import save_calibration
 
     with opened_workspace(workspace) as opened, Watcher(err) as watcher:

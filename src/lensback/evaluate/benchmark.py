@@ -19,25 +19,34 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lensback import metrics
-from lensback.calibrate import COPIES, ENOUGH, TOO_FEW, VIEWS, Case, fit
+from lensback.calibrate import ENOUGH, TOO_FEW, fit
 from lensback.distort import distort
 from lensback.encoders import Encoder
 from lensback.errors import BadQuery
-from lensback.evaluate import measure, runs
+from lensback.evaluate import measure
 from lensback.evaluate.albums import Album, compare, leaked, of_files
-from lensback.evaluate.runs import Outcome, Run, Shown
+from lensback.evaluate.runs import Run
 from lensback.images import decode
+from lensback.questions import (
+    COPIES,
+    SHOWN,
+    UNREADABLE,
+    VIEWS,
+    Gallery,
+    Outcome,
+    Shown,
+    judge,
+    nearest,
+    said,
+    twice,
+)
 from lensback.rank import Calibration
-from lensback.types import Progress
+from lensback.types import Progress, Vectors
 
-SHOWN = 5
 MOST_ASKED = 300
 """Gallery pictures that the match probability is fitted on."""
 Watch = Callable[[str], Progress]
-Scores = NDArray[np.float32]
 
 
 def unseen(_stage: str) -> Progress:
@@ -77,23 +86,16 @@ def _row(row: dict[str, str], images: Path) -> Row:
 
 
 @dataclass(frozen=True)
-class Gallery:
-    """What is searched in."""
+class Searched:
+    """What is searched in: the rows of the gallery's file, and their pictures."""
 
     rows: Sequence[Row]
     """One for each picture of the album."""
     album: Album
 
     @cached_property
-    def products(self) -> list[str]:
-        """In order; a picture without a product is one of its own, named by its file."""
-        return sorted({name_of(row) for row in self.rows})
-
-    @cached_property
-    def places(self) -> NDArray[np.int64]:
-        """Picture -> place of its product."""
-        at = {name: n for n, name in enumerate(self.products)}
-        return np.array([at[name_of(row)] for row in self.rows], dtype=np.int64)
+    def gallery(self) -> Gallery:
+        return Gallery(self.album.vectors, [name_of(row) for row in self.rows])
 
     @cached_property
     def models(self) -> dict[str, str]:
@@ -105,180 +107,116 @@ class Gallery:
         """Product -> its first picture."""
         return {name_of(row): str(row.path) for row in reversed(self.rows)}
 
-    def scores(self, vector: Scores, hidden: NDArray[np.bool_] | None = None) -> Scores:
-        """Similarity of the best picture of each product; -2 where all its pictures are hidden."""
-        similar = self.album.vectors @ vector
-        if hidden is not None:
-            similar = np.where(hidden, np.float32(-2), similar)
-        best = np.full(len(self.products), -2, np.float32)
-        np.maximum.at(best, self.places, similar)
-        return best
-
 
 def name_of(row: Row) -> str:
-    """The product that a row shows; a picture of no product is one of its own."""
+    """Its product; a picture without one is a product of its own, named by its file."""
     return row.product or f"picture {row.path.name}"
-
-
-def top_two(best: Scores) -> tuple[int, float, float]:
-    """Place and similarity of the best product, and its lead over the second."""
-    if len(best) == 1:
-        return 0, float(best[0]), 0.0
-    first = int(best.argmax())
-    second = float(np.delete(best, first).max())
-    lead = float(best[first]) - second if second > -2 else 0.0
-    return first, float(best[first]), lead
 
 
 # ---- the match probability
 
 
 def calibrated(
-    gallery: Gallery, encoder: Encoder, *, seed: int = 0, progress: Progress | None = None
+    searched: Searched, encoder: Encoder, *, seed: int = 0, progress: Progress | None = None
 ) -> Calibration | None:
     """Fitted on the gallery's own pictures, each asked with its product there and without it;
     None where there are too few."""
-    named = [n for n, row in enumerate(gallery.rows) if row.product]
-    if len({gallery.rows[n].product for n in named}) < TOO_FEW:
+    named = [n for n, row in enumerate(searched.rows) if row.product]
+    if len({searched.rows[n].product for n in named}) < TOO_FEW:
         return None
+    gallery = searched.gallery
     random = np.random.default_rng(seed)
     asked = sorted(random.permutation(named)[:MOST_ASKED].tolist())
-    cases = _copies(gallery, encoder, asked, progress)
-    counts = np.bincount(gallery.places)
-    several = [n for n in named if counts[gallery.places[n]] > 1]
-    real = len({gallery.places[n] for n in several}) >= ENOUGH
+    outcomes = _copies(searched, encoder, asked, progress)
+    counts = np.bincount(gallery.place)
+    several = [n for n in named if counts[gallery.place[n]] > 1]
+    real = len({gallery.place[n] for n in several}) >= ENOUGH
     if real:
         for n in sorted(random.permutation(several)[:MOST_ASKED].tolist()):
-            hidden = np.arange(len(gallery.rows)) == n
-            cases += _pair(gallery, gallery.album.vectors[n], n, hidden)
+            itself = np.arange(len(searched.rows)) == n
+            best = gallery.best(gallery.vectors[n : n + 1], itself[None])[0]
+            outcomes += twice(best, gallery.products, gallery.place[n])
     kind = f"{VIEWS} and {COPIES}" if real else COPIES
-    return fit(cases, fingerprint=encoder.fingerprint, kind=kind)
+    return fit(outcomes, fingerprint=encoder.fingerprint, kind=kind)
 
 
 def _copies(
-    gallery: Gallery, encoder: Encoder, asked: Sequence[int], progress: Progress | None
-) -> list[Case]:
+    searched: Searched, encoder: Encoder, asked: Sequence[int], progress: Progress | None
+) -> list[Outcome]:
     """Pictures as a phone would take them."""
-    cases: list[Case] = []
+    outcomes: list[Outcome] = []
+    gallery = searched.gallery
     for at in range(0, len(asked), 32):
         part = asked[at : at + 32]
         copies = [
-            distort(decode(gallery.rows[n].path.read_bytes(), side_px=2 * encoder.side_px), n)
+            distort(decode(searched.rows[n].path.read_bytes(), side_px=2 * encoder.side_px), n)
             for n in part
         ]
-        for n, vector in zip(part, encoder.encode(copies), strict=True):
-            cases += _pair(gallery, vector, n, np.zeros(len(gallery.rows), bool))
+        for n, best in zip(part, gallery.best(encoder.encode(copies)), strict=True):
+            outcomes += twice(best, gallery.products, gallery.place[n])
         if progress:
             progress(at + len(part), len(asked))
-    return cases
-
-
-def _pair(gallery: Gallery, vector: Scores, n: int, hidden: NDArray[np.bool_]) -> list[Case]:
-    """The question with the product there, and with all of its pictures gone."""
-    place = gallery.places[n]
-    cases = []
-    for absent in (False, True):
-        gone = hidden | (gallery.places == place) if absent else hidden
-        first, similarity, lead = top_two(gallery.scores(vector, gone))
-        cases.append(Case(similarity, lead, first == place, absent))
-    return cases
+    return outcomes
 
 
 # ---- one query
 
 
-@dataclass(frozen=True, slots=True)
-class Judge:
-    """Answers a query and judges the answer."""
-
-    gallery: Gallery
-    calibration: Calibration | None
-    exact_from: float
-
-    def outcome(self, row: Row, vector: Scores, spent_ms: float) -> Outcome:
-        """What became of one query, whose vector took `spent_ms` to make."""
-        begin = time.perf_counter()
-        best = self.gallery.scores(vector)
-        order = np.argsort(-best, kind="stable")[: max(SHOWN, measure.DEPTHS[-1])]
-        first, similarity, lead = top_two(best)
-        search_ms = (time.perf_counter() - begin) * 1000
-        names = [self.gallery.products[at] for at in order]
-        sure, verdict = self._said(similarity, lead)
-        found = self._rank(row, best)
-        shown = [] if verdict == "none" else names
-        right = found == 1
-        return replace(
-            unanswered(row, self.gallery),
-            verdict=verdict,
-            probability=sure,
-            similarity=similarity,
-            rank=found,
-            average_precision=metrics.average_precision([found] if found else [], 1)
-            if row.product
-            else None,
-            error=self._error(row, verdict, shown, right=right),
-            exact_right=right if verdict == "exact" else None,
-            exact_wrong_colour=verdict == "exact" and not right and self._colour(row, names[0]),
-            first_right=right,
-            total_ms=spent_ms + search_ms,
-            timings_ms={"encode": spent_ms, "search": search_ms},
-            hits=tuple(
-                Shown(name, name, self.gallery.pictures[name], float(best[at]),
-                      sure if at == first else None, at == first and verdict == "exact",
-                      name == row.product)
-                for at, name in list(zip(order.tolist(), names, strict=True))[:SHOWN]
-                if shown
-            ),
-        )  # fmt: skip
-
-    def _said(self, similarity: float, lead: float) -> tuple[float | None, str]:
-        """Match probability and verdict, as a search gives them."""
-        if self.calibration is None:
-            return None, ""
-        if similarity < self.calibration.none_below:
-            return 0.0, "none"
-        sure = self.calibration.probability(similarity, lead)
-        return sure, "exact" if sure >= self.exact_from else "similar"
-
-    def _rank(self, row: Row, best: Scores) -> int | None:
-        """Place of the right product; with equal similarity the others stand before it."""
-        if row.product not in self.gallery.pictures:
-            return None
-        right = np.array(self.gallery.products) == row.product
-        return int(metrics.ranks(best[None], right[None], ~right[None])[0])
-
-    def _colour(self, row: Row, name: str) -> bool:
-        return bool(row.model) and self.gallery.models.get(name) == row.model
-
-    def _error(self, row: Row, verdict: str, shown: Sequence[str], *, right: bool) -> str:
-        if not row.product:
-            if verdict == "exact":
-                return runs.MISLED
-            return runs.LOOKALIKES if shown else runs.RIGHT
-        if not shown:
-            return runs.MISSED
-        if right:
-            return runs.RIGHT
-        return runs.WRONG_COLOUR if self._colour(row, shown[0]) else runs.WRONG_PRODUCT
+def outcome(
+    row: Row,
+    vector: Vectors,
+    spent_ms: float,
+    searched: Searched,
+    calibration: Calibration | None,
+    exact_from: float,
+) -> Outcome:
+    """Searches one vector [dim] and judges the answer."""
+    begin = time.perf_counter()
+    gallery = searched.gallery
+    best = gallery.best(vector[None])[0]
+    found = said(nearest(best, gallery.products, row.product), calibration, exact_from)
+    search_ms = (time.perf_counter() - begin) * 1000
+    # A right product that is as near as others stands behind them, here as in its rank.
+    right = np.array([name == row.product for name in gallery.products])
+    order = np.lexsort((right, -best))[:SHOWN].tolist() if found.verdict != "none" else []
+    hits = [
+        Shown(
+            name := gallery.products[at],
+            name,
+            searched.pictures[name],
+            float(best[at]),
+            found.probability if n == 0 else None,
+            n == 0 and found.verdict == "exact",
+            bool(right[at]),
+        )
+        for n, at in enumerate(order)
+    ]
+    answered = replace(
+        unanswered(row, searched),
+        verdict=found.verdict,
+        probability=found.probability,
+        similarity=found.similarity,
+        margin=found.margin,
+        first=found.first,
+        total_ms=spent_ms + search_ms,
+        timings_ms={"encode": spent_ms, "search": search_ms},
+    )
+    kin = {name for name, model in searched.models.items() if model and model == row.model}
+    return judge(answered, hits, [found.rank] if found.rank else [], other_colours=kin)
 
 
-def unanswered(row: Row, gallery: Gallery) -> Outcome:
+def unanswered(row: Row, searched: Searched) -> Outcome:
     """What becomes of a photo that cannot be read: a miss."""
     return Outcome(
         photo=str(row.path),
         product=row.product,
-        verdict="",
-        probability=None,
-        similarity=None,
-        rank=None,
         relevant=int(bool(row.product)),
         average_precision=0.0 if row.product else None,
-        error=runs.UNREADABLE,
-        exact_right=None,
+        error=UNREADABLE,
         cluster=row.product or str(row.path),
         slices=row.slices,
         title=row.product,
-        image=gallery.pictures.get(row.product, ""),
+        image=searched.pictures.get(row.product, ""),
     )
 
 
@@ -302,25 +240,33 @@ def evaluate_folder(
 
     Raises BadQuery for files that cannot be used, and for leaks where they are refused.
     """
-    gallery = _gallery(read_rows(gallery_file, images), encoder, watch)
+    searched = _searched(read_rows(gallery_file, images), encoder, watch)
     asked = read_rows(queries_file, images)
-    _check_truth(asked, gallery, queries_file)
+    _check_truth(asked, searched, queries_file)
     begin = time.process_time()
     album = of_files([row.path for row in asked], encoder, batch=1, progress=watch("queries"))
     encoded_s = time.process_time() - begin
-    found = compare(album, gallery.album, progress=watch("leaks"))
+    found = compare(album, searched.album, progress=watch("leaks"))
     dropped = leaked(found, leaks)
-    calibration = calibrated(gallery, encoder, progress=watch("calibrate"))
-    judge = Judge(gallery, calibration, exact_from)
+    calibration = calibrated(searched, encoder, progress=watch("calibrate"))
     begin = time.process_time()
-    outcomes = _outcomes([row for row in asked if str(row.path) not in dropped], album, judge)
+    kept = [row for row in asked if str(row.path) not in dropped]
+    place = {picture.key: n for n, picture in enumerate(album.pictures)}
+    outcomes = [
+        outcome(
+            row, album.vectors[place[key]], album.spent_ms[key], searched, calibration, exact_from
+        )
+        if (key := str(row.path)) in place
+        else unanswered(row, searched)
+        for row in kept
+    ]
     spent = encoded_s + time.process_time() - begin
     about = measure.About(
         kind="benchmark",
         name=name or queries_file.parent.name,
         encoder=measure.encoder_of(encoder),
-        gallery={"images": len(gallery.rows), "products": len(gallery.products)},
-        depth=len(gallery.products),
+        gallery={"images": len(searched.rows), "products": len(searched.gallery.products)},
+        depth=len(searched.gallery.products),
         calibration=measure.calibration_of(calibration, exact_from),
         leaks=found.as_json(len(dropped)),
         cost=measure.cost(spent / len(asked) if asked else None, machine_hour),
@@ -329,7 +275,7 @@ def evaluate_folder(
     return measure.run_of(about, outcomes)
 
 
-def _gallery(rows: Sequence[Row], encoder: Encoder, watch: Watch) -> Gallery:
+def _searched(rows: Sequence[Row], encoder: Encoder, watch: Watch) -> Searched:
     kept = {str(row.path): row for row in rows}
     album = of_files([row.path for row in kept.values()], encoder, progress=watch("gallery"))
     if album.unreadable:
@@ -340,26 +286,13 @@ def _gallery(rows: Sequence[Row], encoder: Encoder, watch: Watch) -> Gallery:
         )
     if not kept:
         raise BadQuery("the gallery is empty", hint="list its pictures: image,product")
-    return Gallery([kept[picture.key] for picture in album.pictures], album)
+    return Searched([kept[picture.key] for picture in album.pictures], album)
 
 
-def _check_truth(asked: Sequence[Row], gallery: Gallery, file: Path) -> None:
-    gone = sorted({row.product for row in asked if row.product} - set(gallery.products))
+def _check_truth(asked: Sequence[Row], searched: Searched, file: Path) -> None:
+    gone = sorted({row.product for row in asked if row.product} - set(searched.gallery.products))
     if gone:
         raise BadQuery(
             f"{file}: {len(gone)} products are not in the gallery, the first is {gone[0]!r}",
             hint="leave the product empty where the gallery does not have it",
         )
-
-
-def _outcomes(asked: Sequence[Row], album: Album, judge: Judge) -> list[Outcome]:
-    place = {picture.key: n for n, picture in enumerate(album.pictures)}
-    outcomes = []
-    for row in asked:
-        key = str(row.path)
-        if key in album.unreadable:
-            outcomes.append(unanswered(row, judge.gallery))
-        else:
-            vector = album.vectors[place[key]]
-            outcomes.append(judge.outcome(row, vector, album.spent_ms[key]))
-    return outcomes

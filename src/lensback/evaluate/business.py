@@ -41,8 +41,8 @@ from lensback.evaluate.inputs import (
     Ranged,
     Sampled,
 )
-from lensback.evaluate.runs import Outcome
 from lensback.evaluate.shares import Share, misled, seen, seen_first, told
+from lensback.questions import Outcome
 
 DRAWS = 20_000
 SEARCHES = 1000

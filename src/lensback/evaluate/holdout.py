@@ -29,6 +29,7 @@ from lensback.evaluate.albums import of_workspace
 from lensback.evaluate.leaks import Picture, check
 from lensback.group import group
 from lensback.publish import publish
+from lensback.questions import with_copies
 from lensback.settings import FILE_NAME
 from lensback.types import Progress
 from lensback.workspace import Workspace, open_workspace, save_calibration
@@ -169,9 +170,8 @@ def plan_of(workspace: Workspace, wish: Wish, watch: Watch) -> tuple[Plan, dict[
         raise BadQuery(f"only {len(taken)} products are left", hint="ask for fewer")
     copies = _copies(workspace, [i for p in taken for i in things[p].images], watch)
     for product in taken:
-        for image in things[product].images:
-            for other in (image, *copies.get(image, ())):
-                hidden.setdefault(other, f"product {product}")
+        for image in with_copies(things[product].images, copies):
+            hidden.setdefault(image, f"product {product}")
     absent = {product: in_order(things[product])[0] for product in taken}
     return Plan(views, absent, hidden), things
 
@@ -200,7 +200,7 @@ def _views(
             break
         kept = further[product][:1] if wish.one_view else further[product]
         asked = _distinct(kept, copies)
-        gone = {other for image in kept for other in (image, *copies.get(image, ()))}
+        gone = with_copies(kept, copies)
         if gone >= things[product].images.keys():  # nothing would be left to find
             continue
         chosen[product] = tuple(asked)

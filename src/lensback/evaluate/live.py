@@ -17,7 +17,6 @@ from typing import Any
 
 from sqlalchemy import select
 
-from lensback import metrics
 from lensback.catalogue import offers, products
 from lensback.db import Database, chunks
 from lensback.db import tables as t
@@ -26,13 +25,13 @@ from lensback.evaluate import measure, runs
 from lensback.evaluate.albums import compare, leaked, of_files, of_workspace
 from lensback.evaluate.benchmark import Watch, unseen
 from lensback.evaluate.promise import kept
-from lensback.evaluate.runs import Outcome, Run, Shown
+from lensback.evaluate.runs import Run
+from lensback.questions import UNREADABLE, Outcome, Shown, judge
 from lensback.search import Query, Tools, check_box, parse_box, search
 from lensback.types import Answer, Box, Filter, Hit, Progress, StoredOffer, top_category
 from lensback.workspace import Workspace
 
 DEPTH = 20
-SHOWN = 5
 DETECTED = 0.5
 """Overlap (IoU) of the region searched with the item's box from which the item was detected."""
 
@@ -205,14 +204,9 @@ def outcome(asked: Asked, truth: Truth, workspace: Workspace, tools: Tools) -> O
     empty = Outcome(
         photo=str(asked.photo),
         product=min(truth.products, default=""),
-        verdict="",
-        probability=None,
-        similarity=None,
-        rank=None,
         relevant=len(truth.products),
         average_precision=0.0 if truth.products else None,
-        error=runs.UNREADABLE,
-        exact_right=None,
+        error=UNREADABLE,
         cluster=min(truth.products, default=str(asked.photo)),
         iou=0.0 if asked.box else None,
         slices=truth.slices,
@@ -231,54 +225,29 @@ def outcome(asked: Asked, truth: Truth, workspace: Workspace, tools: Tools) -> O
 def _judged(
     empty: Outcome, answer: Answer, asked: Asked, truth: Truth, workspace: Workspace
 ) -> Outcome:
-    hits = answer.hits
     overlap = measure.iou(answer.region, asked.box) if asked.box else None
     missed = overlap is not None and overlap < DETECTED
-    right = [hit.product.product_id in truth.products and not missed for hit in hits]
-    places = [n for n, good in enumerate(right, 1) if good]
-    claimed = next((n for n, hit in enumerate(hits) if hit.exact), None)
-    exact_right = None if claimed is None else right[claimed]
-    first = hits[0] if hits else None
     known = answer.calibrated
-    return replace(
+    hits = [
+        _shown(hit, workspace, known=known, right=hit.product.product_id in truth.products)
+        for hit in answer.hits
+    ]
+    if missed:
+        hits = [replace(hit, right=False) for hit in hits]
+    first = hits[0] if hits else None
+    answered = replace(
         empty,
         verdict=answer.verdict if known else "",
         probability=(first.probability if first else 0.0) if known else None,
         similarity=first.similarity if first else None,
-        rank=places[0] if places else None,
-        average_precision=_precision(places, truth),
-        error=_error(answer, truth, right, missed=missed and bool(truth.products)),
-        exact_right=exact_right,
-        exact_wrong_colour=claimed is not None
-        and not right[claimed]
-        and other_colour(hits[claimed], truth),
-        first_right=bool(right and right[0]),
+        first=first.product if first else "",
         iou=overlap,
         total_ms=answer.timings_ms.get("total"),
         timings_ms=dict(answer.timings_ms),
-        hits=tuple(
-            _shown(hit, good, workspace, known=known)
-            for hit, good in list(zip(hits, right, strict=True))[:SHOWN]
-        ),
     )
-
-
-def _precision(places: Sequence[int], truth: Truth) -> float | None:
-    return metrics.average_precision(places, len(truth.products))
-
-
-def _error(answer: Answer, truth: Truth, right: Sequence[bool], *, missed: bool) -> str:
-    if not truth.products:
-        if answer.verdict == "exact":
-            return runs.MISLED
-        return runs.LOOKALIKES if answer.hits else runs.RIGHT
-    if missed:
-        return runs.UNDETECTED
-    if not answer.hits:
-        return runs.MISSED
-    if right[0]:
-        return runs.RIGHT
-    return runs.WRONG_COLOUR if other_colour(answer.hits[0], truth) else runs.WRONG_PRODUCT
+    places = [n for n, hit in enumerate(hits, 1) if hit.right]
+    kin = {hit.product.product_id for hit in answer.hits if other_colour(hit, truth)}
+    return judge(answered, hits, places, other_colours=kin, undetected=missed)
 
 
 def other_colour(hit: Hit, truth: Truth) -> bool:
@@ -289,7 +258,7 @@ def other_colour(hit: Hit, truth: Truth) -> bool:
     return bool(groups & truth.models)
 
 
-def _shown(hit: Hit, good: bool, workspace: Workspace, *, known: bool) -> Shown:
+def _shown(hit: Hit, workspace: Workspace, *, known: bool, right: bool) -> Shown:
     return Shown(
         product=hit.product.product_id,
         title=hit.product.title,
@@ -297,7 +266,7 @@ def _shown(hit: Hit, good: bool, workspace: Workspace, *, known: bool) -> Shown:
         similarity=hit.similarity,
         probability=hit.probability if known else None,
         exact=hit.exact,
-        right=good,
+        right=right,
     )
 
 

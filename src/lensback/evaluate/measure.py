@@ -16,19 +16,9 @@ import numpy as np
 from lensback import __version__, metrics
 from lensback.encoders import Encoder
 from lensback.errors import BadQuery
-from lensback.evaluate.runs import (
-    UNREADABLE,
-    Against,
-    Bin,
-    Difference,
-    Figure,
-    Outcome,
-    Point,
-    PromiseKept,
-    Run,
-    Slice,
-)
+from lensback.evaluate.runs import Against, Bin, Difference, Figure, Point, PromiseKept, Run, Slice
 from lensback.metrics import Rows
+from lensback.questions import UNREADABLE, Outcome
 from lensback.rank import Calibration
 from lensback.types import Box
 

@@ -13,33 +13,21 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 
 from lensback import metrics
-from lensback.calibrate import (
-    COPIED_VIEWS,
-    COPIES,
-    ENOUGH,
-    TOO_FEW,
-    VIEWS,
-    Case,
-    Things,
-    ask,
-    askable,
-    fit,
-)
+from lensback.calibrate import ENOUGH, TOO_FEW, Things, ask, fit, further_views
 from lensback.catalogue import offers, products
 from lensback.catalogue.sketch import smallest_images
 from lensback.errors import DataError, StateError
 from lensback.evaluate.holdout import in_order, things_of
-from lensback.evaluate.runs import Outcome, PromiseKept
+from lensback.evaluate.runs import PromiseKept
 from lensback.promise import BROKEN, CERTIFIED, OPEN, SKETCH, Promise, Threshold
-from lensback.rank import Calibration
+from lensback.questions import COPIED_VIEWS, COPIES, VIEWS, Outcome, said
 from lensback.types import Filter, Progress, top_category
 from lensback.workspace import Workspace, calibration_digest, save_calibration, save_promise
 
@@ -52,18 +40,8 @@ MOST = 4000
 """Products asked for at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """One answer: how sure it was, and whether it was right."""
-
-    probability: float
-    right: bool
-    categories: tuple[str, ...] = ()
-    """Of the product answered first."""
-
-
 def threshold(
-    cases: Sequence[Judged],
+    outcomes: Sequence[Outcome],
     promised: float,
     confidence: float = CONFIDENCE,
     name: str = "",
@@ -75,12 +53,12 @@ def threshold(
     many where there are plenty of cases, so that one unlucky answer does not end it.
     """
     least = fewest(promised, confidence)
-    start = least if len(cases) < 4 * least else 2 * least
+    start = least if len(outcomes) < 4 * least else 2 * least
     best: Threshold | None = None
     state, answers, wrong = OPEN, 0, 0
     for bar in GRID:
-        said = [case for case in cases if case.probability >= bar]
-        answers, wrong = len(said), sum(not case.right for case in said)
+        exact = [each for each in outcomes if (each.probability or 0.0) >= bar]
+        answers, wrong = len(exact), sum(not each.first_right for each in exact)
         if answers < start:
             continue
         upper = metrics.upper_bound(wrong, answers, confidence)
@@ -106,14 +84,23 @@ def fewest(promised: float, confidence: float = CONFIDENCE) -> int:
 
 
 def by_category(
-    cases: Sequence[Judged], promised: float, confidence: float = CONFIDENCE
+    outcomes: Sequence[Outcome],
+    categories: Mapping[str, Sequence[str]],
+    promised: float,
+    confidence: float = CONFIDENCE,
 ) -> tuple[Threshold, ...]:
-    """A threshold for each category with enough cases (Mondrian: each by itself)."""
-    count = Counter(name for case in cases for name in case.categories)
+    """A threshold for each category with enough outcomes (Mondrian: each by itself).
+
+    `categories` are those of each product; that of the product answered first counts.
+    """
+    parts: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        for name in categories.get(outcome.first, ()):
+            parts.setdefault(name, []).append(outcome)
     return tuple(
-        threshold([case for case in cases if name in case.categories], promised, confidence, name)
-        for name in sorted(count)
-        if name and count[name] >= ENOUGH_IN_CATEGORY
+        threshold(part, promised, confidence, name)
+        for name, part in sorted(parts.items())
+        if len(part) >= ENOUGH_IN_CATEGORY
     )
 
 
@@ -138,7 +125,7 @@ def certify(
     things = Things(workspace.db, workspace.images, workspace.vectors, encoder)
     with workspace.db.read() as c:
         views = products.views(c, encoder.fingerprint)
-        further = _further(workspace, askable(c, views))
+        further = _further(workspace, further_views(c, views))
     real = len(further) >= 2 * ENOUGH
     asked = _sample(further if real else views, seed)
     tuning = [one for one in asked if _third(one[0])]
@@ -157,7 +144,7 @@ def certify(
     calibration = replace(fitted, images=workspace.vectors.count(encoder.fingerprint))
     kind = COPIED_VIEWS if real else COPIES
     found = ask(things, judging, [kind], seed=seed + 1, progress=progress)
-    cases = _judged(workspace, _one_each(found, seed), calibration)
+    cases = [said(outcome, calibration) for outcome in _one_each(found, seed)]
     made = Promise(
         promised=promised,
         confidence=CONFIDENCE,
@@ -169,7 +156,7 @@ def certify(
         source=kind if real else f"{kind} alone: optimistic",
         cases=len(cases),
         overall=threshold(cases, promised),
-        categories=by_category(cases, promised),
+        categories=by_category(cases, _categories(workspace, cases), promised),
         created_at=datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
     )
     save_calibration(workspace, calibration)
@@ -204,31 +191,22 @@ def _third(product: str) -> bool:
     return hashlib.sha256(product.encode()).digest()[0] % 3 == 0
 
 
-def _one_each(cases: Sequence[Case], seed: int) -> list[Case]:
-    """One case a product, with it there or without it, by chance: cases must be independent."""
+def _one_each(outcomes: Sequence[Outcome], seed: int) -> list[Outcome]:
+    """One outcome a product, with it there or without it, by chance: cases must be independent."""
     random = np.random.default_rng(seed)
-    pairs: dict[str, list[Case]] = {}
-    for case in cases:
-        pairs.setdefault(case.asked, []).append(case)
+    pairs: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        pairs.setdefault(outcome.cluster, []).append(outcome)
     return [pairs[key][int(random.integers(len(pairs[key])))] for key in sorted(pairs)]
 
 
-def _judged(workspace: Workspace, cases: Sequence[Case], calibration: Calibration) -> list[Judged]:
-    shown = offers.of_products(workspace.db, sorted({c.first for c in cases if c.first}), Filter())
-    kinds = {
+def _categories(workspace: Workspace, outcomes: Sequence[Outcome]) -> dict[str, tuple[str, ...]]:
+    """Product answered first -> its top categories."""
+    named = sorted({outcome.first for outcome in outcomes if outcome.first})
+    return {
         product: tuple(sorted({top_category(one.offer.category) for one in stored} - {""}))
-        for product, stored in shown.items()
+        for product, stored in offers.of_products(workspace.db, named, Filter()).items()
     }
-    return [
-        Judged(
-            calibration.probability(case.similarity, case.margin)
-            if case.similarity >= calibration.none_below
-            else 0.0,
-            case.right,
-            kinds.get(case.first, ()),
-        )
-        for case in cases
-    ]
 
 
 # ---- looked at again

@@ -14,21 +14,12 @@ from typing import Any
 
 from lensback.durable import replace_file
 from lensback.errors import BadQuery, StateError
+from lensback.questions import Outcome, Shown
 
 SCHEMA = 1
 RUN_FILE, QUERIES_FILE = "run.json", "queries.csv"
 FOLDER = "evaluation"
 """Of a workspace: where its last run lies."""
-
-RIGHT = ""
-MISSED, WRONG_COLOUR, WRONG_PRODUCT = "missed", "wrong colour", "wrong product"
-UNDETECTED, MISLED, LOOKALIKES = "not detected", "misled", "look-alikes"
-UNREADABLE = "unreadable"
-ERRORS = (MISSED, WRONG_COLOUR, WRONG_PRODUCT, UNDETECTED, MISLED, LOOKALIKES, UNREADABLE)
-"""Why an answer is not the right one. The thing is sold: `missed` (none was said), `wrong colour`
-or `wrong product` (what was shown first), `not detected` (the region searched is not the item's).
-Nobody sells it: `misled` (something was called exact), `look-alikes` (similar things were shown,
-nothing was claimed). `unreadable`: the photo was refused, which counts as a miss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,68 +40,6 @@ class Figure:
     """`share`, `area`, `ms` or `s`."""
     method: str = ""
     """How the interval was made: `Wilson`, `bootstrap by product`, or empty."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """One product of an answer, as the report shows it."""
-
-    product: str
-    title: str
-    image: str
-    """Path of the picture, absolute; empty where there is none."""
-    similarity: float
-    probability: float | None
-    exact: bool
-    right: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one query."""
-
-    photo: str
-    """Path, absolute."""
-    product: str
-    """Relevance group that is right; empty: nobody sells it."""
-    verdict: str
-    """`exact`, `similar`, `none`; empty where the run has no calibration or the photo was refused."""
-    probability: float | None
-    """Match probability of the first hit; None without a calibration."""
-    similarity: float | None
-    """Of the first hit; None where nothing was found at all."""
-    rank: int | None
-    """1-based place of the first right product among those shown; None: not among them."""
-    relevant: int
-    """Right items in the gallery."""
-    average_precision: float | None
-    """None for a query without an answer."""
-    error: str
-    """One of ERRORS, or empty: right first (or honestly none)."""
-    exact_right: bool | None
-    """Whether what was called exact is right; None: nothing was called exact."""
-    exact_wrong_colour: bool = False
-    first_right: bool = False
-    """The first product shown is right; False for a query without an answer."""
-    cluster: str = ""
-    """Queries of one cluster are drawn together by the bootstrap: the product, else the photo."""
-    iou: float | None = None
-    """Of the region searched with the box given; None where no box was given."""
-    total_ms: float | None = None
-    timings_ms: Mapping[str, float] = field(default_factory=dict)
-    slices: Mapping[str, str] = field(default_factory=dict)
-    """`category`, `store`, `kind` (of photo), `price` (band); only those that are known."""
-    title: str = ""
-    """Of the right product, where it is known."""
-    image: str = ""
-    """A picture of the right product in the gallery; absolute path, or empty."""
-    hits: tuple[Shown, ...] = ()
-    """The first five products of the answer."""
-
-    @property
-    def present(self) -> bool:
-        """Whether a connected store sells the thing in the photo."""
-        return bool(self.product)
 
 
 @dataclass(frozen=True, slots=True)

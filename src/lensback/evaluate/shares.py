@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from lensback import metrics
-from lensback.evaluate.runs import Outcome
+from lensback.questions import Outcome
 
 SCREEN = 12
 """Products on the first screen: the default `--limit` of a search."""

@@ -18,8 +18,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lensback import metrics
-from lensback.evaluate.runs import Outcome, Run
+from lensback.evaluate.runs import Run
 from lensback.evaluate.shares import Share, misled, seen, wrong_exact
+from lensback.questions import Outcome
 
 USE, LIMITS, REFUSE, UNKNOWN = "use", "limits", "refuse", "unknown"
 PASSED, LIMITED, FAILED, OPEN = "passed", "limited", "failed", "open"

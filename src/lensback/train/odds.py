@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from lensback.calibrate import TOO_FEW, Case, fit
+from lensback.calibrate import TOO_FEW, fit
+from lensback.questions import Gallery, Outcome, twice
 from lensback.rank import Calibration
 from lensback.train.data import Bond, Rows
 from lensback.train.fit import Floats
@@ -15,24 +16,23 @@ from lensback.train.fit import Floats
 PAGE = 512
 
 
-def cases(queries: Floats, shown: Rows, vectors: Floats, bond: Bond, *, views: bool) -> list[Case]:
-    """Two cases a question, with its product there and with all its pictures taken out.
+def cases(
+    queries: Floats, shown: Rows, vectors: Floats, bond: Bond, *, views: bool
+) -> list[Outcome]:
+    """Two outcomes a question, with its product there and with all its pictures taken out.
 
     `queries[n]` is of the picture `shown[n]`. With `views` that picture is taken out, too, so that
     another view must be found; else the question is a copy, which must find it.
     """
-    order = np.argsort(bond.product, kind="stable")
-    names, starts = np.unique(bond.product[order], return_index=True)
-    found = []
+    gallery = Gallery(vectors, bond.product.tolist())
+    found: list[Outcome] = []
     for at in range(0, len(queries), PAGE):
         rows = shown[at : at + PAGE]
-        similar = queries[at : at + PAGE] @ vectors.T
-        similar[_others(bond, rows)] = -1.0
+        hidden = _others(bond, rows)
         if views:
-            similar[np.arange(len(rows)), rows] = -1.0
-        best = np.maximum.reduceat(similar[:, order], starts, axis=1)
-        for row, line in zip(rows.tolist(), best, strict=True):
-            found += _two(line, int(np.searchsorted(names, bond.product[row])), str(row))
+            hidden[np.arange(len(rows)), rows] = True
+        for row, best in zip(rows, gallery.best(queries[at : at + PAGE], hidden), strict=True):
+            found += twice(best, gallery.products, gallery.place[row])
     return found
 
 
@@ -42,19 +42,7 @@ def _others(bond: Bond, rows: Rows) -> np.ndarray[tuple[int, ...], np.dtype[np.b
     return np.asarray(bond.forbidden(rows, np.arange(len(bond.product))) & ~same)
 
 
-def _two(best: Floats, product: int, asked: str) -> list[Case]:
-    made = []
-    for absent in (False, True):
-        line = best.copy()
-        if absent:
-            line[product] = -2.0
-        second, first = np.partition(line, -2)[-2:]
-        right = not absent and bool(line[product] >= first)
-        made.append(Case(float(first), float(first - second), right, absent, asked))
-    return made
-
-
-def calibration(found: Sequence[Case], *, kind: str, images: int) -> Calibration | None:
+def calibration(found: Sequence[Outcome], *, kind: str, images: int) -> Calibration | None:
     """The odds, without a fingerprint yet; None where there were too few questions."""
     if len(found) < 2 * TOO_FEW:
         return None

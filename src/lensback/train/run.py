@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lensback.calibrate import COPIES, VIEWS, Case
 from lensback.encoders import Encoder
 from lensback.encoders.onnx import OnnxEncoder
 from lensback.encoders.preprocess import to_batch
 from lensback.errors import ConfigError, DataError
 from lensback.log import event
+from lensback.questions import COPIES, VIEWS, Outcome
 from lensback.train.chunks import BATCH, CHUNK, kept, key_of, seen_by
 from lensback.train.data import Bond, Example, Pile, Rows, fold_of, load, views
 from lensback.train.export import export, read_weights
@@ -169,7 +169,7 @@ class Choice:
     course: Course
     learnt: Rows
     """Pictures that what is written has learnt from, beyond what the start knew."""
-    cases: list[Case]
+    cases: list[Outcome]
 
 
 def choose(
@@ -221,7 +221,7 @@ def choose(
     return replace(choice, head=head, kept=name, after=course.best, learnt=learn)
 
 
-def questions(vectors: Floats, picture: Rows, bond: Bond, held: Rows) -> list[Case]:
+def questions(vectors: Floats, picture: Rows, bond: Bond, held: Rows) -> list[Outcome]:
     """What the match probability is fitted on: held-out pictures, and their first copies."""
     first = firsts(picture, len(bond.product))
     originals = vectors[first]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from lensback.evaluate import charts, runs
+from lensback import questions
+from lensback.evaluate import charts
 from lensback.evaluate.page.form import Form
 from lensback.evaluate.page.texts import DECIDED, MORE, RULES, STATES
 from lensback.evaluate.report import Report
@@ -164,7 +165,7 @@ def _misled(report: Report, form: Form) -> list[Markup]:
 
 
 def _boxes(report: Report, form: Form) -> list[Markup]:
-    lost = report.run.errors.get(runs.UNDETECTED, 0) if report.run else 0
+    lost = report.run.errors.get(questions.UNDETECTED, 0) if report.run else 0
     return (
         [
             form.say(

@@ -9,8 +9,8 @@ from markupsafe import Markup
 
 from lensback.evaluate import charts
 from lensback.evaluate.page.form import Form
-from lensback.evaluate.runs import Outcome
 from lensback.evaluate.shares import Share, misled, of_hundred, seen, seen_first, told
+from lensback.questions import Outcome
 from lensback.speech import N_
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lensback.evaluate import runs
+from lensback import questions
 from lensback.evaluate.usage import ALARM, FINE, TOO_FEW
 from lensback.speech import N_
 
@@ -203,35 +203,35 @@ PHOTO_KINDS = {
     "shopper": N_("a shopper's photo"),
 }
 ERRORS = {
-    runs.MISSED: N_("told that nothing was found, though it is sold"),
-    runs.WRONG_COLOUR: N_("the right thing in a wrong colour"),
-    runs.WRONG_PRODUCT: N_("another thing came first"),
-    runs.UNDETECTED: N_("the wrong part of the photo was searched"),
-    runs.MISLED: N_("called “exactly it”, though nobody sells it"),
-    runs.LOOKALIKES: N_("look-alikes shown where “nothing found” would be honest"),
-    runs.UNREADABLE: N_("the photo could not be read"),
+    questions.MISSED: N_("told that nothing was found, though it is sold"),
+    questions.WRONG_COLOUR: N_("the right thing in a wrong colour"),
+    questions.WRONG_PRODUCT: N_("another thing came first"),
+    questions.UNDETECTED: N_("the wrong part of the photo was searched"),
+    questions.MISLED: N_("called “exactly it”, though nobody sells it"),
+    questions.LOOKALIKES: N_("look-alikes shown where “nothing found” would be honest"),
+    questions.UNREADABLE: N_("the photo could not be read"),
     "right": N_("right"),
 }
 HELP = {
-    runs.WRONG_PRODUCT: N_(
+    questions.WRONG_PRODUCT: N_(
         "**{n}: another thing came first.** More pictures of each product from the stores help most; next, an encoder trained on your own catalogue (`lensback train`)."
     ),
-    runs.WRONG_COLOUR: N_(
+    questions.WRONG_COLOUR: N_(
         "**{n}: the right thing in a wrong colour.** Ask the stores for a picture of every colour, and for the colour in the feed."
     ),
-    runs.UNDETECTED: N_(
+    questions.UNDETECTED: N_(
         "**{n}: the wrong part was searched.** Let shoppers draw a box, or use a detector trained on clothes."
     ),
-    runs.MISSED: N_(
+    questions.MISSED: N_(
         "**{n}: nothing was shown though the thing is sold.** Fit the probabilities anew on more views (`lensback calibrate`)."
     ),
-    runs.MISLED: N_(
+    questions.MISLED: N_(
         "**{n}: something was called exact that is not.** Certify the threshold (`lensback promise`), and raise `exact_precision` until then."
     ),
-    runs.LOOKALIKES: N_(
+    questions.LOOKALIKES: N_(
         "**{n}: look-alikes were shown where nobody sells the thing.** That misleads nobody, but it is noise; a better encoder tells them apart."
     ),
-    runs.UNREADABLE: N_(
+    questions.UNREADABLE: N_(
         "**{n} could not be read.** Look at them: a new format, or broken uploads?"
     ),
 }

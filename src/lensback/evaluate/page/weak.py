@@ -12,16 +12,17 @@ from typing import Any
 
 from markupsafe import Markup
 
+from lensback import questions
 from lensback.errors import Error
-from lensback.evaluate import charts, runs
+from lensback.evaluate import charts
 from lensback.evaluate.inputs import ASSUMED
 from lensback.evaluate.page.form import Form
 from lensback.evaluate.page.texts import HELP, INPUTS, PHOTO_KINDS
 from lensback.evaluate.report import Report
-from lensback.evaluate.runs import Outcome
 from lensback.evaluate.shares import Share, misled, seen, seen_first, told
 from lensback.evaluate.verdict import MIN_CASES, MIN_SLICE, PASSED, Verdict
 from lensback.images import decode
+from lensback.questions import Outcome
 from lensback.speech import N_
 
 SLICED = ("category", "store", "kind", "price")
@@ -30,8 +31,8 @@ MOST_FAILURES = 10
 SIDE_PX = 220
 FEW_VIEWS = 0.5
 ORDER = (
-    runs.MISLED, runs.WRONG_PRODUCT, runs.WRONG_COLOUR, runs.UNDETECTED, runs.MISSED,
-    runs.LOOKALIKES, runs.UNREADABLE,
+    questions.MISLED, questions.WRONG_PRODUCT, questions.WRONG_COLOUR, questions.UNDETECTED, questions.MISSED,
+    questions.LOOKALIKES, questions.UNREADABLE,
 )  # fmt: skip
 """Kinds of failure, what harms most first."""
 
