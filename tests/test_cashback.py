@@ -184,7 +184,7 @@ def test_an_explanation(db: Database) -> None:
     linked(db, offer())
     told = explain(db, NOWHERE, "shop", offer())
     assert told.estimate
-    assert told.estimate.steps[-1] == "promised: 1.00 EUR"
+    assert told.estimate.steps[-1] == "estimate: 1.00 EUR"
     assert "clickref=EXAMPLE" in told.link
     beyond = explain(db, NOWHERE, "shop", offer(url="https://evil.example/hat"))
     assert (beyond.link, beyond.reason) == ("", "the offer's address is not the store's")
@@ -277,7 +277,7 @@ def test_what_is_out_of_stock_stays_behind(workspace: Workspace, made: tuple[Pat
         {"share": 0},
     ],
 )
-def test_nothing_is_promised_that_no_link_can_bring(
+def test_there_is_no_cashback_that_no_link_can_bring(
     program: dict[str, Any],
     workspace: Workspace,
     made: tuple[Path, Path],
@@ -328,7 +328,7 @@ def test_details_say_the_same(workspace: Workspace, made: tuple[Path, Path]) -> 
 
 
 def test_from_the_click_to_the_ledger(workspace: Workspace, made: tuple[Path, Path]) -> None:
-    """Search, click, the network's report: the shopper gets what was promised."""
+    """Search, click, the network's report: the shopper gets what was estimated."""
     give(workspace, "lavka")
     best = first_hit(workspace, made[1])[0]
     with TestClient(create_app(workspace), follow_redirects=False) as client:
@@ -407,7 +407,7 @@ def test_commands(workspace: Workspace, made: tuple[Path, Path], tmp_path: Path)
         "rule: 8.5 % in Юбки",
         "that is a commission of 0.86 USD",
         "the shopper's 50 % of it: 0.43 USD",
-        "promised: 0.43 USD",
+        "estimate: 0.43 USD",
         "link: https://www.awin1.com/cread.php?awinmid=1001",
     ):
         assert line in shown.out

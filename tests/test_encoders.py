@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from behaviour.test_encoders import describe, make_model, make_shelf, make_two_towers, picture
 from lensback.encoders import open_encoder
-from lensback.encoders.description import Description, parse_description, read_description
+from lensback.encoders.description import EncoderDescription, parse_description, read_description
 from lensback.encoders.join import parse_join
 from lensback.encoders.onnx import OnnxEncoder
 from lensback.encoders.preprocess import edge_colour, fit, to_batch
@@ -31,7 +31,7 @@ VALUES = {
 }
 
 
-def described(**values: object) -> Description:
+def described(**values: object) -> EncoderDescription:
     return parse_description({**VALUES, **values}, "encoder.toml")
 
 

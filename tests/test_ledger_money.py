@@ -230,7 +230,7 @@ def test_digits_of_a_currency(
 def test_what_is_promised_is_what_the_ledger_books(
     price: int, percent: Any, share: Any, currency: str
 ) -> None:
-    """The network pays its percent rounded down: the promise and the booked cashback are one sum."""
+    """The network pays its percent rounded down: the estimate and the booked cashback are one sum."""
     program = terms.parse(
         {
             "network": "generic",

@@ -1,4 +1,4 @@
-"""Terms of programs: what is promised is never more than what the rules pay."""
+"""Terms of programs: what is estimated is never more than what the rules pay."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def said(program: Terms, category: str = "Women > Shoes > Boots", price: Money =
 
 
 @pytest.mark.parametrize(
-    ("program", "category", "promised"),
+    ("program", "category", "estimated"),
     [
         # one rule for everything: nothing is open
         (terms({"percent": 10}), "Women", ("172.80 RUB", False)),
@@ -93,8 +93,8 @@ def said(program: Terms, category: str = "Women > Shoes > Boots", price: Money =
         (terms({"percent": 1, "since": "2026-11-25"}), "Women", ("0.00 RUB", True)),
     ],
 )
-def test_what_is_promised(program: Terms, category: str, promised: tuple[str, bool]) -> None:
-    assert said(program, category) == promised
+def test_what_is_estimated(program: Terms, category: str, estimated: tuple[str, bool]) -> None:
+    assert said(program, category) == estimated
 
 
 def test_never_more_than_the_price() -> None:
@@ -148,7 +148,7 @@ def test_the_steps_say_how() -> None:
         "without 20 % tax the price is 2880.00 RUB",
         "that is a commission of 244.80 RUB",
         "the shopper's 50 % of it: 122.40 RUB",
-        "promised: up to 122.40 RUB, because no rule pays for certain",
+        "estimate: up to 122.40 RUB, because no rule pays for certain",
     )
     assert words(program, program.rates[0]) == steps[1].removeprefix("perhaps: ")
 

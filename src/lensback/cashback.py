@@ -1,4 +1,4 @@
-"""An offer -> the link that pays, and what may be promised for it."""
+"""An offer -> the link that pays, and the cashback estimated for it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class OfferLink:
     terms_snapshot: Mapping[str, Any]
     """The program as it stood, kept with the click: a later change is not for old clicks."""
     estimate: Money | None
-    """The cashback that was promised, in the price's currency; None where there was none."""
+    """The cashback that was estimated, in the price's currency; None where there was none."""
     reason: str = ""
     """Why the link is not tracked although the store has a program."""
 
@@ -60,7 +60,7 @@ def program_link(
 ) -> OfferLink:
     """The link of one click through the store's program.
 
-    Without a program: the offer's own address, and nothing is promised. Where the program cannot
+    Without a program: the offer's own address, and no cashback. Where the program cannot
     lead there (deep links denied, another publisher's link, too long) the shopper loses the
     cashback, not the way: the link is the page itself, if it is the program's. Raises NotFound
     for an address of another domain, and where the feed gave none.
@@ -80,8 +80,8 @@ def program_link(
         page = _page_within(offer, parsed.domains)
         return _untracked(page, offer, program.id, snapshot, error)
     said = terms.estimate(parsed, offer.offer.price, offer.offer.category, at, rates)
-    promised = said.cashback if said.cashback.minor else None
-    return OfferLink(url, network.name, program.id, snapshot, promised)
+    cashback = said.cashback if said.cashback.minor else None
+    return OfferLink(url, network.name, program.id, snapshot, cashback)
 
 
 def plain_page(program: StoredProgram | None, offer: StoredOffer) -> str:
@@ -141,7 +141,7 @@ def check_program(values: Mapping[str, Any], networks_dir: Path) -> Terms:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """How the promise for one offer comes about."""
+    """How the estimate for one offer comes about."""
 
     store: str
     network: str
@@ -151,7 +151,7 @@ class Explanation:
     link: str
     """An example link; its click id is made up and never recorded."""
     reason: str = ""
-    """Why the link is not tracked; then nothing is promised, whatever the rules say."""
+    """Why the link is not tracked; then there is no cashback, whatever the rules say."""
 
 
 def explain(

@@ -73,7 +73,7 @@ class Rates:
 
 
 def usable(rates: Rates | None, max_age_days: int, at: float | None = None) -> Rates | None:
-    """The rates where they are fresh enough to promise money by, else None."""
+    """The rates where they are fresh enough to estimate money by, else None."""
     if rates is None:
         return None
     # One day ahead is the next working day's rate, which banks publish in the evening.

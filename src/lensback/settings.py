@@ -160,7 +160,7 @@ class Settings(BaseSettings):
         "", description="URL or path of exchange rates (ECB, Bank of Russia, CSV); read by sync."
     )
     rates_max_age_days: int = Field(
-        7, ge=1, description="Age from which exchange rates are not used for promises any more."
+        7, ge=1, description="Age from which exchange rates are not used for estimates any more."
     )
     search_needs_key: bool = Field(
         False, description="Whether /api/search asks for an API key; the page never does."

@@ -1,9 +1,9 @@
-"""Affiliate terms of a store: what a sale may pay, and what may be promised before it. Pure sums.
+"""Affiliate terms of a store: what a sale may pay, and the cashback estimated before it. Pure sums.
 
 A program lists its rate rules in order; the first one whose every condition holds pays. Before
 the purchase some conditions are not known (a new customer? a voucher? which region?), so the
 estimate goes through every purchase that may come: a single outcome is said as it is, several as
-"up to" the best. Everything is rounded down, so no promise is above what the rules can pay.
+"up to" the best. Everything is rounded down, so no estimate is above what the rules can pay.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What may be promised for one offer, and how it came about."""
+    """The cashback that a shopper of one offer is told beforehand, and how it came about."""
 
     cashback: Money
     up_to: bool
@@ -128,7 +128,7 @@ def estimate(
 ) -> Estimate:
     """The cashback of one thing of this price, in the price's currency, at a moment (UTC epoch).
 
-    Nothing is promised where an amount cannot be converted: a guess would be a promise nobody
+    It is nothing where an amount cannot be converted: a guess would be a promise that nobody
     keeps. Where one was converted "up to" is said: rates move until the sale is paid.
     """
     found, doubts = possible(terms, category, at)
@@ -150,15 +150,15 @@ def estimate(
         doubts.append("the network decides which rule it is")
     nothing = Money(0, price.currency)
     best = max(outcomes, key=lambda money: money.minor, default=nothing)
-    steps.append(_promised(best, doubts))
+    steps.append(_in_words(best, doubts))
     return Estimate(best, bool(doubts), tuple(steps))
 
 
-def _promised(best: Money, doubts: Sequence[str]) -> str:
+def _in_words(best: Money, doubts: Sequence[str]) -> str:
     why = "; ".join(dict.fromkeys(doubts))
     if not best.minor:
-        return f"nothing is promised{f': {why}' if why else ''}"
-    return f"promised: up to {best}, because {why}" if doubts else f"promised: {best}"
+        return f"no cashback{f': {why}' if why else ''}"
+    return f"estimate: up to {best}, because {why}" if doubts else f"estimate: {best}"
 
 
 def possible(terms: Terms, category: str, at: int) -> tuple[list[Rule], list[str]]:
@@ -260,7 +260,7 @@ def commission(
 
 
 def cashback(paid: Money, share: Decimal, price: Money) -> Money:
-    """The shopper's part, rounded down; never more than the price is promised."""
+    """The shopper's part, rounded down; never more than the price."""
     whole = math.floor(paid.minor * Fraction(share))
     return Money(max(0, min(whole, price.minor)), paid.currency)
 

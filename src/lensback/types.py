@@ -244,7 +244,7 @@ class StoredOffer:
     image_hashes: tuple[str, ...] = ()
     active: bool = True
     cashback: Money | None = None
-    """What may be promised for it, in the price's currency; None without a program."""
+    """Cashback estimated for it, in the price's currency; None without a program."""
     up_to: bool = True
     """Whether that is the most it may be."""
 

@@ -135,10 +135,10 @@ class Workspace:
 
     @property
     def rates(self) -> Rates | None:
-        """Exchange rates that are fresh enough to promise money by."""
+        """Exchange rates that are fresh enough to estimate money by."""
         try:
             kept = exchange.load(self.rates_path)
-        except Error as error:  # then amounts of other currencies are not promised
+        except Error as error:  # then amounts of other currencies are not estimated
             log.event("no rates", 30, message=error.message)
             return None
         return usable(kept, self.settings.rates_max_age_days)

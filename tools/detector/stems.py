@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from finder import CLASSES, HEIGHT, WIDTH, Finder
-from lensback.detectors.description import Description
+from lensback.detectors.description import DetectorDescription
 from lensback.detectors.preprocess import fit, to_batch
 from lensback.errors import DataError
 from lensback.types import Box
@@ -24,7 +24,7 @@ from scenes import Scene, Source, scene
 SHARD = 64
 HELD_OUT = 10
 """One picture in so many, all colours of one photograph together, is kept for judging."""
-INPUT = Description("decoded", (HEIGHT, WIDTH), CLASSES)
+INPUT = DetectorDescription("decoded", (HEIGHT, WIDTH), CLASSES)
 """How a photo becomes the input, in training as in use."""
 
 Labelled = tuple[int, Box]

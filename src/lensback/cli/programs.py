@@ -115,7 +115,7 @@ def program_show(
         for step in told.estimate.steps:
             say(f"  {step}")
         if told.reason:
-            say(f"  but no tracked link can be made, so nothing is promised: {told.reason}")
+            say(f"  but no tracked link can be made, so there is no cashback: {told.reason}")
         say(f"link: {told.link}")
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensback.detectors.boxes import Boxes, Floats, Rows
-from lensback.detectors.description import Description
+from lensback.detectors.description import DetectorDescription
 from lensback.errors import ConfigError
 
 Array = NDArray[Any]
@@ -29,7 +29,7 @@ class Found:
     scores: Floats
 
 
-def decode(outputs: Sequence[Array], description: Description) -> Found:
+def decode(outputs: Sequence[Array], description: DetectorDescription) -> Found:
     """Raises ConfigError where shapes do not suit the description."""
     style = {"detr": _detr, "yolo": _yolo, "decoded": _decoded}[description.style]
     found = style([_one(output) for output in outputs], description)
@@ -57,7 +57,7 @@ def _one(output: Array) -> Array:
     return output[0] if output.ndim > 1 and output.shape[0] == 1 else output
 
 
-def _detr(outputs: Sequence[Array], description: Description) -> Found:
+def _detr(outputs: Sequence[Array], description: DetectorDescription) -> Found:
     logits, boxes = outputs
     if logits.ndim != 2 or boxes.shape != (len(logits), 4):
         raise _unfit(outputs, "logits [n, classes] and boxes [n, 4]")
@@ -69,7 +69,7 @@ def _detr(outputs: Sequence[Array], description: Description) -> Found:
     return Found(labels, boxes, scores)
 
 
-def _yolo(outputs: Sequence[Array], description: Description) -> Found:
+def _yolo(outputs: Sequence[Array], description: DetectorDescription) -> Found:
     """One row for each place, or one column: what is not 4 + classes long is the places."""
     (rows,) = outputs
     before = 5 if description.objectness else 4
@@ -88,7 +88,7 @@ def _yolo(outputs: Sequence[Array], description: Description) -> Found:
     return Found(labels, rows[:, :4], scores.astype(np.float32))
 
 
-def _decoded(outputs: Sequence[Array], description: Description) -> Found:
+def _decoded(outputs: Sequence[Array], description: DetectorDescription) -> Found:
     labels, boxes, scores = outputs
     flat = scores.reshape(-1)
     if labels.size != flat.size or boxes.reshape(-1, boxes.shape[-1]).shape != (flat.size, 4):
@@ -101,7 +101,7 @@ def _decoded(outputs: Sequence[Array], description: Description) -> Found:
     return Found(numbers[kept], boxes.reshape(-1, 4)[kept], chances[kept].astype(np.float32))
 
 
-def _best(chances: Array, description: Description) -> tuple[Rows, Floats]:
+def _best(chances: Array, description: DetectorDescription) -> tuple[Rows, Floats]:
     """The likeliest class of each row among those that are regions, and its chance."""
     if chances.shape[1] != len(description.labels):
         raise _unfit([chances], f"{len(description.labels)} classes")

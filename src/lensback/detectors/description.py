@@ -47,7 +47,7 @@ def _ours(labels: object) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Description(Described):
+class DetectorDescription(Described):
     """One model's preprocessing and outputs, as `detector.toml` gives them."""
 
     style: Literal["detr", "yolo", "decoded"]
@@ -107,12 +107,12 @@ class Description(Described):
         return self
 
 
-def read_description(path: Path) -> Description:
+def read_description(path: Path) -> DetectorDescription:
     """Reads and checks one `detector.toml`. Raises ConfigError naming the key that is wrong."""
     return parse_description(read_toml(path, PAGE), str(path))
 
 
-def parse_description(values: Mapping[str, Any], where: str) -> Description:
+def parse_description(values: Mapping[str, Any], where: str) -> DetectorDescription:
     """Checks the keys of `detector.toml`; `where` names the file in messages."""
-    found = checked(Description, values, f"{where}: ", hint=f"See docs/{PAGE}")
+    found = checked(DetectorDescription, values, f"{where}: ", hint=f"See docs/{PAGE}")
     return replace(found, names=_names(values["labels"]))

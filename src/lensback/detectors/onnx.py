@@ -12,7 +12,7 @@ from PIL import Image
 
 from lensback.detectors.boxes import Boxes, suppress
 from lensback.detectors.decode import Found, decode
-from lensback.detectors.description import FILE_NAME, Description, read_description
+from lensback.detectors.description import FILE_NAME, DetectorDescription, read_description
 from lensback.detectors.preprocess import Fitted, fit, to_batch
 from lensback.errors import ConfigError
 from lensback.session import Array, open_session
@@ -109,7 +109,7 @@ def _score(value: float) -> float:
 
 
 def _fractions(
-    boxes: Boxes, fitted: Fitted, size: tuple[int, int], description: Description
+    boxes: Boxes, fitted: Fitted, size: tuple[int, int], description: DetectorDescription
 ) -> Boxes:
     """Boxes as fractions of the photo, cut to it."""
     if description.scale == "photo":
@@ -121,7 +121,7 @@ def _fractions(
     return fitted.back(boxes)
 
 
-def _picture_input(inputs: dict[str, Any], description: Description, folder: Path) -> str:
+def _picture_input(inputs: dict[str, Any], description: DetectorDescription, folder: Path) -> str:
     """The input named, or the only one with four dimensions; it takes our size."""
     pictures = [name for name, item in inputs.items() if len(item.shape) == 4]
     chosen = [description.input] if description.input in inputs else pictures
@@ -142,7 +142,7 @@ def _picture_input(inputs: dict[str, Any], description: Description, folder: Pat
 
 
 def _check_others(
-    inputs: dict[str, Any], picture: str, description: Description, folder: Path
+    inputs: dict[str, Any], picture: str, description: DetectorDescription, folder: Path
 ) -> None:
     """Every other input is one that we can fill. Raises ConfigError."""
     named = {description.size_input, description.mask_input}
@@ -160,7 +160,7 @@ def _mask_shape(item: Any) -> tuple[int, ...]:
     return (1, *sides)
 
 
-def _chosen(outputs: Sequence[Any], description: Description, folder: Path) -> list[str]:
+def _chosen(outputs: Sequence[Any], description: DetectorDescription, folder: Path) -> list[str]:
     """Names of the outputs in the order that the style wants."""
     names = [item.name for item in outputs]
     usual = USUAL[description.style]

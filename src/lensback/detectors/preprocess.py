@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lensback.detectors.boxes import Boxes
-from lensback.detectors.description import Description
+from lensback.detectors.description import DetectorDescription
 
 RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -34,7 +34,7 @@ class Fitted:
         return np.asarray(np.clip((boxes - shift) / size, 0, 1), np.float32)
 
 
-def fit(photo: Image.Image, description: Description) -> Fitted:
+def fit(photo: Image.Image, description: DetectorDescription) -> Fitted:
     """Squashed to the input's size, or fitted into its middle with a plain fill around."""
     photo = photo if photo.mode == "RGB" else photo.convert("RGB")
     height, width = description.size
@@ -51,7 +51,7 @@ def fit(photo: Image.Image, description: Description) -> Fitted:
     return Fitted(canvas, left / width, top / height, inner[0] / width, inner[1] / height)
 
 
-def to_batch(image: Image.Image, description: Description) -> NDArray[np.float32]:
+def to_batch(image: Image.Image, description: DetectorDescription) -> NDArray[np.float32]:
     """float32 [1, 3, height, width], scaled and normalised as the description says."""
     pixels = np.asarray(image, np.float32)
     if description.channels == "bgr":

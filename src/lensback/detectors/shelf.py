@@ -7,12 +7,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from lensback.detectors.description import FILE_NAME, Description, read_description
+from lensback.detectors.description import FILE_NAME, DetectorDescription, read_description
 from lensback.errors import ConfigError
 from lensback.shelves import Fetch, folders
 from lensback.shelves.shelf import Shelf
 
-SHELF: Shelf[Description] = Shelf(
+SHELF: Shelf[DetectorDescription] = Shelf(
     "detector", Path(__file__).parent, FILE_NAME, read_description, built_in=("saliency", "whole")
 )
 

@@ -23,7 +23,7 @@ Spread = Annotated[float, Field(gt=0, le=10)]
 
 
 @dataclass(frozen=True, slots=True)
-class Description(Described):
+class EncoderDescription(Described):
     """One model's preprocessing and output, as `encoder.toml` gives it."""
 
     size: tuple[Side, Side]
@@ -62,16 +62,16 @@ class Description(Described):
         return self
 
 
-def read_description(path: Path) -> Description:
+def read_description(path: Path) -> EncoderDescription:
     """Reads and checks one `encoder.toml`. Raises ConfigError naming the key that is wrong."""
     return parse_description(read_toml(path, PAGE), str(path))
 
 
-def parse_description(values: Mapping[str, Any], where: str) -> Description:
+def parse_description(values: Mapping[str, Any], where: str) -> EncoderDescription:
     """Checks the keys of `encoder.toml`; `where` names the file in messages."""
-    return checked(Description, values, f"{where}: ", hint=f"See docs/{PAGE}")
+    return checked(EncoderDescription, values, f"{where}: ", hint=f"See docs/{PAGE}")
 
 
-def model_fingerprint(folder: Path, description: Description) -> str:
+def model_fingerprint(folder: Path, description: EncoderDescription) -> str:
     """16 hex digits of SHA-256 over the model's files, its preprocessing and our code for it."""
     return fingerprint(folder, f"onnx {REVISION}\n".encode(), description.identity())

@@ -14,7 +14,7 @@ from PIL import Image
 
 from lensback.encoders.description import (
     FILE_NAME,
-    Description,
+    EncoderDescription,
     model_fingerprint,
     read_description,
 )
@@ -97,7 +97,7 @@ def _load(folder: Path, threads: int) -> tuple[Any, Run]:
     )
 
 
-def _choose_input(inputs: Sequence[Any], description: Description, folder: Path) -> Any:
+def _choose_input(inputs: Sequence[Any], description: EncoderDescription, folder: Path) -> Any:
     """The picture's input: by name, or the only one with four dimensions."""
     named = [item for item in inputs if item.name == (description.input or "pixel_values")]
     images = [item for item in inputs if len(item.shape) == 4]
@@ -122,7 +122,7 @@ def _choose_input(inputs: Sequence[Any], description: Description, folder: Path)
     return item
 
 
-def _choose_output(outputs: Sequence[Any], description: Description, folder: Path) -> Any:
+def _choose_output(outputs: Sequence[Any], description: EncoderDescription, folder: Path) -> Any:
     """The vector's output: by name or number, or the likeliest one."""
     wanted = description.output
     by_name = {item.name: item for item in outputs}
@@ -142,7 +142,7 @@ def _choose_output(outputs: Sequence[Any], description: Description, folder: Pat
 
 
 def _constants(
-    inputs: Sequence[Any], image_input: str, description: Description, folder: Path
+    inputs: Sequence[Any], image_input: str, description: EncoderDescription, folder: Path
 ) -> Mapping[str, Array]:
     """Values of the inputs that are not the picture, from `fill`."""
     others = {item.name: item for item in inputs if item.name != image_input}
@@ -165,7 +165,7 @@ def _constants(
         ) from error
 
 
-def _pool(output: Array, description: Description, folder: Path) -> NDArray[np.float32]:
+def _pool(output: Array, description: EncoderDescription, folder: Path) -> NDArray[np.float32]:
     """Output -> [n, dim]: tokens or a feature map pooled, the first `dim` numbers kept."""
     flat: Array = output
     if description.pool and output.ndim == 4:

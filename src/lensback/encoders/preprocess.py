@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lensback.encoders.description import Description
+from lensback.encoders.description import EncoderDescription
 
 RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -21,7 +21,7 @@ RESAMPLING = {
 MAX_ASPECT = 4
 
 
-def to_batch(images: Sequence[Image.Image], description: Description) -> NDArray[np.float32]:
+def to_batch(images: Sequence[Image.Image], description: EncoderDescription) -> NDArray[np.float32]:
     """RGB pictures -> float32 [n, 3, height, width], normalised; n may be 0."""
     height, width = description.size
     pixels = np.empty((len(images), height, width, 3), np.uint8)
@@ -35,7 +35,7 @@ def to_batch(images: Sequence[Image.Image], description: Description) -> NDArray
     return np.ascontiguousarray(batch.transpose(0, 3, 1, 2))
 
 
-def fit(image: Image.Image, description: Description) -> Image.Image:
+def fit(image: Image.Image, description: EncoderDescription) -> Image.Image:
     """One picture at the model's input size, RGB."""
     image = image if image.mode == "RGB" else image.convert("RGB")
     resample = RESAMPLING[description.interpolation]
@@ -53,7 +53,9 @@ def edge_colour(pixels: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(np.median(edge, axis=0))
 
 
-def _crop(image: Image.Image, description: Description, resample: Image.Resampling) -> Image.Image:
+def _crop(
+    image: Image.Image, description: EncoderDescription, resample: Image.Resampling
+) -> Image.Image:
     """Shorter side to size / crop_fraction, then the middle (as torchvision does)."""
     image = _trim(image)
     height, width = description.size
@@ -80,7 +82,7 @@ def _trim(image: Image.Image) -> Image.Image:
 
 
 def _letterbox(
-    image: Image.Image, description: Description, resample: Image.Resampling
+    image: Image.Image, description: EncoderDescription, resample: Image.Resampling
 ) -> Image.Image:
     height, width = description.size
     factor = min(width / image.width, height / image.height)

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from lensback.encoders.description import (
     FILE_NAME,
-    Description,
+    EncoderDescription,
     model_fingerprint,
     read_description,
 )
@@ -22,7 +22,7 @@ CALIBRATION_FILE = "calibration.json"
 """Beside a model: the match probability that was fitted with it, on its training's pictures."""
 LEARNT_FILE = "learnt.txt"
 """Beside a model: hashes of the pictures that it learnt from."""
-SHELF: Shelf[Description] = Shelf(
+SHELF: Shelf[EncoderDescription] = Shelf(
     "encoder",
     Path(__file__).parent,
     FILE_NAME,

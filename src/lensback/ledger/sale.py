@@ -78,7 +78,7 @@ def order_key(news: Conversion) -> tuple[object, ...]:
 
     "Pending" never takes back a decision. Then the network's own time counts; news without a time
     (some postbacks) stand before those with one. Where that leaves a tie, the later state stands
-    last, then the smaller commission: never promise more than is paid.
+    last, then the smaller commission: never say more than is paid.
     """
     amount = -news.commission.minor if news.commission else 0
     return (
