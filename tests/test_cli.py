@@ -198,7 +198,6 @@ NEED_A_WORKSPACE: list[Sequence[str]] = [
     ("detector", "add", "x", "x.onnx"),
     ("detector", "use", "whole"),
     ("train", "--out", "x"),
-    ("train", "detector", "--shops", ".", "--out", "x"),
     ("doctor",),
 ]
 
@@ -668,15 +667,13 @@ def test_another_detector_finds_from_the_next_search_on(small: Shop, tmp_path: P
         (("detector", "add", "whole", "x.onnx"), "ConfigError"),
         (("detector", "add", "mine", "nowhere.onnx"), "UnknownName"),
         (("train",), "BadQuery"),
-        (("train", "detector", "--shops", "nowhere", "--out", "x"), "DataError"),
     ],
 )
 def test_a_detector_that_is_refused(arguments: tuple[str, ...], kind: str, fresh: Path) -> None:
     before = (fresh / "lensback.toml").read_text()
     refused = lensback(*arguments, "--workspace", fresh)
     assert refused.code
-    without_torch = "MissingExtra: " if kind == "DataError" else f"{kind}: "
-    assert refused.err.startswith((f"{kind}: ", without_torch))
+    assert refused.err.startswith(f"{kind}: ")
     assert "hint: " in refused.err
     assert (fresh / "lensback.toml").read_text() == before
 

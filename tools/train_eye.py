@@ -224,10 +224,11 @@ def main() -> None:
 
     import torch
 
+    from imagenet_trunk import read_imagenet
     from lensback.train import run
     from lensback.train.export import export
     from lensback.train.loop import Samples
-    from lensback.train.model import DIM, Eye, read_imagenet
+    from lensback.train.model import DIM, Eye
     from lensback.train.records import write_calibration
 
     torch.set_num_threads(given.threads)

@@ -29,7 +29,9 @@ from lensback.workspace import set_setting, write_atomically
 
 @app.command("train")
 def train_command(
-    out: Annotated[Path, typer.Option(help="Model folder to write; must not be there yet.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Model folder to write; must not be there yet.")
+    ] = None,
     stores: Annotated[
         list[str] | None, typer.Option(help="Only this store's images; repeatable.")
     ] = None,
@@ -50,6 +52,8 @@ def train_command(
 
     if device not in {"auto", "cpu", "cuda"}:
         raise BadQuery(f"no such device: {device!r}", hint="use auto, cpu or cuda")
+    if out is None:
+        raise BadQuery("the trained encoder needs a folder", hint="add --out MODEL_DIR")
     with opened_workspace(workspace) as opened, Watcher(err) as watcher:
         names = check_names(opened.db, stores or [])
         done = train(

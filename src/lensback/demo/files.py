@@ -11,6 +11,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from lensback.durable import replace_file
+
 
 def write_whole(path: Path, data: bytes) -> None:
     """Writes so that a reader, or a run after a crash, sees all of it or nothing.
@@ -20,9 +22,7 @@ def write_whole(path: Path, data: bytes) -> None:
     if path.is_file() and path.read_bytes() == data:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
-    half.write_bytes(data)
-    half.replace(path)
+    replace_file(path, lambda half: half.write_bytes(data))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lensback.durable import replace_file
 from lensback.encoders import Encoder
 from lensback.train.data import Example, Pile
 from lensback.train.fit import Floats
@@ -22,10 +23,12 @@ def kept(path: Path, make: Callable[[], Floats]) -> Floats:
     if path.is_file():
         return np.asarray(np.load(path), np.float32)
     made = make()
-    part = path.with_suffix(".part")
-    with part.open("wb") as file:
-        np.save(file, made)
-    part.replace(path)
+
+    def write(part: Path) -> None:
+        with part.open("wb") as file:
+            np.save(file, made)
+
+    replace_file(path, write)
     return made
 
 

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from lensback.durable import replace_file
 from lensback.train.data import ALIKE, Bond, Example, Rows
 from lensback.train.fit import Floats, Map, Recipe
 from lensback.train.model import PREFIXES
@@ -208,12 +209,14 @@ class Tuning:
 
     def save(self, path: Path, course: Course) -> None:
         """Writes everything that `load` needs, whole or not at all."""
-        part = path.with_suffix(".part")
-        state = {"turn": self.turn.detach(), "optimiser": self.optimiser.state_dict()}
+        state: dict[str, Any] = {
+            "turn": self.turn.detach(),
+            "optimiser": self.optimiser.state_dict(),
+        }
         state["course"] = [course.losses, course.validations, course.best]
         state["best"] = torch.from_numpy(course.map.turn)
-        torch.save({**state, "step": self.step}, part)
-        part.replace(path)
+        state["step"] = self.step
+        replace_file(path, lambda part: torch.save(state, part))
 
     def load(self, path: Path, course: Course) -> None:
         """Goes on where `save` left off; the batches already seen are drawn and dropped."""

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -56,7 +54,6 @@ BLOCKS = (
 )
 LAST = 1280
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-NORM_EPSILON = 1e-5
 
 # Lab distance from the edge's colour: background below, foreground above, a ramp between.
 NEAR, FAR = 4.0, 12.0
@@ -109,30 +106,6 @@ class Trunk(nn.Module):
             if number in self.taps:
                 maps.append(x)
         return [*maps, functional.relu(self.last(x))]
-
-
-def read_imagenet(trunk: Trunk, folder: Path) -> None:
-    """Fills the trunk from BatchNorm-unfused .npy files, each BatchNorm folded:
-    w' = w g, b' = beta - mean g, with g = gamma / sqrt(variance + epsilon)."""
-
-    def fill(conv: nn.Conv2d, name: str, norm: str) -> None:
-        read = {
-            key: np.load(folder / f"mobilenetv20_features_{norm}_{key}.npy")
-            for key in ("gamma", "beta", "running_mean", "running_var")
-        }
-        gain = read["gamma"] / np.sqrt(read["running_var"] + NORM_EPSILON)
-        kernel = np.load(folder / f"mobilenetv20_features_{name}_weight.npy")
-        bias = read["beta"] - read["running_mean"] * gain
-        with torch.no_grad():
-            conv.weight.copy_(torch.from_numpy(kernel * gain[:, None, None, None]))
-            conv.bias.copy_(torch.from_numpy(bias))  # type: ignore[union-attr]
-
-    fill(trunk.first, "conv0", "batchnorm0")
-    for number, block in enumerate(trunk.blocks):
-        for part, conv in enumerate((block.expand, block.depthwise, block.project)):
-            at = f"linearbottleneck{number}_"
-            fill(conv, f"{at}conv{part}", f"{at}batchnorm{part}")  # type: ignore[arg-type]
-    fill(trunk.last, "conv1", "batchnorm1")
 
 
 class Colour(nn.Module):
