@@ -665,7 +665,7 @@ def test_another_detector_finds_from_the_next_search_on(small: Shop, tmp_path: P
         (("detector", "use", "rt-detr"), "ConfigError"),
         (("detector", "add", "Bad Name", "x.onnx"), "ConfigError"),
         (("detector", "add", "whole", "x.onnx"), "ConfigError"),
-        (("detector", "add", "mine", "nowhere.onnx"), "UnknownName"),
+        (("detector", "add", "mine", "nowhere.onnx"), "ConfigError"),
         (("train",), "BadQuery"),
     ],
 )
