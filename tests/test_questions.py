@@ -20,7 +20,7 @@ from lensback.questions import (
     WRONG_PRODUCT,
     Gallery,
     Outcome,
-    Shown,
+    ShownProduct,
     askable,
     judge,
     nearest,
@@ -150,8 +150,8 @@ def test_the_bar_itself_is_exact() -> None:
 # ---- whether it is right
 
 
-def hit(product: str, *, right: bool = False, exact: bool = False) -> Shown:
-    return Shown(product, product, "", 0.5, 0.9, exact, right)
+def hit(product: str, *, right: bool = False, exact: bool = False) -> ShownProduct:
+    return ShownProduct(product, product, "", 0.5, 0.9, exact, right)
 
 
 SOLD = Outcome(product="hat", relevant=1, verdict="similar")
@@ -173,7 +173,7 @@ NOBODY = Outcome(verdict="similar")
     ],
 )
 def test_the_kind_of_error(
-    asked: Outcome, hits: list[Shown], places: list[int], undetected: bool, error: str
+    asked: Outcome, hits: list[ShownProduct], places: list[int], undetected: bool, error: str
 ) -> None:
     found = judge(asked, hits, places, other_colours={"red hat"}, undetected=undetected)
     assert found.error == error

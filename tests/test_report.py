@@ -17,7 +17,7 @@ from browser import chromium
 from lensback import ledger, questions
 from lensback.errors import BadQuery, ConfigError, StateError, UnknownName
 from lensback.evaluate import charts, measure, page, report, runs, usage
-from lensback.evaluate.business import COUNTS, SUMS, Funnel, Prices, flow, reckon
+from lensback.evaluate.business import COUNTS, SUMS, Funnel, OfferPrices, flow, reckon
 from lensback.evaluate.inputs import (
     ASSUMED,
     ASSUMPTIONS,
@@ -89,12 +89,12 @@ def test_a_certain_world_gives_the_sum_done_by_hand() -> None:
 
 def test_each_input_says_where_it_is_from() -> None:
     given = read_assumptions(GIVEN_ALL)
-    found = reckon(system(honest).outcomes, given, on_sale=Prices((10.0, 20.0), "EUR"))
+    found = reckon(system(honest).outcomes, given, on_sale=OfferPrices((10.0, 20.0), "EUR"))
     kinds = {each.name: each.kind for each in found.inputs}
     assert kinds["first"] == kinds["misled"] == kinds["search_s"] == MEASURED
     assert kinds["sold"] == kinds["order_value"] == GIVEN
     assert {each.why for each in found.inputs if each.name == "sold"} == {"our own poll"}
-    ours = reckon(system(honest).outcomes, Assumptions(), on_sale=Prices((10.0, 20.0), "EUR"))
+    ours = reckon(system(honest).outcomes, Assumptions(), on_sale=OfferPrices((10.0, 20.0), "EUR"))
     kinds = {each.name: each.kind for each in ours.inputs}
     assert kinds["sold"] == kinds["order_value"] == kinds["machine_hour"] == ASSUMED
     assert ours.currency == "EUR"
@@ -144,7 +144,7 @@ def test_a_counted_share_covers_the_truth() -> None:
 
 
 def test_guesses_alone_decide_no_verdict() -> None:
-    ours = reckon(system(honest).outcomes, Assumptions(), on_sale=Prices((10.0, 20.0), "EUR"))
+    ours = reckon(system(honest).outcomes, Assumptions(), on_sale=OfferPrices((10.0, 20.0), "EUR"))
     assert report.settled(ours) is None
     yours = reckon(system(honest).outcomes, read_assumptions(GIVEN_ALL))
     assert report.settled(yours) is not None
@@ -292,7 +292,9 @@ def picture(tmp_path: Path) -> str:
 def liar(picture: str) -> runs.Run:
     """A run with every kind of error, pictures, and a title that tries to be markup."""
     made = list(system(honest, n=70).outcomes)
-    shown = questions.Shown("p", "<script>alert(1)</script>", picture, 0.5, 0.99, True, False)
+    shown = questions.ShownProduct(
+        "p", "<script>alert(1)</script>", picture, 0.5, 0.99, True, False
+    )
     for n, error in enumerate(questions.ERRORS):
         sold = error not in {questions.MISLED, questions.LOOKALIKES}
         made.append(

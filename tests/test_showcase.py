@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from lensback.cli import app
 from lensback.demo import build_catalogue
-from lensback.showcase import Asked, showcase
+from lensback.showcase import DemoQuestion, showcase
 from lensback.types import Answer, Progress
 
 
@@ -50,5 +50,7 @@ def test_an_answer_is_right_only_where_it_is_true(tmp_path: Path, verdict: str) 
         search_id="", verdict=verdict, probability=0.0, width=1, height=1, region=(0, 0, 1, 1),
         regions=(), hits=(), timings_ms={}, encoder="", snapshot="",
     )  # fmt: skip
-    assert not Asked(sold, empty).right, "an answer without the thing is wrong, whatever it says"
-    assert Asked(unsold, empty).right == (verdict != "exact")
+    assert not DemoQuestion(sold, empty).right, (
+        "an answer without the thing is wrong, whatever it says"
+    )
+    assert DemoQuestion(unsold, empty).right == (verdict != "exact")

@@ -51,7 +51,7 @@ nothing was claimed). `unreadable`: the photo was refused, which counts as a mis
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownProduct:
     """One product of an answer, as the report shows it."""
 
     product: str
@@ -104,7 +104,7 @@ class Outcome:
     """Of the right product, where it is known."""
     image: str = ""
     """A picture of the right product in the gallery; absolute path, or empty."""
-    hits: tuple[Shown, ...] = ()
+    hits: tuple[ShownProduct, ...] = ()
     """The first five products of the answer."""
     first: str = ""
     """Product that is nearest, shown or not; empty: nothing was found, or a search did not tell."""
@@ -255,7 +255,7 @@ def said(outcome: Outcome, calibration: Calibration | None, exact_from: float = 
 
 def judge(
     outcome: Outcome,
-    hits: Sequence[Shown],
+    hits: Sequence[ShownProduct],
     places: Sequence[int],
     *,
     other_colours: Collection[str] = (),
@@ -285,7 +285,7 @@ def judge(
 
 def _error(
     outcome: Outcome,
-    hits: Sequence[Shown],
+    hits: Sequence[ShownProduct],
     other_colours: Collection[str],
     *,
     right: bool,

@@ -26,7 +26,7 @@ RATES = {"harbour": 5, "lavka": 8}
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class DemoQuestion:
     """One photo of the demo and what the search answered."""
 
     photo: AskedPhoto
@@ -48,16 +48,16 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class DemoRun:
     """What the demo did."""
 
     report: SyncReport
-    asked: tuple[Asked, ...]
+    asked: tuple[DemoQuestion, ...]
     """First a thing that both stores sell, then things that nobody sells."""
     seconds: float
 
 
-def showcase(folder: Path, *, watch: Watch) -> Shown:
+def showcase(folder: Path, *, watch: Watch) -> DemoRun:
     """Runs the main job on the demo catalogue. Running it again does next to nothing."""
     begin = time.perf_counter()
     if init(folder):
@@ -78,10 +78,10 @@ def showcase(folder: Path, *, watch: Watch) -> Shown:
         report = sync(workspace, watch=watch)
         tools = workspace.tools()
         asked = [
-            Asked(photo, search(photo.path.read_bytes(), Query(limit=5), tools))
+            DemoQuestion(photo, search(photo.path.read_bytes(), Query(limit=5), tools))
             for photo in made.photos
         ]
-    return Shown(report=report, asked=tuple(asked), seconds=time.perf_counter() - begin)
+    return DemoRun(report=report, asked=tuple(asked), seconds=time.perf_counter() - begin)
 
 
 def _program(store: str) -> dict[str, Any]:

@@ -35,7 +35,7 @@ from lensback.questions import (
     VIEWS,
     Gallery,
     Outcome,
-    Shown,
+    ShownProduct,
     judge,
     nearest,
     said,
@@ -55,7 +55,7 @@ def unseen(_stage: str) -> Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class BenchmarkRow:
     """One line of a benchmark's CSV file."""
 
     path: Path
@@ -64,7 +64,7 @@ class Row:
     slices: dict[str, str] = field(default_factory=dict)
 
 
-def read_rows(file: Path, images: Path) -> list[Row]:
+def read_rows(file: Path, images: Path) -> list[BenchmarkRow]:
     """Raises BadQuery where the file or a column is missing."""
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
@@ -79,17 +79,17 @@ def read_rows(file: Path, images: Path) -> list[Row]:
         raise BadQuery(f"cannot read {file}: {error}", hint="give a CSV file in UTF-8") from error
 
 
-def _row(row: dict[str, str], images: Path) -> Row:
+def _row(row: dict[str, str], images: Path) -> BenchmarkRow:
     cells = {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}
     slices = {by: cells[by] for by in measure.SLICED if cells.get(by)}
-    return Row(images / cells["image"], cells["product"], cells.get("model", ""), slices)
+    return BenchmarkRow(images / cells["image"], cells["product"], cells.get("model", ""), slices)
 
 
 @dataclass(frozen=True)
 class Searched:
     """What is searched in: the rows of the gallery's file, and their pictures."""
 
-    rows: Sequence[Row]
+    rows: Sequence[BenchmarkRow]
     """One for each picture of the album."""
     album: Album
 
@@ -108,7 +108,7 @@ class Searched:
         return {name_of(row): str(row.path) for row in reversed(self.rows)}
 
 
-def name_of(row: Row) -> str:
+def name_of(row: BenchmarkRow) -> str:
     """Its product; a picture without one is a product of its own, named by its file."""
     return row.product or f"picture {row.path.name}"
 
@@ -163,7 +163,7 @@ def _copies(
 
 
 def outcome(
-    row: Row,
+    row: BenchmarkRow,
     vector: Vectors,
     spent_ms: float,
     searched: Searched,
@@ -180,7 +180,7 @@ def outcome(
     right = np.array([name == row.product for name in gallery.products])
     order = np.lexsort((right, -best))[:SHOWN].tolist() if found.verdict != "none" else []
     hits = [
-        Shown(
+        ShownProduct(
             name := gallery.products[at],
             name,
             searched.pictures[name],
@@ -205,7 +205,7 @@ def outcome(
     return judge(answered, hits, [found.rank] if found.rank else [], other_colours=kin)
 
 
-def unanswered(row: Row, searched: Searched) -> Outcome:
+def unanswered(row: BenchmarkRow, searched: Searched) -> Outcome:
     """What becomes of a photo that cannot be read: a miss."""
     return Outcome(
         photo=str(row.path),
@@ -275,7 +275,7 @@ def evaluate_folder(
     return measure.run_of(about, outcomes)
 
 
-def _searched(rows: Sequence[Row], encoder: Encoder, watch: Watch) -> Searched:
+def _searched(rows: Sequence[BenchmarkRow], encoder: Encoder, watch: Watch) -> Searched:
     kept = {str(row.path): row for row in rows}
     album = of_files([row.path for row in kept.values()], encoder, progress=watch("gallery"))
     if album.unreadable:
@@ -289,7 +289,7 @@ def _searched(rows: Sequence[Row], encoder: Encoder, watch: Watch) -> Searched:
     return Searched([kept[picture.key] for picture in album.pictures], album)
 
 
-def _check_truth(asked: Sequence[Row], searched: Searched, file: Path) -> None:
+def _check_truth(asked: Sequence[BenchmarkRow], searched: Searched, file: Path) -> None:
     gone = sorted({row.product for row in asked if row.product} - set(searched.gallery.products))
     if gone:
         raise BadQuery(

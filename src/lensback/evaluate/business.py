@@ -161,7 +161,7 @@ def reckon(
     outcomes: Sequence[Outcome],
     given: Assumptions,
     funnel: Funnel | None = None,
-    on_sale: Prices | None = None,
+    on_sale: OfferPrices | None = None,
     *,
     seed: int = 0,
 ) -> Business:
@@ -170,7 +170,7 @@ def reckon(
     Without photos whose answer is known nothing is reckoned: `known` is False.
     """
     funnel = funnel or Funnel()
-    on_sale = on_sale or Prices()
+    on_sale = on_sale or OfferPrices()
     currency = given.currency or funnel.currency or on_sale.currency
     measured = [*shares(outcomes), *live(funnel, currency), *seconds(outcomes)]
     inputs = together(measured, prices(on_sale, currency), given, currency)
@@ -234,14 +234,14 @@ def live(funnel: Funnel, currency: str) -> list[Input]:
 
 
 @dataclass(frozen=True, slots=True)
-class Prices:
+class OfferPrices:
     """What things cost at the connected stores, in major units of one currency."""
 
     values: tuple[float, ...] = ()
     currency: str = ""
 
 
-def prices(on_sale: Prices, currency: str) -> list[Input]:
+def prices(on_sale: OfferPrices, currency: str) -> list[Input]:
     """An order's value where nothing better is known: guessed from what things on sale cost,
     the middle half of the prices. What people buy may cost less, so it is no measurement."""
     if not on_sale.values or on_sale.currency != currency:

@@ -53,7 +53,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class HoldoutPlan:
     """What becomes a photo, and what is hidden for it."""
 
     views: dict[str, tuple[str, ...]]
@@ -87,7 +87,7 @@ def _plain(value: object) -> object:
 
 
 @dataclass(slots=True)
-class Thing:
+class SplitProduct:
     """A product as the split sees it."""
 
     offers: list[str] = field(default_factory=list)
@@ -132,7 +132,7 @@ def hold_out(
 # ---- the plan
 
 
-def things_of(db: Database, stores: Sequence[str] = ()) -> dict[str, Thing]:
+def things_of(db: Database, stores: Sequence[str] = ()) -> dict[str, SplitProduct]:
     """Products on sale with their offers and pictures, of these stores (all by default)."""
     o, oi, u = t.offers.c, t.offer_images.c, t.image_urls.c
     query = (
@@ -147,10 +147,10 @@ def things_of(db: Database, stores: Sequence[str] = ()) -> dict[str, Thing]:
     )
     if stores:
         query = query.where(t.stores.c.name.in_(stores))
-    found: dict[str, Thing] = {}
+    found: dict[str, SplitProduct] = {}
     with db.read() as c:
         for row in c.execute(query):
-            thing = found.setdefault(row.product_id, Thing())
+            thing = found.setdefault(row.product_id, SplitProduct())
             if row.offer_id not in thing.offers[-1:]:
                 thing.offers.append(row.offer_id)
             known = thing.images.get(row.image_hash, row.position)
@@ -158,7 +158,9 @@ def things_of(db: Database, stores: Sequence[str] = ()) -> dict[str, Thing]:
     return found
 
 
-def plan_of(workspace: Workspace, wish: Wish, watch: Watch) -> tuple[Plan, dict[str, Thing]]:
+def plan_of(
+    workspace: Workspace, wish: Wish, watch: Watch
+) -> tuple[HoldoutPlan, dict[str, SplitProduct]]:
     """Chooses products by chance, and hides with each picture all that are the same photograph."""
     things = things_of(workspace.db)
     source = things_of(workspace.db, wish.stores)
@@ -173,14 +175,14 @@ def plan_of(workspace: Workspace, wish: Wish, watch: Watch) -> tuple[Plan, dict[
         for image in with_copies(things[product].images, copies):
             hidden.setdefault(image, f"product {product}")
     absent = {product: in_order(things[product])[0] for product in taken}
-    return Plan(views, absent, hidden), things
+    return HoldoutPlan(views, absent, hidden), things
 
 
 def _views(
     workspace: Workspace,
     wish: Wish,
-    things: dict[str, Thing],
-    source: dict[str, Thing],
+    things: dict[str, SplitProduct],
+    source: dict[str, SplitProduct],
     random: np.random.Generator,
     watch: Watch,
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
@@ -213,7 +215,7 @@ def _views(
     return chosen, hidden
 
 
-def in_order(thing: Thing) -> list[str]:
+def in_order(thing: SplitProduct) -> list[str]:
     """Its images as a store shows them."""
     return sorted(thing.images, key=lambda image: (thing.images[image], image))
 
@@ -245,7 +247,9 @@ def _copies(workspace: Workspace, images: Sequence[str], watch: Watch) -> dict[s
 # ---- files
 
 
-def _write_files(workspace: Workspace, folder: Path, plan: Plan, things: dict[str, Thing]) -> None:
+def _write_files(
+    workspace: Workspace, folder: Path, plan: HoldoutPlan, things: dict[str, SplitProduct]
+) -> None:
     photos = folder / "photos"
     photos.mkdir(parents=True, exist_ok=True)
     rows = [(image, p, VIEW) for p, images in plan.views.items() for image in images]
@@ -291,7 +295,7 @@ def _linked(source: str, target: str) -> str:
     return target
 
 
-def _without(folder: Path, plan: Plan, encoder_name: str, watch: Watch) -> tuple[str, ...]:
+def _without(folder: Path, plan: HoldoutPlan, encoder_name: str, watch: Watch) -> tuple[str, ...]:
     """Takes the hidden pictures and products out of the copy, then groups, publishes, calibrates."""
     notes: list[str] = []
     with open_workspace(folder) as copy:
@@ -318,7 +322,7 @@ def _without(folder: Path, plan: Plan, encoder_name: str, watch: Watch) -> tuple
     return tuple(notes)
 
 
-def _forget(db: Database, plan: Plan) -> None:
+def _forget(db: Database, plan: HoldoutPlan) -> None:
     hidden = sorted(plan.hidden)
     u, oi, p, e = t.image_urls.c, t.offer_images.c, t.image_pairs.c, t.embeddings.c
     with db.write() as c:

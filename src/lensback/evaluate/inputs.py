@@ -35,7 +35,7 @@ class Spread(Protocol):
         """The most likely value, or the mean of what was seen."""
 
     def draw(self, rng: np.random.Generator, n: int) -> Draws:
-        """As many possible values as asked for: float64 [n]."""
+        """Possible values, as many as asked for: float64 [n]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,7 @@ class Counted:
         return self.hits / self.n
 
     def draw(self, rng: np.random.Generator, n: int) -> Draws:
+        """Draws from the Beta posterior: float64 [n]."""
         return rng.beta(self.hits + 0.5, self.n - self.hits + 0.5, n)
 
 
@@ -67,6 +68,7 @@ class Ranged:
     high: float
 
     def draw(self, rng: np.random.Generator, n: int) -> Draws:
+        """Draws from the triangle: float64 [n]."""
         if self.low == self.high:
             return np.full(n, self.likely)
         return rng.triangular(self.low, self.likely, self.high, n)
@@ -84,6 +86,7 @@ class Sampled:
         return float(np.mean(self.values))
 
     def draw(self, rng: np.random.Generator, n: int) -> Draws:
+        """Draws of the mean, by the Bayesian bootstrap or its normal limit: float64 [n]."""
         values = np.asarray(self.values)
         if len(values) > MANY:
             return rng.normal(values.mean(), values.std() / math.sqrt(len(values) + 1), n)

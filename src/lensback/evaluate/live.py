@@ -26,7 +26,7 @@ from lensback.evaluate.albums import compare, leaked, of_files, of_workspace
 from lensback.evaluate.benchmark import Watch, unseen
 from lensback.evaluate.promise import kept
 from lensback.evaluate.runs import Run
-from lensback.questions import UNREADABLE, Outcome, Shown, judge
+from lensback.questions import UNREADABLE, Outcome, ShownProduct, judge
 from lensback.search import Query, Tools, check_box, parse_box, search
 from lensback.types import Answer, Box, Filter, Hit, Progress, StoredOffer, top_category
 from lensback.workspace import Workspace
@@ -258,8 +258,8 @@ def other_colour(hit: Hit, truth: Truth) -> bool:
     return bool(groups & truth.models)
 
 
-def _shown(hit: Hit, workspace: Workspace, *, known: bool, right: bool) -> Shown:
-    return Shown(
+def _shown(hit: Hit, workspace: Workspace, *, known: bool, right: bool) -> ShownProduct:
+    return ShownProduct(
         product=hit.product.product_id,
         title=hit.product.title,
         image=stored_path(workspace, hit.image_hash),

@@ -16,7 +16,7 @@ from lensback.db import Database
 from lensback.db import tables as t
 from lensback.errors import StateError
 from lensback.evaluate import runs
-from lensback.evaluate.business import Business, Prices, reckon
+from lensback.evaluate.business import Business, OfferPrices, reckon
 from lensback.evaluate.inputs import GIVEN, MEASURED, Assumptions
 from lensback.evaluate.runs import Run
 from lensback.evaluate.usage import Usage, usage
@@ -72,7 +72,7 @@ def report(want: Wanted, workspace: Workspace | None) -> Report:
             "there is nothing to report on: no evaluation, and no searches yet",
             hint="run: lensback evaluate --workspace DIR --queries Q.csv",
         )
-    on_sale = prices_of(workspace.db) if workspace else Prices()
+    on_sale = prices_of(workspace.db) if workspace else OfferPrices()
     outcomes = run.outcomes if run else ()
     business = reckon(outcomes, want.given, seen.funnel if seen else None, on_sale)
     verdict = judge(run, want.given.rules, settled(business))
@@ -92,7 +92,7 @@ def settled(business: Business) -> tuple[float, float] | None:
     return (line.low, line.high) if own and line else None
 
 
-def prices_of(db: Database) -> Prices:
+def prices_of(db: Database) -> OfferPrices:
     """Prices on sale, one a product, in the most frequent currency."""
     o = t.offers.c
     query = (
@@ -104,4 +104,4 @@ def prices_of(db: Database) -> Prices:
         rows = c.execute(query).all()
     currency = next(iter(Counter(row.currency for row in rows).most_common(1)), ("", 0))[0]
     values = (Money(row.minor, currency).amount for row in rows if row.currency == currency)
-    return Prices(tuple(map(float, values)), currency)
+    return OfferPrices(tuple(map(float, values)), currency)

@@ -14,7 +14,7 @@ from typing import Any
 
 from lensback.durable import replace_file
 from lensback.errors import BadQuery, StateError
-from lensback.questions import Outcome, Shown
+from lensback.questions import Outcome, ShownProduct
 
 SCHEMA = 1
 RUN_FILE, QUERIES_FILE = "run.json", "queries.csv"
@@ -256,7 +256,7 @@ def _run(values: dict[str, Any]) -> Run:
 
 def outcome_of(row: Mapping[str, Any]) -> Outcome:
     """An outcome from its JSON. Raises TypeError or KeyError where it is none."""
-    return Outcome(**{**row, "hits": tuple(Shown(**hit) for hit in row["hits"])})
+    return Outcome(**{**row, "hits": tuple(ShownProduct(**hit) for hit in row["hits"])})
 
 
 def _figures(rows: list[dict[str, Any]]) -> tuple[Figure, ...]:

@@ -76,6 +76,7 @@ class DryRun:
         return found
 
     def as_json(self) -> dict[str, Any]:
+        """The account by name, as `store add --dry-run --json` prints it."""
         refused = {
             reason: {"count": r.count, "lines": r.lines, "sample": r.sample}
             for reason, r in sorted(self.refused.items())

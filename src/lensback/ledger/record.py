@@ -68,6 +68,7 @@ class Told:
 
     @property
     def accounts(self) -> Accounts:
+        """What each account must hold for this sale."""
         return accounts_of(self.sale, self.cashback, self.payouts)
 
     @property

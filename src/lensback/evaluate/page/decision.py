@@ -193,7 +193,9 @@ def _slow(ruling: Ruling, form: Form) -> list[Markup]:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class RuleRow:
+    """One line of the table of rules, in words."""
+
     rule: str
     figure: str
     n: str
@@ -205,16 +207,16 @@ class Row:
     needed: str
 
 
-def rules(found: Verdict, form: Form) -> list[Row]:
+def rules(found: Verdict, form: Form) -> list[RuleRow]:
     """One line for each rule, in their order."""
     return [_row(ruling, form) for ruling in found.rulings]
 
 
-def _row(ruling: Ruling, form: Form) -> Row:
+def _row(ruling: Ruling, form: Form) -> RuleRow:
     share = ruling.share
     guess = ruling.rule == "money" and ruling.state == OPEN
     needed = form.say("{n} more would tell", n=ruling.needed) if ruling.needed else ""
-    return Row(
+    return RuleRow(
         rule=ruling.rule,
         figure=_figure(ruling, form),
         n=form.counted(share.hits, share.n) if share and share.known else "",

@@ -16,7 +16,7 @@ from lensback.speech import N_
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """So many of a hundred shoppers, and what they see."""
+    """Some of a hundred shoppers: how many, and what they see."""
 
     colour: str
     count: int
