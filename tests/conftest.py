@@ -1,3 +1,4 @@
+# ruff: noqa: E402 - what reads the number of threads is imported after it was set
 """Fixtures of the whole suite."""
 
 from __future__ import annotations
@@ -5,10 +6,17 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+
+# Each worker has a processor of its own at best: the threads of numpy and torch would spin on that
+# of the other. Set before either is imported; processes that tests start inherit it.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from lensback.db import Database, sqlite_url
 from milvus_server import MilvusServer
@@ -17,6 +25,10 @@ from servers import Postgres
 DATA = Path(
     os.environ.get("LENSBACK_DATA", Path(__file__).parents[1] / ".." / "shared" / "data")
 ).resolve()
+
+# How long an example takes says what else the machine does.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 
 @pytest.fixture(autouse=True)

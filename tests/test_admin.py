@@ -196,8 +196,12 @@ def test_admin_wants_the_key(client: TestClient, made: tuple[Path, bytes], secre
     assert "samesite=strict" in cookie
     assert secret not in cookie
     client.post("/api/search", files={"photo": made[1]})
-    time.sleep(1.5)  # records are a moment late
+    searched = re.compile(r'\d{4}-\d\d-\d\d</th><td class="number">[1-9]')
+    end = time.monotonic() + 30
+    while not searched.search(client.get("/admin").text) and time.monotonic() < end:
+        time.sleep(0.1)  # records are a moment late
     page = client.get("/admin").text
+    assert searched.search(page)
     assert "harbour" in page
     assert "Searches of the last days" in page
     shown = client.get("/admin/stores/harbour").text

@@ -38,12 +38,12 @@ def test_it_holds_what_a_plain_model_holds(events: list[tuple[str, str, int, int
 
 
 def test_it_goes_where_nobody_asks_any_more() -> None:
-    kept: Fleeting[str] = Fleeting(0.1, 5)
+    kept: Fleeting[str] = Fleeting(0.8, 5)
     kept.put("a", "x")
-    time.sleep(0.07)
+    time.sleep(0.05)
     kept.put("b", "y")
     assert len(kept) == 2
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while len(kept) and time.monotonic() < end:
         time.sleep(0.02)
     assert not len(kept)

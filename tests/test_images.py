@@ -225,12 +225,12 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_is_refused_before_decoding(name: str) -> None:
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises((TooLarge, BadImage)) as caught:
         decode(BOMBS[name])
     if name != "webp":
         assert isinstance(caught.value, TooLarge)
-    assert time.perf_counter() - begin < 0.5
+    assert time.process_time() - begin < 0.5
 
 
 def test_a_bomb_in_a_text_chunk_is_refused() -> None:

@@ -256,9 +256,9 @@ def test_what_is_no_picture_is_refused(client: TestClient, name: str, data: byte
 
 
 def test_a_bomb_is_refused(client: TestClient) -> None:
-    begin = time.perf_counter()
+    begin = time.process_time()
     refused(ask(client, bomb()), 413, "TooLarge")
-    assert time.perf_counter() - begin < 2
+    assert time.process_time() - begin < 2
 
 
 def test_a_truncated_photo_is_answered_or_refused(client: TestClient, photo: bytes) -> None:
