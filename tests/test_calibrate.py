@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lensback.calibrate import fit, logistic
+from lensback.calibrate import both, fit, logistic
 from lensback.questions import Outcome
+from lensback.types import Candidate
 
 
 def case(similarity: float, margin: float, *, right: bool, absent: bool = False) -> Outcome:
@@ -51,3 +52,77 @@ def test_no_case_of_one_kind_still_fits() -> None:
     made = fit([case(0.9, 0.2, right=True)] * 20, fingerprint="f", kind="x")
     assert 0.5 < made.probability(0.9, 0.2) < 1
     assert made.none_below == pytest.approx(-1.0)
+
+
+def test_each_picture_is_asked_with_its_product_there_and_without() -> None:
+    near = [Candidate(image, similarity) for image, similarity in
+            (("front", 1.0), ("both show it", 0.9), ("hat", 0.8), ("side", 0.7))]  # fmt: skip
+    shows = {
+        "front": ["shirt"],
+        "both show it": ["hat", "shirt"],
+        "hat": ["hat"],
+        "side": ["shirt"],
+    }
+    there, without = both(near, shows, "shirt", {"front"})
+    # The image that both show is a tie, which counts against us.
+    assert (there.first, there.rank, there.first_right, there.margin) == ("hat", 2, False, 0.0)
+    assert (without.first, without.similarity, without.margin) == ("hat", 0.8, 0.0)
+    assert (without.product, without.cluster, without.rank) == ("", "shirt", None)
+    alone, nothing = both(near[:1], shows, "shirt", ())
+    assert (alone.first, alone.rank, alone.margin) == ("shirt", 1, 0.0)
+    assert (nothing.similarity, nothing.first) == (None, "")
+
+
+def test_what_a_fit_says_of_itself() -> None:
+    there = [case(0.9, 0.3, right=True)] * 30 + [case(0.6, 0.0, right=False)] * 10
+    absent = [case(n / 100, 0.01, right=False, absent=True) for n in range(40, 61)]
+    made = fit([*there, *absent], fingerprint="f", kind="other views")
+    assert (made.fingerprint, made.kind, made.cases) == ("f", "other views", 61)
+    # The hundredth part of 0.40, 0.41 … 0.60 lies a fifth of a step above the lowest.
+    assert made.none_below == pytest.approx(0.402)
+    assert sum(made.reference) == 61
+    assert made.reference[9] == 30
+    assert made.probability(0.9, 0.3) > 0.9
+    assert made.probability(0.5, 0.01) < 0.1
+    # 30 of 61 are right: that is the mean of what is said, too.
+    said = [made.probability(c.similarity or 0, c.margin) for c in [*there, *absent]]
+    assert np.mean(said) == pytest.approx(30 / 61, abs=0.02)
+
+
+def test_what_is_under_the_line_to_none_is_counted_as_nothing() -> None:
+    strangers = [case(0.5, 0.5, right=False, absent=True)] * 19
+    low = case(0.1, 0.9, right=True)
+    made = fit([*[case(0.9, 0.6, right=True)] * 20, *strangers, low], fingerprint="f", kind="x")
+    assert made.none_below == 0.5
+    assert made.probability(0.1, 0.9) > 0.1, "by similarity and margin alone it would be likely"
+    assert made.reference[0] >= 1
+
+
+def test_platts_targets_by_hand() -> None:
+    # One weight, of the constant: the share of right ones after Platt's (n + 1) / (n + 2) and 1 / (n + 2).
+    features = np.ones((6, 1))
+    right = np.array([1.0, 1.0, 1.0, 1.0, 0.0, 0.0])
+    (bias,) = logistic(features, right)
+    mean = (4 * 5 / 6 + 2 * 1 / 4) / 6
+    assert 1 / (1 + np.exp(-bias)) == pytest.approx(mean, abs=1e-6)
+
+
+def test_the_penalty_holds_weights_and_not_the_constant() -> None:
+    random = np.random.default_rng(3)
+    features = np.column_stack([np.ones(400), random.normal(size=400)])
+    right = (features[:, 1] > 0).astype(float)
+    free, held = logistic(features, right), logistic(features, right, ridge=50.0)
+    assert 0 < held[1] < free[1] / 3
+    lopsided = np.repeat([1.0, 0.0], [380, 20])
+    constant = logistic(features[:, :1], lopsided, ridge=1e6)[0]
+    assert 1 / (1 + np.exp(-constant)) == pytest.approx((380 * 381 / 382 + 20 / 22) / 400, abs=1e-4)
+
+
+def test_newtons_steps_do_not_overshoot() -> None:
+    features = np.column_stack([np.ones(2000), np.linspace(-1, 1, 2000) * 1000])
+    right = (features[:, 1] > 0).astype(float)
+    weights = logistic(features, right)
+    assert np.isfinite(weights).all()
+    p = 1 / (1 + np.exp(-np.clip(features @ weights, -60, 60)))
+    assert p[-1] > 0.99
+    assert p[0] < 0.01

@@ -11,7 +11,7 @@ distorted copies stand alone, which makes the probability optimistic; the calibr
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -31,9 +31,9 @@ from lensback.questions import (
     VIEWS,
     Outcome,
     askable,
+    held_out,
     nearest,
     said,
-    with_copies,
 )
 from lensback.rank import Calibration
 from lensback.types import Candidate, Progress, Vectors
@@ -138,19 +138,32 @@ def _queries(things: Things, part: Sequence[tuple[str, str]], kind: str, seed: i
 def _cases(
     things: Things, part: Sequence[tuple[str, str]], queries: Vectors, kind: str
 ) -> list[Outcome]:
-    """Two outcomes a question: with the product there, and with all its images held out."""
     near = things.vectors.neighbours(things.encoder.fingerprint, queries, NEIGHBOURS)
     hashes = sorted({candidate.image_hash for found in near for candidate in found})
     with things.db.read() as c:
         shows = products.of_images(c, hashes)
         copies = products.copies_of(c, [image for _, image in part])
-    cases = []
-    for (product, image), found in zip(part, near, strict=True):
-        held_out = set() if kind == COPIES else with_copies([image], copies)
-        present = [c for c in found if c.image_hash not in held_out]
-        absent = [c for c in found if product not in shows.get(c.image_hash, ())]
-        cases += [_outcome(present, shows, product, product), _outcome(absent, shows, "", product)]
-    return cases
+    return [
+        outcome
+        for (product, image), found in zip(part, near, strict=True)
+        for outcome in both(found, shows, product, held_out(image, kind, copies))
+    ]
+
+
+def both(
+    found: Sequence[Candidate],
+    shows: Mapping[str, Sequence[str]],
+    product: str,
+    hidden: Collection[str],
+) -> list[Outcome]:
+    """Two outcomes of what is near a picture of a product: with the product there, but without the
+    images that are hidden; and with all images that show the product held out.
+
+    `shows` are the products of each image.
+    """
+    there = [each for each in found if each.image_hash not in hidden]
+    without = [each for each in found if product not in shows.get(each.image_hash, ())]
+    return [_outcome(there, shows, product, product), _outcome(without, shows, "", product)]
 
 
 def _outcome(

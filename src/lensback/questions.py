@@ -129,6 +129,16 @@ def with_copies(pictures: Iterable[str], copies: Mapping[str, Collection[str]]) 
     return {each for picture in pictures for each in (picture, *copies.get(picture, ()))}
 
 
+def held_out(picture: str, kind: str, copies: Mapping[str, Collection[str]]) -> set[str]:
+    """What goes for a question of this kind: nothing for a distorted copy, which must find its
+    original; else the picture with its copies at other stores, so that another view must be found.
+
+    >>> held_out("a", COPIES, {"a": {"b"}}), sorted(held_out("a", VIEWS, {"a": {"b"}}))
+    (set(), ['a', 'b'])
+    """
+    return set() if kind == COPIES else with_copies([picture], copies)
+
+
 def askable(
     views: Mapping[str, Collection[str]], copies: Mapping[str, Collection[str]]
 ) -> dict[str, list[str]]:
