@@ -28,7 +28,7 @@ def read_toml(path: Path, page: str = "") -> dict[str, Any]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        hint = f"see docs/{page} for its keys" if page else "check the path"
+        hint = f"check the path; see docs/{page} for its keys" if page else "check the path"
         raise ConfigError(f"{path} cannot be read: {error.strerror}", hint=hint) from error
     return parse_toml(data, str(path))
 
