@@ -26,7 +26,7 @@ from lensback.errors import BadQuery
 from lensback.workspace import open_workspace
 
 if TYPE_CHECKING:
-    from lensback.showcase import Asked
+    from lensback.showcase import DemoQuestion
 
 
 @app.command("search")
@@ -148,7 +148,7 @@ def demo_command(
         serve_command(port=port, workers=1, workspace=workspace)
 
 
-def _asked_table(asked: Sequence[Asked]) -> Table:
+def _asked_table(asked: Sequence[DemoQuestion]) -> Table:
     """One row a photo: what is true of it, and what the search answered."""
     table = Table("photo of", "sold", "answer", "probability", "first found", "right")
     for each in asked:
