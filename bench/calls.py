@@ -147,12 +147,8 @@ def main() -> None:
                 figures[f"{face}_answer"] = {
                     kind: figures["search"][kind] + figures[face][kind] for kind in figures[face]
                 }
-            figures["offers"] = [sum(len(_offers(hit)) for hit in one.hits) for one in shown]
+            figures["offers"] = [sum(len(hit.offers) for hit in one.hits) for one in shown]
     write("calls", figures, options.out)
-
-
-def _offers(hit: Any) -> Any:
-    return hit.offers if hasattr(hit, "offers") else hit.product.offers
 
 
 if __name__ == "__main__":

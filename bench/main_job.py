@@ -104,19 +104,19 @@ def distorted(workspace: Workspace) -> dict[str, Any]:
     for data, product_id in asked:
         answer = search(data, Query(), tools)
         verdicts[answer.verdict] += 1
-        products = [hit.product.product_id for hit in answer.hits]
+        products = [hit.product_id for hit in answer.hits]
         right = products[:1] == [product_id]
         counts["first"] += right
         counts["five"] += product_id in products[:5]
-        exact = [hit.product.product_id for hit in answer.hits if hit.exact]
+        exact = [hit.product_id for hit in answer.hits if hit.exact]
         counts["exact"] += bool(exact)
         counts["exact_right"] += exact[:1] == [product_id]
         if product_id in at_outlet:
             counts["outlet"] += 1
-            shown = {offer.store for offer in answer.hits[0].product.offers} if right else set()
+            shown = {offer.store for offer in answer.hits[0].offers} if right else set()
             counts["outlet_beside"] += shown >= {"luma", "outlet"}
         whole = search(data, Query(), plain)
-        counts["whole"] += [hit.product.product_id for hit in whole.hits[:1]] == [product_id]
+        counts["whole"] += [hit.product_id for hit in whole.hits[:1]] == [product_id]
     n = len(asked)
     return {
         "own_product_first": share(counts["first"], n),

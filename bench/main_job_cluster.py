@@ -21,7 +21,7 @@ from lensback.demo import serve_folder
 from lensback.search import Query, search
 from lensback.spread import embed_on_ray
 from lensback.sync import sync
-from lensback.types import Answer
+from lensback.wire import Answer
 from lensback.workspace import Workspace
 from rig import DATA, arguments, connected, milvus, postgres, share, write
 
@@ -41,7 +41,7 @@ def on_servers(folder: Path, base: str, **settings: Any) -> Workspace:
 def compared(pairs: list[tuple[Answer, Answer]]) -> dict[str, Any]:
     """How often the answers of a pair agree."""
     n = len(pairs)
-    ids = [tuple([h.product.product_id for h in each.hits] for each in pair) for pair in pairs]
+    ids = [tuple([h.product_id for h in each.hits] for each in pair) for pair in pairs]
     apart = [
         max(
             (abs(h.similarity - g.similarity) for h, g in zip(x.hits, y.hits, strict=False)),

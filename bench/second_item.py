@@ -14,7 +14,8 @@ from typing import Any
 
 from lensback.search import Query, Tools, search
 from lensback.settings import Settings
-from lensback.types import WHOLE, Answer
+from lensback.types import WHOLE
+from lensback.wire import Answer
 from lensback.workspace import Workspace, init
 from rig import DATA, STAGES, arguments, percentiles, pictures, published, write
 

@@ -27,6 +27,7 @@ from lensback.settings import Settings
 from lensback.speech import Speech
 from lensback.workspace import Workspace, open_workspace
 from published import publish
+from shown import hit, offer
 
 pytest.importorskip(
     "aiogram", reason="the bot's library is not installed: pip install lensback[bot]"
@@ -288,32 +289,11 @@ def test_what_is_missing_is_named(made: tuple[Path, bytes]) -> None:
         run_bot(workspace, "nonsense")
 
 
-def offer(store: str, **changes: Any) -> dict[str, Any]:
-    money = {"amount": "10.00", "currency": "EUR"}
-    return {
-        "store": store,
-        "price": money,
-        "price_after_cashback": money,
-        "cashback": {"amount": "0.00", "currency": "EUR", "up_to": True},
-        "availability": "in_stock",
-        "disclosure": "",
-        "link": "/go/x",
-        **changes,
-    }
-
-
-def hit(title: str, *offers: dict[str, Any], exact: bool = False) -> dict[str, Any]:
-    return {"title": title, "brand": "B", "exact": exact, "image": "/images/ab", "offers": offers}
-
-
 def test_cards_say_price_cashback_and_advertiser() -> None:
-    paid = offer(
-        "s<b>",
-        cashback={"amount": "1.50", "currency": "EUR", "up_to": True},
-        price_after_cashback={"amount": "8.50", "currency": "EUR"},
-        disclosure="Ad. <x>",
-    )
-    (card,) = cards.cards({"hits": [hit("<Shoe>", paid, offer("t"))]}, Speech("en"), "https://u")
+    paid = offer(store="s<b>", back=150, disclosure="Ad. <x>")
+    found = hit(paid, offer(store="t"), title="<Shoe>", brand="B", image="/images/ab")
+    (card,) = cards.cards([found], Speech("en"), "https://u")
+    assert card.image_hash == "ab"
     assert card.caption.splitlines() == [
         "<b>&lt;Shoe&gt;</b>",
         "B",
@@ -322,13 +302,16 @@ def test_cards_say_price_cashback_and_advertiser() -> None:
     ]
     assert [b.text for b in card.buttons] == ["s<b> · €8.50", "t · €10"]
     assert card.buttons[0].url == "https://u/go/x"
+    certain = offer(back=150, up_to=False, availability="out_of_stock")
+    (sold,) = cards.cards([hit(certain)], Speech("en"), "")
+    assert sold.caption.splitlines()[-1] == "harbour: €10, cashback €1.50, sold out"
 
 
 def test_cards_stay_short_and_exact_ones_stand_alone() -> None:
-    long = [offer(f"store{n}" * 30, disclosure="w" * 500) for n in range(9)]
-    shown = cards.cards({"hits": [hit("t" * 900, *long)] * 9}, Speech("en"), "")
+    long = [offer(store=f"store{n}" * 30, disclosure="w" * 500) for n in range(9)]
+    shown = cards.cards([hit(*long, title="t" * 900)] * 9, Speech("en"), "")
     assert len(shown) == cards.MOST_CARDS
     assert all(len(card.caption) <= cards.MAX_CAPTION for card in shown)
     assert all(len(b.text) <= 60 for card in shown for b in card.buttons)
-    mixed = {"hits": [hit("a", offer("s"), exact=True), hit("b", offer("s"))]}
+    mixed = [hit(offer(), title="a", exact=True), hit(offer(), title="b")]
     assert [c.caption.splitlines()[0] for c in cards.cards(mixed, Speech("en"), "")] == ["<b>a</b>"]

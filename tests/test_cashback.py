@@ -17,12 +17,12 @@ from sqlalchemy import select, text
 
 from lensback import ledger
 from lensback.cashback import OfferLink, check_program, explain, offer_link
-from lensback.catalogue import offers, stores
+from lensback.catalogue import for_sale, offers, stores
 from lensback.db import Database
 from lensback.db import tables as t
 from lensback.errors import ConfigError, NotFound, UnknownName
 from lensback.exchange import Rates
-from lensback.search import Query, answer_json, search, with_cashback
+from lensback.search import Prices, Query, search
 from lensback.settings import Settings
 from lensback.types import Money, Offer, StoredOffer
 from lensback.web import create_app
@@ -229,7 +229,7 @@ def give(workspace: Workspace, store: str, **program: Any) -> None:
 
 
 def first_hit(workspace: Workspace, photo: Path) -> list[dict[str, Any]]:
-    answer: Any = answer_json(search(photo.read_bytes(), Query(limit=3), workspace.tools()))
+    answer = search(photo.read_bytes(), Query(limit=3), workspace.tools()).model_dump(mode="json")
     found: list[dict[str, Any]] = answer["hits"][0]["offers"]
     assert {one["store"] for one in found} == {"harbour", "lavka"}
     return found
@@ -314,7 +314,8 @@ def test_details_say_the_same(workspace: Workspace, made: tuple[Path, Path]) -> 
     give(workspace, "lavka")
     best = first_hit(workspace, made[1])[0]
     stored = offers.get(workspace.db, best["offer_id"])
-    (priced,) = with_cashback(workspace.db, [stored], workspace.cashback)
+    row = for_sale.row(workspace.db, stored.offer_id)
+    priced = Prices.of(workspace.db, [row], workspace.cashback).offer(row)
     assert (priced.cashback, priced.up_to) == (Money(51, "USD"), False)
     with TestClient(create_app(workspace), follow_redirects=False) as client:
         one = client.get(f"/api/offers/{stored.offer_id}").json()

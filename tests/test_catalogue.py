@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lensback.catalogue import offers, pictures, products, stores
+from lensback.catalogue import for_sale, offers, pictures, products, stores
 from lensback.catalogue.pictures import Downloaded
 from lensback.db import Database
 from lensback.errors import BadQuery, NotFound, UnknownName
@@ -234,13 +234,11 @@ def test_searchable_rows_fold_sizes_and_keep_price_range(shop: Database) -> None
     shown = offers.products_of_images(shop, [image(1).hash], Filter(stores=("shop",)))
     assert shown == {image(1).hash: [product_id]}
     cheap = Filter(price_max=Money(600, "USD"))
-    assert [s.offer.size for s in products.get(shop, [product_id], cheap)[product_id].offers] == [
-        "S"
-    ]
-    assert products.get(shop, [product_id], Filter(price_max=Money(600, "EUR"))) == {}
+    assert [row.size for row in for_sale.rows(shop, [product_id], cheap)[product_id]] == ["S"]
+    assert for_sale.rows(shop, [product_id], Filter(price_max=Money(600, "EUR"))) == {}
     # An id that an earlier grouping gave leads to the offer's product of today.
     other = next(name for _, name in keys if "p" + name != product_id)
-    assert products.find(shop, "p" + other).product_id == product_id
+    assert products.find(shop, "p" + other)[0] == product_id
 
 
 def test_removing_a_store_forgets_its_offers(shop: Database) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 from collections import Counter
 from typing import Any
@@ -11,9 +12,11 @@ import pytest
 from rich.console import Console
 
 from lensback import console
-from lensback.console import Watcher, answer_table, folded, tally_table
-from lensback.types import Answer, Hit, Money, Offer, Product, StoredOffer, Tally
+from lensback.console import Watcher, answer_table, tally_table
+from lensback.types import Money, Tally
+from lensback.wire import Offer
 from lensback.workspace import ago
+from shown import answer, hit, offer
 
 
 def shown(thing: Any, width: int = 200) -> str:
@@ -22,20 +25,8 @@ def shown(thing: Any, width: int = 200) -> str:
     return plain.file.getvalue()  # type: ignore[attr-defined,no-any-return]
 
 
-def stored(n: int, size: str = "", *, store: str = "harbour", **fields: Any) -> StoredOffer:
-    values = {"title": "Hat", "url": "https://x.example", "price": Money(1000, "USD"), **fields}
-    return StoredOffer(f"o{n}", store, "p1", Offer(str(n), size=size, **values))
-
-
-def hit(*offers: StoredOffer, exact: bool = False, title: str = "Hat") -> Hit:
-    return Hit(Product("p1", title, "Marlo", offers), 0.8123, 0.9312, exact, "00")
-
-
-def answer(*hits: Hit, verdict: str = "similar", calibrated: bool = True) -> Answer:
-    whole = (0.0, 0.0, 1.0, 1.0)
-    times = {"decode": 1.4, "total": 20.0}
-    numbers = ("s", verdict, 0.9, 10, 10, whole, (), hits, times, "f", "n")
-    return Answer(*numbers, calibrated=calibrated)
+def stored(n: int, size: str = "", **fields: Any) -> Offer:
+    return offer(f"o{n}", size=size, **{"price": Money(1000, "USD"), **fields})
 
 
 # ---- progress
@@ -136,18 +127,28 @@ def test_a_title_is_shown_as_the_store_wrote_it(title: str) -> None:
 
 def test_sizes_of_one_price_share_a_row() -> None:
     dear = Money(1200, "USD")
-    rows = folded(
-        hit(
-            stored(1, "S"),
-            stored(2, "M"),
-            stored(3, "L", price=dear),
-            stored(4, "M"),
-            stored(5, store="pier"),
-            stored(6, "XL", availability="out_of_stock"),
-        )
+    rows = (
+        stored(1, "S"),
+        stored(2, "M"),
+        stored(3, "L", price=dear),
+        stored(4, "M"),
+        stored(5, store="pier"),
+        stored(6, "XL", availability="out_of_stock"),
     )
-    said = [(sizes, first.offer_id) for sizes, first in rows]
-    assert said == [("S, M", "o1"), ("L", "o3"), ("", "o5"), ("XL", "o6")]
+    text = shown(answer_table(answer(hit(*rows))))
+    lines = [line for line in text.splitlines() if "/go/" in line]
+    assert [re.findall(r"/go/(o\d)", line)[0] for line in lines] == ["o1", "o3", "o5", "o6"]
+    assert [re.findall(r"\b(?:[SML], )*(?:XL|[SML])\b", line) for line in lines] == [
+        ["S, M"], ["L"], [], ["XL"],
+    ]  # fmt: skip
+
+
+def test_what_is_promised_is_the_least_that_may_be_paid() -> None:
+    certain, perhaps = stored(1, back=100, up_to=False), stored(2, back=250, store="pier")
+    text = shown(answer_table(answer(hit(certain, perhaps, stored(3, store="quay")))))
+    assert "from 7.50 USD" in text
+    assert text.count("from ") == 1
+    assert "9.00 USD" in text
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ FLOORS = [
         "log",
         "db",
         "durable",
-        "client",
+        "wire",
         "journal",
         "lancedata",
         "livefile",
@@ -35,6 +35,7 @@ FLOORS = [
     },
     {
         "catalogue",
+        "client",
         "images",
         "likeness",
         "colors",

@@ -7,21 +7,41 @@ from hypothesis import strategies as st
 
 from lensback import rank
 from lensback.rank import Calibration, Ranked
-from lensback.types import Candidate, Money, Offer, StoredOffer
+from lensback.types import Candidate, Money
+from lensback.wire import Cashback, Offer
+from shown import offer
 
 
 def stored(
-    n: int,
-    price: int,
-    currency: str = "USD",
-    availability: str = "in_stock",
-    cashback: int | None = None,
-) -> StoredOffer:
-    made = Offer(
-        str(n), "t", "https://x.example", Money(price, currency), availability=availability
+    n: int, price: int, currency: str = "USD", availability: str = "in_stock", cashback: int = 0
+) -> Offer:
+    return offer(f"o{n}", price=Money(price, currency), availability=availability, back=cashback)
+
+
+def test_the_price_after_cashback_is_never_below_nothing() -> None:
+    ten = Money(1000, "EUR")
+    assert rank.price_after_cashback(ten, Cashback(250, "EUR")) == Money(750, "EUR")
+    assert rank.price_after_cashback(ten, Cashback(1000, "EUR")) == Money(0, "EUR")
+    assert rank.price_after_cashback(ten, Cashback(1001, "EUR")) == Money(0, "EUR")
+
+
+def test_the_order_is_by_what_the_shopper_pays_in_the_end() -> None:
+    dear, cheap = (
+        offer("a", price=Money(1000, "EUR"), back=300),
+        offer("b", price=Money(800, "EUR")),
     )
-    back = None if cashback is None else Money(cashback, currency)
-    return StoredOffer(f"o{n}", "shop", "p1", made, cashback=back)
+    assert [one.offer_id for one in rank.in_order([cheap, dear])] == ["a", "b"]
+
+
+def test_offers_that_are_alike_are_folded_in_the_order_of_the_first() -> None:
+    made = [
+        offer(str(n), size=size, store=store)
+        for n, (size, store) in enumerate(["Sa", "Mb", "La", "Sa"])
+    ]
+    groups = rank.folded(made, lambda one: one.store)
+    assert [[one.offer_id for one in group] for group in groups] == [["0", "2", "3"], ["1"]]
+    assert [rank.sizes(group) for group in groups] == ["S, L", "M"]
+    assert rank.sizes([offer(), offer(size="M")]) == "M"
 
 
 def test_best_image_of_each_product_and_its_lead() -> None:
@@ -107,12 +127,6 @@ def test_a_calibration_tells_all_it_holds() -> None:
     }
 
 
-def test_the_price_after_cashback() -> None:
-    prices = [rank.price_after_cashback(stored(1, 100, cashback=b)) for b in (None, 0, 30, 100)]
-    assert prices == [Money(minor, "USD") for minor in (100, 100, 70, 0)]
-    assert rank.price_after_cashback(stored(1, 100, "EUR", cashback=130)) == Money(0, "EUR")
-
-
 def test_cashback_moves_an_offer_ahead_of_a_cheaper_one() -> None:
     rows = [stored(1, 900), stored(2, 1000, cashback=101), stored(3, 1000, cashback=100)]
     assert [s.offer_id for s in rank.in_order(rows, "USD")] == ["o2", "o1", "o3"]
@@ -148,5 +162,5 @@ def test_order_is_total_and_loses_nothing(rows: list[tuple[int, int, bool]]) -> 
     ordered = rank.in_order(reversed(made))
     assert ordered == rank.in_order(made)
     assert sorted(s.offer_id for s in ordered) == sorted(s.offer_id for s in made)
-    prices = [s.offer.price.minor for s in ordered if s.offer.availability == "in_stock"]
+    prices = [s.price.minor for s in ordered if s.availability == "in_stock"]
     assert prices == sorted(prices)

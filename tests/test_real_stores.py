@@ -73,5 +73,5 @@ def test_answer_on_a_real_picture(synced: Workspace, data: Path) -> None:
     answer = search(picture, Query(), synced.tools())
     assert answer.verdict in {"exact", "similar"}
     first = answer.hits[0]
-    assert {s.store for s in first.product.offers} == {"luma", "outlet"}
-    assert {s.offer.color for s in first.product.offers} == {"Black", "чёрный"}
+    assert {s.store for s in first.offers} == {"luma", "outlet"}
+    assert {s.color for s in first.offers} == {"Black", "чёрный"}

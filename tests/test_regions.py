@@ -299,14 +299,14 @@ def test_other_categories_sink_in_an_answer(tools: tuple[World, Tools]) -> None:
             search(data, Query(limit=16), replace(found, detector=_gives(region), looks=Looks()))
             for region in (Region(WHOLE, "whole"), Region(WHOLE, "shoes", 1.0))
         )
-        similar = [(h.product.product_id, pytest.approx(h.similarity)) for h in plain.hits]
-        assert dict(similar) == {h.product.product_id: h.similarity for h in labelled.hits}
+        similar = [(h.product_id, pytest.approx(h.similarity)) for h in plain.hits]
+        assert dict(similar) == {h.product_id: h.similarity for h in labelled.hits}
         order = [
-            hit.similarity - (0 if "Shoes" in hit.product.offers[0].offer.category else SINK)
+            hit.similarity - (0 if "Shoes" in hit.offers[0].category else SINK)
             for hit in labelled.hits
         ]
         assert order == sorted(order, reverse=True)
-        moved += [h.product.product_id for h in labelled.hits] != [name for name, _ in similar]
+        moved += [h.product_id for h in labelled.hits] != [name for name, _ in similar]
     assert moved, "some of these have things of another kind among the nearest"
 
 

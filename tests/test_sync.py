@@ -100,11 +100,11 @@ def clean(
         yield workspace, state(workspace)
 
 
-def first_offers(workspace: Workspace, photo: Path, **query: Any) -> set[tuple[str, str]]:
+def first_offers(workspace: Workspace, photo: Path, **query: Any) -> set[str]:
     answer = search(photo.read_bytes(), Query(**query), workspace.tools())
     if not answer.hits:
         return set()
-    return {(s.store, s.offer.external_id) for s in answer.hits[0].product.offers}
+    return {offer.offer_id for offer in answer.hits[0].offers}
 
 
 def test_every_offer_is_in_the_catalogue(
@@ -141,7 +141,7 @@ def test_a_picture_of_the_catalogue_finds_itself(
         stored = offers.get(workspace.db, offers.offer_id(*key))
         photo = workspace.path / "query.jpg"
         photo.write_bytes(workspace.images.read(stored.image_hashes[0]))
-        assert key in first_offers(workspace, photo)
+        assert offers.offer_id(*key) in first_offers(workspace, photo)
 
 
 def test_filters_reach_the_answer(world: World, clean: tuple[Workspace, dict[str, Any]]) -> None:
@@ -149,9 +149,9 @@ def test_filters_reach_the_answer(world: World, clean: tuple[Workspace, dict[str
     photo = world.photo(THINGS[10]).read_bytes()
     tools = workspace.tools()
     only = search(photo, Query(stores=("lavka",)), tools)
-    assert {s.store for hit in only.hits for s in hit.product.offers} == {"lavka"}
+    assert {offer.store for hit in only.hits for offer in hit.offers} == {"lavka"}
     cheap = search(photo, Query(price_max="30", currency="USD"), tools)
-    prices = [s.offer.price for hit in cheap.hits for s in hit.product.offers]
+    prices = [offer.price for hit in cheap.hits for offer in hit.offers]
     assert all(p.currency == "USD" and p.minor <= 3000 for p in prices)
     with pytest.raises(BadQuery, match="several currencies"):
         search(photo, Query(price_max="30"), tools)
@@ -209,8 +209,8 @@ def test_a_price_change_reaches_answers_without_embedding(
     assert (stored.offer.price.minor, stored.offer.availability) == (100, "out_of_stock")
     photo = world.photo(store.offers[0].item).read_bytes()
     cheap = search(photo, Query(price_max="1", currency="USD"), workspace.tools())
-    shown = {s.offer.external_id for hit in cheap.hits for s in hit.product.offers}
-    assert shown == {store.offers[0].external_id}
+    shown = {offer.offer_id for hit in cheap.hits for offer in hit.offers}
+    assert shown == {offers.offer_id(*store.offers[0].key)}
 
 
 def test_what_the_feed_drops_goes_off_sale_and_out_of_the_index(

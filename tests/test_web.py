@@ -32,11 +32,12 @@ from PIL import Image
 from sqlalchemy import text
 
 from garments import items
+from lensback import wire
 from lensback.errors import Busy, ConfigError, MissingExtra
 from lensback.settings import Settings
 from lensback.sync import sync
 from lensback.types import Region
-from lensback.web import create_app, run, shapes
+from lensback.web import create_app, run
 from lensback.web.limits import Gate
 from lensback.workspace import Workspace, init
 from world import World
@@ -136,7 +137,7 @@ def test_search_finds_the_thing(client: TestClient, photo: bytes) -> None:
     response = ask(client, photo, limit="3")
     assert response.status_code == 200
     assert response.headers["cache-control"] == "no-store"
-    found = shapes.AnswerShape.model_validate(response.json())
+    found = wire.Answer.model_validate(response.json())
     assert found.verdict in {"exact", "similar"}
     assert len(found.hits) == 3
     offers = found.hits[0].offers
@@ -159,12 +160,12 @@ def test_filters_reach_the_search(client: TestClient, photo: bytes) -> None:
 def test_details(client: TestClient, answer: dict[str, Any]) -> None:
     hit = answer["hits"][0]
     product = client.get(f"/api/products/{hit['product_id']}")
-    shown = shapes.ProductShape.model_validate(product.json())
+    shown = wire.Product.model_validate(product.json())
     assert {o.offer_id for o in shown.offers} == {o["offer_id"] for o in hit["offers"]}
     offer = client.get(f"/api/offers/{shown.offers[0].offer_id}").json()
-    assert shapes.OfferDetail.model_validate(offer).price_history[0].price == shown.offers[0].price
+    assert wire.OfferDetail.model_validate(offer).price_history[0].price == shown.offers[0].price
     stores = client.get("/api/stores")
-    assert [s.name for s in shapes.StoresShape.model_validate(stores.json()).stores] == [
+    assert [s.name for s in wire.Stores.model_validate(stores.json()).stores] == [
         "harbour",
         "lavka",
     ]
@@ -482,7 +483,7 @@ def test_head_is_get_without_a_body(client: TestClient, answer: dict[str, Any]) 
 
 def test_readiness(client: TestClient, workspace: Workspace, tmp_path: Path) -> None:
     assert client.get("/healthz").json() == {"status": "ok"}
-    ready = shapes.Ready.model_validate(client.get("/readyz").json())
+    ready = wire.Ready.model_validate(client.get("/readyz").json())
     assert ready.checks["index"] == workspace.tools().snapshot.id
     init(tmp_path / "new")
     with Workspace(tmp_path / "new", Settings()) as empty, TestClient(create_app(empty)) as other:

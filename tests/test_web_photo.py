@@ -28,7 +28,7 @@ from lensback.errors import NotFound
 from lensback.search import heat
 from lensback.settings import Settings
 from lensback.types import WHOLE
-from lensback.web import create_app, kept, shapes
+from lensback.web import create_app, kept
 from lensback.web.memory import Memory
 from lensback.web.why import painted
 from lensback.workspace import Workspace
@@ -210,10 +210,9 @@ def test_what_is_kept_has_no_metadata(made: tuple[Path, bytes]) -> None:
 
 
 def test_the_description_has_examples_and_names_the_failures(client: TestClient) -> None:
-    shapes.AnswerShape.model_validate(shapes.ANSWER)
     schemas = client.get("/openapi.json").json()["components"]["schemas"]
-    assert schemas["AnswerShape"]["example"] == shapes.ANSWER
-    said = schemas["ErrorBody"]["properties"]["type"]["description"]
+    assert schemas["Answer"]["properties"]["search_id"]["examples"] == ["0b9c51f2a77d4e18"]
+    said = schemas["Problem"]["properties"]["type"]["description"]
     assert {"BadImage", "Busy", "TooMany", "UnknownName"} <= set(re.findall(r"\w+", said))
 
 

@@ -13,15 +13,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from decimal import Decimal
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urljoin
 
 import httpx
+from pydantic import PrivateAttr, ValidationError
 
-from lensback import errors
+from lensback import errors, wire
 from lensback.errors import (
     BadQuery,
     Busy,
@@ -32,55 +32,29 @@ from lensback.errors import (
     FetchTimeout,
     NotFound,
 )
-from lensback.types import Box, Money
+from lensback.types import Box
+from lensback.wire import Hit, Offer
 
 TRIES = 4
 MAX_WAIT_S = 30.0
 
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """One offer of a hit; `link` is absolute and records the click."""
-
-    offer_id: str
-    store: str
-    title: str
-    price: Money
-    cashback: Money
-    up_to: bool
-    price_after_cashback: Money
-    availability: str
-    size: str
-    link: str
+B = TypeVar("B", bound=wire.Body)
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """One product of an answer, with its offers."""
+class Answer(wire.Answer):
+    """An answer as the service gives it, addresses absolute."""
 
-    product_id: str
-    title: str
-    brand: str
-    similarity: float
-    probability: float
-    exact: bool
-    image: str
-    offers: tuple[Offer, ...]
+    _json: Mapping[str, Any] = PrivateAttr(default_factory=dict)
 
+    @property
+    def json(self) -> Mapping[str, Any]:  # type: ignore[override]
+        """The whole answer as it came."""
+        return self._json
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The reply to one search, with the most used of its fields by name."""
-
-    search_id: str
-    verdict: str
-    """exact, similar or none."""
-    probability: float
-    calibrated: bool
-    region: Box
-    hits: tuple[Hit, ...]
-    json: Mapping[str, Any]
-    """The whole answer as it came."""
+    def keeping(self, found: Mapping[str, Any]) -> Answer:
+        """The same, with `json` as it came."""
+        self._json = found
+        return self
 
 
 class Client:
@@ -147,7 +121,7 @@ class Client:
     def similar(self, offer_id: str, *, limit: int = 12) -> tuple[Hit, ...]:
         """Other products that look like an offer."""
         found = self._ask("GET", f"api/offers/{_id(offer_id)}/similar", params={"limit": limit})
-        return tuple(self._hit(hit) for hit in found["hits"])
+        return self._absolute(_read(wire.Similar, found).hits)
 
     def product(self, product_id: str) -> dict[str, Any]:
         """A product as the API gives it."""
@@ -181,46 +155,37 @@ class Client:
         raise _failure(response)
 
     def _answer(self, found: Mapping[str, Any]) -> Answer:
-        x0, y0, x1, y1 = found["region"]
-        return Answer(
-            search_id=found["search_id"],
-            verdict=found["verdict"],
-            probability=found["probability"],
-            calibrated=found["calibrated"],
-            region=(x0, y0, x1, y1),
-            hits=tuple(self._hit(hit) for hit in found["hits"]),
-            json=found,
+        answer = _read(Answer, found)
+        whole = answer.model_copy(update={"hits": self._absolute(answer.hits)})
+        return whole.keeping(found)
+
+    def _absolute(self, hits: Sequence[Hit]) -> tuple[Hit, ...]:
+        """The hits with addresses that anybody can open."""
+        return tuple(
+            hit.model_copy(
+                update={
+                    "image": self._address(hit.image),
+                    "offers": tuple(
+                        offer.model_copy(update={"link": self._address(offer.link)})
+                        for offer in hit.offers
+                    ),
+                }
+            )
+            for hit in hits
         )
 
-    def _hit(self, hit: Mapping[str, Any]) -> Hit:
-        return Hit(
-            product_id=hit["product_id"],
-            title=hit["title"],
-            brand=hit["brand"],
-            similarity=hit["similarity"],
-            probability=hit["probability"],
-            exact=hit["exact"],
-            image=urljoin(self._base, hit["image"].lstrip("/")),
-            offers=tuple(self._offer(offer) for offer in hit["offers"]),
-        )
-
-    def _offer(self, offer: Mapping[str, Any]) -> Offer:
-        return Offer(
-            offer_id=offer["offer_id"],
-            store=offer["store"],
-            title=offer["title"],
-            price=_money(offer["price"]),
-            cashback=_money(offer["cashback"]),
-            up_to=offer["cashback"]["up_to"],
-            price_after_cashback=_money(offer["price_after_cashback"]),
-            availability=offer["availability"],
-            size=offer["size"],
-            link=urljoin(self._base, offer["link"].lstrip("/")),
-        )
+    def _address(self, path: str) -> str:
+        return urljoin(self._base, path.lstrip("/"))
 
 
-def _money(amount: Mapping[str, str]) -> Money:
-    return Money.of(Decimal(amount["amount"]), amount["currency"])
+def _read(kind: type[B], found: Mapping[str, Any]) -> B:
+    """A body of the service. What a later service adds is passed over. Raises DataError."""
+    try:
+        return kind.model_validate(found, extra="ignore")
+    except ValidationError as error:
+        raise DataError(
+            "the answer is not what this client knows", hint="update lensback"
+        ) from error
 
 
 def _id(text: str) -> str:

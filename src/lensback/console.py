@@ -19,9 +19,10 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from lensback import rank
-from lensback.types import Answer, Hit, StoredOffer, Tally
+from lensback.rank import folded, sizes
 from lensback.types import Progress as Callback
+from lensback.types import Tally
+from lensback.wire import Answer, Offer
 
 PLAIN_EVERY_S = 10.0
 HEADLINES = {
@@ -114,19 +115,19 @@ def answer_table(answer: Answer) -> RenderableType:
         "", "product", "match", "store", "sizes", "price", "after cashback", "stock", "link"
     )
     for n, hit in enumerate(answer.hits, 1):
-        for at, (sizes, stored) in enumerate(folded(hit)):
-            first = at == 0
+        for at, same in enumerate(folded(hit.offers, _store_price_stock)):
+            first, offer = at == 0, same[0]
             match = f"{hit.similarity:.2f} / {hit.probability:.0%}"
             table.add_row(
                 (f"{n}{' =' if hit.exact else ''}") if first else "",
-                escape(hit.product.title) if first else "",
+                escape(hit.title) if first else "",
                 match if first else "",
-                stored.store,
-                escape(sizes),
-                str(stored.offer.price),
-                _after_cashback(stored),
-                stored.offer.availability.replace("_", " "),
-                f"/go/{stored.offer_id}",
+                offer.store,
+                escape(sizes(same)),
+                str(offer.price),
+                _after_cashback(offer),
+                offer.availability.replace("_", " "),
+                f"/go/{offer.offer_id}",
             )
     spent = ", ".join(f"{name} {ms:.0f}" for name, ms in answer.timings_ms.items())
     tail = Text(f"match = similarity / probability; = means exact; ms: {spent}", style="dim")
@@ -134,18 +135,10 @@ def answer_table(answer: Answer) -> RenderableType:
     return Group(head, table, *notes, tail)
 
 
-def _after_cashback(stored: StoredOffer) -> str:
-    least = stored.up_to and stored.cashback is not None and stored.cashback.minor > 0
-    return f"{'from ' if least else ''}{rank.price_after_cashback(stored)}"
+def _store_price_stock(offer: Offer) -> tuple[object, ...]:
+    return offer.store, offer.price, offer.availability
 
 
-def folded(hit: Hit) -> list[tuple[str, StoredOffer]]:
-    """Offers of a hit with equal store, price and stock as one row: ("S, M, L", the first)."""
-    rows: dict[tuple[object, ...], list[StoredOffer]] = {}
-    for stored in hit.product.offers:
-        key = (stored.store, stored.offer.price, stored.offer.availability)
-        rows.setdefault(key, []).append(stored)
-    return [
-        (", ".join(dict.fromkeys(s.offer.size for s in same if s.offer.size)), same[0])
-        for same in rows.values()
-    ]
+def _after_cashback(offer: Offer) -> str:
+    least = offer.up_to and offer.cashback.minor > 0
+    return f"{'from ' if least else ''}{offer.price_after_cashback}"

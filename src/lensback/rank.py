@@ -6,10 +6,11 @@ Pure sums, each term named: see `Calibration.probability` and `offer_key`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from lensback.types import Candidate, Money, StoredOffer
+from lensback.types import Candidate, Money
+from lensback.wire import Offer
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,28 +84,39 @@ def by_product(
     return ranked
 
 
-def price_after_cashback(offer: StoredOffer) -> Money:
-    """What the shopper pays in the end. Without a program the cashback is nothing."""
-    price = offer.offer.price
-    back = offer.cashback.minor if offer.cashback else 0
-    return Money(max(price.minor - back, 0), price.currency)
+def price_after_cashback(price: Money, cashback: Money) -> Money:
+    """What the shopper pays in the end, never less than nothing. Both are of one currency."""
+    return Money(max(price.minor - cashback.minor, 0), price.currency)
 
 
-def offer_key(stored: StoredOffer, currency: str) -> tuple[bool, bool, str, int, str]:
+def offer_key(offer: Offer, currency: str) -> tuple[bool, bool, str, int, str]:
     """Sort key: in stock first, the preferred currency first, then price after cashback.
 
     Amounts of two currencies are not compared: without a rate that would be a guess.
     """
-    price = price_after_cashback(stored)
+    price = offer.price_after_cashback
     return (
-        stored.offer.availability != "in_stock",
+        offer.availability != "in_stock",
         price.currency != currency,
         price.currency,
         price.minor,
-        stored.offer_id,
+        offer.offer_id,
     )
 
 
-def in_order(offers: Iterable[StoredOffer], currency: str = "") -> tuple[StoredOffer, ...]:
+def in_order(offers: Iterable[Offer], currency: str = "") -> tuple[Offer, ...]:
     """Offers as a shopper wants to see them."""
-    return tuple(sorted(offers, key=lambda stored: offer_key(stored, currency)))
+    return tuple(sorted(offers, key=lambda offer: offer_key(offer, currency)))
+
+
+def folded(offers: Iterable[Offer], alike: Callable[[Offer], Hashable]) -> list[tuple[Offer, ...]]:
+    """Offers for which `alike` says the same, together, in the order of the first of each."""
+    groups: dict[Hashable, list[Offer]] = {}
+    for offer in offers:
+        groups.setdefault(alike(offer), []).append(offer)
+    return [tuple(group) for group in groups.values()]
+
+
+def sizes(offers: Iterable[Offer]) -> str:
+    """Their sizes, each once: "S, M, L"."""
+    return ", ".join(dict.fromkeys(offer.size for offer in offers if offer.size))

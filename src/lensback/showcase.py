@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from lensback import settings as settings_module
-from lensback.catalogue import stores
+from lensback.catalogue import offers, stores
 from lensback.demo import AskedPhoto, build_catalogue, serve_folder
 from lensback.search import Query, search
 from lensback.sync import SyncReport, Watch, sync
-from lensback.types import Answer
+from lensback.wire import Answer
 from lensback.workspace import Workspace, init, set_setting
 
 HOST = "127.0.0.1"
@@ -37,8 +37,8 @@ class DemoQuestion:
         """Whether the thing in the photo is sold, and the first hit has every offer of it."""
         if not self.photo.offers or not self.answer.hits:
             return False
-        shown = {(s.store, s.offer.external_id) for s in self.answer.hits[0].product.offers}
-        return self.photo.offers <= shown
+        shown = {offer.offer_id for offer in self.answer.hits[0].offers}
+        return {offers.offer_id(*sold) for sold in self.photo.offers} <= shown
 
     @property
     def right(self) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -25,6 +25,7 @@ from babel.support import NullTranslations, Translations
 from babel.units import format_unit
 
 from lensback.errors import UnknownName
+from lensback.types import Money
 
 ENGLISH = "en"
 _CODE = re.compile(r"^(-?[A-Z]{3})(?=\d)")
@@ -83,17 +84,16 @@ class Speech:
         pattern = "+0.000;-0.000" if signed else "0.000"
         return str(format_decimal(value, pattern, locale=_locale(self.language)))
 
-    def money(self, amount: Mapping[str, Any]) -> str:
-        """An amount of the API as people of this language write it; whole amounts without cents.
+    def money(self, amount: Money | Mapping[str, Any]) -> str:
+        """An amount, or its JSON, as people of this language write it; whole amounts without cents.
 
         >>> Speech("en").money({"amount": "3456.00", "currency": "RUB"})
         'RUB\\xa03,456'
-        >>> Speech("ru").money({"amount": "8.50", "currency": "EUR"})
+        >>> Speech("ru").money(Money(850, "EUR"))
         '8,50\\xa0€'
         """
-        value = Decimal(str(amount["amount"]))
-        decimals = "" if value == value.to_integral_value() else ".00"
-        return self._currency(value, str(amount["currency"]), decimals)
+        said = amount.as_json() if isinstance(amount, Money) else amount
+        return _money(self.language, str(said["amount"]), str(said["currency"]))
 
     def about(self, value: float, currency: str) -> str:
         """An amount that is not known to the cent, with the digits of `number`.
@@ -101,20 +101,7 @@ class Speech:
         >>> Speech("en").about(12345.678, "EUR"), Speech("ru").about(0.1234, "EUR")
         ('€12,346', '0,123\\xa0€')
         """
-        return self._currency(value, currency, _decimals(value))
-
-    def _currency(self, value: float | Decimal, currency: str, decimals: str) -> str:
-        locale = _locale(self.language)
-        pattern = str(locale.currency_formats["standard"].pattern).split(";")[0]
-        text = format_currency(
-            value,
-            currency,
-            format=pattern.replace(".00", decimals),
-            locale=locale,
-            currency_digits=decimals == ".00",
-        )
-        # English sets a code hard against the number; CLDR wants a space there, Babel adds none.
-        return _CODE.sub("\\1\u00a0", str(text))
+        return _currency(self.language, value, currency, _decimals(value))
 
     def unit(self, value: float, unit: str) -> str:
         """A measured value with its unit, one of CLDR's.
@@ -167,6 +154,27 @@ def _decimals(value: float) -> str:
 @cache
 def _locale(language: str) -> Locale:
     return Locale.parse(language)
+
+
+@lru_cache(maxsize=8192)
+def _money(language: str, amount: str, currency: str) -> str:
+    """Kept: a page shows few amounts, each many times, and the library works long on one."""
+    value = Decimal(amount)
+    return _currency(language, value, currency, "" if value == value.to_integral_value() else ".00")
+
+
+def _currency(language: str, value: float | Decimal, currency: str, decimals: str) -> str:
+    locale = _locale(language)
+    pattern = str(locale.currency_formats["standard"].pattern).split(";")[0]
+    text = format_currency(
+        value,
+        currency,
+        format=pattern.replace(".00", decimals),
+        locale=locale,
+        currency_digits=decimals == ".00",
+    )
+    # English sets a code hard against the number; CLDR wants a space there, Babel adds none.
+    return _CODE.sub("\\1\u00a0", str(text))
 
 
 @cache

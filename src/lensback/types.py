@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cache, lru_cache
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,8 @@ Progress = Callable[[int, int], None]
 
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 
-AVAILABILITIES = ("in_stock", "out_of_stock", "preorder", "backorder")
+Availability = Literal["in_stock", "out_of_stock", "preorder", "backorder"]
+AVAILABILITIES: tuple[Availability, ...] = get_args(Availability)
 
 WITHDRAWN = {"ANG": 2, "BGN": 2}
 """Currencies that ISO 4217 gave up of late: stores' feeds name them for a while yet."""
@@ -48,13 +50,19 @@ class Money:
         """The amount in whole units of the currency, exact."""
         return Decimal(self.minor).scaleb(-currency_exponent(self.currency))
 
-    def as_json(self) -> dict[str, str]:
-        """The amount as a decimal string, and its currency: what the API sends."""
-        places = currency_exponent(self.currency)
-        return {"amount": f"{self.amount:.{places}f}", "currency": self.currency}
+    def as_json(self) -> dict[str, Any]:
+        """`{"amount": "3456.00", "currency": "RUB"}`: what the API sends."""
+        return {"amount": _decimal(self.minor, self.currency), "currency": self.currency}
 
     def __str__(self) -> str:
-        return f"{self.as_json()['amount']} {self.currency}"
+        return f"{_decimal(self.minor, self.currency)} {self.currency}"
+
+
+@lru_cache(maxsize=8192)
+def _decimal(minor: int, currency: str) -> str:
+    """As text with all digits; the sizes of a shirt ask for the same few amounts again and again."""
+    places = currency_exponent(currency)
+    return f"{Decimal(minor).scaleb(-places):.{places}f}"
 
 
 @cache
@@ -243,10 +251,6 @@ class StoredOffer:
     offer: Offer
     image_hashes: tuple[str, ...] = ()
     active: bool = True
-    cashback: Money | None = None
-    """Cashback estimated for it, in the price's currency; None without a program."""
-    up_to: bool = True
-    """Whether that is the most it may be."""
 
 
 def top_category(category: str) -> str:
@@ -256,47 +260,6 @@ def top_category(category: str) -> str:
     'Jackets'
     """
     return category.rsplit(">", 1)[-1].strip()
-
-
-@dataclass(frozen=True, slots=True)
-class Product:
-    """Offers that are the same thing: same colour, any size, any store."""
-
-    product_id: str
-    title: str
-    brand: str
-    offers: tuple[StoredOffer, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """One product after ranking, its offers in the order a shopper wants them."""
-
-    product: Product
-    similarity: float
-    probability: float
-    exact: bool
-    image_hash: str
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The whole reply to one search: verdict, regions, hits, and how it came about."""
-
-    search_id: str
-    verdict: str
-    probability: float
-    width: int
-    height: int
-    region: Box
-    regions: tuple[Region, ...]
-    hits: tuple[Hit, ...]
-    timings_ms: Mapping[str, float]
-    encoder: str
-    snapshot: str
-    calibrated: bool = True
-    certified: bool = False
-    """A promise holds for what is called exact: see `lensback promise`."""
 
 
 STATUSES = ("pending", "approved", "declined", "paid")

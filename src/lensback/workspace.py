@@ -33,7 +33,7 @@ from lensback.net import Fetcher
 from lensback.promise import SKETCH, Promise, check
 from lensback.rank import Calibration
 from lensback.retry import retried
-from lensback.search import Looks, Promises, Tools
+from lensback.search import CashbackBasis, Looks, Tools
 from lensback.settings import FILE_NAME, Settings
 from lensback.types import Snapshot
 from lensback.vectors import VectorStore
@@ -144,9 +144,9 @@ class Workspace:
         return usable(kept, self.settings.rates_max_age_days)
 
     @property
-    def cashback(self) -> Promises:
-        """Where cashback is estimated from: the workspace's networks, and today's exchange rates."""
-        return Promises(self.networks, self.rates)
+    def cashback(self) -> CashbackBasis:
+        """What cashback is estimated from: the workspace's networks, and today's exchange rates."""
+        return CashbackBasis(self.networks, self.rates)
 
     @property
     def keys_path(self) -> Path:
@@ -259,7 +259,7 @@ class Workspace:
             max_pixels=s.max_image_pixels,
             promise=promise,
             no_promise=no_promise,
-            promises=self.cashback,
+            cashback=self.cashback,
             looks=self.looks,
         )
 
@@ -275,7 +275,7 @@ class Workspace:
         if self.trial is None:
             raise StateError("no encoder is on trial", hint="set trial_workspace")
         own = self.tools()
-        return replace(self.trial.tools(), db=own.db, currency=own.currency, promises=own.promises)
+        return replace(self.trial.tools(), db=own.db, currency=own.currency, cashback=own.cashback)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

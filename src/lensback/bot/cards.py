@@ -1,15 +1,13 @@
-"""The answer's JSON -> what the bot says: short texts and buttons. Pure."""
+"""An answer -> what the bot says: short texts and buttons. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
 
 from lensback.speech import N_, Speech
-
-Json = Mapping[str, Any]
+from lensback.wire import Answer, Hit, Offer
 
 MOST_CARDS = 5
 MOST_BUTTONS = 4
@@ -50,55 +48,53 @@ class Card:
     buttons: tuple[Button, ...]
 
 
-def headline(answer: Json, speech: Speech) -> str:
+def headline(answer: Answer, speech: Speech) -> str:
     """The verdict in words, with what to do where nothing was found."""
-    words = f"<b>{speech.say(VERDICTS[answer['verdict']])}</b>"
-    if answer["verdict"] == "none":
+    words = f"<b>{speech.say(VERDICTS[answer.verdict])}</b>"
+    if answer.verdict == "none":
         return f"{words}\n{speech.say(TIPS)}"
-    if answer["verdict"] == "similar":
+    if answer.verdict == "similar":
         return f"{words}\n{speech.say(CLOSEST)}"
     return words
 
 
-def cards(answer: Json, speech: Speech, public_url: str) -> list[Card]:
+def cards(hits: Sequence[Hit], speech: Speech, public_url: str) -> list[Card]:
     """The first hits; after an exact one only the exact ones, nobody asked for more."""
-    hits = answer["hits"]
-    wanted = [hit for hit in hits if hit["exact"]] or hits
+    wanted = [hit for hit in hits if hit.exact] or hits
     return [_card(hit, speech, public_url) for hit in wanted[:MOST_CARDS]]
 
 
-def _card(hit: Json, speech: Speech, public_url: str) -> Card:
-    title = f"<b>{escape(hit['title'][:200])}</b>"
-    lines = [title, escape(hit["brand"][:100])]
-    offers = _by_store(hit["offers"])[:MOST_BUTTONS]
+def _card(hit: Hit, speech: Speech, public_url: str) -> Card:
+    lines = [f"<b>{escape(hit.title[:200])}</b>", escape(hit.brand[:100])]
+    offers = _by_store(hit.offers)[:MOST_BUTTONS]
     lines += [_line(offer, speech) for offer in offers]
     caption = "\n".join(filter(None, lines))
     while len(caption) > MAX_CAPTION:
         lines.pop()
         caption = "\n".join(filter(None, lines))
-    buttons = tuple(Button(_label(offer, speech), public_url + offer["link"]) for offer in offers)
-    return Card(hit["image"].rpartition("/")[2], caption, buttons)
+    buttons = tuple(Button(_label(offer, speech), public_url + offer.link) for offer in offers)
+    return Card(hit.image_hash, caption, buttons)
 
 
-def _by_store(offers: Sequence[Json]) -> list[Json]:
+def _by_store(offers: Sequence[Offer]) -> list[Offer]:
     """The first offer of each store: sizes are chosen there."""
-    first: dict[str, Json] = {}
+    first: dict[str, Offer] = {}
     for offer in offers:
-        first.setdefault(offer["store"], offer)
+        first.setdefault(offer.store, offer)
     return list(first.values())
 
 
-def _line(offer: Json, speech: Speech) -> str:
+def _line(offer: Offer, speech: Speech) -> str:
     """`outlet: 3 990 ₽, cashback up to 120 ₽, sold out`, with the advertiser where that must be said."""
-    parts = [speech.money(offer["price"])]
-    if float(offer["cashback"]["amount"]) > 0:
-        up_to = f"{speech.say('up to')} " if offer["cashback"]["up_to"] else ""
-        parts.append(f"{speech.say('Cashback').lower()} {up_to}{speech.money(offer['cashback'])}")
-    if offer["availability"] == "out_of_stock":
+    parts = [speech.money(offer.price)]
+    if offer.cashback.minor > 0:
+        up_to = f"{speech.say('up to')} " if offer.up_to else ""
+        parts.append(f"{speech.say('Cashback').lower()} {up_to}{speech.money(offer.cashback)}")
+    if offer.availability == "out_of_stock":
         parts.append(speech.say("Sold out").lower())
-    told = f" <i>{escape(offer['disclosure'][:200])}</i>" if offer["disclosure"] else ""
-    return f"{escape(offer['store'])}: {', '.join(parts)}{told}"
+    told = f" <i>{escape(offer.disclosure[:200])}</i>" if offer.disclosure else ""
+    return f"{escape(offer.store)}: {', '.join(parts)}{told}"
 
 
-def _label(offer: Json, speech: Speech) -> str:
-    return f"{offer['store']} · {speech.money(offer['price_after_cashback'])}"[:60]
+def _label(offer: Offer, speech: Speech) -> str:
+    return f"{offer.store} · {speech.money(offer.price_after_cashback)}"[:60]

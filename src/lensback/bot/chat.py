@@ -35,9 +35,9 @@ from lensback import ledger, log
 from lensback.bot import cards as c
 from lensback.durable import replace_file
 from lensback.errors import BadImage, ConfigError, Error, FetchFailed, StaleIndex, TooLarge
-from lensback.search import Query, answer_json, search
+from lensback.search import Query, search
 from lensback.speech import Speech, nearest
-from lensback.types import Answer
+from lensback.wire import Answer
 from lensback.workspace import Workspace
 
 PHOTOS_A_MINUTE = 10
@@ -102,10 +102,9 @@ class Chat:
             await self._say(message, speech.say(_words(error)))
             return
         self._record(answer)
-        shown = answer_json(answer)
-        await self._say(message, c.headline(shown, speech))
+        await self._say(message, c.headline(answer, speech))
         self._seen.add(event_update.update_id)
-        for card in c.cards(shown, speech, self._public_url):
+        for card in c.cards(answer.hits, speech, self._public_url):
             await self._show(message, card)
 
     def _meant(self, message: Message) -> bool:

@@ -274,11 +274,12 @@ def get(db: Database, wanted: str) -> StoredOffer:
     with db.read() as c:
         found = _stored(c, [t.offers.c.offer_id == wanted])
     if not found:
-        raise _not_found(wanted)
+        raise no_such(wanted)
     return found[0]
 
 
-def _not_found(wanted: str) -> NotFound:
+def no_such(wanted: str) -> NotFound:
+    """The error for a public id that no offer has."""
     return NotFound(f"no such offer: {wanted}", hint="search again: offers come and go")
 
 
@@ -288,7 +289,7 @@ def to_click(db: Database, wanted: str) -> tuple[StoredOffer, StoredProgram | No
     with db.read() as c:
         row = c.execute(_CLICKED.where(t.offers.c.offer_id == wanted)).mappings().first()
     if row is None:
-        raise _not_found(wanted)
+        raise no_such(wanted)
     offer = _stored_offer(row, ())
     if row["program_id"] is None:
         return offer, None

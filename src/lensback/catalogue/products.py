@@ -28,11 +28,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ColumnElement
 
-from lensback.catalogue import offers
+from lensback.catalogue import for_sale
+from lensback.catalogue.for_sale import ForSale
 from lensback.db import Database, chunks
 from lensback.db import tables as t
 from lensback.errors import NotFound
-from lensback.types import Filter, Product
+from lensback.types import Filter
 
 PAGE = 2000
 
@@ -278,32 +279,18 @@ def links_of(db: Database, product_id: str) -> list[dict[str, Any]]:
         return [dict(row) for row in c.execute(query).mappings()]
 
 
-def get(
-    db: Database, product_ids: Sequence[str], where: Filter | None = None
-) -> dict[str, Product]:
-    """Products with their offers on sale that pass the filter; those with none are left out."""
-    found = offers.of_products(db, product_ids, where or Filter())
-    return {key: product_of(key, stored) for key, stored in found.items()}
-
-
-def product_of(product_id: str, stored: Sequence[Any]) -> Product:
-    """A product from its offers, called what the first of them is called."""
-    first = stored[0]
-    brand = first.offer.brand or next((s.offer.brand for s in stored if s.offer.brand), "")
-    return Product(product_id, first.offer.title, brand, tuple(stored))
-
-
-def find(db: Database, product_id: str) -> Product:
-    """One product, also by an id that an earlier grouping gave it. Raises NotFound."""
-    found = get(db, [product_id])
+def find(db: Database, product_id: str) -> tuple[str, list[ForSale]]:
+    """The id of a product and its offers on sale, also by an id that an earlier grouping gave it.
+    Raises NotFound."""
+    found = for_sale.rows(db, [product_id], Filter())
     if not found and product_id.startswith("p"):
         with db.read() as c:
             o = t.offers.c
             now = c.execute(select(o.product_id).where(o.offer_id == product_id[1:])).scalar()
-        found = get(db, [now]) if now else {}
+        found = for_sale.rows(db, [now], Filter()) if now else {}
     if not found:
         raise NotFound(f"no such product: {product_id}", hint="search again: offers come and go")
-    return next(iter(found.values()))
+    return next(iter(found.items()))
 
 
 def count(db: Database) -> int:

@@ -43,7 +43,7 @@ def search_command(
     as_json: AsJson = False,
 ) -> None:
     """Find the thing in a photo."""
-    from lensback.search import Query, answer_json, parse_box, search
+    from lensback.search import Query, parse_box, search
 
     query = Query(
         parse_box(box), limit, tuple(store or ()), category, price_max, currency, in_stock
@@ -55,7 +55,7 @@ def search_command(
     with opened_workspace(workspace) as opened:
         answer = search(data, query, opened.tools())
     if as_json:
-        print_json(answer_json(answer))
+        print_json(answer.model_dump(mode="json"))
     else:
         out.print(answer_table(answer))
 
@@ -158,7 +158,7 @@ def _asked_table(asked: Sequence[DemoQuestion]) -> Table:
             "yes" if each.photo.offers else "by nobody",
             each.answer.verdict,
             f"{each.answer.probability:.0%}",
-            escape(hits[0].product.title) if hits else "nothing",
+            escape(hits[0].title) if hits else "nothing",
             "yes" if each.right else "NO",
         )
     return table

@@ -28,7 +28,8 @@ from lensback.evaluate.promise import kept
 from lensback.evaluate.runs import Run
 from lensback.questions import UNREADABLE, Outcome, ShownProduct, judge
 from lensback.search import Query, Tools, check_box, parse_box, search
-from lensback.types import Answer, Box, Filter, Hit, Progress, StoredOffer, top_category
+from lensback.types import Box, Filter, Progress, StoredOffer, top_category
+from lensback.wire import Answer, Hit
 from lensback.workspace import Workspace
 
 DEPTH = 20
@@ -229,7 +230,7 @@ def _judged(
     missed = overlap is not None and overlap < DETECTED
     known = answer.calibrated
     hits = [
-        _shown(hit, workspace, known=known, right=hit.product.product_id in truth.products)
+        _shown(hit, workspace, known=known, right=hit.product_id in truth.products)
         for hit in answer.hits
     ]
     if missed:
@@ -246,22 +247,24 @@ def _judged(
         timings_ms=dict(answer.timings_ms),
     )
     places = [n for n, hit in enumerate(hits, 1) if hit.right]
-    kin = {hit.product.product_id for hit in answer.hits if other_colour(hit, truth)}
+    kin = other_colours(workspace.db, answer.hits, truth)
     return judge(answered, hits, places, other_colours=kin, undetected=missed)
 
 
-def other_colour(hit: Hit, truth: Truth) -> bool:
-    """The product is of the right model (a store's item group) but is not the right product."""
-    if hit.product.product_id in truth.products:
-        return False
-    groups = {(one.store, one.offer.item_group_id) for one in hit.product.offers}
-    return bool(groups & truth.models)
+def other_colours(db: Database, hits: Sequence[Hit], truth: Truth) -> set[str]:
+    """The products that are of the right model (a store's item group) but not the right product."""
+    others = [hit for hit in hits if hit.product_id not in truth.products]
+    if not truth.models:
+        return set()
+    shown = _offers(db, [offer.offer_id for hit in others for offer in hit.offers]).values()
+    kin = {one.product_id for one in shown if (one.store, one.offer.item_group_id) in truth.models}
+    return kin - truth.products
 
 
 def _shown(hit: Hit, workspace: Workspace, *, known: bool, right: bool) -> ShownProduct:
     return ShownProduct(
-        product=hit.product.product_id,
-        title=hit.product.title,
+        product=hit.product_id,
+        title=hit.title,
         image=stored_path(workspace, hit.image_hash),
         similarity=hit.similarity,
         probability=hit.probability if known else None,

@@ -14,7 +14,8 @@ from dataclasses import asdict
 from typing import Any
 
 from lensback.errors import BadQuery
-from lensback.types import Answer, Conversion, Money, StoredOffer
+from lensback.types import Conversion, Money, StoredOffer
+from lensback.wire import Answer
 
 ALPHABET = string.digits + string.ascii_letters
 CLICK_ID_LENGTH = 22
@@ -96,8 +97,8 @@ def search_body(
         "shown": len(answer.hits),
         "hits": [
             [
-                hit.product.product_id,
-                [stored.offer_id for stored in hit.product.offers[:MAX_OFFERS]],
+                hit.product_id,
+                [offer.offer_id for offer in hit.offers[:MAX_OFFERS]],
                 rank,
                 round(hit.probability, 4),
             ]
@@ -105,8 +106,8 @@ def search_body(
         ],
         "filters": dict(filters or {}),
         "photo": {
-            "width": answer.width,
-            "height": answer.height,
+            "width": answer.photo.width,
+            "height": answer.photo.height,
             "region_share": round((x1 - x0) * (y1 - y0), 4),
             "regions": len(answer.regions),
             **(photo or {}),

@@ -24,6 +24,7 @@ from lensback.networks.links import (
 )
 from lensback.networks.news import read_postback
 from lensback.networks.polling import poll
+from lensback.networks.reach import Reach
 from lensback.networks.shape import LinkForm, LinkSettings, Network, NewsForm, PollForm
 from lensback.networks.targets import canonical, readable
 
@@ -33,6 +34,7 @@ __all__ = [
     "Network",
     "NewsForm",
     "PollForm",
+    "Reach",
     "canonical",
     "check_settings",
     "deeplink",

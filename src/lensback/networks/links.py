@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from lensback.errors import BadQuery, ConfigError
-from lensback.networks.shape import LinkSettings, Network, Program
+from lensback.networks.shape import Linked, LinkSettings, Network, Program
 from lensback.networks.targets import (
     ascii_domains,
     canonical,
@@ -16,7 +16,6 @@ from lensback.networks.targets import (
     readable,
     within,
 )
-from lensback.types import Offer
 
 _SUBID = re.compile(r"[0-9A-Za-z]+")
 _ERID = re.compile(r"\berid\s*[:=]?\s*([0-9A-Za-z]{8,60})", re.IGNORECASE)
@@ -53,7 +52,7 @@ def settings_of(program: Program, disclosure: str = "") -> LinkSettings:
     )
 
 
-def offer_deeplink(network: Network, program: Program, offer: Offer, subid: str) -> str:
+def offer_deeplink(network: Network, program: Program, offer: Linked, subid: str) -> str:
     """The tracked link to an offer: through the address of the feed, else through the store's
     own page where the feed names it too. Raises BadQuery where there can be none."""
     settings = settings_of(program, offer.disclosure)

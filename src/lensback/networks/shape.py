@@ -184,6 +184,17 @@ class Program(Protocol):
         """The token of the advertising register that its links carry, or empty."""
 
 
+class Linked(Protocol):
+    """The part of an offer that links need."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def target_url(self) -> str: ...
+    @property
+    def disclosure(self) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class LinkSettings:
     """What a program brings to its links."""

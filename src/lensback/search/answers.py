@@ -1,90 +1,67 @@
-"""Answers, offers and products as the JSON of the contract."""
+"""Offers for sale -> the hits and products that every face shows."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
 from lensback import rank
-from lensback.types import (
-    Answer,
-    Box,
-    Hit,
-    Money,
-    Product,
-    StoredOffer,
-)
+from lensback.catalogue import for_sale
+from lensback.catalogue.for_sale import ForSale
+from lensback.db import Database
+from lensback.search.prices import CashbackBasis, Prices
+from lensback.wire import Hit, Link, Offer, Product
 
 
-def answer_json(answer: Answer) -> dict[str, object]:
-    """The answer of the contract."""
-    return {
-        "search_id": answer.search_id,
-        "verdict": answer.verdict,
-        "probability": round(answer.probability, 4),
-        "calibrated": answer.calibrated,
-        "certified": answer.certified,
-        "photo": {"width": answer.width, "height": answer.height},
-        "region": _rounded(answer.region),
-        "regions": [
-            {"box": _rounded(r.box), "label": r.label, "score": round(r.score, 4)}
-            for r in answer.regions
-        ],
-        "hits": [hit_json(hit, answer.search_id) for hit in answer.hits],
-        "timings_ms": dict(answer.timings_ms),
-        "encoder": answer.encoder,
-        "snapshot": answer.snapshot,
-    }
+def in_order(
+    rows: Sequence[ForSale], prices: Prices, *, currency: str = "", search_id: str = ""
+) -> tuple[Offer, ...]:
+    """The offers of one product as a shopper wants to see them."""
+    return rank.in_order((prices.offer(row, search_id) for row in rows), currency)
 
 
-def _rounded(box: Box) -> list[float]:
-    return [round(value, 4) for value in box]
+def hit_of(
+    product_id: str,
+    rows: Sequence[ForSale],
+    ordered: tuple[Offer, ...],
+    *,
+    image_hash: str,
+    similarity: float = 0.0,
+    probability: float = 0.0,
+    exact: bool = False,
+) -> Hit:
+    """A hit called what the first of its offers is called, of the first brand that one names."""
+    brands = {row.offer_id: row.brand for row in rows}
+    return Hit(
+        product_id=product_id,
+        title=ordered[0].title,
+        brand=next((brands[one.offer_id] for one in ordered if brands[one.offer_id]), ""),
+        similarity=similarity,
+        probability=probability,
+        exact=exact,
+        image=f"/images/{image_hash}",
+        offers=ordered,
+    )
 
 
-def hit_json(hit: Hit, search_id: str = "") -> dict[str, object]:
-    """A hit as every face shows it."""
-    return {
-        "product_id": hit.product.product_id,
-        "title": hit.product.title,
-        "brand": hit.product.brand,
-        "similarity": round(hit.similarity, 4),
-        "probability": round(hit.probability, 4),
-        "exact": hit.exact,
-        "image": f"/images/{hit.image_hash}",
-        "offers": [offer_json(stored, search_id) for stored in hit.product.offers],
-    }
-
-
-def offer_json(stored: StoredOffer, search_id: str = "") -> dict[str, object]:
-    """An offer as every face shows it. Cashback is nothing without a program."""
-    offer = stored.offer
-    cashback = stored.cashback or Money(0, offer.price.currency)
-    tail = f"?search={search_id}" if search_id else ""
-    return {
-        "offer_id": stored.offer_id,
-        "store": stored.store,
-        "title": offer.title,
-        "size": offer.size,
-        "color": offer.color,
-        "category": offer.category,
-        "price": offer.price.as_json(),
-        "old_price": offer.old_price.as_json() if offer.old_price else None,
-        "cashback": {**cashback.as_json(), "up_to": stored.up_to},
-        "price_after_cashback": rank.price_after_cashback(stored).as_json(),
-        "availability": offer.availability,
-        "disclosure": offer.disclosure,
-        "link": f"/go/{stored.offer_id}{tail}",
-    }
-
-
-def product_json(
-    product: Product, links: list[dict[str, object]], currency: str = ""
-) -> dict[str, object]:
-    """A product with its offers, its images, and the reasons that hold it together."""
-    ordered = rank.in_order(product.offers, currency)
-    shown = dict.fromkeys(h for stored in ordered for h in stored.image_hashes)
-    return {
-        "product_id": product.product_id,
-        "title": product.title,
-        "brand": product.brand,
-        "images": [f"/images/{image_hash}" for image_hash in shown],
-        "offers": [offer_json(stored) for stored in ordered],
-        "links": links,
-    }
+def product_of(
+    db: Database,
+    product_id: str,
+    rows: Sequence[ForSale],
+    links: Iterable[Mapping[str, Any]],
+    basis: CashbackBasis,
+    currency: str = "",
+) -> Product:
+    """A product with its offers, its images, and the reasons that hold it together. It is called
+    what the catalogue's first row of it is called, whatever is cheapest today."""
+    ordered = in_order(rows, Prices.of(db, rows, basis), currency=currency)
+    shown = for_sale.images(db, [offer.offer_id for offer in ordered])
+    images = dict.fromkeys(image for one in ordered for image in shown.get(one.offer_id, ()))
+    return Product(
+        product_id=product_id,
+        title=rows[0].title,
+        brand=next((row.brand for row in rows if row.brand), ""),
+        images=tuple(f"/images/{image}" for image in images),
+        offers=ordered,
+        links=tuple(Link(**link) for link in links),
+    )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from lensback import images, log, rank
-from lensback.catalogue import offers, products
+from lensback.catalogue import for_sale, offers
 from lensback.db import Database
 from lensback.detectors import Detector
 from lensback.detectors.taxonomy import LABELS
@@ -16,16 +16,15 @@ from lensback.errors import StaleIndex
 from lensback.indexes import Index
 from lensback.promise import Promise
 from lensback.rank import Calibration
+from lensback.search.answers import hit_of, in_order
 from lensback.search.kinds import decided, kinds_of, sunk
 from lensback.search.looking import Looks, chosen, look, named, searched
-from lensback.search.prices import NO_PROMISES, Prices, Promises
+from lensback.search.prices import CashbackBasis, Prices
 from lensback.search.query import MAX_LIMIT, MIN_BOX, Query, filter_of
 from lensback.types import (
     WHOLE,
-    Answer,
     Candidate,
     Filter,
-    Hit,
     Region,
     Snapshot,
     StoredOffer,
@@ -33,6 +32,8 @@ from lensback.types import (
     Vectors,
     top_category,
 )
+from lensback.wire import Answer, Hit, Offer, Photo, Verdict
+from lensback.wire import Region as Shown
 
 COLOR_DEPTH = 10
 """How many times more images are ranked where a colour is asked for: one in ten has it."""
@@ -41,6 +42,7 @@ RIVALS = 24
 
 
 NOTHING_SEEN = Region(WHOLE)
+NO_CASHBACK = CashbackBasis()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,7 @@ class Tools:
     """Certified thresholds of "exact" that hold for this encoder and catalogue."""
     no_promise: str = ""
     """Why there is none."""
-    promises: Promises = NO_PROMISES
-    """Of cashback."""
+    cashback: CashbackBasis = NO_CASHBACK
     looks: Looks = field(default_factory=Looks)
     """Photos that were looked at just now."""
 
@@ -72,6 +73,7 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
     """Answers one photo. Raises BadImage, TooLarge, BadQuery, UnknownName, StaleIndex."""
     _check_encoder(tools)
     timings: dict[str, float] = {}
+    search_id = secrets.token_hex(8)
     with log.timed("total", timings):
         where = filter_of(tools.db, query, tools.currency, tools.snapshot.id)
         side_px, limits = _side_px(query, tools.encoder), (tools.max_bytes, tools.max_pixels)
@@ -81,21 +83,20 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
             boxes = searched(regions[0], query.box)
             vectors = tools.encoder.encode([images.crop(seen.picture, box) for box in boxes])
         item = named(regions[0], regions)
-        verdict, hits = _found(vectors, where, query, tools, timings, item)
+        verdict, hits = _found(vectors, where, query, tools, timings, item, search_id)
     return Answer(
-        search_id=secrets.token_hex(8),
+        search_id=search_id,
         verdict=verdict,
         probability=max((hit.probability for hit in hits), default=0.0),
-        width=seen.size[0],
-        height=seen.size[1],
+        calibrated=tools.calibration is not None,
+        certified=_certified(hits, tools),
+        photo=Photo(width=seen.size[0], height=seen.size[1]),
         region=regions[0].box,
-        regions=tuple(regions),
+        regions=tuple(Shown(box=r.box, label=r.label, score=r.score) for r in regions),
         hits=tuple(hits),
         timings_ms=timings,
         encoder=tools.encoder.fingerprint,
         snapshot=tools.snapshot.id,
-        calibrated=tools.calibration is not None,
-        certified=_certified(hits, tools),
     )
 
 
@@ -109,8 +110,8 @@ def similar(stored: StoredOffer, vector: Vector, query: Query, tools: Tools) -> 
     where = filter_of(tools.db, query, tools.currency, tools.snapshot.id)
     one_more = replace(query, limit=min(query.limit + 1, MAX_LIMIT))
     _, hits = _found(vector[None], where, one_more, tools, {})
-    others = [hit for hit in hits if hit.product.product_id != stored.product_id]
-    return [replace(hit, exact=False) for hit in others[: query.limit]]
+    others = [hit for hit in hits if hit.product_id != stored.product_id]
+    return [hit.model_copy(update={"exact": False}) for hit in others[: query.limit]]
 
 
 def _check_encoder(tools: Tools) -> None:
@@ -128,7 +129,8 @@ def _found(
     tools: Tools,
     timings: dict[str, float],
     item: Region = NOTHING_SEEN,
-) -> tuple[str, list[Hit]]:
+    search_id: str = "",
+) -> tuple[Verdict, list[Hit]]:
     """Verdict and hits for one or several vectors [n, dim], the nearest counting; they show `item`."""
     with log.timed("search", timings):
         found = _nearest(tools.index, vectors, _candidates(query, tools.candidates), where)
@@ -139,7 +141,7 @@ def _found(
         rivals = rank.by_product(others, _shows(tools.db, others, Filter()))
         ranked = rank.by_product(found, _shows(tools.db, found, where), rivals)
         ranked = _by_kind(ranked, item, others or found, tools.db)
-        return _hits(ranked[: query.limit], where, tools)
+        return _hits(ranked[: query.limit], where, tools, search_id)
 
 
 def _nearest(index: Index, vectors: Vectors, count: int, where: Filter) -> list[Candidate]:
@@ -186,28 +188,31 @@ def _side_px(query: Query, encoder: Encoder) -> int:
     return round(encoder.side_px / max(share, MIN_BOX))
 
 
-def _hits(ranked: list[rank.Ranked], where: Filter, tools: Tools) -> tuple[str, list[Hit]]:
+def _hits(
+    ranked: list[rank.Ranked], where: Filter, tools: Tools, search_id: str
+) -> tuple[Verdict, list[Hit]]:
     """The verdict and the hits it leaves. Nothing is exact without a calibration."""
     calibration = tools.calibration
     if not ranked or (calibration and max(r.similarity for r in ranked) < calibration.none_below):
         return "none", []
-    found = products.get(tools.db, [r.product_id for r in ranked], where)
-    sellers = {stored.store for product in found.values() for stored in product.offers}
-    prices = Prices.of(tools.db, sellers, tools.promises)
+    found = for_sale.rows(tools.db, [r.product_id for r in ranked], where)
+    prices = Prices.of(tools.db, (row for rows in found.values() for row in rows), tools.cashback)
     hits = []
     for r in ranked:
-        product = found.get(r.product_id)
-        if product is None:  # taken off sale between two statements
+        rows = found.get(r.product_id)
+        if rows is None:  # taken off sale between two statements
             continue
         probability = calibration.probability(r.similarity, r.margin) if calibration else 0.0
-        ordered = rank.in_order(prices.offers(product.offers), tools.currency)
+        ordered = in_order(rows, prices, currency=tools.currency, search_id=search_id)
         hits.append(
-            Hit(
-                product=products.product_of(r.product_id, ordered),
+            hit_of(
+                r.product_id,
+                rows,
+                ordered,
+                image_hash=r.image_hash,
                 similarity=r.similarity,
                 probability=probability,
-                exact=calibration is not None and probability >= _exact_from(product.offers, tools),
-                image_hash=r.image_hash,
+                exact=calibration is not None and probability >= _exact_from(ordered, tools),
             )
         )
     if not hits:
@@ -215,20 +220,20 @@ def _hits(ranked: list[rank.Ranked], where: Filter, tools: Tools) -> tuple[str, 
     return ("exact" if any(hit.exact for hit in hits) else "similar"), hits
 
 
-def _exact_from(stored: Sequence[StoredOffer], tools: Tools) -> float:
+def _exact_from(ordered: Sequence[Offer], tools: Tools) -> float:
     """Match probability from which a product is called exact: the promise's, else the settings'."""
     if tools.promise is None:
         return tools.exact_precision
-    return tools.promise.exact_from(_kinds(stored), tools.exact_precision)
+    return tools.promise.exact_from(_kinds(ordered), tools.exact_precision)
 
 
 def _certified(hits: Sequence[Hit], tools: Tools) -> bool:
     """Whether a promise stands behind every hit called exact (all hits, where none is)."""
     claimed = [hit for hit in hits if hit.exact] or hits
     return tools.promise is not None and all(
-        tools.promise.certified_for(_kinds(hit.product.offers)) for hit in claimed
+        tools.promise.certified_for(_kinds(hit.offers)) for hit in claimed
     )
 
 
-def _kinds(stored: Sequence[StoredOffer]) -> set[str]:
-    return {top_category(one.offer.category) for one in stored}
+def _kinds(ordered: Sequence[Offer]) -> set[str]:
+    return {top_category(offer.category) for offer in ordered}

@@ -15,8 +15,9 @@ from lensback.errors import NotFound
 from lensback.keys import Key
 from lensback.ledger.activity import days
 from lensback.web import forms
+from lensback.web.bodies import FRESH
 from lensback.web.guard import address_of
-from lensback.web.pages import FRESH, render
+from lensback.web.pages import render
 from lensback.web.service import Opened, Service
 from lensback.workspace import ago
 

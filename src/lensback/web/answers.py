@@ -8,16 +8,17 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from lensback import rank
-from lensback.catalogue import products
+from lensback.catalogue import for_sale
 from lensback.errors import NotFound
 from lensback.ledger.shown import Shown, shown
-from lensback.search import hit_json, with_cashback
-from lensback.types import Filter, Hit
+from lensback.search import Prices, hit_of, in_order
+from lensback.types import Filter
+from lensback.web.bodies import FRESH
 from lensback.web.language import speech_of
-from lensback.web.pages import FRESH, render
+from lensback.web.pages import render
 from lensback.web.service import Opened, Service
 from lensback.web.views import HEADLINES, card
+from lensback.wire import Hit
 
 router = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
 
@@ -31,9 +32,7 @@ def answer_page(request: Request, search_id: str, service: Opened) -> Response:
         raise NotFound("no such answer", hint="search again")
     said = shown(service.workspace.db, search_id)
     speech = speech_of(request)
-    cards = [
-        card(hit_json(hit, search_id), speech, calibrated=False) for hit in _hits(service, said)
-    ]
+    cards = [card(hit, speech, calibrated=False) for hit in _hits(service, said, search_id)]
     headline, _ = HEADLINES[said.verdict]
     title = speech.say(headline)
     lead = speech.say("An answer that was shared ({day}).", day=speech.date(said.at))
@@ -44,22 +43,23 @@ def answer_page(request: Request, search_id: str, service: Opened) -> Response:
     return render(request, "answers.html", headers=FRESH, title=title, lead=lead, cards=cards)
 
 
-def _hits(service: Service, said: Shown) -> list[Hit]:
+def _hits(service: Service, said: Shown, search_id: str) -> list[Hit]:
     """The products that are still sold, in their old order. Exactness was said of a photo that
     is not here any more, so it is not said again."""
-    found = products.get(service.workspace.db, [p for p, _ in said.products], Filter())
-    currency = service.workspace.settings.currency
-    sold = [stored for product in found.values() for stored in product.offers]
-    priced = with_cashback(service.workspace.db, sold, service.workspace.cashback)
-    by_id = {stored.offer_id: stored for stored in priced}
+    db, currency = service.workspace.db, service.workspace.settings.currency
+    found = for_sale.rows(db, [product_id for product_id, _ in said.products], Filter())
+    sold = [row for rows in found.values() for row in rows]
+    prices = Prices.of(db, sold, service.workspace.cashback)
+    images = for_sale.images(db, [row.offer_id for row in sold])
     hits = []
     for product_id, probability in said.products:
-        product = found.get(product_id)
-        if product is None:
+        rows = found.get(product_id, [])
+        if not rows:
             continue
-        ordered = products.product_of(
-            product_id, rank.in_order((by_id[s.offer_id] for s in product.offers), currency)
+        ordered = in_order(rows, prices, currency=currency, search_id=search_id)
+        shown = (images.get(offer.offer_id, ()) for offer in ordered)
+        image_hash = next((image for own in shown for image in own), "")
+        hits.append(
+            hit_of(product_id, rows, ordered, image_hash=image_hash, probability=probability)
         )
-        image_hash = next((h for stored in ordered.offers for h in stored.image_hashes), "")
-        hits.append(Hit(ordered, 0.0, probability, exact=False, image_hash=image_hash))
     return hits

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
-from lensback.catalogue import offers, products
+from lensback import wire
+from lensback.catalogue import for_sale, offers, products
 from lensback.errors import Error, NotFound, StateError
-from lensback.search import answer_json, offer_json, product_json, with_cashback
-from lensback.types import StoredOffer
-from lensback.web import shapes
+from lensback.search import Prices, product_of
+from lensback.web import bodies, uploads
 from lensback.web.guard import Searcher
 from lensback.web.service import Opened, Service
 
-router = APIRouter(responses=shapes.FAILURES)
+router = APIRouter(responses=bodies.FAILURES)
 
 THUMBNAIL_PX = 320
 _OFFER_ID = re.compile(r"[a-z2-7]{16}")
@@ -30,68 +29,65 @@ _HASH = re.compile(r"[0-9a-f]{64}")
     "/api/search",
     tags=["search"],
     dependencies=[Searcher],
-    responses={200: {"model": shapes.AnswerShape}},
-    openapi_extra={"requestBody": shapes.SEARCH_BODY},
+    responses={200: {"model": wire.Answer}},
+    openapi_extra={"requestBody": uploads.SEARCH_BODY},
 )
-async def search(request: Request, service: Opened) -> JSONResponse:
+async def search(request: Request, service: Opened) -> Response:
     """Finds the thing in a photo among the offers of all stores. The photo is not kept."""
     _, answer = await service.answer(request)
-    return JSONResponse(answer_json(answer), headers={"Cache-Control": "no-store"})
+    return bodies.respond(answer, fresh=True)
 
 
 @router.get(
     "/api/products/{product_id}",
     tags=["catalogue"],
-    responses={200: {"model": shapes.ProductShape}},
+    responses={200: {"model": wire.Product}},
 )
-def product(product_id: str, service: Opened) -> JSONResponse:
+def product(product_id: str, service: Opened) -> Response:
     """A product: its offers on sale, and why they are one product."""
-    db = service.workspace.db
-    found = products.find(db, _known(_PRODUCT_ID, product_id, "product"))
-    links = products.links_of(db, found.product_id)
-    priced = replace(found, offers=with_cashback(db, found.offers, service.workspace.cashback))
-    return JSONResponse(product_json(priced, links, service.workspace.settings.currency))
+    workspace = service.workspace
+    key, rows = products.find(workspace.db, _known(_PRODUCT_ID, product_id, "product"))
+    links = products.links_of(workspace.db, key)
+    basis, currency = workspace.cashback, workspace.settings.currency
+    return bodies.respond(product_of(workspace.db, key, rows, links, basis, currency))
 
 
 @router.get(
-    "/api/offers/{offer_id}", tags=["catalogue"], responses={200: {"model": shapes.OfferDetail}}
+    "/api/offers/{offer_id}", tags=["catalogue"], responses={200: {"model": wire.OfferDetail}}
 )
-def offer(offer_id: str, service: Opened) -> JSONResponse:
+def offer(offer_id: str, service: Opened) -> Response:
     """An offer with its price history, also after it went off sale."""
     db = service.workspace.db
     stored = offers.get(db, _known(_OFFER_ID, offer_id, "offer"))
-    (stored,) = with_cashback(db, [stored], service.workspace.cashback)
+    row = for_sale.row(db, stored.offer_id)
     history = offers.price_history(db, stored.offer_id)
-    points = [{"at": _iso(at), "price": price.as_json()} for at, price in history]
-    return JSONResponse({**_detail(stored), "price_history": points})
+    detail = wire.OfferDetail(
+        **dict(Prices.of(db, [row], service.workspace.cashback).offer(row)),
+        product_id=stored.product_id,
+        brand=stored.offer.brand,
+        description=stored.offer.description,
+        on_sale=stored.active,
+        images=tuple(f"/images/{image_hash}" for image_hash in stored.image_hashes),
+        price_history=tuple(wire.PricePoint(at=_iso(at), price=price) for at, price in history),
+    )
+    return bodies.respond(detail)
 
 
-def _detail(stored: StoredOffer) -> dict[str, object]:
-    return {
-        **offer_json(stored),
-        "product_id": stored.product_id,
-        "brand": stored.offer.brand,
-        "description": stored.offer.description,
-        "on_sale": stored.active,
-        "images": [f"/images/{image_hash}" for image_hash in stored.image_hashes],
-    }
-
-
-@router.get("/api/stores", tags=["catalogue"], responses={200: {"model": shapes.StoresShape}})
-def all_stores(service: Opened) -> JSONResponse:
+@router.get("/api/stores", tags=["catalogue"], responses={200: {"model": wire.Stores}})
+def all_stores(service: Opened) -> Response:
     """The connected stores. Addresses of feeds are secrets of the operator and not told."""
-    lines = [
-        {
-            "name": state.name,
-            "offers": state.offers,
-            "in_stock": state.in_stock,
-            "images": state.images,
-            "last_sync": _iso(state.last_sync) if state.last_sync else None,
-            "status": state.status,
-        }
+    lines = (
+        wire.Store(
+            name=state.name,
+            offers=state.offers,
+            in_stock=state.in_stock,
+            images=state.images,
+            last_sync=_iso(state.last_sync) if state.last_sync else None,
+            status=state.status,
+        )
         for state in service.overview()
-    ]
-    return JSONResponse({"stores": lines})
+    )
+    return bodies.respond(wire.Stores(stores=tuple(lines)))
 
 
 @router.get(
@@ -115,18 +111,16 @@ def image(image_hash: str, request: Request, service: Opened) -> Response:
     return Response(content, media_type="image/jpeg", headers=headers)
 
 
-@router.get("/healthz", tags=["operation"], responses={200: {"model": shapes.Health}})
-async def health() -> JSONResponse:
+@router.get("/healthz", tags=["operation"], responses={200: {"model": wire.Health}})
+async def health() -> Response:
     """Always `ok`: the process answers."""
-    return JSONResponse({"status": "ok"}, headers={"Cache-Control": "no-store"})
+    return bodies.respond(wire.Health(status="ok"), fresh=True)
 
 
-@router.get("/readyz", tags=["operation"], responses={200: {"model": shapes.Ready}})
-def ready(service: Opened) -> JSONResponse:
+@router.get("/readyz", tags=["operation"], responses={200: {"model": wire.Ready}})
+def ready(service: Opened) -> Response:
     """Database, index and encoder are there; 503 with the reason where one is not."""
-    return JSONResponse(
-        {"status": "ok", "checks": _checked(service)}, headers={"Cache-Control": "no-store"}
-    )
+    return bodies.respond(wire.Ready(status="ok", checks=_checked(service)), fresh=True)
 
 
 def _checked(service: Service) -> dict[str, str]:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
+from lensback import wire
 from lensback.errors import Busy, Error
-from lensback.search import answer_json
-from lensback.web import shapes
+from lensback.web import bodies
 from lensback.web.guard import Searcher, searcher
 from lensback.web.service import Opened, Service
-from lensback.web.uploads import MAX_PHOTOS, Upload, read_uploads
+from lensback.web.uploads import BATCH_BODY, MAX_PHOTOS, Upload, read_uploads
 
-router = APIRouter(responses=shapes.FAILURES)
+router = APIRouter(responses=bodies.FAILURES)
 PATIENCE_S = 20.0
 """How long one photo of a batch waits for a place; shoppers come first."""
 PAUSE_S = 0.1
@@ -26,10 +25,10 @@ PAUSE_S = 0.1
     "/api/search/batch",
     tags=["search"],
     dependencies=[Searcher],
-    responses={200: {"model": shapes.BatchShape}},
-    openapi_extra={"requestBody": shapes.BATCH_BODY},
+    responses={200: {"model": wire.Batch}},
+    openapi_extra={"requestBody": BATCH_BODY},
 )
-async def batch(request: Request, service: Opened) -> JSONResponse:
+async def batch(request: Request, service: Opened) -> Response:
     """Several photos at once, with one set of filters. Photos that cannot be searched fail alone."""
     limit = service.workspace.settings.max_image_bytes
     with service.gate.upload():
@@ -37,10 +36,10 @@ async def batch(request: Request, service: Opened) -> JSONResponse:
     for _ in uploads[1:]:
         searcher(request)  # each photo counts
     results = [await _result(service, request, upload) for upload in uploads]
-    return JSONResponse({"results": results}, headers={"Cache-Control": "no-store"})
+    return bodies.respond(wire.Batch(results=tuple(results)), fresh=True, exclude_unset=True)
 
 
-async def _result(service: Service, request: Request, upload: Upload) -> Mapping[str, object]:
+async def _result(service: Service, request: Request, upload: Upload) -> wire.BatchResult:
     """The answer of one photo, or its failure."""
     end = asyncio.get_running_loop().time() + PATIENCE_S
     while True:
@@ -48,9 +47,13 @@ async def _result(service: Service, request: Request, upload: Upload) -> Mapping
             answer = await service.find(request, upload)
         except Busy as error:
             if asyncio.get_running_loop().time() > end:
-                return error.as_json()
+                return _failed(error)
             await asyncio.sleep(PAUSE_S)
         except Error as error:
-            return error.as_json()
+            return _failed(error)
         else:
-            return {"answer": answer_json(answer)}
+            return wire.BatchResult(answer=answer)
+
+
+def _failed(error: Error) -> wire.BatchResult:
+    return wire.BatchResult(error=wire.Problem(**error.as_json()["error"]))

@@ -12,12 +12,13 @@ from lensback import ledger
 from lensback.errors import NotFound
 from lensback.ledger.clicks import USER_TOKEN
 from lensback.speech import N_, nearest
-from lensback.web import shapes, users
+from lensback.web import bodies, users
+from lensback.web.bodies import FRESH
 from lensback.web.language import speech_of
-from lensback.web.pages import FRESH, render
+from lensback.web.pages import render
 from lensback.web.service import Opened
 
-router = APIRouter(responses=shapes.FAILURES)
+router = APIRouter(responses=bodies.FAILURES)
 
 STATES = {
     "pending": N_("waiting for the store"),

@@ -11,13 +11,13 @@ from starlette.responses import JSONResponse
 from lensback import ledger
 from lensback.errors import BadQuery
 from lensback.ledger.clicks import SEARCH_ID
-from lensback.web import forms, shapes
+from lensback.web import bodies, forms
 from lensback.web.service import Opened
 
 VOTES = {"up": 1, "down": -1}
 _VOTE_BYTES = 4096
 
-router = APIRouter(responses=shapes.FAILURES)
+router = APIRouter(responses=bodies.FAILURES)
 
 
 @router.post("/api/feedback", tags=["search"], openapi_extra={"requestBody": forms.VOTE_BODY})

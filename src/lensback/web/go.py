@@ -16,10 +16,10 @@ from lensback.catalogue import offers
 from lensback.catalogue.stores import StoredProgram
 from lensback.errors import NotFound
 from lensback.types import StoredOffer
-from lensback.web import forms, shapes, users
+from lensback.web import bodies, forms, users
 from lensback.web.service import Opened, Service
 
-router = APIRouter(responses=shapes.FAILURES)
+router = APIRouter(responses=bodies.FAILURES)
 
 HEADERS = {"Cache-Control": "no-store", "X-Robots-Tag": "noindex, nofollow"}
 MAX_LINK_CHARS = 8000

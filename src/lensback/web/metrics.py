@@ -7,11 +7,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lensback.web import shapes
+from lensback.web import bodies
 from lensback.web.guard import administrator
 from lensback.web.service import Opened
 
-router = APIRouter(responses=shapes.FAILURES)
+router = APIRouter(responses=bodies.FAILURES)
 
 _LOOPBACK = {"127.0.0.1", "::1"}
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from lensback import ledger, log
 from lensback.errors import Error
 from lensback.search import Query
-from lensback.types import Answer
+from lensback.wire import Answer
 from lensback.workspace import Workspace
 
 DRAIN_S = 1.0

@@ -17,18 +17,18 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from lensback import __version__
-from lensback.search import Query, answer_json
+from lensback.search import Query
 from lensback.speech import N_, Speech, languages
-from lensback.types import Answer
+from lensback.web.bodies import FRESH
 from lensback.web.guard import Searcher
 from lensback.web.language import COOKIE, speech_of
 from lensback.web.service import Opened, Service
 from lensback.web.uploads import Upload
-from lensback.web.views import COLORS, SORTS, view
+from lensback.web.views import COLORS, SORTS, answer_view
+from lensback.wire import Answer
 
 router = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
 
-FRESH = {"Cache-Control": "no-store"}
 YEAR_S = 365 * 86400
 
 
@@ -114,7 +114,7 @@ def _home(request: Request, service: Service, upload: Upload, answer: Answer | N
         query=query,
         sort=upload.sort,
         filtered=replace(query, box=None, limit=Query().limit, currency="") != Query(),
-        answer=view(answer_json(answer), speech, upload.sort) if answer else None,
+        answer=answer_view(answer, speech, upload.sort) if answer else None,
         max_bytes=max_bytes,
         max_mb=max_bytes / (1 << 20),
         sorts=SORTS,

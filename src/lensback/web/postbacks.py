@@ -14,7 +14,7 @@ from lensback import conversions, ledger
 from lensback.errors import BadQuery, Error, NotFound, PostbackError, TooLarge, UnknownName
 from lensback.networks import open_network
 from lensback.types import Conversion
-from lensback.web import forms, shapes
+from lensback.web import bodies, forms
 from lensback.web.service import Opened, Service
 
 MAX_BYTES = 64 << 10
@@ -22,7 +22,7 @@ _OK: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/plain": {}}, "description": "Written down"}
 }
 
-router = APIRouter(responses=shapes.FAILURES)
+router = APIRouter(responses=bodies.FAILURES)
 
 
 @router.get("/postback/{network}", tags=["networks"], response_class=Response, responses=_OK)

@@ -21,7 +21,7 @@ from lensback.keys import Key
 from lensback.livefile import LiveFile
 from lensback.net import Fetcher
 from lensback.search import Query, Tools, search
-from lensback.types import Answer, StoredOffer
+from lensback.types import StoredOffer
 from lensback.web import kept
 from lensback.web.limits import Gate
 from lensback.web.memory import Memory
@@ -29,6 +29,7 @@ from lensback.web.meters import Meters
 from lensback.web.notes import note_search
 from lensback.web.pace import RateLimiter
 from lensback.web.uploads import Upload, read_upload
+from lensback.wire import Answer
 from lensback.workspace import Workspace
 
 OVERVIEW_S = 10.0

@@ -6,20 +6,21 @@ import re
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, Response
 
+from lensback import wire
 from lensback.catalogue import offers
 from lensback.errors import NotFound
-from lensback.search import Query, hit_json, similar
-from lensback.types import Hit, StoredOffer
-from lensback.web import shapes
+from lensback.search import Query, similar
+from lensback.types import StoredOffer
+from lensback.web import bodies
 from lensback.web.guard import Searcher
 from lensback.web.language import speech_of
 from lensback.web.pages import render
 from lensback.web.service import Opened, Service
 from lensback.web.views import card
 
-router = APIRouter(responses=shapes.FAILURES)
+router = APIRouter(responses=bodies.FAILURES)
 
 _OFFER_ID = re.compile(r"[a-z2-7]{16}")
 
@@ -28,7 +29,7 @@ _OFFER_ID = re.compile(r"[a-z2-7]{16}")
     "/api/offers/{offer_id}/similar",
     tags=["search"],
     dependencies=[Searcher],
-    responses={200: {"model": shapes.SimilarShape}},
+    responses={200: {"model": wire.Similar}},
 )
 async def similar_offers(
     offer_id: str,
@@ -37,7 +38,7 @@ async def similar_offers(
     store: str = "",
     category: str = "",
     in_stock: bool = False,
-) -> JSONResponse:
+) -> Response:
     """Other products that look like an offer. None is called exact: the same product at other
     stores is in `/api/products`."""
     query = Query(
@@ -47,7 +48,7 @@ async def similar_offers(
         in_stock=in_stock,
     )
     stored, hits = await service.gate.run(lambda: _similar(service, offer_id, query))
-    return JSONResponse({"offer_id": stored.offer_id, "hits": [hit_json(hit) for hit in hits]})
+    return bodies.respond(wire.Similar(offer_id=stored.offer_id, hits=tuple(hits)))
 
 
 @router.get(
@@ -61,12 +62,12 @@ async def similar_page(request: Request, offer_id: str, service: Opened) -> Resp
     stored, hits = await service.gate.run(lambda: _similar(service, offer_id, Query()))
     speech = speech_of(request)
     title = speech.say("Similar to {title}", title=stored.offer.title)
-    cards = [card(hit_json(hit), speech, calibrated=False) for hit in hits]
+    cards = [card(hit, speech, calibrated=False) for hit in hits]
     lead = speech.say("What looks most like it in the connected stores.")
     return render(request, "answers.html", title=title, lead=lead, cards=cards)
 
 
-def _similar(service: Service, offer_id: str, query: Query) -> tuple[StoredOffer, list[Hit]]:
+def _similar(service: Service, offer_id: str, query: Query) -> tuple[StoredOffer, list[wire.Hit]]:
     if not _OFFER_ID.fullmatch(offer_id):
         raise NotFound(f"no such offer: {offer_id[:64]!r}", hint="take ids from an answer")
     stored = offers.get(service.workspace.db, offer_id)

@@ -1,33 +1,24 @@
-"""A multipart request -> the photo's bytes and a Query. Nothing of it touches the disk."""
+"""A multipart request -> the photo's bytes and a Query, and its description for /openapi.json.
+
+Nothing of it touches the disk.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from lensback import colors
 from lensback.errors import BadQuery
 from lensback.search import Query, parse_box
 from lensback.web import limits
 
-FIELDS = (
-    "box",
-    "limit",
-    "store",
-    "category",
-    "price_min",
-    "price_max",
-    "currency",
-    "color",
-    "in_stock",
-    "sort",
-    "photo_url",
-    "search_id",
-)
 MAX_FIELDS = 64
 MAX_FIELD_BYTES = 4096
 MAX_TEXT = {"photo_url": 2000}
@@ -39,6 +30,94 @@ BATCH_SHARE = 4
 SORTS = ("best", "price", "cashback")
 OVERHEAD_BYTES = 64 << 10
 """What the other fields and the part headers may add to the photo."""
+
+_TEXT = {"type": "string"}
+SEARCH_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "photo": {
+                        "type": "string",
+                        "format": "binary",
+                        "description": "JPEG, PNG, WebP, AVIF or HEIC, at most 20 MB unless the "
+                        "operator says otherwise.",
+                    },
+                    "box": {
+                        **_TEXT,
+                        "description": "Search only this part: x0,y0,x1,y1 as fractions of width "
+                        "and height.",
+                        "example": "0.1,0.2,0.8,0.9",
+                    },
+                    "limit": {
+                        "type": "integer",
+                        "minimum": 1,
+                        "maximum": 100,
+                        "default": 12,
+                        "description": "Most hits, 1 to 100; 12 unless said.",
+                    },
+                    "store": {**_TEXT, "description": "Repeatable, or a list with commas."},
+                    "category": {**_TEXT, "description": "A category as a store names it."},
+                    "price_max": {
+                        **_TEXT,
+                        "description": "Highest price before cashback.",
+                        "example": "49.90",
+                    },
+                    "currency": {
+                        **_TEXT,
+                        "description": "Currency of price_max; needed where the stores sell in several.",
+                        "example": "EUR",
+                    },
+                    "price_min": {**_TEXT, "description": "Lowest price before cashback."},
+                    "color": {
+                        **_TEXT,
+                        "enum": list(colors.BASIC),
+                        "description": "The same, but in this colour.",
+                    },
+                    "photo_url": {
+                        **_TEXT,
+                        "description": "The address of a picture, in place of photo.",
+                    },
+                    "search_id": {
+                        **_TEXT,
+                        "description": "In place of photo: search the photo of this earlier search "
+                        "again, with another box or other filters. Photos are remembered for ten "
+                        "minutes unless the operator says otherwise; then 404.",
+                    },
+                    "in_stock": {
+                        "type": "boolean",
+                        "default": False,
+                        "description": "Only offers that can be bought now.",
+                    },
+                },
+            }
+        }
+    },
+}
+_ONE: dict[str, Any] = SEARCH_BODY["content"]["multipart/form-data"]["schema"]["properties"]
+BATCH_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["photo"],
+                "properties": {
+                    **{
+                        name: field
+                        for name, field in _ONE.items()
+                        if name not in {"photo_url", "search_id"}
+                    },
+                    "photo": {"type": "array", "items": _ONE["photo"], "maxItems": MAX_PHOTOS},
+                },
+            }
+        }
+    },
+}
+FIELDS = (*(name for name in _ONE if name != "photo"), "sort")
+"""Text fields that are read; `sort` is the page's own."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _YES = {"1", "true", "yes", "on"}

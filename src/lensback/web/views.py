@@ -1,17 +1,17 @@
-"""The answer's JSON -> what the page shows: words for numbers, offers folded into rows. Pure."""
+"""An answer -> what the page shows: words for numbers, offers folded into lines. Pure."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from decimal import Decimal
 
 from lensback import colors
+from lensback.rank import folded, sizes
 from lensback.speech import N_, Speech
-from lensback.types import WHOLE
-
-Json = Mapping[str, Any]
+from lensback.types import WHOLE, Box
+from lensback.wire import Answer, Hit, Offer
 
 HEADLINES = {
     "exact": (N_("This very product"), N_("Compare the prices below and choose a store.")),
@@ -41,7 +41,7 @@ LIKELIHOOD = (
     (0.2, N_("Possibly the same")),
     (0.0, N_("A look-alike")),
 )
-MOST_PARTS = 8
+MOST_REGIONS = 8
 """Regions to choose from, beside the whole photo."""
 LABELS = {
     "top": N_("top"),
@@ -86,7 +86,7 @@ _LETTERS = ["XXXS", "XXS", "XS", "S", "M", "L", "XL", "XXL", "2XL", "XXXL", "3XL
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class OfferLine:
     """One line of the offers table: sizes of one store at one price."""
 
     store: str
@@ -114,18 +114,18 @@ class Card:
     image: str
     likelihood: str
     exact: bool
-    rows: tuple[Row, ...]
+    lines: tuple[OfferLine, ...]
     offer_id: str
     """The first offer: what "similar to this" starts from."""
 
     @property
     def cashback(self) -> bool:
         """Whether any of its offers pays cashback."""
-        return any(row.after for row in self.rows)
+        return any(line.after for line in self.lines)
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class RegionChoice:
     """A region of the photo that was or could be searched."""
 
     label: str
@@ -135,7 +135,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class AnswerView:
     """The whole answer as the page shows it."""
 
     search_id: str
@@ -143,7 +143,7 @@ class View:
     headline: str
     explanation: str
     region: str
-    parts: tuple[Part, ...]
+    regions: tuple[RegionChoice, ...]
     exact: tuple[Card, ...]
     similar: tuple[Card, ...]
     stores: tuple[str, ...]
@@ -156,70 +156,78 @@ class View:
     snapshot: str
 
 
-def view(answer: Json, speech: Speech, sort: str = "best") -> View:
-    """The contract's answer -> what the page shows."""
-    headline, explanation = HEADLINES[answer["verdict"]]
-    if answer["verdict"] == "similar" and not answer["calibrated"]:
+def answer_view(answer: Answer, speech: Speech, sort: str = "best") -> AnswerView:
+    """An answer in words, its hits in the order `sort`, one of SORTS."""
+    headline, explanation = HEADLINES[answer.verdict]
+    if answer.verdict == "similar" and not answer.calibrated:
         explanation = UNMEASURED
-    timings = dict(answer["timings_ms"])
+    timings = dict(answer.timings_ms)
     total_ms = timings.pop("total", 0.0)
-    cards = [
-        card(hit, speech, calibrated=answer["calibrated"]) for hit in in_order(answer["hits"], sort)
-    ]
-    offers = [offer for hit in answer["hits"] for offer in hit["offers"]]
-    return View(
-        search_id=answer["search_id"],
-        verdict=answer["verdict"],
+    cards = [card(hit, speech, calibrated=answer.calibrated) for hit in in_order(answer.hits, sort)]
+    offers = [offer for hit in answer.hits for offer in hit.offers]
+    named = Counter(offer.color for offer in offers)
+    return AnswerView(
+        search_id=answer.search_id,
+        verdict=answer.verdict,
         headline=speech.say(headline),
         explanation=speech.say(explanation),
-        region=_box(answer["region"]),
-        parts=_parts(answer, speech),
+        region=_box(answer.region),
+        regions=region_choices(answer, speech),
         exact=tuple(card for card in cards if card.exact),
         similar=tuple(card for card in cards if not card.exact),
-        stores=_common(offer["store"] for offer in offers),
-        categories=_common(offer["category"] for offer in offers),
-        colors=_common(color for offer in offers for color in sorted(colors.basic(offer["color"]))),
+        stores=_common(Counter(offer.store for offer in offers)),
+        categories=_common(Counter(offer.category for offer in offers)),
+        colors=_common(_basic_colors(named)),
         total_ms=total_ms,
         timings=", ".join(f"{stage} {ms:.1f} ms" for stage, ms in timings.items()),
-        encoder=answer["encoder"],
-        snapshot=answer["snapshot"],
+        encoder=answer.encoder,
+        snapshot=answer.snapshot,
     )
 
 
-def in_order(hits: Sequence[Json], sort: str) -> list[Json]:
+def in_order(hits: Sequence[Hit], sort: str) -> list[Hit]:
     """Hits as the shopper wants them; the exact ones stay first, whatever the order.
 
     Amounts of different currencies are not compared: those of the first hit's go first.
     """
     if sort not in {"price", "cashback"} or not hits:
         return list(hits)
-    currency = hits[0]["offers"][0]["price"]["currency"]
+    currency = hits[0].offers[0].price.currency
 
-    def key(hit: Json) -> tuple[bool, bool, float]:
-        offer = hit["offers"][0]
-        amount = float(offer["price_after_cashback"]["amount"])
+    def key(hit: Hit) -> tuple[bool, bool, Decimal]:
+        offer = hit.offers[0]
+        amount = offer.price_after_cashback.amount
         if sort == "cashback":
-            amount = -float(offer["cashback"]["amount"])
-        return not hit["exact"], offer["price"]["currency"] != currency, amount
+            amount = -offer.cashback.amount
+        return not hit.exact, offer.price.currency != currency, amount
 
     return sorted(hits, key=key)
 
 
-def _common(words: Iterable[str], most: int = 8) -> tuple[str, ...]:
-    return tuple(word for word, _ in Counter(filter(None, words)).most_common(most))
+def _basic_colors(named: Counter[str]) -> Counter[str]:
+    """Basic colour -> offers that have it, from the stores' own words."""
+    found: Counter[str] = Counter()
+    for words, n in named.items():
+        for color in sorted(colors.basic(words)):
+            found[color] += n
+    return found
 
 
-def card(hit: Json, speech: Speech, *, calibrated: bool = True) -> Card:
+def _common(words: Counter[str], most: int = 8) -> tuple[str, ...]:
+    return tuple(word for word, _ in words.most_common() if word)[:most]
+
+
+def card(hit: Hit, speech: Speech, *, calibrated: bool = True) -> Card:
     """One hit of the answer."""
     return Card(
-        product_id=hit["product_id"],
-        title=hit["title"],
-        brand=hit["brand"],
-        image=hit["image"],
-        likelihood=speech.say(likelihood(hit["probability"])) if calibrated else "",
-        exact=hit["exact"],
-        rows=rows(hit["offers"], speech),
-        offer_id=hit["offers"][0]["offer_id"] if hit["offers"] else "",
+        product_id=hit.product_id,
+        title=hit.title,
+        brand=hit.brand,
+        image=hit.image,
+        likelihood=speech.say(likelihood(hit.probability)) if calibrated else "",
+        exact=hit.exact,
+        lines=offer_lines(hit.offers, speech),
+        offer_id=hit.offers[0].offer_id if hit.offers else "",
     )
 
 
@@ -232,42 +240,39 @@ def likelihood(probability: float) -> str:
     return next((words for least, words in LIKELIHOOD if probability >= least), LIKELIHOOD[-1][1])
 
 
-def rows(offers: Sequence[Json], speech: Speech) -> tuple[Row, ...]:
-    """Offers in their order; those that differ in nothing but the size share a row."""
-    folded: dict[tuple[object, ...], list[Json]] = {}
-    for offer in offers:
-        folded.setdefault(_key(offer), []).append(offer)
-    return tuple(_row(sorted(same, key=_size_key), speech) for same in folded.values())
-
-
-def _key(offer: Json) -> tuple[object, ...]:
-    amounts = (offer["price"], offer["price_after_cashback"], offer["old_price"])
-    prices = tuple(tuple(amount.values()) if amount else "" for amount in amounts)
-    return offer["store"], offer["availability"], offer["disclosure"], *prices
-
-
-def _row(same: Sequence[Json], speech: Speech) -> Row:
-    first = same[0]
-    cashback = float(first["cashback"]["amount"]) > 0
-    words = AVAILABILITY[first["availability"]]
-    return Row(
-        store=first["store"],
-        sizes=", ".join(dict.fromkeys(offer["size"] for offer in same if offer["size"])),
-        price=speech.money(first["price"]),
-        old_price=speech.money(first["old_price"]) if first["old_price"] else "",
-        cashback=speech.money(first["cashback"]) if cashback else "",
-        up_to=first["cashback"]["up_to"],
-        after=speech.money(first["price_after_cashback"]) if cashback else "",
-        availability=speech.say(words),
-        in_stock=first["availability"] == "in_stock",
-        disclosure=first["disclosure"],
-        link=first["link"],
+def offer_lines(offers: Sequence[Offer], speech: Speech) -> tuple[OfferLine, ...]:
+    """Offers in their order; those that differ in nothing but the size share a line."""
+    return tuple(
+        _line(sorted(same, key=_size_key), speech) for same in folded(offers, _all_but_size)
     )
 
 
-def _size_key(offer: Json) -> tuple[int, float, str]:
+def _all_but_size(offer: Offer) -> tuple[object, ...]:
+    amounts = (offer.price, offer.price_after_cashback, offer.old_price)
+    return offer.store, offer.availability, offer.disclosure, *amounts
+
+
+def _line(same: Sequence[Offer], speech: Speech) -> OfferLine:
+    first = same[0]
+    paid = first.cashback.minor > 0
+    return OfferLine(
+        store=first.store,
+        sizes=sizes(same),
+        price=speech.money(first.price),
+        old_price=speech.money(first.old_price) if first.old_price else "",
+        cashback=speech.money(first.cashback) if paid else "",
+        up_to=first.up_to,
+        after=speech.money(first.price_after_cashback) if paid else "",
+        availability=speech.say(AVAILABILITY[first.availability]),
+        in_stock=first.availability == "in_stock",
+        disclosure=first.disclosure,
+        link=first.link,
+    )
+
+
+def _size_key(offer: Offer) -> tuple[int, float, str]:
     """S, M, L in that order, then numbers by size, then the rest by name."""
-    size = str(offer["size"]).strip().upper()
+    size = offer.size.strip().upper()
     if size in _LETTERS:
         return 0, _LETTERS.index(size), size
     number = size.replace(",", ".")
@@ -276,20 +281,20 @@ def _size_key(offer: Json) -> tuple[int, float, str]:
     return 2, 0.0, size
 
 
-def _parts(answer: Json, speech: Speech) -> tuple[Part, ...]:
+def region_choices(answer: Answer, speech: Speech) -> tuple[RegionChoice, ...]:
     """The searched region, the likeliest others, the whole photo; equal names are numbered."""
-    regions = list({tuple(r["box"]): r for r in reversed(answer["regions"])}.values())[::-1]
-    regions = [*regions[: min(MOST_PARTS, len(regions) - 1)], regions[-1]]
-    words = [speech.say(LABELS.get(r["label"], UNNAMED)) for r in regions]
+    regions = list({_box(r.box): r for r in reversed(answer.regions)}.values())[::-1]
+    regions = [*regions[: min(MOST_REGIONS, len(regions) - 1)], regions[-1]]
+    words = [speech.say(LABELS.get(r.label, UNNAMED)) for r in regions]
     seen: Counter[str] = Counter()
-    parts = []
+    choices = []
     for region, word in zip(regions, words, strict=True):
         seen[word] += 1
         name = f"{word} {seen[word]}" if words.count(word) > 1 else word
-        whole = region["box"] == list(WHOLE)
-        parts.append(Part(name, _box(region["box"]), region["box"] == answer["region"], whole))
-    return tuple(parts)
+        box = _box(region.box)
+        choices.append(RegionChoice(name, box, box == _box(answer.region), box == _box(WHOLE)))
+    return tuple(choices)
 
 
-def _box(box: Sequence[float]) -> str:
-    return ",".join(f"{value:g}" for value in box)
+def _box(box: Box) -> str:
+    return ",".join(f"{round(value, 4):g}" for value in box)

@@ -15,11 +15,11 @@ from lensback.errors import NotFound
 from lensback.ledger.clicks import SEARCH_ID
 from lensback.search import Heat, heat
 from lensback.types import Box
-from lensback.web import shapes
+from lensback.web import bodies
 from lensback.web.guard import Searcher
 from lensback.web.service import Opened, Service
 
-router = APIRouter(responses=shapes.FAILURES)
+router = APIRouter(responses=bodies.FAILURES)
 
 LAYER_PX = 256
 """Longer side of the layer; a browser stretches it over the photo."""

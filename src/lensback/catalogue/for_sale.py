@@ -1,0 +1,84 @@
+"""What an answer shows of offers: few columns, read fast, and the images beside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol, cast
+
+from sqlalchemy import select
+
+from lensback.catalogue import offers
+from lensback.db import Database, chunks
+from lensback.db import tables as t
+from lensback.types import Availability, Filter
+
+
+class ForSale(Protocol):
+    """A row of the catalogue with what an answer shows of an offer, read without the rest."""
+
+    product_id: str
+    offer_id: str
+    store: str
+    title: str
+    brand: str
+    size: str
+    color: str
+    category: str
+    availability: Availability
+    currency: str
+    price_minor: int
+    old_price_minor: int | None
+    url: str
+    target_url: str
+    disclosure: str
+
+
+# Built once: putting a statement together takes longer than running it.
+_ROWS = (
+    select(
+        *(t.offers.c[name] for name in ForSale.__annotations__ if name != "store"),
+        t.stores.c.name.label("store"),
+    )
+    .join(t.stores)
+    .order_by(t.offers.c.id)
+)
+
+
+def rows(db: Database, product_ids: Sequence[str], where: Filter) -> dict[str, list[ForSale]]:
+    """What an answer shows of the offers of these products that pass the filter, by product;
+    products without any are missing."""
+    return _rows(db, [t.offers.c.product_id.in_(product_ids), *offers.restrict(where)])
+
+
+def row(db: Database, wanted: str) -> ForSale:
+    """The same of one offer by its public id, on sale or not. Raises NotFound."""
+    for found in _rows(db, [t.offers.c.offer_id == wanted]).values():
+        return found[0]
+    raise offers.no_such(wanted)
+
+
+def _rows(db: Database, limits: Sequence[Any]) -> dict[str, list[ForSale]]:
+    by_product: dict[str, list[ForSale]] = {}
+    with db.read() as c:
+        for one in cast("Sequence[ForSale]", c.execute(_ROWS.where(*limits)).all()):
+            by_product.setdefault(one.product_id, []).append(one)
+    return by_product
+
+
+def images(db: Database, offer_ids: Iterable[str]) -> dict[str, list[str]]:
+    """Offer id -> hashes of its images, in the store's order; offers without any are missing."""
+    o, u, oi = t.offers.c, t.image_urls.c, t.offer_images.c
+    query = (
+        select(o.offer_id, u.image_hash)
+        .select_from(t.offer_images)
+        .join(t.offers, o.id == oi.offer_id)
+        .join(t.image_urls, u.id == oi.image_url_id)
+        .where(u.image_hash.is_not(None))
+        .order_by(oi.offer_id, oi.position)
+    )
+    found: dict[str, list[str]] = {}
+    with db.read() as c:
+        for part in chunks(offer_ids):
+            for one in c.execute(query.where(o.offer_id.in_(part))):
+                found.setdefault(one.offer_id, []).append(one.image_hash)
+    return found

@@ -1,0 +1,26 @@
+"""Bodies of the API: written from the models of `wire`, and what /openapi.json says of failures."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Any
+
+from starlette.responses import Response
+
+from lensback.wire import Body, Failure
+
+FRESH = MappingProxyType({"Cache-Control": "no-store"})
+"""Headers of what must not be kept."""
+
+FAILURES: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": Failure, "description": "The request is wrong"},
+    "5XX": {"model": Failure, "description": "The service cannot answer"},
+    422: {"model": Failure, "description": "A parameter makes no sense"},
+}
+"""What every route may answer with beside its own."""
+
+
+def respond(body: Body, *, fresh: bool = False, exclude_unset: bool = False) -> Response:
+    """The body as JSON; `fresh`: nobody may keep it."""
+    text = body.model_dump_json(exclude_unset=exclude_unset)
+    return Response(text, media_type="application/json", headers=FRESH if fresh else None)

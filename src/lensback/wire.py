@@ -1,0 +1,313 @@
+"""The JSON of the API, one pydantic model for each noun: what search makes, /openapi.json describes,
+the client reads back, and page, bot and command line show.
+
+Money is exact (`types.Money`) on both sides; numbers are rounded when they are written, not before.
+The order of the fields is the order of the keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    PlainSerializer,
+    WithJsonSchema,
+)
+from pydantic_core import core_schema
+
+from lensback.errors import Error
+from lensback.types import Availability, Box, Money
+
+Verdict = Literal["exact", "similar", "none"]
+
+
+class Body(BaseModel):
+    """A JSON object of the API; unknown keys are refused, but by the client, which may be older."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# ---- numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Cashback(Money):
+    """Cashback estimated for an offer; it equals the same amount of plain Money."""
+
+    up_to: bool = True
+    """It may also be less."""
+
+    def as_json(self) -> dict[str, Any]:
+        """`{"amount": "172.80", "currency": "RUB", "up_to": true}`."""
+        return {**Money.as_json(self), "up_to": self.up_to}
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Money):
+            return NotImplemented
+        same = (self.minor, self.currency) == (other.minor, other.currency)
+        return same and (not isinstance(other, Cashback) or self.up_to == other.up_to)
+
+    def __hash__(self) -> int:
+        return hash((self.minor, self.currency))
+
+
+class AmountShape(Body):
+    """An amount as it is written: a decimal text in the currency's own digits, ISO 4217."""
+
+    amount: str = Field(examples=["3456.00"])
+    currency: str = Field(examples=["RUB"])
+
+
+class CashbackShape(AmountShape):
+    """Cashback as it is written: an amount, and whether it is the most."""
+
+    up_to: bool = Field(description="It may also be less.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """How one of our amounts is described, and read from that shape."""
+
+    shape: type[AmountShape]
+    read: Callable[[Any], Money]
+
+    def __get_pydantic_core_schema__(
+        self, source: type[Money], handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        made = core_schema.is_instance_schema(source)
+        shape = handler.generate_schema(self.shape)
+        read = core_schema.no_info_after_validator_function(self.read, shape)
+        return core_schema.json_or_python_schema(
+            json_schema=read,
+            python_schema=core_schema.union_schema([made, read], mode="left_to_right"),
+            serialization=core_schema.plain_serializer_function_ser_schema(source.as_json),
+        )
+
+
+def _money(shape: AmountShape) -> Money:
+    try:
+        return Money.of(Decimal(shape.amount), shape.currency)
+    except (InvalidOperation, ValueError, OverflowError) as error:
+        raise ValueError(f"not an amount: {shape.amount[:30]!r}") from error
+
+
+def _cashback(shape: CashbackShape) -> Cashback:
+    money = _money(shape)
+    return Cashback(money.minor, money.currency, shape.up_to)
+
+
+def _rounded(value: float) -> float:
+    return round(value, 4)
+
+
+def _rounded_box(box: Box) -> list[float]:
+    return [round(value, 4) for value in box]
+
+
+Amount = Annotated[Money, _Written(AmountShape, _money)]
+Estimated = Annotated[Cashback, _Written(CashbackShape, _cashback)]
+Share = Annotated[float, PlainSerializer(_rounded, return_type=float)]
+Area = Annotated[
+    Box,
+    PlainSerializer(_rounded_box, return_type=list[float]),
+    WithJsonSchema(
+        {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4}
+        | {"description": "x0, y0, x1, y1 as fractions of width and height."}
+    ),
+]
+
+
+# ---- offers, hits, answers
+
+
+class Offer(Body):
+    """A thing for sale at one store."""
+
+    offer_id: str = Field(examples=["aaaaaaaaaaaaaaaa"])
+    store: str = Field(examples=["outlet"])
+    title: str = Field(examples=["Checked shirt, M"])
+    size: str
+    color: str
+    category: str = Field(examples=["Men > Shirts"])
+    price: Amount
+    old_price: Amount | None = Field(description="What the store says it cost before.")
+    cashback: Estimated
+    price_after_cashback: Amount
+    availability: Availability
+    disclosure: str = Field(description="Advertising disclosure that must be shown, or empty.")
+    link: str = Field(description="Where to go to buy it; following it records a click.")
+
+    @property
+    def up_to(self) -> bool:
+        """Whether the cashback may also be less."""
+        return self.cashback.up_to
+
+
+class PricePoint(Body):
+    """A price, and since when."""
+
+    at: str = Field(description="UTC, ISO 8601.")
+    price: Amount
+
+
+class OfferDetail(Offer):
+    """An offer with what only its own page needs."""
+
+    product_id: str
+    brand: str
+    description: str
+    on_sale: bool
+    images: tuple[str, ...]
+    price_history: tuple[PricePoint, ...] = Field(description="Oldest first.")
+
+
+class Hit(Body):
+    """One product, its offers in the order a shopper wants them."""
+
+    product_id: str = Field(examples=["paaaaaaaaaaaaaaaa"])
+    title: str = Field(examples=["Checked shirt"])
+    brand: str
+    similarity: Share = Field(description="Cosine of the two vectors, -1 to 1.")
+    probability: Share = Field(description="Calibrated; 0 where calibrated is false.")
+    exact: bool
+    image: str = Field(examples=["/images/" + "0" * 64])
+    offers: tuple[Offer, ...]
+
+    @property
+    def image_hash(self) -> str:
+        """Hex SHA-256 of the image that was nearest."""
+        return self.image.rpartition("/")[2]
+
+
+class Region(Body):
+    """A box of the photo worth searching."""
+
+    box: Area
+    label: str = Field(examples=["top"])
+    score: Share
+
+
+class Photo(Body):
+    """The photo that was searched, in pixels."""
+
+    width: int
+    height: int
+
+
+class Answer(Body):
+    """The whole reply to one photo."""
+
+    search_id: str = Field(examples=["0b9c51f2a77d4e18"])
+    verdict: Verdict
+    probability: Share = Field(description="The largest of the hits, 0 without any.")
+    calibrated: bool
+    certified: bool = Field(description="A tested promise stands behind what is called exact.")
+    photo: Photo
+    region: Area
+    regions: tuple[Region, ...]
+    hits: tuple[Hit, ...]
+    timings_ms: dict[str, float] = Field(examples=[{"decode": 9.3, "total": 23.0}])
+    encoder: str
+    snapshot: str
+
+
+class Similar(Body):
+    """What looks like an offer."""
+
+    offer_id: str
+    hits: tuple[Hit, ...] = Field(description="Most alike first; none is exact.")
+
+
+class Link(Body):
+    """Why two offers, by id, are one product."""
+
+    a: str
+    b: str
+    reason: str
+    score: float
+
+
+class Product(Body):
+    """Offers that are the same thing."""
+
+    product_id: str
+    title: str
+    brand: str
+    images: tuple[str, ...]
+    offers: tuple[Offer, ...]
+    links: tuple[Link, ...] = Field(description="Why these offers are one product.")
+
+
+class Store(Body):
+    """A connected store."""
+
+    name: str
+    offers: int
+    in_stock: int
+    images: int
+    last_sync: str | None = Field(description="UTC, ISO 8601.")
+    status: str
+
+
+class Stores(Body):
+    """All connected stores."""
+
+    stores: tuple[Store, ...]
+
+
+# ---- failures, operation
+
+
+def _names(kind: type[Error]) -> list[str]:
+    """A class of failures and all below it."""
+    return [kind.__name__, *(name for child in kind.__subclasses__() for name in _names(child))]
+
+
+class Problem(Body):
+    """What went wrong, and what to do."""
+
+    type: str = Field(
+        description=f"What went wrong: {', '.join(_names(Error)[1:])}, or InternalError.",
+        examples=["BadImage"],
+    )
+    message: str = Field(examples=["this is a web page, not a picture"])
+    hint: str = Field(description="The one thing to do next, or empty.")
+
+
+class Failure(Body):
+    """The body of every answer that is none."""
+
+    error: Problem
+
+
+class BatchResult(Body):
+    """One photo of a batch: its answer, or why there is none; only one of the two is there."""
+
+    answer: Answer | None = None
+    error: Problem | None = None
+
+
+class Batch(Body):
+    """Several photos' results."""
+
+    results: tuple[BatchResult, ...] = Field(description="In the order of the photos.")
+
+
+class Health(Body):
+    """The process lives."""
+
+    status: Literal["ok"]
+
+
+class Ready(Body):
+    """All parts are there."""
+
+    status: Literal["ok"]
+    checks: dict[str, str]
