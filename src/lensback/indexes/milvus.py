@@ -19,18 +19,26 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import lru_cache, partial
-from hashlib import blake2b
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lensback.errors import Away, StaleIndex, StateError
-from lensback.indexes.milvus_link import KINDS, Address, Link, missing, translated, width_of
+from lensback.indexes.milvus_link import (
+    KINDS,
+    Address,
+    Link,
+    missing,
+    name_part,
+    translated,
+    width_of,
+)
 from lensback.indexes.milvus_recall import SAMPLE, Sample, sample_condition, stored_vectors
-from lensback.indexes.milvus_rows import OPEN, condition, entities, schema
+from lensback.indexes.milvus_rows import OPEN, compared, condition, entities, schema
 from lensback.indexes.milvus_state import MINE, NOW, Published, seeing, visible
 from lensback.indexes.plan import NOTHING
 from lensback.indexes.rows import query as unit_query
@@ -49,8 +57,7 @@ FLUSH_ROWS = 2000
 """Written rows from which `publish` has Milvus seal them and build its index; fewer stay in its
 memory, where Milvus looks through them less thoroughly the more they are."""
 UNINDEXED, PATIENCE_S = 0.01, 600.0
-"""Up to this share of the rows may be published without an index, when Milvus has not built it in so
-many seconds. Until it has, it looks through them less thoroughly (docs/measured.md)."""
+"""This share of the rows may be published without an index when it is not built in so many seconds."""
 BUILD_S = 6 * 3600
 WRITE_S = 120
 TRY_S = 3.0
@@ -137,9 +144,21 @@ class MilvusIndex:
             for image_hash, similarity in rows:
                 best.setdefault(image_hash, similarity)
             full = len(rows) >= fetch
-            if len(best) >= k or (full and fetch >= most) or (not full and width >= MOST):
+            missed = not full and width >= MOST
+            if missed and len(best) < k and matches <= PAGE_ROWS:
+                return self._compared(found, query, where)[:k]
+            if missed or len(best) >= k or (full and fetch >= most):
                 return [Candidate(name, value) for name, value in best.items()][:k]
             fetch, ef = (min(most, fetch * 4), ef) if full else (fetch, MOST)
+
+    def _compared(self, found: Published, query: Vector, where: str) -> list[Candidate]:
+        """Every image under a condition: Milvus misses most while an index is not loaded."""
+        with translated():
+            rows = self._link.client.query(
+                found.snapshot.location, filter=where, output_fields=["image_hash", "vector"],
+                limit=PAGE_ROWS, timeout=WRITE_S, **seeing(found.at),
+            )  # fmt: skip
+        return compared(rows, query)
 
     def _nearest(
         self, name: str, queries: Sequence[Vector], where: str, limit: int, ef: int, at: int = MINE
@@ -303,7 +322,7 @@ class MilvusIndex:
             raise StateError(
                 "this index is open for reading only", hint="open it with an encoder's fingerprint"
             )
-        name = f"{self._address.collection}__v_{_word(self._fingerprint)}"
+        name = f"{self._address.collection}__v_{name_part(self._fingerprint)}"
         if not self._ready:
             self._ready = self._open(name, dim or self._dim)
         return name if self._ready else ""
@@ -354,6 +373,14 @@ class MilvusIndex:
         shown = visible(generation)
         rows = self._rows_where(name, shown)
         recall, parameters = self._measured(name, shown, rows)
+        if recall < self._min_recall and self._written:
+            self._build(name, least=1)  # few, and yet it looks past them
+            recall, parameters = self._measured(name, shown, rows)
+        if recall < self._min_recall:
+            raise StateError(
+                f"recall@10 is {recall:.3f}, below {self._min_recall}: not published",
+                hint="lower min_recall, or use kind=HNSW",
+            )
         snapshot = self._describe(name, encoder, generation, rows, recall)
         kept = (old.previous, old.previous_generation) if mine and old else ("", 0)
         if old and not mine:
@@ -365,23 +392,22 @@ class MilvusIndex:
         self._seen = (-math.inf, None)
         return snapshot
 
-    def _build(self, name: str) -> None:
-        """Has Milvus seal what came and build its index, and waits for that.
+    def _build(self, name: str, least: int = 0) -> None:
+        """Has Milvus seal what came, build its index and load that, and waits for all of it.
 
-        Not for `pending_index_rows`: those are also of segments that it writes anew by itself and
-        indexes once more, while the old ones go on answering. A small change comes after them, an
-        hour at a million rows on one core: it is waited for with PATIENCE_S.
+        Not for `pending_index_rows`: those are also of segments that it writes anew by itself,
+        while the old ones go on answering: an hour at a million rows on one core.
         """
-        if self._written < FLUSH_ROWS:
+        if self._written < (least or FLUSH_ROWS):
             return
         client = self._link.client
         with translated():
             client.flush(name, timeout=BUILD_S)
             begin = time.monotonic()
-            while left := _unindexed(told := client.describe_index(name, "vector")):
+            while left := self._link.unready(name):
                 waited = time.monotonic() - begin
-                if waited > PATIENCE_S and left <= UNINDEXED * told["total_rows"]:
-                    event("index.unindexed", logging.WARNING, rows=left, of=told["total_rows"])
+                if waited > PATIENCE_S and left.unindexed <= UNINDEXED * left.rows:
+                    event("index.unindexed", logging.WARNING, **asdict(left))
                     break
                 if waited > BUILD_S:
                     raise StateError("Milvus does not finish its index", hint="look at its log")
@@ -400,11 +426,6 @@ class MilvusIndex:
         good, ef = (1 + min(1.0, self._min_recall)) / 2, EF
         while (recall := sample.recall(ef)) < good and ef < WIDEST:
             ef *= 2
-        if recall < self._min_recall:
-            raise StateError(
-                f"recall@10 is {recall:.3f}, below {self._min_recall}: not published",
-                hint="lower min_recall, or use kind=HNSW",
-            )
         return recall, {"ef": ef, "repeat": self._repeat(name, shown, some)}
 
     def _repeat(self, name: str, shown: str, some: Sequence[dict[str, Any]]) -> float:
@@ -471,22 +492,9 @@ def health(address: Address) -> tuple[str, bool]:
     return text, len(replicas) >= address.replicas
 
 
-def _unindexed(told: Mapping[str, Any]) -> int:
-    """Sealed rows without an index, by what Milvus tells of it: its `state` is "Finished" all along."""
-    return max(0, int(told["total_rows"]) - int(told["indexed_rows"]))
-
-
 def _table(rows: Sequence[Mapping[str, int]], fields: Sequence[str]) -> NDArray[np.int64]:
     return np.array([[row[name] for name in fields] for row in rows], np.int64)
 
 
 def _among(row_ids: Sequence[int]) -> str:
     return f"row_id in [{', '.join(str(int(row_id)) for row_id in row_ids)}]"
-
-
-def _word(fingerprint: str) -> str:
-    """A fingerprint as a part of a collection's name: letters, digits and underscores only."""
-    plain = re.sub(r"[^A-Za-z0-9]", "_", fingerprint)
-    if plain == fingerprint:
-        return plain
-    return f"{plain}_{blake2b(fingerprint.encode(), digest_size=4).hexdigest()}"

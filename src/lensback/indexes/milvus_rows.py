@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
+import numpy as np
+
 from lensback.errors import DataError
 from lensback.indexes import plan
-from lensback.indexes.rows import to_table, to_vectors
-from lensback.types import Filter, IndexRow, Vectors
+from lensback.indexes.rows import to_table, to_vectors, unit
+from lensback.types import Candidate, Filter, IndexRow, Vector, Vectors
 
 OPEN = 2**62
 """`until` of a version that no generation has ended yet."""
@@ -61,6 +63,18 @@ def entities(rows: Sequence[IndexRow], vectors: Vectors, generation: int) -> lis
             | {"until": OPEN, "vector": vector}
         )
     return made
+
+
+def compared(rows: Sequence[Mapping[str, Any]], query: Vector) -> list[Candidate]:
+    """The images of rows (`image_hash`, `vector`), each once, best first, every one compared."""
+    if not rows:
+        return []
+    vectors = unit(np.array([row["vector"] for row in rows], np.float32))
+    cosines = np.clip(vectors @ query, -1.0, 1.0)
+    best: dict[str, float] = {}
+    for at in np.argsort(-cosines):
+        best.setdefault(rows[at]["image_hash"], float(cosines[at]))
+    return [Candidate(image_hash, cosine) for image_hash, cosine in best.items()]
 
 
 def condition(where: Filter) -> str:
