@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from lensback import console
-from lensback.console import Watcher, answer_table, tally_table
+from lensback.console import StageProgress, answer_table, tally_table
 from lensback.types import Money, Tally
 from lensback.wire import Offer
 from lensback.workspace import ago
@@ -35,7 +35,7 @@ def stored(n: int, size: str = "", **fields: Any) -> Offer:
 def test_plain_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(console, "PLAIN_EVERY_S", 0.0)
     file = io.StringIO()
-    with Watcher(Console(file=file)) as watcher:
+    with StageProgress(Console(file=file)) as watcher:
         stage = watcher.stage("download")
         stage(1, 3)
         stage(2, 0)
@@ -44,7 +44,7 @@ def test_plain_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch)
 
 def test_plain_lines_are_rare() -> None:
     file = io.StringIO()
-    with Watcher(Console(file=file)) as watcher:
+    with StageProgress(Console(file=file)) as watcher:
         stage = watcher.stage("download")
         for done in range(1000):
             stage(done, 1000)
@@ -53,7 +53,7 @@ def test_plain_lines_are_rare() -> None:
 
 def test_bars_on_a_terminal() -> None:
     file = io.StringIO()
-    with Watcher(Console(file=file, force_terminal=True, width=80)) as watcher:
+    with StageProgress(Console(file=file, force_terminal=True, width=80)) as watcher:
         known, unknown = watcher.stage("download"), watcher.stage("embed")
         for done in range(1, 4):
             known(done, 3)
@@ -66,7 +66,7 @@ def test_bars_on_a_terminal() -> None:
 
 def test_one_bar_for_each_stage() -> None:
     file = io.StringIO()
-    with Watcher(Console(file=file, force_terminal=True, width=80)) as watcher:
+    with StageProgress(Console(file=file, force_terminal=True, width=80)) as watcher:
         for done in range(1, 6):
             watcher.watch("decode", done, 5)
         watcher.watch("steps", 1, 9)
@@ -77,9 +77,9 @@ def test_one_bar_for_each_stage() -> None:
 
 def test_bars_stop_when_the_work_fails() -> None:
     terminal = Console(file=io.StringIO(), force_terminal=True)
-    with pytest.raises(ZeroDivisionError), Watcher(terminal) as watcher:
+    with pytest.raises(ZeroDivisionError), StageProgress(terminal) as watcher:
         watcher.stage("download")(1, 1 // 0)
-    with Watcher(terminal) as again:
+    with StageProgress(terminal) as again:
         again.stage("download")(1, 2)
 
 

@@ -286,9 +286,9 @@ def test_what_a_thousand_queries_cost() -> None:
 
 
 def test_how_sure_an_answer_is_without_a_calibration() -> None:
-    assert measure.score(SOLD[0]) == 0.99
-    assert measure.score(replace(SOLD[0], probability=None)) == 0.9
-    assert measure.score(replace(SOLD[0], probability=None, similarity=None)) == -1.0
+    assert measure.sureness(SOLD[0]) == 0.99
+    assert measure.sureness(replace(SOLD[0], probability=None)) == 0.9
+    assert measure.sureness(replace(SOLD[0], probability=None, similarity=None)) == -1.0
 
 
 # ---- shares as the report says them

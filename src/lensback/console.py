@@ -32,7 +32,7 @@ HEADLINES = {
 }
 
 
-class Watcher:
+class StageProgress:
     """Progress bars on a terminal, plain lines elsewhere."""
 
     def __init__(self, console: Console) -> None:
@@ -40,7 +40,7 @@ class Watcher:
         self._bars: Progress | None = None
         self._stages: dict[str, Callback] = {}
 
-    def __enter__(self) -> Watcher:
+    def __enter__(self) -> StageProgress:
         if self._console.is_terminal:
             self._bars = Progress(
                 TextColumn("{task.description:<16}"),

@@ -77,15 +77,17 @@ def download(
 
 
 def _count(batch: Sequence[Downloaded | str], tally: Tally) -> None:
-    for result in batch:
-        if isinstance(result, str):
+    for downloaded in batch:
+        if isinstance(downloaded, str):
             tally.skipped += 1
-            tally.notes.setdefault("left alone", result)
-        elif result.image:
+            tally.notes.setdefault("left alone", downloaded)
+        elif downloaded.image:
             tally.done += 1
         else:
-            tally.rejected[result.reason.split(":")[0]] += 1
-            tally.notes.setdefault("hint", f"{result.reason}: {result.hint or 'see doctor'}")
+            tally.rejected[downloaded.reason.split(":")[0]] += 1
+            tally.notes.setdefault(
+                "hint", f"{downloaded.reason}: {downloaded.hint or 'see doctor'}"
+            )
 
 
 def _passes(
@@ -115,9 +117,9 @@ def _passes(
             halt=visit.fetcher.halt,
             left_over=put_off,
         )
-        for url, result in work:
+        for url, downloaded in work:
             tried.add(url.id)
-            yield result
+            yield downloaded
         if not left[0]:
             return
         again, taken = taken, []
@@ -154,12 +156,12 @@ class _Visit:
         host = _host(url)
         if closed := self._hosts.closed_for(host):
             return closed
-        result = self._fetch(url)
-        if isinstance(result, Downloaded) and not result.unwell:
+        downloaded = self._fetch(url)
+        if isinstance(downloaded, Downloaded) and not downloaded.unwell:
             self._hosts.succeeded(host)
-        elif isinstance(result, Downloaded):
-            self._hosts.failed(host, result.reason, after=HOST_FAILS)
-        return result
+        elif isinstance(downloaded, Downloaded):
+            self._hosts.failed(host, downloaded.reason, after=HOST_FAILS)
+        return downloaded
 
     def _fetch(self, url: ImageUrl) -> Downloaded | str:
         try:
@@ -225,13 +227,13 @@ def _reason(error: Error) -> str:
     return f"{type(error).__name__}: {error.message}"[:300]
 
 
-def _batches(results: Iterable[Downloaded | str]) -> Iterator[list[Downloaded | str]]:
+def _batches(downloads: Iterable[Downloaded | str]) -> Iterator[list[Downloaded | str]]:
     """Batches by number and by time: a slow store must not keep the others' rows uncommitted."""
     batch: list[Downloaded | str] = []
     since = time.monotonic()
     try:
-        for result in results:
-            batch.append(result)
+        for downloaded in downloads:
+            batch.append(downloaded)
             if len(batch) >= BATCH or time.monotonic() - since > COMMIT_S:
                 yield batch
                 batch, since = [], time.monotonic()

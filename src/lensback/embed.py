@@ -91,7 +91,9 @@ def _keep(
 ) -> None:
     if hashes:
         vectors.append(fingerprint, hashes, encoded)
-    pictures.lost(db, [image_hash for image_hash, reason in reasons.items() if reason == GONE])
+    pictures.fetch_again(
+        db, [image_hash for image_hash, reason in reasons.items() if reason == GONE]
+    )
     failed = {image_hash: reason for image_hash, reason in reasons.items() if reason != GONE}
     pictures.record_embeddings(db, fingerprint, {**dict.fromkeys(hashes, ""), **failed})
 

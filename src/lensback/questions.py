@@ -253,7 +253,8 @@ def twice(best: Vectors, names: Sequence[str], right: int) -> list[Outcome]:
 
 
 def said(outcome: Outcome, calibration: Calibration | None, exact_from: float = 1.0) -> Outcome:
-    """With match probability and verdict, as a search gives them; unchanged without a calibration."""
+    """The outcome with the match probability and verdict that a search gives; unchanged without a
+    calibration."""
     if calibration is None:
         return outcome
     similarity = outcome.similarity

@@ -108,14 +108,14 @@ class Downloaded:
     """The host failed, not this image of it."""
 
 
-def record_downloads(db: Database, results: Sequence[Downloaded]) -> None:
+def record_downloads(db: Database, downloads: Sequence[Downloaded]) -> None:
     """Writes a batch of results in one transaction."""
     now = int(time.time())
-    images = {r.image.hash: r.image for r in results if r.image}
+    images = {r.image.hash: r.image for r in downloads if r.image}
     with db.write() as c:
         rows = [_image_row(image, now) for image in images.values()]
         db.upsert(c, t.images, rows, ["hash"])
-        for r in sorted(results, key=lambda result: result.url.id):
+        for r in sorted(downloads, key=lambda result: result.url.id):
             values = {
                 "status": "ok" if r.image else "failed",
                 "image_hash": r.image.hash if r.image else None,
@@ -194,7 +194,7 @@ def record_embeddings(db: Database, fingerprint: str, reasons: Mapping[str, str]
         db.upsert(c, t.embeddings, rows, ["fingerprint", "image_hash"], ["status", "reason"])
 
 
-def lost(db: Database, hashes: Sequence[str]) -> None:
+def fetch_again(db: Database, hashes: Sequence[str]) -> None:
     """The files of these images are gone: their addresses are to be fetched anew."""
     u = t.image_urls.c
     with db.write() as c:

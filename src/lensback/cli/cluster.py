@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lensback.cli.face import HERE, AsJson, Folder, app, err, opened_workspace, out, print_json
-from lensback.console import Watcher, tally_table
+from lensback.console import StageProgress, tally_table
 
 
 @app.command("embed")
@@ -23,7 +23,7 @@ def embed_command(
     from lensback.embed import embed
     from lensback.spread import embed_on_ray
 
-    with opened_workspace(workspace) as opened, Watcher(err) as watcher, opened.locked():
+    with opened_workspace(workspace) as opened, StageProgress(err) as watcher, opened.locked():
         things = (opened.db, opened.images, opened.vectors, opened.encoder())
         batch, progress = opened.settings.embed_batch, watcher.stage("embed")
         if ray:

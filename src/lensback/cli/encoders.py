@@ -21,7 +21,7 @@ from lensback.cli.face import (
     print_json,
     say,
 )
-from lensback.console import Watcher
+from lensback.console import StageProgress
 from lensback.errors import BadQuery, ConfigError
 from lensback.session import processors
 from lensback.workspace import set_setting, write_atomically
@@ -54,7 +54,7 @@ def train_command(
         raise BadQuery(f"no such device: {device!r}", hint="use auto, cpu or cuda")
     if out is None:
         raise BadQuery("the trained encoder needs a folder", hint="add --out MODEL_DIR")
-    with opened_workspace(workspace) as opened, Watcher(err) as watcher:
+    with opened_workspace(workspace) as opened, StageProgress(err) as watcher:
         names = check_names(opened.db, stores or [])
         done = train(
             opened.db,
@@ -164,7 +164,7 @@ def encoder_compare(
     from lensback.catalogue.stores import check_names
     from lensback.train.compare import compare, page
 
-    with opened_workspace(workspace) as opened, Watcher(err) as watcher:
+    with opened_workspace(workspace) as opened, StageProgress(err) as watcher:
         found = compare(
             opened.db,
             opened.images,

@@ -21,7 +21,7 @@ from lensback.cli.face import (
     read_text_file,
     say,
 )
-from lensback.console import Watcher
+from lensback.console import StageProgress
 from lensback.errors import BadQuery
 from lensback.settings import FILE_NAME, load
 
@@ -47,7 +47,7 @@ def evaluate_command(
     """Ask photos whose answer is known, and say honestly what came out."""
     from lensback.evaluate import runs, verbs
 
-    with Watcher(err) as watcher:
+    with StageProgress(err) as watcher:
         ask = verbs.Ask(queries, encoder, against, leaks, machine_hour, watcher.stage)
         if gallery is None:
             if encoder:
@@ -119,7 +119,7 @@ def holdout_command(
     from lensback.evaluate.holdout import Wish, hold_out
 
     wish = Wish(views, absent, one_view, tuple(store or ()), seed)
-    with opened_workspace(workspace) as opened, Watcher(err) as watcher:
+    with opened_workspace(workspace) as opened, StageProgress(err) as watcher:
         made = hold_out(opened, folder, wish, watcher.stage)
     if as_json:
         print_json(made.as_json())
@@ -141,7 +141,7 @@ def promise_command(
     """Certify from which match probability an answer may be called exact."""
     from lensback.evaluate.promise import certify
 
-    with opened_workspace(workspace) as opened, Watcher(err) as watcher:
+    with opened_workspace(workspace) as opened, StageProgress(err) as watcher:
         made = certify(opened, promised=wrong, seed=seed, progress=watcher.stage("promise"))
     if as_json:
         print_json(made.as_json())

@@ -23,7 +23,7 @@ from lensback.cli.face import (
     print_json,
     say,
 )
-from lensback.console import Watcher
+from lensback.console import StageProgress
 from lensback.errors import BadQuery, Busy, NotFound, PostbackError
 from lensback.types import Conversion, Money
 from lensback.workspace import Workspace, set_setting
@@ -89,7 +89,7 @@ def conversions_pull(
     from lensback.networks import open_network, poll
 
     odd: Counter[str] = Counter()
-    with opened_workspace(workspace) as opened, Watcher(err) as watcher:
+    with opened_workspace(workspace) as opened, StageProgress(err) as watcher:
         _drained(opened)
         known = open_network(network, opened.path / "networks")
         if known.poll is None:

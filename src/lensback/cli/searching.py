@@ -21,7 +21,7 @@ from lensback.cli.face import (
     print_json,
     say,
 )
-from lensback.console import Watcher, answer_table, tally_table
+from lensback.console import StageProgress, answer_table, tally_table
 from lensback.errors import BadQuery
 from lensback.workspace import open_workspace
 
@@ -86,7 +86,7 @@ def calibrate_command(
     from lensback.questions import COPIES
     from lensback.workspace import save_calibration
 
-    with opened_workspace(workspace) as opened, Watcher(err) as watcher:
+    with opened_workspace(workspace) as opened, StageProgress(err) as watcher:
         encoder = opened.encoder()
         things = (opened.db, opened.images, opened.vectors, encoder)
         watch = watcher.stage("calibrate")
@@ -130,7 +130,7 @@ def demo_command(
     from lensback.demo import NOTE
     from lensback.showcase import showcase
 
-    with Watcher(err) as watcher:
+    with StageProgress(err) as watcher:
         shown = showcase(workspace, watch=watcher.stage)
     out.print(NOTE, highlight=False)
     out.print(tally_table(shown.report.tallies))

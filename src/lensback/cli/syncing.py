@@ -24,7 +24,7 @@ from lensback.cli.face import (
     refuse,
     say,
 )
-from lensback.console import Watcher, tally_table
+from lensback.console import StageProgress, tally_table
 from lensback.errors import BadQuery, Error
 from lensback.workspace import Workspace
 
@@ -57,7 +57,11 @@ def sync_command(
             )
         _service(workspace, every, names or [], as_json)
         return
-    with opened_workspace(workspace) as opened, Watcher(err) as watcher, _stoppable(opened) as stop:
+    with (
+        opened_workspace(workspace) as opened,
+        StageProgress(err) as watcher,
+        _stoppable(opened) as stop,
+    ):
         watch = watcher.stage
         report = sync(
             opened, names or [], only=only, jobs=jobs, force=force, stop=stop, watch=watch

@@ -38,7 +38,7 @@ def list_detectors(added: Path) -> list[DetectorInfo]:
         infos += [_info(folder.name, kind, folder / FILE_NAME) for folder in folders(place)]
     have = {info.name for info in infos}
     known = [name for name in SHELF.known_names() if name not in have]
-    return infos + [_info(name, "known", SHELF.home / "known" / f"{name}.toml") for name in known]
+    return infos + [_info(name, "known", SHELF.root / "known" / f"{name}.toml") for name in known]
 
 
 def add_detector(

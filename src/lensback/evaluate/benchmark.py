@@ -60,7 +60,7 @@ class BenchmarkRow:
 
     path: Path
     product: str
-    model: str = ""
+    style: str = ""
     slices: dict[str, str] = field(default_factory=dict)
 
 
@@ -95,12 +95,13 @@ class Searched:
 
     @cached_property
     def gallery(self) -> Gallery:
+        """The vectors that are searched in, each with the product that it shows."""
         return Gallery(self.album.vectors, [name_of(row) for row in self.rows])
 
     @cached_property
-    def models(self) -> dict[str, str]:
-        """Product -> the model of which it is one colour; empty where the file does not say."""
-        return {name_of(row): row.model for row in self.rows}
+    def styles(self) -> dict[str, str]:
+        """Product -> the style of which it is one colour; empty where the file does not say."""
+        return {name_of(row): row.style for row in self.rows}
 
     @cached_property
     def pictures(self) -> dict[str, str]:
@@ -201,7 +202,7 @@ def outcome(
         total_ms=spent_ms + search_ms,
         timings_ms={"encode": spent_ms, "search": search_ms},
     )
-    kin = {name for name, model in searched.models.items() if model and model == row.model}
+    kin = {name for name, style in searched.styles.items() if style and style == row.style}
     return judge(answered, hits, [found.rank] if found.rank else [], other_colours=kin)
 
 

@@ -98,8 +98,8 @@ class Business:
     lines: Mapping[str, Range]
     """By name of COUNTS and SUMS; a name that is missing is not known."""
     swings: tuple[Swing, ...]
-    """Of `result`, largest first."""
-    result: str
+    """Of `bottom_line`, largest first."""
+    bottom_line: str
     """stays, or what can be known of it."""
     missing: tuple[str, ...]
     """Inputs that nobody measured, gave, or can sensibly assume."""
@@ -121,20 +121,20 @@ class Business:
                 {"input": s.name, "kind": s.kind, "at_low": s.at_low, "at_high": s.at_high}
                 for s in self.swings
             ],
-            "tornado_of": self.result,
+            "tornado_of": self.bottom_line,
         }
 
 
-def _input_json(item: Input) -> dict[str, object]:
-    low, high = item.range()
+def _input_json(each: Input) -> dict[str, object]:
+    low, high = each.range()
     return {
-        "name": item.name,
-        "kind": item.kind,
-        "likely": item.spread.likely,
+        "name": each.name,
+        "kind": each.kind,
+        "likely": each.spread.likely,
         "low": low,
         "high": high,
-        "n": item.n,
-        "why": item.why,
+        "n": each.n,
+        "why": each.why,
     }
 
 
@@ -181,8 +181,12 @@ def reckon(
     rng = np.random.default_rng(seed)
     draws = {i.name: i.spread.draw(rng, DRAWS) for i in inputs}
     lines = {name: Range.of(found) for name, found in flow(draws).items()}
-    result = next((name for name in ("stays", "commission", "orders") if name in lines), "clicks")
-    return Business(currency, tuple(inputs), lines, swings(inputs, draws, result), result, missing)
+    bottom_line = next(
+        (name for name in ("stays", "commission", "orders") if name in lines), "clicks"
+    )
+    return Business(
+        currency, tuple(inputs), lines, swings(inputs, draws, bottom_line), bottom_line, missing
+    )
 
 
 _PHOTOS = ("first", "lower", "misled", "told")
@@ -330,15 +334,19 @@ def _orders(v: Mapping[str, Draws], out: Mapping[str, Draws]) -> Draws:
     return out["clicks"] * v["order_alike"]  # without photos nothing says that it was the thing
 
 
-def swings(inputs: Sequence[Input], draws: Mapping[str, Draws], result: str) -> tuple[Swing, ...]:
+def swings(
+    inputs: Sequence[Input], draws: Mapping[str, Draws], bottom_line: str
+) -> tuple[Swing, ...]:
     """One input at a time from its low end to its high end (2.5 % and 97.5 %), the others at
     their medians: the tornado. Inputs that move nothing are left out."""
     middle = {name: np.asarray(np.median(found)) for name, found in draws.items()}
-    base = float(flow(middle)[result])
+    base = float(flow(middle)[bottom_line])
     found = []
     for item in inputs:
         low, high = np.quantile(draws[item.name], [0.025, 0.975])
-        ends = [float(flow({**middle, item.name: np.asarray(end)})[result]) for end in (low, high)]
+        ends = [
+            float(flow({**middle, item.name: np.asarray(end)})[bottom_line]) for end in (low, high)
+        ]
         found.append(Swing(item.name, item.kind, ends[0], ends[1], base))
     found = [swing for swing in found if swing.size > 1e-9]
     return tuple(sorted(found, key=lambda swing: -swing.size))

@@ -54,7 +54,7 @@ class Truth:
     """What is right for one query, as the catalogue has it now."""
 
     products: frozenset[str] = frozenset()
-    models: frozenset[tuple[str, str]] = frozenset()
+    styles: frozenset[tuple[str, str]] = frozenset()
     """(store, item group): products that share one but are not right are another colour."""
     slices: Mapping[str, str] = field(default_factory=dict)
     title: str = ""
@@ -188,7 +188,7 @@ def _truth(on_sale: Sequence[StoredOffer], kind: str, bands: Bands | None) -> Tr
     }
     return Truth(
         products=frozenset(one.product_id for one in on_sale),
-        models=frozenset(
+        styles=frozenset(
             (one.store, one.offer.item_group_id) for one in on_sale if one.offer.item_group_id
         ),
         slices={k: v for k, v in slices.items() if v},
@@ -254,10 +254,10 @@ def _judged(
 def other_colours(db: Database, hits: Sequence[Hit], truth: Truth) -> set[str]:
     """The products that are of the right model (a store's item group) but not the right product."""
     others = [hit for hit in hits if hit.product_id not in truth.products]
-    if not truth.models:
+    if not truth.styles:
         return set()
     shown = _offers(db, [offer.offer_id for hit in others for offer in hit.offers]).values()
-    kin = {one.product_id for one in shown if (one.store, one.offer.item_group_id) in truth.models}
+    kin = {one.product_id for one in shown if (one.store, one.offer.item_group_id) in truth.styles}
     return kin - truth.products
 
 

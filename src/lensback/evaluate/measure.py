@@ -172,7 +172,7 @@ def _drawn(
     return Figure(name, value, low, high, n, None, unit, BY_PRODUCT if low is not None else "")
 
 
-def score(outcome: Outcome) -> float:
+def sureness(outcome: Outcome) -> float:
     """How sure the answer is: its probability, without a calibration its similarity."""
     if outcome.probability is not None:
         return outcome.probability
@@ -183,7 +183,7 @@ def _open_set(
     present: Sequence[Outcome], absent: Sequence[Outcome], draws: int
 ) -> Iterable[Figure]:
     every = [*present, *absent]
-    scores = np.array([score(o) for o in every])
+    scores = np.array([sureness(o) for o in every])
     right = np.array([o.first_right for o in every], dtype=bool)
     sold = np.array([o.present for o in every], dtype=bool)
     clusters = [o.cluster for o in every]

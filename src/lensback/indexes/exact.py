@@ -73,15 +73,15 @@ class ExactIndex:
             replace_file(self._next("npy"), lambda path: _save(ids, path))
 
     def publish(self, encoder: str) -> Snapshot:
-        log = self._log()
+        changes = self._changes()
         old = pointers.read(self._root)
         mine = old is not None and old.snapshot.fingerprint == self._fingerprint
-        if old and mine and not log and old.snapshot.encoder == encoder:
+        if old and mine and not changes and old.snapshot.encoder == encoder:
             return old.snapshot
         table = self._fold()
         if table is None:
             raise StateError("nothing is staged", hint="run lensback sync")
-        through = int(log[-1].stem) if log else self._through(old)
+        through = int(changes[-1].stem) if changes else self._through(old)
         snapshot = self._describe(table, encoder)
         self._root.mkdir(parents=True, exist_ok=True)
         replace_file(self._root / snapshot.location, lambda path: _write(table, path))
@@ -98,7 +98,7 @@ class ExactIndex:
             return 0
         return int(old.parameters["through"])
 
-    def _log(self) -> list[Path]:
+    def _changes(self) -> list[Path]:
         if not self._fingerprint:
             raise StateError(
                 "this index is open for reading only", hint="open it with an encoder's fingerprint"
@@ -112,8 +112,8 @@ class ExactIndex:
         return self._root / self._fingerprint
 
     def _next(self, suffix: str) -> Path:
-        log = self._log()
-        last = int(log[-1].stem) if log else self._through(pointers.read(self._root))
+        changes = self._changes()
+        last = int(changes[-1].stem) if changes else self._through(pointers.read(self._root))
         self._staging.mkdir(parents=True, exist_ok=True)
         return self._staging / f"{last + 1:012d}.{suffix}"
 
@@ -126,7 +126,7 @@ class ExactIndex:
         place: dict[int, int] = {}
         if old and old.snapshot.fingerprint == self._fingerprint:
             _stack(parts, place, _read(self._root / old.snapshot.location))
-        for path in self._log():
+        for path in self._changes():
             if path.suffix == ".arrow":
                 _stack(parts, place, _read(path))
             else:

@@ -25,7 +25,7 @@ class Shelf(Generic[D]):
 
     kind: str
     """`encoder`, `detector`: for messages and commands."""
-    home: Path
+    root: Path
     """Our own folder: `models` in it holds those that are shipped, `known` the descriptions of
     those whose weights are somebody else's."""
     file_name: str
@@ -39,7 +39,7 @@ class Shelf(Generic[D]):
     @property
     def shipped(self) -> Path:
         """The folder of the models that come with Lensback."""
-        return self.home / "models"
+        return self.root / "models"
 
     def find(self, name: str, added: Path | None) -> Path:
         """The folder of a model, those added first. Raises UnknownName, or ConfigError where only
@@ -64,7 +64,7 @@ class Shelf(Generic[D]):
 
     def known_names(self) -> list[str]:
         """Names of the descriptions that come with Lensback."""
-        return sorted(path.stem for path in (self.home / "known").glob("*.toml"))
+        return sorted(path.stem for path in (self.root / "known").glob("*.toml"))
 
     def known(self, name: str) -> D:
         """A description that comes with Lensback. Raises UnknownName."""
@@ -135,7 +135,7 @@ class Shelf(Generic[D]):
     def _known_toml(self, name: str) -> Path:
         if name not in self.known_names():
             raise UnknownName("description", name, self.known_names())
-        return self.home / "known" / f"{name}.toml"
+        return self.root / "known" / f"{name}.toml"
 
     def _gather(self, source: str, description: D, folder: Path, fetch: Fetch | None) -> None:
         """Brings `model.onnx`, the files it refers to and those beside it into the folder."""

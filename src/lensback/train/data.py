@@ -117,13 +117,13 @@ def of_workspace(db: Database, stores: Sequence[str] = ()) -> list[Example]:
         names = products.of_images(c, hashes)
         members = products.showing(c, hashes)
         same = products.copies_of(c, hashes)
-    models: dict[str, set[str]] = defaultdict(set)
+    styles: dict[str, set[str]] = defaultdict(set)
     for key, found in names.items():
         groups = {f"{m.store} {m.group}" for m in members.get(key, ()) if m.group}
         for product in found:
             # Where several products show a picture, their groups may not be told apart: they join.
-            models[product] |= groups or {product}
-    families = joined([set(found) for found in names.values()], models)
+            styles[product] |= groups or {product}
+    families = joined([set(found) for found in names.values()], styles)
     several = [
         Example(key, names[key][0], families[names[key][0]])
         for key in hashes
@@ -145,7 +145,7 @@ def _copy_of_earlier(key: str, same: dict[str, set[str]]) -> bool:
     return any(other < key for other in same.get(key, ()))
 
 
-def joined(sets: Sequence[set[str]], models: dict[str, set[str]]) -> dict[str, str]:
+def joined(sets: Sequence[set[str]], styles: dict[str, set[str]]) -> dict[str, str]:
     """Product -> family, where products share a model or a picture, at however many removes."""
     parent: dict[str, str] = {}
 
@@ -158,10 +158,10 @@ def joined(sets: Sequence[set[str]], models: dict[str, set[str]]) -> dict[str, s
         first, *others = sorted(members)
         for other in others:
             parent[root(other)] = root(first)
-    for product, groups in models.items():
+    for product, groups in styles.items():
         for group in groups:
             parent[root(product)] = root(group)
-    return {product: root(product) for product in models}
+    return {product: root(product) for product in styles}
 
 
 def views(examples: Sequence[Example]) -> dict[str, list[int]]:

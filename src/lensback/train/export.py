@@ -42,7 +42,7 @@ def export(module: nn.Module, folder: Path, *, dim: int, licence: str, source: s
     """
     folder.mkdir(parents=True, exist_ok=True)
     module = module.eval().cpu()
-    example = torch.from_numpy(probe(2))
+    example = torch.from_numpy(sample_pictures(2))
     with warnings.catch_warnings():
         # The tracing exporter needs no further package and is enough for a fixed graph.
         warnings.simplefilter("ignore")
@@ -63,14 +63,14 @@ def export(module: nn.Module, folder: Path, *, dim: int, licence: str, source: s
 
 def parity(module: nn.Module, folder: Path, count: int = 5) -> float:
     """Largest difference between the file in ONNX Runtime and the module, over the largest number."""
-    images = probe(count)
+    images = sample_pictures(count)
     with torch.no_grad():
         ours = module(torch.from_numpy(images)).numpy()
     theirs = OnnxEncoder("probe", folder, threads=1).features(images)
     return float(np.abs(ours - theirs).max() / np.abs(ours).max())
 
 
-def probe(count: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def sample_pictures(count: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     """Pictures to compare by: noise, a plain one, and things on a plain ground."""
     random = np.random.default_rng(0)
     images = random.random((count, 3, SIDE_PX, SIDE_PX)).astype(np.float32)

@@ -20,7 +20,7 @@ PREFIXES = (64, 128, 256)
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class FeatureGroup:
     """One group of features: how many, how much its cosine counts, whether it is standardised."""
 
     name: str
@@ -31,14 +31,14 @@ class Part:
 
 TAPS = (9, 12, 15, 16)
 PARTS = (
-    Part("block 9, foreground", 64, 0.2),
-    Part("block 12, foreground", 96, 0.2),
-    Part("block 15, foreground", 160, 0.2),
-    Part("block 16", 320, 0.5),
-    Part("last, root", 1280, 1.0, standardised=False),
-    Part("colour", 392, 1.0, standardised=False),
+    FeatureGroup("block 9, foreground", 64, 0.2),
+    FeatureGroup("block 12, foreground", 96, 0.2),
+    FeatureGroup("block 15, foreground", 160, 0.2),
+    FeatureGroup("block 16", 320, 0.5),
+    FeatureGroup("last, root", 1280, 1.0, standardised=False),
+    FeatureGroup("colour", 392, 1.0, standardised=False),
     # Once more in finer bins, each in units of its spread: a rare colour says more than black.
-    Part("fine colour", 1210, 0.7),
+    FeatureGroup("fine colour", 1210, 0.7),
 )
 
 # MobileNetV2 (Sandler et al. 2018): expansion, channels and stride of each block. These weights
@@ -68,7 +68,7 @@ TO_XYZ = (
 )
 
 
-class Block(nn.Module):
+class InvertedResidual(nn.Module):
     """1x1 expand, 3x3 depthwise, 1x1 project without ReLU; a shortcut where shapes agree."""
 
     def __init__(self, inputs: int, expansion: int, outputs: int, stride: int) -> None:
@@ -94,7 +94,7 @@ class Trunk(nn.Module):
         self.first = nn.Conv2d(3, 32, 3, 2, 1)
         inputs = [32, *(channels for _, channels, _ in BLOCKS)]
         self.blocks = nn.ModuleList(
-            Block(before, *block) for before, block in zip(inputs, BLOCKS, strict=False)
+            InvertedResidual(before, *block) for before, block in zip(inputs, BLOCKS, strict=False)
         )
         self.last = nn.Conv2d(BLOCKS[-1][1], LAST, 1)
 
@@ -200,7 +200,7 @@ class Head(nn.Module):
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, dim: int = DIM, parts: tuple[Part, ...] = PARTS) -> None:
+    def __init__(self, dim: int = DIM, parts: tuple[FeatureGroup, ...] = PARTS) -> None:
         super().__init__()
         self.parts = parts
         width = sum(part.width for part in parts)

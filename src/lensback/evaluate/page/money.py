@@ -38,9 +38,9 @@ def section(found: Business, form: Form) -> dict[str, Any]:
     intro = (
         form.say(
             "Each input goes from the low to the high end of its range, the others stay in the middle. The longest bar is what is most worth finding out. It shows: {name}.",
-            name=form.say(LINES[found.result][0]).striptags(),
+            name=form.say(LINES[found.bottom_line][0]).striptags(),
         )
-        if found.result
+        if found.bottom_line
         else ""
     )
     return {
