@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import math
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +15,7 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
+from forked import Forked
 from garments import items
 from lensback.catalogue import offers, products, stores
 from lensback.db import tables as t
@@ -318,95 +315,50 @@ def test_another_encoder_takes_over_only_when_its_index_is_there(
 
 
 CHILD = """
-import os, sys
 from pathlib import Path
 from lensback.settings import Settings
 from lensback.sync import sync
 from lensback.workspace import Workspace
-import alembic, lxml.etree, onnxruntime, pandas, pyarrow.dataset, scipy.stats  # what a run loads late
-for line in sys.stdin:
-    pid = os.fork()
-    if not pid:
-        import lancedb  # it starts a thread, which no fork takes along
-        print(os.getpid(), flush=True)
-        sync(Workspace(Path(line.strip()), Settings(allow_hosts=("127.0.0.1",), retries=0)))
-        os._exit(0)
-    _, status = os.waitpid(pid, 0)
-    print(os.waitstatus_to_exitcode(status), flush=True)
+sync(Workspace(Path({folder!r}), Settings(allow_hosts=("127.0.0.1",), retries=0)))
 """
-
-
-class Forked:
-    """Syncs in processes of their own, forked from one that has loaded everything."""
-
-    def __init__(self) -> None:
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self._parent = subprocess.Popen([sys.executable, "-c", CHILD], text=True, **pipes)
-
-    def start(self, folder: Path) -> int:
-        """The process id of a sync, when its work begins."""
-        assert self._parent.stdin
-        self._parent.stdin.write(f"{folder}\n")
-        self._parent.stdin.flush()
-        return self._told()
-
-    def finished(self) -> int:
-        """The exit code of the sync that was started last."""
-        return self._told()
-
-    def close(self) -> None:
-        self._parent.communicate()
-
-    def _told(self) -> int:
-        assert self._parent.stdout
-        return int(self._parent.stdout.readline())
-
-
-def _worked_s(pid: int) -> float:
-    """Processor seconds so far, which tell where a sync is whatever else the machine does;
-    infinite where it has ended."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return math.inf
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @pytest.mark.slow
 def test_kill_9_at_twenty_random_moments_ends_as_one_clean_run(
     world: World, clean: tuple[Workspace, dict[str, Any]], tmp_path: Path
 ) -> None:
-    timed = tmp_path / "timed"
-    opened(timed, world).close()
-    syncs = Forked()
-    process = syncs.start(timed)
-    begin = whole_s = _worked_s(process)
-    while (now := _worked_s(process)) < math.inf:
-        whole_s = now
-        time.sleep(0.01)
-    assert syncs.finished() == 0
-    whole_s -= begin
     dice = random.Random(20261124)
     killed = 0
-    for lineage in range(KILLS // 2):
-        folder = tmp_path / f"killed-{lineage}"
-        opened(folder, world).close()
-        for longest in (0.9, 0.5):  # the second run of a lineage has less to do
-            process = syncs.start(folder)
-            until = _worked_s(process) + dice.uniform(0.02, longest) * whole_s
-            while _worked_s(process) < until:
-                time.sleep(0.01)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
-            killed += syncs.finished() == -signal.SIGKILL
-        with Workspace(folder, clean[0].settings) as workspace:
-            assert not sync(workspace).failed
-            assert state(workspace) == clean[1]
-            for thing in THINGS[:2]:
-                photo = world.photo(thing)
-                assert first_offers(workspace, photo) == first_offers(clean[0], photo)
-    syncs.close()
+    with Forked() as forked:
+        timed = tmp_path / "timed"
+        opened(timed, world).close()
+        forked.start(CHILD.format(folder=str(timed)))
+        begin = whole_s = forked.worked_s()
+        while (now := forked.worked_s()) < math.inf:
+            whole_s = now
+            time.sleep(0.01)
+        assert forked.finished() == (0, [])
+        whole_s -= begin
+        for lineage in range(KILLS // 2):
+            folder = tmp_path / f"killed-{lineage}"
+            opened(folder, world).close()
+            for longest in (0.9, 0.5):  # the second run of a lineage has less to do
+                forked.start(CHILD.format(folder=str(folder)))
+                forked.wait_for(dice.uniform(0.02, longest) * whole_s)
+                forked.kill()
+                killed += forked.finished()[0] == -signal.SIGKILL
+            resumed(folder, world, clean)
     assert killed >= KILLS // 2, "most moments lay inside a run"
+
+
+def resumed(folder: Path, world: World, clean: tuple[Workspace, dict[str, Any]]) -> None:
+    """One more sync ends as the clean run did."""
+    with Workspace(folder, clean[0].settings) as workspace:
+        assert not sync(workspace).failed
+        assert state(workspace) == clean[1]
+        for thing in THINGS[:2]:
+            photo = world.photo(thing)
+            assert first_offers(workspace, photo) == first_offers(clean[0], photo)
 
 
 def test_products_keep_their_reasons(clean: tuple[Workspace, dict[str, Any]]) -> None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
-import textwrap
-import time
+import signal
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from forked import Forked
 from lensback import vectors as module
 from lensback.errors import BadQuery, ConfigError, NotFound, StateError
 from lensback.types import Vectors
@@ -245,9 +243,6 @@ def test_damaged_files_are_told(store: VectorStore, tmp_path: Path) -> None:
 
 
 CHILD = """
-import sys
-from pathlib import Path
-import lancedb
 import numpy as np
 from lensback import vectors as module
 from lensback.vectors import VectorStore
@@ -266,22 +261,27 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
     """Each time: acknowledged batches are there, the next one is whole or absent."""
     draw = random.Random(3)
     start = 0
-    for _ in range(10):
-        source = textwrap.dedent(CHILD).format(root=str(tmp_path), start=start)
-        child = subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, text=True)
-        assert child.stdout is not None
-        assert child.stdout.readline() == "ready\n"
-        time.sleep(draw.uniform(0, 0.5))
-        child.kill()
-        done = [int(line) for line in child.stdout.read().split("\n")[:-1]]
-        child.stdout.close()
-        child.wait()
-        acknowledged = done[-1] + 1 if done else start
-        store = VectorStore(tmp_path)
-        found = everything(store)
-        assert len(found) in {acknowledged * 100, acknowledged * 100 + 100}
-        for batch in {0, *range(start, acknowledged)} if acknowledged else ():
-            drawn = np.random.default_rng(batch).standard_normal((100, 16)).astype(np.float32)
-            np.testing.assert_array_equal([found[f"{batch}-{i}"] for i in range(100)], drawn)
-        start = acknowledged  # at least once: what was not acknowledged is appended again
+    with Forked() as forked:
+        for _ in range(10):
+            start = killed_once(forked, tmp_path, start, draw.uniform(0, 0.5))
     assert start > 5
+
+
+def killed_once(forked: Forked, root: Path, start: int, seconds: float) -> int:
+    """Appends from batch `start` on until it is killed, and checks; the first batch that was not
+    acknowledged."""
+    forked.start(CHILD.format(root=str(root), start=start))
+    assert forked.line() == "ready"
+    forked.wait_for(seconds)
+    forked.kill()
+    code, lines = forked.finished()
+    assert code == -signal.SIGKILL
+    done = [int(line) for line in lines]
+    acknowledged = done[-1] + 1 if done else start
+    store = VectorStore(root)
+    found = everything(store)
+    assert len(found) in {acknowledged * 100, acknowledged * 100 + 100}
+    for batch in {0, *range(start, acknowledged)} if acknowledged else ():
+        drawn = np.random.default_rng(batch).standard_normal((100, 16)).astype(np.float32)
+        np.testing.assert_array_equal([found[f"{batch}-{i}"] for i in range(100)], drawn)
+    return acknowledged  # at least once: what was not acknowledged is appended again

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import itertools
 import random
-import subprocess
-import sys
-import textwrap
+import signal
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from forked import Forked
 from lensback.errors import BadQuery, DataError, StaleIndex, StateError
 from lensback.indexes import Index, open_index, row_digest, row_id
 from lensback.types import Filter, IndexRow, Money, Vectors
@@ -440,9 +438,12 @@ def test_searches_during_publish_see_one_snapshot(
 
 COUNT = 1500
 CHILD = """
-import sys
+import importlib.util, sys
 from pathlib import Path
-sys.path[:0] = {paths!r}
+spec = importlib.util.spec_from_file_location("behaviour_indexes", {file!r})
+module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+sys.path.insert(0, {tests!r})
+spec.loader.exec_module(module)
 import lensback.indexes.lance as lance
 lance.ANN_ROWS = 500
 from behaviour_indexes import COUNT, clustered, generation, writer
@@ -462,26 +463,16 @@ for number in range({start}, 10_000):
 
 
 def run_until_killed(
-    url: str, root: Path, start: int, seconds: float
+    forked: Forked, url: str, root: Path, start: int, seconds: float
 ) -> tuple[int, dict[int, int]]:
     """The last generation acknowledged as published, and per batch the last one staged."""
-    source = textwrap.dedent(CHILD).format(paths=[], url=url, root=str(root), start=start)
-    loader = (
-        "import importlib.util, sys; "
-        f"spec = importlib.util.spec_from_file_location('behaviour_indexes', {__file__!r}); "
-        "module = importlib.util.module_from_spec(spec); sys.modules[spec.name] = module; "
-        "spec.loader.exec_module(module)\n"
-    )
-    child = subprocess.Popen(
-        [sys.executable, "-c", loader + source], stdout=subprocess.PIPE, text=True
-    )
-    assert child.stdout is not None
-    assert child.stdout.readline() == "ready\n"
-    time.sleep(seconds)
-    child.kill()
-    lines = child.stdout.read().splitlines()
-    child.stdout.close()
-    child.wait()
+    tests = str(Path(__file__).parents[1])
+    forked.start(CHILD.format(file=__file__, tests=tests, url=url, root=str(root), start=start))
+    assert forked.line() == "ready"
+    forked.wait_for(seconds)
+    forked.kill()
+    code, lines = forked.finished()
+    assert code == -signal.SIGKILL
     published, staged = start - 1, {}
     for kind, number, *batch in (line.split() for line in lines if line.count(" ")):
         if kind == "published":
@@ -501,33 +492,34 @@ def test_killed_at_any_moment(url: str, tmp_path: Path, monkeypatch: pytest.Monk
     index.upsert(generation(0, COUNT), vectors)
     index.publish("pixels")
     number = 0
-    for _ in range(11):
-        wait = draw.uniform(0, 1.2 if url == "lance" else 0.4)
-        published, staged = run_until_killed(url, tmp_path, number + 1, wait)
-        # Searches see all of the last snapshot: the acknowledged one, or the one whose
-        # acknowledgement the kill swallowed.
-        found = hashes(open_index(url, tmp_path), vectors[0], COUNT + 10)
-        seen = {int(name[:4]) for name in found}
-        assert len(seen) == 1
-        assert seen <= {published, published + 1}
-        assert len(found) == COUNT
-        # Every acknowledged batch is staged, whole.
-        index = writer(url, tmp_path, dim=16)
-        digests = dict(zip(*(column.tolist() for column in index.staged()), strict=True))
-        assert len(digests) == COUNT
-        for start in range(0, COUNT, 500):
-            least = staged.get(start, number)
-            told = [
-                [row_digest(r) for r in generation(g, COUNT)[start : start + 500]]
-                for g in (least, least + 1)
-            ]
-            ids = [r.row_id for r in generation(0, COUNT)[start : start + 500]]
-            assert [digests[i] for i in ids] in told
-        # Finishing the work gives what a clean run gives.
-        number = max(seen | set(staged.values()) | {number}) + 1
-        index.upsert(generation(number, COUNT), vectors)
-        assert index.publish("pixels").rows == COUNT
-        clean = {r.row_id: row_digest(r) for r in generation(number, COUNT)}
-        assert dict(zip(*(column.tolist() for column in index.staged()), strict=True)) == clean
-        near = index.search(vectors[3], 1, Filter())[0]
-        assert (near.image_hash, round(near.similarity, 4)) == (f"{number:04d}-3", 1.0)
+    with Forked() as forked:
+        for _ in range(11):
+            wait = draw.uniform(0, 1.2 if url == "lance" else 0.4)
+            published, staged = run_until_killed(forked, url, tmp_path, number + 1, wait)
+            # Searches see all of the last snapshot: the acknowledged one, or the one whose
+            # acknowledgement the kill swallowed.
+            found = hashes(open_index(url, tmp_path), vectors[0], COUNT + 10)
+            seen = {int(name[:4]) for name in found}
+            assert len(seen) == 1
+            assert seen <= {published, published + 1}
+            assert len(found) == COUNT
+            # Every acknowledged batch is staged, whole.
+            index = writer(url, tmp_path, dim=16)
+            digests = dict(zip(*(column.tolist() for column in index.staged()), strict=True))
+            assert len(digests) == COUNT
+            for start in range(0, COUNT, 500):
+                least = staged.get(start, number)
+                told = [
+                    [row_digest(r) for r in generation(g, COUNT)[start : start + 500]]
+                    for g in (least, least + 1)
+                ]
+                ids = [r.row_id for r in generation(0, COUNT)[start : start + 500]]
+                assert [digests[i] for i in ids] in told
+            # Finishing the work gives what a clean run gives.
+            number = max(seen | set(staged.values()) | {number}) + 1
+            index.upsert(generation(number, COUNT), vectors)
+            assert index.publish("pixels").rows == COUNT
+            clean = {r.row_id: row_digest(r) for r in generation(number, COUNT)}
+            assert dict(zip(*(column.tolist() for column in index.staged()), strict=True)) == clean
+            near = index.search(vectors[3], 1, Filter())[0]
+            assert (near.image_hash, round(near.similarity, 4)) == (f"{number:04d}-3", 1.0)
