@@ -6,6 +6,7 @@ import itertools
 import random
 import signal
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
