@@ -8,7 +8,6 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from forked import Forked
 from garments import items
 from lensback import db as db_module
 from lensback.catalogue import offers, stores
@@ -61,15 +61,15 @@ def clean(world: World, tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
 # ---- kill -9
 
 CHILD = """
-import os, signal, sys
+import os, signal
 from pathlib import Path
 from lensback.settings import Settings
 from lensback.sync import sync
 from lensback.workspace import Workspace
 
 def watch(name):
-    mine = name.split()[0] == sys.argv[2]
-    if mine and sys.argv[3] == "begin":
+    mine = name.split()[0] == {stage!r}
+    if mine and {moment!r} == "begin":
         os.kill(os.getpid(), signal.SIGKILL)
     def step(done, total):
         if mine and done:
@@ -77,7 +77,7 @@ def watch(name):
     return step
 
 settings = Settings(allow_hosts=("127.0.0.1",), retries=0, encoder="pixels", embed_batch=4)
-sync(Workspace(Path(sys.argv[1]), settings), watch=watch)
+sync(Workspace(Path({folder!r}), settings), watch=watch)
 """
 PLACES = [
     *(("ingest", "midst"), ("download", "midst"), ("embed", "begin"), ("embed", "midst")),
@@ -91,10 +91,11 @@ def test_kill_9_in_every_stage_one_after_the_other(
 ) -> None:
     """One workspace, killed at the beginning and in the midst of each stage in turn."""
     opened(tmp_path / "w", world).close()
-    for stage, moment in PLACES:
-        command = [sys.executable, "-c", CHILD, str(tmp_path / "w"), stage, moment]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == -signal.SIGKILL, (stage, moment, done.stderr[-2000:])
+    folder = str(tmp_path / "w")
+    with Forked() as forked:
+        for stage, moment in PLACES:
+            forked.start(CHILD.format(folder=folder, stage=stage, moment=moment))
+            assert forked.finished() == (-signal.SIGKILL, []), (stage, moment)
     with Workspace(tmp_path / "w", Settings(**SETTINGS)) as workspace:  # type: ignore[arg-type]
         assert not sync(workspace).failed
         assert state(workspace) == clean
