@@ -398,3 +398,24 @@ def test_a_quantile_by_hand() -> None:
     # Between the 4th and 5th of five: 3.8 steps of four from the first.
     assert metrics.quantile([10.0, 30.0, 20.0, 50.0, 40.0], 0.95) == pytest.approx(48.0)
     assert metrics.quantile([7.0], 0.95) == 7.0
+
+
+def test_the_last_bar_holds_what_is_certain_and_no_more() -> None:
+    # 1.0 and 0.95 share the last bar: |1 - 1.95| / 2. 0.85 has the bar before: (0.15 + 0.95) / 2.
+    assert metrics.ece([1.0, 0.95], [False, True]) == pytest.approx(0.475)
+    assert metrics.ece([0.85, 0.95], [True, False]) == pytest.approx(0.55)
+
+
+def test_lists_of_two_lengths_are_no_pairs() -> None:
+    for call in (
+        lambda: metrics.effective([*"aab"], [True, False, True, False]),
+        lambda: metrics.bootstrap([*"abc"], lambda _: 0.0, strata=[1, 2]),
+        lambda: metrics.mcnemar([True], [True, False]),
+    ):
+        with pytest.raises(ValueError, match="argument"):
+            call()
+
+
+def test_one_answer_covers_everything() -> None:
+    assert metrics.risk_coverage([0.9], [True]).coverage.tolist() == [1.0]
+    assert (metrics.DRAWS, metrics.CONFIDENCE, metrics.BINS) == (2000, 0.95, 10)

@@ -199,3 +199,35 @@ def test_several_right_products_and_the_first_five_that_are_kept() -> None:
     assert found.average_precision == pytest.approx((1 / 2 + 2 / 7) / 3)
     assert [each.product for each in found.hits] == list("01234")
     assert judge(NOBODY, hits, []).average_precision is None
+
+
+# ---- words and defaults that files rely on
+
+
+def test_the_words_of_a_run() -> None:
+    assert questions.ERRORS == (
+        "missed", "wrong colour", "wrong product", "not detected", "misled", "look-alikes",
+        "unreadable",
+    )  # fmt: skip
+    kinds = (questions.VIEWS, questions.COPIES, questions.COPIED_VIEWS)
+    assert kinds == ("other views", "distorted copies", "other views, distorted")
+    assert (RIGHT, GONE) == ("", -2.0)
+
+
+def test_an_outcome_of_which_nothing_is_known_claims_nothing() -> None:
+    plain = Outcome()
+    texts = (plain.photo, plain.product, plain.verdict, plain.error, plain.cluster, plain.title)
+    assert {*texts, plain.image, plain.first} == {""}
+    assert not any((plain.first_right, plain.exact_wrong_colour, plain.present))
+    assert (plain.rank, plain.similarity, plain.probability, plain.margin) == (None, None, None, 0)
+    assert judge(SOLD, [hit("hat", right=True)], [1]).error == RIGHT
+
+
+def test_views_are_asked_in_order_of_name() -> None:
+    assert askable({"shoe": ["side", "front", "top"]}, {}) == {"shoe": ["front", "side", "top"]}
+
+
+def test_products_may_be_numbers() -> None:
+    gallery = Gallery(np.eye(3, dtype=np.float32), [7, 10, 7])  # type: ignore[list-item]
+    assert gallery.products == ["10", "7"]
+    assert gallery.best(np.eye(3, dtype=np.float32)[:1]).dtype == np.float32
