@@ -56,7 +56,18 @@ THREADED = (
     "cv2",
 )
 """Libraries that start threads: never loaded before a fork."""
-OWN = ("lensback", "tests", "conftest", "test_", "world", "servers", "milvus_server", "bench")
+OWN = (
+    "lensback",
+    "tests",
+    "conftest",
+    "test_",
+    "world",
+    "tiny",
+    "shown",
+    "servers",
+    "milvus_server",
+    "bench",
+)
 SETTINGS = "_hypothesis_internal_use_settings"
 """Where hypothesis keeps the settings of a test."""
 EXAMPLES = 40
