@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import tiny
-from lensback import networks, terms
+from lensback import images, networks, terms
 from lensback.catalogue import for_sale, offers
 from lensback.errors import BadQuery, StaleIndex, UnknownName
 from lensback.indexes import open_index
@@ -36,7 +36,7 @@ from lensback.search import (
     search,
     similar,
 )
-from lensback.search.core import COLOR_DEPTH, RIVALS
+from lensback.search.core import RIVALS
 from lensback.search.kinds import LABEL_WEIGHT, MAJORITY, SINK, VOTERS, decided, kinds_of, sunk
 from lensback.search.looking import CENTRED, MARGIN, PHOTOS, look, named, prominence, widened
 from lensback.types import WHOLE, Candidate, Filter, IndexRow, Money, Offer, Region, Vectors
@@ -108,6 +108,10 @@ def test_hits_come_by_their_nearest_image(made: Tiny) -> None:
     assert answer.photo.width == answer.photo.height == 40
     assert set(answer.timings_ms) == {"decode", "regions", "encode", "search", "rank", "total"}
     assert (answer.encoder, answer.snapshot) == ("c0107", made.tools.snapshot.id)
+    assert re.fullmatch(r"[0-9a-f]{16}", answer.search_id)
+    links = {offer.link for hit in answer.hits for offer in hit.offers}
+    assert all(link.endswith(f"?search={answer.search_id}") for link in links)
+    assert ask(made).search_id != answer.search_id
 
 
 def test_another_image_of_a_product_may_be_the_nearest(made: Tiny) -> None:
@@ -242,9 +246,20 @@ def test_as_many_images_as_are_usual(tmp_path: Path, candidates: int, hits: int)
     assert len(ask(crowd(tmp_path, 9, candidates=candidates), limit=2).hits) == hits
 
 
-@pytest.mark.parametrize(("n", "hits"), [(4 * COLOR_DEPTH - 1, 1), (4 * COLOR_DEPTH, 0)])
+@pytest.mark.parametrize(("n", "hits"), [(39, 1), (40, 0)])
 def test_a_colour_is_looked_for_ten_times_deeper(tmp_path: Path, n: int, hits: int) -> None:
     assert len(ask(crowd(tmp_path, n, candidates=4), limit=1, color="blue").hits) == hits
+
+
+@pytest.mark.parametrize(("own", "lead"), [(23, True), (24, False)])
+def test_twenty_four_images_are_rivals(tmp_path: Path, own: int, lead: bool) -> None:
+    """The product has that many images before the other's one: a rival that is not seen is none."""
+    rows = [Row("shop", f"n{k}", "near", (f"n{k}",)) for k in range(own)]
+    rows.append(Row("pier", "far", "far", ("far",)))
+    vectors = {f"n{k}": turned(k / 10) for k in range(own)} | {"far": turned(60)}
+    made = tiny.opened(tmp_path, rows, vectors, calibration=even(margin=100))
+    (hit,) = ask(made, stores=("shop",)).hits
+    assert hit.probability == (pytest.approx(1.0) if lead else 0.5)
 
 
 @pytest.mark.parametrize("n", [RIVALS - 1, RIVALS])
@@ -781,6 +796,66 @@ def test_what_an_answer_may_ask_is_read_once_a_snapshot(tmp_path: Path) -> None:
     with pytest.raises(BadQuery):
         filter_of(made.db, Query(category="Hats"), snapshot="one")
     assert filter_of(made.db, Query(category="Hats"), snapshot="two").categories == ("Hats",)
+
+
+def test_a_price_without_a_currency_is_in_that_of_the_settings(made: Tiny) -> None:
+    cheap = ask(made, price_max="9", tools={"currency": "EUR"})
+    assert [hit.product_id for hit in cheap.hits] == [product_of(name) for name in "ad"]
+    assert [hit.product_id for hit in ask(made, price_max="9", tools={"currency": "USD"}).hits] == [
+        product_of("c")
+    ]
+
+
+def test_offers_of_the_settings_currency_come_first(tmp_path: Path) -> None:
+    rows = [
+        Row("shop", "e", "p", ("a",), Money(100, "EUR")),
+        Row("shop", "u", "p", ("a",), Money(900, "USD")),
+    ]
+    made = tiny.opened(tmp_path, rows, {"a": RED})
+    for currency, first in (("EUR", "e"), ("USD", "u"), ("", "e")):
+        assert ask(made, tools={"currency": currency}).hits[0].offers[0].title == first
+
+
+def test_words_are_those_of_the_snapshot_that_is_searched(tmp_path: Path) -> None:
+    made = tiny.opened(tmp_path, ROWS[:1], VECTORS)
+    assert ask(made, category="Boots").hits
+    more = Row("shop", "n", "n", ("d",), fields={"category": "Hats"})
+    tiny.write(made.db, [more], "c0107")
+    tiny.fill(made.index, made.db, "c0107", VECTORS)
+    tools = {"snapshot": made.index.publish("colour")}
+    assert [hit.title for hit in ask(made, category="Hats", tools=tools).hits] == ["n"]
+
+
+class Watching(FixedDetector):
+    """Keeps how large the photos were that it saw."""
+
+    def __init__(self) -> None:
+        super().__init__((Region(WHOLE, "whole"),))
+        object.__setattr__(self, "sizes", [])
+
+    def find(self, photo: Image.Image) -> list[Region]:
+        self.sizes.append(photo.size)  # type: ignore[attr-defined]
+        return super().find(photo)
+
+
+@pytest.mark.parametrize(
+    ("box", "side_px"),
+    [
+        (None, 64),
+        ((0.0, 0.0, 1.0, 1.0), 32),
+        ((0.1, 0.1, 0.35, 0.9), 128),
+        ((0.1, 0.1, 0.9, 0.2), 320),
+        ((0.0, 0.0, 0.02, 0.02), 1600),
+    ],
+)
+def test_a_photo_is_decoded_as_finely_as_the_encoder_needs(
+    made: Tiny, box: Any, side_px: int
+) -> None:
+    """The encoder takes 32 px: half of a photo, or the smaller side of the box, has to fill them."""
+    large, watching = photo(RED, (1000, 800)), Watching()
+    search(large, Query(box=box), replace(made.tools, detector=watching))
+    wanted = images.decode(large, side_px=side_px, max_pixels=1 << 20).size
+    assert watching.sizes == [wanted]  # type: ignore[attr-defined]
 
 
 def test_an_offer_made_by_hand_is_what_the_tiny_catalogue_holds() -> None:
