@@ -19,7 +19,7 @@ from typing import Any
 import main_job
 from lensback.demo import serve_folder
 from lensback.search import Query, search
-from lensback.spread import embed_on_ray
+from lensback.spread.ray import embed_on_ray
 from lensback.sync import sync
 from lensback.wire import Answer
 from lensback.workspace import Workspace

@@ -185,7 +185,7 @@ def measure(cluster: Cluster, rows: int, seconds: float) -> dict[str, Any]:
     staged = time.perf_counter()
     snapshot = index.publish("bench")
     published = time.perf_counter()
-    print("published", snapshot, health(url), flush=True)
+    print("published", snapshot, health(open_index(url, Path())), flush=True)
     searchers = [Searcher(url, gallery) for _ in range(SEARCHERS)]
     for searcher in searchers:
         searcher.start()
@@ -196,11 +196,11 @@ def measure(cluster: Cluster, rows: int, seconds: float) -> dict[str, Any]:
     victim.kill()
     victim.wait()
     time.sleep(seconds)
-    alone = health(url)
+    alone = health(open_index(url, Path()))
     marks.append(time.monotonic())
     cluster.role("querynode0", "querynode", QUERYNODE=free_port())
     time.sleep(seconds)
-    whole, memory = health(url), cluster.memory_mb()
+    whole, memory = health(open_index(url, Path())), cluster.memory_mb()
     for searcher in searchers:
         searcher.stop.set()
         searcher.join()

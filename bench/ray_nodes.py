@@ -22,7 +22,7 @@ from lensback.catalogue import offers, pictures, stores
 from lensback.catalogue.pictures import Downloaded
 from lensback.embed import embed
 from lensback.settings import Settings
-from lensback.spread import embed_on_ray
+from lensback.spread.ray import embed_on_ray
 from lensback.types import Money, Offer
 from lensback.workspace import Workspace, init
 from rig import arguments, jpeg, write

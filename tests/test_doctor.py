@@ -77,7 +77,7 @@ def test_an_empty_workspace_says_what_comes_next(tmp_path: Path) -> None:
 
 
 def test_every_ill_line_has_a_hint(folder: Path) -> None:
-    (folder / "index" / "exact" / "CURRENT.json").write_text("{}")
+    (folder / "index" / "lance" / "CURRENT.json").write_text("{}")
     for check in found(folder, encoder="nothing").values():
         assert check.state == "ok" or check.hint
         assert check.as_json() == {
@@ -138,7 +138,7 @@ def test_another_encoder_than_the_index_has(folder: Path) -> None:
 
 
 def test_an_index_of_another_version_of_its_encoder(folder: Path) -> None:
-    file = folder / "index" / "exact" / "CURRENT.json"
+    file = folder / "index" / "lance" / "CURRENT.json"
     with Workspace(folder, chosen()) as workspace:
         fingerprint = workspace.encoder().fingerprint
     file.write_text(

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import Result
 from PIL import Image
+from typer.testing import CliRunner
 
 from lensback.catalogue import offers, pictures, stores
 from lensback.catalogue.pictures import Downloaded
+from lensback.cli import app
 from lensback.db import Database, sqlite_url
 from lensback.embed import embed
+from lensback.errors import BadQuery, UnknownName
 from lensback.images import ImageStore
 from lensback.types import Money, Offer, Vectors
 from lensback.vectors import VectorStore
+from lensback.workspace import init, open_workspace
 
 
 class Mean:
@@ -109,3 +115,23 @@ def test_huge_pictures_do_not_stay_huge(shelf: Shelf) -> None:
     encoder = Mean()
     embed(db, images, vectors, encoder)
     assert max(encoder.sides) <= 4 * encoder.side_px
+
+
+def test_another_packages_engine_embeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--on NAME:ADDRESS` finds it by its entry point, and hands it the address as it is."""
+    monkeypatch.syspath_prepend(Path(__file__).parent / "foreign")
+    init(tmp_path)
+    with open_workspace(tmp_path) as workspace:
+        put(workspace.db, workspace.images, png("green"), png("blue"))
+
+    def run(*options: str) -> Result:
+        arguments = ["embed", "--workspace", str(tmp_path), "--json", *options]
+        return CliRunner().invoke(app, arguments, env={"LENSBACK_ENCODER": "pixels"})
+
+    unknown = run("--on", "nowhere:x")
+    assert isinstance(unknown.exception, UnknownName)
+    assert "here, ray" in unknown.exception.hint
+    assert isinstance(run("--on", "here:x", "--ray", "auto").exception, BadQuery)
+    told = json.loads(run("--on", "here:far://away:1").stdout)
+    assert (told["done"], told["notes"]["address"]) == (2, "far://away:1")
+    assert json.loads(run().stdout)["done"] == 0

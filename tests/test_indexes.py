@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,9 +14,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lensback import spread
+from lensback.engines import engine
 from lensback.errors import ConfigError, StateError, UnknownName
-from lensback.indexes import lance, open_index, pointer, row_digest, row_id
+from lensback.indexes import (
+    GROUP,
+    OWN,
+    health,
+    lance,
+    open_index,
+    pointer,
+    row_digest,
+    row_id,
+)
 from lensback.indexes.plan import NOTHING, Plan, plan, sql
+from lensback.lancedata import Table
 from lensback.types import Filter, IndexRow, Money, Snapshot
 
 PRINT = "b2" * 8
@@ -87,7 +100,7 @@ def test_unknown_names_and_bad_fingerprints(tmp_path: Path) -> None:
     for url in ("", "faiss", "milvus", "lance://x"):
         with pytest.raises(UnknownName) as caught:
             open_index(url, tmp_path)
-        assert "lance" in caught.value.hint
+        assert "exact, lance, milvus" in caught.value.hint
     with pytest.raises(ConfigError):
         open_index("lance", tmp_path, fingerprint="../../etc")
 
@@ -100,6 +113,46 @@ def test_opening_writes_and_imports_nothing(tmp_path: Path) -> None:
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
     assert list(tmp_path.iterdir()) == []
+
+
+# --- engines of other packages ---
+
+
+@pytest.fixture
+def _foreign(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A distribution on the path, with its metadata, as `pip install` leaves it."""
+    monkeypatch.syspath_prepend(Path(__file__).parent / "foreign")
+
+
+@pytest.mark.usefixtures("_foreign")
+def test_an_engine_of_another_package_is_opened_by_its_url(tmp_path: Path) -> None:
+    index = open_index("plain://shop", tmp_path, fingerprint=PRINT, dim=16)
+    index.upsert(rows(5), vectors(5))
+    assert index.publish("pixels").rows == 5
+    reader = open_index("plain://shop", tmp_path)
+    assert reader.search(vectors(5)[3], 1, Filter())[0].image_hash == "im3"
+    assert open_index("plain://other", tmp_path).snapshot is None
+    assert health(reader) == ("", True)
+
+
+@pytest.mark.usefixtures("_foreign")
+def test_engines_of_other_packages_are_listed_and_take_over_none_of_ours(tmp_path: Path) -> None:
+    assert type(open_index("lance", tmp_path)).__name__ == "LanceIndex"
+    with pytest.raises(UnknownName) as caught:
+        open_index("foo://x", tmp_path)
+    assert "broken, exact, lance, milvus, plain" in caught.value.hint
+    with pytest.raises(ConfigError, match="plain_index_not_there") as failed:
+        open_index("broken://x", tmp_path)
+    assert "plain-index" in failed.value.hint
+
+
+@pytest.mark.parametrize(("group", "own"), [(GROUP, OWN), (spread.GROUP, spread.OWN)])
+def test_our_own_engines_are_entry_points_too(group: str, own: dict[str, str]) -> None:
+    """Of the metadata that an installed package has: the two lists say the same."""
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))
+    assert project["project"]["entry-points"][group] == own
+    for name in own:
+        assert callable(engine(group, own, name, "index"))
 
 
 # --- the planner ---
@@ -121,10 +174,10 @@ def test_sql() -> None:
 
 def test_plan() -> None:
     tuned = {"partitions": 50, "nprobes": 10}
-    assert plan(200_000, 200_000, tuned) == Plan(exact=False, nprobes=10, whole=False)
-    assert plan(200_000, 100_000, tuned) == Plan(exact=False, nprobes=20, whole=False)
-    assert plan(200_000, 2_000, tuned) == Plan(exact=False, nprobes=50)
-    assert plan(200_000, 200, tuned) == Plan(exact=True)
+    assert plan(200_000, 200_000, tuned) == Plan(10, whole=False)
+    assert plan(200_000, 100_000, tuned) == Plan(20, whole=False)
+    assert plan(200_000, 2_000, tuned) == Plan(50)
+    assert plan(200_000, 200, tuned) == Plan(0)
 
 
 # --- the pointer ---
@@ -141,8 +194,8 @@ def test_the_pointer_comes_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"snapshot": {}}', "\x00\xff"])
 @pytest.mark.parametrize("url", ["lance", "exact"])
 def test_a_damaged_pointer_is_told(tmp_path: Path, url: str, text: str) -> None:
-    (tmp_path / url).mkdir()
-    (tmp_path / url / "CURRENT.json").write_bytes(text.encode("latin-1"))
+    (tmp_path / "lance").mkdir()
+    (tmp_path / "lance" / "CURRENT.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(StateError) as caught:
         open_index(url, tmp_path).search(np.ones(4, np.float32), 1, Filter())
     assert "CURRENT.json" in caught.value.message
@@ -151,8 +204,8 @@ def test_a_damaged_pointer_is_told(tmp_path: Path, url: str, text: str) -> None:
 
 @pytest.mark.parametrize("url", ["lance", "exact"])
 def test_a_pointer_to_nothing_is_told(tmp_path: Path, url: str) -> None:
-    (tmp_path / url).mkdir()
-    pointer.write(tmp_path / url, pointer.Pointer(SNAPSHOT, {"repeat": 1.0, "partitions": 0}))
+    (tmp_path / "lance").mkdir()
+    pointer.write(tmp_path / "lance", pointer.Pointer(SNAPSHOT, {"repeat": 1.0, "partitions": 0}))
     with pytest.raises(StateError) as caught:
         open_index(url, tmp_path).search(np.ones(4, np.float32), 1, Filter())
     assert caught.value.hint
@@ -191,8 +244,7 @@ def test_rows_are_added_to_a_trained_index_until_it_has_grown_four_times(
         snapshot = index.publish("pixels")
         assert snapshot.rows == n
         assert snapshot.recall >= 0.95
-        stats = index._writing.index_stats("vector_idx") if n >= 600 else None
-        assert stats is None or stats.num_unindexed_rows == 0
+        assert index._writing.indexed("vector") == ((n, 0) if n >= 600 else None)
         assert index.search(vectors(n)[-1], 1, Filter())[0].image_hash == f"im{n - 1}"
     assert trained == [600, 2400]
 
@@ -206,7 +258,7 @@ def test_training_leaves_no_deleted_rows(tmp_path: Path, monkeypatch: pytest.Mon
     before = dict(zip(*(column.tolist() for column in index.staged()), strict=True))
     assert index.publish("pixels").rows == 1950
     assert dict(zip(*(column.tolist() for column in index.staged()), strict=True)) == before
-    assert int(index._writing.list_versions()[-1]["metadata"]["total_deletion_file_rows"]) == 0
+    assert not index._writing.deletions
     assert index.search(vectors(2000)[77], 1, Filter())[0].image_hash == "im77"
 
 
@@ -214,9 +266,9 @@ def test_old_versions_go_but_never_the_searched_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # An hour passes in no time: versions count as old when they are older than the searched one.
-    real = lance._age
+    real = Table.age
     monkeypatch.setattr(
-        lance, "_age", lambda table, version: real(table, version) - timedelta(hours=1)
+        Table, "age", lambda table, version: real(table, version) - timedelta(hours=1)
     )
     index = open_index("lance", tmp_path, fingerprint=PRINT, dim=16)
     reader = open_index("lance", tmp_path)
@@ -229,7 +281,7 @@ def test_old_versions_go_but_never_the_searched_one(
         searched = int(snapshot.location.rpartition("@")[2])
         held = open_index("lance", tmp_path)
         assert len(held.search(vectors(1)[0], 100, Filter())) == n
-    versions = [known["version"] for known in index._writing.list_versions()]
+    versions = [known["version"] for known in index._writing.raw.list_versions()]
     assert searched in versions
     assert min(versions) > 5
 
@@ -241,3 +293,28 @@ def test_the_pointer_holds_what_a_query_needs(tmp_path: Path) -> None:
     held = json.loads((tmp_path / "lance" / "CURRENT.json").read_text())
     assert held["parameters"] == {"partitions": 0, "repeat": 1.0}
     assert held["snapshot"]["location"].startswith(f"v_{PRINT}@")
+
+
+def test_exact_is_a_threshold_of_the_same_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`exact` compares all rows of what `lance` published, and the other way round."""
+    monkeypatch.setattr(lance, "ANN_ROWS", 500)
+    approximate = open_index("lance", tmp_path, fingerprint=PRINT, dim=16)
+    approximate.upsert(rows(800), vectors(800))
+    first = approximate.publish("pixels")
+    held = json.loads((tmp_path / "lance" / "CURRENT.json").read_text())
+    assert held["parameters"]["partitions"] > 0
+    exact = open_index("exact", tmp_path, fingerprint=PRINT, dim=16)
+    assert exact.snapshot == first
+    drawn = np.random.default_rng(3).standard_normal((20, 16)).astype(np.float32)
+    for query in drawn:
+        best = [f"im{i}" for i in np.argsort(-(vectors(800) @ query))[:50]]
+        assert [c.image_hash for c in exact.search(query, 50, Filter())] == best
+    second = exact.publish("pixels")
+    assert (second.recall, second.id == first.id) == (1.0, False)
+    assert exact.publish("pixels") == second
+    held = json.loads((tmp_path / "lance" / "CURRENT.json").read_text())
+    assert held["parameters"]["partitions"] == 0
+    third = approximate.publish("pixels")
+    assert (third.id == second.id, third.rows) == (False, 800)

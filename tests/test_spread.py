@@ -23,7 +23,7 @@ from lensback.db import Database
 from lensback.embed import embed
 from lensback.errors import Away, ConfigError
 from lensback.settings import Settings
-from lensback.spread import embed_on_ray
+from lensback.spread.ray import embed_on_ray
 from lensback.types import Money, Offer
 from lensback.vectors import VectorStore
 from lensback.workspace import Workspace, init

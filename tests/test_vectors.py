@@ -87,7 +87,7 @@ def test_the_first_vector_of_a_hash_stays(store: VectorStore) -> None:
 def test_rows_that_are_there_twice_are_read_once(store: VectorStore) -> None:
     vectors = some(4)
     store.append(PRINT, ["a", "b", "c"], vectors[:3])
-    table = store._table(PRINT)
+    table = store._table(PRINT).raw
     flat = pa.FixedSizeListArray.from_arrays(pa.array(vectors[[0, 3]].reshape(-1)), DIM)
     table.add(pa.table({"image_hash": ["a", "d"], "vector": flat}))  # as two writers at once would
     assert table.count_rows() == 5
@@ -204,7 +204,7 @@ def test_no_index_is_trained_among_deleted_rows(
     store.forget(PRINT, names(10))
     found = store.neighbours(PRINT, some(900)[:20], 1)
     assert [near[0].image_hash for near in found[10:]] == names(10, start=10)
-    assert not module._has_index(store._table(PRINT), "vector_idx")
+    assert store._table(PRINT).indexed("vector") is None
 
 
 def test_tidy_keeps_everything(store: VectorStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,7 +214,7 @@ def test_tidy_keeps_everything(store: VectorStore, monkeypatch: pytest.MonkeyPat
     for start in range(0, 400, 50):
         store.append(PRINT, hashes[start : start + 50], vectors[start : start + 50])
     store.tidy()
-    assert module._has_index(store._table(PRINT), "image_hash_idx")
+    assert store._table(PRINT).indexed("image_hash") is not None
     store.append(PRINT, hashes[:50], vectors[:50])
     store.forget(PRINT, hashes[:10])
     store.tidy()

@@ -124,7 +124,7 @@ def _detector(workspace: Workspace) -> Iterator[Check]:
 
 
 def _index_server(workspace: Workspace) -> Iterator[Check]:
-    text, whole = health(workspace.settings.index)
+    text, whole = health(workspace.index)
     if text:
         hint = "" if whole else "start the query nodes that are missing"
         yield Check("index server", "ok" if whole else "warn", text, hint)

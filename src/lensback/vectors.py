@@ -7,25 +7,26 @@ read once: of equal hashes the first one counts, and they are equal vectors anyw
 
 from __future__ import annotations
 
-import contextlib
-import re
 import threading
-from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from time import time_ns
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lensback.durable import flush_tree
-from lensback.errors import BadQuery, ConfigError, NotFound
-from lensback.lancedata import Shelf, opened, unusable
+from lensback.errors import BadQuery, NotFound
+from lensback.lancedata import Shelf, Table, candidates
 from lensback.types import Candidate, Vectors
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 GET_HASHES = 1000
 """Hashes asked for at once."""
+NPROBES = 32
+"""Partitions probed for neighbours."""
 INDEXED_ROWS = 20_000
 """From this many rows the hashes are indexed."""
 TIDY_APPENDS = 256
@@ -42,9 +43,10 @@ class VectorStore:
     def __init__(
         self, root: Path | str, *, dtype: Literal["float32", "float16"] = "float32"
     ) -> None:
-        self._shelf = Shelf(root)
+        hint = "run lensback doctor; lost vectors are made again by lensback sync"
+        self._shelf = Shelf(root, "the vector store", hint)
         self._dtype = dtype
-        self._tables: dict[str, Any] = {}
+        self._tables: dict[str, Table] = {}
         self._appends: dict[str, int] = {}
         self._lock = threading.Lock()
 
@@ -57,37 +59,33 @@ class VectorStore:
         new = _checked(hashes, vectors)
         if not len(hashes):
             return
-        begin = time_ns()
-        with self._lock, _translated():
-            table = self._table(fingerprint, dim=new.shape[1])
-            if _dim(table) != new.shape[1]:
-                raise BadQuery(f"vectors of {new.shape[1]} numbers, the table has {_dim(table)}")
-            merge = table.merge_insert("image_hash").when_not_matched_insert_all()
-            merge.execute(_rows(table.schema, hashes, new))
-            self._flush(fingerprint, begin)
-            self._after_append(fingerprint, table)
+        dim = new.shape[1]
+        with self._lock:
+            table = self._table(fingerprint) or self._made(fingerprint, dim)
+            if table.dim != dim:
+                raise BadQuery(f"vectors of {dim} numbers, the table has {table.dim}")
+            table.merge(_rows(table.schema, hashes, new), "image_hash", replace=False)
+            self._appends[fingerprint] = self._appends.get(fingerprint, 0) + 1
+            if self._appends[fingerprint] % TIDY_APPENDS == 0:
+                _tidy(table)
 
     def count(self, fingerprint: str) -> int:
         """Rows of the table; 0 where there is none."""
-        with _translated():
-            table = self._table(fingerprint)
-            return int(table.count_rows()) if table is not None else 0
+        table = self._table(fingerprint)
+        return table.rows() if table else 0
 
     def hashes(self, fingerprint: str) -> Iterator[list[str]]:
         """All hashes, in batches, each once, in no promised order."""
-        for names, _ in self._batches(fingerprint, 65_536, vectors=False):
+        for names, _ in self._batches(fingerprint, 65_536, ["image_hash"]):
             yield names
 
     def get(self, fingerprint: str, hashes: Sequence[str]) -> Vectors:
         """float32 [len(hashes), dim], in the order asked. Raises NotFound naming a missing one."""
-        with _translated():
-            table = self._table(fingerprint)
-            found: dict[str, NDArray[np.float32]] = {}
-            for start in range(0, len(hashes) if table is not None else 0, GET_HASHES):
-                asked = table.search().where(_among(hashes[start : start + GET_HASHES]))
-                for names, vectors in _read(asked.select(["image_hash", "vector"]).to_batches()):
-                    for name, vector in zip(names, vectors, strict=True):
-                        found.setdefault(name, vector)
+        table = self._table(fingerprint)
+        found: dict[str, NDArray[np.float32]] = {}
+        for names, vectors in self._named(table, hashes) if table else ():
+            for name, vector in zip(names, vectors, strict=True):
+                found.setdefault(name, vector)
         missing = [name for name in hashes if name not in found]
         if missing:
             raise NotFound(
@@ -95,13 +93,13 @@ class VectorStore:
                 hint="run lensback sync",
             )
         if not hashes:
-            return np.empty((0, _dim(table) if table is not None else 0), np.float32)
+            return np.empty((0, table.dim if table else 0), np.float32)
         return np.stack([found[name] for name in hashes])
 
     def scan(self, fingerprint: str, batch: int = 4096) -> Iterator[tuple[list[str], Vectors]]:
         """All hashes with float32 [n, dim], each once, n <= batch. Memory does not grow with
         the table but for 8 bytes a row; what is appended meanwhile is not seen."""
-        yield from self._batches(fingerprint, batch, vectors=True)
+        yield from self._batches(fingerprint, batch, ["image_hash", "vector"])
 
     def neighbours(self, fingerprint: str, queries: Vectors, k: int) -> list[list[Candidate]]:
         """The k nearest stored images of each query (unit vectors), best first.
@@ -112,96 +110,74 @@ class VectorStore:
         if np.ndim(queries) != 2 or not np.isfinite(queries).all():
             raise BadQuery(f"queries of shape {np.shape(queries)}, want finite [n, dim]")
         queries = np.ascontiguousarray(queries, np.float32)
-        rows = self.count(fingerprint)
-        if not rows or not len(queries) or k < 1:
+        table = self._table(fingerprint)
+        rows = table.rows() if table else 0
+        if not table or not rows or not len(queries) or k < 1:
             return [[] for _ in queries]
-        with _translated():
-            dim = _dim(self._table(fingerprint))
-        if queries.shape[1] != dim:
-            raise BadQuery(f"queries of {queries.shape[1]} numbers, the table has {dim}")
-        if _scan_is_cheap(rows, len(queries)):
-            return self._neighbours_by_scan(fingerprint, queries, k)
-        with self._lock, _translated():
-            table = self._table(fingerprint)
-            if _index_vectors(table, rows):
-                return [_nearest(table, query, k) for query in queries]
+        if queries.shape[1] != table.dim:
+            raise BadQuery(f"queries of {queries.shape[1]} numbers, the table has {table.dim}")
+        if not _scan_is_cheap(rows, len(queries)):
+            with self._lock:
+                if _index_vectors(table, rows):
+                    near = (table.nearest(query, k + 8, nprobes=NPROBES) for query in queries)
+                    return [candidates(found)[:k] for found in near]
         return self._neighbours_by_scan(fingerprint, queries, k)
 
     def drop(self, fingerprint: str) -> None:
         """Forgets all vectors of an encoder; an unknown one is fine."""
-        with self._lock, _translated():
+        with self._lock:
             self._tables.pop(fingerprint, None)
-            self._shelf.connect().drop_table(_name(fingerprint), ignore_missing=True)
+            self._shelf.drop(self._shelf.name(fingerprint))
 
     def forget(self, fingerprint: str, hashes: Sequence[str]) -> None:
         """Deletes vectors; unknown hashes are fine. Durable when it returns."""
-        begin = time_ns()
-        with self._lock, _translated():
-            table = self._table(fingerprint)
-            for start in range(0, len(hashes) if table is not None else 0, GET_HASHES):
-                table.delete(_among(hashes[start : start + GET_HASHES]))
-            self._flush(fingerprint, begin)
+        with self._lock:
+            if table := self._table(fingerprint):
+                table.delete(_among(hashes))
 
     def fingerprints(self) -> list[str]:
         """Encoders that have a table here, sorted."""
-        with _translated():
-            names = self._shelf.names()
-        return sorted(name[2:] for name in names if name.startswith("v_"))
+        return [name[2:] for name in self._shelf.names() if name.startswith("v_")]
 
     def tidy(self) -> None:
         """Compacts every table, indexes new rows, removes versions older than an hour."""
         for fingerprint in self.fingerprints():
-            begin = time_ns()
-            with self._lock, _translated():
-                _tidy(self._table(fingerprint))
-                self._flush(fingerprint, begin)
+            with self._lock:
+                if table := self._table(fingerprint):
+                    _tidy(table)
 
-    # --- tables ---
+    def _table(self, fingerprint: str) -> Table | None:
+        """The open table; None where there is none."""
+        if fingerprint not in self._tables and (found := self._shelf.table(fingerprint)):
+            self._tables[fingerprint] = found
+        return self._tables.get(fingerprint)
 
-    def _table(self, fingerprint: str, dim: int = 0) -> Any:
-        """The open table, made where `dim` is given; None where there is none."""
-        held = self._tables.get(fingerprint)
-        if held is not None:
-            return held
-        name = _name(fingerprint)
-        table = opened(self._shelf.connect(), name) if self._shelf.has(name) else None
-        if table is None and dim:
-            made = {"schema": _schema(dim, self._dtype), "mode": "overwrite"}
-            table = self._shelf.connect().create_table(name, **made)
-        if table is not None:
-            self._tables[fingerprint] = table
+    def _made(self, fingerprint: str, dim: int) -> Table:
+        table = self._shelf.made(fingerprint, partial(_schema, dim, self._dtype))
+        self._tables[fingerprint] = table
         return table
-
-    def _flush(self, fingerprint: str, since_ns: int) -> None:
-        """What was written since then is on disk; an object store keeps what it acknowledged."""
-        if folder := self._shelf.folder(_name(fingerprint)):
-            flush_tree(folder, since_ns)
-
-    def _after_append(self, fingerprint: str, table: Any) -> None:
-        count = self._appends[fingerprint] = self._appends.get(fingerprint, 0) + 1
-        if count % TIDY_APPENDS == 0:
-            begin = time_ns()
-            _tidy(table)
-            self._flush(fingerprint, begin)
 
     # --- reading ---
 
+    @staticmethod
+    def _named(table: Table, hashes: Sequence[str]) -> Iterator[tuple[list[str], Vectors]]:
+        for where in _among(hashes):
+            yield from _read(table.batches(["image_hash", "vector"], where=where))
+
     def _batches(
-        self, fingerprint: str, batch: int, *, vectors: bool
+        self, fingerprint: str, batch: int, columns: Sequence[str]
     ) -> Iterator[tuple[list[str], Vectors]]:
-        with _translated():
-            if self._table(fingerprint) is None:
-                return
-            # A handle of its own, held at one version: what comes is one state of the table.
-            table = self._shelf.connect().open_table(_name(fingerprint))
-            table.checkout(table.version)
-            fresh_rows = _Once(table)
-            columns = ["image_hash", "vector"] if vectors else ["image_hash"]
-            for names, found in _read(table.search().select(columns).to_batches(batch_size=batch)):
-                fresh = fresh_rows(names)
-                for start in range(0, len(fresh), batch):
-                    some = fresh[start : start + batch]
-                    yield [names[i] for i in some], found[some]
+        table = self._table(fingerprint)
+        if table is None:
+            return
+        # A handle of its own, held at one version: what comes is one state of the table.
+        table = self._shelf.at(self._shelf.name(fingerprint), table.version)
+        fresh_rows = _Once(table)
+        for names, found in _read(table.batches(columns, size=batch)):
+            fresh = fresh_rows(names)
+            for start in range(0, len(fresh), batch):
+                some = fresh[start : start + batch]
+                yield [names[i] for i in some], found[some]
 
     def _neighbours_by_scan(
         self, fingerprint: str, queries: Vectors, k: int
@@ -221,10 +197,10 @@ class _Once:
     """Which rows of a batch are the first of their hash. Only hashes that come twice are kept in
     memory; they are found beforehand on 64-bit hashes of them, 8 bytes a row."""
 
-    def __init__(self, table: Any) -> None:
+    def __init__(self, table: Table) -> None:
         codes = [
             np.fromiter(map(hash, names), np.int64, len(names))
-            for names, _ in _read(table.search().select(["image_hash"]).to_batches())
+            for names, _ in _read(table.batches(["image_hash"]))
         ]
         values, counts = np.unique(
             np.concatenate([*codes, np.empty(0, np.int64)]), return_counts=True
@@ -259,46 +235,26 @@ def _scan_is_cheap(rows: int, queries: int) -> bool:
     return rows < 100_000 or rows * (4e-6 + queries * 1e-8) < queries * 8e-3
 
 
-def _index_vectors(table: Any, rows: int) -> bool:
+def _index_vectors(table: Table, rows: int) -> bool:
     """Trains the approximate index, again when the table has grown four times; adds new rows.
 
     False where it would have to be trained although deleted rows lie among the others: that
     takes fifty times as long, longer than comparing with every row.
     """
-    from lancedb.index import IvfSq
-
-    stats = table.index_stats("vector_idx") if _has_index(table, "vector_idx") else None
-    if stats is None or stats.num_indexed_rows * 4 <= rows:
-        if int(table.list_versions()[-1]["metadata"].get("total_deletion_file_rows", 0)):
+    inside, outside = table.indexed("vector") or (0, rows)
+    if inside * 4 <= rows:
+        if table.deletions:
             return False
-        split = max(1, min(rows // 2048, 512), rows // 8192)
-        table.create_index("vector", config=IvfSq(distance_type="cosine", num_partitions=split))
-    elif stats.num_unindexed_rows > rows // 20:
+        table.train(rows)
+    elif outside > rows // 20:
         _tidy(table)
     return True
 
 
-def _nearest(table: Any, query: NDArray[np.float32], k: int) -> list[Candidate]:
-    asked = table.search(query).distance_type("cosine").select(["image_hash", "_distance"])
-    found = asked.limit(k + 8).nprobes(32).refine_factor(1).to_arrow()
-    best: dict[str, float] = {}
-    for name, distance in zip(
-        found["image_hash"].to_pylist(), found["_distance"].to_pylist(), strict=True
-    ):
-        best.setdefault(name, max(-1.0, min(1.0, 1.0 - distance)))
-    return [Candidate(name, similarity) for name, similarity in best.items()][:k]
-
-
-def _tidy(table: Any) -> None:
-    from lancedb.index import BTree
-
-    if table.count_rows() >= INDEXED_ROWS and not _has_index(table, "image_hash_idx"):
-        table.create_index("image_hash", config=BTree())
-    table.optimize(cleanup_older_than=timedelta(hours=1))
-
-
-def _has_index(table: Any, name: str) -> bool:
-    return any(index.name == name for index in table.list_indices())
+def _tidy(table: Table) -> None:
+    if table.rows() >= INDEXED_ROWS and table.indexed("image_hash") is None:
+        table.index("image_hash")
+    table.compact()
 
 
 def _checked(hashes: Sequence[str], vectors: Vectors) -> Vectors:
@@ -311,7 +267,7 @@ def _checked(hashes: Sequence[str], vectors: Vectors) -> Vectors:
     return array
 
 
-def _rows(schema: Any, hashes: Sequence[str], vectors: Vectors) -> Any:
+def _rows(schema: pa.Schema, hashes: Sequence[str], vectors: Vectors) -> pa.Table:
     """An Arrow table of the batch, each hash once."""
     import pyarrow as pa
 
@@ -325,18 +281,14 @@ def _rows(schema: Any, hashes: Sequence[str], vectors: Vectors) -> Any:
     return pa.table(columns, schema=schema)
 
 
-def _schema(dim: int, dtype: str) -> Any:
+def _schema(dim: int, dtype: str) -> pa.Schema:
     import pyarrow as pa
 
     number = pa.float16() if dtype == "float16" else pa.float32()
     return pa.schema([("image_hash", pa.string()), ("vector", pa.list_(number, dim))])
 
 
-def _dim(table: Any) -> int:
-    return int(table.schema.field("vector").type.list_size)
-
-
-def _read(batches: Any) -> Iterator[tuple[list[str], Vectors]]:
+def _read(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[list[str], Vectors]]:
     """Record batches -> hashes and float32 [n, dim]; [n, 0] where no vectors were asked for."""
     for batch in batches:
         names = batch["image_hash"].to_pylist()
@@ -347,10 +299,12 @@ def _read(batches: Any) -> Iterator[tuple[list[str], Vectors]]:
             yield names, np.empty((len(names), 0), np.float32)
 
 
-def _among(hashes: Sequence[str]) -> str:
+def _among(hashes: Sequence[str]) -> Iterator[str]:
+    """Conditions that together name these hashes, GET_HASHES in each."""
     _check_text(hashes)
-    quoted = ", ".join("'" + name.replace("'", "''") + "'" for name in hashes)
-    return f"image_hash IN ({quoted})"
+    quoted = ["'" + name.replace("'", "''") + "'" for name in hashes]
+    for start in range(0, len(quoted), GET_HASHES):
+        yield f"image_hash IN ({', '.join(quoted[start : start + GET_HASHES])})"
 
 
 def _check_text(hashes: Sequence[str]) -> None:
@@ -358,21 +312,3 @@ def _check_text(hashes: Sequence[str]) -> None:
         "".join(hashes).encode()
     except UnicodeEncodeError as error:
         raise BadQuery(f"a hash is not valid Unicode: {error}") from error
-
-
-def _name(fingerprint: str) -> str:
-    # It becomes the name of a folder.
-    if not re.fullmatch(r"[A-Za-z0-9._-]{1,128}", fingerprint):
-        raise ConfigError(
-            f"not a fingerprint: {fingerprint!r}", hint="use letters, digits, `.`, `_` and `-`"
-        )
-    return f"v_{fingerprint}"
-
-
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except (ValueError, RuntimeError, OSError) as error:
-        hint = "run lensback doctor; lost vectors are made again by lensback sync"
-        raise unusable("the vector store", error, hint) from error

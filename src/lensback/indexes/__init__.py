@@ -13,15 +13,22 @@ import re
 from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lensback.engines import engine, known
 from lensback.errors import ConfigError, UnknownName
 from lensback.types import Candidate, Filter, IndexRow, Snapshot, Vector, Vectors
 
-NAMES = ["exact", "lance", "milvus://host:19530/collection"]
+GROUP = "lensback.indexes"
+"""Entry points by which other packages add engines: scheme of the URL -> Opener."""
+OWN = {
+    "exact": "lensback.indexes.lance:open_lance",
+    "lance": "lensback.indexes.lance:open_lance",
+    "milvus": "lensback.indexes.milvus:open_milvus",
+}
 
 
 class Index(Protocol):
@@ -57,10 +64,29 @@ class Index(Protocol):
         """
 
 
+class Opener(Protocol):
+    """What an entry point of GROUP names."""
+
+    def __call__(
+        self, url: str, root: Path, *, fingerprint: str, dim: int, min_recall: float
+    ) -> Index:
+        """Opens `url` and writes nothing yet; see `open_index` for what the arguments mean. `root`
+        is a folder for what the engine keeps on this machine, one for all engines."""
+
+
+@runtime_checkable
+class Served(Protocol):
+    """An Index behind which is a server of its own."""
+
+    def health(self) -> tuple[str, bool]:
+        """What the server says of itself, and whether it is whole. Raises where it cannot serve."""
+
+
 def open_index(
     url: str, root: Path, *, fingerprint: str = "", dim: int = 0, min_recall: float = 0.95
 ) -> Index:
-    """Opens the index `url`: `lance` or `exact`, which live under `root`, or one in a Milvus.
+    """Opens the index `url`: `lance` or `exact`, which live under `root`, one in a Milvus
+    (`milvus://host:19530/collection`), or one of an engine that another package adds.
 
     `fingerprint` and `dim` name the encoder whose vectors are staged; without a fingerprint
     the index is for reading only, and staging raises StateError. `min_recall` is the
@@ -70,33 +96,21 @@ def open_index(
         raise ConfigError(
             f"not a fingerprint: {fingerprint!r}", hint="use letters, digits, `.`, `_` and `-`"
         )
-    if url == "lance":
-        from lensback.indexes.lance import LanceIndex
-
-        return LanceIndex(root / "lance", fingerprint, dim, min_recall)
-    if url == "exact":
-        from lensback.indexes.exact import ExactIndex
-
-        return ExactIndex(root / "exact", fingerprint, dim)
-    if url.startswith("milvus://"):
-        from lensback.indexes.milvus import MilvusIndex
-        from lensback.indexes.milvus_link import Address
-
-        return MilvusIndex(Address.parse(url), fingerprint, dim, min_recall)
-    raise UnknownName("index", url, NAMES)
+    opener: Opener = engine(GROUP, OWN, url.partition("://")[0], "index")
+    return opener(url, root, fingerprint=fingerprint, dim=dim, min_recall=min_recall)
 
 
-def health(url: str) -> tuple[str, bool]:
+def unknown(url: str) -> UnknownName:
+    """For an opener that is given a URL of another form than its own."""
+    return UnknownName("index", url, known(GROUP, OWN))
+
+
+def health(index: Index) -> tuple[str, bool]:
     """What the server behind an index says of itself and whether it is whole; "" for none.
 
     Raises one of our errors where it cannot serve.
     """
-    if not url.startswith("milvus://"):
-        return "", True
-    from lensback.indexes import milvus
-    from lensback.indexes.milvus_link import Address
-
-    return milvus.health(Address.parse(url))
+    return index.health() if isinstance(index, Served) else ("", True)
 
 
 def row_id(image_hash: str, store: str, category: str, in_stock: bool, currency: str) -> int:

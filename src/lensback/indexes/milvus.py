@@ -20,14 +20,15 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lensback.errors import Away, StaleIndex, StateError
+from lensback.indexes import unknown
 from lensback.indexes.milvus_link import (
     KINDS,
     Address,
@@ -37,10 +38,12 @@ from lensback.indexes.milvus_link import (
     translated,
     width_of,
 )
-from lensback.indexes.milvus_recall import SAMPLE, Sample, sample_condition, stored_vectors
+from lensback.indexes.milvus_recall import Sample, sample_condition, stored_vectors
 from lensback.indexes.milvus_rows import OPEN, compared, condition, entities, schema
 from lensback.indexes.milvus_state import MINE, NOW, Published, seeing, visible
 from lensback.indexes.plan import NOTHING
+from lensback.indexes.pointer import new_snapshot
+from lensback.indexes.rows import SAMPLE
 from lensback.indexes.rows import query as unit_query
 from lensback.log import event
 from lensback.retry import retried
@@ -72,6 +75,15 @@ T = TypeVar("T")
 _LIVE = f"until == {OPEN}"
 
 
+def open_milvus(
+    url: str, _root: Path, *, fingerprint: str, dim: int, min_recall: float
+) -> MilvusIndex:
+    """`milvus://host:19530/collection`; nothing of it lies on this machine."""
+    if "://" not in url:
+        raise unknown(url)
+    return MilvusIndex(Address.parse(url), fingerprint, dim, min_recall)
+
+
 class MilvusIndex:
     """An `Index` in a Milvus. See `indexes.Index` for what each verb promises.
 
@@ -95,6 +107,23 @@ class MilvusIndex:
     def snapshot(self) -> Snapshot | None:
         found = retried(self._published, for_s=self._address.timeout_s)
         return found.snapshot if found else None
+
+    def health(self) -> tuple[str, bool]:
+        """What the Milvus says of itself and of the index, and whether all replicas are there.
+
+        Raises Away or StateError where it cannot serve.
+        """
+        client, wanted = self._link.client, self._address.replicas
+        with translated():
+            text = f"Milvus {client.get_server_version()}"
+        found = self._published(fresh=True)
+        if not found:
+            return text, True
+        with translated():
+            replicas = client.describe_replica(found.snapshot.location)
+        nodes = sum(len(replica.group_nodes) for replica in replicas)
+        text += f", {len(replicas)} of {wanted} replicas on {nodes} query nodes"
+        return text, len(replicas) >= wanted
 
     # --- searching ---
 
@@ -381,7 +410,10 @@ class MilvusIndex:
                 f"recall@10 is {recall:.3f}, below {self._min_recall}: not published",
                 hint="lower min_recall, or use kind=HNSW",
             )
-        snapshot = self._describe(name, encoder, generation, rows, recall)
+        snapshot = new_snapshot(
+            generation, name, encoder=encoder, fingerprint=self._fingerprint, dim=self._dim,
+            rows=rows, recall=recall,
+        )  # fmt: skip
         kept = (old.previous, old.previous_generation) if mine and old else ("", 0)
         if old and not mine:
             kept = (old.snapshot.location, old.generation)
@@ -441,21 +473,6 @@ class MilvusIndex:
         answers = self._nearest(name, list(queries), limits, limit, ef)
         return [np.array([value for _, value in answer], np.float32) for answer in answers]
 
-    def _describe(
-        self, name: str, encoder: str, generation: int, rows: int, recall: float
-    ) -> Snapshot:
-        now = datetime.now(UTC)
-        return Snapshot(
-            id=f"{now:%Y%m%dT%H%M%S%f}-{generation}",
-            encoder=encoder,
-            fingerprint=self._fingerprint,
-            dim=self._dim,
-            rows=rows,
-            recall=round(recall, 4),
-            location=name,
-            created_at=now.isoformat(timespec="seconds"),
-        )
-
     def _show(self, state: Published, old: Published | None) -> None:
         """The switch-over; then what neither the new state nor late readers need is dropped."""
         client, alias = self._link.client, self._address.collection
@@ -471,25 +488,6 @@ class MilvusIndex:
             for name in client.list_collections():
                 if name.startswith((f"{alias}__at_", f"{alias}__v_")) and name not in kept:
                     client.drop_collection(name)
-
-
-def health(address: Address) -> tuple[str, bool]:
-    """What a Milvus says of itself and of the index, and whether all replicas are there.
-
-    Raises Away or StateError where it cannot serve.
-    """
-    index = MilvusIndex(address, "", 0, 0.0)
-    client = index._link.client  # noqa: SLF001 - of this module
-    with translated():
-        text = f"Milvus {client.get_server_version()}"
-    found = index._published(fresh=True)  # noqa: SLF001
-    if not found:
-        return text, True
-    with translated():
-        replicas = client.describe_replica(found.snapshot.location)
-    nodes = sum(len(replica.group_nodes) for replica in replicas)
-    text += f", {len(replicas)} of {address.replicas} replicas on {nodes} query nodes"
-    return text, len(replicas) >= address.replicas
 
 
 def _table(rows: Sequence[Mapping[str, int]], fields: Sequence[str]) -> NDArray[np.int64]:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lensback.indexes.rows import unit
+from lensback.indexes.rows import SAMPLE, noisy
 from lensback.types import Vectors
 
-SAMPLE = 64
-NOISE = 0.75
-"""Length of the noise added to a stored vector of length 1, as in the Lance index: cosine 0.8."""
 SLICES = 20
 """The truth is asked for in slices of the row ids, which are evenly spread hashes: of a filter
 that leaves fewer than 7 rows in 100 Milvus compares every one."""
@@ -29,9 +25,7 @@ class Sample:
     """Queries (stored vectors with noise) and the similarity of each one's true tenth row."""
 
     def __init__(self, stored: Vectors, search: Search) -> None:
-        draw = np.random.default_rng(0)
-        noise = draw.standard_normal(stored.shape, dtype=np.float32)
-        self._queries = unit(stored + NOISE / math.sqrt(stored.shape[1]) * noise)
+        self._queries = noisy(stored, np.random.default_rng(0))
         self._search = search
         best = np.full((len(stored), 10), -1.0, np.float32)
         for start, stop in _slices():

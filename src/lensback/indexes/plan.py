@@ -56,10 +56,9 @@ def _clamped(minor: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`exact`: compare with every matching row. Else probe this many partitions."""
+    """How many partitions to probe; 0: compare with every matching row."""
 
-    exact: bool
-    nprobes: int = 0
+    nprobes: int
     whole: bool = True
     """No wider search can find more."""
 
@@ -74,10 +73,10 @@ def plan(rows: int, matches: int, parameters: Mapping[str, float]) -> Plan:
     """
     partitions = int(parameters["partitions"])
     if matches <= max(256, rows // 500):
-        return Plan(exact=True)
+        return Plan(0)
     wanted = math.ceil(parameters["nprobes"] * rows / max(1, matches))
     nprobes = min(partitions, wanted)
-    return Plan(exact=False, nprobes=nprobes, whole=nprobes == partitions)
+    return Plan(nprobes, whole=nprobes == partitions)
 
 
 def widest(narrow: Plan, parameters: Mapping[str, float]) -> Plan:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -47,6 +48,23 @@ def _parsed(root: Path, text: bytes) -> Pointer:
 def write(root: Path, pointer: Pointer) -> None:
     """Durable when it returns; a reader sees the old pointer or the new one, never a part."""
     replace_file(root / NAME, lambda path: path.write_text(json.dumps(asdict(pointer), indent=1)))
+
+
+def new_snapshot(
+    mark: int, location: str, *, encoder: str, fingerprint: str, dim: int, rows: int, recall: float
+) -> Snapshot:
+    """The snapshot that is published now; `mark` keeps apart what is published in one moment."""
+    now = datetime.now(UTC)
+    return Snapshot(
+        id=f"{now:%Y%m%dT%H%M%S%f}-{mark}",
+        encoder=encoder,
+        fingerprint=fingerprint,
+        dim=dim,
+        rows=rows,
+        recall=round(recall, 4),
+        location=location,
+        created_at=now.isoformat(timespec="seconds"),
+    )
 
 
 def followed(root: Path, opener: Callable[[Pointer], T]) -> LiveFile[T | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,13 @@ from lensback.types import IndexRow, Vector, Vectors
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+SAMPLE = 64
+"""Queries that recall is measured with."""
+NOISE = 0.75
+"""Length of the noise added to a stored vector of length 1 to make it a query (cosine 0.8): a
+photo is no copy of an image, and queries far from all rows are the hard ones."""
 
 
 def schema(dim: int) -> pa.Schema:
@@ -84,6 +92,12 @@ def unit(vectors: Vectors) -> Vectors:
         raise BadQuery("a vector has no direction", hint="it must be finite and not all zeros")
     directions: Vectors = array / lengths
     return directions
+
+
+def noisy(stored: Vectors, draw: np.random.Generator) -> Vectors:
+    """Stored unit vectors as queries to measure recall with: float32 [n, dim], of length 1."""
+    noise = draw.standard_normal(stored.shape, dtype=np.float32)
+    return unit(stored + NOISE / math.sqrt(stored.shape[1]) * noise)
 
 
 def query(vector: Vector, dim: int) -> Vector:
