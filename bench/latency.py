@@ -1,6 +1,6 @@
 """Search latency by stage at 5,000 and 200,000 pictures; start and memory of `serve`.
 
-    python bench/latency.py [--sizes 5000 200000] [--photos 150]
+    python bench/latency.py [--sizes 5000 200000] [--photos 150] [--seeds 1500]
 
 A catalogue of invented offers whose vectors are those of real pictures replicated with noise;
 everything else is the real thing: SQLite, LanceDB, the planner, ranking, the HTTP server. Both
@@ -31,7 +31,6 @@ from rig import (
     write,
 )
 
-SEEDS = 1_500
 FILTERS = {
     "no filter": Query(),
     "one store of ten": Query(stores=("store3",)),
@@ -69,8 +68,8 @@ def served(folder: Path, photo: bytes) -> dict[str, Any]:
 
 
 def main() -> None:
-    asked = arguments(__doc__, sizes=[5_000, 200_000], photos=150).parse_args()
-    images = pictures(SEEDS)
+    asked = arguments(__doc__, sizes=[5_000, 200_000], photos=150, seeds=1_500).parse_args()
+    images = pictures(asked.seeds)
     photos = [jpeg(distort(image, n), 88) for n, image in enumerate(images[: asked.photos])]
     figures: dict[str, Any] = {}
     for size in asked.sizes:

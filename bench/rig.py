@@ -38,6 +38,7 @@ STORES = {"luma": "feed.xml", "outlet": "feed.yml", "closet": "feed.csv.gz"}
 """The three real stores in LENSBACK_DATA/shops, each with its feed."""
 LOOPBACK = {"LENSBACK_ALLOW_HOSTS": '["127.0.0.1"]'}
 NOISE = 0.35
+START_S = 300
 STAGES = ("decode", "regions", "encode", "search", "rank", "total")
 sys.path.append(str(REPOSITORY))
 sys.path.append(str(REPOSITORY / "tests"))  # its PostgreSQL, Milvus and broken web serve here, too
@@ -284,9 +285,11 @@ class Served:
                 if httpx.get(f"{self.url}/readyz", timeout=30).status_code == 200:
                     break
             except httpx.TransportError:
-                if self.process.poll() is not None:
-                    raise SystemExit("serve did not start") from None
-                time.sleep(0.05)
+                pass
+            if self.process.poll() is not None or time.perf_counter() - begin > START_S:
+                self.process.kill()
+                raise SystemExit("serve did not get ready")
+            time.sleep(0.05)
         self.start_s = round(time.perf_counter() - begin, 2)
 
     def __enter__(self) -> Served:

@@ -74,3 +74,18 @@ def test_every_script_starts(
     told = capsys.readouterr().out
     assert f"bench/{name}.py" in told, "its first lines say how it is called"
     assert "--out" in told
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted(p.stem for p in (ROOT / "tools").glob("*.py") if "def main(" in p.read_text("utf-8")),
+)
+def test_every_tool_starts(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", "--help"])
+    with pytest.raises(SystemExit) as left:
+        importlib.import_module(name).main()
+    assert left.value.code == 0
+    assert "usage:" in capsys.readouterr().out

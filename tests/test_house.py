@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 from tools import house
 
+ROOT = Path(__file__).parents[1]
 OFFER = """
 class Offer:
     title: str
@@ -71,9 +73,13 @@ def test_an_import_that_another_way_implies_is_not_drawn() -> None:
     assert house.needed(edges) == {"a": {"b"}, "b": {"c"}, "c": set(), "d": {"a"}}
 
 
+def test_the_published_table_is_that_of_the_result() -> None:
+    counted = json.loads(house.RESULT.read_text("utf-8"))["revisions"]
+    assert house.table(counted) in (ROOT / "docs" / "measured.md").read_text("utf-8")
+
+
 # ---- the map of docs/architecture.md
 
-ROOT = Path(__file__).parents[1]
 MAP = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 
 

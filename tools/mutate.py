@@ -442,9 +442,8 @@ def argued() -> dict[str, str]:
 
 def report(chosen: Sequence[Target], wanted: set[str] | None) -> dict[str, Any]:
     """Counts by module, and over all of them."""
-    from record import share
-
     from mutants import mutants_of
+    from rig import share
 
     reasons = argued()
     modules: dict[str, Any] = {}
@@ -539,7 +538,7 @@ def main() -> None:
     _survivors(chosen, wanted)
     figures = report(chosen, wanted)
     if not names and not options.list:
-        from record import write
+        from rig import write
 
         write("mutation", {"sample": options.sample, "seed": options.seed, **figures})
     else:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lensback.console import Watcher
+from lensback.console import StageProgress
 from lensback.errors import ConfigError
 from lensback.session import processors
 from lensback.train import SHIPPED_EYE
@@ -58,13 +58,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=processors())
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
     given = parser.parse_args()
-    with Watcher(Console(stderr=True)) as watcher:
+    with StageProgress(Console(stderr=True)) as progress:
         done = train_detector(
             given.shops,
             given.out,
             minutes=given.minutes,
             threads=given.threads,
-            watch=watcher.watch,
+            watch=progress.watch,
         )
     if given.json:
         print(json.dumps(done.as_json()))
