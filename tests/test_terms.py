@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from lensback import exchange
 from lensback.errors import ConfigError
-from lensback.terms import Terms, estimate, parse, words
+from lensback.terms import Terms, cashback, commission, estimate, parse, possible, words
 from lensback.types import Money, currency_exponent
 
 AT = int(datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp())
@@ -38,6 +39,8 @@ def said(program: Terms, category: str = "Women > Shoes > Boots", price: Money =
         (terms({"percent": 10}), "Women", ("172.80 RUB", False)),
         (terms({"percent": 10}), "", ("172.80 RUB", False)),
         (terms({"fixed": 500}), "Women", ("250.00 RUB", False)),
+        (terms({"fixed": 0}), "Women", ("0.00 RUB", False)),
+        (terms({"percent": 10}, cap=0), "Women", ("0.00 RUB", False)),
         # no rule, no promise
         (terms(), "Women", ("0.00 RUB", True)),
         # the category is mapped
@@ -66,6 +69,49 @@ def said(program: Terms, category: str = "Women > Shoes > Boots", price: Money =
             "",
             ("172.80 RUB", True),
         ),
+        # two categories of one rule: one is enough
+        (
+            terms({"category": ["Bags", "Shoes"], "percent": 10}, {"percent": 1}),
+            "Shoes",
+            ("172.80 RUB", False),
+        ),
+        (
+            terms({"category": ["Shoes", "Bags"], "percent": 10}, {"percent": 1}),
+            "Women > Shoes",
+            ("172.80 RUB", False),
+        ),
+        # whoever buys, some rule pays the same: a rule without a condition holds for all
+        (
+            terms(
+                {"percent": 10, "customer": "new"},
+                {"percent": 10, "customer": "returning", "voucher": True},
+                {"percent": 10},
+            ),
+            "Women",
+            ("172.80 RUB", False),
+        ),
+        (
+            terms({"percent": 10, "region": "RU", "voucher": True}, {"percent": 10}),
+            "Women",
+            ("172.80 RUB", False),
+        ),
+        (
+            terms({"percent": 10, "voucher": True}, {"percent": 10, "voucher": False}),
+            "Women",
+            ("172.80 RUB", False),
+        ),
+        (
+            terms({"percent": 10, "customer": "new"}, {"percent": 10, "customer": "returning"}),
+            "Women",
+            ("172.80 RUB", False),
+        ),
+        # ... and where one is left out, nothing is certain
+        (
+            terms({"percent": 10, "customer": "new"}, {"percent": 10, "customer": "vip"}),
+            "Women",
+            ("172.80 RUB", True),
+        ),
+        (terms({"percent": 10, "voucher": False}), "Women", ("172.80 RUB", True)),
         # what only the purchase shows
         (
             terms({"percent": 10, "customer": "new"}, {"percent": 2}),
@@ -86,7 +132,17 @@ def said(program: Terms, category: str = "Women > Shoes > Boots", price: Money =
         (terms({"percent": 50}, cap=99.99), "Women", ("49.99 RUB", False)),
         # without tax
         (terms({"percent": 10}, net_of=0.2), "Women", ("144.00 RUB", False)),
+        # both ends of an order, and the cap above them
+        (terms({"percent": 1, "min": 10, "max": 20}), "Women", ("10.00 RUB", False)),
+        (terms({"percent": 1, "min": 100}, cap=80), "Women", ("40.00 RUB", False)),
+        (terms({"fixed": 500, "max": 100}), "Women", ("50.00 RUB", False)),
+        (terms({"fixed": 500}, net_of=0.2), "Women", ("250.00 RUB", False)),
         # days
+        (
+            terms({"percent": 1, "since": "2026-11-24", "until": "2026-11-24"}),
+            "W",
+            ("17.28 RUB", False),
+        ),
         (terms({"percent": 1, "until": "2026-11-24"}), "Women", ("17.28 RUB", False)),
         (terms({"percent": 1, "since": "2026-11-24"}), "Women", ("17.28 RUB", False)),
         (terms({"percent": 1, "until": "2026-11-23"}), "Women", ("0.00 RUB", True)),
@@ -135,6 +191,298 @@ def test_another_currency() -> None:
         assert any("today" in step for step in converted.steps)
     fixed = estimate(terms({"fixed": 1000}), price, "x", AT, Rates(Fraction(1, 95)))
     assert fixed.cashback == Money(526, "USD")  # 10.526… -> 10.52, half of it 5.26
+
+
+@pytest.mark.parametrize(
+    ("program", "category", "rates", "steps"),
+    [
+        (
+            terms({"percent": 10}),
+            "Women",
+            None,
+            (
+                "rule: 10 %",
+                "that is a commission of 345.60 RUB",
+                "the shopper's 50 % of it: 172.80 RUB",
+                "estimate: 172.80 RUB",
+            ),
+        ),
+        (terms(), "Women", None, ("no cashback: no rule pays for certain",)),
+        (
+            terms({"percent": 0}),
+            "",
+            None,
+            (
+                "rule: 0 %",
+                "that is a commission of 0.00 RUB",
+                "the shopper's 50 % of it: 0.00 RUB",
+                "no cashback",
+            ),
+        ),
+        (
+            terms({"category": ["Shoes", "Bags"], "percent": 10}, {"fixed": 1, "voucher": True}),
+            "Toys",
+            None,
+            (
+                "perhaps: 1 RUB with a voucher",
+                "that is a commission of 1.00 RUB",
+                "the shopper's 50 % of it: 0.50 RUB",
+                "estimate: up to 0.50 RUB, because no rule pays for certain; no rule names the category",
+            ),
+        ),
+        (
+            terms({"category": ["Shoes"], "percent": 10}, {"percent": 1}, share=1),
+            "",
+            None,
+            (
+                "perhaps: 10 % in Shoes",
+                "that is a commission of 345.60 RUB",
+                "the shopper's 100 % of it: 345.60 RUB",
+                "perhaps: 1 %",
+                "that is a commission of 34.56 RUB",
+                "the shopper's 100 % of it: 34.56 RUB",
+                (
+                    "estimate: up to 345.60 RUB, because the category is not known; "
+                    "the network decides which rule it is"
+                ),
+            ),
+        ),
+        (
+            terms({"percent": 10, "min": 2}, {"percent": 5}, currency="EUR"),
+            "Women",
+            None,
+            (
+                "rule: 10 % at least 2 EUR",
+                "no fresh rate for 2.00 EUR in RUB",
+                "no cashback: a rule cannot be compared",
+            ),
+        ),
+        (
+            terms({"fixed": 2}, currency="EUR"),
+            "Women",
+            None,
+            (
+                "rule: 2 EUR",
+                "no fresh rate for 2.00 EUR in RUB",
+                "no cashback: a rule cannot be compared",
+            ),
+        ),
+        (
+            terms({"percent": 10, "customer": "new"}, {"percent": 10, "customer": "returning"}),
+            "Women",
+            None,
+            (
+                "perhaps: 10 % for new customers",
+                "that is a commission of 345.60 RUB",
+                "the shopper's 50 % of it: 172.80 RUB",
+                "perhaps: 10 % for returning customers",
+                "that is a commission of 345.60 RUB",
+                "the shopper's 50 % of it: 172.80 RUB",
+                "estimate: 172.80 RUB",
+            ),
+        ),
+        (
+            terms({"fixed": "2.009"}, currency="EUR", cap=1),
+            "Women",
+            Fraction(95),
+            (
+                "rule: 2.009 EUR at most 1 EUR an order",
+                "2.00 EUR is 190.00 RUB today",
+                "1.00 EUR is 95.00 RUB today",
+                "that is a commission of 95.00 RUB",
+                "the shopper's 50 % of it: 47.50 RUB",
+                "estimate: up to 47.50 RUB, because exchange rates move until the sale is paid",
+            ),
+        ),
+    ],
+)
+def test_every_step_of_a_promise(
+    program: Terms, category: str, rates: Fraction | None, steps: tuple[str, ...]
+) -> None:
+    found = estimate(program, PRICE, category, AT, Rates(rates) if rates else None)
+    assert found.steps == ("the price is 3456.00 RUB", *steps)
+
+
+@pytest.mark.parametrize(
+    ("rule", "said_"),
+    [
+        ({"percent": "8.50"}, "8.5 %"),
+        ({"percent": 10}, "10 %"),
+        ({"percent": 100}, "100 %"),
+        ({"fixed": "7.50"}, "7.50 RUB"),
+        ({"percent": 1, "category": ["A > B", "C"]}, "1 % in A > B or C"),
+        ({"percent": 1, "customer": "new"}, "1 % for new customers"),
+        ({"percent": 1, "region": "KZ"}, "1 % in KZ"),
+        ({"percent": 1, "voucher": True}, "1 % with a voucher"),
+        ({"percent": 1, "voucher": False}, "1 % without a voucher"),
+        ({"percent": 1, "min": 2, "max": 3}, "1 % at least 2 RUB at most 3 RUB"),
+        ({"percent": 1, "min": 0, "max": 0}, "1 % at least 0 RUB at most 0 RUB"),
+        (
+            {"percent": 1, "since": "2026-11-01", "until": "2026-12-31"},
+            "1 % from 2026-11-01 until 2026-12-31",
+        ),
+    ],
+)
+def test_a_rule_in_words(rule: dict[str, Any], said_: str) -> None:
+    program = terms(rule)
+    assert words(program, program.rates[0]) == said_
+    capped = terms(rule, cap="9.90")
+    assert " at most 9.90 RUB an order" in words(capped, capped.rates[0])
+
+
+def test_the_rules_that_may_pay() -> None:
+    """In order, each once; one that others always come before is not among them."""
+    program = terms(
+        {"percent": 3, "customer": "new"},
+        {"percent": 2, "customer": "returning"},
+        {"percent": 9},
+        {"percent": 3, "customer": "new"},
+    )
+    found, doubts = possible(program, "Women", AT)
+    assert [rule.percent for rule in found] == [3, 2]
+    assert found[0] is program.rates[0]
+    assert doubts == []
+    program = terms({"percent": 3, "customer": "new"}, {"percent": 9})
+    assert [rule.percent for rule in possible(program, "Women", AT)[0]] == [3, 9]
+    twice = terms({"percent": 1}, {"percent": 1})
+    assert len(possible(twice, "Women", AT)[0]) == 1
+    program = terms({"percent": 3, "region": "RU"}, {"percent": 2, "region": "KZ"})
+    assert possible(program, "x", AT) == (list(program.rates), ["no rule pays for certain"])
+
+
+@pytest.mark.parametrize(
+    ("path", "category", "fits"),
+    [
+        ("Shoes", "Shoes", True),
+        ("Shoes", "Women > Shoes", True),
+        ("Shoes", "Women > Shoes > Boots", True),
+        (" women>SHOES ", "Women > Shoes > Boots", True),
+        ("Shoes > Boots", "Women > Shoes > Boots", True),
+        ("Women > Boots", "Women > Shoes > Boots", False),
+        ("Women > Shoes > Boots > Red", "Women > Shoes > Boots", False),
+        ("Shoe", "Shoes", False),
+        ("Shoes", " > ", False),
+        ("Shoes", "", False),
+    ],
+)
+def test_a_category_lies_in_a_rules(path: str, category: str, fits: bool) -> None:
+    program = terms({"category": [path], "percent": 10})
+    (rule,) = program.rates
+    assert (rule in possible(program, category, AT)[0]) is (fits or not category.strip(" >"))
+    assert ("no rule names the category" in possible(program, category, AT)[1]) is (
+        bool(category) and not fits
+    )
+
+
+def test_days_are_those_of_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rule until the 24th holds to the last second of that day, one since the 25th from then,
+    wherever the machine stands."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        _utc_days()
+    time.tzset()
+
+
+def _utc_days() -> None:
+    program = terms({"percent": 1, "until": "2026-11-24"}, {"percent": 2, "since": "2026-11-25"})
+    midnight = int(datetime(2026, 11, 25, tzinfo=UTC).timestamp())
+    for at, percent in ((midnight - 1, 1), (midnight, 2)):
+        assert [rule.percent for rule in possible(program, "x", at)[0]] == [percent]
+
+
+def test_a_commission_by_hand() -> None:
+    """999 at 3.33 % is 33.2667: rounded down once, at the end; without 20 % tax 27.72."""
+    price = Money(999, "RUB")
+    for net_of, minor in ((0, 33), (0.2, 27)):
+        program, steps = terms({"percent": 3.33}, net_of=net_of), list[str]()
+        assert commission(program, program.rates[0], price, None, steps) == Money(minor, "RUB")
+        net = ["without 20 % tax the price is 8.32 RUB"] if net_of else []
+        assert steps == [*net, f"that is a commission of 0.{minor} RUB"]
+        assert commission(program, program.rates[0], price, None) == Money(minor, "RUB")
+    program = terms({"fixed": 10}, currency="EUR")
+    assert commission(program, program.rates[0], price, None) is None
+    assert commission(program, program.rates[0], price, Rates(None)) is None
+    bounded = terms({"percent": 1, "max": 10}, currency="EUR")
+    assert commission(bounded, bounded.rates[0], price, None) is None
+
+
+@pytest.mark.parametrize(
+    ("paid", "share", "price", "back"),
+    [(100, "0.5", 1000, 50), (99, "0.5", 1000, 49), (5000, "1", 100, 100), (-100, "0.5", 1000, 0)],
+)
+def test_the_shoppers_part(paid: int, share: str, price: int, back: int) -> None:
+    found = cashback(Money(paid, "RUB"), Decimal(share), Money(price, "RUB"))
+    assert found == Money(back, "RUB")
+
+
+def test_what_a_program_need_not_say() -> None:
+    bare = parse({"network": "awin", "domains": ["shop.example"], "share": "0.5"})
+    assert bare == Terms("awin", ("shop.example",), Decimal("0.5"))
+    assert (bare.currency, bare.rates, bare.net_of, bare.cap) == ("EUR", (), 0, None)
+    assert (bare.hold_days, bare.claim_days, bare.deny_deeplinks) == (0, 0, False)
+    assert (bare.landing, bare.tracking_hosts, bare.erid, bare.link) == ("", (), "", {})
+    (rule,) = parse({**BASIC, "rates": [{"percent": 1}]}).rates
+    assert (rule.fixed, rule.category, rule.customer, rule.region) == (None, (), "", "")
+    assert (rule.voucher, rule.min, rule.max, rule.since, rule.until) == (None,) * 5
+
+
+def test_days_of_a_toml_file_are_read() -> None:
+    """TOML has days of its own: they come as dates, not as text."""
+    day = date(2026, 11, 24)
+    (rule,) = parse({**BASIC, "rates": [{"percent": 1, "since": day, "until": day}]}).rates
+    assert (rule.since, rule.until) == (day, day)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"share": 0},
+        {"share": 1},
+        {"net_of": 0},
+        {"net_of": 1},
+        {"cap": 0},
+        {"cap": 10**9},
+        {"cap": "0.000001"},
+        {"hold_days": 0},
+        {"hold_days": 1000},
+        {"claim_days": 1000},
+        {"rates": [{"percent": 0}, {"percent": 100}]},
+        {"rates": [{"fixed": 0}]},
+        {"rates": [{"percent": 1, "min": 2, "max": 2}]},
+        {"rates": [{"percent": 1, "min": 2}, {"percent": 1, "max": 0}]},
+        {"rates": [{"percent": 1, "since": "2026-01-01", "until": "2026-01-01"}]},
+    ],
+)
+def test_the_bounds_belong_to_it(change: dict[str, Any]) -> None:
+    parse({**BASIC, **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"share": "-0.01"}, "share"),
+        ({"share": "1.01"}, "share"),
+        ({"net_of": "-0.01"}, "net_of"),
+        ({"net_of": "1.01"}, "net_of"),
+        ({"cap": 10**9 + 1}, "cap"),
+        ({"cap": "0.0000001"}, "cap"),
+        ({"hold_days": 1001}, "hold_days"),
+        ({"claim_days": 1001}, "claim_days"),
+        ({"claim_days": -1}, "claim_days"),
+        ({"rates": [{"percent": "-0.01"}]}, "rates.0.percent"),
+        ({"rates": [{"percent": "100.01"}]}, "rates.0.percent"),
+        ({"rates": [{"fixed": -1}]}, "rates.0.fixed"),
+        ({"rates": [{"percent": 1, "category": ["a", ""]}]}, "rates.0.category"),
+        ({"rates": [{"percent": 1}, {"percent": 1, "fixed": 1}]}, "rates.1"),
+        ({"currency": "EURO"}, "currency"),
+    ],
+)
+def test_beyond_the_bounds(change: dict[str, Any], key: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse({**BASIC, **change})
+    assert f"program key '{key}" in refused.value.message
+    assert refused.value.hint.endswith("ee docs/programs.md")
 
 
 def test_the_steps_say_how() -> None:

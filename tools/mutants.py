@@ -45,6 +45,8 @@ class Mutant:
     line: int
     ran: tuple[int, int]
     """First and last line of which a test has to run one to notice; (0, 0): no matter which."""
+    in_body: bool
+    """Whether the change is all within the body of the function."""
     before: str
     after: str
     _original: cst.CSTNode
@@ -222,15 +224,17 @@ class _Visitor(cst.CSTVisitor):
         before, after = _difference(old, new)
         place = self.get_metadata(PositionProvider, node)
         ran = self._statement(node, place.end.line)
+        whole = self.get_metadata(PositionProvider, unit)
+        in_body = ran not in {(0, 0), (whole.start.line, whole.end.line)}
         line = place.start.line
         self.found.append(
-            Mutant(self._module, name, line, ran, before, after, node, changed, self._tree)
+            Mutant(self._module, name, line, ran, in_body, before, after, node, changed, self._tree)
         )
 
     def _statement(self, node: cst.CSTNode, last: int) -> tuple[int, int]:
         """The lines of the statement that holds the node; of a compound one, its head; of a
         function's head, the whole. (0, 0) outside of functions: that runs when it is imported."""
-        if not any(isinstance(unit, cst.FunctionDef) for _, unit in self._units):
+        if not isinstance(self._units[0][1], cst.FunctionDef):
             return 0, 0
         at: cst.CSTNode | None = node
         while at is not None:

@@ -4,9 +4,10 @@
     python tools/mutate.py rank ledger.sale     some
     python tools/mutate.py --sample 300         a random sample of all, with its interval
 
-A mutant (tools/mutants.py) is killed where a test fails. Each is tried in a fork of a process that
-has everything but the changed module loaded, by those tests only that ran the changed line before,
-the fastest first. What a run found is kept in build/mutation, so that the next one goes on there:
+A mutant (tools/mutants.py) is killed where a test fails. Each is tried in a fork, by those tests only
+that ran the changed line before, the fastest first. In the first fork the tests are collected and one
+function has the changed code; what survives that, or is no function's body, is tried once more in a
+fork that loads the changed module from its beginning. What a run found is kept in build/mutation, so that the next one goes on there:
 a mutant is tried again where its function, or a test file of its module, has changed. Mutants that
 no test can kill are argued in tools/mutants_argued.toml, each with a reason; they are counted apart.
 Writes bench/results/mutation.json.
@@ -22,6 +23,7 @@ import hashlib
 import importlib
 import importlib.abc
 import importlib.util
+import inspect
 import json
 import os
 import random
@@ -37,7 +39,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -190,7 +192,7 @@ def _pytest(target: Target, plugin: _Plugin, scratch: Path) -> int:
     names = plugin.wanted
     # A function with many cases is collected once, and the cases are chosen by the plugin.
     ids = target.tests if names is None else dict.fromkeys(name.split("[")[0] for name in names)
-    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=no"]
+    options = ["-x", "-q", "--capture=sys", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=no"]
     options += ["-p", "no:unraisableexception", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
     if target.keyword:
         options += ["-k", target.keyword]
@@ -340,7 +342,75 @@ def _imports(name: str) -> set[str]:
 # ---- the trial of one mutant
 
 
-def _tried(target: Target, mutant: Any, tests: Sequence[Covering], scratch: Path) -> dict[str, Any]:
+class _Collected(_Plugin):
+    """Collects the tests once, and then runs some of them for each mutant, each time in a fork."""
+
+    def __init__(self, target: Target, scratch: Path) -> None:
+        super().__init__(None)
+        self._target, self._scratch = target, scratch
+        self._items: dict[str, Any] = {}
+        self.trials: Callable[[], None] = lambda: None
+
+    def pytest_runtestloop(self, session: Any) -> bool:
+        self._items = {item.nodeid: item for item in session.items}
+        gc.freeze()
+        self.trials()
+        return True
+
+    def tried(self, mutant: Any, tests: Sequence[Covering]) -> dict[str, Any]:
+        def work(wanted: Sequence[str], on_failure: Callable[[str], None]) -> dict[str, Any]:
+            self._on_failure = on_failure
+            if isinstance(mutant, _Unchanged) or _swapped(self._target, mutant):
+                items = [self._items[name] for name in wanted]
+                for item, following in zip(items, [*items[1:], None], strict=True):
+                    item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            return {"code": 0, "by": ""}
+
+        return _tried(mutant, tests, self._scratch, work)
+
+
+def _swapped(target: Target, mutant: Any) -> bool:
+    """Gives the function the changed code. False where that cannot be done."""
+    *path, name = mutant.function.split(".")
+    code = compile(mutant.source(), str(target.path), "exec", dont_inherit=True)
+    place: Any = sys.modules[target.module]
+    try:
+        for part in (*path, name):
+            (code,) = (c for c in code.co_consts if isinstance(c, CodeType) and c.co_name == part)
+        for part in path:
+            place = vars(place)[part]
+        _plain(vars(place)[name]).__code__ = code
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False
+    for module in [m for name, m in sys.modules.items() if name.startswith("lensback")]:
+        for value in list(vars(module).values()):
+            # What was computed while the tests were collected came from the code as it is.
+            getattr(value, "cache_clear", lambda: None)()
+    return True
+
+
+def _plain(value: Any) -> Any:
+    """The function behind a property, a class method or a wrapper."""
+    for name in ("fget", "__func__", "func", "wrapped"):
+        value = getattr(value, name, None) or value
+    return inspect.unwrap(value)
+
+
+def _imported(target: Target, mutant: Any, scratch: Path) -> Callable[..., dict[str, Any]]:
+    """Runs tests with the module loaded from the changed text."""
+    source = mutant.source()
+
+    def work(wanted: Sequence[str], on_failure: Callable[[str], None]) -> dict[str, Any]:
+        plugin = _Plugin(wanted, on_failure)
+        sys.meta_path.insert(0, _Finder(target, source))
+        return {"code": _pytest(target, plugin, scratch), "by": plugin.failed}
+
+    return work
+
+
+def _tried(
+    mutant: Any, tests: Sequence[Covering], scratch: Path, work: Callable[..., dict[str, Any]]
+) -> dict[str, Any]:
     """killed, survived or timeout; by which test."""
     first, last = mutant.ran
     lines = set(range(first, last + 1))
@@ -348,19 +418,13 @@ def _tried(target: Target, mutant: Any, tests: Sequence[Covering], scratch: Path
     if not chosen:
         return {"state": "survived", "by": "no test runs it"}
     wanted = [one.test for one in sorted(chosen, key=lambda one: one.seconds)]
-    source = mutant.source()
 
     def killed(by: str) -> None:
         (scratch / "answer.json").write_text(json.dumps({"code": 1, "by": by}), "utf-8")
         os._exit(0)
 
-    def work() -> dict[str, Any]:
-        plugin = _Plugin(wanted, killed)
-        sys.meta_path.insert(0, _Finder(target, source))
-        return {"code": _pytest(target, plugin, scratch), "by": plugin.failed}
-
     seconds = sum(one.seconds for one in chosen)
-    done = _forked(work, scratch, 15 + 5 * seconds, 120 + 20 * seconds)
+    done = _forked(lambda: work(wanted, killed), scratch, 15 + 5 * seconds, 120 + 20 * seconds)
     if done is None:
         return {"state": "timeout", "by": ""}
     if done["code"] == 0:
@@ -387,9 +451,8 @@ def run(target: Target, wanted: set[str] | None, *, afresh: bool = False) -> Non
     from mutants import mutants_of
 
     mutants = mutants_of(target.name, target.path)
-    kept = KEPT / f"{target.name}.json"
-    found = {} if afresh or not kept.exists() else json.loads(kept.read_text("utf-8"))
     stamp = _digest(*(ROOT / test for test in target.tests))
+    found = {} if afresh else _kept(target)
     todo = [one for one in mutants if wanted is None or one.key in wanted]
     todo = [one for one in todo if not _known(found.get(one.key), stamp)]
     if not todo:
@@ -397,22 +460,78 @@ def run(target: Target, wanted: set[str] | None, *, afresh: bool = False) -> Non
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         tests, modules = _covering(target, scratch)
+        os.environ["MIGRATED_SQLITE"] = str(KEPT / "migrated.db")
+        plugin = _Collected(target, scratch)
+
+        def in_bodies() -> None:
+            _check_unchanged(target, plugin.tried(_Unchanged(target.path), tests), scratch)
+            _try_all(target, [one for one in todo if one.in_body], stamp, found,
+                     lambda one: plugin.tried(one, tests))  # fmt: skip
+
+        plugin.trials = in_bodies
+        child = os.fork()
+        if child == 0:
+            _exit_with(lambda: _pytest(target, plugin, scratch))
+        if os.waitpid(child, 0)[1]:
+            sys.exit(f"{target.name} could not be tried")
+        found = _kept(target)
+        rest = [
+            one for one in todo if found.get(one.key, {}).get("state", "survived") == "survived"
+        ]
+        rest = [one for one in rest if found.get(one.key, {}).get("by") != "no test runs it"]
+        if not rest:
+            return
         _preload(target, modules)
         gc.freeze()  # what is loaded need not be looked at by every child
-        os.environ["MIGRATED_SQLITE"] = str(KEPT / "migrated.db")
-        unchanged = _tried(target, _Unchanged(target.path), tests, scratch)
-        if unchanged["state"] != "survived":
-            sys.exit(f"{target.name}: fails unchanged: {unchanged}\n{_output(scratch)}")
-        for n, one in enumerate(todo, 1):
-            done = _tried(target, one, tests, scratch)
-            found[one.key] = {**done, "stamp": stamp}
-            if done["state"] == "survived":
-                _say(f"SURVIVED {one.key}  (line {one.line}; {done['by'] or 'all tests pass'})")
-            if n % 20 == 0 or n == len(todo):
-                partial = kept.with_suffix(".tmp")
-                partial.write_text(json.dumps(found, ensure_ascii=False, indent=0), "utf-8")
-                partial.replace(kept)
-                _say(f"{target.name}: {n} of {len(todo)}")
+
+        def imported(one: Any) -> dict[str, Any]:
+            return _tried(one, tests, scratch, _imported(target, one, scratch))
+
+        _check_unchanged(target, imported(_Unchanged(target.path)), scratch)
+        _try_all(target, rest, stamp, found, imported)
+
+
+def _try_all(
+    target: Target,
+    mutants: Sequence[Any],
+    stamp: str,
+    found: dict[str, Any],
+    tried: Callable[[Any], dict[str, Any]],
+) -> None:
+    for n, one in enumerate(mutants, 1):
+        found[one.key] = {**tried(one), "stamp": stamp}
+        if n % 50 == 0 or n == len(mutants):
+            partial = KEPT / f"{target.name}.tmp"
+            partial.write_text(json.dumps(found, ensure_ascii=False, indent=0), "utf-8")
+            partial.replace(KEPT / f"{target.name}.json")
+            alive = sum(found[each.key]["state"] == "survived" for each in mutants[:n])
+            _say(f"{target.name}: {n} of {len(mutants)}, {alive} alive")
+
+
+def _check_unchanged(target: Target, done: dict[str, Any], scratch: Path) -> None:
+    if done["state"] != "survived":
+        sys.exit(f"{target.name}: fails unchanged: {done}\n{_output(scratch)}")
+
+
+def _kept(target: Target) -> dict[str, Any]:
+    kept = KEPT / f"{target.name}.json"
+    return json.loads(kept.read_text("utf-8")) if kept.exists() else {}
+
+
+def _exit_with(work: Callable[[], Any]) -> None:
+    """Ends this process, which is a fork, when the work is done."""
+    code = 1
+    try:
+        work()
+        code = 0
+    except SystemExit as error:
+        print(error, file=sys.stderr)
+    except BaseException:  # noqa: BLE001
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _known(found: dict[str, Any] | None, stamp: str) -> bool:
@@ -421,7 +540,7 @@ def _known(found: dict[str, Any] | None, stamp: str) -> bool:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    print(text, file=sys.__stdout__, flush=True)
 
 
 # ---- the figure
@@ -450,8 +569,7 @@ def report(chosen: Sequence[Target], wanted: set[str] | None) -> dict[str, Any]:
     total: Counter[str] = Counter()
     stale = {key for key in reasons if key.split(" ")[0] in {one.name for one in chosen}}
     for target in chosen:
-        kept = KEPT / f"{target.name}.json"
-        found = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
+        found = _kept(target)
         count: Counter[str] = Counter()
         for one in mutants_of(target.name, target.path):
             stale.discard(one.key)
@@ -517,22 +635,13 @@ def main() -> None:
         os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
         child = os.fork()
         if child == 0:
-            _template()
-            os._exit(0)
+            _exit_with(_template)
         os.waitpid(child, 0)
         for target in chosen:
             # A process for each module: what one has loaded, another may have to change.
             child = os.fork()
             if child == 0:
-                code = 1
-                try:
-                    run(target, wanted, afresh=options.afresh)
-                    code = 0
-                except SystemExit as error:
-                    print(error, file=sys.stderr)
-                finally:
-                    sys.stderr.flush()
-                    os._exit(code)
+                _exit_with(lambda target=target: run(target, wanted, afresh=options.afresh))
             if os.waitpid(child, 0)[1]:
                 sys.exit(f"{target.name} could not be tried")
     _survivors(chosen, wanted)
@@ -550,8 +659,7 @@ def _survivors(chosen: Sequence[Target], wanted: set[str] | None) -> None:
 
     reasons = argued()
     for target in chosen:
-        kept = KEPT / f"{target.name}.json"
-        found = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
+        found = _kept(target)
         for one in mutants_of(target.name, target.path):
             state = found.get(one.key, {}).get("state")
             if state == "survived" and one.key not in reasons and (not wanted or one.key in wanted):

@@ -115,7 +115,7 @@ class Estimate:
 
 def parse(values: Mapping[str, Any]) -> Terms:
     """Checks a program. Raises ConfigError naming the key that is wrong."""
-    return _parsed(json.dumps(values, default=str, sort_keys=True))
+    return _parsed(json.dumps(values, default=str))
 
 
 @lru_cache(maxsize=4096)
@@ -198,14 +198,15 @@ def _first(
     return None
 
 
-def _customers(rules: Sequence[Rule]) -> list[str]:
+def _customers(rules: Sequence[Rule]) -> set[str]:
     """Kinds of customers that the rules tell apart; "" stands for all others."""
-    kinds = sorted({rule.customer for rule in rules} - {""})
-    return kinds if {"new", "returning"} <= set(kinds) else [*kinds, ""]
+    kinds = {rule.customer for rule in rules}
+    return kinds - {""} if {"new", "returning"} <= kinds else kinds | {""}
 
 
-def _regions(rules: Sequence[Rule]) -> list[str]:
-    return [*sorted({rule.region for rule in rules} - {""}), ""]
+def _regions(rules: Sequence[Rule]) -> set[str]:
+    """Regions that the rules tell apart; "" stands for all others."""
+    return {rule.region for rule in rules} | {""}
 
 
 def _amounts(terms: Terms, rule: Rule) -> bool:
@@ -218,7 +219,7 @@ def _fits(path: str, parts: tuple[str, ...]) -> bool:
     """Whether a category lies in a rule's: the path, or one part of it, is within."""
     wanted = _parts(path)
     n = len(wanted)
-    return any(parts[at : at + n] == wanted for at in range(len(parts) - n + 1))
+    return any(parts[at : at + n] == wanted for at in range(len(parts)))
 
 
 @lru_cache(maxsize=4096)

@@ -38,9 +38,7 @@ def is_public(address: Address) -> bool:
             return is_public(inner)
         if address not in _GLOBAL_V6 or address.scope_id:
             return False
-    if any(address in block for block in _SPECIAL if block.version == address.version):
-        return False
-    return address.is_global and not address.is_multicast
+    return address.is_global and not any(address in block for block in _SPECIAL)
 
 
 class Guard:
@@ -56,16 +54,14 @@ class Guard:
         self._names = frozenset(given)
         self._resolver = resolver
 
-    def allowed(self, host: str, port: int = 0) -> bool:
+    def allowed(self, host: str, port: int) -> bool:
         """True where the operator vouches for the host."""
         host = host.lower().rstrip(".").strip("[]")
-        if not self._names.isdisjoint(
-            {host, f"[{host}]", *((f"{host}:{port}", f"[{host}]:{port}") if port else ())}
-        ):
+        if self._names & {host, f"[{host}]", f"{host}:{port}", f"[{host}]:{port}"}:
             return True
         with contextlib.suppress(ValueError):
             address = ipaddress.ip_address(host)
-            return any(address in b for b in self._blocks if b.version == address.version)
+            return any(address in block for block in self._blocks)
         return False
 
     def addresses(self, host: str, port: int) -> list[str]:
@@ -98,8 +94,6 @@ class Guard:
 
 
 def _block(host: str) -> Network | None:
-    if "/" not in host:
-        return None
     with contextlib.suppress(ValueError):
         return ipaddress.ip_network(host)
     return None

@@ -59,7 +59,7 @@ def offer_deeplink(network: Network, program: Program, offer: Linked, subid: str
     try:
         return deeplink(network, settings, offer.url, subid)
     except BadQuery:
-        if not offer.target_url or offer.target_url == offer.url:
+        if not offer.target_url:
             raise
         return deeplink(network, settings, offer.target_url, subid)
 
@@ -74,9 +74,13 @@ def is_tracked(network: Network, settings: LinkSettings, url: str) -> bool:
 
 def link_hosts(network: Network, settings: LinkSettings) -> tuple[str, ...]:
     """Where links of this program may begin: hosts of the network, of its base, of its template."""
-    given = (settings.ids.get("base", ""), settings.ids.get("template", ""))
-    brought = [host_of(urlsplit(text)) for text in given if text]
+    given = [settings.ids[name] for name in ("base", "template") if name in settings.ids]
+    brought = [host_of(urlsplit(text)) for text in given]
     return (*network.link.hosts, *ascii_domains(settings.tracking_hosts), *brought)
+
+
+def _own_template(settings: LinkSettings) -> str:
+    return settings.ids.get("template", "")
 
 
 def erid_of(disclosure: str) -> str:
@@ -96,7 +100,7 @@ def check_settings(network: Network, settings: LinkSettings) -> None:
         if not re.fullmatch(pattern, value):
             state = f"{value!r} does not look like one" if value else "is missing"
             raise ConfigError(f"program key 'link.{name}': {state}", hint=f"pattern: {pattern}")
-    known = {*network.link.settings, *_NAME.findall(settings.ids.get("template", "")), "template"}
+    known = {*network.link.settings, *_NAME.findall(_own_template(settings)), "template"}
     if network.link.template:
         known.discard("template")
     for name in settings.ids:
@@ -108,7 +112,7 @@ def check_settings(network: Network, settings: LinkSettings) -> None:
 
 
 def _check_template(network: Network, settings: LinkSettings) -> None:
-    names = set(_NAME.findall(network.link.template or settings.ids.get("template", "")))
+    names = set(_NAME.findall(network.link.template or _own_template(settings)))
     if not {"url", "subid"} <= names:
         raise ConfigError("program key 'link.template' needs {url} and {subid}", hint="add them")
     missing = sorted(names - {"url", "subid", *settings.ids})
@@ -142,19 +146,18 @@ def _check_addresses(network: Network, settings: LinkSettings) -> None:
 
 def _made(network: Network, settings: LinkSettings, url: str, subid: str) -> str:
     form = network.link
-    template = form.template or settings.ids.get("template", "")
-    target = ""
-    if not settings.deny_deeplinks:
-        target = canonical(url, settings.domains)
-    elif settings.landing:
-        target = canonical(settings.landing, settings.domains)
-    elif form.landing:
+    values = {**settings.ids, "subid": subid}
+    if settings.deny_deeplinks and not settings.landing:
+        if not form.landing:
+            raise BadQuery("the program forbids deep links", hint="give the program a landing page")
         template = form.landing
     else:
-        raise BadQuery("the program forbids deep links", hint="give the program a landing page")
-    if settings.erid and target and not form.erid:
-        target = _put(target, "erid", settings.erid, before=())
-    link = _filled(template, {**settings.ids, "url": target, "subid": subid})
+        template = form.template or _own_template(settings)
+        page = settings.landing if settings.deny_deeplinks else url
+        values["url"] = canonical(page, settings.domains)
+        if settings.erid and not form.erid:
+            values["url"] = _put(values["url"], "erid", settings.erid, before=())
+    link = _filled(template, values)
     if settings.erid and form.erid:
         link = _put(link, form.erid, settings.erid, before=form.target)
     return link
@@ -162,15 +165,14 @@ def _made(network: Network, settings: LinkSettings, url: str, subid: str) -> str
 
 def _filled(template: str, values: Mapping[str, str]) -> str:
     """Every name once, in one pass: what a value holds is never taken for a name."""
-    base = values.get("base", "")
-    if "?" in base:  # the program's base has a query already
+    if "base" in values and "?" in values["base"]:  # the program's base has a query already
         template = template.replace("{base}?", "{base}&")
 
     def value(found: re.Match[str]) -> str:
         name = found[1]
         if name not in values:
             raise BadQuery(f"the program does not say {name!r}", hint=f"add link.{name} to it")
-        return base if name == "base" else quote(values[name], safe="")
+        return values[name] if name == "base" else quote(values[name], safe="")
 
     return _NAME.sub(value, template)
 
@@ -182,14 +184,14 @@ def _with_subid(network: Network, settings: LinkSettings, url: str, subid: str) 
     put = _put_segment if form.style == "path" else _put
     found = _segments(link, form.target) if form.style == "path" else _values(link)
     for name, setting in form.own.items():
-        ours = settings.ids.get(setting, "")
+        ours = settings.ids.get(setting)
         if ours and found.get(name.lower(), ours) != ours:
             raise BadQuery(
                 f"the link belongs to another publisher ({name}={found[name.lower()][:40]})",
                 hint="ask the store for a feed with its own addresses",
             )
     for name in form.target:
-        if inner := found.get(name.lower(), ""):
+        if inner := found.get(name.lower()):
             canonical(inner, settings.domains)
     link = put(link, form.subid or _subid_name(settings), subid, before=form.target)
     if settings.erid and form.erid and "erid=" not in link.lower():
@@ -199,7 +201,7 @@ def _with_subid(network: Network, settings: LinkSettings, url: str, subid: str) 
 
 def _subid_name(settings: LinkSettings) -> str:
     """Where the program's own template carries the click id."""
-    found = re.search(r"[?&]([^=&]+)={subid}", settings.ids.get("template", ""))
+    found = re.search(r"[?&]([^=&]+)={subid}", _own_template(settings))
     if not found:
         raise BadQuery("the link is tracked already", hint="give the store's own addresses")
     return found[1]
