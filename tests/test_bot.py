@@ -305,6 +305,8 @@ def test_cards_say_price_cashback_and_advertiser() -> None:
     certain = offer(back=150, up_to=False, availability="out_of_stock")
     (sold,) = cards.cards([hit(certain)], Speech("en"), "")
     assert sold.caption.splitlines()[-1] == "harbour: €10, cashback €1.50, sold out"
+    (unsure,) = cards.cards([hit(offer(availability="unknown"))], Speech("ru"), "")
+    assert unsure.caption.splitlines()[-1].endswith(", уточните в магазине")
 
 
 def test_cards_stay_short_and_exact_ones_stand_alone() -> None:

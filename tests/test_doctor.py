@@ -65,6 +65,14 @@ def test_a_healthy_workspace(folder: Path) -> None:
     assert "12 rows, recall 1.000" in checks["index"].message
 
 
+def test_words_of_stock_that_nobody_knows(folder: Path) -> None:
+    with Workspace(folder, chosen()) as workspace, workspace.db.write() as c:
+        c.execute(update(t.offers).where(t.offers.c.id <= 3).values(availability="unknown"))
+    check = found(folder)["store harbour"]
+    assert (check.state, check.message.split()[:3]) == ("warn", ["3", "of", "12"])
+    assert "store show harbour" in check.hint
+
+
 def test_an_empty_workspace_says_what_comes_next(tmp_path: Path) -> None:
     init(tmp_path)
     checks = found(tmp_path)

@@ -37,6 +37,34 @@ def test_the_account():
     assert json.loads(json.dumps(dry_run.as_json()))["rejected"]["no url"]["lines"] == [15, 16]
 
 
+def test_words_of_stock_that_nobody_knows_are_told():
+    rows = "".join(
+        GOOD.format(n).replace("\n", f",{said}\n")
+        for n, said in enumerate(["in stock", "bald da", "0.00"])
+    )
+    dry_run = tried(HEADER.replace("\n", ",availability\n") + rows)
+    assert dry_run.as_json()["unknown_stock"] == {"bald da": 1}
+    (warning,) = dry_run.warnings()
+    assert "'bald da' (1)" in warning
+    assert "1 of 3" in warning
+    assert [offer.availability for offer in dry_run.shown] == [
+        "in_stock",
+        "unknown",
+        "out_of_stock",
+    ]
+
+
+def test_a_ready_maps_own_words_of_stock_are_printed_too():
+    offer = (
+        '<o id="1" url="https://s.example/1" price="9.90" avail="99"><name>Kubek</name>'
+        "<imgs><main url='https://s.example/1.jpg'/></imgs></o>"
+    )
+    dry_run = tried(f"<offers>{offer}{offer.replace('99', '90')}</offers>")
+    columns = ColumnMap.parse(dry_run.columns.replace('# currency = "EUR"', 'currency = "PLN"'))
+    again = tried(f"<offers>{offer}{offer.replace('99', '90')}</offers>", columns=columns)
+    assert [o.availability for o in again.shown] == ["unknown", "backorder"]
+
+
 def test_the_map_that_is_printed_reads_the_feed():
     dry_run = tried(HEADER + GOOD.format(1))
     columns = ColumnMap.parse(dry_run.columns)

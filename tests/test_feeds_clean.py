@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lensback.feeds import clean, columns, dialects, money
+from lensback.feeds import clean, columns, dialects, money, stock
 from lensback.types import AVAILABILITIES, Money, Offer, Rejected
 
 ROW = {"id": "1", "title": "Hat", "url": "https://s.example/1", "price": "5 EUR"}
@@ -20,7 +20,7 @@ def made(**fields: str) -> Offer | Rejected:
 
 
 def test_examples_in_the_docstrings():
-    for module in (clean, columns, dialects, money):
+    for module in (clean, columns, dialects, money, stock):
         assert doctest.testmod(module).failed == 0
 
 
@@ -116,30 +116,6 @@ def test_gtin_of_every_length():
 
 def test_invalid_gtin_is_dropped_not_rejected():
     assert made(gtin="7891234567890").gtin == ""
-
-
-@pytest.mark.parametrize(
-    ("raw", "name"),
-    [
-        ("in stock", "in_stock"),
-        ("IN_STOCK", "in_stock"),
-        ("https://schema.org/InStock", "in_stock"),
-        ("true", "in_stock"),
-        ("1", "in_stock"),
-        ("50+", "in_stock"),
-        ("в наличии", "in_stock"),
-        ("0", "out_of_stock"),
-        ("false", "out_of_stock"),
-        ("http://schema.org/OutOfStock", "out_of_stock"),
-        ("sold out", "out_of_stock"),
-        ("preorder", "preorder"),
-        ("pre-order", "preorder"),
-        ("backorder", "backorder"),
-        ("available for order", "backorder"),
-    ],
-)
-def test_availability(raw: str, name: str):
-    assert clean.availability(raw) == name
 
 
 def test_words():

@@ -39,9 +39,15 @@ def sync(db: Database, tmp_path: Path) -> Iterator[Sync]:
     stores.add(db, "s", str(feed))
     with Fetcher(user_agent="test") as fetcher:
 
-        def run(text: str, *, max_drop: float = 0.5, force: bool = False) -> Tally:
+        def run(
+            text: str,
+            *,
+            max_drop: float = 0.5,
+            force: bool = False,
+            unknown_stock: str = "unknown",
+        ) -> Tally:
             feed.write_text(text, "utf-8")
-            limits = Limits(1 << 20, max_drop, force)
+            limits = Limits(1 << 20, max_drop, force, unknown_stock=unknown_stock)
             return ingest(db, fetcher, "s", spool=tmp_path / "spool", limits=limits)
 
         yield run
@@ -95,6 +101,35 @@ def test_a_delta_feed_retires_only_what_it_names(sync: Sync, db: Database) -> No
     assert sync(delta, max_drop=1.0).notes["removed"] == 1
     assert prices(db)["1"] == 700
     assert set(prices(db)) == {str(n) for n in range(10)} - {"2"}
+
+
+STOCK = "<g:availability>{}</g:availability></item>"
+
+
+def stock(db: Database) -> dict[str, str]:
+    o = t.offers.c
+    with db.read() as c:
+        return {
+            row.external_id: row.availability
+            for row in c.execute(select(o.external_id, o.availability))
+        }
+
+
+def test_words_of_stock_that_nobody_knows_are_counted_and_told(sync: Sync, db: Database) -> None:
+    said = ["in stock", "bald da", "bald da", "kommt"]
+    text = rss(*(item(n).replace("</item>", STOCK.format(word)) for n, word in enumerate(said)))
+    tally = sync(text)
+    assert "3 offers" in str(tally.notes["warning"])
+    assert "'bald da'" in str(tally.notes["warning"])
+    assert stock(db) == {"0": "in_stock", "1": "unknown", "2": "unknown", "3": "unknown"}
+    (state,) = stores.overview(db)
+    assert (state.in_stock, state.unknown_stock, state.rejected) == (1, 3, 0)
+    with db.read() as c:
+        (samples,) = c.scalars(select(t.feed_runs.c.samples))
+    assert [(s["sample"], s["count"]) for s in samples] == [("bald da", 2), ("kommt", 1)]
+    assert sync(text).notes["feed"] == "unchanged"
+    assert "out_of_stock" in str(sync(text, unknown_stock="out_of_stock").notes["warning"])
+    assert stock(db) == {"0": "in_stock", **dict.fromkeys("123", "out_of_stock")}
 
 
 def test_rejects_are_counted_with_samples(sync: Sync, db: Database) -> None:

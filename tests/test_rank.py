@@ -150,7 +150,7 @@ def test_in_stock_first_then_price_in_the_preferred_currency() -> None:
     assert [s.offer_id for s in rank.in_order(rows, "USD")] == ["o4", "o2", "o5", "o3", "o1"]
     assert [s.offer_id for s in rank.in_order(rows)] == ["o5", "o3", "o4", "o2", "o1"]
     assert rank.offer_key(rows[1], "USD") == (False, False, "USD", 900, "o2")
-    assert rank.offer_key(rows[0], "EUR") == (True, True, "USD", 100, "o1")
+    assert rank.offer_key(rows[0], "EUR") == (2, True, "USD", 100, "o1")
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 99), st.booleans())))

@@ -58,6 +58,8 @@ def test_cashback_is_shown_where_there_is_some() -> None:
     (line,) = views.offer_lines([paid], EN)
     assert (line.cashback, line.after, line.up_to) == ("€1.50", "€8.50", True)
     assert views.offer_lines([paid], RU)[0].after == "8,50\u00a0€"
+    (unsure,) = views.offer_lines([offer(availability="unknown")], EN)
+    assert (unsure.availability, unsure.in_stock) == ("Check at the store", False)
     (certain,) = views.offer_lines([offer(back=150, up_to=False)], EN)
     assert not certain.up_to
 

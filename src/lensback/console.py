@@ -126,7 +126,7 @@ def answer_table(answer: Answer) -> RenderableType:
                 escape(sizes(same)),
                 str(offer.price),
                 _after_cashback(offer),
-                offer.availability.replace("_", " "),
+                _stock(offer),
                 f"/go/{offer.offer_id}",
             )
     spent = ", ".join(f"{name} {ms:.0f}" for name, ms in answer.timings_ms.items())
@@ -137,6 +137,11 @@ def answer_table(answer: Answer) -> RenderableType:
 
 def _store_price_stock(offer: Offer) -> tuple[object, ...]:
     return offer.store, offer.price, offer.availability
+
+
+def _stock(offer: Offer) -> str:
+    unknown = offer.availability == "unknown"
+    return "check at the store" if unknown else offer.availability.replace("_", " ")
 
 
 def _after_cashback(offer: Offer) -> str:

@@ -78,6 +78,10 @@ def _stores(workspace: Workspace) -> Iterator[Check]:
         elif age_s(state.last_sync) > STALE_S:
             days = age_s(state.last_sync) // 86_400
             yield Check(part, "warn", f"synced {days} days ago", f"run: lensback sync {state.name}")
+        elif state.unknown_stock:
+            text = f"{state.unknown_stock} of {state.offers} offers say of their stock what we do not know"
+            hint = f"lensback store show {state.name} lists the words; tell what they mean under [stock] in a column map"
+            yield Check(part, "warn", text, hint)
         else:
             yield Check(part, "ok", f"{state.offers} offers, {_of(state)} images")
 

@@ -89,14 +89,15 @@ def price_after_cashback(price: Money, cashback: Money) -> Money:
     return Money(max(price.minor - cashback.minor, 0), price.currency)
 
 
-def offer_key(offer: Offer, currency: str) -> tuple[bool, bool, str, int, str]:
-    """Sort key: in stock first, the preferred currency first, then price after cashback.
+def offer_key(offer: Offer, currency: str) -> tuple[int, bool, str, int, str]:
+    """Sort key: in stock first, then what may be, the preferred currency first, then price after
+    cashback.
 
     Amounts of two currencies are not compared: without a rate that would be a guess.
     """
     price = offer.price_after_cashback
     return (
-        offer.availability != "in_stock",
+        {"in_stock": 0, "unknown": 1}.get(offer.availability, 2),
         price.currency != currency,
         price.currency,
         price.minor,

@@ -119,6 +119,11 @@ class Settings(BaseSettings):
         le=1,
         description="Share of a store's offers that one sync may take off sale without --force.",
     )
+    unknown_stock: Literal["unknown", "in_stock", "out_of_stock"] = Field(
+        "unknown",
+        description="What an offer is whose words of stock nobody knows: `unknown` (sold, shown as "
+        '"check at the store"), `in_stock` or `out_of_stock`.',
+    )
     min_recall: float = Field(
         0.95, ge=0, le=1, description="recall@10 below which an index is not published."
     )

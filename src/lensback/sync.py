@@ -223,7 +223,7 @@ def _ingest(
     force: bool,
 ) -> None:
     s = workspace.settings
-    limits = Limits(s.max_feed_bytes, s.max_drop, force, s.feed_budget_s)
+    limits = Limits(s.max_feed_bytes, s.max_drop, force, s.feed_budget_s, s.unknown_stock)
     tidy_spool(workspace.spool, [feed.feed_id for feed in health.feeds(workspace.db)])
     single, several = len(names) <= FEW, watch("ingest")
     outcomes = ingest_all(

@@ -25,7 +25,7 @@ Progress = Callable[[int, int], None]
 
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 
-Availability = Literal["in_stock", "out_of_stock", "preorder", "backorder"]
+Availability = Literal["in_stock", "out_of_stock", "preorder", "backorder", "unknown"]
 AVAILABILITIES: tuple[Availability, ...] = get_args(Availability)
 
 WITHDRAWN = {"ANG": 2, "BGN": 2}
@@ -119,6 +119,8 @@ class Offer:
     """The store's own page where the feed gives it beside a tracked `url`."""
     disclosure: str = ""
     """Advertising disclosure (erid) that must travel with the link."""
+    stock_words: str = ""
+    """What the feed says of stock where nobody knows what it means; counted, never stored."""
 
 
 @dataclass(frozen=True, slots=True)

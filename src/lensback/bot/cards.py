@@ -92,6 +92,8 @@ def _line(offer: Offer, speech: Speech) -> str:
         parts.append(f"{speech.say('Cashback').lower()} {up_to}{speech.money(offer.cashback)}")
     if offer.availability == "out_of_stock":
         parts.append(speech.say("Sold out").lower())
+    elif offer.availability == "unknown":
+        parts.append(speech.say("Check at the store").lower())
     told = f" <i>{escape(offer.disclosure[:200])}</i>" if offer.disclosure else ""
     return f"{escape(offer.store)}: {', '.join(parts)}{told}"
 

@@ -18,11 +18,8 @@ from lensback.db import tables as t
 from lensback.errors import NotFound
 from lensback.types import Filter, Money, Offer, StoredOffer
 
-_PLAIN = [
-    f.name
-    for f in fields(Offer)
-    if f.name not in {"price", "old_price", "image_urls", "deleted", "external_id"}
-]
+_APART = ("price", "old_price", "image_urls", "deleted", "external_id")
+_PLAIN = [f.name for f in fields(Offer) if f.name not in {*_APART, "stock_words"}]
 _READ = [
     column
     for column in t.offers.c
@@ -58,7 +55,7 @@ def offer_id(store: str, external_id: str) -> str:
 
 def content_hash(offer: Offer) -> str:
     """Changes when anything in the row changed."""
-    text = repr([getattr(offer, f.name) for f in fields(Offer)])
+    text = repr([getattr(offer, f.name) for f in fields(Offer) if f.name != "stock_words"])
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

@@ -228,6 +228,8 @@ class StoreState:
     format: str
     offers: int
     in_stock: int
+    unknown_stock: int
+    """Offers whose words of stock nobody knows."""
     images: int
     images_failed: int
     last_sync: int | None
@@ -290,6 +292,7 @@ def _store_state(row: Any, counts: Any, pictures: Any, plan: health.FeedHealth) 
         format=row.format,
         offers=counts.offers if counts else 0,
         in_stock=counts.in_stock if counts else 0,
+        unknown_stock=counts.unknown_stock if counts else 0,
         images=pictures.images if pictures else 0,
         images_failed=pictures.failed if pictures else 0,
         last_sync=row.finished_at,
@@ -306,8 +309,11 @@ def _store_state(row: Any, counts: Any, pictures: Any, plan: health.FeedHealth) 
 
 def _offer_counts() -> Any:
     o = t.offers
-    in_stock = func.sum((o.c.availability == "in_stock").cast(Integer)).label("in_stock")
-    query = select(o.c.store_id, func.count().label("offers"), in_stock)
+    in_stock, unknown = (
+        func.sum((o.c.availability == state).cast(Integer)) for state in ("in_stock", "unknown")
+    )
+    counts = (in_stock.label("in_stock"), unknown.label("unknown_stock"))
+    query = select(o.c.store_id, func.count().label("offers"), *counts)
     return query.where(o.c.active).group_by(o.c.store_id)
 
 

@@ -51,11 +51,14 @@ def store_show(name: str, workspace: Folder = HERE, as_json: AsJson = False) -> 
         f"last sync: {ago(state.last_sync)}; schedule: {state.schedule or 'the usual one'}"
         + (f", next {coming(state.next_run)}" if state.next_run else "")
     )
-    say(f"on sale: {state.offers} offers, {state.in_stock} in stock, {state.images} images")
+    unknown = f", {state.unknown_stock} of unknown stock" if state.unknown_stock else ""
+    say(
+        f"on sale: {state.offers} offers, {state.in_stock} in stock{unknown}, {state.images} images"
+    )
     for host, until, why in closed:
         say(f"{host} is left alone, next try {coming(until)}: {why}")
     if runs:
-        out.print(_runs(runs), _rejects(runs))
+        out.print(_runs(runs), _rejects(runs), _unknown_stock(runs))
     if failures:
         out.print(_table(("images that failed", "how many"), failures.items()))
 
@@ -87,6 +90,19 @@ def _rejects(runs: list[dict[str, Any]]) -> Table | str:
         for sample in (first.get(reason, {}),)
     ]
     return _table(("rejected", "rows", "line", "id", "sample"), rows) if rows else ""
+
+
+def _unknown_stock(runs: list[dict[str, Any]]) -> Table | str:
+    """Words of stock that nobody knows, of the last run that read any."""
+    from lensback.ingest.write import UNKNOWN_STOCK
+
+    told = (
+        [(s["sample"], s["count"]) for s in run["samples"] if s["reason"] == UNKNOWN_STOCK]
+        for run in runs
+        if run["offers"]
+    )
+    rows = next(told, [])
+    return _table(("words of stock not known", "offers"), rows) if rows else ""
 
 
 def _table(head: tuple[str, ...], rows: Any) -> Table:

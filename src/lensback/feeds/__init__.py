@@ -56,7 +56,7 @@ def sniff(
 
     begin = stream.tell() if stream.seekable() else None
     try:
-        return sniffing.sniff(_source(stream, MAX_BYTES), format, columns)
+        return sniffing.sniff(_source(stream, MAX_BYTES), format, _naming(columns))
     finally:
         if begin is not None:
             stream.seek(begin)
@@ -69,7 +69,7 @@ def propose_columns(stream: BinaryIO, columns: ColumnMap | None = None) -> Propo
 
     begin = stream.tell() if stream.seekable() else None
     try:
-        return sniffing.propose_columns(_source(stream, MAX_BYTES), columns)
+        return sniffing.propose_columns(_source(stream, MAX_BYTES), _naming(columns))
     finally:
         if begin is not None:
             stream.seek(begin)
@@ -101,8 +101,11 @@ def _members(
 ) -> Iterator[Offer | Rejected]:
     """The rows of whichever member reads this file."""
     from lensback.feeds import clean, sniffing
+    from lensback.feeds.stock import KNOWN, Words
 
-    rules = clean.RowRules(base=base)
+    words = Words(columns.stock) if columns and columns.stock else KNOWN
+    rules = clean.RowRules(base=base, stock=words)
+    columns = _naming(columns)
     seems = sniffing.sniff(source, form, columns)
     if seems.format == "table":
         from lensback.feeds import table
@@ -120,6 +123,11 @@ def _members(
 
     columns = columns or next((m for m in dialects.XML if m.name == seems.dialect), None)
     return google.read(source.utf8(), rules, columns)
+
+
+def _naming(columns: ColumnMap | None) -> ColumnMap | None:
+    """The map, unless it names no column but only tells what words of stock mean."""
+    return columns if columns and columns.fields else None
 
 
 def _named(error: FeedError, name: str) -> FeedError:

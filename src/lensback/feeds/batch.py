@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import MISSING, fields, make_dataclass
-from itertools import chain, repeat
+from itertools import chain, repeat, starmap
 from typing import Any
 
 from lensback.feeds import clean
 from lensback.feeds.money import currency, is_one, money
+from lensback.feeds.stock import Words
+from lensback.feeds.texts import MAX_RAW, plain, text
 from lensback.types import Money, Offer, Rejected
 
 Columns = dict[str, Sequence[str]]
@@ -31,7 +33,6 @@ _FEW, _SAMPLE = 5, 20
 _NEEDED = ("id", "title", "url", "price")
 _CACHED: dict[str, Callable[[str], str | bool]] = {
     **dict.fromkeys(("brand", "color", "size", "material", "pattern"), clean.word),
-    "availability": clean.availability,
     "condition": clean.condition,
     "gender": clean.gender,
     "age_group": clean.age_group,
@@ -102,7 +103,7 @@ def _row(columns: Columns, i: int) -> clean.Row:
 def _usual(columns: Columns) -> bool:
     """Whether all that is needed is there, and no text is beyond what `clean.offer` cuts at."""
     return all(name in columns for name in _NEEDED) and all(
-        max(map(len, values)) <= (clean.MAX_RAW if name in _LONG_TEXTS else clean.SHORT_CHARS)
+        max(map(len, values)) <= (MAX_RAW if name in _LONG_TEXTS else clean.SHORT_CHARS)
         for name, values in columns.items()
     )
 
@@ -126,7 +127,19 @@ def _columns(columns: Columns, rules: clean.RowRules, odd: set[int]) -> dict[str
     made["price"], made["old_price"] = _prices(columns, rules.currency, odd)
     made["image_urls"] = _images(columns, rules.base)
     made["tracked"], made["target_url"] = _network(columns, urls, rules.base)
-    return made | _words(columns, rules.category_separator)
+    return made | _stock(columns, rules.stock) | _words(columns, rules.category_separator)
+
+
+def _stock(columns: Columns, words: Words) -> dict[str, Iterable[Any]]:
+    said, count = columns.get("availability"), columns.get("quantity")
+    if not said and not count:
+        return {}
+    rows = list(zip(said or repeat(""), count or repeat(""), strict=False))
+    found = list(starmap(words, rows))
+    if "unknown" not in found:
+        return {"availability": found}
+    told = map(clean.unknown_words, found, *zip(*rows, strict=True))
+    return {"availability": found, "stock_words": told}
 
 
 def _words(columns: Columns, separator: str) -> dict[str, Iterable[Any]]:
@@ -145,15 +158,15 @@ def _words(columns: Columns, separator: str) -> dict[str, Iterable[Any]]:
 
 
 def _title(raw: str) -> str:
-    return clean.plain(raw, clean.MAX_TITLE)
+    return plain(raw, clean.MAX_TITLE)
 
 
 def _description(raw: str) -> str:
-    return clean.plain(raw, clean.MAX_DESCRIPTION)
+    return plain(raw, clean.MAX_DESCRIPTION)
 
 
 def _id(raw: str) -> str:
-    return clean.text(raw, clean.MAX_RAW)
+    return text(raw, MAX_RAW)
 
 
 def _tidied(values: Sequence[str], limit: int, one: Callable[[str], str]) -> Sequence[str]:

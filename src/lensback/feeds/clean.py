@@ -22,6 +22,8 @@ from stdnum import ean
 
 from lensback.feeds.columns import ColumnMap, by_alias
 from lensback.feeds.money import currency, money
+from lensback.feeds.stock import KNOWN, Words
+from lensback.feeds.texts import MAX_RAW, plain, text
 from lensback.types import Money, Offer, Rejected
 
 Row = dict[str, str]
@@ -33,7 +35,6 @@ MAX_DESCRIPTION = 5000
 MAX_WORD = 200
 MAX_PATH = 500
 MAX_URL = 4096
-MAX_RAW = 50_000
 MAX_IMAGES = 20
 MAX_SAMPLE = 120
 
@@ -52,6 +53,8 @@ class RowRules:
     currency: str = ""
     """Where a row names none."""
     category_separator: str = ">"
+    stock: Words = KNOWN
+    """What words of stock mean here."""
 
 
 def with_columns(rules: RowRules, columns: ColumnMap) -> RowRules:
@@ -60,6 +63,7 @@ def with_columns(rules: RowRules, columns: ColumnMap) -> RowRules:
         rules,
         currency=rules.currency or columns.currency,
         category_separator=columns.category_separator,
+        stock=Words(columns.stock) if columns.stock else rules.stock,
     )
 
 
@@ -97,6 +101,7 @@ def _offer(row: Row, rules: RowRules, external_id: str) -> Offer:
     more |= {name: plain(row[name], MAX_DESCRIPTION) for name in LONG if row.get(name)}
     if raw := row.get("category"):
         more["category"] = category(raw[:SHORT_CHARS], rules.category_separator)
+    more |= stock(row, rules.stock)
     via = bool(row.get("tracked"))
     tracked, target = through_network(url, row.get("target_url", ""), via, rules.base)
     return Offer(
@@ -111,6 +116,18 @@ def _offer(row: Row, rules: RowRules, external_id: str) -> Offer:
         target_url=target,
         **more,  # type: ignore[arg-type]
     )
+
+
+def stock(row: Row, words: Words) -> Row:
+    """`availability`, and what the store said where nobody knows what that means."""
+    said, count = (row.get(name, "")[:SHORT_CHARS] for name in ("availability", "quantity"))
+    found = words(said, count)
+    return {"availability": found, "stock_words": unknown_words(found, said, count)}
+
+
+def unknown_words(found: str, said: str, count: str) -> str:
+    """The words to be told of, empty where they were understood."""
+    return text(said or count, MAX_WORD) if found == "unknown" else ""
 
 
 def _page(row: Row, base: str) -> str:
@@ -130,37 +147,6 @@ def _gone(row: Row, external_id: str) -> Offer:
 
 
 # --- words ------------------------------------------------------------------------------------
-
-_INVISIBLE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u00ad\u200b\u2060\ufeff\u202a-\u202e\u2066-\u2069\ufffe\uffff\ud800-\udfff]"
-)
-_REFERENCE = re.compile(r"&[#\w]")
-# Each alternative matches to its end or to the end of the text, so this is linear on any input.
-_TAGS = re.compile(
-    r"<!--.*?(?:-->|\Z)|<(script|style)\b.*?(?:</\1\s*>|\Z)|</?[a-zA-Z!?][^<>]*+>",
-    re.DOTALL | re.IGNORECASE,
-)
-
-
-def text(raw: str, limit: int) -> str:
-    """One line: white space collapsed, control and invisible characters gone, at most `limit`."""
-    value = raw[:MAX_RAW].strip()
-    if value.isprintable():  # so the only white space in it is spaces
-        while "  " in value:
-            value = value.replace("  ", " ")
-    else:
-        value = _INVISIBLE.sub("", " ".join(value.split()))
-        value = " ".join(value.split())
-    return value if len(value) <= limit else value[:limit].rstrip()
-
-
-def plain(raw: str, limit: int) -> str:
-    """`text` without HTML: tags out, entities resolved (twice escaped ones too)."""
-    if "<" in raw:
-        raw = _TAGS.sub(" ", raw[:MAX_RAW])
-    if "&" in raw and _REFERENCE.search(raw):
-        raw = html.unescape(_TAGS.sub(" ", html.unescape(raw[:MAX_RAW])))
-    return text(raw, limit)
 
 
 @lru_cache(8192)
@@ -192,7 +178,6 @@ def deleted(raw: str) -> bool:
 
 
 _YES = frozenset(("true", "1", "yes", "y", "да", "on", "adult"))
-_NO = frozenset(("false", "0", "no", "n", "нет", "off"))
 
 
 def gtin(raw: str) -> str:
@@ -221,16 +206,6 @@ def _key(raw: str) -> str:
     ).lower()
 
 
-_AVAILABILITY = by_alias(
-    {
-        "in_stock": "instock available availableonline instoreonly onlineonly limitedavailability"
-        " limited lowstock вналичии есть",
-        "out_of_stock": "outofstock oos soldout unavailable notavailable discontinued notinstock"
-        " нетвналичии отсутствует reserved",
-        "preorder": "preorder presale предзаказ",
-        "backorder": "backorder availablefororder madetoorder onorder подзаказ назаказ",
-    }
-)
 _CONDITION = by_alias(
     {
         "new": "new newcondition новый новое newother",
@@ -258,19 +233,6 @@ _AGE = by_alias(
 )
 
 
-@lru_cache(4096)
-def availability(raw: str) -> str:
-    """One of AVAILABILITIES. A number is a stock count; an unknown word means it is for sale.
-
-    >>> [availability(w) for w in ("in stock", "http://schema.org/OutOfStock", "0", "pre-order")]
-    ['in_stock', 'out_of_stock', 'out_of_stock', 'preorder']
-    """
-    key = _key(raw)
-    if key in _NO or key.startswith("-"):
-        return "out_of_stock"
-    return _AVAILABILITY.get(key, "in_stock")
-
-
 @lru_cache(1024)
 def condition(raw: str) -> str:
     """The offer's condition, one of Google Merchant's words: `new` where nothing else is said."""
@@ -291,7 +253,6 @@ def age_group(raw: str) -> str:
 
 SHORT: dict[str, Callable[[str], str]] = {
     **dict.fromkeys(_WORDS, word),
-    "availability": availability,
     "condition": condition,
     "gender": gender,
     "age_group": age_group,

@@ -13,11 +13,22 @@ from pydantic import BeforeValidator, model_validator
 
 from lensback.checked import STRICT, checked, parse_toml, wrong
 from lensback.errors import ConfigError
+from lensback.types import AVAILABILITIES
 
 FIELDS = (
     *("id", "title", "url", "price", "currency", "sale_price", "sale_dates", "old_price"),
     *("image", "images"),
-    *("availability", "brand", "gtin", "mpn", "item_group_id", "color", "size", "category"),
+    *(
+        "availability",
+        "quantity",
+        "brand",
+        "gtin",
+        "mpn",
+        "item_group_id",
+        "color",
+        "size",
+        "category",
+    ),
     *("description", "gender", "age_group", "material", "pattern", "condition", "adult"),
     *("deleted", "target_url", "disclosure", "params"),
 )
@@ -43,8 +54,9 @@ class _Written:
 
     __pydantic_config__ = STRICT
 
-    fields: Mapping[str, Names]
-    """A table: field = "column", or a list of columns, best first."""
+    fields: Mapping[str, Names] = field(default_factory=dict)
+    """A table: field = "column", or a list of columns, best first. Left out where the map adds
+    nothing but words of stock to what we know ourselves."""
     name: str = ""
     currency: str = ""
     category_separator: str = ""
@@ -57,11 +69,19 @@ class _Written:
     ] = False
     """true, or the columns whose links go through an affiliate network."""
     header: tuple[str, ...] = ()
+    stock: Mapping[str, Names] = field(default_factory=dict)
+    """A table: state = "word", or a list of words."""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if unknown := sorted(set(self.fields) - set(FIELDS)):
             raise wrong(f"fields.{unknown[0]}", f"is not known; known: {', '.join(FIELDS)}")
+        if odd := sorted(set(self.stock) - set(AVAILABILITIES)):
+            raise wrong(f"stock.{odd[0]}", f"is not known; known: {', '.join(AVAILABILITIES)}")
+        if self.stock and not self.fields:
+            return self
+        if not self.fields:
+            raise wrong("fields", "is missing")
         if missing := [name for name in NEEDED if not self.fields.get(name)]:
             raise wrong(f"fields.{missing[0]}", "is missing")
         return self
@@ -84,6 +104,8 @@ class ColumnMap:
     """XML only: the element of one row, with the elements around it if need be: `products/product`."""
     header: tuple[str, ...] = ()
     """Names of the columns of a table that has no header."""
+    stock: Mapping[str, str] = field(default_factory=dict)
+    """What the store says of stock -> one of our states; above the words that we know."""
     _by_name: dict[str, list[tuple[str, int]]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -110,11 +132,12 @@ class ColumnMap:
         return cls(
             name=found.name or Path(name).stem,
             fields=found.fields,
-            tracked=found.fields["url"] if found.tracked is True else found.tracked or (),
+            tracked=found.fields.get("url", ()) if found.tracked is True else found.tracked or (),
             currency=found.currency.upper(),
             category_separator=found.category_separator or ">",
             item=(found.item or found.row).strip("/"),
             header=found.header,
+            stock=by_alias(found.stock),
         )
 
     @property
@@ -192,10 +215,16 @@ def key(name: str) -> str:
     return plain
 
 
-def by_alias(groups: Mapping[str, str], separator: str | None = None) -> dict[str, str]:
-    """Name -> its aliases in one text, turned round.
+def by_alias(
+    groups: Mapping[str, str | tuple[str, ...]], separator: str | None = None
+) -> dict[str, str]:
+    """Name -> its aliases, listed or in one text, turned round.
 
     >>> by_alias({"in_stock": "instock available"})
     {'instock': 'in_stock', 'available': 'in_stock'}
     """
-    return {a: name for name, listed in groups.items() for a in listed.split(separator)}
+    return {
+        alias: name
+        for name, listed in groups.items()
+        for alias in (listed.split(separator) if isinstance(listed, str) else listed)
+    }

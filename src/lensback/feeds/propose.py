@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lxml import etree
@@ -35,8 +35,9 @@ _NAMES = by_alias(
         "image": "image imageurl imagelink picture pictureurl img imgurl billedurl billede bild bildurl"
         " foto photo imagen urlimg mainimage картинка фото изображение",
         "images": "additionalimage additionalimages additionalimagelink images pictures gallery",
-        "availability": "availability available stock instock lagerantal lager quantity qty stockstatus"
-        " наличие остаток",
+        "availability": "availability available stock instock isinstock lagerantal lager stockstatus"
+        " наличие наявність diathesimotita",
+        "quantity": "quantity qty stockquantity inventory bestand antal остаток количество кількість",
         "brand": "brand vendor manufacturer maerke marke marque marca producer fabrikant бренд"
         " производитель",
         "gtin": "gtin ean ean13 barcode upc isbn gtin13 штрихкод",
@@ -65,6 +66,8 @@ class Proposal:
     unused: dict[str, str] = field(default_factory=dict)
     item: str = ""
     name: str = "columns"
+    stock: Mapping[str, str] = field(default_factory=dict)
+    """What the map that is in use says of the store's own words of stock."""
 
     @property
     def missing(self) -> list[str]:
@@ -83,6 +86,10 @@ class Proposal:
             listed = ", ".join(map(_quoted, names))
             lines.append(f"{target} = {listed if len(names) == 1 else f'[{listed}]'}")
         lines += [f'# {target} = "…"   # needed' for target in self.missing]
+        for state in dict.fromkeys(self.stock.values()):
+            said = [_quoted(own) for own, meant in self.stock.items() if meant == state]
+            lines += [] if "[stock]" in lines else ["", "[stock]"]
+            lines.append(f"{state} = [{', '.join(said)}]")
         if self.unused:
             lines += ["", "# not used:"]
             lines += [f"#   {n}: {v}" for n, v in list(self.unused.items())[:_MAX_LISTED]]
@@ -139,7 +146,9 @@ def of_samples(
     used = {given for names in fields.values() for given in names}
     unused = {n: _short(v) for n, v in samples.items() if n not in used}
     ordered = {n: fields[n] for n in dict.fromkeys((*NEEDED, *fields)) if n in fields}
-    return Proposal(ordered, unused, item, columns.name if columns else name)
+    if columns is None:
+        return Proposal(ordered, unused, item, name)
+    return Proposal(ordered, unused, item, columns.name, columns.stock)
 
 
 def _own(samples: dict[str, str]) -> int:

@@ -13,6 +13,7 @@ from lensback.feeds.columns import ColumnMap, key
 from lensback.feeds.dialects import PARAMS, RAKUTEN, READY
 from lensback.feeds.rows import SAMPLE_CHARS, Lines, Pending, empty, truncated
 from lensback.feeds.stream import Source
+from lensback.feeds.texts import MAX_RAW
 from lensback.types import Offer, Rejected
 
 _RAKUTEN_LEAST = 26
@@ -274,7 +275,7 @@ def _add_params(found: batch.Columns, params: Sequence[str]) -> None:
 def _from_params(raw: str) -> clean.Row:
     """Admitad's `Name:value|Name:value`; a name that repeats lists its values."""
     found: dict[str, dict[str, None]] = {}
-    for part in raw[: clean.MAX_RAW].split("|"):
+    for part in raw[:MAX_RAW].split("|"):
         name, _, value = part.partition(":")
         if (target := PARAMS.get(name.strip().lower())) and value.strip():
             found.setdefault(target, {})[value.strip()] = None

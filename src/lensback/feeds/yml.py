@@ -13,9 +13,12 @@ from lensback.feeds.columns import by_alias
 from lensback.feeds.dialects import PARAMS
 from lensback.feeds.markup import Document, attributes, inner_text, local
 from lensback.feeds.money import currency
+from lensback.feeds.stock import Words
+from lensback.feeds.texts import MAX_RAW, text
 from lensback.types import Offer, Rejected
 
 ROWS = ("offer",)
+_STOCK = ("availability", "quantity")
 
 # Field -> elements, in lower case. `picture` and `barcode` may repeat; of the rest the first counts.
 FIELDS = by_alias(
@@ -34,7 +37,8 @@ FIELDS = by_alias(
         "mpn": "vendorcode",
         "gtin": "barcode",
         "description": "description",
-        "availability": "available count quantity stock_quantity quantity_in_stock",
+        "availability": "available",
+        "quantity": "count quantity stock_quantity quantity_in_stock stock instock amount",
         "adult": "adult",
         "param": "param",
         "condition": "condition",
@@ -60,12 +64,12 @@ def read(chunks: Iterator[bytes], rules: clean.RowRules) -> Iterator[Offer | Rej
         if isinstance(block, Rejected):
             yield block
             continue
-        columns = batch.columns_of([_row(element, fields) for element in block.rows])
+        columns = batch.columns_of([_row(element, fields, rules.stock) for element in block.rows])
         _compose(columns, len(block.rows), paths)
         yield from block.offers(columns, rules)
 
 
-def _row(element: etree._Element, fields: _Fields) -> clean.Row:
+def _row(element: etree._Element, fields: _Fields, words: Words) -> clean.Row:
     row = {ATTRIBUTES[name]: value for name, value in attributes(element) if name in ATTRIBUTES}
     for child in element:
         name = fields[child.tag]
@@ -80,9 +84,9 @@ def _row(element: etree._Element, fields: _Fields) -> clean.Row:
             if name not in row:
                 row[name] = value
             elif name == "images":
-                row[name] = f"{row[name]}\n{value}"[: clean.MAX_RAW]
+                row[name] = f"{row[name]}\n{value}"[:MAX_RAW]
             else:
-                _again(row, name, value)
+                _again(row, name, value, words)
     return row
 
 
@@ -104,9 +108,9 @@ class _Fields(dict[str, str]):
         return self[tag]
 
 
-def _again(row: clean.Row, name: str, value: str) -> None:
+def _again(row: clean.Row, name: str, value: str, words: Words) -> None:
     """An element that was there before."""
-    if name == "availability" and clean.availability(row[name]) == "in_stock":
+    if name in _STOCK and words.of(row[name]) in ("in_stock", "unknown"):
         row[name] = value  # attribute and element disagree: for sale only if both say so
     elif name == "gtin" and not clean.gtin(row[name]):
         row[name] = value
@@ -138,7 +142,7 @@ def _category_paths(head: etree._Element) -> dict[str, str]:
     """Id -> path from the root, ` > ` between; a loop in the tree is cut where it closes."""
     named: dict[str, tuple[str, str]] = {}
     for element in head.iter("{*}category"):
-        title = clean.text(inner_text(element), clean.MAX_WORD).replace(">", "/")
+        title = text(inner_text(element), clean.MAX_WORD).replace(">", "/")
         named[element.get("id", "").strip()] = (title, element.get("parentId", "").strip())
     paths: dict[str, str] = {}
     for place in named:

@@ -24,6 +24,8 @@ class Limits:
     max_drop: float
     force: bool = False
     budget_s: float = 3600.0
+    unknown_stock: str = "unknown"
+    """What an offer is whose words of stock nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def collect(fetcher: Fetcher, state: FeedState, spool: Path, limits: Limits) -> 
     url = state.feed.url
     scheme, mark, _ = url.partition("://")
     if not mark or scheme.lower() == "file":
-        return _local(state)
+        return _local(state, limits)
     if scheme.lower() not in REMOTE:
         hint = "use http, https, ftp, ftps, or a path; mirror sftp to a path with sftp or rclone"
         raise FetchRefused(f"cannot fetch {scheme}:// feeds", url=redact(url), hint=hint)
@@ -63,13 +65,13 @@ def collect(fetcher: Fetcher, state: FeedState, spool: Path, limits: Limits) -> 
         url,
         path,
         max_bytes=limits.max_bytes,
-        etag=state.etag,
-        last_modified=state.last_modified,
+        etag="" if limits.force else state.etag,
+        last_modified="" if limits.force else state.last_modified,
         deadline_s=limits.budget_s,
     )
     if got.status == 304:
         return None
-    digest = _sha256(path, _recipe(state))
+    digest = _sha256(path, _recipe(state, limits))
     found = Collected(path, got.etag, got.last_modified, digest, got.size, True)
     if digest == state.content_hash:
         found.drop()
@@ -88,20 +90,21 @@ def local_path(url: str) -> Path:
     return Path(unquote(urlsplit(url).path)) if url.startswith("file://") else Path(url)
 
 
-def _local(state: FeedState) -> Collected | None:
+def _local(state: FeedState, limits: Limits) -> Collected | None:
     path = local_path(state.feed.url)
     if not path.is_file():
         hint = "check the path of the feed"
         raise FetchFailed(f"no such file: {path}", url=state.feed.url, hint=hint)
-    digest = _sha256(path, _recipe(state))
+    digest = _sha256(path, _recipe(state, limits))
     if digest == state.content_hash:
         return None
     return Collected(path, "", "", digest, path.stat().st_size, False)
 
 
-def _recipe(state: FeedState) -> str:
+def _recipe(state: FeedState, limits: Limits) -> str:
     """What the rows become also depends on how they are read."""
-    return f"{state.feed.format}\0{state.feed.columns}\0{state.base}\0"
+    parts = (state.feed.format, state.feed.columns, state.base, limits.unknown_stock)
+    return "\0".join((*parts, ""))
 
 
 def readable(path: Path) -> BinaryIO:

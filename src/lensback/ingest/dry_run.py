@@ -45,6 +45,8 @@ class DryRun:
     offers: int = 0
     deleted: int = 0
     without_image: int = 0
+    unknown_stock: Counter[str] = field(default_factory=Counter)
+    """Words of stock that nobody knows."""
     ones: int = 0
     """Offers that cost exactly 1."""
     currencies: Counter[str] = field(default_factory=Counter)
@@ -63,6 +65,13 @@ class DryRun:
             found.append('prices without a currency: write currency = "…" into the column map')
         if not self.offers:
             found.append("there is no offer in it that could be used")
+        if self.unknown_stock:
+            told = ", ".join(f"{said!r} ({n})" for said, n in self.unknown_stock.most_common(SHOWN))
+            count = self.unknown_stock.total()
+            found.append(
+                f"{count} of {self.offers} offers say of their stock what we do not know: {told}; "
+                "tell what it means under [stock] in a column map"
+            )
         if len(self.currencies) > 1:
             listed = ", ".join(f"{n} {code}" for code, n in self.currencies.most_common())
             found.append(f"prices in several currencies: {listed}")
@@ -90,6 +99,7 @@ class DryRun:
             "duplicates": self.duplicates,
             "without_image": self.without_image,
             "currencies": dict(self.currencies),
+            "unknown_stock": dict(self.unknown_stock.most_common(SHOWN)),
             "rejected": refused,
             "shown": [_offer_json(offer) for offer in self.shown],
             "truncated": bool(self.truncated),
@@ -157,6 +167,8 @@ def _take(offer: Offer, dry_run: DryRun, seen: set[int]) -> None:
     seen.add(mark)
     dry_run.offers += 1
     dry_run.without_image += not offer.image_urls
+    if offer.stock_words:
+        dry_run.unknown_stock[offer.stock_words] += 1
     dry_run.ones += offer.price.amount == 1
     dry_run.currencies[offer.price.currency] += 1
     if len(dry_run.shown) < SHOWN:

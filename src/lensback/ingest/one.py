@@ -86,7 +86,7 @@ def read(
 def _account(run: FeedRun, found: Collected, secrets: frozenset[str]) -> dict[str, Any]:
     samples = [
         sample | {key: scrub(str(sample[key]), secrets) for key in ("id", "sample")}
-        for sample in run.samples
+        for sample in run.told()
     ]
     counts = {"offers": run.offers, "changed": run.changed, "removed": run.removed}
     return {**counts, "rejected": dict(run.rejected), "samples": samples, "bytes": found.size}

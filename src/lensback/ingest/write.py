@@ -21,6 +21,10 @@ from lensback.types import Offer, Progress, Rejected
 BATCH = 1000
 SAMPLES = 5
 """Kept of each reason."""
+UNKNOWN_STOCK = "unknown stock"
+"""What a sample of words of stock is called that nobody knows. No reject: the offer is sold."""
+WORDS = 1000
+"""Different words of stock counted of one run."""
 REASONS = 40
 """Reasons with samples kept of one run."""
 MAX_IMAGE_URL_BYTES = 2000
@@ -42,6 +46,8 @@ class FeedRun:
     """Offers whose price became less than a tenth, or more than ten times, of what it was."""
     long_images: int = 0
     """Image addresses left out because they are too long."""
+    unknown_stock: Counter[str] = field(default_factory=Counter)
+    """Words of stock that nobody knows, the first WORDS of them; what came later is under ``."""
     rejected: Counter[str] = field(default_factory=Counter)
     samples: list[dict[str, object]] = field(default_factory=list)
     delta: bool = False
@@ -53,6 +59,12 @@ class FeedRun:
         if self.rejected[row.reason] <= SAMPLES and len(self.rejected) <= REASONS:
             sample = {"reason": row.reason, "line": row.line, "id": row.external_id}
             self.samples.append({**sample, "sample": row.sample[:200]})
+
+    def told(self) -> list[dict[str, object]]:
+        """The samples, and the commonest words of stock that nobody knows with their counts."""
+        common = [(said, n) for said, n in self.unknown_stock.most_common() if said][:SAMPLES]
+        blank = {"reason": UNKNOWN_STOCK, "line": 0, "id": ""}
+        return [*self.samples, *({**blank, "sample": said, "count": n} for said, n in common)]
 
 
 def write(
@@ -79,7 +91,7 @@ def write(
     with db.read() as c:
         active = offers.count_active(c, store_id)
     seen = offers.SeenIds()
-    for batch in _timely(_batches(_accepted(rows, run)), limits.budget_s):
+    for batch in _timely(_batches(_accepted(rows, run, limits)), limits.budget_s):
         with db.write() as c:
             written = offers.write_batch(db, c, store_id, state.feed.store, batch, seen)
         _count(run, written)
@@ -110,6 +122,10 @@ def _message(status: str, run: FeedRun, limits: Limits, active: int) -> str:
             f"the feed dropped more than {limits.max_drop:.0%} of the store's offers: none went "
             "off sale; look at the feed, then sync with --force"
         )
+    return "; ".join(filter(None, (_jumps(run, active), _unknown(run, limits))))
+
+
+def _jumps(run: FeedRun, active: int) -> str:
     if run.jumped >= FEW and run.jumped > JUMPS * active:
         return (
             f"{run.jumped} of {active} prices became less than a tenth or more than ten times of "
@@ -118,13 +134,23 @@ def _message(status: str, run: FeedRun, limits: Limits, active: int) -> str:
     return ""
 
 
-def _accepted(rows: Iterable[Offer | Rejected], run: FeedRun) -> Iterator[Offer]:
+def _unknown(run: FeedRun, limits: Limits) -> str:
+    if not run.unknown_stock:
+        return ""
+    listed = ", ".join(repr(said) for said, _ in run.unknown_stock.most_common(3) if said)
+    return (
+        f"{run.unknown_stock.total()} offers say of their stock what we do not know ({listed}), and "
+        f"are taken as {limits.unknown_stock}: tell what it means under [stock] in a column map"
+    )
+
+
+def _accepted(rows: Iterable[Offer | Rejected], run: FeedRun, limits: Limits) -> Iterator[Offer]:
     for row in rows:
         if isinstance(row, Rejected):
             run.reject(row)
         else:
             run.delta |= row.deleted
-            yield _fitted(row, run)
+            yield _judged(_fitted(row, run), run, limits)
 
 
 def _fitted(offer: Offer, run: FeedRun) -> Offer:
@@ -134,6 +160,15 @@ def _fitted(offer: Offer, run: FeedRun) -> Offer:
     kept = tuple(u for u in offer.image_urls if len(u.encode()) <= MAX_IMAGE_URL_BYTES)
     run.long_images += len(offer.image_urls) - len(kept)
     return replace(offer, image_urls=kept) if len(kept) < len(offer.image_urls) else offer
+
+
+def _judged(offer: Offer, run: FeedRun, limits: Limits) -> Offer:
+    """Counts an offer whose stock nobody knows, and takes it as the operator wants."""
+    if not offer.stock_words:
+        return offer
+    few = len(run.unknown_stock) < WORDS or offer.stock_words in run.unknown_stock
+    run.unknown_stock[offer.stock_words if few else ""] += 1
+    return replace(offer, availability=limits.unknown_stock)
 
 
 def _batches(rows: Iterator[Offer]) -> Iterator[list[Offer]]:

@@ -33,6 +33,7 @@ AVAILABILITY = {
     "out_of_stock": N_("Sold out"),
     "preorder": N_("Pre-order"),
     "backorder": N_("Ships later"),
+    "unknown": N_("Check at the store"),
 }
 LIKELIHOOD = (
     (0.95, N_("Almost certainly the same")),

@@ -1,0 +1,207 @@
+"""What a feed says of stock -> one of our availabilities: words of many languages, and counts.
+
+The words stand in `stock.toml`. Where nothing in a text is known, or it contradicts itself, the
+answer is `unknown`: a thing is never said to be in stock because nobody understood the store.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from importlib.resources import files
+
+from lensback.feeds.texts import plain
+from lensback.types import AVAILABILITIES
+
+MAX_WORDS = 200
+
+_TOKEN = re.compile(r"[^\W_]+")
+_WIDE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")  # written without spaces
+_NUMBER = re.compile(r"(?<![^\W\d_])[0-9](?:[0-9.,'\u2019 ]*[0-9])?(?:e[+-]?[0-9]{1,3})?(?![0-9])")
+_DATE = re.compile(r"\b[0-9]{1,4}[./\-][0-9]{1,2}(?:[./\-][0-9]{1,4}|\.(?![0-9]))")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_SPECIAL = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ı": "i", "æ": "ae", "−": "-", "–": "-"})
+_YES, _NO = frozenset("+✓✔☑✅"), frozenset("-—✗✘✕✖❌×")
+
+
+def folded(raw: str) -> str:
+    """Lower case without accents, in the plain form of every character, one space between words.
+
+    >>> folded("Není SKLADEM"), folded("1\u202f234 шт.")
+    ('neni skladem', '1 234 шт.')
+    """
+    wide = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", raw).casefold())
+    bare = "".join(c for c in wide if not unicodedata.combining(c))
+    if not bare.isascii():
+        bare = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in bare)
+    return " ".join(bare.translate(_SPECIAL).split())
+
+
+def tokens(raw: str) -> tuple[str, ...]:
+    """The words of a text as they are compared: `Not-in stock!` -> `not`, `in`, `stock`."""
+    return tuple(_TOKEN.findall(folded(raw)))
+
+
+class Words:
+    """Everything that is known of how stores speak of stock. Call it with a row's texts."""
+
+    def __init__(self, own: Mapping[str, str] | None = None) -> None:
+        """`own`: a column map's texts -> state. They stand above the list that comes with us."""
+        self._whole: dict[str, str] = {}
+        self._phrases: dict[tuple[str, ...], str] = {}
+        self._wide: list[tuple[str, str]] = []
+        self._own = {"".join(tokens(said)): state for said, state in (own or {}).items()}
+        data = _data()
+        for state in AVAILABILITIES[:-1]:
+            for said in _flat(data[state]):
+                self._learn(said, state)
+        for said, meant in (own or {}).items():
+            self._learn(said, meant)
+        self._longest = max(map(len, self._phrases))
+        self._wide.sort(key=lambda pair: -len(pair[0]))
+        self._kinds = {
+            kind: frozenset(part for said in _flat(data[kind]) for part in tokens(said))
+            for kind in ("no", "not", "filler", "unit", "time", "delivery")
+        }
+        for said in self._kinds["no"]:
+            self._whole.setdefault(said, "out_of_stock")
+        self.of = lru_cache(8192)(self._of)
+        """`state_of` one text, remembered."""
+
+    def _learn(self, said: str, state: str) -> None:
+        parts = tokens(said)
+        joined = "".join(parts)
+        self._whole[joined] = state
+        if said.startswith("="):
+            return
+        self._phrases[parts] = self._phrases[(joined,)] = state
+        if _WIDE.search(joined):
+            self._wide.append((joined, state))
+
+    def __call__(self, words: str, count: str = "") -> str:
+        """One of AVAILABILITIES for what a row says in words, and for its count. A row that says nothing is
+        for sale; where both speak it is in stock only if neither denies it.
+
+        >>> KNOWN("Available in 1 to 3 days", "0"), KNOWN("", "4 pcs"), KNOWN("")
+        ('out_of_stock', 'in_stock', 'in_stock')
+        """
+        said = self.of(words) if words else ""
+        if not count:
+            return said or "in_stock"
+        counted = self.of(count)
+        if said in ("", "unknown") or (said == "in_stock" and counted == "out_of_stock"):
+            return counted if counted != "unknown" else said or counted
+        return said
+
+    def _of(self, raw: str) -> str:
+        if raw.isdigit() and raw.isascii() and not self._own:  # what nearly all counts look like
+            return "in_stock" if raw.strip("0") else _OUT
+        said = plain(raw[: 4 * MAX_WORDS], MAX_WORDS)
+        if "://" in said:
+            said = re.split(r"[/#]", said.rstrip("/#"))[-1]
+        said = said.strip()
+        if not said:
+            return "in_stock"
+        signs = set(said) - {" "}
+        if signs <= _YES or signs <= _NO:
+            return "in_stock" if signs <= _YES else "out_of_stock"
+        whole = "".join(tokens(said))
+        if found := self._own.get(whole) or self._whole.get(whole):
+            return found
+        if _WIDE.search(whole):
+            for phrase, state in self._wide:
+                if phrase in whole:
+                    return state
+        return self._spoken(folded(_CAMEL.sub(" ", said)))
+
+    def _spoken(self, said: str) -> str:
+        """Of several words, or of a count with or without words."""
+        undated = _DATE.sub(" ", said)
+        numbers = list(_NUMBER.finditer(undated))
+        states, left, before_out = self._phrases_in(_TOKEN.findall(_NUMBER.sub(" ", undated)))
+        if later := states & {"preorder", "backorder"}:
+            return _denied(states) if left & self._kinds["no"] else max(later)
+        if _OUT in states:
+            return "unknown" if "in_stock" in states or before_out & self._kinds["not"] else _OUT
+        strange = left - self._kinds["no"] - self._neutral(bool(numbers))
+        if left & self._kinds["no"]:
+            return "unknown" if strange and not states else _OUT
+        timed = bool(numbers) and bool(left & self._kinds["time"])
+        if strange - (self._kinds["delivery"] if timed else frozenset()) or undated != said:
+            return "unknown"  # a day: in stock from then, or until then
+        if numbers and not timed:
+            return _counted(undated, numbers)
+        return "in_stock" if states or timed else "unknown"
+
+    def _neutral(self, counting: bool) -> frozenset[str]:
+        known = self._kinds["filler"]
+        return known | self._kinds["unit"] | self._kinds["time"] if counting else known
+
+    def _phrases_in(self, parts: list[str]) -> tuple[set[str], set[str], set[str]]:
+        """States of the phrases, the words that are in none, and those of them that stand right
+        before a phrase for sold out."""
+        states: set[str] = set()
+        left: set[str] = set()
+        before_out: set[str] = set()
+        last = ""
+        at = 0
+        while at < len(parts):
+            for size in range(min(self._longest, len(parts) - at), 0, -1):
+                if state := self._phrases.get(tuple(parts[at : at + size])):
+                    states.add(state)
+                    before_out |= {last} if state == _OUT else set()
+                    last = ""
+                    at += size
+                    break
+            else:
+                last = parts[at]
+                left.add(last)
+                at += 1
+        return states, left, before_out
+
+
+_OUT = "out_of_stock"
+
+
+def _denied(states: set[str]) -> str:
+    return _OUT if _OUT in states else "unknown"
+
+
+def _counted(said: str, numbers: list[re.Match[str]]) -> str:
+    """Of counts: what is more than none is in stock; counts that differ in that say nothing."""
+    found = {_is_some(said, number, i == 0) for i, number in enumerate(numbers)}
+    if len(found) > 1 or None in found:
+        return "unknown"
+    return "in_stock" if True in found else _OUT
+
+
+def _is_some(said: str, number: re.Match[str], first: bool) -> bool | None:
+    """Whether a count is more than none. None: it may be either (`0+`)."""
+    some = any(digit in "123456789" for digit in number[0].partition("e")[0])
+    before, after = said[: number.start()].rstrip(), said[number.end() :].strip()
+    if before.endswith("-") and first and not before[:-1].strip(" :=(+"):
+        return False
+    if first and after == "-":  # as SAP writes what is less than none
+        return False
+    if before.endswith((">", "> =", ">=", "≥")):
+        return some or before.endswith(">")
+    if before.endswith("<"):
+        return some and number[0].strip("0.,") not in ("", "1")
+    return None if after.startswith("+") and not some else some
+
+
+def _flat(table: Mapping[str, Iterable[str]]) -> Iterator[str]:
+    for listed in table.values():
+        yield from listed
+
+
+@lru_cache(1)
+def _data() -> dict[str, dict[str, list[str]]]:
+    return tomllib.loads((files("lensback.feeds") / "stock.toml").read_text("utf-8"))
+
+
+KNOWN = Words()
+"""What we know ourselves, without a column map."""
