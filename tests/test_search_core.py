@@ -83,14 +83,6 @@ def ask(made: Tiny, colour: Sequence[float] = RED, *, tools: Any = None, **query
     return search(photo(colour), Query(**query), changed)
 
 
-def found(answer: Answer) -> list[tuple[str, float]]:
-    return [(hit.product_id.rstrip("a") or "p", round(hit.similarity, 3)) for hit in answer.hits]
-
-
-def names(answer: Answer) -> list[str]:
-    return [hit.title[0] for hit in answer.hits]
-
-
 # ---- what is near
 
 
@@ -112,6 +104,16 @@ def test_hits_come_by_their_nearest_image(made: Tiny) -> None:
     links = {offer.link for hit in answer.hits for offer in hit.offers}
     assert all(link.endswith(f"?search={answer.search_id}") for link in links)
     assert ask(made).search_id != answer.search_id
+
+
+def test_a_hit_has_the_first_brand_that_an_offer_names(tmp_path: Path) -> None:
+    brands = ["", "", "Marlo", "Other"]
+    rows = [
+        Row("shop", str(n), "p", ("a",), Money(100 + n, "EUR"), {"brand": brand, "title": f"t{n}"})
+        for n, brand in enumerate(brands)
+    ]
+    (hit,) = ask(tiny.opened(tmp_path, rows, {"a": RED})).hits
+    assert (hit.title, hit.brand) == ("t0", "Marlo")
 
 
 def test_another_image_of_a_product_may_be_the_nearest(made: Tiny) -> None:
@@ -137,9 +139,11 @@ def test_nothing_near_is_none_from_a_line_on(made: Tiny) -> None:
 
 
 def test_the_line_of_none_looks_at_the_best_of_all_hits(made: Tiny) -> None:
-    """Where another kind sank, the first hit is not the most similar."""
-    tools = {"calibration": even(cos(12)), "detector": FixedDetector((Region(WHOLE, "shoes"),))}
-    assert ask(made, tools=tools).hits
+    """Boots sank below a shirt: the first hit is not the most similar, and it alone is too far."""
+    detector = FixedDetector((Region(WHOLE, "top", 1.0),))
+    answer = ask(made, tools={"calibration": even(cos(15)), "detector": detector})
+    assert [hit.product_id for hit in answer.hits[:2]] == [product_of("b"), product_of("a")]
+    assert answer.hits[0].similarity < cos(15) < answer.hits[1].similarity
 
 
 # ---- what is exact

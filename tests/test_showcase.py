@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from lensback.cli import app
 from lensback.demo import build_catalogue
 from lensback.showcase import DemoQuestion, showcase
-from lensback.types import Answer, Progress
+from lensback.types import Progress
+from shown import answer
 
 
 def quiet(_stage: str) -> Progress:
@@ -46,10 +47,7 @@ def test_the_demo_earns_all_three_verdicts(tmp_path: Path) -> None:
 @pytest.mark.parametrize("verdict", ["exact", "similar", "none"])
 def test_an_answer_is_right_only_where_it_is_true(tmp_path: Path, verdict: str) -> None:
     sold, unsold, _ = build_catalogue(tmp_path).photos
-    empty = Answer(
-        search_id="", verdict=verdict, probability=0.0, width=1, height=1, region=(0, 0, 1, 1),
-        regions=(), hits=(), timings_ms={}, encoder="", snapshot="",
-    )  # fmt: skip
+    empty = answer(verdict=verdict)
     assert not DemoQuestion(sold, empty).right, (
         "an answer without the thing is wrong, whatever it says"
     )
