@@ -24,7 +24,7 @@ def test_the_demo_earns_all_three_verdicts(tmp_path: Path) -> None:
     assert not first.report.failed
     assert [asked.answer.verdict for asked in first.asked] == ["exact", "similar", "none"]
     assert all(asked.right for asked in first.asked)
-    assert [asked.found for asked in first.asked] == [True, False, False]
+    assert [asked.shows_thing for asked in first.asked] == [True, False, False]
     sold = first.asked[0].answer.hits[0]
     assert {offer.store for offer in sold.offers} == {"harbour", "lavka"}
     assert sold.probability >= 0.95

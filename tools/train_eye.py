@@ -207,7 +207,7 @@ def line(judge: Judge, name: str, found: Result, first: Result) -> dict[str, Any
 
 def interval(mine: Score, k: int) -> list[float] | None:
     """95 % bootstrap interval of R@k over queries."""
-    hits = np.array(mine.found(k))
+    hits = np.array(mine.hits_at(k))
     found = metrics.bootstrap(range(len(hits)), lambda rows: float(hits[rows].mean()))
     return [round(v, 3) for v in found] if found else None
 

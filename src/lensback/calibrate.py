@@ -151,7 +151,7 @@ def _cases(
 
 
 def both(
-    found: Sequence[Candidate],
+    candidates: Sequence[Candidate],
     shows: Mapping[str, Sequence[str]],
     product: str,
     hidden: Collection[str],
@@ -161,15 +161,15 @@ def both(
 
     `shows` are the products of each image.
     """
-    there = [each for each in found if each.image_hash not in hidden]
-    without = [each for each in found if product not in shows.get(each.image_hash, ())]
+    there = [each for each in candidates if each.image_hash not in hidden]
+    without = [each for each in candidates if product not in shows.get(each.image_hash, ())]
     return [_outcome(there, shows, product, product), _outcome(without, shows, "", product)]
 
 
 def _outcome(
-    found: Sequence[Candidate], shows: Mapping[str, Sequence[str]], right: str, asked: str
+    candidates: Sequence[Candidate], shows: Mapping[str, Sequence[str]], right: str, asked: str
 ) -> Outcome:
-    ranked = rank.by_product(found, shows)
+    ranked = rank.by_product(candidates, shows)
     names = [each.product_id for each in ranked]
     return nearest([each.similarity for each in ranked], names, right, asked)
 

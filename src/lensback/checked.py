@@ -61,7 +61,7 @@ def checked(
     except ValidationError as wrongs:
         # A key nobody knows goes first: it is often the one that is missing, misspelt.
         first = min(wrongs.errors(), key=lambda each: each["type"] not in _UNKNOWN)
-        message, about = told(first), _described(adapter, first)
+        message, about = first_fault(first), _described(adapter, first)
         raise error(f"{where}{message}", hint=f"{about} {hint}".strip()) from wrongs
     return found
 
@@ -71,7 +71,7 @@ def wrong(key: str, why: str) -> PydanticCustomError:
     return PydanticCustomError("wrong", "{why}", {"key": key, "why": why})
 
 
-def told(error: ErrorDetails) -> str:
+def first_fault(error: ErrorDetails) -> str:
     """The first thing that pydantic found wrong: `'link.template': is missing`."""
     context = error.get("ctx", {})
     key = ".".join(str(part) for part in (*error["loc"], context.get("key", "")) if part != "")

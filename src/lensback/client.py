@@ -51,9 +51,9 @@ class Answer(wire.Answer):
         """The whole answer as it came."""
         return self._json
 
-    def keeping(self, found: Mapping[str, Any]) -> Answer:
-        """The same, with `json` as it came."""
-        self._json = found
+    def keeping(self, body: Mapping[str, Any]) -> Answer:
+        """This answer, with the JSON that it came as in `json`."""
+        self._json = body
         return self
 
 
@@ -154,10 +154,10 @@ class Client:
             return _json(response)
         raise _failure(response)
 
-    def _answer(self, found: Mapping[str, Any]) -> Answer:
-        answer = _read(Answer, found)
+    def _answer(self, body: Mapping[str, Any]) -> Answer:
+        answer = _read(Answer, body)
         whole = answer.model_copy(update={"hits": self._absolute(answer.hits)})
-        return whole.keeping(found)
+        return whole.keeping(body)
 
     def _absolute(self, hits: Sequence[Hit]) -> tuple[Hit, ...]:
         """The hits with addresses that anybody can open."""
@@ -178,10 +178,10 @@ class Client:
         return urljoin(self._base, path.lstrip("/"))
 
 
-def _read(kind: type[B], found: Mapping[str, Any]) -> B:
+def _read(kind: type[B], body: Mapping[str, Any]) -> B:
     """A body of the service. What a later service adds is passed over. Raises DataError."""
     try:
-        return kind.model_validate(found, extra="ignore")
+        return kind.model_validate(body, extra="ignore")
     except ValidationError as error:
         raise DataError(
             "the answer is not what this client knows", hint="update lensback"

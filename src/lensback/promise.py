@@ -82,10 +82,10 @@ class Promise:
         return asdict(self)
 
 
-def _bar(found: Threshold, fallback: float) -> float:
-    if found.state == BROKEN:
+def _bar(limit: Threshold, fallback: float) -> float:
+    if limit.state == BROKEN:
         return math.inf
-    return fallback if found.threshold is None else found.threshold
+    return fallback if limit.threshold is None else limit.threshold
 
 
 def resemblance(a: Sequence[str], b: Sequence[str]) -> float:

@@ -17,7 +17,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from lensback.checked import read_toml, told
+from lensback.checked import first_fault, read_toml
 from lensback.errors import ConfigError
 
 FILE_NAME = "lensback.toml"
@@ -245,7 +245,7 @@ def load(workspace: Path) -> Settings:
         first = error.errors()[0]
         key = str(first["loc"][0])
         raise ConfigError(
-            f"setting {told(first)}", hint=f"change it in {path} or LENSBACK_{key.upper()}"
+            f"setting {first_fault(first)}", hint=f"change it in {path} or LENSBACK_{key.upper()}"
         ) from error
 
 

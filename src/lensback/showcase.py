@@ -33,7 +33,7 @@ class DemoQuestion:
     answer: Answer
 
     @property
-    def found(self) -> bool:
+    def shows_thing(self) -> bool:
         """Whether the thing in the photo is sold, and the first hit has every offer of it."""
         if not self.photo.offers or not self.answer.hits:
             return False
@@ -44,7 +44,7 @@ class DemoQuestion:
     def right(self) -> bool:
         """Whether the verdict is true: exact for this very thing alone."""
         exact = self.answer.verdict == "exact"
-        return exact and self.found if self.photo.offers else not exact
+        return exact and self.shows_thing if self.photo.offers else not exact
 
 
 @dataclass(frozen=True, slots=True)

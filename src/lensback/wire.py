@@ -45,7 +45,8 @@ class Cashback(Money):
     """It may also be less."""
 
     def as_json(self) -> dict[str, Any]:
-        """`{"amount": "172.80", "currency": "RUB", "up_to": true}`."""
+        """The amount, its currency and `up_to`: `{"amount": "172.80", "currency": "RUB", "up_to":
+        true}`."""
         return {**Money.as_json(self), "up_to": self.up_to}
 
     def __eq__(self, other: object) -> bool:
@@ -246,7 +247,7 @@ class Product(Body):
 
 
 class Store(Body):
-    """A connected store."""
+    """A connected store and how its last sync went."""
 
     name: str
     offers: int
@@ -257,7 +258,7 @@ class Store(Body):
 
 
 class Stores(Body):
-    """All connected stores."""
+    """All connected stores, by name."""
 
     stores: tuple[Store, ...]
 
@@ -295,13 +296,13 @@ class BatchResult(Body):
 
 
 class Batch(Body):
-    """Several photos' results."""
+    """The answers to several photos."""
 
     results: tuple[BatchResult, ...] = Field(description="In the order of the photos.")
 
 
 class Health(Body):
-    """The process lives."""
+    """The process answers: nothing more is looked at."""
 
     status: Literal["ok"]
 

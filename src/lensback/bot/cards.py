@@ -40,7 +40,7 @@ class Button:
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class ChatCard:
     """One hit: a picture by its hash, a caption in Telegram's HTML, and its offers."""
 
     image_hash: str
@@ -58,13 +58,13 @@ def headline(answer: Answer, speech: Speech) -> str:
     return words
 
 
-def cards(hits: Sequence[Hit], speech: Speech, public_url: str) -> list[Card]:
+def cards(hits: Sequence[Hit], speech: Speech, public_url: str) -> list[ChatCard]:
     """The first hits; after an exact one only the exact ones, nobody asked for more."""
     wanted = [hit for hit in hits if hit.exact] or hits
     return [_card(hit, speech, public_url) for hit in wanted[:MOST_CARDS]]
 
 
-def _card(hit: Hit, speech: Speech, public_url: str) -> Card:
+def _card(hit: Hit, speech: Speech, public_url: str) -> ChatCard:
     lines = [f"<b>{escape(hit.title[:200])}</b>", escape(hit.brand[:100])]
     offers = _by_store(hit.offers)[:MOST_BUTTONS]
     lines += [_line(offer, speech) for offer in offers]
@@ -73,7 +73,7 @@ def _card(hit: Hit, speech: Speech, public_url: str) -> Card:
         lines.pop()
         caption = "\n".join(filter(None, lines))
     buttons = tuple(Button(_label(offer, speech), public_url + offer.link) for offer in offers)
-    return Card(hit.image_hash, caption, buttons)
+    return ChatCard(hit.image_hash, caption, buttons)
 
 
 def _by_store(offers: Sequence[Offer]) -> list[Offer]:

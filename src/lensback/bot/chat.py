@@ -138,7 +138,7 @@ class Chat:
     async def _say(self, message: Message, text: str) -> None:
         await _patiently(lambda: message.answer(text))
 
-    async def _show(self, message: Message, card: c.Card) -> None:
+    async def _show(self, message: Message, card: c.ChatCard) -> None:
         rows = [[InlineKeyboardButton(text=b.text, url=b.url)] for b in card.buttons]
         keys = InlineKeyboardMarkup(inline_keyboard=rows)
         try:

@@ -51,7 +51,7 @@ def rows(db: Database, product_ids: Sequence[str], where: Filter) -> dict[str, l
 
 
 def row(db: Database, wanted: str) -> ForSale:
-    """The same of one offer by its public id, on sale or not. Raises NotFound."""
+    """What an answer shows of one offer, by its public id, on sale or not. Raises NotFound."""
     for found in _rows(db, [t.offers.c.offer_id == wanted]).values():
         return found[0]
     raise offers.no_such(wanted)

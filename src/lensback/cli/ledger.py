@@ -229,12 +229,12 @@ def _drained(opened: Workspace) -> None:
         err.print("the database is busy: the newest clicks and postbacks are not in yet")
 
 
-def _print_balances(found: dict[str, dict[str, int]]) -> None:
+def _print_balances(balances: dict[str, dict[str, int]]) -> None:
     table = Table("currency", "account", "balance")
-    for currency, accounts in found.items():
+    for currency, accounts in balances.items():
         for account, minor in accounts.items():
             table.add_row(currency, account, Money(minor, currency).as_json()["amount"])
-    out.print(table if found else "no entries yet")
+    out.print(table if balances else "no entries yet")
 
 
 def _day(text: str) -> int:

@@ -21,7 +21,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Decoded:
     """`labels` are class numbers; `boxes` x0, y0, x1, y1 in the scale of the description."""
 
     labels: Rows
@@ -29,13 +29,13 @@ class Found:
     scores: Floats
 
 
-def decode(outputs: Sequence[Array], description: DetectorDescription) -> Found:
+def decode(outputs: Sequence[Array], description: DetectorDescription) -> Decoded:
     """Raises ConfigError where shapes do not suit the description."""
     style = {"detr": _detr, "yolo": _yolo, "decoded": _decoded}[description.style]
     found = style([_one(output) for output in outputs], description)
     kept = np.flatnonzero(found.scores >= description.min_score)
     boxes = corners(found.boxes[kept], description.boxes)
-    return Found(found.labels[kept], boxes, found.scores[kept])
+    return Decoded(found.labels[kept], boxes, found.scores[kept])
 
 
 def corners(boxes: Array, form: str) -> Boxes:
@@ -57,7 +57,7 @@ def _one(output: Array) -> Array:
     return output[0] if output.ndim > 1 and output.shape[0] == 1 else output
 
 
-def _detr(outputs: Sequence[Array], description: DetectorDescription) -> Found:
+def _detr(outputs: Sequence[Array], description: DetectorDescription) -> Decoded:
     logits, boxes = outputs
     if logits.ndim != 2 or boxes.shape != (len(logits), 4):
         raise _unfit(outputs, "logits [n, classes] and boxes [n, 4]")
@@ -66,10 +66,10 @@ def _detr(outputs: Sequence[Array], description: DetectorDescription) -> Found:
     else:
         chances = _sigmoid(logits) if description.scores == "sigmoid" else logits
     labels, scores = _best(chances, description)
-    return Found(labels, boxes, scores)
+    return Decoded(labels, boxes, scores)
 
 
-def _yolo(outputs: Sequence[Array], description: DetectorDescription) -> Found:
+def _yolo(outputs: Sequence[Array], description: DetectorDescription) -> Decoded:
     """One row for each place, or one column: what is not 4 + classes long is the places."""
     (rows,) = outputs
     before = 5 if description.objectness else 4
@@ -85,10 +85,10 @@ def _yolo(outputs: Sequence[Array], description: DetectorDescription) -> Found:
     if description.objectness:
         anything = rows[:, 4]
         scores = scores * (_sigmoid(anything) if description.scores == "sigmoid" else anything)
-    return Found(labels, rows[:, :4], scores.astype(np.float32))
+    return Decoded(labels, rows[:, :4], scores.astype(np.float32))
 
 
-def _decoded(outputs: Sequence[Array], description: DetectorDescription) -> Found:
+def _decoded(outputs: Sequence[Array], description: DetectorDescription) -> Decoded:
     labels, boxes, scores = outputs
     flat = scores.reshape(-1)
     if labels.size != flat.size or boxes.reshape(-1, boxes.shape[-1]).shape != (flat.size, 4):
@@ -98,7 +98,7 @@ def _decoded(outputs: Sequence[Array], description: DetectorDescription) -> Foun
     known = np.array([bool(label) for label in description.labels])
     inside = (numbers >= 0) & (numbers < len(known))
     kept = np.flatnonzero(inside & known[np.clip(numbers, 0, len(known) - 1)])
-    return Found(numbers[kept], boxes.reshape(-1, 4)[kept], chances[kept].astype(np.float32))
+    return Decoded(numbers[kept], boxes.reshape(-1, 4)[kept], chances[kept].astype(np.float32))
 
 
 def _best(chances: Array, description: DetectorDescription) -> tuple[Rows, Floats]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lensback.detectors.boxes import Boxes, suppress
-from lensback.detectors.decode import Found, decode
+from lensback.detectors.decode import Decoded, decode
 from lensback.detectors.description import FILE_NAME, DetectorDescription, read_description
 from lensback.detectors.preprocess import Fitted, fit, to_batch
 from lensback.errors import ConfigError
@@ -82,18 +82,18 @@ class OnnxDetector:
             feed[self._mask.name] = np.ones(_mask_shape(self._mask), NUMBERS[self._mask.type])
         return list(self._run(self._outputs, feed))
 
-    def _regions(self, found: Found, boxes: Boxes) -> list[Region]:
+    def _regions(self, decoded: Decoded, boxes: Boxes) -> list[Region]:
         """What is large enough and not a second look at a better one."""
         sides = boxes[:, 2:] - boxes[:, :2]
-        finite = np.isfinite(boxes).all(axis=1) & np.isfinite(found.scores)
+        finite = np.isfinite(boxes).all(axis=1) & np.isfinite(decoded.scores)
         large = np.flatnonzero(finite & (sides.min(axis=1, initial=1) >= MIN_SIDE))
-        large = large[np.argsort(-found.scores[large], kind="stable")][:CANDIDATES]
+        large = large[np.argsort(-decoded.scores[large], kind="stable")][:CANDIDATES]
         d = self.description
         rows, scores = suppress(
-            boxes[large], found.scores[large], d.most, soft=d.soft, hard=d.overlap
+            boxes[large], decoded.scores[large], d.most, soft=d.soft, hard=d.overlap
         )
         return [
-            Region(_box(boxes[large[row]]), d.labels[found.labels[large[row]]], _score(score))
+            Region(_box(boxes[large[row]]), d.labels[decoded.labels[large[row]]], _score(score))
             for row, score in zip(rows, scores, strict=True)
         ]
 
@@ -154,9 +154,9 @@ def _check_others(
             )
 
 
-def _mask_shape(item: Any) -> tuple[int, ...]:
+def _mask_shape(port: Any) -> tuple[int, ...]:
     """[1, height, width]; where the export left the sides open any will do, as they are stretched."""
-    sides = [side if isinstance(side, int) else 64 for side in item.shape[1:]]
+    sides = [side if isinstance(side, int) else 64 for side in port.shape[1:]]
     return (1, *sides)
 
 

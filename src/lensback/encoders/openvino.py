@@ -98,12 +98,12 @@ def _load(folder: Path, threads: int) -> tuple[Ports, Run]:
     return Ports(_ports(compiled.inputs), _ports(compiled.outputs)), run
 
 
-def _ports(found: Sequence[Any]) -> list[Port]:
+def _ports(ports: Sequence[Any]) -> list[Port]:
     return [
         Port(
             port.get_any_name(),
             tuple(d.get_length() if d.is_static else None for d in port.partial_shape),
             TYPES.get(port.element_type.get_type_name(), ""),
         )
-        for port in found
+        for port in ports
     ]

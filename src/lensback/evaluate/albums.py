@@ -158,13 +158,13 @@ def compare(queries: Album, gallery: Album, *, progress: Progress | None = None)
     )
 
 
-def leaked(found: Checked, policy: str) -> frozenset[str]:
+def leaked(checked: Checked, policy: str) -> frozenset[str]:
     """Keys of the queries to leave out. Raises BadQuery where leaks are refused."""
-    names = frozenset(leak.query for leak in found.leaks)
+    names = frozenset(leak.query for leak in checked.leaks)
     if policy not in POLICIES:
         raise BadQuery(f"unknown way with leaks: {policy!r}", hint=f"use {', '.join(POLICIES)}")
     if names and policy == "refuse":
-        first = found.leaks[0]
+        first = checked.leaks[0]
         raise BadQuery(
             f"{len(names)} query photos are in the gallery, the first is {first.query}",
             hint="take them out, or use --leaks drop to leave them out and count them",

@@ -41,7 +41,7 @@ from lensback.evaluate.inputs import (
     Ranged,
     Sampled,
 )
-from lensback.evaluate.shares import Share, misled, seen, seen_first, told
+from lensback.evaluate.shares import Share, misled, seen, seen_first, told_none
 from lensback.questions import Outcome
 
 DRAWS = 20_000
@@ -202,9 +202,9 @@ def shares(outcomes: Sequence[Outcome]) -> list[Input]:
     counted = [
         ("first", sold, Share.of(sold, seen_first)),
         ("lower", sold, Share.of(behind, seen)),
-        ("empty_sold", sold, Share.of(away, told)),
+        ("empty_sold", sold, Share.of(away, told_none)),
         ("misled", strangers, Share.of(strangers, misled)),
-        ("told", strangers, Share.of(honest, told)),
+        ("told", strangers, Share.of(honest, told_none)),
     ]
     # Nobody left to ask (all were found first) is no hole: that part of the funnel is empty.
     return [_counted(name, share) for name, asked, share in counted if asked]

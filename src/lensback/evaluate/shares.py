@@ -15,13 +15,13 @@ SCREEN = 12
 
 def seen_first(outcome: Outcome) -> bool:
     """The very thing stands first."""
-    return outcome.present and outcome.rank == 1 and not told(outcome)
+    return outcome.present and outcome.rank == 1 and not told_none(outcome)
 
 
 def seen(outcome: Outcome) -> bool:
     """The very thing is among the first SCREEN products. Where `none` was said nothing is shown,
     whatever its rank would have been."""
-    return outcome.present and metrics.within(outcome.rank, SCREEN) and not told(outcome)
+    return outcome.present and metrics.within(outcome.rank, SCREEN) and not told_none(outcome)
 
 
 def misled(outcome: Outcome) -> bool:
@@ -29,7 +29,7 @@ def misled(outcome: Outcome) -> bool:
     return not outcome.present and outcome.verdict == "exact"
 
 
-def told(outcome: Outcome) -> bool:
+def told_none(outcome: Outcome) -> bool:
     """The answer was that nothing is near."""
     return outcome.verdict == "none"
 

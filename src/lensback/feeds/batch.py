@@ -69,18 +69,18 @@ def offers(columns: Columns, count: int, rules: clean.RowRules) -> list[Offer | 
 
 
 def _without_placeholders(
-    found: list[Offer | Rejected], prices: Sequence[str]
+    made: list[Offer | Rejected], prices: Sequence[str]
 ) -> list[Offer | Rejected]:
     """Where most neighbours (of some twenty, evenly taken) cost exactly 1, that is no price."""
     sample = prices[:: len(prices) // _SAMPLE + 1]
     ones = sum(map(is_one, sample))
     if 2 * ones <= len(sample) or len(sample) < _FEW:
-        return found
+        return made
     return [
         Rejected("placeholder price", 0, row.external_id, row.title[: clean.MAX_SAMPLE])
         if isinstance(row, Offer) and not row.deleted and is_one(raw)
         else row
-        for row, raw in zip(found, prices, strict=True)
+        for row, raw in zip(made, prices, strict=True)
     ]
 
 

@@ -122,10 +122,10 @@ def _doctype_end(buffer: bytes, at: int) -> int:
     return -1
 
 
-def _entity(found: re.Match[bytes]) -> bytes:
-    if found[1] is None:
+def _entity(match: re.Match[bytes]) -> bytes:
+    if match[1] is None:
         return b"&amp;"
-    body = found[1].decode("ascii")
+    body = match[1].decode("ascii")
     if body[0] != "#":
         value = html5.get(body)
         named = "".join(f"&#{ord(char)};" for char in value) if value else "&amp;" + body

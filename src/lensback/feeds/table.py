@@ -264,12 +264,12 @@ def _marks(urls: Sequence[str], through: list[tuple[str, ...]]) -> Sequence[str]
     return ["1" if url and url in found else "" for url, *found in zip(urls, *through, strict=True)]
 
 
-def _add_params(found: batch.Columns, params: Sequence[str]) -> None:
+def _add_params(columns: batch.Columns, params: Sequence[str]) -> None:
     """What columns say themselves stands above Admitad's parameters."""
     parsed = [_from_params(raw) if raw else {} for raw in params]
     for name, values in batch.columns_of(parsed).items():
-        own = found.get(name)
-        found[name] = [a or b for a, b in zip(own, values, strict=True)] if own else values
+        own = columns.get(name)
+        columns[name] = [a or b for a, b in zip(own, values, strict=True)] if own else values
 
 
 def _from_params(raw: str) -> clean.Row:

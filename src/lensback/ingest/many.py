@@ -67,7 +67,7 @@ Outcome = Tally | Error | Skipped
 class _Fetch:
     """What fetching one feed came to."""
 
-    found: Collected | None
+    collected: Collected | None
     error: Error | None
     skipped: str
     started_at: int
@@ -117,7 +117,7 @@ def ingest_all(
             with closing(work) as jobs:  # one that is closed late would halt the next try
                 for state, got in jobs:
                     name = state.feed.store
-                    if got.found is None:
+                    if got.collected is None:
                         yield name, _unread(db, state, got)
                         patience.ended()
                     else:
@@ -173,20 +173,20 @@ def _fetch(
 ) -> _Fetch:
     """In a thread of a lane; never raises but for bugs."""
     begin, started_at, host = time.perf_counter(), int(time.time()), host_of(state)
-    found: Collected | None = None
+    collected: Collected | None = None
     failure: Error | None = None
     skipped = hosts.closed_for(host)
     if not skipped:
         try:
             if claims.take(f"ingest {state.feed.store}"):
-                found = collect(fetcher, state, spool, limits)
+                collected = collect(fetcher, state, spool, limits)
                 hosts.succeeded(host)
             else:
                 skipped = "another sync is reading it"
         except Error as error:
             failure = error
             _judge(hosts, host, error)
-    return _Fetch(found, failure, skipped, started_at, time.perf_counter() - begin)
+    return _Fetch(collected, failure, skipped, started_at, time.perf_counter() - begin)
 
 
 def _judge(hosts: Hosts, host: str, error: Error) -> None:
@@ -215,9 +215,9 @@ def _unread(db: Database, state: FeedState, got: _Fetch) -> Outcome:
 def _read(
     db: Database, state: FeedState, got: _Fetch, limits: Limits, progress: Progress | None
 ) -> Outcome:
-    if got.found is None:
+    if got.collected is None:
         return Skipped("nothing to read")
-    read = partial(one.read, db, state, got.found, limits, progress)
+    read = partial(one.read, db, state, got.collected, limits, progress)
     try:
         return retried(partial(read, started_at=got.started_at, spent_s=got.seconds))
     except StateError:

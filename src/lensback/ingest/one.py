@@ -47,7 +47,7 @@ def ingest(
 def read(
     db: Database,
     state: FeedState,
-    found: Collected,
+    collected: Collected,
     limits: Limits,
     progress: Progress | None,
     *,
@@ -62,40 +62,42 @@ def read(
     stores.remember(db, state.feed)
 
     def finish(status: str, message: str) -> None:
-        values = _account(run, found, secrets)
+        values = _account(run, collected, secrets)
         seconds = round(spent_s + time.perf_counter() - begin, 3)
         message = scrub(message, secrets)
         stores.finish_run(db, run_id, status, message=message, seconds=seconds, **values)
 
     try:
-        with readable(found.path) as stream:
+        with readable(collected.path) as stream:
             status, message = write(db, state, stream, run, limits, progress)
     except Error as error:
         finish(_status(error), _told(error))
         if isinstance(error, DataError | TooLarge):
-            found.drop()  # the next run fetches it anew: the store may have mended it
+            collected.drop()  # the next run fetches it anew: the store may have mended it
         raise _scrubbed(error, secrets) from error
     finish(status, message)
     if status == "ok":
-        kept = {"etag": found.etag, "last_modified": found.last_modified}
-        stores.remember(db, state.feed, content_hash=found.content_hash, **kept)
-    found.drop()
-    return _tally(state, run, found, message, spent_s + time.perf_counter() - begin)
+        kept = {"etag": collected.etag, "last_modified": collected.last_modified}
+        stores.remember(db, state.feed, content_hash=collected.content_hash, **kept)
+    collected.drop()
+    return _tally(state, run, collected, message, spent_s + time.perf_counter() - begin)
 
 
-def _account(run: FeedRun, found: Collected, secrets: frozenset[str]) -> dict[str, Any]:
+def _account(run: FeedRun, collected: Collected, secrets: frozenset[str]) -> dict[str, Any]:
     samples = [
         sample | {key: scrub(str(sample[key]), secrets) for key in ("id", "sample")}
         for sample in run.told()
     ]
     counts = {"offers": run.offers, "changed": run.changed, "removed": run.removed}
-    return {**counts, "rejected": dict(run.rejected), "samples": samples, "bytes": found.size}
+    return {**counts, "rejected": dict(run.rejected), "samples": samples, "bytes": collected.size}
 
 
-def _tally(state: FeedState, run: FeedRun, found: Collected, message: str, seconds: float) -> Tally:
+def _tally(
+    state: FeedState, run: FeedRun, collected: Collected, message: str, seconds: float
+) -> Tally:
     tally = Tally(f"ingest {state.feed.store}", run.offers, run.offers - run.changed, run.rejected)
     tally.seconds = seconds
-    tally.notes |= {"changed": run.changed, "removed": run.removed, "bytes": found.size}
+    tally.notes |= {"changed": run.changed, "removed": run.removed, "bytes": collected.size}
     if run.long_images:
         tally.notes["image addresses too long"] = run.long_images
     if message:

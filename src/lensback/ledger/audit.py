@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from lensback.db import Database
 from lensback.db import tables as t
 from lensback.errors import StateError
-from lensback.ledger.record import held_of, told_of
+from lensback.ledger.record import booked_for, expected_sales
 from lensback.types import Money
 
 MOST_SHOWN = 100
@@ -88,9 +88,9 @@ def audit(db: Database) -> Audit:
             .all()
         ):
             ids = [row["id"] for row in rows]
-            told, held = told_of(c, ids), held_of(c, ids)
+            expected, booked = expected_sales(c, ids), booked_for(c, ids)
             for row in rows:
-                _compare(row, told[row["id"]], held[row["id"]], found)
+                _compare(row, expected[row["id"]], booked[row["id"]], found)
             after = ids[-1]
         total = func.sum(e.minor)
         sums = select(e.transaction_id, e.currency).group_by(e.transaction_id, e.currency)
@@ -104,18 +104,18 @@ def audit(db: Database) -> Audit:
     return found
 
 
-def _compare(row: Any, told: Any, held: Any, found: Audit) -> None:
+def _compare(row: Any, expected: Any, booked: Any, audit: Audit) -> None:
     name = f"{row['network']} {row['external_id']} {row['item']}".strip()
-    found.conversions += 1
-    found.aside += told.click_id is None
-    for column, value in told.row.items():
+    audit.conversions += 1
+    audit.aside += expected.click_id is None
+    for column, value in expected.row.items():
         if row[column] != value:
-            found.differs(f"{name}: {column} is {row[column]!r}, its events say {value!r}")
-    wanted = told.accounts
-    for account, currency in sorted({*wanted, *held}):
-        has, needs = held[account, currency], wanted[account, currency]
+            audit.differs(f"{name}: {column} is {row[column]!r}, its events say {value!r}")
+    wanted = expected.accounts
+    for account, currency in sorted({*wanted, *booked}):
+        has, needs = booked[account, currency], wanted[account, currency]
         if has != needs:
-            found.differs(f"{name}: {account} {currency} is {has}, its events say {needs}")
+            audit.differs(f"{name}: {account} {currency} is {has}, its events say {needs}")
 
 
 def balances(db: Database) -> dict[str, dict[str, int]]:

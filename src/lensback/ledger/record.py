@@ -57,7 +57,7 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ExpectedSale:
     """One sale as its events tell it: what its row and its accounts must hold."""
 
     sale: Sale
@@ -139,20 +139,20 @@ def settle(c: Connection, ids: Sequence[int], at: int) -> None:
         v = t.conversions.c
         wanted = select(t.conversions).where(v.id.in_(part)).order_by(v.id).with_for_update()
         rows = c.execute(wanted).mappings().all()
-        told, held = told_of(c, part), held_of(c, part)
+        expected, booked = expected_sales(c, part), booked_for(c, part)
         postings: list[dict[str, Any]] = []
         for row in rows:
-            now = told[row["id"]]
+            now = expected[row["id"]]
             if any(row[name] != value for name, value in now.row.items()):
                 c.execute(
                     update(t.conversions).where(v.id == row["id"]).values(**now.row, updated_at=at)
                 )
-            postings += _posting(row["id"], now.accounts, held[row["id"]], at)
+            postings += _posting(row["id"], now.accounts, booked[row["id"]], at)
         if postings:
             c.execute(insert(t.entries), postings)
 
 
-def told_of(c: Connection, ids: Sequence[int]) -> dict[int, Told]:
+def expected_sales(c: Connection, ids: Sequence[int]) -> dict[int, ExpectedSale]:
     """What the events of each sale tell, read anew."""
     e = t.conversion_events.c
     rows = c.execute(select(t.conversion_events).where(e.conversion_id.in_(ids))).mappings()
@@ -165,10 +165,13 @@ def told_of(c: Connection, ids: Sequence[int]) -> dict[int, Told]:
             news[row["conversion_id"]].append(_news(row))
     sales = {key: state_of(news[key]) for key in ids}
     clicks = _clicks(c, {sale.subid for sale in sales.values() if sale.subid})
-    return {key: _told(sale, clicks.get(sale.subid), payouts[key]) for key, sale in sales.items()}
+    return {
+        key: _expected_sale(sale, clicks.get(sale.subid), payouts[key])
+        for key, sale in sales.items()
+    }
 
 
-def held_of(c: Connection, ids: Sequence[int]) -> dict[int, Accounts]:
+def booked_for(c: Connection, ids: Sequence[int]) -> dict[int, Accounts]:
     """What the accounts hold for each sale."""
     e = t.entries.c
     total = func.sum(e.minor).label("total")
@@ -202,18 +205,20 @@ def payout_event(conversion_id: int, amount: Money, reference: str, at: int) -> 
     }
 
 
-def _told(sale: Sale, click: RowMapping | None, payouts: Mapping[str, int]) -> Told:
+def _expected_sale(
+    sale: Sale, click: RowMapping | None, payouts: Mapping[str, int]
+) -> ExpectedSale:
     if click is None:
-        return Told(sale, None, None, payouts, None)
+        return ExpectedSale(sale, None, None, payouts, None)
     cashback = cashback_of(sale.commission, share_of(click["terms"]))
     expected = expected_at(sale, click["at"], click["terms"])
-    return Told(sale, click["click_id"], cashback, payouts, expected)
+    return ExpectedSale(sale, click["click_id"], cashback, payouts, expected)
 
 
-def _posting(key: int, wanted: Accounts, held: Accounts, at: int) -> list[dict[str, Any]]:
+def _posting(key: int, wanted: Accounts, booked: Accounts, at: int) -> list[dict[str, Any]]:
     """One balanced transaction: what is wanted less what is held."""
     name = secrets.token_hex(12)
-    missing = {k: wanted[k] - held[k] for k in sorted({*wanted, *held})}
+    missing = {k: wanted[k] - booked[k] for k in sorted({*wanted, *booked})}
     return [
         {
             "transaction_id": name,

@@ -108,9 +108,9 @@ def state_of(news: Iterable[Conversion]) -> Sale:
     return sale if sale.status == "declined" else replace(sale, reason="")
 
 
-def _next(now: str, told: str) -> str:
+def _next(now: str, status: str) -> str:
     """A sale that was paid for stays so where its amount is approved once more."""
-    return now if (now, told) == ("paid", "approved") else told
+    return now if (now, status) == ("paid", "approved") else status
 
 
 def share_of(terms: Mapping[str, Any]) -> Fraction:

@@ -168,8 +168,8 @@ def _filled(template: str, values: Mapping[str, str]) -> str:
     if "base" in values and "?" in values["base"]:  # the program's base has a query already
         template = template.replace("{base}?", "{base}&")
 
-    def value(found: re.Match[str]) -> str:
-        name = found[1]
+    def value(match: re.Match[str]) -> str:
+        name = match[1]
         if name not in values:
             raise BadQuery(f"the program does not say {name!r}", hint=f"add link.{name} to it")
         return values[name] if name == "base" else quote(values[name], safe="")

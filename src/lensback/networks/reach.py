@@ -35,11 +35,11 @@ class Reach:
     def covers(self, offer: Linked) -> bool:
         """True where `offer_deeplink` gives a link."""
         url, other = offer.url, offer.target_url
-        return self._leads(url, offer) or (
-            bool(other) and other != url and self._leads(other, offer)
+        return self._reaches(url, offer) or (
+            bool(other) and other != url and self._reaches(other, offer)
         )
 
-    def _leads(self, url: str, offer: Linked) -> bool:
+    def _reaches(self, url: str, offer: Linked) -> bool:
         plain = _PLAIN_PAGE.fullmatch(url)
         if plain:
             room = self._rooms.get(plain[1])

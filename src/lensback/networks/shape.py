@@ -144,7 +144,7 @@ class Network:
     builtin: bool = True
 
     @model_validator(mode="after")
-    def _in_lower_case(self) -> Self:
+    def _lowered(self) -> Self:
         if upper := [status for status in self.statuses if status != status.lower()]:
             raise wrong(f"statuses.{upper[0]}", "must be in lower case")
         return self
@@ -188,11 +188,16 @@ class Linked(Protocol):
     """The part of an offer that links need."""
 
     @property
-    def url(self) -> str: ...
+    def url(self) -> str:
+        """Address that the feed gives for the offer; perhaps a tracked one already."""
+
     @property
-    def target_url(self) -> str: ...
+    def target_url(self) -> str:
+        """The store's own page where the feed names it too, or empty."""
+
     @property
-    def disclosure(self) -> str: ...
+    def disclosure(self) -> str:
+        """Text about the advertiser that must stand beside the link, or empty."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,8 +82,8 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
         with log.timed("encode", timings):
             boxes = searched(regions[0], query.box)
             vectors = tools.encoder.encode([images.crop(seen.picture, box) for box in boxes])
-        item = named(regions[0], regions)
-        verdict, hits = _found(vectors, where, query, tools, timings, item, search_id)
+        region = named(regions[0], regions)
+        verdict, hits = _found(vectors, where, query, tools, timings, region, search_id)
     return Answer(
         search_id=search_id,
         verdict=verdict,
@@ -128,10 +128,10 @@ def _found(
     query: Query,
     tools: Tools,
     timings: dict[str, float],
-    item: Region = NOTHING_SEEN,
+    region: Region = NOTHING_SEEN,
     search_id: str = "",
 ) -> tuple[Verdict, list[Hit]]:
-    """Verdict and hits for one or several vectors [n, dim], the nearest counting; they show `item`."""
+    """Verdict and hits for one or several vectors [n, dim], the nearest counting; they show `region`."""
     with log.timed("search", timings):
         found = _nearest(tools.index, vectors, _candidates(query, tools.candidates), where)
         # What the filter leaves out still competes for being the very product.
@@ -140,7 +140,7 @@ def _found(
     with log.timed("rank", timings):
         rivals = rank.by_product(others, _shows(tools.db, others, Filter()))
         ranked = rank.by_product(found, _shows(tools.db, found, where), rivals)
-        ranked = _by_kind(ranked, item, others or found, tools.db)
+        ranked = _by_kind(ranked, region, others or found, tools.db)
         return _hits(ranked[: query.limit], where, tools, search_id)
 
 
@@ -150,20 +150,20 @@ def _nearest(index: Index, vectors: Vectors, count: int, where: Filter) -> list[
     for vector in vectors:
         for one in index.search(vector, count, where):
             best[one.image_hash] = max(one.similarity, best.get(one.image_hash, -1.0))
-    order = sorted(best.items(), key=lambda item: -item[1])
+    order = sorted(best.items(), key=lambda pair: -pair[1])
     return [Candidate(image_hash, similarity) for image_hash, similarity in order]
 
 
 def _by_kind(
-    ranked: list[rank.Ranked], item: Region, nearest: Sequence[Candidate], db: Database
+    ranked: list[rank.Ranked], region: Region, nearest: Sequence[Candidate], db: Database
 ) -> list[rank.Ranked]:
-    """In the order of their similarity, but for what is of another kind than the item."""
-    if item.label not in LABELS:
+    """In the order of their similarity, but for what is of another kind than the region."""
+    if region.label not in LABELS:
         return ranked
     voters = [candidate.image_hash for candidate in nearest[:RIVALS]]
     hashes = list(dict.fromkeys([*voters, *(one.image_hash for one in ranked)]))
     kinds = kinds_of(offers.categories_of_images(db, hashes))
-    return sunk(ranked, kinds, decided(item, nearest, kinds))
+    return sunk(ranked, kinds, decided(region, nearest, kinds))
 
 
 def _candidates(query: Query, usual: int) -> int:
@@ -178,8 +178,8 @@ def _check_snapshot(tools: Tools) -> None:
         raise StaleIndex("the index was just replaced", hint="search again")
 
 
-def _shows(db: Database, found: Sequence[Candidate], where: Filter) -> dict[str, list[str]]:
-    return offers.products_of_images(db, [candidate.image_hash for candidate in found], where)
+def _shows(db: Database, candidates: Sequence[Candidate], where: Filter) -> dict[str, list[str]]:
+    return offers.products_of_images(db, [candidate.image_hash for candidate in candidates], where)
 
 
 def _side_px(query: Query, encoder: Encoder) -> int:

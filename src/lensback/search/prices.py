@@ -23,7 +23,7 @@ from lensback.wire import Cashback, Offer
 
 @dataclass(frozen=True, slots=True)
 class CashbackBasis:
-    """By what cashback is computed. `networks`: folder of the workspace's networks."""
+    """What cashback is computed from. `networks`: folder of the workspace's networks."""
 
     networks: Path | None = None
     rates: Rates | None = None
@@ -52,7 +52,8 @@ class Prices:
 
     @classmethod
     def of(cls, db: Database, rows: Iterable[ForSale], basis: CashbackBasis) -> Prices:
-        """For these rows. A program that is broken pays nothing, and the log says so."""
+        """Prices with cashback of these rows. A program that is broken pays nothing, and the log
+        says so."""
         known = {}
         for name, program in stores.programs(db, {row.store for row in rows}).items():
             try:

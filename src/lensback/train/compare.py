@@ -201,26 +201,26 @@ def _told(
     return Disagreement(*keys, ahead[0], ahead[1])
 
 
-def page(found: Comparison, images: ImageStore) -> str:
+def page(comparison: Comparison, images: ImageStore) -> str:
     """The comparison as one HTML file that needs nothing else."""
-    a, b = escape(found.a), escape(found.b)
+    a, b = escape(comparison.a), escape(comparison.b)
     figures = "".join(
-        f"<tr><td>R@{k}</td><td>{found.recall_a[k]:.3f}</td><td>{found.recall_b[k]:.3f}</td>"
+        f"<tr><td>R@{k}</td><td>{comparison.recall_a[k]:.3f}</td><td>{comparison.recall_b[k]:.3f}</td>"
         f"<td>{d:+.3f} [{low:+.3f}, {high:+.3f}]</td></tr>"
-        for k, (d, low, high) in found.difference.items()
+        for k, (d, low, high) in comparison.difference.items()
     )
     told = "".join(
         f"<tr><td>{_thumb(d.asked, images)}</td><td>{_thumb(d.right, images)}</td>"
         f"<td>{_thumb(d.first_a, images)}<br>{_place(d.ahead_a)}</td>"
         f"<td>{_thumb(d.first_b, images)}<br>{_place(d.ahead_b)}</td></tr>"
-        for d in found.disagreements
+        for d in comparison.disagreements
     )
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         f"<title>{a} and {b}</title><style>body{{font-family:sans-serif;margin:2em}}"
         "td,th{padding:.3em 1em;text-align:left;vertical-align:top}</style>"
-        f"<h1>{a} and {b}</h1><p>{found.queries} pictures of {found.products} products, each "
-        f"searched among {found.gallery} pictures without itself. {found.learnt} were left out: one "
+        f"<h1>{a} and {b}</h1><p>{comparison.queries} pictures of {comparison.products} products, each "
+        f"searched among {comparison.gallery} pictures without itself. {comparison.learnt} were left out: one "
         "of the two learnt from their family. Difference with its 95 % interval by bootstrap over "
         f"products.</p><table><tr><th></th><th>{a}</th><th>{b}</th><th>{b} minus {a}</th></tr>"
         f"{figures}</table><h2>Where they disagree</h2><table><tr><th>asked</th><th>right</th>"

@@ -42,8 +42,8 @@ def _others(bond: Bond, rows: Rows) -> np.ndarray[tuple[int, ...], np.dtype[np.b
     return np.asarray(bond.forbidden(rows, np.arange(len(bond.product))) & ~same)
 
 
-def calibration(found: Sequence[Outcome], *, kind: str, images: int) -> Calibration | None:
+def calibration(outcomes: Sequence[Outcome], *, kind: str, images: int) -> Calibration | None:
     """The odds, without a fingerprint yet; None where there were too few questions."""
-    if len(found) < 2 * TOO_FEW:
+    if len(outcomes) < 2 * TOO_FEW:
         return None
-    return replace(fit(found, fingerprint="", kind=kind), images=images)
+    return replace(fit(outcomes, fingerprint="", kind=kind), images=images)

@@ -221,13 +221,13 @@ def choose(
     return replace(choice, head=head, kept=name, after=course.best, learnt=learn)
 
 
-def questions(vectors: Floats, picture: Rows, bond: Bond, held: Rows) -> list[Outcome]:
+def questions(vectors: Floats, picture: Rows, bond: Bond, held_out: Rows) -> list[Outcome]:
     """What the match probability is fitted on: held-out pictures, and their first copies."""
     first = firsts(picture, len(bond.product))
     originals = vectors[first]
     copy = {int(picture[row]): row for row in range(len(picture) - 1, len(first) - 1, -1)}
-    copied = np.array([row for row in held.tolist() if row in copy], np.int64)
-    asked = cases(originals[held], held, originals, bond, views=True)
+    copied = np.array([row for row in held_out.tolist() if row in copy], np.int64)
+    asked = cases(originals[held_out], held_out, originals, bond, views=True)
     if len(copied):
         rows = [copy[row] for row in copied.tolist()]
         asked += cases(vectors[rows], copied, originals, bond, views=False)
@@ -375,9 +375,9 @@ def vectors_of(head: Head, raw: Floats) -> Floats:
         return unit(head(torch.from_numpy(raw)).numpy())
 
 
-def put(head: Head, found: Map) -> None:
+def put(head: Head, map_: Map) -> None:
     """The map becomes the head's linear layer."""
-    weight, bias = found.matrix()
+    weight, bias = map_.matrix()
     with torch.no_grad():
         head.project.weight.copy_(torch.from_numpy(weight))
         head.project.bias.copy_(torch.from_numpy(bias))

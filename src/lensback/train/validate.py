@@ -23,13 +23,13 @@ class Score:
     query: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
     """The row that each asked with, where `score` made this."""
 
-    def found(self, k: int) -> list[bool]:
+    def hits_at(self, k: int) -> list[bool]:
         """Whether its right picture is among the first k, for each query."""
         return [metrics.within(rank, k) for rank in self.ranks.tolist()]
 
     def recall(self, k: int) -> float:
         """Share of queries whose right picture is among the first k; nan without a query."""
-        found = metrics.share(self.found(k))
+        found = metrics.share(self.hits_at(k))
         return float("nan") if found is None else found
 
     @property
@@ -58,7 +58,7 @@ def paired(a: Score, b: Score, k: int, *, groups: Rows | None = None) -> tuple[f
     queries, or over `groups` of them (a number each) that go together, such as a product's.
     Of no queries it is nan; of one group nothing is known: -1 to 1."""
     clusters = np.arange(len(a.ranks)) if groups is None else groups
-    found = metrics.paired_difference(b.found(k), a.found(k), clusters.tolist(), draws=DRAWS)
+    found = metrics.paired_difference(b.hits_at(k), a.hits_at(k), clusters.tolist(), draws=DRAWS)
     value = float("nan") if found.value is None else found.value
     low, high = (-1.0, 1.0) if found.low is None or found.high is None else (found.low, found.high)
     return value, low, high

@@ -58,7 +58,7 @@ def _layer(service: Service, search_id: str, image_hash: str) -> bytes:
     return sink.getvalue()
 
 
-def painted(found: Heat, region: Box, size: tuple[int, int]) -> Image.Image:
+def painted(heat: Heat, region: Box, size: tuple[int, int]) -> Image.Image:
     """The heat in its place on a clear layer of the photo's shape."""
     scale = LAYER_PX / max(size)
     width, height = (max(1, round(side * scale)) for side in size)
@@ -66,7 +66,7 @@ def painted(found: Heat, region: Box, size: tuple[int, int]) -> Image.Image:
         round(value * side) for value, side in zip(region, (width, height) * 2, strict=True)
     )
     place = (max(1, right - left), max(1, bottom - top))
-    smooth = Image.fromarray(found).resize(place, Image.Resampling.BICUBIC)
+    smooth = Image.fromarray(heat).resize(place, Image.Resampling.BICUBIC)
     share = np.clip(np.asarray(smooth, np.float32), 0, 1)[..., None]
     colour = COLD + (HOT - COLD) * share
     layer = np.concatenate([colour, MOST_COVER * share], axis=-1).astype(np.uint8)

@@ -207,9 +207,9 @@ class RuleRow:
     needed: str
 
 
-def rules(found: Verdict, form: Form) -> list[RuleRow]:
+def rules(judged: Verdict, form: Form) -> list[RuleRow]:
     """One line for each rule, in their order."""
-    return [_row(ruling, form) for ruling in found.rulings]
+    return [_row(ruling, form) for ruling in judged.rulings]
 
 
 def _row(ruling: Ruling, form: Form) -> RuleRow:

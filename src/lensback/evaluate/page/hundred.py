@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from lensback.evaluate import charts
 from lensback.evaluate.page.form import Form
-from lensback.evaluate.shares import Share, misled, of_hundred, seen, seen_first, told
+from lensback.evaluate.shares import Share, misled, of_hundred, seen, seen_first, told_none
 from lensback.questions import Outcome
 from lensback.speech import N_
 
@@ -40,15 +40,15 @@ Kind = tuple[str, str, Callable[[Outcome], bool]]
 SOLD: tuple[Kind, ...] = (
     (N_("see that very thing first"), "p-good", seen_first),
     (N_("see it further down the first screen"), "p-fair", lambda o: seen(o) and not seen_first(o)),
-    (N_("see only other things"), "p-alike", lambda o: not seen(o) and not told(o)),
-    (N_("are told that nothing was found"), "p-empty", lambda o: told(o) and not seen(o)),
+    (N_("see only other things"), "p-alike", lambda o: not seen(o) and not told_none(o)),
+    (N_("are told that nothing was found"), "p-empty", lambda o: told_none(o) and not seen(o)),
 )
 STRANGERS: tuple[Kind, ...] = (
-    (N_("are honestly told that nothing was found"), "p-good", told),
+    (N_("are honestly told that nothing was found"), "p-good", told_none),
     (
         N_("see things that look like it, nothing is claimed"),
         "p-alike",
-        lambda o: not told(o) and not misled(o),
+        lambda o: not told_none(o) and not misled(o),
     ),
     (N_("are misled: something is called “exactly it”"), "p-bad", misled),
 )

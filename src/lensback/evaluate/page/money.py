@@ -30,17 +30,17 @@ RESTS_ON = {
 """Inputs of a line; a line that is not here rests on all that are left."""
 
 
-def section(found: Business, form: Form) -> dict[str, Any]:
+def section(business: Business, form: Form) -> dict[str, Any]:
     """Everything that the section about money shows."""
-    rows = [_row(key, found, form) for key in (*COUNTS, *SUMS) if key in found.lines]
-    names = ", ".join(form.speech.say(INPUTS[name]) for name in found.missing)
-    worst = [swing.kind for swing in found.swings[:3]]
+    rows = [_row(key, business, form) for key in (*COUNTS, *SUMS) if key in business.lines]
+    names = ", ".join(form.speech.say(INPUTS[name]) for name in business.missing)
+    worst = [swing.kind for swing in business.swings[:3]]
     intro = (
         form.say(
             "Each input goes from the low to the high end of its range, the others stay in the middle. The longest bar is what is most worth finding out. It shows: {name}.",
-            name=form.say(LINES[found.bottom_line][0]).striptags(),
+            name=form.say(LINES[business.bottom_line][0]).striptags(),
         )
-        if found.bottom_line
+        if business.bottom_line
         else ""
     )
     return {
@@ -52,20 +52,20 @@ def section(found: Business, form: Form) -> dict[str, Any]:
         )
         if names
         else "",
-        "swings": _swings(found, form),
+        "swings": _swings(business, form),
         "swings_intro": intro,
     }
 
 
-def _row(key: str, found: Business, form: Form) -> dict[str, Any]:
-    line = found.lines[key]
-    write = partial(form.money, currency=found.currency) if key in SUMS else form.rounded
-    kin = [found.lines[k] for k in (SUMS if key in SUMS else COUNTS) if k in found.lines]
+def _row(key: str, business: Business, form: Form) -> dict[str, Any]:
+    line = business.lines[key]
+    write = partial(form.money, currency=business.currency) if key in SUMS else form.rounded
+    kin = [business.lines[k] for k in (SUMS if key in SUMS else COUNTS) if k in business.lines]
     ends = charts.ends_of([end for each in kin for end in (each.low, each.high)])
     colour = "bad" if key in {"misled_people", "misled_loss"} else ""
     return {
         "key": key,
-        "kind": kind_of(key, found.inputs),
+        "kind": kind_of(key, business.inputs),
         "middle": write(line.middle),
         "range": form.ends(write(line.low), write(line.high)),
         "chart": charts.span(line.low, line.middle, line.high, ends, colour),
@@ -82,10 +82,10 @@ def kind_of(line: str, inputs: Sequence[Input]) -> str:
     return next((kind for kind in (ASSUMED, GIVEN) if kind in kinds), MEASURED)
 
 
-def _swings(found: Business, form: Form) -> list[dict[str, Any]]:
-    if not found.swings:
+def _swings(business: Business, form: Form) -> list[dict[str, Any]]:
+    if not business.swings:
         return []
-    shown: Sequence[Swing] = found.swings[:MOST_SWINGS]
+    shown: Sequence[Swing] = business.swings[:MOST_SWINGS]
     ends = charts.ends_of([end for each in shown for end in (each.at_low, each.at_high)])
     return [
         {
@@ -99,27 +99,27 @@ def _swings(found: Business, form: Form) -> list[dict[str, Any]]:
     ]
 
 
-def inputs(found: Business, form: Form) -> list[dict[str, Any]]:
+def inputs(business: Business, form: Form) -> list[dict[str, Any]]:
     """Every input with its range and origin, the guesses first."""
     order = {ASSUMED: 0, GIVEN: 1, MEASURED: 2}
     return [
         {
             "name": each.name,
             "kind": each.kind,
-            "likely": _amount(each.name, each.spread.likely, found, form),
-            "range": form.ends(*(_amount(each.name, end, found, form) for end in each.range())),
+            "likely": _amount(each.name, each.spread.likely, business, form),
+            "range": form.ends(*(_amount(each.name, end, business, form) for end in each.range())),
             "why": _why(each, form),
         }
-        for each in sorted(found.inputs, key=lambda one: order[one.kind])
+        for each in sorted(business.inputs, key=lambda one: order[one.kind])
     ]
 
 
-def _amount(name: str, value: float, found: Business, form: Form) -> str:
+def _amount(name: str, value: float, business: Business, form: Form) -> str:
     """An input: a share in percent, money, or seconds."""
     if name in SHARES:
         return form.speech.say("{a}%", a=form.hundred(value))
     if name in AMOUNTS:
-        return form.money(value, found.currency)
+        return form.money(value, business.currency)
     return form.speech.unit(value, "second")
 
 

@@ -117,12 +117,12 @@ def _drift(seen: Usage, form: Form) -> str:
     )
 
 
-def _trial(found: Trial, form: Form) -> dict[str, Any]:
-    state = found.state
+def _trial(trial: Trial, form: Form) -> dict[str, Any]:
+    state = trial.state
     if state in ENDED:
         said = form.say(ENDED[state])
     else:
-        wanted = found.wanted
+        wanted = trial.wanted
         said = (
             form.say("Not decided yet: no clicks.")
             if wanted is None
@@ -132,11 +132,11 @@ def _trial(found: Trial, form: Form) -> dict[str, Any]:
             )
         )
     return {
-        "rows": [_arm("a", found.a, form), _arm("b", found.b, form)],
+        "rows": [_arm("a", trial.a, form), _arm("b", trial.b, form)],
         "state": said,
         "evidence": form.say(
             "Evidence of a difference: {value}. From 20 on it counts, whenever you look: waiting and looking again does not produce false winners more than once in twenty trials.",
-            value=form.rounded(min(found.evidence, 1e6)),
+            value=form.rounded(min(trial.evidence, 1e6)),
         ),
     }
 

@@ -19,7 +19,7 @@ from lensback.evaluate.inputs import ASSUMED
 from lensback.evaluate.page.form import Form
 from lensback.evaluate.page.texts import HELP, INPUTS, PHOTO_KINDS
 from lensback.evaluate.report import Report
-from lensback.evaluate.shares import Share, misled, seen, seen_first, told
+from lensback.evaluate.shares import Share, misled, seen, seen_first, told_none
 from lensback.evaluate.verdict import MIN_CASES, MIN_SLICE, PASSED, Verdict
 from lensback.images import decode
 from lensback.questions import Outcome
@@ -37,9 +37,9 @@ ORDER = (
 """Kinds of failure, what harms most first."""
 
 
-def where(outcomes: Sequence[Outcome], found: Verdict, form: Form) -> dict[str, Any]:
+def where(outcomes: Sequence[Outcome], verdict: Verdict, form: Form) -> dict[str, Any]:
     """Parts of the photos, the weakest first."""
-    states = {place.name: place.state for place in found.places}
+    states = {place.name: place.state for place in verdict.places}
     sold = [o for o in outcomes if o.present]
     parts = []
     for by in SLICED:
@@ -97,7 +97,7 @@ def _stranger(name: str, part: Sequence[Outcome], form: Form) -> dict[str, Any]:
     return {
         "name": part_name(name, form),
         "n": len(part),
-        "told": form.share(Share.of(part, told)),
+        "told": form.share(Share.of(part, told_none)),
         "misled": form.share(Share.of(part, misled)),
     }
 
@@ -124,12 +124,12 @@ def typical(outcomes: Sequence[Outcome], most: int = MOST_FAILURES) -> list[tupl
     return [(outcome, counts[outcome.error]) for outcome in chosen]
 
 
-def _distinct(found: Sequence[Outcome]) -> list[Outcome]:
+def _distinct(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """One of each thing before the second of any."""
     seen_things: set[str] = set()
     first: list[Outcome] = []
     later: list[Outcome] = []
-    for outcome in found:
+    for outcome in outcomes:
         (later if outcome.cluster in seen_things else first).append(outcome)
         seen_things.add(outcome.cluster)
     return first + later
