@@ -19,7 +19,6 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -402,9 +401,6 @@ class MilvusIndex:
         shown = visible(generation)
         rows = self._rows_where(name, shown)
         recall, parameters = self._measured(name, shown, rows)
-        if recall < self._min_recall and self._written:
-            self._build(name, least=1)  # few, and yet it looks past them
-            recall, parameters = self._measured(name, shown, rows)
         if recall < self._min_recall:
             raise StateError(
                 f"recall@10 is {recall:.3f}, below {self._min_recall}: not published",
@@ -424,22 +420,22 @@ class MilvusIndex:
         self._seen = (-math.inf, None)
         return snapshot
 
-    def _build(self, name: str, least: int = 0) -> None:
-        """Has Milvus seal what came, build its index and load that, and waits for all of it.
+    def _build(self, name: str) -> None:
+        """Has Milvus seal what came and build its index, and waits for that.
 
         Not for `pending_index_rows`: those are also of segments that it writes anew by itself,
         while the old ones go on answering: an hour at a million rows on one core.
         """
-        if self._written < (least or FLUSH_ROWS):
+        if self._written < FLUSH_ROWS:
             return
         client = self._link.client
         with translated():
             client.flush(name, timeout=BUILD_S)
             begin = time.monotonic()
-            while left := self._link.unready(name):
+            while left := _unindexed(told := client.describe_index(name, "vector")):
                 waited = time.monotonic() - begin
-                if waited > PATIENCE_S and left.unindexed <= UNINDEXED * left.rows:
-                    event("index.unindexed", logging.WARNING, **asdict(left))
+                if waited > PATIENCE_S and left <= UNINDEXED * told["total_rows"]:
+                    event("index.unindexed", logging.WARNING, rows=left, of=told["total_rows"])
                     break
                 if waited > BUILD_S:
                     raise StateError("Milvus does not finish its index", hint="look at its log")
@@ -488,6 +484,11 @@ class MilvusIndex:
             for name in client.list_collections():
                 if name.startswith((f"{alias}__at_", f"{alias}__v_")) and name not in kept:
                     client.drop_collection(name)
+
+
+def _unindexed(told: Mapping[str, Any]) -> int:
+    """Sealed rows without an index, by what Milvus tells of it: its `state` is "Finished" all along."""
+    return max(0, int(told["total_rows"]) - int(told["indexed_rows"]))
 
 
 def _table(rows: Sequence[Mapping[str, int]], fields: Sequence[str]) -> NDArray[np.int64]:

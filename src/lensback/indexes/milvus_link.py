@@ -22,8 +22,6 @@ KINDS = {
 }
 """Indexes that Milvus may build, and how. HNSW holds whole vectors in memory; IVF_SQ8 a quarter
 of it, its similarities are rounded; DISKANN holds them on disk."""
-SMALL_ROWS = 1024
-"""Milvus builds no index for a smaller segment and compares all of its rows."""
 _NOT_FOUND = 100
 _NOT_LOADED = 101
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
@@ -108,21 +106,6 @@ def width_of(kind: str, ef: int) -> dict[str, int]:
     return {"search_list" if kind == "DISKANN" else "ef": ef}
 
 
-@dataclass(frozen=True, slots=True)
-class Unready:
-    """Rows of a collection that Milvus does not yet search by their index. False where there is none."""
-
-    rows: int
-    """Of the whole collection."""
-    unindexed: int
-    """Whose index is not built."""
-    unloaded: int
-    """Whose index is not in the memory of a query node, built or not."""
-
-    def __bool__(self) -> bool:
-        return self.unindexed > 0 or self.unloaded > 0
-
-
 def name_part(fingerprint: str) -> str:
     """A fingerprint as a part of a collection's name: letters, digits and underscores only."""
     plain = re.sub(r"[^A-Za-z0-9]", "_", fingerprint)
@@ -153,23 +136,6 @@ class Link:
                 db_name=self.address.database,
                 timeout=self.address.timeout_s,
             )
-
-    def unready(self, name: str) -> Unready:
-        """What is left until every row of a collection is searched by its index.
-
-        Both are asked for: Milvus calls an index finished when it is built, and its query nodes
-        load it some ten seconds later. A segment under SMALL_ROWS never gets one.
-        """
-        with translated():
-            built = self.client.describe_index(name, "vector")
-            loaded = self.client.list_loaded_segments(name)
-        rows = int(built["total_rows"])
-        ready = sum(
-            int(segment.num_rows)
-            for segment in loaded
-            if segment.index_name or segment.num_rows < SMALL_ROWS
-        )
-        return Unready(rows, max(0, rows - int(built["indexed_rows"])), max(0, rows - ready))
 
 
 @contextlib.contextmanager
