@@ -191,7 +191,8 @@ class MilvusIndex:
     def _nearest(
         self, name: str, queries: Sequence[Vector], where: str, limit: int, ef: int, at: int = MINE
     ) -> list[list[tuple[str, float]]]:
-        """(image hash, cosine) of the nearest rows of each query, with all written up to `at`."""
+        """(image hash, cosine) of the nearest rows of each query, with all written up to `at`.
+        Away while Milvus shows two versions of a row, as for a moment of an erasure it does."""
         client = self._link.client
         with translated():
             answers = client.search(
@@ -199,17 +200,16 @@ class MilvusIndex:
                 data=[np.asarray(query, np.float32) for query in queries],
                 filter=where,
                 limit=limit,
-                output_fields=["image_hash"],
+                output_fields=["image_hash", "row_id"],
                 search_params={"params": width_of(self._address.kind, ef)},
                 **seeing(at),
                 timeout=TRY_S if len(queries) == 1 else BUILD_S,
             )
+        if any(len({hit["entity"]["row_id"] for hit in one}) < len(one) for one in answers):
+            raise Away("Milvus shows two versions of a row", hint="search again")
         return [
-            [
-                (hit["entity"]["image_hash"], float(np.clip(hit["distance"], -1.0, 1.0)))
-                for hit in answer
-            ]
-            for answer in answers
+            [(hit["entity"]["image_hash"], min(1.0, max(-1.0, hit["distance"]))) for hit in one]
+            for one in answers
         ]
 
     def _published(self, *, fresh: bool = False) -> Published | None:
