@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import MISSING, fields, make_dataclass
+from dataclasses import MISSING, fields, make_dataclass, replace
 from itertools import chain, repeat, starmap
 from typing import Any
 
@@ -53,6 +53,8 @@ def columns_of(rows: Sequence[clean.Row]) -> Columns:
 def offers(columns: Columns, count: int, rules: clean.RowRules) -> list[Offer | Rejected]:
     """What `clean.offer` says of each of `count` rows, in order."""
     columns = {name: values for name, values in columns.items() if any(values)}
+    if "minor_unit" in columns or rules.minor_units:
+        columns, rules = _scaled(columns, rules)
     odd: set[int] = set()
     try:
         made = _columns(columns, rules, odd) if _usual(columns) else None
@@ -66,6 +68,17 @@ def offers(columns: Columns, count: int, rules: clean.RowRules) -> list[Offer | 
         for i in odd:
             found[i] = clean.offer(_row(columns, i), rules)
     return _without_placeholders(found, columns.get("price", ()))
+
+
+def _scaled(columns: Columns, rules: clean.RowRules) -> tuple[Columns, clean.RowRules]:
+    """Prices in minor units made like any other."""
+    columns = dict(columns)
+    places = [raw.strip() for raw in columns.pop("minor_unit", ())]
+    for name in clean.PRICES:
+        if prices := columns.get(name):
+            pairs = zip(prices, places or repeat(""), strict=False)
+            columns[name] = [clean.scaled(raw, n, rules.minor_units) for raw, n in pairs]
+    return columns, replace(rules, minor_units=0)
 
 
 def _without_placeholders(

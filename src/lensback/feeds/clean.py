@@ -53,6 +53,8 @@ class RowRules:
     currency: str = ""
     """Where a row names none."""
     category_separator: str = ">"
+    minor_units: int = 0
+    """Decimal places that prices lack, where a row does not say it in `minor_unit`."""
     stock: Words = KNOWN
     """What words of stock mean here."""
 
@@ -63,6 +65,7 @@ def with_columns(rules: RowRules, columns: ColumnMap) -> RowRules:
         rules,
         currency=rules.currency or columns.currency,
         category_separator=columns.category_separator,
+        minor_units=columns.minor_units or rules.minor_units,
         stock=Words(columns.stock) if columns.stock else rules.stock,
     )
 
@@ -96,6 +99,8 @@ def _offer(row: Row, rules: RowRules, external_id: str) -> Offer:
     if not title:
         raise Bad("no title")
     url = _page(row, rules.base)
+    if rules.minor_units or "minor_unit" in row:
+        row = _scaled_row(row, rules.minor_units)
     price, old_price = _prices(row, rules.currency)
     more = {name: SHORT[name](raw[:SHORT_CHARS]) for name, raw in row.items() if name in SHORT}
     more |= {name: plain(row[name], MAX_DESCRIPTION) for name in LONG if row.get(name)}
@@ -350,6 +355,33 @@ def _inner(url: str) -> str:
 
 
 # --- prices -----------------------------------------------------------------------------------
+
+
+PRICES = ("price", "sale_price", "old_price")
+
+
+def scaled(raw: str, places: str, usual: int) -> str:
+    """A price in minor units as it is read elsewhere; `places` (else `usual`): decimals it lacks.
+
+    >>> scaled("1500", "2", 0), scaled("5", "", 2), scaled("1500", "0", 2), scaled("15.00", "2", 0)
+    ('15.00', '0.05', '1500', '15.00 minor units')
+    """
+    n = int(places) if places.isdecimal() and len(places) == 1 else usual
+    if not n or not raw:
+        return raw
+    number = _WHOLE.fullmatch(raw.strip())
+    if not number:
+        return f"{raw} minor units"  # a price that is not what the feed declares is none
+    digits = number[1].zfill(n + 1)
+    return f"{digits[:-n]}.{digits[-n:]}{number[2] or ''}"
+
+
+_WHOLE = re.compile(r"([0-9]{1,15})( ?[A-Z]{3})?")
+
+
+def _scaled_row(row: Row, usual: int) -> Row:
+    places = row.get("minor_unit", "").strip()
+    return row | {name: scaled(row[name], places, usual) for name in PRICES if name in row}
 
 
 def _prices(row: Row, fallback: str) -> tuple[Money, Money | None]:

@@ -9,14 +9,24 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from lensback.checked import STRICT, checked, parse_toml, wrong
 from lensback.errors import ConfigError
 from lensback.types import AVAILABILITIES
 
 FIELDS = (
-    *("id", "title", "url", "price", "currency", "sale_price", "sale_dates", "old_price"),
+    *(
+        "id",
+        "title",
+        "url",
+        "price",
+        "currency",
+        "sale_price",
+        "sale_dates",
+        "old_price",
+        "minor_unit",
+    ),
     *("image", "images"),
     *(
         "availability",
@@ -69,6 +79,7 @@ class _Written:
     ] = False
     """true, or the columns whose links go through an affiliate network."""
     header: tuple[str, ...] = ()
+    minor_units: Annotated[int, Field(ge=0, le=6)] = 0
     stock: Mapping[str, Names] = field(default_factory=dict)
     """A table: state = "word", or a list of words."""
 
@@ -104,6 +115,8 @@ class ColumnMap:
     """XML only: the element of one row, with the elements around it if need be: `products/product`."""
     header: tuple[str, ...] = ()
     """Names of the columns of a table that has no header."""
+    minor_units: int = 0
+    """Prices are whole numbers of units so many decimal places down: 2 where they are cents."""
     stock: Mapping[str, str] = field(default_factory=dict)
     """What the store says of stock -> one of our states; above the words that we know."""
     _by_name: dict[str, list[tuple[str, int]]] = field(default_factory=dict, init=False, repr=False)
@@ -138,6 +151,7 @@ class ColumnMap:
             item=(found.item or found.row).strip("/"),
             header=found.header,
             stock=by_alias(found.stock),
+            minor_units=found.minor_units,
         )
 
     @property

@@ -26,6 +26,7 @@ GOOGLE = ColumnMap(
         sale_price="sale_price saleprice",
         sale_dates="sale_price_effective_date",
         old_price="old_price oldprice price_old",
+        minor_unit="currency_minor_unit minor_unit",
         image="image_link image image_url picture",
         images="additional_image_link additional_image_links",
         availability="availability in_stock instock is_in_stock stock_status",
@@ -310,6 +311,26 @@ SCHEMA_ORG = ColumnMap(
     marks=("name", "offers/price", "offers/pricecurrency"),
 )
 """JSON-LD, as shops write it into their pages: one Product an object."""
+
+WOOCOMMERCE = ColumnMap(
+    name="woocommerce",
+    fields=_words(
+        id="id",
+        title="name",
+        url="permalink",
+        price="prices/price",
+        old_price="prices/regular_price",
+        currency="prices/currency_code",
+        minor_unit="prices/currency_minor_unit",
+        images="images/src",
+        availability="is_in_stock",
+        brand="brands/name",
+        category="categories/name",
+        description="short_description description",
+    ),
+    marks=("permalink", "prices/price", "prices/currency_minor_unit"),
+)
+"""The Store API of WooCommerce: prices in the smallest unit, which it names."""
 
 AWIN_XML = ColumnMap(
     name="awin",

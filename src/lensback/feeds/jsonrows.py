@@ -11,7 +11,7 @@ from typing import Any
 from lensback.errors import FeedError
 from lensback.feeds import batch, clean, propose
 from lensback.feeds.columns import ColumnMap, Picker
-from lensback.feeds.dialects import GOOGLE, READY, SCHEMA_ORG, TRADEDOUBLER
+from lensback.feeds.dialects import GOOGLE, READY, SCHEMA_ORG, TRADEDOUBLER, WOOCOMMERCE
 from lensback.feeds.rows import SAMPLE_CHARS, Lines, Pending, empty, truncated
 from lensback.feeds.stream import Source
 from lensback.types import Offer, Rejected
@@ -78,7 +78,9 @@ def choose(given: Iterable[str]) -> ColumnMap:
     names = {name.lower() for name in given}
     if {"name", "offers/producturl"} <= names:
         return TRADEDOUBLER
-    return next((columns for columns in (*READY, SCHEMA_ORG) if columns.fits(names)), GOOGLE)
+    return next(
+        (columns for columns in (WOOCOMMERCE, *READY, SCHEMA_ORG) if columns.fits(names)), GOOGLE
+    )
 
 
 def check(head: str) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from decimal import Decimal
 from functools import lru_cache
 
 from lensback.feeds.columns import by_alias
+from lensback.feeds.texts import plain
 from lensback.types import Money, currency_exponent, minor_units
 
 MAX_WORD = 200
@@ -14,18 +16,19 @@ _MAX_MINOR = 1 << 53
 _SIGNS = by_alias(
     {
         "RUB": "rur rub ₽ р руб рублей",
-        "EUR": "€ euro",
+        "EUR": "€ euro euros",
         "GBP": "£",
         "USD": "$ us$",
-        "JPY": "¥",
+        "JPY": "¥ 円 jp¥",
+        "CNY": "元 cn¥ rmb",
         "INR": "₹",
         "UAH": "₴ грн",
-        "KZT": "₸ тг",
+        "KZT": "₸ тг тенге",
         "TRY": "₺ tl",
-        "PLN": "zł",
-        "CZK": "kč",
+        "PLN": "zł zl",
+        "CZK": "kč kc",
         "ILS": "₪",
-        "KRW": "₩",
+        "KRW": "₩ 원",
         "VND": "₫",
         "AZN": "₼",
         "GEL": "₾",
@@ -70,8 +73,18 @@ _SHARERS = {sign: frozenset(codes.split()) for sign, codes in _SHARED.items()}
 """Signs of several currencies: the feed's own word decides where it is one of them."""
 _PLAIN = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,6}))?(?: ?([A-Z]{3}))?")
 _NUMBER = re.compile(r"[0-9](?:[0-9.,'’\s]*[0-9])?")
-_MAX_PRICE = 40
-_FROM = frozenset(("", "from", "от", "від", "ab", "od", "dès", "desde"))
+# Thousands apart by a space or an apostrophe: three digits each, or it is no one number.
+_GROUPED = re.compile(r"[0-9]{1,3}(?:[\s'’][0-9]{3})+(?:[.,][0-9]+)?|[0-9.,]+")
+_NO_CENTS = re.compile(r"^[.,]\s?[-–—]+")
+_MAX_PRICE, _MAX_RAW, _MAX_NAMES = 40, 1000, 4
+# Shops strike the old price through, and lift the cents.
+_STRUCK = re.compile(r"<(del|s|strike)\b[^>]*>.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
+_LIFTED = re.compile(r"[.,]?\s*<sup\b[^>]*>\s*([0-9]{2})\s*</sup\s*>", re.IGNORECASE)
+_ARABIC = str.maketrans("٫٬", ".,")
+_BESIDE = frozenset(
+    ["", *["from", "от", "від", "ab", "od", "dès", "desde", "incl", "inkl", "inc", "vat", "mwst", "ttc", "iva", "tax", "price", "preis", "цена"]]
+)
+"""What may stand beside a price and changes nothing."""
 
 
 @lru_cache(1024)
@@ -81,7 +94,8 @@ def currency(raw: str) -> str:
     >>> currency("RUR"), currency("руб."), currency("dkk"), currency("pcs")
     ('RUB', 'RUB', 'DKK', '')
     """
-    name = raw[:MAX_WORD].strip(" .\u00a0").lower()
+    name = plain(raw[:MAX_WORD], MAX_WORD) if "&" in raw or "<" in raw else raw[:MAX_WORD]
+    name = name.strip(" .\u00a0").lower()
     return name.upper() if name.upper() in minor_units() else _SIGNS.get(name, "")
 
 
@@ -96,20 +110,39 @@ def money(raw: str, fallback: str = "") -> Money | str:
     """
     raw = raw.strip()
     found = _PLAIN.fullmatch(raw)
-    whole, part, code = found.groups("") if found else _loose(raw)
+    whole, part, named = _read(found) if found else _loose(raw)
     if not whole:
         return "bad price" if raw else "no price"
-    known = _named(code, fallback) if code else fallback
+    known = _named(named, fallback) if named else fallback
     if not known:
-        return "bad price" if code and not _is_currency(code) else "no currency"
+        return "no currency" if all(map(_meant, named)) else "bad price"
     minor = _minor(whole, part, known)
     return Money(minor, known) if 0 < minor < _MAX_MINOR else "bad price"
 
 
-def _named(word: str, fallback: str) -> str:
-    """The currency that stands beside the amount; `$` beside 12.50 in a feed of CAD means CAD."""
-    shared = _SHARERS.get(word.strip(" .\u00a0").lower(), frozenset())
-    return fallback if fallback in shared else currency(word)
+def _read(found: re.Match[str]) -> tuple[str, str, tuple[str, ...]]:
+    whole, part, code = found.groups("")
+    return whole, part, (code,) if code else ()
+
+
+def _named(words: tuple[str, ...], fallback: str) -> str:
+    """The currency that all the words beside an amount agree on; `$` beside 12.50 in a feed of CAD
+    means CAD. Empty where they do not agree, or leave it open."""
+    meant = frozenset[str].intersection(*map(_meant, words))
+    if len(meant) > 1:
+        return fallback if fallback in meant else _first(words, meant)
+    return next(iter(meant), "")
+
+
+def _first(words: tuple[str, ...], meant: frozenset[str]) -> str:
+    usual = [currency(word) for word in words]
+    return next((code for code in usual if code in meant), "")
+
+
+def _meant(word: str) -> frozenset[str]:
+    """The currencies that a code or a sign may mean."""
+    name, code = word.strip(" .\u00a0").lower(), currency(word)
+    return _SHARERS.get(name, frozenset()) | (frozenset((code,)) if code else frozenset())
 
 
 @lru_cache(1 << 12)
@@ -127,23 +160,47 @@ def _minor(whole: str, part: str, code: str) -> int:
     return Money.of(Decimal(f"{whole}.{part}"), code).minor
 
 
-def _loose(raw: str) -> tuple[str, str, str]:
-    """Whole part, decimals and the currency's name of a written price; empty if unclear."""
-    words = " ".join(raw.split()) if len(raw) <= _MAX_PRICE else ""
-    found = _NUMBER.search(words)
-    if not found:
-        return "", "", ""
+def _loose(raw: str) -> tuple[str, str, tuple[str, ...]]:
+    """Whole part, decimals and the currency's names of a written price; empty if unclear."""
+    words = _written(raw)
+    found = _NUMBER.search(words) if len(words) <= _MAX_PRICE else None
+    if not found or not _GROUPED.fullmatch(found[0]):
+        return "", "", ()
     before, after = words[: found.start()], words[found.end() :]
-    around = (before + " " + after.removeprefix(",-").removeprefix(".-")).split()
-    named = [token for token in around if token.strip(".").lower() not in _FROM]
-    if len(named) > 1 or (named and not _is_currency(named[0])):
-        return "", "", ""
+    around = (before + " " + _NO_CENTS.sub("", after)).split()
+    named = _names([token for token in around if token.strip(".:").lower() not in _BESIDE])
+    if len(named) > _MAX_NAMES or not all(map(_meant, named)):
+        return "", "", ()
     whole, _, part = _dotted(re.sub(r"[\s'’]", "", found[0])).partition(".")
-    return whole, part, named[0] if named else ""
+    return whole, part, tuple(named)
 
 
-def _is_currency(word: str) -> bool:
-    return bool(currency(word)) or word.strip(" .").lower() in _SHARERS
+def _written(raw: str) -> str:
+    """One line without HTML, digits and marks in their plain form."""
+    raw = raw[:_MAX_RAW]
+    for _ in range(2):  # shops escape it once more than the format does
+        if "&lt;" in raw:
+            raw = raw.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    if "<" in raw:
+        raw = _LIFTED.sub(r",\1", _STRUCK.sub(" ", raw))
+    said = plain(raw, _MAX_RAW)
+    if said.isascii():
+        return said
+    said = unicodedata.normalize("NFKC", said).translate(_ARABIC)
+    return "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in said)
+
+
+def _names(words: list[str]) -> list[str]:
+    """Words beside a price as names of currencies: `US`, `$` is one; `€EUR` are two."""
+    named: list[str] = []
+    for word in words:
+        if named and _meant(named[-1] + word) and not _meant(named[-1]):
+            named[-1] += word
+        elif _meant(word):
+            named.append(word)
+        else:
+            named += re.findall(r"[^\W\d_]+|[^\w\s.]", word) or [word]
+    return named
 
 
 def _dotted(digits: str) -> str:

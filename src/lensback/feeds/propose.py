@@ -12,6 +12,7 @@ from lxml import etree
 
 from lensback.errors import FeedError
 from lensback.feeds import markup
+from lensback.feeds.clean import PRICES
 from lensback.feeds.columns import NEEDED, ColumnMap, by_alias, key
 
 HINT = "write a column map (TOML) and name it with --columns"
@@ -28,7 +29,9 @@ _NAMES = by_alias(
         "url": "url link producturl produkturl vareurl productlink deeplink href landingpage lien enlace"
         " ссылка адрес",
         "price": "price nypris pris preis prix precio prezzo cena prijs pricewithvat currentprice"
-        " sellingprice цена стоимость",
+        " sellingprice centamount цена стоимость",
+        "minor_unit": "currencyminorunit minorunit minorunits minorunitdigits currencyexponent exponent"
+        " fractiondigits currencydecimals decimalplaces",
         "old_price": "oldprice glpris uvp rrp msrp listprice regularprice wasprice priceold староцена",
         "sale_price": "saleprice specialprice discountprice",
         "currency": "currency currencyid valuta waehrung devise moneda curr currencycode валюта",
@@ -53,6 +56,9 @@ _NAMES = by_alias(
         "material": "material materiale материал",
     }
 )
+_CENTS = re.compile(
+    r"(?:in)?(?:cents?|minor|pence|kopecks|kopeks|centimes?|grosz|subunits?)$|centamount$"
+)
 _PICTURE = re.compile(r"(?i)(?:https?:)?//\S+\.(?:jpe?g|png|webp|gif)\b")
 _ADDRESS = re.compile(r"(?i)https?://\S+")
 _PRICE = re.compile(r"\d+[.,]\d\d(?: ?[A-Z]{3})?")
@@ -68,6 +74,8 @@ class Proposal:
     name: str = "columns"
     stock: Mapping[str, str] = field(default_factory=dict)
     """What the map that is in use says of the store's own words of stock."""
+    minor_units: int = 0
+    """Decimals that prices lack."""
 
     @property
     def missing(self) -> list[str]:
@@ -81,6 +89,8 @@ class Proposal:
             lines.append(f"item = {_quoted(self.item)}")
         if "currency" not in self.fields:
             lines.append('# currency = "EUR"   # where rows name none')
+        if self.minor_units:
+            lines.append(f"minor_units = {self.minor_units}   # prices seem to be cents")
         lines += ["", "[fields]"]
         for target, names in self.fields.items():
             listed = ", ".join(map(_quoted, names))
@@ -147,8 +157,9 @@ def of_samples(
     unused = {n: _short(v) for n, v in samples.items() if n not in used}
     ordered = {n: fields[n] for n in dict.fromkeys((*NEEDED, *fields)) if n in fields}
     if columns is None:
-        return Proposal(ordered, unused, item, name)
-    return Proposal(ordered, unused, item, columns.name, columns.stock)
+        places = 2 if "minor_unit" not in fields and _in_cents(samples, fields) else 0
+        return Proposal(ordered, unused, item, name, minor_units=places)
+    return Proposal(ordered, unused, item, columns.name, columns.stock, columns.minor_units)
 
 
 def _own(samples: dict[str, str]) -> int:
@@ -188,7 +199,18 @@ def _guess(samples: dict[str, str]) -> dict[str, tuple[str, ...]]:
 
 def _by_name(name: str) -> str | None:
     last = key(name.rpartition("/")[2].lstrip("@"))
-    return _NAMES.get(last.replace("_", ""))
+    last = last.replace("_", "")
+    return _NAMES.get(last) or _NAMES.get(_CENTS.sub("", last))
+
+
+def _in_cents(samples: Mapping[str, str], fields: Mapping[str, tuple[str, ...]]) -> bool:
+    """Whether prices seem to be whole numbers of cents: by their names, or because it is what
+    Shopify's pages say (`price_varies`)."""
+    names = [name for target in PRICES for name in fields.get(target, ())]
+    told = any(_CENTS.search(key(name)) for name in names) or any(
+        key(name).endswith("pricevaries") for name in samples
+    )
+    return told and all(samples[name].strip().isdecimal() for name in names)
 
 
 def _by_value(value: str) -> str | None:

@@ -1,0 +1,185 @@
+"""Prices as shops write them: dressed in HTML, with a sign and a code, in the smallest unit."""
+
+from __future__ import annotations
+
+import io
+import json
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lensback import feeds
+from lensback.feeds.columns import ColumnMap
+from lensback.feeds.money import money
+from lensback.ingest.dry_run import try_feed
+from lensback.types import Money, Offer, Rejected
+
+WOO = '<span class="amount"><bdi>18,00&nbsp;<span class="symbol">&euro;</span></bdi></span>'
+
+
+@pytest.mark.parametrize(
+    ("raw", "fallback", "price"),
+    [
+        ("18,00&nbsp;&euro;", "", "18.00 EUR"),
+        ("18,00&amp;nbsp;&amp;#8364;", "", "18.00 EUR"),
+        (WOO, "", "18.00 EUR"),
+        (WOO.replace("<", "&lt;").replace(">", "&gt;").replace("&nbsp;", "&amp;nbsp;"), "", "18.00 EUR"),
+        ("<del>20,00 €</del> <ins>15,00 €</ins>", "", "15.00 EUR"),
+        ("12<sup>99</sup> €", "", "12.99 EUR"),
+        ("12,<sup>99</sup> €", "", "12.99 EUR"),
+        ("$12.50 USD", "", "12.50 USD"),
+        ("US $12.50", "", "12.50 USD"),
+        ("USD $12.50", "CAD", "12.50 USD"),
+        ("$12.50 CAD", "USD", "12.50 CAD"),
+        ("C$ 12.50 CAD", "", "12.50 CAD"),
+        ("12.50 EUR EUR", "", "12.50 EUR"),
+        ("EUR 12.50 €", "", "12.50 EUR"),
+        ("12.50 €EUR", "", "12.50 EUR"),
+        ("kr 50 SEK", "", "50.00 SEK"),
+        ("18,00 € inkl. MwSt", "", "18.00 EUR"),
+        ("49.– CHF", "", "49.00 CHF"),
+        ("1 299 руб. RUB", "", "1299.00 RUB"),
+        ("12.50 $", "AUD", "12.50 AUD"),
+        ("１２．５０ EUR", "", "12.50 EUR"),
+        ("١٢٫٥٠ AED", "", "12.50 AED"),
+        ("1\u202f299,00\u00a0€", "", "1299.00 EUR"),
+    ],
+)  # fmt: skip
+def test_prices_in_any_dress(raw: str, fallback: str, price: str):
+    assert str(money(raw, fallback)) == price
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "12.50 USD EUR",
+        "£12.50 EUR",
+        "12 99 EUR",
+        "12.50 EUR 13.50 EUR",
+        "-5 €",
+        "1 2345 €",
+        "5 € / 6 $",
+        "18 € zzgl. MwSt",
+        "EUR",
+    ],
+)
+def test_what_is_unclear_is_no_price(raw: str):
+    assert money(raw) in ("bad price", "no currency")
+
+
+SIGNS = st.sampled_from(
+    [("€", "EUR"), ("$", "USD"), ("£", "GBP"), ("zł", "PLN"), ("₽", "RUB"), ("Kč", "CZK")]
+)
+DRESS = st.sampled_from(
+    ["{}", "<b>{}</b>", "&lt;span&gt;{}&lt;/span&gt;", "\u00a0{}\n", "<p class='x'>{}</p>"]
+)
+
+
+@given(
+    st.integers(1, 10**8),
+    SIGNS,
+    st.sampled_from(
+        [
+            "{n} {s}",
+            "{s}{n}",
+            "{n} {c}",
+            "{c} {n}",
+            "{s}{n} {c}",
+            "{c} {n} {s}",
+            "{n} {c} {c}",
+            "{n}&nbsp;{s}",
+        ]
+    ),
+    st.sampled_from([".", ","]),
+    DRESS,
+)
+def test_a_price_survives_its_dress(
+    minor: int, currency: tuple[str, str], order: str, mark: str, dress: str
+):
+    sign, code = currency
+    number = f"{minor // 100}{mark}{minor % 100:02}"
+    raw = dress.format(order.format(n=number, s=sign, c=code))
+    assert money(raw) == Money(minor, code)
+
+
+def test_html_in_a_table():
+    text = 'id,title,link,price\n1,Cup,https://s.example/1,"18,00&nbsp;&euro;"\n'
+    (row,) = feeds.read(io.BytesIO(text.encode()))
+    assert isinstance(row, Offer)
+    assert str(row.price) == "18.00 EUR"
+
+
+# --- the smallest unit ----------------------------------------------------------------------------
+
+
+def api(price: str, old: str, code: str, places: int | str, **more: object) -> bytes:
+    prices = {"price": price, "regular_price": old, "sale_price": price}
+    prices |= {"currency_code": code, "currency_minor_unit": places}
+    thing = {
+        "id": 7,
+        "name": "Mug &amp; lid",
+        "permalink": "https://s.example/mug",
+        "prices": prices,
+    }
+    return json.dumps(
+        [thing | {"images": [{"id": 3, "src": "https://s.example/m.jpg"}], **more}]
+    ).encode()
+
+
+@pytest.mark.parametrize(
+    ("price", "old", "code", "places", "found"),
+    [
+        ("1500", "2000", "GBP", 2, ("15.00 GBP", "20.00 GBP")),
+        ("5", "5", "EUR", 2, ("0.05 EUR", "None")),
+        ("1500", "1500", "JPY", 0, ("1500 JPY", "None")),
+        ("12345", "12345", "KWD", 3, ("12.345 KWD", "None")),
+    ],
+)
+def test_the_store_api_of_woocommerce(price: str, old: str, code: str, places: int, found):
+    (row,) = feeds.read(io.BytesIO(api(price, old, code, places, is_in_stock=False)))
+    assert isinstance(row, Offer)
+    assert (str(row.price), str(row.old_price)) == found
+    assert (row.title, row.availability) == ("Mug & lid", "out_of_stock")
+    assert row.image_urls == ("https://s.example/m.jpg",)
+
+
+def test_what_is_not_the_declared_unit_is_refused():
+    (row,) = feeds.read(io.BytesIO(api("15.00", "20.00", "GBP", 2)))
+    assert isinstance(row, Rejected)
+    assert row.reason == "bad price"
+
+
+MAP = '[fields]\nid="nr"\ntitle="t"\nurl="u"\nprice="p"\nold_price="o"\n'
+
+
+@given(st.integers(1000, 10**9), st.integers(0, 3))
+def test_a_map_declares_the_unit(minor: int, places: int):
+    columns = ColumnMap.parse(f'currency = "EUR"\nminor_units = {places}\n{MAP}')
+    text = f"nr,t,u,p,o\n1,Cup,https://s.example/1,{minor},{minor * 2}\n"
+    (row,) = feeds.read(io.BytesIO(text.encode()), columns=columns)
+    assert isinstance(row, Offer)
+    wanted = [Money.of(_decimal(n, places), "EUR") for n in (minor, 2 * minor)]
+    if wanted[0].minor < wanted[1].minor:
+        assert [row.price, row.old_price] == wanted
+
+
+def _decimal(number: int, places: int) -> Decimal:
+    return Decimal(number).scaleb(-places)
+
+
+@pytest.mark.parametrize(
+    ("thing", "price"),
+    [
+        ({"sku": "1", "caption": "Cup", "href": "https://s.example/1", "price_cents": "1500", "curr": "EUR"}, "15.00 EUR"),
+        ({"sku": "1", "naam": "Cup", "href": "https://s.example/1", "prijs": "1500", "curr": "EUR", "minor_unit": "2"}, "15.00 EUR"),
+        ({"sku": "1", "naam": "Cup", "href": "https://s.example/1", "prijs": "1500", "price_varies": "false", "curr": "EUR"}, "15.00 EUR"),
+        ({"sku": "1", "naam": "Cup", "href": "https://s.example/1", "prijs": "1500", "curr": "EUR"}, "1500.00 EUR"),
+    ],
+)  # fmt: skip
+def test_a_proposed_map_is_not_wrong_by_a_power_of_ten(thing: dict[str, str], price: str):
+    thing = {{"caption": "titel"}.get(name, name): value for name, value in thing.items()}
+    dry_run = try_feed(io.BytesIO(json.dumps([thing, thing]).encode()))
+    assert dry_run.guessed
+    assert [str(offer.price) for offer in dry_run.shown][:1] == [price]
