@@ -82,7 +82,29 @@ _STRUCK = re.compile(r"<(del|s|strike)\b[^>]*>.*?</\1\s*>", re.DOTALL | re.IGNOR
 _LIFTED = re.compile(r"[.,]?\s*<sup\b[^>]*>\s*([0-9]{2})\s*</sup\s*>", re.IGNORECASE)
 _ARABIC = str.maketrans("٫٬", ".,")
 _BESIDE = frozenset(
-    ["", *["from", "от", "від", "ab", "od", "dès", "desde", "incl", "inkl", "inc", "vat", "mwst", "ttc", "iva", "tax", "price", "preis", "цена"]]
+    [
+        "",
+        *[
+            "from",
+            "от",
+            "від",
+            "ab",
+            "od",
+            "dès",
+            "desde",
+            "incl",
+            "inkl",
+            "inc",
+            "vat",
+            "mwst",
+            "ttc",
+            "iva",
+            "tax",
+            "price",
+            "preis",
+            "цена",
+        ],
+    ]
 )
 """What may stand beside a price and changes nothing."""
 
