@@ -17,7 +17,7 @@ from lensback.catalogue.pictures import Downloaded
 from lensback.cli import app
 from lensback.db import Database, sqlite_url
 from lensback.embed import embed
-from lensback.errors import BadQuery, UnknownName
+from lensback.errors import BadQuery, NotFound, UnknownName
 from lensback.images import ImageStore
 from lensback.types import Money, Offer, Vectors
 from lensback.vectors import VectorStore
@@ -78,12 +78,59 @@ def test_each_image_once(shelf: Shelf) -> None:
     assert vectors.get(Mean.fingerprint, hashes).shape == (2, 3)
 
 
-def test_a_vector_that_is_none_is_a_counted_reject(shelf: Shelf) -> None:
+class Odd(Mean):
+    """Gives a red picture one vector in place of its own."""
+
+    def __init__(self, odd: Sequence[float]) -> None:
+        super().__init__()
+        self.odd = np.array(odd, np.float32)
+
+    def encode(self, images: Sequence[Image.Image]) -> Vectors:
+        means = [np.asarray(image).mean(axis=(0, 1)) for image in images]
+        return np.array(
+            [self.odd if m[0] > 250 else m / np.linalg.norm(m) for m in means], np.float32
+        ).reshape(-1, 3)
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [(0, 0, 0), (NAN, 0, 0), (NAN,) * 3, (INF, 0, 0), (-INF, INF, 0), (0, 0.99, 0), (0, 0, 1.01),
+     (1, 1, 0), (1e-30, 0, 0), (3e38, 3e38, 0)],
+)  # fmt: skip
+def test_only_vectors_of_length_1_are_kept(shelf: Shelf, odd: tuple[float, ...]) -> None:
+    """Any other is a reject that is counted once, and never stored."""
+    db, images, vectors = shelf
+    red, blue = put(db, images, png("red"), png("blue"))
+    tally = embed(db, images, vectors, Odd(odd))
+    assert (tally.done, dict(tally.rejected)) == (1, {"no usable vector": 1})
+    assert list(vectors.hashes(Mean.fingerprint)) == [[blue]]
+    with pytest.raises(NotFound):
+        vectors.get(Mean.fingerprint, [red])
+    assert pictures.count_embedded(db, Mean.fingerprint) == 1
+    again = embed(db, images, vectors, Odd(odd))
+    assert (again.done, again.rejects) == (0, 0), "it is known, and not tried at every sync"
+
+
+@pytest.mark.parametrize("length", [0.9995, 1.0, 1.0005])
+def test_rounding_of_half_precision_is_length_1(shelf: Shelf, length: float) -> None:
     db, images, vectors = shelf
     put(db, images, png("red"), png("blue"))
-    tally = embed(db, images, vectors, Mean())
-    assert (tally.done, dict(tally.rejected)) == (1, {"no usable vector": 1})
-    assert embed(db, images, vectors, Mean()).rejects == 0
+    assert embed(db, images, vectors, Odd((0, length, 0))).done == 2
+
+
+def test_nothing_is_held_back_where_nothing_can_be_kept(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rejects are written as they come, too: a kill costs COMMIT images at most."""
+    monkeypatch.setattr("lensback.embed.COMMIT", 2)
+    db, images, vectors = shelf
+    put(db, images, *(png("red", 40 + n) for n in range(6)))
+    told: list[int] = []
+    embed(db, images, vectors, Odd((0, 0, 0)), batch=1, progress=lambda done, _: told.append(done))
+    assert told == [2, 4, 6]
 
 
 def test_a_lost_file_is_fetched_again(shelf: Shelf) -> None:

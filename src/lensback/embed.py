@@ -20,7 +20,9 @@ from lensback.types import Progress, Tally, Vectors
 from lensback.vectors import VectorStore
 
 COMMIT = 512
-"""Vectors written at once: what a kill can cost."""
+"""Images written at once: what a kill can cost."""
+UNIT = 1e-3
+"""How far a vector's length may be from 1: the rounding of half precision."""
 
 GONE = "file lost, to be fetched again"
 
@@ -57,7 +59,8 @@ def fill(
     *,
     progress: Progress | None = None,
 ) -> Tally:
-    """Gives every image without a vector to `encode`, wherever that runs, and keeps the results.
+    """Gives every image without a vector to `encode`, wherever that runs, and keeps the results:
+    vectors of length 1. Any other, such as zeros of a picture that shows nothing, is a reject.
 
     Vectors are durable before the catalogue calls an image done; `reconcile` settles what a
     kill left between the two. One process writes vectors at a time.
@@ -69,7 +72,7 @@ def fill(
     total = pictures.count_to_embed(db, fingerprint)
     for parts in db.rounds(f"embed {fingerprint}"):
         todo = (key for part in parts for key in pictures.to_embed(db, fingerprint, part))
-        for hashes, encoded, reasons in _commits(encode(todo)):
+        for hashes, encoded, reasons in _commits(map(_usable, encode(todo))):
             tally.done += len(hashes)
             tally.rejected.update(reason.split(":")[0] for reason in reasons.values())
             with db.claim(f"vectors {fingerprint}"):
@@ -132,14 +135,21 @@ def decode(
 
 
 def encode_batches(decoded: Iterator[Decoded], encoder: Encoder, batch: int) -> Iterator[Encoded]:
-    """Pictures -> vectors, `batch` at a time; a vector that is no direction is a reason."""
+    """Pictures -> vectors as the encoder makes them, `batch` at a time."""
     while part := list(islice(decoded, batch)):
         good = [(image_hash, image) for image_hash, image, _ in part if image is not None]
         reasons = {image_hash: reason for image_hash, _, reason in part if reason}
-        encoded = encoder.encode([image for _, image in good])
-        sound = np.isfinite(encoded).all(axis=1) & (np.abs(encoded).max(axis=1, initial=0) > 0)
-        reasons |= {h: "no usable vector" for (h, _), ok in zip(good, sound, strict=True) if not ok}
-        yield [h for (h, _), ok in zip(good, sound, strict=True) if ok], encoded[sound], reasons
+        yield [h for h, _ in good], encoder.encode([image for _, image in good]), reasons
+
+
+def _usable(batch: Encoded) -> Encoded:
+    """The same without vectors that are not of length 1, which no search could compare."""
+    hashes, encoded, reasons = batch
+    with np.errstate(over="ignore"):  # a number whose square is infinite is not of length 1 either
+        usable = np.abs(np.linalg.norm(encoded, axis=1) - 1) <= UNIT
+    whys = {h: "no usable vector" for h, ok in zip(hashes, usable, strict=True) if not ok}
+    kept = [h for h, ok in zip(hashes, usable, strict=True) if ok]
+    return kept, encoded[usable], reasons | whys
 
 
 def _commits(batches: Iterator[Encoded]) -> Iterator[Encoded]:
@@ -151,7 +161,7 @@ def _commits(batches: Iterator[Encoded]) -> Iterator[Encoded]:
         hashes += more
         parts.append(encoded)
         reasons |= why
-        if len(hashes) >= COMMIT:
+        if len(hashes) + len(reasons) >= COMMIT:
             yield hashes, np.concatenate(parts), reasons
             hashes, parts, reasons = [], [], {}
     if hashes or reasons:
