@@ -127,10 +127,10 @@ def test_nothing_is_held_back_where_nothing_can_be_kept(
     """Rejects are written as they come, too: a kill costs COMMIT images at most."""
     monkeypatch.setattr("lensback.embed.COMMIT", 2)
     db, images, vectors = shelf
-    put(db, images, *(png("red", 40 + n) for n in range(6)))
+    put(db, images, *(png("red", 40 + n) for n in range(7)))
     told: list[int] = []
     embed(db, images, vectors, Odd((0, 0, 0)), batch=1, progress=lambda done, _: told.append(done))
-    assert told == [2, 4, 6]
+    assert told == [2, 4, 6, 7]
 
 
 def test_a_lost_file_is_fetched_again(shelf: Shelf) -> None:

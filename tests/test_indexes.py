@@ -27,7 +27,7 @@ from lensback.indexes import (
     row_digest,
     row_id,
 )
-from lensback.indexes.plan import NOTHING, Plan, plan, sql
+from lensback.indexes.plan import NOTHING, Plan, plan, sql, widest
 from lensback.lancedata import Table
 from lensback.types import Filter, IndexRow, Money, Snapshot
 
@@ -177,7 +177,10 @@ def test_plan() -> None:
     assert plan(200_000, 200_000, tuned) == Plan(10, whole=False)
     assert plan(200_000, 100_000, tuned) == Plan(20, whole=False)
     assert plan(200_000, 2_000, tuned) == Plan(50)
-    assert plan(200_000, 200, tuned) == Plan(0)
+    for rows, few in ((200_000, 400), (100_000, 256), (1_000_000, 2000)):
+        assert plan(rows, few, tuned) == Plan(0)
+        assert plan(rows, few + 1, tuned) == Plan(50)
+    assert widest(Plan(10, whole=False), tuned) == Plan(50)
 
 
 # --- the pointer ---
@@ -228,7 +231,11 @@ def test_recall_below_the_promise_is_not_published(
     assert "min_recall" in caught.value.hint
     assert index.snapshot == first
     assert len(index.search(vectors(1)[0], 1000, Filter())) == 600
-    assert index.publish("pixels").rows == 599
+    second = index.publish("pixels")
+    assert second.rows == 599
+    with pytest.raises(StateError):  # nothing changed since, but more is asked of it
+        strict.publish("pixels")
+    assert index.snapshot == second
 
 
 def test_rows_are_added_to_a_trained_index_until_it_has_grown_four_times(

@@ -13,6 +13,7 @@ import pytest
 from forked import Forked
 from lensback import vectors as module
 from lensback.errors import BadQuery, ConfigError, NotFound, StateError
+from lensback.lancedata import Table
 from lensback.types import Vectors
 from lensback.vectors import VectorStore
 
@@ -177,6 +178,29 @@ def test_neighbours_are_brute_force(store: VectorStore) -> None:
         np.testing.assert_allclose(
             [c.similarity for c in near], (vectors @ query)[order], atol=1e-5
         )
+
+
+def test_equally_near_images_come_in_the_order_of_their_hashes(store: VectorStore) -> None:
+    hashes = ["c", "a", "d", "b"]
+    store.append(PRINT, hashes, np.repeat(some(1), 4, axis=0))
+    near = store.neighbours(PRINT, some(1), 4)[0]
+    assert [c.image_hash for c in near] == sorted(hashes)
+    assert [c.image_hash for c in store.neighbours(PRINT, some(1), 5)[0]] == sorted(hashes)
+
+
+def test_the_approximate_index_is_kept_up(
+    store: VectorStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New rows are added to it when they are one in twenty; it is trained anew at four times."""
+    monkeypatch.setattr(module, "_scan_is_cheap", lambda rows, queries: False)
+    trained: list[int] = []
+    real = Table.train
+    monkeypatch.setattr(Table, "train", lambda t, rows: trained.append(rows) or real(t, rows))
+    for there, inside in ((600, 600), (620, 600), (800, 800), (2399, 2399), (9596, 9596)):
+        store.append(PRINT, names(there), some(there))
+        store.neighbours(PRINT, some(1), 1)
+        assert store._table(PRINT).indexed("vector") == (inside, there - inside)
+    assert trained == [600, 9596]
 
 
 def test_neighbours_by_the_approximate_index(
