@@ -1,0 +1,30 @@
+"""What libraries would tell their makers, switched off before any of them is imported.
+
+Three do it without being asked: ONNX Runtime tells Microsoft, OpenVINO Google Analytics, Ray its
+makers (docs/outgoing.md). The package calls `quiet` first of all, so that it holds in every process
+that uses Lensback: commands, `serve`, workers of Ray, benchmarks and tests.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+SWITCHES = {"ORT_DISABLE_TELEMETRY": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+"""Environment variables that the libraries read when they are loaded; children inherit them."""
+SILENCED = ("openvino_telemetry",)
+"""Packages that only send. Whoever imports them has a stub for where they are not installed."""
+
+
+def quiet() -> None:
+    """Switches off what would be sent, whatever the environment says; may be called again.
+
+    What was imported before Lensback is past this: `session.py` has ONNX Runtime's own call, too.
+    """
+    os.environ.update(SWITCHES)
+    modules: dict[str, Any] = (
+        sys.modules
+    )  # None there: the import fails as if it were not installed
+    for name in SILENCED:
+        modules.setdefault(name, None)
