@@ -109,7 +109,7 @@ def test_train_reaches_nobody(person: tuple[Person, Path]) -> None:
     [
         ("onnxruntime", "from lensback.encoders import open_encoder; open_encoder('eye', Path('models'))", ()),
         ("openvino", "import openvino; openvino.Core()", ()),
-        ("ray", "from lensback.spread import _connected; _connected('local').__enter__()", CLOUD),
+        ("ray", "from lensback.spread.ray import _connected; _connected('local').__enter__()", CLOUD),
     ],
     ids=lambda value: value if isinstance(value, str) and value.isalpha() else "",
 )  # fmt: skip
