@@ -12,7 +12,7 @@ import pytest
 from lensback import metrics, questions
 from lensback.evaluate import measure
 from lensback.evaluate.runs import Figure
-from lensback.evaluate.shares import Share, misled, of_hundred, seen, seen_first, told, wrong_exact
+from lensback.evaluate.shares import Share, misled, of_hundred, seen, seen_first, told_none, wrong_exact
 from lensback.questions import Outcome
 
 DRAWS = 50
@@ -305,7 +305,7 @@ def test_what_counts_for_the_report() -> None:
     assert not seen(none)
     assert not seen(replace(none, rank=1)), "nothing is shown"
     assert [o.photo for o in EVERY if misled(o)] == ["11.jpg"]
-    assert [o.photo for o in EVERY if told(o)] == ["5.jpg", "9.jpg", "13.jpg"]
+    assert [o.photo for o in EVERY if told_none(o)] == ["5.jpg", "9.jpg", "13.jpg"]
     assert [o.photo for o in EVERY if wrong_exact(o)] == ["4.jpg", "11.jpg"]
 
 
