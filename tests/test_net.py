@@ -10,9 +10,10 @@ import ssl
 import subprocess
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,13 @@ def fetcher() -> Iterator[Fetcher]:
 @contextmanager
 def raw(talk: Callable[[socket.socket], None]) -> Iterator[str]:
     """A server that reads one request and then does what `talk` says, for every connection."""
+    with asking(lambda connection, _: talk(connection)) as url:
+        yield url
+
+
+@contextmanager
+def asking(talk: Callable[[socket.socket, bytes], None]) -> Iterator[str]:
+    """The same for a `talk` that sees the request."""
     listener = socket.create_server(("127.0.0.1", 0))
     stop = threading.Event()
 
@@ -121,11 +129,8 @@ def raw(talk: Callable[[socket.socket], None]) -> Iterator[str]:
                 continue
             with connection:
                 connection.settimeout(2)
-                try:
-                    connection.recv(65536)
-                    talk(connection)
-                except OSError:
-                    pass
+                with suppress(OSError):
+                    talk(connection, connection.recv(65536))
 
     thread = threading.Thread(target=serve)
     thread.start()
@@ -330,6 +335,75 @@ def test_broken_answers_fail_and_leave_nothing(answer: bytes, tmp_path: Path) ->
     ):
         fetcher.download(url, tmp_path / "f", max_bytes=999)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_coding_is_passed_over(tmp_path: Path) -> None:
+    body = b"id,title\n" * 9
+    bare = zlib.compressobj(wbits=-15)
+    sent = {
+        "UTF-8": body,
+        "none": body,
+        "aws-chunked": body,
+        "windows-1251, identity": body,
+        "aws-chunked, gzip": gzip.compress(body),
+        "gzip, gzip": gzip.compress(gzip.compress(body)),
+        "deflate": zlib.compress(body),
+        "Deflate": bare.compress(body) + bare.flush(),
+    }
+    for named, payload in sent.items():
+        answer = f"HTTP/1.1 200 OK\r\nContent-Encoding: {named}\r\n\r\n".encode() + payload
+
+        def talk(connection: socket.socket, answer: bytes = answer) -> None:
+            connection.sendall(answer)
+
+        with raw(talk) as url, opened() as fetcher:
+            assert fetcher.fetch(url, max_bytes=999).body == body, named
+            fetcher.spool(url, tmp_path / "s", max_bytes=999)
+            kept = (tmp_path / "s").read_bytes()
+            # what is in gzip stays so in the spool: the readers unpack it
+            assert kept == (payload if "gzip" in named else body), named
+
+
+@pytest.mark.parametrize(
+    ("location", "asked"),
+    [
+        ("/кот.jpg".encode(), b"/%D0%BA%D0%BE%D1%82.jpg"),
+        ("/кот.jpg".encode("cp1251"), b"/%EA%EE%F2.jpg"),
+        ("/kočka 2.jpg".encode("iso-8859-2"), b"/ko%E8ka%202.jpg"),
+        (b"\\a\\b.jpg?x=\\y", b"/a/b.jpg?x="),
+        (b"/sale-50%.jpg", b"/sale-50%25.jpg"),
+    ],
+)
+def test_a_redirect_in_raw_bytes_is_followed(location: bytes, asked: bytes) -> None:
+    lines: list[bytes] = []
+
+    def talk(connection: socket.socket, request: bytes) -> None:
+        lines.append(request.split(b" ")[1])
+        found = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+        sent = (
+            b"HTTP/1.1 302 Found\r\nX: \xff\r\nLocation: "
+            + location
+            + b"\r\nContent-Length: 0\r\n\r\n"
+        )
+        connection.sendall(found if len(lines) > 1 else sent)
+
+    with asking(talk) as url, opened() as fetcher:
+        assert fetcher.fetch(url, max_bytes=9).body == b"ok"
+    assert lines[1].startswith(asked)
+
+
+@pytest.mark.parametrize("name", ["100%%20cotton.jpg", "sale-50%.jpg", "i.php?src=a&q=90%"])
+def test_a_stray_percent_sign_is_sent_encoded(name: str) -> None:
+    lines: list[bytes] = []
+
+    def talk(connection: socket.socket, request: bytes) -> None:
+        lines.append(request.split(b" ")[1])
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    with asking(talk) as url, opened() as fetcher:
+        fetcher.fetch(url + name, max_bytes=9)
+    encoded = name.replace("100%%20", "100%25%20").replace("50%.", "50%25.").replace("90%", "90%25")
+    assert lines == [b"/" + encoded.encode()]
 
 
 def test_a_body_longer_than_its_content_length_is_cut_there(fetcher: Fetcher) -> None:

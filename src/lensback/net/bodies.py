@@ -28,26 +28,51 @@ def retry_after_s(value: str, most: float = MAX_WAIT_S) -> float:
     return min(max(0.0, (when - datetime.now(UTC)).total_seconds()), most)
 
 
+_CODINGS = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate", "x-deflate": "deflate"}
+_FOREIGN = frozenset(("br", "zstd", "compress", "x-compress", "dcb", "dcz", "exi", "pack200-gzip"))
+_MAX_CODINGS = 2
+
+
 def coding(encoding: str) -> str:
-    """`gzip` or empty. We ask for gzip alone; anything else raises FetchFailed."""
-    encoding = encoding.strip().lower()
-    if encoding in ("", "identity"):
-        return ""
-    if encoding in ("gzip", "x-gzip"):
-        return "gzip"
-    raise FetchFailed(f"the server sent an encoding we did not ask for: {encoding[:40]!r}")
+    """What a Content-Encoding says was done to the body, in order: `gzip`, `gzip, gzip`, or empty.
+
+    What is no coding at all (a charset, `none`, `aws-chunked`) is passed over, as browsers do.
+    Raises FetchFailed for a coding that exists and that we did not ask for.
+    """
+    named = [name.strip() for name in encoding.lower().split(",")]
+    done = [_CODINGS[name] for name in named if name in _CODINGS]
+    if _FOREIGN.intersection(named) or len(done) > _MAX_CODINGS:
+        raise FetchFailed(f"the server sent an encoding we did not ask for: {encoding[:40]!r}")
+    return ", ".join(done)
 
 
 def decoded(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
     """Undoes the Content-Encoding in pieces of bounded size, so that a bomb meets the byte cap
     before it fills the memory."""
-    if not coding(encoding):
-        yield from chunks
-        return
+    for name in reversed(coding(encoding).split(", ")):
+        if name:
+            chunks = _gunzipped(chunks) if name == "gzip" else _inflated(chunks)
     try:
-        yield from _gunzipped(chunks)
+        yield from chunks
     except zlib.error as error:
         raise FetchFailed("the server sent a broken gzip stream", retry=True) from error
+
+
+def _inflated(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """A zlib stream (RFC 9110, 8.4.1.2), or the bare deflate stream that some servers send."""
+    unzip = None
+    for chunk in chunks:
+        rest = chunk
+        while rest and not (unzip and unzip.eof):
+            if unzip is None:
+                is_zlib = rest[0] & 15 == 8
+                unzip = zlib.decompressobj(15 if is_zlib else -15)
+            yield unzip.decompress(rest, _PIECE_BYTES)
+            rest = unzip.unconsumed_tail
+    if unzip and not unzip.eof:
+        yield unzip.flush()
+        if not unzip.eof:
+            raise FetchFailed("the server's deflate stream stops in the middle", retry=True)
 
 
 def _gunzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
