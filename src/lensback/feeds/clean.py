@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from stdnum import ean
 
@@ -280,7 +280,7 @@ def address(raw: str, base: str) -> str:
     """An http or https address without user or white space; else empty."""
     if _SIMPLE_ADDRESS.fullmatch(raw) and "&amp;" not in raw:
         return raw
-    url = raw.strip()
+    url = _bare(raw)
     if "{BASE}" in url:
         if not base:
             raise Bad("needs base", url)
@@ -291,9 +291,25 @@ def address(raw: str, base: str) -> str:
         url = "https:" + url
     elif url.startswith("/") and base:
         url = base.rstrip("/") + url
-    if " " in url:
-        url = url.replace(" ", "%20")
+    if _ODD.search(url):
+        url = _ODD.sub(lambda found: quote(found[0]), url)
     return url if len(url) <= MAX_URL and _ADDRESS.fullmatch(url) and url.isprintable() else ""
+
+
+# What browsers encode in an address, and white space that is no plain space.
+_ODD = re.compile(r"[\s<>`^{}|]")
+_HIDDEN = re.compile("[\t\n\r\u00ad\u200b-\u200f\u2060\ufeff]")
+
+
+def _bare(raw: str) -> str:
+    """Without what surrounds an address or hides in it; backslashes before the query are slashes."""
+    url = _HIDDEN.sub("", raw.strip()).strip()
+    if url.startswith("<") and url.endswith(">"):
+        url = url[1:-1].strip()
+    if "\\" in url:
+        path, mark, query = url.partition("?")
+        url = path.replace("\\/", "/").replace("\\", "/") + mark + query
+    return url
 
 
 def images(raw: str, base: str) -> tuple[str, ...]:
@@ -304,9 +320,16 @@ def images(raw: str, base: str) -> tuple[str, ...]:
         if part.lstrip().startswith(("[", "{")):
             listed = _json_addresses(part) or listed
         for value in listed:
-            if (value := value.strip(_AROUND)) and (url := address(value, base)):
+            if (value := _unlisted(value)) and (url := address(value, base)):
                 found[url] = None
     return tuple(found)[:MAX_IMAGES]
+
+
+def _unlisted(value: str) -> str:
+    """Without the marks of a list around it; a bracket that belongs to the address stays."""
+    bare = value.strip(_AROUND)
+    whole = bare.count("[") > bare.count("]") and value[value.find(bare) + len(bare) :][:1] == "]"
+    return f"{bare}]" if whole else bare
 
 
 def _json_addresses(part: str) -> list[str]:

@@ -355,10 +355,31 @@ def attributes(element: etree._Element) -> list[tuple[str, str]]:
 
 def pairs(element: etree._Element) -> Iterator[tuple[str, str]]:
     """Names and texts of the elements in a row."""
+    own = element.tag.rpartition("}")[0]
+    foreign: list[tuple[str, str]] = []
     for child in element:
-        name = local(child.tag)
-        # Atom writes <link href="…"/>
-        yield name, inner_text(child) or (child.get("href", "") if name == "link" else "")
+        space, _, name = child.tag.rpartition("}")
+        if name == "link" and child.attrib:
+            link, is_page = _page(child)
+            if not is_page or (space and space != own):
+                foreign.append((name, link))
+            else:
+                yield name, link
+        elif space and space != own and "base.google.com" not in space:
+            foreign.append((name, inner_text(child)))
+        else:
+            yield name, inner_text(child)
+    # media:title and atom:link say something only where the row's own elements do not
+    yield from foreign
+
+
+def _page(link: etree._Element) -> tuple[str, bool]:
+    """The address in a link that has attributes, empty where it leads to no page of the thing
+    (`rel="self"`), and whether it is a page for people."""
+    if link.get("rel", "alternate").lower() not in ("alternate", ""):
+        return "", False
+    kind = link.get("type", "html")
+    return inner_text(link) or link.get("href", ""), "html" in kind
 
 
 def deep_pairs(
@@ -371,7 +392,7 @@ def deep_pairs(
     for child in element:
         here = path + local(child.tag)
         text = inner_text(child)
-        yield here, text or (child.get("href", "") if here == "link" else "")
+        yield here, _page(child)[0] if here == "link" and child.attrib else text
         if named := child.get("name"):
             yield f"{here}[{named}]", text
         if depth and (len(child) or child.attrib):

@@ -1,0 +1,90 @@
+"""Links and addresses as feeds really write them."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lensback import feeds
+from lensback.feeds import clean
+from lensback.types import Offer
+
+ATOM = '<feed xmlns="http://www.w3.org/2005/Atom" xmlns:g="http://base.google.com/ns/1.0" xmlns:m="http://search.yahoo.com/mrss/">{}</feed>'
+RSS = (
+    '<rss xmlns:g="http://base.google.com/ns/1.0" xmlns:atom="http://www.w3.org/2005/Atom" '
+    'xmlns:media="http://search.yahoo.com/mrss/"><channel>{}</channel></rss>'
+)
+REST = "<g:id>1</g:id><g:price>5 EUR</g:price>"
+PAGE = "https://s.example/cup"
+
+
+def read(text: str) -> Offer:
+    (row,) = feeds.read(io.BytesIO(text.encode()))
+    assert isinstance(row, Offer), row
+    return row
+
+
+OTHERS = [
+    '<link rel="self" href="https://s.example/1.atom"/>',
+    '<link rel="edit" href="https://s.example/edit/1"/>',
+    '<link rel="enclosure" type="image/jpeg" href="https://s.example/1.jpg"/>',
+    '<link rel="alternate" type="application/json" href="https://s.example/1.json"/>',
+    '<link rel="related" href="https://s.example/2"/>',
+]
+PAGES = [
+    f'<link href="{PAGE}"/>',
+    f'<link rel="alternate" href="{PAGE}"/>',
+    f'<link rel="alternate" type="text/html" href="{PAGE}"/>',
+]
+
+
+@given(st.permutations(OTHERS), st.sampled_from(PAGES), st.integers(0, len(OTHERS)))
+def test_the_page_among_the_links_of_an_entry(others: list[str], page: str, at: int):
+    links = "".join([*others[:at], page, *others[at:]])
+    assert read(ATOM.format(f"<entry><title>Cup</title>{links}{REST}</entry>")).url == PAGE
+
+
+@given(st.permutations(["<title>Cup</title>", f"<link>{PAGE}</link>", REST,
+    '<atom:link rel="self" href="https://s.example/feed.xml"/>', '<atom:link href="https://s.example/other"/>',
+    "<media:title>Picture 17</media:title>", "<media:description>shot</media:description>"]))  # fmt: skip
+def test_other_namespaces_do_not_speak_for_the_row(parts: list[str]):
+    row = read(RSS.format(f"<item>{''.join(parts)}</item>"))
+    assert (row.title, row.url) == ("Cup", PAGE)
+
+
+def test_another_namespace_speaks_where_the_row_is_silent():
+    text = RSS.format(
+        f'<item><media:title>Cup</media:title><atom:link href="{PAGE}"/>{REST}</item>'
+    )
+    assert (read(text).title, read(text).url) == ("Cup", PAGE)
+
+
+@pytest.mark.parametrize(
+    ("raw", "address"),
+    [
+        ("\u200bhttps://s.example/a.jpg\ufeff", "https://s.example/a.jpg"),
+        ("https://s.example/a\u200d.jpg", "https://s.example/a.jpg"),
+        ("\u00a0https://s.example/a.jpg\u00a0", "https://s.example/a.jpg"),
+        ("https://s.example/a b\u00a0c.jpg", "https://s.example/a%20b%C2%A0c.jpg"),
+        ("https://s.example/a\n.jpg", "https://s.example/a.jpg"),
+        ("https:\\\\s.example\\a\\b.jpg?x=\\y", "https://s.example/a/b.jpg?x=\\y"),
+        ("https:\\/\\/s.example\\/a.jpg", "https://s.example/a.jpg"),
+        ("<https://s.example/a.jpg>", "https://s.example/a.jpg"),
+        ("https://s.example/a{1}|2.jpg", "https://s.example/a%7B1%7D%7C2.jpg"),
+        ("https://s.example/50%.jpg", "https://s.example/50%.jpg"),
+        ("https://s.example/кот.jpg", "https://s.example/кот.jpg"),
+    ],
+)
+def test_addresses(raw: str, address: str):
+    assert clean.address(raw, "") == address
+    if "\n" not in raw:  # there one address ends
+        assert clean.images(raw, "") == (address,)
+
+
+def test_a_bracket_that_belongs_to_the_address_stays():
+    listed = "[https://s.example/a.jpg, https://s.example/b.jpg]"
+    assert clean.images(listed, "") == ("https://s.example/a.jpg", "https://s.example/b.jpg")
+    assert clean.images("https://s.example/a[1]", "") == ("https://s.example/a[1]",)
