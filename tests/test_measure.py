@@ -12,7 +12,15 @@ import pytest
 from lensback import metrics, questions
 from lensback.evaluate import measure
 from lensback.evaluate.runs import Figure
-from lensback.evaluate.shares import Share, misled, of_hundred, seen, seen_first, told_none, wrong_exact
+from lensback.evaluate.shares import (
+    Share,
+    misled,
+    of_hundred,
+    seen,
+    seen_first,
+    told_none,
+    wrong_exact,
+)
 from lensback.questions import Outcome
 
 DRAWS = 50
