@@ -13,7 +13,6 @@ import json
 import math
 import re
 import time
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -26,9 +25,9 @@ from xml.etree import ElementTree as ET
 
 from pydantic import BeforeValidator, Field
 
-from lensback.checked import checked
+from lensback.checked import checked, parse_toml
 from lensback.durable import replace_file
-from lensback.errors import DataError, FetchError, StateError, TooLarge
+from lensback.errors import ConfigError, DataError, FetchError, StateError, TooLarge
 from lensback.livefile import LiveFile
 from lensback.net import Fetcher
 from lensback.types import Money, Tally, currency_exponent
@@ -196,8 +195,8 @@ def _russia(root: ET.Element) -> Rates:
 def _text(body: bytes) -> Rates:
     text = body.decode("utf-8-sig")
     try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
+        values = parse_toml(text.encode(), "rates")
+    except ConfigError:
         return _table(text)
     base = _code(str(values["base"]))
     worth = {_code(code): 1 / _number(str(rate)) for code, rate in values["rates"].items()}

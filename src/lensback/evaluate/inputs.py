@@ -7,15 +7,15 @@ customer in an `assumptions.toml`, `assumed` by us. A draw is one possible value
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator, BeforeValidator, Field, create_model
 
-from lensback.errors import ConfigError
+from lensback.checked import STRICT, checked, parse_toml
 
 Draws = NDArray[np.float64]
 """float64 [n]: one value a simulated future."""
@@ -228,68 +228,78 @@ def read_assumptions(text: str) -> Assumptions:
 
     A number stands for itself; a list of three is least, likely, most.
     """
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"assumptions: not valid TOML: {error}", hint="mend that line") from error
-    currency = values.pop("currency", "")
-    whys = _table(values, "why")
-    rules = {name: _lines(name, value) for name, value in _table(values, "rules").items()}
-    known = {a.name: a.unit for a in ASSUMPTIONS} | dict.fromkeys(GIVEN_ONLY, MONEY)
-    inputs = {}
-    for name, value in values.items():
-        if name not in known:
-            raise ConfigError(f"assumptions: unknown key {name!r}", hint=_listed(known))
-        why = whys.get(name, "")
-        inputs[name] = Input(name, _spread(name, value, known[name]), GIVEN, why=str(why))
-    if not (isinstance(currency, str) and (not currency or len(currency) == 3)):
-        raise ConfigError("assumptions: currency is not a code", hint='use e.g. "EUR"')
-    return Assumptions(currency.upper(), inputs, {**RULES, **rules}, tuple(rules))
+    values = parse_toml(text.encode(), "assumptions")
+    given: Any = checked(_Written, values, "assumptions: ", hint="See docs/report.md")
+    inputs = {
+        name: Input(name, Ranged(*spread), GIVEN, why=given.why.get(name, ""))
+        for name in _UNITS
+        if (spread := getattr(given, name)) is not None
+    }
+    rules = {name: lines for name in RULES if (lines := getattr(given.rules, name)) is not None}
+    return Assumptions(given.currency.upper(), inputs, {**RULES, **rules}, tuple(rules))
 
 
-def _table(values: dict[str, Any], name: str) -> dict[str, Any]:
-    table = values.pop(name, {})
-    if not isinstance(table, dict):
-        raise ConfigError(f"assumptions: {name} is not a table", hint=f"write [{name}] on a line")
-    return table
+_UNITS = {a.name: a.unit for a in ASSUMPTIONS} | dict.fromkeys(GIVEN_ONLY, MONEY)
+_COMMENTS = {a.name: a.comment for a in ASSUMPTIONS} | GIVEN_ONLY
 
 
-def _listed(known: Mapping[str, object]) -> str:
-    return "known: " + ", ".join(sorted(known))
+def _three(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else (value,) * 3
 
 
-def _numbers(name: str, value: object, count: int) -> list[float]:
-    found = value if isinstance(value, list) else [value] * count
-    good = [float(v) for v in found if isinstance(v, int | float) and not isinstance(v, bool)]
-    if len(found) != count or len(good) != count or not all(map(math.isfinite, good)):
-        hint = f"use a number or {count} numbers, for example {name} = {[0.1, 0.2, 0.3][:count]}"
-        raise ConfigError(f"assumptions: {name} is {value!r}", hint=hint)
-    return good
+def _spread(unit: str) -> Any:
+    """The type of a number, or of three, that the customer gives in this unit."""
+
+    def in_range(spread: tuple[float, float, float]) -> tuple[float, float, float]:
+        low, likely, high = spread
+        if not low <= likely <= high:
+            raise ValueError("is not in order: write [least, likely, most]")
+        if low < 0:
+            raise ValueError("is negative")
+        if unit == SHARE and high > 1:
+            raise ValueError("is out of range: a share is 0 to 1 (0.05 is 5 of 100)")
+        return spread
+
+    three = tuple[float, float, float]
+    return Annotated[three, BeforeValidator(_three), AfterValidator(in_range)]
 
 
-def _spread(name: str, value: object, unit: str) -> Ranged:
-    low, likely, high = _numbers(name, value, 3)
-    if not low <= likely <= high:
-        raise ConfigError(f"assumptions: {name} is not in order", hint="use [least, likely, most]")
-    if low < 0 or (unit == SHARE and high > 1):
-        raise ConfigError(
-            f"assumptions: {name} is out of range",
-            hint="a share lies between 0 and 1 (0.05 is 5 of 100); money is not negative",
-        )
-    return Ranged(low, likely, high)
+def _lines(name: str) -> Any:
+    """The type of a rule's two lines."""
+
+    def sensible(lines: tuple[float, float]) -> tuple[float, float]:
+        use, limit = lines
+        ordered = use >= limit if name == "found" else use <= limit
+        if not ordered or use < 0 or limit < 0 or (name != "slow_s" and max(use, limit) > 1):
+            raise ValueError(
+                "makes no sense: first the line for `use`, then the softer one for "
+                "`use with limits`"
+            )
+        return lines
+
+    return Annotated[tuple[float, float], AfterValidator(sensible)]
 
 
-def _lines(name: str, value: object) -> tuple[float, float]:
-    if name not in RULES:
-        raise ConfigError(f"assumptions: unknown rule {name!r}", hint=_listed(RULES))
-    use, limit = _numbers(name, value, 2)
-    ordered = use >= limit if name == "found" else use <= limit
-    if not ordered or use < 0 or limit < 0 or (name != "slow_s" and max(use, limit) > 1):
-        raise ConfigError(
-            f"assumptions: the lines of rule {name!r} make no sense",
-            hint="first the line for `use`, then the softer one for `use with limits`",
-        )
-    return use, limit
+def _code(text: str) -> str:
+    if len(text) not in {0, 3}:
+        raise ValueError('is no code of three letters, as "EUR"')
+    return text
+
+
+_RULES: dict[str, Any] = {name: (_lines(name), None) for name in RULES}
+_INPUTS: dict[str, Any] = {
+    name: (_spread(unit), Field(None, description=_COMMENTS[name])) for name, unit in _UNITS.items()
+}
+_Rules = create_model("_Rules", __config__=STRICT, **_RULES)
+_Written = create_model(
+    "_Written",
+    __config__=STRICT,
+    currency=(Annotated[str, AfterValidator(_code)], ""),
+    why=(dict[str, str], {}),
+    rules=(_Rules, _Rules()),
+    **_INPUTS,
+)
+"""The file as people write it: every key of ASSUMPTIONS, GIVEN_ONLY and RULES is a field."""
 
 
 def example_assumptions(currency: str = "EUR") -> str:

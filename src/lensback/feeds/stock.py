@@ -7,12 +7,12 @@ answer is `unknown`: a thing is never said to be in stock because nobody underst
 from __future__ import annotations
 
 import re
-import tomllib
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from importlib.resources import files
 
+from lensback.checked import parse_toml
 from lensback.feeds.texts import plain
 from lensback.types import AVAILABILITIES
 
@@ -200,7 +200,7 @@ def _flat(table: Mapping[str, Iterable[str]]) -> Iterator[str]:
 
 @lru_cache(1)
 def _data() -> dict[str, dict[str, list[str]]]:
-    return tomllib.loads((files("lensback.feeds") / "stock.toml").read_text("utf-8"))
+    return parse_toml((files("lensback.feeds") / "stock.toml").read_bytes(), "stock.toml")
 
 
 KNOWN = Words()
