@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -30,6 +31,7 @@ from lensback.indexes import (
 from lensback.indexes.plan import NOTHING, Plan, plan, sql, widest
 from lensback.lancedata import Table
 from lensback.types import Filter, IndexRow, Money, Snapshot
+from lensback.vectors import VectorStore
 
 PRINT = "b2" * 8
 SNAPSHOT = Snapshot("id", "pixels", PRINT, 4, 10, 1.0, "v_b@3", "2026-01-01T00:00:00+00:00")
@@ -256,17 +258,69 @@ def test_rows_are_added_to_a_trained_index_until_it_has_grown_four_times(
     assert trained == [600, 2400]
 
 
-def test_training_leaves_no_deleted_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("again", [0, 100])
+def test_training_leaves_no_deleted_rows(
+    again: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(lance, "ANN_ROWS", 500)
     index = open_index("lance", tmp_path, fingerprint=PRINT, dim=16)
     index.upsert(rows(2000), vectors(2000))
     index.delete([row.row_id for row in rows(50)])
-    index.upsert(rows(2000)[100:200], vectors(2000)[100:200])
+    index.upsert(rows(2000)[100 : 100 + again], vectors(2000)[100 : 100 + again])
+    assert index._writing.deletions
     before = dict(zip(*(column.tolist() for column in index.staged()), strict=True))
     assert index.publish("pixels").rows == 1950
     assert dict(zip(*(column.tolist() for column in index.staged()), strict=True)) == before
     assert not index._writing.deletions
     assert index.search(vectors(2000)[77], 1, Filter())[0].image_hash == "im77"
+
+
+def test_every_file_is_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a write returns: Lance itself flushes none, and a power cut would cost them."""
+    flushed: set[int] = set()
+    real = os.fsync
+
+    def fsync(handle: int) -> None:
+        flushed.add(os.fstat(handle).st_ino)
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+    def unflushed() -> list[str]:
+        files = [path for path in tmp_path.rglob("*") if path.is_file()]
+        assert files
+        return [path.name for path in files if path.stat().st_ino not in flushed]
+
+    store = VectorStore(tmp_path / "vectors")
+    store.append(PRINT, [f"im{i}" for i in range(10)], vectors(10))
+    assert unflushed() == []
+    store.forget(PRINT, ["im3"])
+    assert unflushed() == []
+    store.tidy()
+    assert unflushed() == []
+    index = open_index("lance", tmp_path, fingerprint=PRINT, dim=16)
+    index.upsert(rows(600), vectors(600))
+    assert unflushed() == []
+    index.delete([rows(1)[0].row_id])
+    assert unflushed() == []
+    monkeypatch.setattr(lance, "ANN_ROWS", 500)
+    index.publish("pixels")
+    assert unflushed() == []
+
+
+def test_the_table_of_the_encoder_before_stays_for_late_readers(tmp_path: Path) -> None:
+    """Until the next change of the encoder, however often is published meanwhile."""
+
+    def tables() -> list[str]:
+        return sorted(path.name[2:4] for path in (tmp_path / "lance").glob("*.lance"))
+
+    for n, (fingerprint, kept) in enumerate(
+        [("a0", ["a0"]), ("b0", ["a0", "b0"]), ("b0", ["a0", "b0"]), ("c0", ["b0", "c0"])]
+    ):
+        index = open_index("lance", tmp_path, fingerprint=fingerprint * 8, dim=16)
+        index.upsert(rows(n + 1), vectors(n + 1))
+        index.publish("pixels")
+        assert tables() == kept
 
 
 def test_old_versions_go_but_never_the_searched_one(

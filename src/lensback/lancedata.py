@@ -57,6 +57,8 @@ class Shelf:
         name = self.name(fingerprint)
         with self.translated():  # overwrite: a kill may have left its folder
             raw = self._connect().create_table(name, schema=schema(), mode="overwrite")
+        if folder := self._folder(name):
+            flush_tree(folder)
         return Table(raw, self._folder(name), self.translated)
 
     def at(self, name: str, version: int) -> Table:

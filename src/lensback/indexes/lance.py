@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lensback.durable import flush_tree
 from lensback.errors import StaleIndex, StateError
 from lensback.indexes import pointer as pointers
 from lensback.indexes import unknown
@@ -125,7 +124,6 @@ class LanceIndex:
             version, f"{self._name}@{version}", encoder=encoder, fingerprint=self._fingerprint,
             dim=table.dim, rows=rows, recall=recall,
         )  # fmt: skip
-        flush_tree(self._root)
         pointers.write(self._root, Pointer(snapshot, parameters, _kept(old, snapshot)))
         self._drop_others(snapshot, old)
         return snapshot
