@@ -172,6 +172,9 @@ IN_ORDER = [
 def test_news_stand_in_one_order() -> None:
     for one, two in itertools.combinations(IN_ORDER, 2):
         assert order_key(one) < order_key(two), (one, two)
+    for at in (None, 5):
+        states = [news(state, 100, at) for state in ("pending", "approved", "declined", "paid")]
+        assert sorted(reversed(states), key=order_key) == states
     a, b = news("paid", 1, 1, order_id="a"), news("paid", 1, 1, order_id="b")
     assert (order_key(a) < order_key(b)) is (digest(a) < digest(b))
 
@@ -219,6 +222,10 @@ def test_what_later_news_tell_counts_and_what_they_leave_out_stays() -> None:
     # The first click that is named keeps the sale: later news move it to nobody else.
     lost = replace(WHOLE, subid="", changed_at=1)
     assert state_of([lost, amended]).subid == "c2"
+
+
+def test_the_time_of_a_state_is_the_last_that_was_told() -> None:
+    assert state_of([news("pending", at=5), news("approved")]) == Sale("approved", changed_at=5)
 
 
 def test_a_commission_of_nothing_is_told() -> None:
@@ -338,6 +345,7 @@ def test_declined_and_nothing_hold_nothing() -> None:
     for cashback in (None, Money(60, "EUR")):
         assert accounts_of(Sale("declined", commission=Money(100, "EUR")), cashback) == {}
     assert accounts_of(Sale("approved"), Money(0, "")) == {}
+    assert accounts_of(Sale("approved"), None) == {}
 
 
 def test_payouts_move_what_is_due() -> None:

@@ -54,7 +54,9 @@ def click_body(
 ) -> dict[str, Any]:
     """One click: the offer, the search it came from, and the terms as they stood then."""
     price = stored.offer.price
-    same = estimate is not None and estimate.currency == price.currency
+    promised = None
+    if estimate is not None and estimate.currency == price.currency:
+        promised = estimate.minor
     return {
         "click_id": click_id,
         "at": at,
@@ -68,7 +70,7 @@ def click_body(
         "terms": dict(terms or {}),
         "price_minor": price.minor,
         "currency": price.currency,
-        "estimate_minor": estimate.minor if estimate and same else None,
+        "estimate_minor": promised,
         "user_token": checked_user(user_token),
     }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -116,7 +117,7 @@ def _next(now: str, status: str) -> str:
 def share_of(terms: Mapping[str, Any]) -> Fraction:
     """The shopper's share of the commission, from the click's snapshot; 0 where there is none."""
     try:
-        share = Fraction(str(terms.get("share", 0)))
+        share = Fraction(str(terms.get("share")))
     except (ValueError, ZeroDivisionError):
         return Fraction(0)
     return min(max(share, Fraction(0)), Fraction(1))
@@ -124,16 +125,15 @@ def share_of(terms: Mapping[str, Any]) -> Fraction:
 
 def cashback_of(commission: Money, share: Fraction) -> Money:
     """commission x share, cut towards zero: a correction takes back what was given, no more."""
-    whole = abs(commission.minor) * share.numerator // share.denominator
-    return Money(whole if commission.minor >= 0 else -whole, commission.currency)
+    return Money(math.trunc(commission.minor * share), commission.currency)
 
 
 def expected_at(sale: Sale, clicked_at: int | None, terms: Mapping[str, Any]) -> int | None:
     """When the hold ends, UTC epoch seconds; None where the terms name no hold."""
     begin = sale.ordered_at if sale.ordered_at is not None else clicked_at
     try:
-        hold = int(terms.get("hold_days") or 0)
-    except (TypeError, ValueError):
+        hold = int(terms["hold_days"])
+    except (KeyError, TypeError, ValueError):
         hold = 0
     return begin + hold * DAY_S if begin is not None and hold > 0 else None
 
@@ -145,18 +145,18 @@ def accounts_of(
     then the commission is kept aside. `payouts`: currency -> minor units paid to the shopper."""
     held: Accounts = Counter()
     due, currency = sale.commission.minor, sale.commission.currency
-    if sale.status != "declined" and due:
+    if sale.status != "declined":
         asset = {"pending": "commission_pending", "paid": "commission_received"}
-        held[asset.get(sale.status, "commission_due"), currency] += due
+        held[asset.get(sale.status, "commission_due"), currency] = due
         if cashback is None:
-            held["aside", currency] -= due
+            held["aside", currency] = -due
         else:
             pending = sale.status == "pending"
             theirs, ours = (
                 ("cashback_pending", "share_pending") if pending else ("cashback_due", "our_share")
             )
-            held[theirs, currency] -= cashback.minor
-            held[ours, currency] -= due - cashback.minor
+            held[theirs, currency] = -cashback.minor
+            held[ours, currency] = cashback.minor - due
     for paid_currency, minor in (payouts or {}).items():
         held["cashback_due", paid_currency] += minor
         held["cashback_paid", paid_currency] -= minor
