@@ -38,6 +38,7 @@ import traceback
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -77,6 +78,8 @@ EXAMPLES = 40
 
 sys.path[:0] = [str(ROOT / name) for name in ("", "src", "tests", "bench", "tools")]
 
+from mutants import Mutant, mutants_of  # noqa: E402
+
 
 @dataclass(frozen=True)
 class Target:
@@ -86,6 +89,8 @@ class Target:
     path: Path
     tests: tuple[str, ...]
     keyword: str
+    functions: tuple[str, ...] = ()
+    """Only these are changed; empty: all."""
 
     @property
     def module(self) -> str:
@@ -108,8 +113,15 @@ def targets() -> list[Target]:
     for name, row in table["modules"].items():
         path = SRC / (name.replace(".", "/") + ".py")
         tests = tuple(f"tests/test_{test}.py" for test in row["tests"])
-        made.append(Target(name, path, tests, row.get("keyword", table["keyword"])))
+        functions = tuple(row.get("functions", ()))
+        made.append(Target(name, path, tests, row.get("keyword", table["keyword"]), functions))
     return made
+
+
+def changes(target: Target) -> list[Mutant]:
+    """All mutants of a module, in its order."""
+    found = mutants_of(target.name, target.path)
+    return [one for one in found if not target.functions or one.function in target.functions]
 
 
 # ---- one run of pytest, in a fork
@@ -448,9 +460,7 @@ class _Unchanged:
 
 def run(target: Target, wanted: set[str] | None, *, afresh: bool = False) -> None:
     """Tries the mutants of a module (those with these keys) and keeps what came out."""
-    from mutants import mutants_of
-
-    mutants = mutants_of(target.name, target.path)
+    mutants = changes(target)
     stamp = _digest(*(ROOT / test for test in target.tests))
     found = {} if afresh else _kept(target)
     todo = [one for one in mutants if wanted is None or one.key in wanted]
@@ -561,7 +571,6 @@ def argued() -> dict[str, str]:
 
 def report(chosen: Sequence[Target], wanted: set[str] | None) -> dict[str, Any]:
     """Counts by module, and over all of them."""
-    from mutants import mutants_of
     from rig import share
 
     reasons = argued()
@@ -571,7 +580,7 @@ def report(chosen: Sequence[Target], wanted: set[str] | None) -> dict[str, Any]:
     for target in chosen:
         found = _kept(target)
         count: Counter[str] = Counter()
-        for one in mutants_of(target.name, target.path):
+        for one in changes(target):
             stale.discard(one.key)
             if (wanted is not None and one.key not in wanted) or one.key not in found:
                 continue
@@ -595,9 +604,7 @@ def _row(count: Counter[str]) -> dict[str, Any]:
 
 
 def _sample(chosen: Sequence[Target], size: int, seed: int) -> set[str]:
-    from mutants import mutants_of
-
-    keys = [one.key for target in chosen for one in mutants_of(target.name, target.path)]
+    keys = [one.key for target in chosen for one in changes(target)]
     return set(random.Random(seed).sample(keys, min(size, len(keys))))
 
 
@@ -641,7 +648,7 @@ def main() -> None:
             # A process for each module: what one has loaded, another may have to change.
             child = os.fork()
             if child == 0:
-                _exit_with(lambda target=target: run(target, wanted, afresh=options.afresh))
+                _exit_with(partial(run, target, wanted, afresh=options.afresh))
             if os.waitpid(child, 0)[1]:
                 sys.exit(f"{target.name} could not be tried")
     _survivors(chosen, wanted)
@@ -655,12 +662,10 @@ def main() -> None:
 
 
 def _survivors(chosen: Sequence[Target], wanted: set[str] | None) -> None:
-    from mutants import mutants_of
-
     reasons = argued()
     for target in chosen:
         found = _kept(target)
-        for one in mutants_of(target.name, target.path):
+        for one in changes(target):
             state = found.get(one.key, {}).get("state")
             if state == "survived" and one.key not in reasons and (not wanted or one.key in wanted):
                 place = f"{target.path.relative_to(ROOT)}:{one.line} {one.function}"
