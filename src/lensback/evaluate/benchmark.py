@@ -50,7 +50,7 @@ Watch = Callable[[str], Progress]
 
 
 def unseen(_stage: str) -> Progress:
-    """A watch that shows nothing."""
+    """Progress that shows nothing."""
     return lambda _done, _total: None
 
 
