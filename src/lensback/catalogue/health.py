@@ -280,7 +280,7 @@ class Hosts:
             host.failures, host.retry_at, host.reason, host.changed = 0, 0, "", True
 
     def answered(self, name: str) -> bool:
-        """Whether it did in this stage."""
+        """Whether the host has answered since this object was made."""
         return name in self._answered
 
     def failed(self, name: str, reason: str, after: int = BREAK_AFTER) -> None:

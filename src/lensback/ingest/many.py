@@ -251,11 +251,12 @@ class _Patience:
         self._since = time.monotonic()
 
     def ended(self) -> None:
-        """A store ended."""
+        """Counts one more store whose feed was read, or failed."""
         self._ended += 1
 
     def look(self) -> None:
-        """Nothing happened just now."""
+        """Asked again and again while nothing ends: runs `meanwhile` once for the stores that have
+        ended, when none more did for PATIENCE_S."""
         done = self._ended + sum(future.done() for future in self._under_way)
         if done != self._seen:
             self._seen, self._since = done, time.monotonic()

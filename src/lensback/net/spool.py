@@ -115,7 +115,7 @@ class Spool:
 
 
 def disk_error(error: OSError) -> StateError | FetchFailed:
-    """What the disk refuses, as ours."""
+    """The error to raise for one of the operating system's while the spool is written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return _full(error.strerror or "no room")
     return StateError(
