@@ -8,15 +8,19 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, insert, select, update
 
+from lensback import doctor
 from lensback.catalogue import pictures, stores
 from lensback.db import HEAD, PARTS, Database
 from lensback.db import tables as t
 from lensback.errors import Away, BadQuery, Busy, ConfigError, StateError
 from lensback.retry import retried
+from lensback.settings import Settings
+from lensback.workspace import Workspace
 from servers import Postgres, free_port
 
 
@@ -125,6 +129,23 @@ def test_folding_knows_more_than_ascii(shared: Database, postgres: Postgres) -> 
     plain = Database(postgres.url(postgres.database(options="LOCALE 'C'")))
     assert not plain.folds()
     plain.close()
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [("on", ""), ("remote_apply", ""), ("off", "synchronous_commit = off"),
+     ("local", "synchronous_commit = local")],
+)  # fmt: skip
+def test_a_server_that_answers_before_its_disk_is_told(
+    postgres: Postgres, tmp_path: Path, setting: str, told: str
+) -> None:
+    name = postgres.database("migrated")
+    postgres.execute(f"ALTER DATABASE {name} SET synchronous_commit = {setting}")
+    with Workspace(tmp_path, Settings(database=postgres.url(name))) as workspace:
+        assert workspace.db.careless() == told
+        warned = [c for c in doctor._database(workspace) if c.state == "warn"]
+        assert [check.message for check in warned] == ([told] if told else [])
+        assert all("ALTER DATABASE" in check.hint for check in warned)
 
 
 # --- claims ---

@@ -63,6 +63,9 @@ def _database(workspace: Workspace) -> Iterator[Check]:
     if not workspace.db.folds():
         hint = "make it anew with LOCALE 'C.UTF-8', or with an ICU locale"
         yield Check("database", "warn", "its lower() knows ASCII letters only", hint)
+    if careless := workspace.db.careless():
+        hint = "ALTER DATABASE … SET synchronous_commit = on: a power cut may take answered sales"
+        yield Check("database", "warn", careless, hint)
 
 
 def _stores(workspace: Workspace) -> Iterator[Check]:

@@ -141,7 +141,9 @@ class Journal:
         """A new file. It is locked before it has its name, so that no drain ever takes it from
         under us; the lock goes with the process."""
         self._end()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self.folder.is_dir():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _flush_folder(self.folder.parent)
         name = f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(4)}"
         partial = self.folder / f"{name}.new"
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
