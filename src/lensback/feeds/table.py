@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -19,6 +20,10 @@ from lensback.types import Offer, Rejected
 _RAKUTEN_LEAST = 26
 _MOST_COLUMNS = 5000
 _DELIMITERS = "\t;|,"
+_ESCAPED = '\\"'
+_QUOTE = re.compile(r'(?<!\\)((?:\\\\)*)\\"')
+_MOST_LINES = 50
+"""Of one row whose quotes are escaped."""
 
 
 def read(
@@ -120,15 +125,16 @@ def _rows(
 ) -> Iterator[Offer | Rejected]:
     """The table's rows in batches; what is no row goes where it stood."""
     taken: list[str] = []
-    reader = csv.reader(_noted(text, taken), delimiter=delimiter)
-    begin = at = lines.skipped + 2
+    more = _Noted(text, taken)
+    reader = csv.reader(more, delimiter=delimiter)
+    at = lines.skipped + 2
     pending = Pending(make)
     rows, places = pending.rows, pending.lines
-    odd = _Odd(pending, taken, delimiter, width)
+    odd = _Odd(pending, taken, delimiter, width, more)
     while True:
         try:
             for values in reader:
-                if len(values) == width and len(taken) == 1:
+                if len(values) == width and len(taken) == 1 and _ESCAPED not in taken[0]:
                     rows.append(values)
                     places.append(at)
                 elif odd.cut(values, at, whole=lines.whole):
@@ -136,13 +142,13 @@ def _rows(
                     raise truncated(at)
                 if len(rows) >= batch.ROWS:
                     yield from pending.flush()
+                at += len(taken)
                 taken.clear()
-                at = begin + reader.line_num
         except csv.Error as error:
             if odd.apart(at) is None:
                 pending.refuse(Rejected("bad row", at, sample=str(error)[:SAMPLE_CHARS]))
+            at += len(taken)
             taken.clear()
-            at = begin + reader.line_num
         else:
             break
     some = pending.met
@@ -153,15 +159,19 @@ def _rows(
 
 @dataclass(frozen=True, slots=True)
 class _Odd:
-    """Rows of several lines or of another width than the header's. `taken`: the lines of this row."""
+    """Rows of several lines or of another width than the header's, or with quotes that a backslash
+    escapes. `taken`: the lines of this row; `more`: those behind it."""
 
     pending: Pending[list[str]]
     taken: list[str]
     delimiter: str
     width: int
+    more: _Noted
 
     def cut(self, values: list[str], at: int, *, whole: bool) -> bool:
         """Puts the row where it belongs; True instead where it is the half row of a cut file."""
+        if self._escaped(at):
+            return False
         if (apart := self.apart(at, whole=whole)) is not None:
             return apart
         if not any(value.strip() for value in values):
@@ -170,6 +180,39 @@ class _Odd:
             return True
         self._put(values, at)
         return False
+
+    def _escaped(self, at: int) -> bool:
+        r"""Whether the row has quotes that a backslash escapes (`"12\" wide"`): it has where it is
+        no row of doubled quotes and only so fits the header. Puts it then, in as many lines as it takes."""
+        if not any(_ESCAPED in line for line in self.taken):
+            return False
+        if len(self._strictly(self.taken) or ()) == 1:
+            return False
+        had = len(self.taken)
+        for _ in range(_MOST_LINES):
+            if rows := self._strictly(_QUOTE.sub(r'\1""', line) for line in self.taken):
+                for values, begin in rows:
+                    self._put(values, at + begin)
+                return True
+            if self.more.next() is None:
+                break
+        self.more.give_back(had)
+        return False
+
+    def _strictly(self, text: Iterable[str]) -> list[tuple[list[str], int]] | None:
+        """Rows with the lines before each, None unless every one of them is as it should be."""
+        reader = csv.reader(text, delimiter=self.delimiter, strict=True)
+        rows: list[tuple[list[str], int]] = []
+        begin = 0
+        try:
+            for values in reader:
+                if len(values) != self.width:
+                    return None
+                rows.append((values, begin))
+                begin = reader.line_num
+        except csv.Error:
+            return None
+        return rows
 
     def apart(self, at: int, *, whole: bool = True) -> bool | None:
         """Makes rows again of lines that a quote nobody closed has joined, and says whether the
@@ -206,10 +249,38 @@ def _bare(value: str) -> str:
     return value[1:-1].replace('""', '"') if whole else value
 
 
-def _noted(text: Iterable[str], taken: list[str]) -> Iterator[str]:
-    for line in text:
-        taken.append(line)
-        yield line
+class _Noted:
+    """The lines of a table, each noted in `taken`; those that were taken in vain come again."""
+
+    def __init__(self, text: Iterable[str], taken: list[str]) -> None:
+        self._taken = taken
+        self._again: list[str] = []
+        self._text = iter(text)
+        self._lines = self._noted()
+
+    def __iter__(self) -> Iterator[str]:
+        return self._lines
+
+    def next(self) -> str | None:
+        """One line more for the row that was taken last."""
+        line = self._again.pop(0) if self._again else next(self._text, None)
+        if line is not None:
+            self._taken.append(line)
+        return line
+
+    def give_back(self, kept: int) -> None:
+        """All but the first `kept` of the lines taken last come again."""
+        self._again[:0] = self._taken[kept:]
+        del self._taken[kept:]
+
+    def _noted(self) -> Iterator[str]:
+        for line in self._text:
+            self._taken.append(line)
+            yield line
+            while self._again:
+                again = self._again.pop(0)
+                self._taken.append(again)
+                yield again
 
 
 Make = Callable[[list[list[str]]], list[Offer | Rejected]]

@@ -1,0 +1,79 @@
+"""Tables whose quotes are escaped by a backslash, beside those whose quotes are doubled."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from lensback import feeds
+from lensback.types import Offer, Rejected
+
+HEAD = "id,title,link,price,description\n"
+
+
+def read(text: str) -> list[Offer | Rejected]:
+    return list(feeds.read(io.BytesIO((HEAD + text).encode())))
+
+
+def titles(text: str) -> list[str]:
+    return [row.title if isinstance(row, Offer) else row.reason for row in read(text)]
+
+
+def row(n: int, title: str, description: str = "x") -> str:
+    return f'{n},"{title}",https://s.example/{n},5 EUR,"{description}"\n'
+
+
+def test_a_backslash_escapes_a_quote():
+    text = (
+        row(1, r"12\" ruler, steel")
+        + row(2, r"\"Big\" cup")
+        + row(3, r"Plate \"L\"")
+        + row(4, "Cup")
+    )
+    assert titles(text) == ['12" ruler, steel', '"Big" cup', 'Plate "L"', "Cup"]
+
+
+def test_a_field_may_end_in_a_backslash():
+    assert titles(row(1, "C:\\") + row(2, 'A ""B""') + row(3, "D\\")) == ["C:\\", 'A "B"', "D\\"]
+
+
+def test_both_conventions_in_one_file():
+    text = row(1, r"12\" ruler") + row(2, '13"" ruler') + row(3, "C:\\") + row(4, r"a \\\" b")
+    assert titles(text) == ['12" ruler', '13" ruler', "C:\\", 'a \\\\" b']
+
+
+def test_a_row_of_several_lines():
+    text = row(1, r"a \"b\"", 'so \\"wide\\"\nand "long, yes'.replace('"long', '\\"long')) + row(
+        2, "Cup"
+    )
+    rows = read(text + "3,Cup,,5 EUR,x\n")
+    assert [getattr(r, "title", "") for r in rows[:2]] == ['a "b"', "Cup"]
+    assert isinstance(rows[2], Rejected)
+    assert (rows[2].reason, rows[2].line) == ("no url", 5)
+
+
+def test_lines_taken_in_vain_come_again():
+    text = '1,"a \\" b,https://s.example/1,5 EUR,x\n' + row(2, "Cup") + row(3, "Mug")
+    assert titles(text)[-2:] == ["Cup", "Mug"]
+
+
+WORD = st.text('ab "\\,', min_size=1, max_size=8).map(lambda s: f"x{s}y")
+
+
+@given(st.lists(WORD, min_size=1, max_size=5))
+@example(['x", "y'])
+def test_every_title_survives_either_convention(words: list[str]):
+    escaped = "".join(
+        row(n, word.replace("\\", "/").replace('"', '\\"')) for n, word in enumerate(words)
+    )
+    doubled = io.StringIO()
+    table = csv.writer(doubled, quoting=csv.QUOTE_ALL, lineterminator="\n")
+    table.writerows(
+        [n, word, f"https://s.example/{n}", "5 EUR", "x"] for n, word in enumerate(words)
+    )
+    wanted = [" ".join(word.split()) for word in words]
+    assert titles(escaped) == [word.replace("\\", "/") for word in wanted]
+    assert titles(doubled.getvalue()) == wanted
