@@ -347,6 +347,15 @@ def test_old_versions_go_but_never_the_searched_one(
     assert min(versions) > 5
 
 
+def test_equally_near_images_come_in_the_order_of_their_hashes(tmp_path: Path) -> None:
+    index = open_index("exact", tmp_path, fingerprint=PRINT, dim=16)
+    index.upsert(rows(9)[::-1], np.repeat(vectors(1), 9, axis=0))
+    index.publish("pixels")
+    for k in (1, 4, 9, 20):
+        found = index.search(vectors(1)[0], k, Filter())
+        assert [c.image_hash for c in found] == [f"im{i}" for i in range(9)][:k]
+
+
 def test_the_pointer_holds_what_a_query_needs(tmp_path: Path) -> None:
     index = open_index("lance", tmp_path, fingerprint=PRINT, dim=16)
     index.upsert(rows(10), vectors(10))

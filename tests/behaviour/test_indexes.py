@@ -274,6 +274,18 @@ def test_filters_are_exact(hostile: Index, where: Filter) -> None:
     assert sorted(found) == sorted(one.image_hash for one in HOSTILE if matches(one, where))
 
 
+def test_a_price_limit_includes_its_own_amount(hostile: Index) -> None:
+    """Row n costs from 7 n to 8 n."""
+    query = np.ones(4, np.float32)
+    for n in (9, 100, 241):
+        currency = ["EUR", "RUB"][n % 2]
+        for off in (-1, 0, 1):
+            most = Filter(price_max=Money(7 * n + off, currency))
+            assert (f"im{n}" in hashes(hostile, query, 1000, most)) == (off >= 0)
+            least = Filter(price_min=Money(8 * n + off, currency))
+            assert (f"im{n}" in hashes(hostile, query, 1000, least)) == (off <= 0)
+
+
 def test_a_lone_surrogate_matches_nothing(hostile: Index) -> None:
     assert hashes(hostile, np.ones(4, np.float32), 5, Filter(stores=("\ud800",))) == []
 
