@@ -14,7 +14,7 @@ import pytest
 from lensback.doctor import examine
 from lensback.errors import Away, ConfigError, StateError
 from lensback.indexes import health, open_index, row_digest, row_id
-from lensback.indexes.milvus_link import Address, Link
+from lensback.indexes.milvus_link import Address, MilvusLink
 from lensback.search import Query, search
 from lensback.sync import sync
 from lensback.types import Filter, IndexRow, Money
@@ -94,7 +94,7 @@ def test_nobody_there(tmp_path: Path) -> None:
 
 
 def test_a_collection_of_somebody_else_is_left_alone(milvus: MilvusServer, tmp_path: Path) -> None:
-    Link(Address.parse(milvus.url("theirs"))).client.create_collection("theirs", dimension=4)
+    MilvusLink(Address.parse(milvus.url("theirs"))).client.create_collection("theirs", dimension=4)
     with pytest.raises(StateError, match="not Lensback"):
         open_index(milvus.url("theirs"), tmp_path).search(np.ones(4, np.float32), 5, Filter())
 

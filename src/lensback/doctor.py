@@ -100,7 +100,7 @@ def _pictures(workspace: Workspace) -> Iterator[Check]:
     if waiting:
         yield Check("images", "warn", f"{waiting} not fetched yet", "run: lensback sync")
     if failed:
-        reasons = sorted(pictures.failures(workspace.db).items(), key=lambda item: -item[1])[:3]
+        reasons = sorted(pictures.failures(workspace.db).items(), key=lambda pair: -pair[1])[:3]
         text = "; ".join(f"{n} × {reason}" for reason, n in reasons)
         refused = reasons[0][0].startswith("FetchRefused")
         hint = (

@@ -27,7 +27,7 @@ _FINGERPRINT = re.compile(r"[A-Za-z0-9._-]{1,128}")
 """It becomes the name of a folder."""
 
 
-class Shelf:
+class TableFolder:
     """The tables of one folder, or of `s3://bucket/prefix` (gs://, az://).
 
     `what` and `hint` go into the StateError that every failure of Lance becomes. Keys and endpoint
@@ -53,7 +53,7 @@ class Shelf:
         return Table(raw, self._folder(name), self.translated) if raw is not None else None
 
     def made(self, fingerprint: str, schema: Callable[[], pa.Schema]) -> Table:
-        """The same, of an empty table that is made now."""
+        """An empty table for this encoder, made now."""
         name = self.name(fingerprint)
         with self.translated():  # overwrite: a kill may have left its folder
             raw = self._connect().create_table(name, schema=schema(), mode="overwrite")
@@ -134,6 +134,7 @@ class Table:
 
     @property
     def schema(self) -> pa.Schema:
+        """The names and types of the table's columns."""
         return self.raw.schema
 
     @property
@@ -272,7 +273,8 @@ class Table:
 
 
 def partitions(rows: int) -> int:
-    """Of about 2048 rows, then larger ones: training time grows with the square of their number.
+    """How many partitions so many rows get: of about 2048 rows each, then larger ones, because
+    training time grows with the square of their number.
 
     >>> partitions(1000), partitions(100_000), partitions(10_000_000)
     (1, 48, 1220)
@@ -280,10 +282,10 @@ def partitions(rows: int) -> int:
     return max(1, min(rows // 2048, 512), rows // 8192)
 
 
-def candidates(found: pa.Table) -> list[Candidate]:
+def candidates(rows: pa.Table) -> list[Candidate]:
     """What `Table.nearest` found, each image once by its best row, best first."""
     best: dict[str, float] = {}
-    names, distances = found["image_hash"].to_pylist(), found["_distance"].to_pylist()
+    names, distances = rows["image_hash"].to_pylist(), rows["_distance"].to_pylist()
     for name, distance in zip(names, distances, strict=True):
         best.setdefault(name, max(-1.0, min(1.0, 1.0 - distance)))
     return [Candidate(name, similarity) for name, similarity in best.items()]

@@ -75,7 +75,7 @@ def by_product(
     field = {rival.product_id: rival.similarity for rival in rivals}
     for product_id, candidate in best.items():
         field[product_id] = max(candidate.similarity, field.get(product_id, -math.inf))
-    top = sorted(field.items(), key=lambda item: -item[1])
+    top = sorted(field.items(), key=lambda pair: -pair[1])
     ranked = []
     for product_id, candidate in best.items():
         other = next((s for p, s in top if p != product_id), candidate.similarity)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensback.errors import BadQuery, NotFound
-from lensback.lancedata import Shelf, Table, candidates
+from lensback.lancedata import Table, TableFolder, candidates
 from lensback.types import Candidate, Vectors
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class VectorStore:
         self, root: Path | str, *, dtype: Literal["float32", "float16"] = "float32"
     ) -> None:
         hint = "run lensback doctor; lost vectors are made again by lensback sync"
-        self._shelf = Shelf(root, "the vector store", hint)
+        self._shelf = TableFolder(root, "the vector store", hint)
         self._dtype = dtype
         self._tables: dict[str, Table] = {}
         self._appends: dict[str, int] = {}

@@ -115,7 +115,7 @@ def record_downloads(db: Database, downloads: Sequence[Downloaded]) -> None:
     with db.write() as c:
         rows = [_image_row(image, now) for image in images.values()]
         db.upsert(c, t.images, rows, ["hash"])
-        for r in sorted(downloads, key=lambda result: result.url.id):
+        for r in sorted(downloads, key=lambda each: each.url.id):
             values = {
                 "status": "ok" if r.image else "failed",
                 "image_hash": r.image.hash if r.image else None,

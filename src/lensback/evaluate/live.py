@@ -158,7 +158,7 @@ def _bands(stored: Sequence[StoredOffer]) -> Bands | None:
         by_currency.setdefault(one.offer.price.currency, []).append(one.offer.price.minor)
     if not by_currency:
         return None
-    currency, prices = max(by_currency.items(), key=lambda item: (len(item[1]), item[0]))
+    currency, prices = max(by_currency.items(), key=lambda pair: (len(pair[1]), pair[0]))
     prices.sort()
     low, high = prices[len(prices) // 3], prices[2 * len(prices) // 3]
     return (currency, low, high) if low < high else None

@@ -130,9 +130,9 @@ def stock(row: Row, words: Words) -> Row:
     return {"availability": found, "stock_words": unknown_words(found, said, count)}
 
 
-def unknown_words(found: str, said: str, count: str) -> str:
+def unknown_words(availability: str, said: str, count: str) -> str:
     """The words to be told of, empty where they were understood."""
-    return text(said or count, MAX_WORD) if found == "unknown" else ""
+    return text(said or count, MAX_WORD) if availability == "unknown" else ""
 
 
 def _page(row: Row, base: str) -> str:

@@ -101,7 +101,7 @@ def open_index(
 
 
 def unknown(url: str) -> UnknownName:
-    """For an opener that is given a URL of another form than its own."""
+    """The error of an opener that is given a URL of another form than its own."""
     return UnknownName("index", url, known(GROUP, OWN))
 
 

@@ -26,7 +26,7 @@ from lensback.indexes.plan import NOTHING, plan, sql, widest
 from lensback.indexes.pointer import Pointer, followed
 from lensback.indexes.rows import SAMPLE, noisy, query, schema, to_table, to_vectors
 from lensback.indexes.scan import Scan
-from lensback.lancedata import BATCH_ROWS, Shelf, Table, candidates, partitions
+from lensback.lancedata import BATCH_ROWS, Table, TableFolder, candidates, partitions
 from lensback.types import Candidate, Filter, IndexRow, Snapshot, Vector, Vectors
 
 ANN_ROWS = 50_000
@@ -64,7 +64,7 @@ class LanceIndex:
         self, root: Path, fingerprint: str, dim: int, min_recall: float, *, exact: bool = False
     ) -> None:
         self._root = root
-        self._shelf = Shelf(root, "the index", _HINT)
+        self._shelf = TableFolder(root, "the index", _HINT)
         self._fingerprint = fingerprint
         self._dim = dim
         self._min_recall = min_recall
@@ -219,10 +219,10 @@ class LanceIndex:
 class _Reader:
     """One published snapshot, open for searching. Thread-safe: its table never moves on."""
 
-    def __init__(self, shelf: Shelf, exact: bool, found: Pointer) -> None:
-        self.snapshot = found.snapshot
-        self._parameters = found.parameters
-        self._table = shelf.at(*_located(found.snapshot.location))
+    def __init__(self, shelf: TableFolder, exact: bool, pointer: Pointer) -> None:
+        self.snapshot = pointer.snapshot
+        self._parameters = pointer.parameters
+        self._table = shelf.at(*_located(pointer.snapshot.location))
         all_compared = exact or not self._parameters["partitions"]
         self._scan = Scan(self._table.read()) if all_compared else None
         self._count = lru_cache(maxsize=4096)(self._table.rows)

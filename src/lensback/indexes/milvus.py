@@ -31,7 +31,7 @@ from lensback.indexes import unknown
 from lensback.indexes.milvus_link import (
     KINDS,
     Address,
-    Link,
+    MilvusLink,
     missing,
     name_part,
     translated,
@@ -91,7 +91,7 @@ class MilvusIndex:
 
     def __init__(self, address: Address, fingerprint: str, dim: int, min_recall: float) -> None:
         self._address = address
-        self._link = Link(address)
+        self._link = MilvusLink(address)
         self._fingerprint = fingerprint
         self._dim = dim
         self._min_recall = min_recall
@@ -140,51 +140,55 @@ class MilvusIndex:
         return retried(once, for_s=self._address.timeout_s)
 
     def _search(
-        self, found: Published | None, vector: Vector, k: int, where: Filter
+        self, published: Published | None, vector: Vector, k: int, where: Filter
     ) -> list[Candidate]:
-        if found is None:
+        if published is None:
             raise StateError("nothing is published yet", hint="run lensback sync")
-        query = unit_query(vector, found.snapshot.dim)
+        query = unit_query(vector, published.snapshot.dim)
         limits = condition(where)
-        if k < 1 or limits == NOTHING or not found.snapshot.rows:
+        if k < 1 or limits == NOTHING or not published.snapshot.rows:
             return []
         matches = (
-            self._count(found.snapshot.location, f"{found.visible} and {limits}", found.at)
+            self._count(
+                published.snapshot.location, f"{published.visible} and {limits}", published.at
+            )
             if limits
-            else found.snapshot.rows
+            else published.snapshot.rows
         )
-        return self._distinct(found, query, k, limits, matches) if matches else []
+        return self._distinct(published, query, k, limits, matches) if matches else []
 
     def _distinct(
-        self, found: Published, query: Vector, k: int, limits: str, matches: int
+        self, published: Published, query: Vector, k: int, limits: str, matches: int
     ) -> list[Candidate]:
         """k distinct images: rows are fetched as often as images repeat, and more where that was
         not enough; `ef` grows as the filter leaves fewer rows to meet on the way."""
-        repeat = found.parameters.get("repeat", 1.0)
+        repeat = published.parameters.get("repeat", 1.0)
         most = min(matches, MOST)
         fetch = min(most, max(FETCH, math.ceil(k * repeat) + 8))
-        ef = found.parameters.get("ef", EF) * found.snapshot.rows / matches
-        where = f"{found.visible} and {limits}" if limits else found.visible
+        ef = published.parameters.get("ef", EF) * published.snapshot.rows / matches
+        where = f"{published.visible} and {limits}" if limits else published.visible
         while True:
             width = int(min(MOST, max(ef, 2 * fetch)))  # the last of k are to be right, too
-            rows = self._nearest(found.snapshot.location, [query], where, fetch, width, found.at)[0]
+            rows = self._nearest(
+                published.snapshot.location, [query], where, fetch, width, published.at
+            )[0]
             best: dict[str, float] = {}
             for image_hash, similarity in rows:
                 best.setdefault(image_hash, similarity)
             full = len(rows) >= fetch
             missed = not full and width >= MOST
             if missed and len(best) < k and matches <= PAGE_ROWS:
-                return self._compared(found, query, where)[:k]
+                return self._compared(published, query, where)[:k]
             if missed or len(best) >= k or (full and fetch >= most):
                 return [Candidate(name, value) for name, value in best.items()][:k]
             fetch, ef = (min(most, fetch * 4), ef) if full else (fetch, MOST)
 
-    def _compared(self, found: Published, query: Vector, where: str) -> list[Candidate]:
+    def _compared(self, published: Published, query: Vector, where: str) -> list[Candidate]:
         """Every image under a condition: Milvus misses most while an index is not loaded."""
         with translated():
             rows = self._link.client.query(
-                found.snapshot.location, filter=where, output_fields=["image_hash", "vector"],
-                limit=PAGE_ROWS, timeout=WRITE_S, **seeing(found.at),
+                published.snapshot.location, filter=where, output_fields=["image_hash", "vector"],
+                limit=PAGE_ROWS, timeout=WRITE_S, **seeing(published.at),
             )  # fmt: skip
         return compared(rows, query)
 

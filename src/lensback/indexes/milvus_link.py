@@ -114,7 +114,7 @@ def name_part(fingerprint: str) -> str:
     return f"{plain}_{blake2b(fingerprint.encode(), digest_size=4).hexdigest()}"
 
 
-class Link:
+class MilvusLink:
     """A client that is opened when it is first needed. Thread-safe."""
 
     def __init__(self, address: Address) -> None:

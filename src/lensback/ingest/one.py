@@ -71,7 +71,7 @@ def read(
         with readable(collected.path) as stream:
             status, message = write(db, state, stream, run, limits, progress)
     except Error as error:
-        finish(_status(error), _told(error))
+        finish(_status(error), _two_lines(error))
         if isinstance(error, DataError | TooLarge):
             collected.drop()  # the next run fetches it anew: the store may have mended it
         raise _scrubbed(error, secrets) from error
@@ -86,7 +86,7 @@ def read(
 def _account(run: FeedRun, collected: Collected, secrets: frozenset[str]) -> dict[str, Any]:
     samples = [
         sample | {key: scrub(str(sample[key]), secrets) for key in ("id", "sample")}
-        for sample in run.told()
+        for sample in run.all_samples()
     ]
     counts = {"offers": run.offers, "changed": run.changed, "removed": run.removed}
     return {**counts, "rejected": dict(run.rejected), "samples": samples, "bytes": collected.size}
@@ -118,7 +118,7 @@ def note_failure(
 ) -> Error:
     """Keeps why a feed could not be had; returns the error without the feed's secrets."""
     secrets = secrets_of(state.feed.url)
-    message = scrub(_told(error), secrets)
+    message = scrub(_two_lines(error), secrets)
     values = {"message": message, "seconds": round(seconds, 3)}
     stores.note_run(db, state.feed.id, _status(error), started_at, **values)
     return _scrubbed(error, secrets)
@@ -130,7 +130,7 @@ def _status(error: Error) -> str:
     return "truncated" if isinstance(error, FeedTruncated) else "failed"
 
 
-def _told(error: Error) -> str:
+def _two_lines(error: Error) -> str:
     """Message and hint on two lines, as `stores.overview` takes them apart."""
     return f"{error.message}\n{error.hint}" if error.hint else error.message
 

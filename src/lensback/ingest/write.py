@@ -60,7 +60,7 @@ class FeedRun:
             sample = {"reason": row.reason, "line": row.line, "id": row.external_id}
             self.samples.append({**sample, "sample": row.sample[:200]})
 
-    def told(self) -> list[dict[str, object]]:
+    def all_samples(self) -> list[dict[str, object]]:
         """The samples, and the commonest words of stock that nobody knows with their counts."""
         common = [(said, n) for said, n in self.unknown_stock.most_common() if said][:SAMPLES]
         blank = {"reason": UNKNOWN_STOCK, "line": 0, "id": ""}

@@ -82,8 +82,8 @@ def _followed(name: str, folder: Path | None) -> LiveFile[Network | None]:
     return LiveFile(partial(_read, name, places), *places)
 
 
-def _read(name: str, places: Sequence[Path], *found: bytes | None) -> Network | None:
-    files = [(path, data) for path, data in zip(places, found, strict=True) if data is not None]
+def _read(name: str, places: Sequence[Path], *contents: bytes | None) -> Network | None:
+    files = [(path, data) for path, data in zip(places, contents, strict=True) if data is not None]
     if not files:
         return None
     values: dict[str, Any] = {}

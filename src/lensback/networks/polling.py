@@ -200,7 +200,7 @@ class _Asking:
         self, text: str, more: Mapping[str, str], encode: Callable[[str], str] = str
     ) -> str:
         values = {**self._values, **more}
-        return _NAME.sub(lambda found: encode(values.get(found[1], "")), text)
+        return _NAME.sub(lambda match: encode(values.get(match[1], "")), text)
 
     def _rows(self, body: Any) -> list[Mapping[str, Any]]:
         rows = picked(body, self._form.items) if self._form.items else body

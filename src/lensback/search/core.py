@@ -83,7 +83,7 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
             boxes = searched(regions[0], query.box)
             vectors = tools.encoder.encode([images.crop(seen.picture, box) for box in boxes])
         region = named(regions[0], regions)
-        verdict, hits = _found(vectors, where, query, tools, timings, region, search_id)
+        verdict, hits = _verdict_and_hits(vectors, where, query, tools, timings, region, search_id)
     return Answer(
         search_id=search_id,
         verdict=verdict,
@@ -109,7 +109,7 @@ def similar(stored: StoredOffer, vector: Vector, query: Query, tools: Tools) -> 
     _check_encoder(tools)
     where = filter_of(tools.db, query, tools.currency, tools.snapshot.id)
     one_more = replace(query, limit=min(query.limit + 1, MAX_LIMIT))
-    _, hits = _found(vector[None], where, one_more, tools, {})
+    _, hits = _verdict_and_hits(vector[None], where, one_more, tools, {})
     others = [hit for hit in hits if hit.product_id != stored.product_id]
     return [hit.model_copy(update={"exact": False}) for hit in others[: query.limit]]
 
@@ -122,7 +122,7 @@ def _check_encoder(tools: Tools) -> None:
         )
 
 
-def _found(
+def _verdict_and_hits(
     vectors: Vectors,
     where: Filter,
     query: Query,

@@ -180,11 +180,12 @@ def _disagreements(
     counts = [max(half, PICTURES - len(other)) for other in either[::-1]]
     chosen = [n for kind, count in zip(either, counts, strict=True) for n in kind[:count]]
     return [
-        _told(examples, bond, int(asked[n]), [int(x[n]) for x in apart], vectors) for n in chosen
+        _disagreement(examples, bond, int(asked[n]), [int(x[n]) for x in apart], vectors)
+        for n in chosen
     ]
 
 
-def _told(
+def _disagreement(
     examples: Sequence[Example],
     bond: Bond,
     row: int,

@@ -97,7 +97,7 @@ def _risk(run: Run, form: Form) -> Markup | None:
 def _errors(run: Run, form: Form) -> list[tuple[str, str]]:
     return [
         (form.say(ERRORS[name]), form.speech.number(n))
-        for name, n in sorted(run.errors.items(), key=lambda item: -item[1])
+        for name, n in sorted(run.errors.items(), key=lambda pair: -pair[1])
     ]
 
 

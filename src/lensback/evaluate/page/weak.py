@@ -196,7 +196,7 @@ def advice(report: Report, form: Form) -> list[Markup]:
                 "**Photos of things that nobody sells.** At least 60, better 300: without them nobody knows how often shoppers are misled."
             )
         )
-    frequent = sorted(run.errors.items(), key=lambda item: -item[1])
+    frequent = sorted(run.errors.items(), key=lambda pair: -pair[1])
     said += [form.say(HELP[error], n=form.photos(n)) for error, n in frequent if error in HELP]
     if not (run.promise and run.promise.certified):
         said.append(
