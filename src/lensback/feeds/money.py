@@ -142,8 +142,8 @@ def money(raw: str, fallback: str = "") -> Money | str:
     return Money(minor, known) if 0 < minor < _MAX_MINOR else "bad price"
 
 
-def _read(found: re.Match[str]) -> tuple[str, str, tuple[str, ...]]:
-    whole, part, code = found.groups("")
+def _read(match: re.Match[str]) -> tuple[str, str, tuple[str, ...]]:
+    whole, part, code = match.groups("")
     return whole, part, (code,) if code else ()
 
 

@@ -490,9 +490,9 @@ class MilvusIndex:
                     client.drop_collection(name)
 
 
-def _unindexed(told: Mapping[str, Any]) -> int:
+def _unindexed(state: Mapping[str, Any]) -> int:
     """Sealed rows without an index, by what Milvus tells of it: its `state` is "Finished" all along."""
-    return max(0, int(told["total_rows"]) - int(told["indexed_rows"]))
+    return max(0, int(state["total_rows"]) - int(state["indexed_rows"]))
 
 
 def _table(rows: Sequence[Mapping[str, int]], fields: Sequence[str]) -> NDArray[np.int64]:
