@@ -140,55 +140,51 @@ class MilvusIndex:
         return retried(once, for_s=self._address.timeout_s)
 
     def _search(
-        self, published: Published | None, vector: Vector, k: int, where: Filter
+        self, shown: Published | None, vector: Vector, k: int, where: Filter
     ) -> list[Candidate]:
-        if published is None:
+        if shown is None:
             raise StateError("nothing is published yet", hint="run lensback sync")
-        query = unit_query(vector, published.snapshot.dim)
+        query = unit_query(vector, shown.snapshot.dim)
         limits = condition(where)
-        if k < 1 or limits == NOTHING or not published.snapshot.rows:
+        if k < 1 or limits == NOTHING or not shown.snapshot.rows:
             return []
         matches = (
-            self._count(
-                published.snapshot.location, f"{published.visible} and {limits}", published.at
-            )
+            self._count(shown.snapshot.location, f"{shown.visible} and {limits}", shown.at)
             if limits
-            else published.snapshot.rows
+            else shown.snapshot.rows
         )
-        return self._distinct(published, query, k, limits, matches) if matches else []
+        return self._distinct(shown, query, k, limits, matches) if matches else []
 
     def _distinct(
-        self, published: Published, query: Vector, k: int, limits: str, matches: int
+        self, shown: Published, query: Vector, k: int, limits: str, matches: int
     ) -> list[Candidate]:
         """k distinct images: rows are fetched as often as images repeat, and more where that was
         not enough; `ef` grows as the filter leaves fewer rows to meet on the way."""
-        repeat = published.parameters.get("repeat", 1.0)
+        repeat = shown.parameters.get("repeat", 1.0)
         most = min(matches, MOST)
         fetch = min(most, max(FETCH, math.ceil(k * repeat) + 8))
-        ef = published.parameters.get("ef", EF) * published.snapshot.rows / matches
-        where = f"{published.visible} and {limits}" if limits else published.visible
+        ef = shown.parameters.get("ef", EF) * shown.snapshot.rows / matches
+        where = f"{shown.visible} and {limits}" if limits else shown.visible
         while True:
             width = int(min(MOST, max(ef, 2 * fetch)))  # the last of k are to be right, too
-            rows = self._nearest(
-                published.snapshot.location, [query], where, fetch, width, published.at
-            )[0]
+            rows = self._nearest(shown.snapshot.location, [query], where, fetch, width, shown.at)[0]
             best: dict[str, float] = {}
             for image_hash, similarity in rows:
                 best.setdefault(image_hash, similarity)
             full = len(rows) >= fetch
             missed = not full and width >= MOST
             if missed and len(best) < k and matches <= PAGE_ROWS:
-                return self._compared(published, query, where)[:k]
+                return self._compared(shown, query, where)[:k]
             if missed or len(best) >= k or (full and fetch >= most):
                 return [Candidate(name, value) for name, value in best.items()][:k]
             fetch, ef = (min(most, fetch * 4), ef) if full else (fetch, MOST)
 
-    def _compared(self, published: Published, query: Vector, where: str) -> list[Candidate]:
+    def _compared(self, shown: Published, query: Vector, where: str) -> list[Candidate]:
         """Every image under a condition: Milvus misses most while an index is not loaded."""
         with translated():
             rows = self._link.client.query(
-                published.snapshot.location, filter=where, output_fields=["image_hash", "vector"],
-                limit=PAGE_ROWS, timeout=WRITE_S, **seeing(published.at),
+                shown.snapshot.location, filter=where, output_fields=["image_hash", "vector"],
+                limit=PAGE_ROWS, timeout=WRITE_S, **seeing(shown.at),
             )  # fmt: skip
         return compared(rows, query)
 
