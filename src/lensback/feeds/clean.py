@@ -292,7 +292,7 @@ def address(raw: str, base: str) -> str:
     elif url.startswith("/") and base:
         url = base.rstrip("/") + url
     if _ODD.search(url):
-        url = _ODD.sub(lambda found: quote(found[0]), url)
+        url = _ODD.sub(lambda odd: quote(odd[0]), url)
     return url if len(url) <= MAX_URL and _ADDRESS.fullmatch(url) and url.isprintable() else ""
 
 
