@@ -61,8 +61,10 @@ def names(path: Path, tree: ast.Module) -> Iterator[Named]:
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield named(node.name, node.lineno)
-        if isinstance(node, ast.arg):
-            yield named(node.arg, node.lineno)
+        if isinstance(node, Function):
+            for arg in ast.walk(node.args):
+                if isinstance(arg, ast.arg):
+                    yield named(arg.arg, arg.lineno)
         if isinstance(node, ast.ClassDef):
             for field in node.body:
                 if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
