@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lensback.calibrate import both, fit, logistic
+from lensback.calibrate import _sample, both, fit, logistic
 from lensback.questions import Outcome
 from lensback.types import Candidate
 
@@ -126,3 +126,14 @@ def test_newtons_steps_do_not_overshoot() -> None:
     p = 1 / (1 + np.exp(-np.clip(features @ weights, -60, 60)))
     assert p[-1] > 0.99
     assert p[0] < 0.01
+
+
+def test_the_same_seed_asks_the_same_products() -> None:
+    """So many of them, in the order of their names; another seed asks others."""
+    views = {f"p{n:02d}": [f"{n}"] for n in reversed(range(40))}
+    chosen = _sample(views, 10, 3)
+    assert chosen == _sample(views, 10, 3) == sorted(chosen)
+    assert len(chosen) == 10
+    assert all(images == views[product] for product, images in chosen)
+    assert chosen != _sample(views, 10, 4)
+    assert _sample(views, 99, 3) == sorted((p, images) for p, images in views.items())

@@ -20,6 +20,7 @@ from lensback.ledger import activity, inbox, pulls
 from lensback.ledger.audit import HEADER, MOST_SHOWN, PART, _cell
 from lensback.ledger.pay import due_to
 from lensback.ledger.record import Recorded
+from lensback.ledger.sale import digest
 from lensback.ledger.shown import Shown, shown
 from lensback.types import Conversion, Money
 from test_ledger import AT, SEARCH, TERMS, USER, click, news, told
@@ -341,6 +342,18 @@ def test_a_click_finds_its_rank_before_and_after_its_search(db: Database, early:
     assert ranks == {"c1": 2, "c3": None, "c4": None} | hits_of_other
 
 
+def test_a_rank_that_is_known_stays(db: Database) -> None:
+    """The same search told again, with other hits, moves no click."""
+    search = {**SEARCH, "search_id": "s" * 8, "hits": HITS, "shown": 2}
+    record = click("c1")
+    record.body["search_id"] = "s" * 8
+    ledger.apply(db, [Record("search", dict(search)), record])
+    again = [["p" + "a" * 16, ["a" * 16], 1, 0.9]]
+    ledger.apply(db, [Record("search", {**search, "hits": again, "shown": 1})])
+    with db.read() as c:
+        assert list(c.scalars(select(t.clicks.c.rank))) == [2]
+
+
 def test_a_late_click_takes_its_sales(db: Database) -> None:
     told(db, news("approved", 1000), news("approved", 500, external_id="s2", subid="c2"))
     told(db, news("approved", 70, external_id="s3", subid="c9"))
@@ -399,6 +412,8 @@ def test_a_payout_by_its_rows(one: Database) -> None:
         (300, "RUB"),
         (6, "EUR"),
     ]
+    name = Conversion("payout", str(events[0]["conversion_id"]), "paid", order_id="t1")
+    assert events[0]["digest"] == digest(name, "payout"), "kept for ever: it must not change"
     first = {k: v for k, v in events[0].items() if k not in {"id", "digest", "conversion_id"}}
     assert first == {
         "kind": "payout",
@@ -556,6 +571,7 @@ def test_balances_leave_out_what_is_even(one: Database) -> None:
         "EUR": {"cashback_due": -600, "commission_due": 1000, "our_share": -400},
         "RUB": {"cashback_due": -300, "commission_due": 500, "our_share": -200},
     }
+    told(one, news("approved", 7, external_id="s3", currency="RUB", subid="nobody"))
     assert list(ledger.balances(one)) == ["EUR", "RUB"]
 
 

@@ -157,6 +157,13 @@ def test_exact_begins_at_the_precision_itself(made: Tiny) -> None:
     assert ask(made, tools={**half, "exact_precision": 0.5 + 1e-12}).verdict == "similar"
 
 
+def test_one_exact_hit_among_others_makes_the_answer_exact(made: Tiny) -> None:
+    """p is a half at no lead: only the first is ahead of every other product."""
+    answer = ask(made, tools={"calibration": even(margin=50.0), "exact_precision": 0.9})
+    assert [hit.exact for hit in answer.hits] == [True, False, False, False]
+    assert answer.verdict == "exact"
+
+
 def test_without_a_calibration_nothing_is_exact(made: Tiny) -> None:
     answer = ask(made, tools={"exact_precision": 0.0})
     assert (answer.verdict, answer.calibrated, answer.probability) == ("similar", False, 0.0)
