@@ -442,6 +442,14 @@ def test_a_payout_by_its_rows(one: Database) -> None:
     assert ledger.audit(one).proven
 
 
+def test_a_payout_of_more_sales_than_one_statement_takes(one: Database) -> None:
+    told(one, *(news("approved", 100, external_id=f"s{n}") for n in range(600)))
+    assert ledger.pay(one, USER, "t1", at=AT).sales == 600
+    assert ledger.balances(one)["EUR"]["cashback_paid"] == -36_000
+    assert ledger.pay(one, USER, "t1", at=AT).sales == 0
+    assert ledger.audit(one).proven
+
+
 @pytest.mark.parametrize("reference", ["", "  ", "x" * 101])
 def test_a_payout_needs_a_reference(one: Database, reference: str) -> None:
     with pytest.raises(BadQuery, match="reference"):
