@@ -164,9 +164,9 @@ def index_loaded(url: str, rows: int) -> None:
 
     Until then they find less (docs/measured.md), on a busy machine for longer than a test lasts.
     """
-    from lensback.indexes.milvus_link import Address, Link
+    from lensback.indexes.milvus_link import Address, MilvusLink
 
-    client, end = Link(Address.parse(url)).client, time.monotonic() + 300
+    client, end = MilvusLink(Address.parse(url)).client, time.monotonic() + 300
     while time.monotonic() < end:
         for name in client.list_collections():
             loaded = client.list_loaded_segments(name)
