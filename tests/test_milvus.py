@@ -90,7 +90,7 @@ def test_nobody_there(tmp_path: Path) -> None:
         index.search(np.ones(4, np.float32), 5, Filter())
     assert "doctor" in caught.value.hint
     with pytest.raises(Away):
-        health(url)
+        health(index)
 
 
 def test_a_collection_of_somebody_else_is_left_alone(milvus: MilvusServer, tmp_path: Path) -> None:
