@@ -140,15 +140,15 @@ def test_a_narrow_filter_is_whole_while_no_index_is_loaded(
 
 def test_health(milvus: MilvusServer, tmp_path: Path) -> None:
     url = milvus.url("healthy")
-    assert health(url)[0].startswith("Milvus v2")
+    assert health(open_index(url, tmp_path))[0].startswith("Milvus v2")
     index = open_index(url, tmp_path, fingerprint=PRINT, dim=16)
     index.upsert(rows(3), vectors(3))
     index.publish("pixels")
-    text, whole = health(url)
+    text, whole = health(open_index(url, tmp_path))
     assert text.endswith("1 of 1 replicas on 1 query nodes")
     assert whole
-    assert not health(f"{url}?replicas=2")[1]
-    assert health("lance") == ("", True)
+    assert not health(open_index(f"{url}?replicas=2", tmp_path))[1]
+    assert health(open_index("lance", tmp_path)) == ("", True)
 
 
 @pytest.mark.slow
