@@ -233,6 +233,17 @@ def test_a_bomb_is_refused_before_decoding(name: str) -> None:
     assert time.process_time() - begin < 0.5
 
 
+@pytest.mark.parametrize("name", ["GIF", "BMP", "TIFF"])
+def test_every_format_is_read_by_a_fresh_process(name: str) -> None:
+    """HEIF is registered when the first such picture comes: none has come yet here."""
+    code = (
+        "import io, sys; from PIL import Image; from lensback.images import decode\n"
+        "kept = io.BytesIO(); Image.new('RGB', (64, 64), 'red').save(kept, sys.argv[1])\n"
+        "assert decode(kept.getvalue()).size == (64, 64)"
+    )
+    subprocess.run([sys.executable, "-c", code, name], check=True)
+
+
 def test_a_bomb_in_a_text_chunk_is_refused() -> None:
     bomb = zlib.compress(bytes(200 << 20), 9)
     pixels = chunk(b"IDAT", zlib.compress(bytes(20 * 61), 9))

@@ -187,9 +187,12 @@ def _reduced(image: Image.Image, side_px: int | None) -> Image.Image:
 
 def _opened(data: bytes, max_pixels: int) -> Image.Image:
     """The header is read, no pixel is."""
+    formats = FORMATS
     if data[4:8] == b"ftyp":
         _register_heif()
-    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    else:  # a format that nobody has registered ends the search before GIF, BMP and TIFF
+        formats = tuple(name for name in FORMATS if name != "HEIF")
+    image = Image.open(io.BytesIO(data), formats=formats)
     if image.width * image.height > max_pixels:
         raise TooLarge(
             f"{image.width} x {image.height} pixels, the limit is {max_pixels} in all",
