@@ -187,7 +187,7 @@ def _reduced(image: Image.Image, side_px: int | None) -> Image.Image:
 
 def _opened(data: bytes, max_pixels: int) -> Image.Image:
     """The header is read, no pixel is."""
-    formats = FORMATS
+    formats: tuple[str, ...] = FORMATS
     if data[4:8] == b"ftyp":
         _register_heif()
     else:  # a format that nobody has registered ends the search before GIF, BMP and TIFF
