@@ -343,10 +343,11 @@ def test_a_photograph_must_be_sure_and_shown_once_a_store(db: Database) -> None:
 def shown_twice(db: Database, tmp_path: Path) -> tuple[Database, ImageStore, VectorStore]:
     """Stores a and b show the same photograph (b recompressed), a another one, b a third."""
     images, vectors = ImageStore(tmp_path / "images"), VectorStore(tmp_path / "vectors")
-    drawn = {name: _drawn(seed) for name, seed in (("1", 1), ("2", 1), ("3", 3), ("4", 4))}
+    seeds = (("1", 1), ("2", 1), ("3", 3), ("4", 4), ("5", 1))
+    drawn = {name: _drawn(seed) for name, seed in seeds}
     quality = {"2": 60}
     put(db, "a", offer("1"), offer("3", title="Hat"))
-    put(db, "b", offer("2"), offer("4", title="Hut"))
+    put(db, "b", offer("2"), offer("4", title="Hut"), offer("5", title="Sac"))
     rows, hashes = [], {}
     for url in pictures.to_download(db, 3):
         name = url.url.split("/")[-1].removesuffix(".jpg")
@@ -357,6 +358,7 @@ def shown_twice(db: Database, tmp_path: Path) -> tuple[Database, ImageStore, Vec
         rows.append(Downloaded(url, info))
     pictures.record_downloads(db, rows)
     # 1, 2 and 3 look alike to the encoder; 4 is far from all.
+    del hashes["5"]  # the very file of 1; sold in one test only
     told = {"1": (1.0, 0.0), "2": (0.99, 0.141), "3": (0.9, 0.436), "4": (-1.0, 0.0)}
     matrix = np.array([told[name] for name in sorted(hashes)], np.float32)
     matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
@@ -364,6 +366,7 @@ def shown_twice(db: Database, tmp_path: Path) -> tuple[Database, ImageStore, Vec
     vectors.append("f", order, matrix)
     with db.write() as c:
         made = {"fingerprint": "f", "status": "ok"}
+        c.execute(update(t.offers).values(active=False).where(t.offers.c.external_id == "5"))
         c.execute(insert(t.embeddings), [{"image_hash": h, **made} for h in order])
     return db, images, vectors
 
@@ -414,6 +417,18 @@ def test_pictures_of_one_store_or_of_none_are_not_compared(
         o = t.offers.c
         c.execute(update(t.offers).values(active=False).where(o.external_id.in_(list(gone))))
     assert pair_images(db, images, vectors, "f").notes == {"pairs": 0}
+
+
+def test_one_picture_of_two_stores_is_no_pair(
+    shown_twice: tuple[Database, ImageStore, VectorStore],
+) -> None:
+    """It is joined as the same picture already."""
+    db, images, vectors = shown_twice
+    with db.write() as c:
+        o = t.offers.c
+        c.execute(update(t.offers).values(active=o.external_id.in_(["1", "5"])))
+    assert pair_images(db, images, vectors, "f").notes == {"pairs": 0}
+    assert grouped(db)[0] == sets("a/1 b/5")
 
 
 def test_nothing_to_group(db: Database) -> None:

@@ -106,8 +106,8 @@ def _other_name(node: cst.Name) -> Iterator[cst.CSTNode]:
 
 def _swapped_arguments(node: cst.Call) -> Iterator[cst.CSTNode]:
     args = list(node.args)
-    if _dotted(node.func) in {"max", "min", "isinstance", "math.isclose"}:
-        return  # the same, or nonsense
+    if _dotted(node.func) in {"max", "min", "isinstance", "math.isclose", "select"}:
+        return  # the same (columns of a row are read by name), or nonsense
     for at in range(len(args) - 1):
         one, two = args[at], args[at + 1]
         if one.keyword or two.keyword or one.star or two.star:

@@ -88,10 +88,9 @@ class _Union:
         """Why two components cannot be one thing; "" if nothing speaks against it.
 
         `names` compares the stores' words for colours too: a number may stand for a model in
-        all its colours, a photograph shows its own.
+        all its colours, a photograph shows its own. Both have been noted before.
         """
-        one = self._facts.get(self.root(a), _Variant())
-        two = self._facts.get(self.root(b), _Variant())
+        one, two = self._facts[self.root(a)], self._facts[self.root(b)]
         shared = one.colors.keys() & two.colors.keys()
         if any(one.colors[key] != two.colors[key] for key in shared):
             return "two colours of one item group"
