@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,16 @@ from lensback.types import Conversion, Money
 from test_ledger import AT, SEARCH, TERMS, USER, click, news, told
 
 DAY = 86_400
+
+
+@pytest.fixture(autouse=True)
+def _far_from_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Days and times of the ledger are UTC's, wherever the machine stands."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
 
 
 @pytest.fixture
@@ -330,16 +341,18 @@ def test_a_click_finds_its_rank_before_and_after_its_search(db: Database, early:
     search = Record("search", {**SEARCH, "search_id": "s" * 8, "hits": HITS, "shown": 2})
     other = Record("search", {**SEARCH, "search_id": "t" * 8, "hits": HITS[1:], "shown": 1})
     mine, theirs, lost, none = click("c1"), click("c2"), click("c3"), click("c4")
+    other_size = click("c5")
+    other_size.body.update(search_id="s" * 8, offer_id="gone")
     mine.body["search_id"], theirs.body["search_id"] = "s" * 8, "t" * 8
     lost.body["search_id"], none.body["offer_id"] = "u" * 8, "gone"
     none.body.update(search_id="s" * 8, product_id="gone")
-    clicks = [mine, theirs, lost, none]
+    clicks = [mine, theirs, lost, none, other_size]
     for batch in [clicks, [search, other]] if early else [[search, other], clicks]:
         ledger.apply(db, batch)
     with db.read() as c:
         ranks = {row.click_id: row.rank for row in c.execute(select(t.clicks))}
     hits_of_other = {"c2": 2}  # the rank is the one that was shown, not the place in the list
-    assert ranks == {"c1": 2, "c3": None, "c4": None} | hits_of_other
+    assert ranks == {"c1": 2, "c3": None, "c4": None, "c5": 2} | hits_of_other
 
 
 def test_a_rank_that_is_known_stays(db: Database) -> None:
@@ -486,6 +499,14 @@ def test_what_is_owed_is_set_off_within_its_currency(one: Database) -> None:
     assert ledger.pay(one, USER, "t4", at=AT) == ledger.Payout((Money(1, "EUR"),), 4)
     assert due_to(one, USER) == {}
     assert ledger.audit(one).proven
+
+
+def test_what_is_due_of_one_sale_in_two_currencies(one: Database) -> None:
+    """Paid out in one, then amended to another: what was paid is owed back in the first."""
+    told(one, news("approved", 1000, changed_at=1))
+    ledger.pay(one, USER, "t1", at=AT)
+    told(one, news("approved", 90_000, changed_at=2, currency="RUB"))
+    assert due_to(one, USER) == {"EUR": -600, "RUB": 54_000}
 
 
 def test_nobody_has_nothing(one: Database) -> None:

@@ -283,6 +283,15 @@ def test_the_overlap_of_two_boxes(b: tuple[float, float, float, float], shared: 
     assert measure.iou((0, 0, 0, 0), (0, 0, 0, 0)) == 0.0
 
 
+def test_two_boxes_that_lie_across_each_other() -> None:
+    """0.1 to 0.5 by 0.2 to 0.9 and 0.3 to 0.8 by 0.1 to 0.4 share 0.2 by 0.2."""
+    a, b = (0.1, 0.2, 0.5, 0.9), (0.3, 0.1, 0.8, 0.4)
+    wanted = 0.04 / (0.4 * 0.7 + 0.5 * 0.3 - 0.04)
+    assert measure.iou(a, b) == pytest.approx(wanted)
+    assert measure.iou(b, a) == pytest.approx(wanted)
+    assert measure.iou(a, (0.5, 0.2, 0.9, 0.9)) == 0.0
+
+
 def test_what_a_thousand_queries_cost() -> None:
     found = measure.cost(0.36, "0.10 EUR")
     assert found == {

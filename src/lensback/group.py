@@ -62,9 +62,8 @@ class _Union:
         return key
 
     def join(self, a: int, b: int, reason: str, score: float = 1.0) -> None:
+        """Makes two components one; they are different ones."""
         low, high = sorted((self.root(a), self.root(b)))
-        if low == high:
-            return
         self._parent[high] = low
         self.links.append(Link(min(a, b), max(a, b), reason, score))
         facts = self._facts.pop(high, None)
