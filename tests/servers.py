@@ -113,7 +113,14 @@ class Postgres:
     def __init__(self) -> None:
         self.programs = postgres_programs()
         # The server refuses to run as root; its folder must be reachable for its own user.
+        # By `setpriv`, not by Popen's `user`: with that the child is forked, and a library's
+        # handlers at fork (gRPC's, once a test used Milvus) may abort it before the program runs.
         self._user = "postgres" if os.geteuid() == 0 else None
+        self._as_user = (
+            ["setpriv", f"--reuid={self._user}", f"--regid={self._user}", "--init-groups"]
+            if self._user
+            else []
+        )
         self.folder = Path(tempfile.mkdtemp(prefix="lensback-pg-"))
         if self._user:
             shutil.chown(self.folder, self._user)
@@ -125,8 +132,7 @@ class Postgres:
 
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(
-            [self.programs / program, *arguments],
-            user=self._user,
+            [*self._as_user, self.programs / program, *arguments],
             cwd=self.folder,
             capture_output=True,
             text=True,
@@ -148,8 +154,7 @@ class Postgres:
         flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         with log.open("ab") as file:
             self._process = subprocess.Popen(
-                [self.programs / "postgres", "-D", str(self.folder / "data"), *flags],
-                user=self._user,
+                [*self._as_user, self.programs / "postgres", "-D", self.folder / "data", *flags],
                 cwd=self.folder,
                 stdout=file,
                 stderr=file,

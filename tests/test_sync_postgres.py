@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import signal
 import subprocess
@@ -71,10 +72,16 @@ def test_the_same_as_on_sqlite(
         )
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+def start(folder: Path, running: contextlib.ExitStack) -> subprocess.Popen[str]:
+    """A sync that has begun; killed at the end of `running` if it still runs then."""
+    process = subprocess.Popen(
         [sys.executable, "-c", CHILD, str(folder)], stdout=subprocess.PIPE, text=True
     )
+    running.enter_context(process)
+    running.callback(process.kill)
+    assert process.stdout
+    assert process.stdout.readline() == "started\n"
+    return process
 
 
 @pytest.mark.slow
@@ -82,26 +89,20 @@ def test_a_sync_waits_for_a_database_that_is_away(
     world: World, clean: dict[str, Any], tmp_path: Path
 ) -> None:
     """Whatever stage it is in; it ends well and has done everything."""
-    server = Postgres()
-    server.start()
-    try:
+    with contextlib.closing(Postgres()) as server, contextlib.ExitStack() as running:
+        server.start()
         for turn, moment_s in enumerate((0.2, 0.9, 1.6)):
             server.execute(f"CREATE DATABASE shop{turn}")
             with on_postgres(tmp_path / str(turn), world, server.url(f"shop{turn}")):
                 pass
-            process = start(tmp_path / str(turn))
-            assert process.stdout
-            assert process.stdout.readline() == "started\n"
+            process = start(tmp_path / str(turn), running)
             time.sleep(moment_s)
             server.stop(signal.SIGQUIT)
             time.sleep(1)
             server.start()
             assert process.wait(120) == 0
-            process.stdout.close()
             with open_workspace(tmp_path / str(turn)) as workspace:
                 assert state(workspace) == clean
-    finally:
-        server.close()
 
 
 @pytest.mark.slow
@@ -110,17 +111,13 @@ def test_two_syncs_at_once_killed_at_random_and_the_server_restarted(
 ) -> None:
     """Nothing lost, nothing twice: the state at the end is that of one undisturbed sync."""
     draw = random.Random(5)
-    server = Postgres()
-    server.start()
-    try:
+    with contextlib.closing(Postgres()) as server, contextlib.ExitStack() as running:
+        server.start()
         server.execute("CREATE DATABASE shop")
         with on_postgres(tmp_path, world, server.url("shop")):
             pass
         for turn in range(4):
-            syncs = [start(tmp_path) for _ in range(2)]
-            for process in syncs:
-                assert process.stdout
-                assert process.stdout.readline() == "started\n"
+            syncs = [start(tmp_path, running) for _ in range(2)]
             time.sleep(draw.uniform(0, 1.5))
             if turn % 2:
                 server.stop(signal.SIGQUIT)
@@ -128,19 +125,11 @@ def test_two_syncs_at_once_killed_at_random_and_the_server_restarted(
             else:
                 syncs[draw.randrange(2)].kill()
             codes = sorted(process.wait(120) for process in syncs)
-            for process in syncs:
-                assert process.stdout
-                process.stdout.close()
             assert codes in ([0, 0], [-9, 0]), "who was not killed ends well"
-        last = [start(tmp_path), start(tmp_path)]
+        last = [start(tmp_path, running), start(tmp_path, running)]
         assert [process.wait(120) for process in last] == [0, 0]
-        for process in last:
-            assert process.stdout
-            process.stdout.close()
         with open_workspace(tmp_path) as workspace:
             assert state(workspace) == clean
             with workspace.db.read() as c:
                 twice = select(t.feed_runs.c.feed_id).where(t.feed_runs.c.status == "running")
                 assert c.execute(select(func.count()).select_from(twice.subquery())).scalar() == 0
-    finally:
-        server.close()
