@@ -15,10 +15,9 @@ from lensback.catalogue import offers, pictures, stores
 from lensback.catalogue.pictures import Downloaded
 from lensback.db import Database, sqlite_url
 from lensback.db import tables as t
-from lensback.images import ImageInfo
 from lensback.indexes import Index, open_index, row_digest, row_id
 from lensback.publish import _Staged, publish
-from lensback.types import Filter, IndexRow, Money, Offer
+from lensback.types import Filter, ImageInfo, IndexRow, Money, Offer
 from lensback.vectors import VectorStore
 
 PRINT, DIM = "ab" * 8, 8

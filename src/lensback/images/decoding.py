@@ -1,4 +1,4 @@
-"""Content-addressed pictures: decode under limits, look, store. Purely local.
+"""Bytes -> pictures: decode under limits, look. Purely local, in the process that calls.
 
 A picture that comes from outside is hostile until proven otherwise: bytes are counted before
 opening, pixels before decoding, and only the formats below are ever tried.
@@ -12,18 +12,15 @@ import hashlib
 import io
 import math
 import re
-import secrets
 import struct
-import time
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lensback.errors import BadImage, BadQuery, NotFound, TooLarge
+from lensback.errors import BadImage, BadQuery, TooLarge
 from lensback.types import Box, ImageInfo
 
 MAX_BYTES = 20 << 20
@@ -262,107 +259,3 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     values = np.nan_to_num(np.asarray(image, dtype=np.float32))
     full = 65535.0 if image.mode != "F" else 1.0 if values.max() <= 1 else 255.0
     return Image.fromarray((values.clip(0, full) * (255 / full)).round().astype(np.uint8))
-
-
-# The store
-
-
-class ImageStore:
-    """Pictures on disk by the SHA-256 of their bytes: `root/ab/cd/<hash>`.
-
-    Whole or not there: written aside in `root/tmp` and renamed. Any number of threads and
-    processes may write at once. A kill leaves at worst a file in `tmp`, which `sweep` removes.
-    """
-
-    def __init__(
-        self, root: Path, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
-    ) -> None:
-        self._root = root
-        self._max_bytes = max_bytes
-        self._max_pixels = max_pixels
-
-    def put(self, data: bytes) -> ImageInfo:
-        """Verifies and keeps the picture. Idempotent. Raises BadImage, TooLarge."""
-        info, _ = inspect(data, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
-        path = self._path(info.hash)
-        if not (path.is_file() and path.stat().st_size == len(data)):
-            self._write(path, data)
-        return info
-
-    def has(self, digest: str) -> bool:
-        """Whether a picture with this SHA-256 (hex) is kept."""
-        return _is_digest(digest) and self._path(digest).is_file()
-
-    def read(self, digest: str) -> bytes:
-        """The bytes as they were put. Raises NotFound; bytes that are no longer those of the
-        hash (a damaged disk) are dropped and count as not found."""
-        path = self._path(digest)
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
-            raise _missing(digest) from None
-        if hashlib.sha256(data).hexdigest() != digest:
-            self.drop(digest)
-            raise _missing(digest)
-        return data
-
-    def open(self, digest: str, side_px: int | None = None) -> Image.Image:
-        """The decoded picture, see `decode`."""
-        data = self.read(digest)
-        return decode(data, side_px=side_px, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
-
-    def thumbnail(self, digest: str, side_px: int = 320) -> bytes:
-        """A JPEG whose longer side is at most `side_px` (16 to 2048), kept on disk once made."""
-        if not 16 <= side_px <= 2048:
-            raise BadQuery(f"thumbnail of {side_px} px", hint="ask for 16 to 2048 pixels")
-        path = self._path(digest, f"thumbnails/{side_px}").with_suffix(".jpg")
-        with contextlib.suppress(FileNotFoundError):
-            return path.read_bytes()
-        image = self.open(digest, side_px)
-        image.thumbnail((side_px, side_px), Image.Resampling.BICUBIC, reducing_gap=2)
-        sink = io.BytesIO()
-        image.save(sink, "JPEG", quality=82, optimize=True)
-        self._write(path, sink.getvalue())
-        return sink.getvalue()
-
-    def drop(self, digest: str) -> None:
-        """Forgets the picture and its thumbnails; an unknown one is fine."""
-        if not _is_digest(digest):
-            return
-        self._path(digest).unlink(missing_ok=True)
-        for folder in self._root.glob("thumbnails/*"):
-            path = self._path(digest, f"thumbnails/{folder.name}").with_suffix(".jpg")
-            path.unlink(missing_ok=True)
-
-    def sweep(self, older_s: float = 3600) -> int:
-        """Removes what killed writers left behind longer ago than `older_s`; says how many."""
-        removed = 0
-        for path in self._root.glob("tmp/*"):
-            with contextlib.suppress(FileNotFoundError):
-                if path.stat().st_mtime < time.time() - older_s:
-                    path.unlink()
-                    removed += 1
-        return removed
-
-    def _path(self, digest: str, folder: str = "") -> Path:
-        if not _is_digest(digest):
-            raise _missing(digest)
-        return self._root / folder / digest[:2] / digest[2:4] / digest
-
-    def _write(self, path: Path, data: bytes) -> None:
-        part = self._root / "tmp" / secrets.token_hex(16)
-        for folder in (part.parent, path.parent):
-            folder.mkdir(parents=True, exist_ok=True)
-        try:
-            part.write_bytes(data)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-
-
-def _is_digest(text: str) -> bool:
-    return re.fullmatch("[0-9a-f]{64}", text) is not None
-
-
-def _missing(digest: str) -> NotFound:
-    return NotFound(f"no image {digest[:64]!r}", hint="run `lensback sync` to fetch it again")

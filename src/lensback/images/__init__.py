@@ -1,0 +1,36 @@
+"""Content-addressed pictures: decode under limits, look, store. Purely local.
+
+A picture that comes from outside is hostile until proven otherwise: its header is read for what it
+would cost (`cost`), only the formats of `FORMATS` are ever tried, and whoever serves or syncs has it
+decoded in a process of its own, with limits (`Decoders`).
+"""
+
+from lensback.images.decoding import (
+    FORMATS,
+    INSPECT_SIDE_PX,
+    MAX_BYTES,
+    MAX_PIXELS,
+    MIN_SIDE_PX,
+    crop,
+    decode,
+    decode_measured,
+    hamming,
+    inspect,
+    phash,
+)
+from lensback.images.store import ImageStore
+
+__all__ = [
+    "FORMATS",
+    "INSPECT_SIDE_PX",
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "MIN_SIDE_PX",
+    "ImageStore",
+    "crop",
+    "decode",
+    "decode_measured",
+    "hamming",
+    "inspect",
+    "phash",
+]
