@@ -2,20 +2,91 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lensback import log
 from lensback.catalogue import pictures
+from lensback.checked import checked
 from lensback.db import Database, chunks
+from lensback.durable import replace_file
+from lensback.errors import StateError
 from lensback.indexes import Index, row_digest, row_id
-from lensback.types import IndexRow, Progress, Tally
+from lensback.types import IndexRow, Progress, Snapshot, Tally
 from lensback.vectors import VectorStore
 
 BATCH = 4000
+ROWS_FILE = "published.json"
+"""In the workspace, beside the index: what each store has in it. Not in the database, because a lost
+database is one of the things it must tell."""
+TOLD = 5
+"""Stores named in the warning of an index that is held back."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRows:
+    """How many rows of a snapshot are each store's."""
+
+    snapshot: str = ""
+    rows: Mapping[str, int] = field(default_factory=dict)
+
+
+def read_rows(path: Path) -> StoreRows:
+    """What the file says; nothing where there is none, or one that is damaged."""
+    try:
+        return checked(StoreRows, path.read_bytes(), f"{path}: ", hint="", error=StateError)
+    except (OSError, StateError) as error:
+        if not isinstance(error, FileNotFoundError):
+            log.event("rows of stores not known", 30, message=str(error))
+        return StoreRows()
+
+
+def write_rows(path: Path, rows: StoreRows) -> None:
+    """Durable when it returns."""
+    replace_file(path, lambda partial: partial.write_text(json.dumps(asdict(rows), indent=1)))
+
+
+def forget_store(path: Path, store: str) -> None:
+    """The store was removed on purpose: that its rows go is no loss."""
+    known = read_rows(path)
+    if store in known.rows:
+        left = {name: n for name, n in known.rows.items() if name != store}
+        write_rows(path, replace(known, rows=left))
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What a publish may take from the searched index: of each store's rows, and of all together,
+    a share of `max_drop`. `path`: the file of StoreRows. `meant`: stores whose loss is meant;
+    None: any."""
+
+    path: Path
+    max_drop: float
+    meant: frozenset[str] | None = frozenset()
+
+    def losses(self, live: Snapshot | None, found: Counter[str]) -> list[tuple[str, int, int]]:
+        """Stores that would lose too much, the largest losses first: name, rows before, rows after.
+        The name is "" for all together. Empty where there is nothing to lose."""
+        if live is None or self.meant is None:
+            return []
+        known = read_rows(self.path)
+        before = dict(known.rows) if known.snapshot == live.id else {"": live.rows}
+        after = Counter(found) if "" not in before else Counter({"": found.total()})
+        for name in self.meant:
+            before.pop(name, None)
+            after.pop(name, None)
+        if "" not in before:
+            before[""], after[""] = sum(before.values()), sum(after[name] for name in before)
+        lost = [(name, n, after[name]) for name, n in before.items()]
+        over = [(name, n, now) for name, n, now in lost if n - now > self.max_drop * n]
+        return sorted(over, key=lambda loss: loss[2] - loss[1])
 
 
 def publish(
@@ -25,15 +96,18 @@ def publish(
     *,
     fingerprint: str,
     encoder: str,
+    guard: Guard | None = None,
     progress: Progress | None = None,
 ) -> Tally:
     """Writes the rows that differ, forgets those nobody sells, and swaps the snapshot.
 
     done = rows written, skipped = rows that were right already. A search sees the old
-    snapshot until the new one is complete and its recall is measured.
+    snapshot until the new one is complete and its recall is measured. Where the searched index
+    would lose more than `guard` allows it stays as it is: the tally's `warning` says why, and what
+    was written waits, unseen, for the next publish.
     """
     begin = time.perf_counter()
-    tally = Tally("publish")
+    tally, found = Tally("publish"), Counter[str]()
     staged = _Staged(*index.staged())
     with db.read() as c:
         for rows in chunks(pictures.searchable(c, fingerprint, row_id), BATCH):
@@ -41,21 +115,40 @@ def publish(
             if changed:
                 hashes = [row.image_hash for row in changed]
                 index.upsert(changed, vectors.get(fingerprint, hashes))
+            found.update(row.store for row in rows)
             tally.done += len(changed)
             tally.skipped += len(rows) - len(changed)
             if progress:
                 progress(tally.done + tally.skipped, 0)
+    if guard and (losses := guard.losses(index.snapshot, found)):
+        tally.notes |= _held_back(losses)
+        tally.seconds = time.perf_counter() - begin
+        log.event("not published", 40, **tally.as_json())
+        return tally
     gone = staged.unseen()
     for part in chunks(gone, BATCH):
         index.delete(part)
     if tally.done or gone:
         db.analyze()
     snapshot = index.publish(encoder)
+    if guard:
+        write_rows(guard.path, StoreRows(snapshot.id, dict(sorted(found.items()))))
     tally.notes = {"removed": len(gone), "rows": snapshot.rows, "recall": round(snapshot.recall, 4)}
     tally.notes["snapshot"] = snapshot.id
     tally.seconds = time.perf_counter() - begin
     log.event("published", **tally.as_json())
     return tally
+
+
+def _held_back(losses: list[tuple[str, int, int]]) -> dict[str, str]:
+    named = [f"{name or 'all together'} {now} of {before}" for name, before, now in losses[:TOLD]]
+    more = f" and {len(losses) - TOLD} more" if len(losses) > TOLD else ""
+    warning = (
+        f"held back, searches go on in the old index: the new one would keep of its rows "
+        f"{', '.join(named)}{more}"
+    )
+    hint = "lensback doctor says what is missing; if it is meant so: lensback sync --force"
+    return {"warning": warning, "hint": hint}
 
 
 class _Staged:

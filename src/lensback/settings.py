@@ -117,7 +117,8 @@ class Settings(BaseSettings):
         0.5,
         ge=0,
         le=1,
-        description="Share of a store's offers that one sync may take off sale without --force.",
+        description="Share of a store's offers that one sync may take off sale, and of the index's rows (a "
+        "store's, and all together) that one publish may lose, without --force.",
     )
     unknown_stock: Literal["unknown", "in_stock", "out_of_stock"] = Field(
         "unknown",

@@ -22,7 +22,7 @@ from lensback.embed import embed
 from lensback.errors import BadQuery, DataError, Error, StateError, Stopped
 from lensback.group import group, pair_images
 from lensback.ingest import Limits, Roads, Skipped, ingest_all, tidy_spool
-from lensback.publish import publish
+from lensback.publish import Guard, publish
 from lensback.retry import retried
 from lensback.types import Progress, Tally
 from lensback.workspace import Workspace, save_calibration
@@ -96,12 +96,13 @@ def sync(
         workspace.images.sweep()
         resumed = partial(_resumed, workspace, stop)
         fetch = partial(_download, workspace, names, jobs, force, watch)
+        meant = (frozenset(names) or None) if force else frozenset[str]()
 
         def rest(only: str) -> None:
             for stage in ("embed", "group", "publish"):
                 if only in {"", stage}:
                     watch(stage)(0, 0)
-                    retried(partial(_later, stage, workspace, report, watch))
+                    retried(partial(_later, stage, workspace, report, watch, meant))
 
         def early() -> None:
             """The later stages for those that need not wait for a slow store."""
@@ -266,12 +267,20 @@ def _download(
     )
 
 
-def _later(stage: str, workspace: Workspace, report: SyncReport, watch: Watch) -> None:
+def _later(
+    stage: str,
+    workspace: Workspace,
+    report: SyncReport,
+    watch: Watch,
+    meant: frozenset[str] | None,
+) -> None:
     """Products and the index are made by one sync at a time; embedding is shared out. The report
     hears of a stage when it is through: what was tried again is told once."""
     alone = nullcontext() if stage == "embed" else workspace.db.claim(stage)
+    work: Callable[[Workspace, Watch], list[Tally]]
+    work = {"embed": _embed, "group": _group, "publish": partial(_publish, meant)}[stage]
     with alone:
-        tallies = _LATER[stage](workspace, watch)
+        tallies = work(workspace, watch)
     report.tallies += tallies
 
 
@@ -298,7 +307,8 @@ def _group(workspace: Workspace, watch: Watch) -> list[Tally]:
     return [*pairs, group(db)]
 
 
-def _publish(workspace: Workspace, watch: Watch) -> list[Tally]:
+def _publish(meant: frozenset[str] | None, workspace: Workspace, watch: Watch) -> list[Tally]:
+    """`meant`: stores whose loss of rows is meant; None: any."""
     encoder = workspace.encoder()
     tally = publish(
         workspace.db,
@@ -306,8 +316,11 @@ def _publish(workspace: Workspace, watch: Watch) -> list[Tally]:
         workspace.staging(encoder),
         fingerprint=encoder.fingerprint,
         encoder=encoder.name,
+        guard=Guard(workspace.rows_path, workspace.settings.max_drop, meant),
         progress=watch("publish"),
     )
+    if "warning" in tally.notes:
+        return [tally]
     known = workspace.calibration(encoder.fingerprint)
     images = workspace.vectors.count(encoder.fingerprint)
     if known is None or abs(images - known.images) > REFIT * known.images:
@@ -333,10 +346,3 @@ def _calibrate(workspace: Workspace, watch: Watch) -> Tally:
         tally.notes["skipped"] = error.message
     tally.seconds = time.perf_counter() - begin
     return tally
-
-
-_LATER: dict[str, Callable[[Workspace, Watch], list[Tally]]] = {
-    "embed": _embed,
-    "group": _group,
-    "publish": _publish,
-}

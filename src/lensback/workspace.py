@@ -31,6 +31,7 @@ from lensback.journal import Drained, Journal
 from lensback.livefile import LiveFile
 from lensback.net import Fetcher
 from lensback.promise import SKETCH, Promise, check
+from lensback.publish import ROWS_FILE
 from lensback.rank import Calibration
 from lensback.retry import retried
 from lensback.search import CashbackBasis, Looks, Tools
@@ -127,6 +128,11 @@ class Workspace:
     def networks(self) -> Path:
         """Folder of the networks added or changed here."""
         return self.path / "networks"
+
+    @property
+    def rows_path(self) -> Path:
+        """File of how many rows each store has in the published index."""
+        return self.path / ROWS_FILE
 
     @property
     def rates_path(self) -> Path:

@@ -127,7 +127,9 @@ def store_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
 def store_remove(name: str, workspace: Folder = HERE) -> None:
     """Disconnect a store and forget its offers; the next sync takes them out of the index."""
     from lensback.catalogue import stores
+    from lensback.publish import forget_store
 
     with opened_workspace(workspace) as opened, opened.locked():
         stores.remove(opened.db, name)
+        forget_store(opened.rows_path, name)
     say(f"removed {name}; run lensback sync to take it out of the index")

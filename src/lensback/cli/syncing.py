@@ -38,7 +38,7 @@ def sync_command(
     only: Annotated[str, typer.Option(help="ingest, download, embed, group or publish.")] = "",
     jobs: Annotated[int, typer.Option(min=0, help="Images fetched at once.")] = 0,
     force: Annotated[
-        bool, typer.Option(help="Let a feed that shrank take offers off sale.")
+        bool, typer.Option(help="Let a feed that shrank take offers off sale, an index lose rows.")
     ] = False,
     every: Annotated[
         str,
