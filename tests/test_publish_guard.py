@@ -16,7 +16,7 @@ from garments import items
 from lensback.catalogue import stores
 from lensback.cli import app
 from lensback.db import tables as t
-from lensback.publish import Guard, StoreRows, write_rows
+from lensback.publish import LossGuard, StoreRows, write_rows
 from lensback.search import Query, search
 from lensback.settings import Settings
 from lensback.sync import SyncReport, sync
@@ -180,17 +180,17 @@ LIVE = Snapshot("now", "pixels", "f", 8, 100, 1.0)
     ],
 )
 def test_losses_by_store_and_in_all(after: dict[str, int], told: list[str], tmp_path: Path) -> None:
-    guard = Guard(tmp_path / "rows.json", 0.5)
+    guard = LossGuard(tmp_path / "rows.json", 0.5)
     write_rows(guard.path, StoreRows("now", {"a": 60, "b": 40}))
     assert sorted(name for name, _, _ in guard.losses(LIVE, Counter(after))) == told
     assert guard.losses(None, Counter(after)) == []
-    assert Guard(guard.path, 0.5, None).losses(LIVE, Counter(after)) == []
-    assert Guard(guard.path, 1.0).losses(LIVE, Counter(after)) == []
+    assert LossGuard(guard.path, 0.5, None).losses(LIVE, Counter(after)) == []
+    assert LossGuard(guard.path, 1.0).losses(LIVE, Counter(after)) == []
 
 
 @pytest.mark.parametrize("text", [None, "", "{", '{"rows": 3}', json.dumps({"snapshot": "old"})])
 def test_without_the_file_the_sum_is_kept(text: str | None, tmp_path: Path) -> None:
-    guard = Guard(tmp_path / "rows.json", 0.5)
+    guard = LossGuard(tmp_path / "rows.json", 0.5)
     if text is not None:
         guard.path.write_text(text)
     assert guard.losses(LIVE, Counter({"a": 49})) == [("", 100, 49)]

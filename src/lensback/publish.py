@@ -62,7 +62,7 @@ def forget_store(path: Path, store: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
+class LossGuard:
     """What a publish may take from the searched index: of each store's rows, and of all together,
     a share of `max_drop`. `path`: the file of StoreRows. `meant`: stores whose loss is meant;
     None: any."""
@@ -96,7 +96,7 @@ def publish(
     *,
     fingerprint: str,
     encoder: str,
-    guard: Guard | None = None,
+    guard: LossGuard | None = None,
     progress: Progress | None = None,
 ) -> Tally:
     """Writes the rows that differ, forgets those nobody sells, and swaps the snapshot.

@@ -22,7 +22,7 @@ from lensback.embed import embed
 from lensback.errors import BadQuery, DataError, Error, StateError, Stopped
 from lensback.group import group, pair_images
 from lensback.ingest import Limits, Roads, Skipped, ingest_all, tidy_spool
-from lensback.publish import Guard, publish
+from lensback.publish import LossGuard, publish
 from lensback.retry import retried
 from lensback.types import Progress, Tally
 from lensback.workspace import Workspace, save_calibration
@@ -277,10 +277,10 @@ def _later(
     """Products and the index are made by one sync at a time; embedding is shared out. The report
     hears of a stage when it is through: what was tried again is told once."""
     alone = nullcontext() if stage == "embed" else workspace.db.claim(stage)
-    work: Callable[[Workspace, Watch], list[Tally]]
-    work = {"embed": _embed, "group": _group, "publish": partial(_publish, meant)}[stage]
+    stages: dict[str, Callable[[Workspace, Watch], list[Tally]]]
+    stages = {"embed": _embed, "group": _group, "publish": partial(_publish, meant)}
     with alone:
-        tallies = work(workspace, watch)
+        tallies = stages[stage](workspace, watch)
     report.tallies += tallies
 
 
@@ -316,7 +316,7 @@ def _publish(meant: frozenset[str] | None, workspace: Workspace, watch: Watch) -
         workspace.staging(encoder),
         fingerprint=encoder.fingerprint,
         encoder=encoder.name,
-        guard=Guard(workspace.rows_path, workspace.settings.max_drop, meant),
+        guard=LossGuard(workspace.rows_path, workspace.settings.max_drop, meant),
         progress=watch("publish"),
     )
     if "warning" in tally.notes:
