@@ -71,14 +71,14 @@ class LossGuard:
     max_drop: float
     meant: frozenset[str] | None = frozenset()
 
-    def losses(self, live: Snapshot | None, found: Counter[str]) -> list[tuple[str, int, int]]:
+    def losses(self, live: Snapshot | None, coming: Counter[str]) -> list[tuple[str, int, int]]:
         """Stores that would lose too much, the largest losses first: name, rows before, rows after.
         The name is "" for all together. Empty where there is nothing to lose."""
         if live is None or self.meant is None:
             return []
         known = read_rows(self.path)
         before = dict(known.rows) if known.snapshot == live.id else {"": live.rows}
-        after = Counter(found) if "" not in before else Counter({"": found.total()})
+        after = Counter(coming) if "" not in before else Counter({"": coming.total()})
         for name in self.meant:
             before.pop(name, None)
             after.pop(name, None)
