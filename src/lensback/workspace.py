@@ -18,7 +18,7 @@ from lensback import exchange, ledger, log
 from lensback import settings as settings_module
 from lensback.catalogue.sketch import smallest_images
 from lensback.checked import checked
-from lensback.db import Database, sqlite_url
+from lensback.db import Database, presence, sqlite_url
 from lensback.detectors import Detector, open_detector
 from lensback.durable import replace_file
 from lensback.encoders import Encoder, open_encoder
@@ -53,12 +53,38 @@ class Workspace:
         self._promises: dict[tuple[object, ...], tuple[Promise | None, str]] = {}
         self._lock = Lock()
 
+    @property
+    def db_url(self) -> str:
+        """The address of the database: that of the settings, else of an SQLite file in this folder."""
+        return self.settings.database or sqlite_url(self.path / "catalogue.db")
+
+    def begin_anew(self) -> None:
+        """Makes an empty database where the last one was lost for good, or was left behind on
+        purpose. Raises StateError where there is one with anything in it."""
+        db = Database(self.db_url)
+        try:
+            if db.revision():
+                raise StateError(
+                    f"there is a database: {presence.place(self.db_url)}",
+                    hint="lensback doctor looks at it",
+                )
+            db.migrate()
+            presence.mark(self.db_url, self.path)
+        finally:
+            db.close()
+
     @cached_property
     def db(self) -> Database:
-        """The database, opened and migrated when it is first asked for."""
-        db = Database(self.settings.database or sqlite_url(self.path / "catalogue.db"))
+        """The database, opened and migrated when it is first asked for. Raises StateError where the
+        workspace had one and it is lost."""
+        url = self.db_url
+        presence.check_there(url, self.path)
+        db = Database(url)
         try:
+            if not (revision := db.revision()):
+                presence.check_filled(url, self.path, revision)
             db.migrate()
+            presence.mark(url, self.path)
         except BaseException:
             db.close()
             raise

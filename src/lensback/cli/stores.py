@@ -28,10 +28,17 @@ EVERY_HELP = "Its schedule in `sync --every`: 30m, 6h, 1d, or a cron line in UTC
 
 
 @app.command("init")
-def init_command(workspace: Folder = HERE) -> None:
+def init_command(
+    anew: Annotated[
+        bool, typer.Option("--new-database", help="Begin anew where the database is lost for good.")
+    ] = False,
+    workspace: Folder = HERE,
+) -> None:
     """Make a workspace with a commented lensback.toml."""
     made = init(workspace)
     with opened_workspace(workspace) as opened:
+        if anew:
+            opened.begin_anew()
         opened.db.revision()
     say(f"{'made' if made else 'already there:'} {workspace}")
     if made:

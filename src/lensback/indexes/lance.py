@@ -42,7 +42,7 @@ _BTREE = ("row_id", "price_low", "price_high")
 _BITMAP = ("store", "category", "in_stock", "currency")
 
 
-_HINT = "run lensback sync; if that does not help, delete the index folder and sync again"
+_HINT = "run: lensback sync"
 
 
 def open_lance(

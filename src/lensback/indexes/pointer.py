@@ -40,9 +40,7 @@ def _parsed(root: Path, text: bytes) -> Pointer:
         data = json.loads(text)
         return Pointer(Snapshot(**data["snapshot"]), data["parameters"], data["previous"])
     except (ValueError, KeyError, TypeError) as error:
-        raise StateError(
-            f"{root / NAME} is damaged", hint="delete that file and run lensback sync"
-        ) from error
+        raise StateError(f"{root / NAME} is damaged", hint="run: lensback sync") from error
 
 
 def write(root: Path, pointer: Pointer) -> None:
