@@ -185,11 +185,11 @@ def hints() -> Iterator[tuple[str, str]]:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             texts: list[ast.AST] = []
             if isinstance(node, ast.keyword) and node.arg == "hint":
-                texts = [node.value]
-            elif isinstance(node, ast.Assign) and "hint" in ast.unparse(node.targets[0]).lower():
-                texts = [node.value]
-            elif isinstance(node, ast.Call) and ast.unparse(node.func) == "Check":
-                texts = list(node.args[3:])
+                texts.append(node.value)
+            if isinstance(node, ast.Assign) and "hint" in ast.unparse(node.targets[0]).lower():
+                texts.append(node.value)
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "Check":
+                texts += node.args[3:]
             for text in texts:
                 words = [c.value for c in ast.walk(text) if isinstance(c, ast.Constant)]
                 yield (
