@@ -11,7 +11,6 @@ match probability of the held-out views. What else was tried: docs/research.md.
 
 from __future__ import annotations
 
-import csv
 import sys
 import time
 from dataclasses import asdict, replace
@@ -31,6 +30,7 @@ from lensback.train.odds import calibration
 from lensback.train.validate import Score, paired, pooled, score
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "bench"))
+from eye import closet, luma, multiview
 from rig import DATA, arguments, write
 
 FOLDS = 5
@@ -43,31 +43,7 @@ RECIPE = Recipe(steps=0)  # steps were tried and gain nothing here
 
 def examples() -> list[Example]:
     """Every picture that may be learnt from, in a fixed order."""
-    found = []
-    for path in sorted((DATA / "shops" / "luma" / "images").glob("*.jpg")):
-        colourway = path.stem.partition("_")[0].removesuffix("-0")
-        model = colourway.partition("-")[0]
-        found.append(Example(str(path), f"luma:{colourway}", f"luma:{model}"))
-    with (DATA / "multiview" / "manifest.csv").open(newline="", encoding="utf-8") as lines:
-        found += [_multiview(row) for row in csv.DictReader(lines)]
-    for path in sorted((DATA / "shops" / "closet" / "images").iterdir()):
-        name = f"closet:{path.stem}"
-        found += [Example(str(path), name, name)]
-    return found
-
-
-def _multiview(row: dict[str, str]) -> Example:
-    """Solidus repeats its pictures under several names; two bagisto products are one."""
-    apart, family, weight = "", row["product"], 1.0
-    if row["source"] == "solidus":
-        apart = family = "solidus"
-    if row["source"] == "bagisto":
-        weight = 0.3
-        twins = ("bagisto:bg442", "bagisto:bg443")
-        apart = family = "bagisto twins" if row["product"] in twins else ""
-        family = family or row["product"]
-    path = str(DATA / "multiview" / row["image"])
-    return Example(path, row["variant"], family, apart, weight)
+    return [*luma(), *multiview(), *closet()]
 
 
 def open_image(path: str) -> Image.Image:
@@ -116,10 +92,10 @@ class Judge:
         """Scores of the parts as they are, without a map."""
         vectors = unit(self.originals)
         folds = [self.score(vectors, self.held(fold)) for fold in range(FOLDS)]
-        return folds, self.score(vectors, self.luma)
+        return folds, self.score(vectors, self.of_luma)
 
     @property
-    def luma(self) -> Rows:
+    def of_luma(self) -> Rows:
         held = np.concatenate([self.held(fold) for fold in range(FOLDS)])
         return np.sort(held[self.source[held] == "luma"])
 
@@ -130,7 +106,7 @@ class Judge:
             for fold in range(FOLDS)
         ]
         unseen = self._learnt(np.flatnonzero(self.source != "luma"))
-        return scores, self.score(unseen.apply(self.originals), self.luma)
+        return scores, self.score(unseen.apply(self.originals), self.of_luma)
 
     def of_fold(self, fold: int) -> Map:
         """What is learnt without the families of a fold. Made once."""
