@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from sqlalchemy import insert, select
 
-from lensback.calibrate import TOO_FEW, Things, ask, calibrate, further_views
+import tiny
+from lensback import calibrate as calibrating
+from lensback.calibrate import TOO_FEW, Things, _queries, ask, calibrate, further_views
 from lensback.catalogue import offers, pictures, products, stores
 from lensback.catalogue.pictures import Downloaded
 from lensback.db import Database, sqlite_url
 from lensback.db import tables as t
+from lensback.distort import distort
 from lensback.encoders.pixels import PixelsEncoder
 from lensback.errors import DataError
 from lensback.group import group
 from lensback.images import ImageStore
-from lensback.questions import COPIES, VIEWS
+from lensback.questions import COPIED_VIEWS, COPIES, VIEWS
 from lensback.types import ImageInfo, Money, Offer, Vectors
 from lensback.vectors import VectorStore
 
@@ -112,6 +117,97 @@ def test_two_kinds_and_two_questions_are_eight_outcomes(things: Things) -> None:
     # With its only image held out the other shirt is not found, but it is no stranger.
     assert (found[2].product, found[2].rank, found[2].first) == (other, None, shirt)
     assert seen == [(2, 2)]
+
+
+SIDE_PX = 25
+
+
+class Corner:
+    """An encoder that takes down the pictures it is given: two numbers, the first pixel's and the width."""
+
+    name, dim, side_px, fingerprint = "corner", 2, SIDE_PX, "c0"
+
+    def encode(self, images: Sequence[Image.Image]) -> Vectors:
+        return np.array([[np.asarray(each)[0, 0, 0], each.width] for each in images], np.float32)
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[tuple[Things, str]]:
+    """A picture that is kept, a JPEG of 200 by 200, and one without a file; both have a vector."""
+    images = ImageStore(tmp_path / "images")
+    across = np.linspace(0, 255, 200).astype(np.uint8)[None, :, None].repeat(200, 0).repeat(3, 2)
+    Image.fromarray(across).save(file := io.BytesIO(), "JPEG")
+    digest = images.put(file.getvalue()).hash
+    encoder = Corner()
+    vectors = VectorStore(tmp_path / "vectors")
+    vectors.append("c0", [digest, FRONT], np.array([[1, 0], [0, 1]], np.float32))
+    db = Database(sqlite_url(tmp_path / "none.db"))
+    with db.engine.begin() as c:
+        t.metadata.create_all(c)
+    yield Things(db, images, vectors, encoder), digest
+    db.close()
+
+
+def test_a_copy_is_taken_of_the_picture_at_twice_the_encoders_side(
+    kept: tuple[Things, str],
+) -> None:
+    things, digest = kept
+    part = [("p", digest), ("q", FRONT), ("p", digest)]
+    found = _queries(things, part, COPIES, 7)
+    twice = things.images.open(digest, 2 * SIDE_PX)
+    sizes = [things.images.open(digest, n * SIDE_PX).width for n in (1, 2, 3)]
+    assert sizes == [25, 50, 100], "a JPEG is read at an eighth, a quarter, a half"
+    first, third = (distort(twice, seed) for seed in (7000, 7002))
+    assert found.tolist() == [*things.encoder.encode([first]).tolist(), [0, 1],
+                              *things.encoder.encode([third]).tolist()]  # fmt: skip
+    assert found[0].tolist() != found[2].tolist()
+    assert _queries(things, part, COPIED_VIEWS, 7).tolist() == found.tolist()
+    # A view is asked as it is; and what is kept does not change.
+    assert _queries(things, part, VIEWS, 7).tolist() == [[1, 0], [0, 1], [1, 0]]
+
+
+def test_every_copy_is_distorted_in_its_own_way(
+    kept: tuple[Things, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    things, digest = kept
+    seeds: list[int] = []
+
+    def noted(image: Image.Image, seed: int) -> Image.Image:
+        seeds.append(seed)
+        return image
+
+    monkeypatch.setattr(calibrating, "distort", noted)
+    steps: list[tuple[int, int]] = []
+    asked = [("p", digest)] * 130
+    ask(things, asked, [COPIES], seed=3, progress=lambda *done: steps.append(done))
+    # 64 at a time, each of these by the next thousand.
+    assert seeds == [*range(3000, 3064), *range(4000, 4064), 5000, 5001]
+    assert steps == [(64, 130), (128, 130), (130, 130)]
+    del seeds[:]
+    ask(things, asked[:1], [COPIES])
+    assert seeds == [0]
+
+
+def test_sixty_pictures_are_near(tmp_path: Path) -> None:
+    """70 pictures on a quarter of a circle; the first product has the 60th of them as well, and the
+    last one has the 61st as seen from there."""
+    names = [f"{n:02d}" for n in range(70)]
+    db = Database(sqlite_url(tmp_path / "catalogue.db"))
+    with db.engine.begin() as c:
+        t.metadata.create_all(c)
+    both = {"00": ("00", "59"), "69": ("69", "09")}
+    rows = [tiny.Row("a", name, name, both.get(name, (name,))) for name in names]
+    tiny.write(db, [row for row in rows if row.sku not in {"59", "09"}], "c0")
+    vectors = VectorStore(tmp_path / "vectors")
+    angles = np.linspace(0, 1.5, 70)
+    around = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    vectors.append("c0", list(map(tiny.hash_of, names)), around)
+    things = Things(db, ImageStore(tmp_path / "images"), vectors, Corner())
+    asked = [(tiny.product_of(name), tiny.hash_of(name)) for name in both]
+    seen, _, unseen, _ = ask(things, asked, [VIEWS])
+    # The picture itself is held out, 58 others are nearer.
+    assert (seen.rank, unseen.rank) == (59, None)
+    db.close()
 
 
 def test_only_views_that_leave_another_one_are_asked(things: Things) -> None:

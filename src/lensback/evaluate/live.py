@@ -413,7 +413,7 @@ def evaluate_live(
         gallery=gallery_of(workspace),
         depth=DEPTH,
         calibration=measure.calibration_of(tools.calibration, tools.exact_precision),
-        promise=kept(workspace, done.outcomes),
+        promise=kept(tools, workspace.settings.promised_wrong, done.outcomes),
         leaks=found.as_json(len(dropped)),
         cost=measure.cost(done.processor_s, machine_hour),
         notes=tuple(said),

@@ -23,11 +23,14 @@ from lensback import metrics
 from lensback.calibrate import ENOUGH, TOO_FEW, Things, ask, fit, further_views
 from lensback.catalogue import offers, products
 from lensback.catalogue.sketch import smallest_images
-from lensback.errors import DataError, StateError
+from lensback.db import Database
+from lensback.errors import DataError
 from lensback.evaluate.holdout import in_order, things_of
 from lensback.evaluate.runs import PromiseKept
 from lensback.promise import BROKEN, CERTIFIED, OPEN, SKETCH, Promise, Threshold
 from lensback.questions import COPIED_VIEWS, COPIES, VIEWS, Outcome, said
+from lensback.rank import Calibration
+from lensback.search import Tools
 from lensback.types import Filter, Progress, top_category
 from lensback.workspace import Workspace, calibration_digest, save_calibration, save_promise
 
@@ -119,13 +122,35 @@ def certify(
     Raises DataError where the catalogue has too few products, StateError where nothing is
     published or the index is of another encoder.
     """
-    promised = promised or workspace.settings.promised_wrong
     tools = workspace.tools()
-    encoder = tools.encoder
-    things = Things(workspace.db, workspace.images, workspace.vectors, encoder)
-    with workspace.db.read() as c:
-        views = products.views(c, encoder.fingerprint)
-        further = _further(workspace, further_views(c, views))
+    calibration, made = certified(
+        Things(workspace.db, workspace.images, workspace.vectors, tools.encoder),
+        promised or workspace.settings.promised_wrong,
+        snapshot=tools.snapshot.id,
+        seed=seed,
+        progress=progress,
+    )
+    save_calibration(workspace, calibration)
+    save_promise(workspace, made)
+    return made
+
+
+def certified(
+    things: Things,
+    promised: float,
+    *,
+    snapshot: str,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> tuple[Calibration, Promise]:
+    """The calibration of a third of the products, and what the others let it promise. Keeps nothing.
+
+    Raises DataError where the catalogue has too few products.
+    """
+    fingerprint = things.encoder.fingerprint
+    with things.db.read() as c:
+        views = products.views(c, fingerprint)
+        further = _further(things.db, further_views(c, views))
     real = len(further) >= 2 * ENOUGH
     asked = _sample(further if real else views, seed)
     tuning = [one for one in asked if _third(one[0])]
@@ -136,38 +161,33 @@ def certify(
             hint="sync more stores; until then exact_precision decides, and promises nothing",
         )
     kinds = [VIEWS, COPIES] if real else [COPIES]
-    fitted = fit(
-        ask(things, tuning, kinds, seed=seed),
-        fingerprint=encoder.fingerprint,
-        kind=" and ".join(kinds),
-    )
-    calibration = replace(fitted, images=workspace.vectors.count(encoder.fingerprint))
+    cases = ask(things, tuning, kinds, seed=seed)
+    fitted = fit(cases, fingerprint=fingerprint, kind=" and ".join(kinds))
+    calibration = replace(fitted, images=things.vectors.count(fingerprint))
     kind = COPIED_VIEWS if real else COPIES
     found = ask(things, judging, [kind], seed=seed + 1, progress=progress)
-    cases = [said(outcome, calibration) for outcome in _one_each(found, seed)]
+    judged = [said(outcome, calibration) for outcome in _one_each(found, seed)]
     made = Promise(
         promised=promised,
         confidence=CONFIDENCE,
-        fingerprint=encoder.fingerprint,
+        fingerprint=fingerprint,
         calibration=calibration_digest(calibration),
-        catalogue=smallest_images(workspace.db, encoder.fingerprint, SKETCH),
+        catalogue=smallest_images(things.db, fingerprint, SKETCH),
         images=calibration.images,
-        snapshot=tools.snapshot.id,
+        snapshot=snapshot,
         source=kind if real else f"{kind} alone: optimistic",
-        cases=len(cases),
-        overall=threshold(cases, promised),
-        categories=by_category(cases, _categories(workspace, cases), promised),
+        cases=len(judged),
+        overall=threshold(judged, promised),
+        categories=by_category(judged, _categories(things.db, judged), promised),
         created_at=datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
     )
-    save_calibration(workspace, calibration)
-    save_promise(workspace, made)
-    return made
+    return calibration, made
 
 
-def _further(workspace: Workspace, views: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+def _further(db: Database, views: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """Product -> its images other than the first. Shoppers see the front, and every store shows it:
     the first image stays in the catalogue, another view is asked with."""
-    things = things_of(workspace.db)
+    things = things_of(db)
     found = {}
     for product, images in views.items():
         first = in_order(things[product])[0] if product in things else ""
@@ -200,33 +220,32 @@ def _one_each(outcomes: Sequence[Outcome], seed: int) -> list[Outcome]:
     return [pairs[key][int(random.integers(len(pairs[key])))] for key in sorted(pairs)]
 
 
-def _categories(workspace: Workspace, outcomes: Sequence[Outcome]) -> dict[str, tuple[str, ...]]:
+def _categories(db: Database, outcomes: Sequence[Outcome]) -> dict[str, tuple[str, ...]]:
     """Product answered first -> its top categories."""
     named = sorted({outcome.first for outcome in outcomes if outcome.first})
     return {
         product: tuple(sorted({top_category(one.offer.category) for one in stored} - {""}))
-        for product, stored in offers.of_products(workspace.db, named, Filter()).items()
+        for product, stored in offers.of_products(db, named, Filter()).items()
     }
 
 
 # ---- looked at again
 
 
-def kept(workspace: Workspace, outcomes: Sequence[Outcome]) -> PromiseKept:
-    """The promise against what a run saw."""
-    tools = workspace.tools()
+def kept(tools: Tools, promised: float, outcomes: Sequence[Outcome]) -> PromiseKept:
+    """The promise that holds for these tools against what a run saw; where none holds, `promised`."""
     promise = tools.promise
-    promised = promise.promised if promise else workspace.settings.promised_wrong
+    promised = promise.promised if promise else promised
     exact = [o for o in outcomes if o.exact_right is not None]
     wrong = sum(not o.exact_right for o in exact)
     upper = metrics.upper_bound(wrong, len(exact), CONFIDENCE)
     lower = metrics.lower_bound(wrong, len(exact), CONFIDENCE)
-    certified = promise is not None and promise.overall.state == CERTIFIED
+    holds = promise is not None and promise.overall.state == CERTIFIED
     return PromiseKept(
         promised=promised,
         confidence=CONFIDENCE,
-        certified=certified,
-        why_not="" if certified else _why_not(promise, tools.no_promise),
+        certified=holds,
+        why_not="" if holds else _why_not(promise, tools.no_promise),
         source=promise.source if promise else "",
         threshold=_bar(promise, tools.exact_precision),
         by_category={each.name: each.threshold for each in promise.categories} if promise else {},
@@ -259,11 +278,3 @@ def _state(n: int, upper: float | None, lower: float | None, promised: float) ->
     if upper <= promised:
         return "kept"
     return "broken" if lower > promised else "open"
-
-
-def required(workspace: Workspace) -> Promise:
-    """The promise that holds now. Raises StateError saying why there is none."""
-    tools = workspace.tools()
-    if tools.promise is None:
-        raise StateError(tools.no_promise, hint="run: lensback promise")
-    return tools.promise
