@@ -2,76 +2,40 @@
 
 from __future__ import annotations
 
+import platform
+import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import ir_measures
 import numpy as np
 import pytest
 
-from lensback import metrics, questions
+import tiny
+from lensback import __version__, metrics, questions
 from lensback.evaluate import measure
-from lensback.evaluate.runs import Figure
-from lensback.evaluate.shares import (
-    Share,
-    misled,
-    of_hundred,
-    seen,
-    seen_first,
-    told_none,
-    wrong_exact,
-)
+from lensback.evaluate.runs import Figure, PromiseKept
 from lensback.questions import Outcome
+from lensback.rank import Calibration
+from outcomes import EVERY, SOLD, asked
 
 DRAWS = 50
 
 
 @pytest.fixture(autouse=True)
-def _few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The ends of drawn intervals are looked at in test_metrics.py; 2,000 draws take a second."""
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What intervals were drawn by. Their ends are looked at in test_metrics.py; 2,000 draws take a
+    second."""
     whole = metrics.bootstrap
+    asked: list[dict[str, Any]] = []
 
-    def few(*given: Any, **known: Any) -> metrics.Interval | None:
-        return whole(*given, **known | {"draws": DRAWS})
+    def few(clusters: Any, statistic: Any, **known: Any) -> metrics.Interval | None:
+        asked.append({"clusters": clusters, **known})
+        return whole(clusters, statistic, **known | {"draws": DRAWS})
 
     monkeypatch.setattr(metrics, "bootstrap", few)
-
-
-def asked(n: int, product: str, **known: Any) -> Outcome:
-    """An outcome of photo n: a miss, but for what is said."""
-    plain = Outcome(
-        photo=f"{n}.jpg", product=product, verdict="", probability=None, similarity=None, rank=None,
-        relevant=int(bool(product)), average_precision=0.0 if product else None,
-        error="", exact_right=None, cluster=product or f"{n}.jpg",
-    )  # fmt: skip
-    return replace(plain, **known)
-
-
-SOLD = (
-    asked(1, "p1", rank=1, verdict="exact", probability=0.99, exact_right=True, first_right=True,
-          average_precision=1.0, iou=0.9, similarity=0.9, total_ms=10.0,
-          slices={"kind": "phone", "price": "1: up to 5"}),
-    asked(2, "p2", rank=1, verdict="similar", probability=0.6, first_right=True,
-          average_precision=0.5, iou=0.5, similarity=0.7, total_ms=20.0, slices={"kind": "phone"}),
-    asked(3, "p3", rank=5, verdict="similar", probability=0.4, average_precision=0.2, iou=0.49,
-          error=questions.WRONG_PRODUCT, total_ms=30.0, slices={"kind": "phone"}),
-    asked(4, "p3", rank=6, verdict="exact", probability=0.97, exact_right=False,
-          exact_wrong_colour=True, average_precision=0.1, error=questions.WRONG_COLOUR,
-          slices={"kind": "phone"}),
-    asked(5, "p5", rank=20, verdict="none", probability=0.0, error=questions.MISSED,
-          slices={"kind": "phone"}),
-    asked(6, "p6", rank=21, verdict="similar", probability=0.3, error=questions.WRONG_PRODUCT),
-    asked(7, "p7", rank=None, verdict="similar", probability=0.2, error=questions.WRONG_PRODUCT),
-    asked(8, "p8", error=questions.UNREADABLE),
-)  # fmt: skip
-NOBODY = (
-    asked(9, "", verdict="none", probability=0.0),
-    asked(10, "", verdict="similar", probability=0.35, error=questions.LOOKALIKES),
-    asked(11, "", verdict="exact", probability=0.96, exact_right=False, error=questions.MISLED),
-    asked(12, "", error=questions.UNREADABLE),
-    asked(13, "", verdict="none", probability=0.1),
-)
-EVERY = SOLD + NOBODY
+    return asked
 
 
 def by_name(outcomes: tuple[Outcome, ...]) -> dict[str, Figure]:
@@ -183,7 +147,110 @@ def test_recall_mrr_and_map_of_a_run_are_those_of_ir_measures() -> None:
         assert ours[name].value == pytest.approx(theirs[measured]), name
 
 
+def test_intervals_are_drawn_by_product_and_keep_sold_and_strangers_apart(
+    drawn: list[dict[str, Any]],
+) -> None:
+    more = tuple(asked(20 + n, "", verdict="none", probability=0.01) for n in range(96))
+    measure.figures(EVERY + more, draws=7)
+    assert {each["draws"] for each in drawn} == {7}
+    sold = [True] * 8 + [False] * 100
+    # Two means, the shares at two rates and the area, and how sure it was, by two figures.
+    assert [each["strata"] for each in drawn] == [(), (), sold, sold, sold, (), ()]
+    products = ["p1", "p2", "p3", "p3", "p5", "p6", "p7", "p8"]
+    assert [each["clusters"][:8] for each in drawn[:3]] == [products] * 3
+    # Seven of those are sold and judged, and then the first stranger.
+    assert drawn[-1]["clusters"][6:8] == ["p7", "9.jpg"]
+    del drawn[:]
+    measure.figures(EVERY)
+    assert {each["draws"] for each in drawn} == {2000}
+
+
+def test_one_thing_alone_has_no_interval() -> None:
+    alone = by_name(tuple(asked(n, "p1", rank=1, probability=0.9) for n in range(3)))
+    mrr = alone["mrr"]
+    assert (mrr.value, mrr.n, mrr.low, mrr.high, mrr.method) == (1.0, 3, None, None, "")
+    assert alone["recall_at_1"].method == "Wilson"
+
+
 # ---- the run
+
+
+def test_a_run_says_all_that_it_is_told() -> None:
+    kept = PromiseKept(
+        promised=0.05, confidence=0.95, certified=True, why_not="", source="views", threshold=0.8,
+        by_category={}, exact=1, wrong=0, state="open", upper=None,
+    )  # fmt: skip
+    about = measure.About(
+        "live", "made", {"name": "eye"}, {"images": 9}, 20, {"kind": "views"}, kept, {"found": 0},
+        {"per_1000_queries": "1 EUR"}, ("one",),
+    )  # fmt: skip
+    other = measure.against(EVERY, SOLD, about)
+    run = measure.run_of(about, EVERY, other)
+    assert (run.encoder, run.gallery) == ({"name": "eye"}, {"images": 9})
+    assert (run.calibration, run.leaks) == ({"kind": "views"}, {"found": 0})
+    assert (run.cost, run.promise, run.against) == ({"per_1000_queries": "1 EUR"}, kept, other)
+    assert (run.outcomes, run.figures) == (EVERY, measure.figures(EVERY))
+    assert run.slices == measure.slices(EVERY)
+    assert run.version == __version__
+    assert run.machine == f"{platform.machine()}, Python {platform.python_version()}"
+    moment = datetime.strptime(run.created_at, "%Y-%m-%dT%H:%M:%S+00:00").replace(tzinfo=UTC)
+    assert abs(moment.timestamp() - time.time()) < 60
+    nothing = measure.run_of(measure.About("folder", "x", {}, {}, 5), [])
+    assert nothing.queries == {"all": 0, "present": 0, "absent": 0, "products": 0}
+    assert nothing.verdicts == {"present": {}, "absent": {}}
+    assert (nothing.calibration, nothing.promise, nothing.against, nothing.leaks) == (
+        {}, None, None, {},
+    )  # fmt: skip
+    assert (nothing.cost, nothing.notes, nothing.errors, nothing.slices) == ({}, (), {}, ())
+
+
+def test_what_an_encoder_and_a_calibration_are_called() -> None:
+    assert measure.encoder_of(tiny.ColourEncoder()) == {
+        "name": "colour", "fingerprint": "c0107", "dim": 3,
+    }  # fmt: skip
+    fitted = Calibration("c0107", 1.0, 2.0, 3.0, 0.25, cases=40, kind="other views")
+    assert measure.calibration_of(fitted, 0.9) == {
+        "kind": "other views", "cases": 40, "none_below": 0.25, "exact_from": 0.9,
+    }  # fmt: skip
+    assert measure.calibration_of(None, 0.9) == {}
+
+
+def test_bars_and_points_hold_what_was_counted() -> None:
+    run = measure.run_of(measure.About("live", "", {}, {}, 20), EVERY)
+    assert [bar.n for bar in run.reliability] == [2, 1, 1, 2, 1, 0, 1, 0, 0, 3]
+    third = run.reliability[3]
+    assert (third.low, third.high) == pytest.approx((0.3, 0.4))
+    assert (third.predicted, third.observed) == (pytest.approx(0.325), 0.0)
+    # Surest first: .99 right, .97 and .96 wrong, .6 right …; of eleven.
+    assert [(p.coverage, p.risk) for p in run.risk_coverage[:4]] == [
+        (pytest.approx(n / 11), pytest.approx(wrong / n))
+        for n, wrong in ((1, 0), (2, 1), (3, 2), (4, 2))
+    ]
+    assert len(run.risk_coverage) == 10, "two are equally unsure"
+
+
+@pytest.mark.parametrize("n", [1, 2, 199, 200])
+def test_a_curve_of_two_hundred_points_is_whole(n: int) -> None:
+    outcomes = [asked(at, f"p{at}", probability=at / 1000) for at in range(n)]
+    points = measure.run_of(measure.About("live", "", {}, {}, 20), outcomes).risk_coverage
+    assert [p.threshold for p in points] == [at / 1000 for at in reversed(range(n))]
+
+
+def test_parts_are_listed_by_what_they_are_parts_of() -> None:
+    names = {"price": "1", "kind": "phone", "store": "s", "category": "Bags", "else": "x"}
+    outcomes = [asked(n, f"p{n}", rank=1, slices=names) for n in range(5)]
+    outcomes += [asked(n, "", verdict="none", slices={"store": "a"}) for n in range(9, 15)]
+    outcomes += [asked(n, "", slices={"category": "Few"}) for n in range(20, 24)]
+    found = measure.slices(outcomes)
+    assert [(s.by, s.name, s.present, s.absent) for s in found] == [
+        ("category", "Bags", 5, 0), ("store", "a", 0, 6), ("store", "s", 5, 0),
+        ("kind", "phone", 5, 0), ("price", "1", 5, 0),
+    ]  # fmt: skip
+
+
+def test_an_interval_of_a_part_takes_fewer_draws(drawn: list[dict[str, Any]]) -> None:
+    measure.slices(EVERY)
+    assert {each["draws"] for each in drawn} == {500}
 
 
 def test_a_run_counts_queries_errors_and_verdicts() -> None:
@@ -262,6 +329,44 @@ def test_what_a_run_is_set_against_is_named() -> None:
     assert measure.against([], [], measure.About("live", "x", {}, {}, 20)).name == "x"
 
 
+def test_what_only_one_run_answered_is_not_compared() -> None:
+    """A stranger counts where both runs gave a verdict; a miss has an average precision of 0."""
+    silent = tuple(replace(o, verdict="") if o.photo == "9.jpg" else o for o in EVERY)
+    for one, other in ((EVERY, silent), (silent, EVERY)):
+        found = {d.name: d.n for d in measure.compare(one, other)}
+        assert (found["honest_none"], found["false_exact"]) == (3, 3)
+    lost = tuple(replace(o, average_precision=None) if o.photo == "1.jpg" else o for o in EVERY)
+    found = {d.name: d for d in measure.compare(EVERY, lost)}
+    assert found["mean_average_precision"].value == pytest.approx(1 / 8)
+    assert {d.name: d for d in measure.compare(lost, EVERY)}["mean_average_precision"].value == (
+        pytest.approx(-1 / 8)
+    )
+    low, high = found["mean_average_precision"].low, found["mean_average_precision"].high
+    assert low is not None
+    assert high is not None
+    assert 0 <= low < 1 / 8 < high
+    assert [d.name for d in measure.compare(EVERY, lost)] == [
+        "recall_at_1", "recall_at_5", "recall_at_10", "recall_at_20", "mean_average_precision",
+        "mrr", "honest_none", "false_exact",
+    ]  # fmt: skip
+
+
+def test_depths_are_compared_each_by_itself() -> None:
+    """Ranks 1 1 5 6 20 21 and two misses, against 2 6 11 21 and misses."""
+    ranks = {"1.jpg": 2, "2.jpg": 6, "3.jpg": 11, "4.jpg": 21}
+    other = tuple(replace(o, rank=ranks.get(o.photo)) if o.present else o for o in EVERY)
+    found = {d.name: d for d in measure.compare(EVERY, other)}
+    assert {k: (found[f"recall_at_{k}"].better, found[f"recall_at_{k}"].worse) for k in (1, 5, 10, 20)} == {
+        1: (2, 0), 5: (2, 0), 10: (2, 0), 20: (2, 0),
+    }  # fmt: skip
+
+
+def test_a_run_of_no_name_is_called_by_its_file() -> None:
+    about = measure.About("folder", "theirs", {}, {}, 20)
+    found = measure.against(EVERY, EVERY, about)
+    assert (found.name, found.fingerprint) == ("theirs", "")
+
+
 # ---- small things
 
 
@@ -297,68 +402,28 @@ def test_what_a_thousand_queries_cost() -> None:
     assert found == {
         "processor_s_per_query": 0.36, "machine_hour": "0.10 EUR", "per_1000_queries": "0.0100 EUR",
     }  # fmt: skip
-    assert measure.cost(0.36)["per_1000_queries"] is None
-    with pytest.raises(measure.BadQuery, match="not a price"):
-        measure.cost(0.36, "cheap")
+    assert measure.cost(0.36) == {
+        "processor_s_per_query": 0.36, "machine_hour": None, "per_1000_queries": None,
+    }  # fmt: skip
+    assert measure.cost(None, "0.10 EUR") == {
+        "processor_s_per_query": None, "machine_hour": "0.10 EUR", "per_1000_queries": None,
+    }  # fmt: skip
+    # 0.12345 s are 123.45 s for a thousand, at 36 the hour 1.2345.
+    exact = measure.cost(0.12345, "36")
+    assert (exact["processor_s_per_query"], exact["per_1000_queries"]) == (0.1235, "1.2345")
+    assert measure.cost(1.0, "36000 USD")["per_1000_queries"] == "10000.0000 USD"
+    assert measure.cost(1.0, "0 EUR")["per_1000_queries"] == "0.0000 EUR"
+
+
+@pytest.mark.parametrize("text", ["cheap", "nan EUR", "inf EUR", "-1 EUR", "EUR 1", " ", "-inf"])
+@pytest.mark.parametrize("processor_s", [0.36, None])
+def test_what_is_no_price_is_refused(text: str, processor_s: float | None) -> None:
+    with pytest.raises(measure.BadQuery, match="not a price") as caught:
+        measure.cost(processor_s, text)
+    assert "0.04 USD" in caught.value.hint
 
 
 def test_how_sure_an_answer_is_without_a_calibration() -> None:
     assert measure.sureness(SOLD[0]) == 0.99
     assert measure.sureness(replace(SOLD[0], probability=None)) == 0.9
     assert measure.sureness(replace(SOLD[0], probability=None, similarity=None)) == -1.0
-
-
-# ---- shares as the report says them
-
-
-def test_what_counts_for_the_report() -> None:
-    first, _, fifth, _, none, _, _, _ = SOLD
-    assert seen_first(first)
-    assert not seen_first(replace(first, verdict="none")), "nothing is shown"
-    assert not seen_first(fifth)
-    assert seen(fifth)
-    assert seen(replace(fifth, rank=12)), "the first screen has twelve"
-    assert not seen(replace(fifth, rank=13))
-    assert not seen(none)
-    assert not seen(replace(none, rank=1)), "nothing is shown"
-    assert [o.photo for o in EVERY if misled(o)] == ["11.jpg"]
-    assert [o.photo for o in EVERY if told_none(o)] == ["5.jpg", "9.jpg", "13.jpg"]
-    assert [o.photo for o in EVERY if wrong_exact(o)] == ["4.jpg", "11.jpg"]
-
-
-def test_a_share_of_photos_of_few_things_is_less_sure() -> None:
-    outcomes = [asked(n, f"p{n // 2}", rank=1 if n < 6 else 2) for n in range(8)]
-    share = Share.of(outcomes, seen_first)
-    assert (share.hits, share.n, share.value) == (6, 8, 0.75)
-    assert share.effective == pytest.approx(3.0)
-    # Wilson of 2.25 of 3, wider than that of 6 of 8 (0.4093 to 0.9285).
-    assert (share.low, share.high) == pytest.approx((0.2561, 0.9632), abs=5e-5)
-    plain = Share.plain(6, 8)
-    assert (plain.low, plain.high) == pytest.approx((0.4093, 0.9285), abs=5e-5)
-    assert plain.as_json() == {"hits": 6, "n": 8, "share": 0.75, "low": 0.4093, "high": 0.9285}
-
-
-def test_photos_that_name_no_thing_are_things_by_themselves() -> None:
-    outcomes = [asked(n, f"p{n}", cluster="", rank=1 + n % 2) for n in range(8)]
-    assert Share.of(outcomes, seen_first).effective == 8.0
-
-
-def test_a_share_of_nothing_is_not_known() -> None:
-    share = Share.of([], seen)
-    assert not share.known
-    assert (share.low, share.high) == (0.0, 1.0)
-    assert share.as_json() == {"hits": 0, "n": 0, "share": None, "low": None, "high": None}
-
-
-@pytest.mark.parametrize(
-    ("parts", "whole"),
-    [
-        ([1 / 3, 1 / 3, 1 / 3], [34, 33, 33]),
-        ([0.999, 0.0, 0.001], [99, 0, 1]),
-        ([0.5, 0.5, 0.0], [50, 50, 0]),
-        ([0.125, 0.875], [13, 87]),
-    ],
-)
-def test_a_hundred_people_are_a_hundred(parts: list[float], whole: list[int]) -> None:
-    assert of_hundred(parts) == whole
-    assert sum(whole) == 100

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections import Counter
@@ -225,9 +226,8 @@ def _curve(judged: Sequence[Outcome]) -> tuple[Point, ...]:
         Point(float(c), float(r), float(t))
         for c, r, t in zip(curve.coverage, curve.risk, curve.threshold, strict=True)
     ]
-    if len(points) <= MOST_POINTS:
-        return tuple(points)
-    kept = np.unique(np.linspace(0, len(points) - 1, MOST_POINTS).round().astype(int))
+    most = min(MOST_POINTS, len(points))
+    kept = np.unique(np.linspace(0, len(points) - 1, most).round().astype(int))
     return tuple(points[at] for at in kept)
 
 
@@ -330,17 +330,25 @@ def cost(processor_s: float | None, machine_hour: str = "") -> dict[str, Any]:
     >>> cost(None)["per_1000_queries"] is None
     True
     """
+    an_hour = _price(machine_hour) if machine_hour else None
     per_1000 = None
-    if machine_hour and processor_s is not None:
-        amount, _, currency = machine_hour.partition(" ")
-        try:
-            per_1000 = f"{float(amount) * processor_s * 1000 / 3600:.4f} {currency}".strip()
-        except ValueError as error:
-            raise BadQuery(
-                f"not a price: {machine_hour!r}", hint='write an amount and a currency: "0.04 USD"'
-            ) from error
+    if an_hour and processor_s is not None:
+        amount, currency = an_hour
+        per_1000 = f"{amount * processor_s * 1000 / 3600:.4f} {currency}".strip()
     return {
         "processor_s_per_query": None if processor_s is None else round(processor_s, 4),
         "machine_hour": machine_hour or None,
         "per_1000_queries": per_1000,
     }
+
+
+def _price(text: str) -> tuple[float, str]:
+    """Amount and currency of a price like "0.04 USD"."""
+    amount, _, currency = text.partition(" ")
+    try:
+        value = float(amount)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value >= 0):
+        raise BadQuery(f"not a price: {text!r}", hint='write an amount and a currency: "0.04 USD"')
+    return value, currency
