@@ -111,6 +111,21 @@ def test_a_threshold_that_fails_ends_the_sequence() -> None:
     assert (few.threshold, few.answers, few.wrong) == (0.91, 60, 0)
 
 
+@pytest.mark.parametrize(("rest", "found"), [(165, 0.98), (166, None)])
+def test_plenty_are_four_times_the_fewest(rest: int, found: float | None) -> None:
+    """60 right ones first, then 10 wrong: 235 cases start with the 60, 236 with 118 of them."""
+    cases = [case(0.99, True)] * 60 + [case(0.97, False)] * 10 + [case(0.9, True)] * rest
+    assert threshold(cases, PROMISED).threshold == found
+
+
+def test_what_has_no_probability_is_not_exact() -> None:
+    unsure = [Outcome(first_right=False)] * 100
+    found = threshold([case(0.99, True)] * 59 + unsure, PROMISED)
+    assert (found.state, found.answers, found.wrong) == (CERTIFIED, 59, 0)
+    nothing = threshold(unsure, PROMISED)
+    assert (nothing.state, nothing.answers, nothing.wrong) == (OPEN, 0, 0)
+
+
 def test_a_threshold_is_met_by_what_equals_it() -> None:
     assert threshold([case(0.99, True)] * 59, PROMISED).answers == 59
     assert threshold([case(0.19, True)] * 500, PROMISED).state == OPEN

@@ -18,7 +18,7 @@ from PIL import Image
 import tiny
 from lensback import images, networks, terms
 from lensback.catalogue import for_sale, offers
-from lensback.errors import BadQuery, StaleIndex, UnknownName
+from lensback.errors import Away, BadQuery, Error, StaleIndex, UnknownName
 from lensback.indexes import open_index
 from lensback.networks import Reach
 from lensback.promise import CERTIFIED, OPEN, Promise, Threshold
@@ -30,10 +30,12 @@ from lensback.search import (
     Looks,
     Prices,
     Query,
+    Tools,
     check_box,
     filter_of,
     parse_box,
     search,
+    search_live,
     similar,
 )
 from lensback.search.core import RIVALS
@@ -383,6 +385,34 @@ def test_an_encoder_of_another_fingerprint_is_refused_before_anything_is_done(ma
     ):
         with pytest.raises(StaleIndex, match="another version of encoder 'colour'"):
             call()
+
+
+@pytest.mark.parametrize("trouble", [StaleIndex, Away])
+def test_what_happens_in_between_is_asked_once_more(made: Tiny, trouble: type[Error]) -> None:
+    """The tools are opened anew for it; what goes wrong twice, or otherwise, is said."""
+    troubles: list[Error] = []
+    opened: list[int] = []
+
+    def tools() -> Tools:
+        opened.append(len(opened))
+        if troubles:
+            raise troubles.pop()
+        return made.tools
+
+    def asked(*more: Error) -> int:
+        troubles[:], opened[:] = more, []
+        answer = search_live(photo(RED), Query(limit=2), tools)
+        assert [hit.product_id for hit in answer.hits] == [hit.product_id for hit in found.hits]
+        return len(opened)
+
+    found = search(photo(RED), Query(limit=2), made.tools)
+    assert asked() == 1
+    assert asked(trouble("gone")) == 2
+    with pytest.raises(trouble):
+        asked(trouble("gone"), trouble("gone"))
+    with pytest.raises(UnknownName):
+        asked(UnknownName("what"))
+    assert opened == [0]
 
 
 # ---- similar

@@ -299,11 +299,7 @@ def _digest(*paths: Path) -> str:
 
 def _preload(target: Target, names: Iterable[str]) -> None:
     """Loads what the tests need, but what depends on the changed module, or starts threads."""
-    names = [name for name in names if name.split(".")[0] not in THREADED]
-    for name in names:
-        if not name.startswith((*OWN, "_pytest")):
-            with contextlib.suppress(Exception):
-                importlib.import_module(name)
+    names = _load_others(names)
     mine = [name for name in names if name.startswith("lensback")]
     changed = _dependent(target.module, mine)
     for name in mine:
@@ -316,6 +312,16 @@ def _preload(target: Target, names: Iterable[str]) -> None:
         if package in sys.modules and hasattr(sys.modules[package], tail):
             delattr(sys.modules[package], tail)
         del sys.modules[name]
+
+
+def _load_others(names: Iterable[str]) -> list[str]:
+    """Loads what is neither ours nor starts threads. Those of the names that start none."""
+    names = [name for name in names if name.split(".")[0] not in THREADED]
+    for name in names:
+        if not name.startswith((*OWN, "_pytest")):
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
+    return names
 
 
 def _dependent(module: str, names: Sequence[str]) -> set[str]:
@@ -481,6 +487,7 @@ def run(target: Target, wanted: set[str] | None, *, afresh: bool = False) -> Non
         plugin.trials = in_bodies
         child = os.fork()
         if child == 0:
+            _load_others(modules)
             _exit_with(lambda: _pytest(target, plugin, scratch))
         if os.waitpid(child, 0)[1]:
             sys.exit(f"{target.name} could not be tried")

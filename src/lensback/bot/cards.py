@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from lensback.speech import N_, Speech
+from lensback.verdicts import CLOSEST, HEADLINES
 from lensback.wire import Answer, Hit, Offer
 
 MOST_CARDS = 5
@@ -18,12 +19,6 @@ HELLO = N_(
     "Send me a photo of shoes, a dress, a bag: I look for that very thing in the stores and "
     "compare their prices after cashback. I do not keep photos."
 )
-VERDICTS = {
-    "exact": N_("This very product"),
-    "similar": N_("Looks like it"),
-    "none": N_("We did not find it"),
-}
-CLOSEST = N_("None of these is surely the very product. The closest come first.")
 TIPS = N_("Take the photo closer, with the thing in the middle and in daylight.")
 SLOWER = N_("That is a lot of photos at once. Send the next one in a minute.")
 BROKEN = N_("This file is not a picture that we can read.")
@@ -50,7 +45,7 @@ class ChatCard:
 
 def headline(answer: Answer, speech: Speech) -> str:
     """The verdict in words, with what to do where nothing was found."""
-    words = f"<b>{speech.say(VERDICTS[answer.verdict])}</b>"
+    words = f"<b>{speech.say(HEADLINES[answer.verdict])}</b>"
     if answer.verdict == "none":
         return f"{words}\n{speech.say(TIPS)}"
     if answer.verdict == "similar":

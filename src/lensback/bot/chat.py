@@ -34,8 +34,8 @@ from aiogram.utils.token import TokenValidationError
 from lensback import ledger, log
 from lensback.bot import cards as c
 from lensback.durable import replace_file
-from lensback.errors import BadImage, ConfigError, Error, FetchFailed, StaleIndex, TooLarge
-from lensback.search import Query, search
+from lensback.errors import BadImage, ConfigError, Error, FetchFailed, TooLarge
+from lensback.search import Query, search_live
 from lensback.speech import Speech, nearest
 from lensback.wire import Answer
 from lensback.workspace import Workspace
@@ -122,11 +122,7 @@ class Chat:
         return buffer.getvalue()
 
     def _search(self, data: bytes) -> Answer:
-        query = Query(limit=c.MOST_CARDS)
-        try:
-            return search(data, query, self._workspace.tools())
-        except StaleIndex:  # a sync published in between
-            return search(data, query, self._workspace.tools())
+        return search_live(data, Query(limit=c.MOST_CARDS), self._workspace.tools)
 
     def _record(self, answer: Answer) -> None:
         body = ledger.search_body(answer, at=int(time.time()), source="bot")

@@ -58,10 +58,10 @@ def threshold(
     least = fewest(promised, confidence)
     start = least if len(outcomes) < 4 * least else 2 * least
     best: Threshold | None = None
-    state, answers, wrong = OPEN, 0, 0
+    state = OPEN
     for bar in GRID:
-        exact = [each for each in outcomes if (each.probability or 0.0) >= bar]
-        answers, wrong = len(exact), sum(not each.first_right for each in exact)
+        right = [each.first_right for each in outcomes if (each.probability or 0.0) >= bar]
+        answers, wrong = len(right), right.count(False)
         if answers < start:
             continue
         upper = metrics.upper_bound(wrong, answers, confidence)

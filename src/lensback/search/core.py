@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from lensback import images, log, rank
@@ -12,7 +12,7 @@ from lensback.db import Database
 from lensback.detectors import Detector
 from lensback.detectors.taxonomy import LABELS
 from lensback.encoders import Encoder
-from lensback.errors import StaleIndex
+from lensback.errors import Away, StaleIndex
 from lensback.indexes import Index
 from lensback.promise import Promise
 from lensback.rank import Calibration
@@ -98,6 +98,15 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
         encoder=tools.encoder.fingerprint,
         snapshot=tools.snapshot.id,
     )
+
+
+def search_live(photo: bytes, query: Query, tools: Callable[[], Tools]) -> Answer:
+    """Answers one photo by what is published now, which `tools` opens: once more where a sync replaced
+    the index, or a server that is needed was started anew, in between. Raises what `search` raises."""
+    try:
+        return search(photo, query, tools())
+    except (StaleIndex, Away):
+        return search(photo, query, tools())
 
 
 def similar(stored: StoredOffer, vector: Vector, query: Query, tools: Tools) -> list[Hit]:

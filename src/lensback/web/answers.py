@@ -13,11 +13,12 @@ from lensback.errors import NotFound
 from lensback.ledger.shown import Shown, shown
 from lensback.search import Prices, hit_of, in_order
 from lensback.types import Filter
+from lensback.verdicts import HEADLINES
 from lensback.web.bodies import FRESH
 from lensback.web.language import speech_of
 from lensback.web.pages import render
 from lensback.web.service import Opened, Service
-from lensback.web.views import HEADLINES, card
+from lensback.web.views import card
 from lensback.wire import Hit
 
 router = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
@@ -33,8 +34,7 @@ def answer_page(request: Request, search_id: str, service: Opened) -> Response:
     said = shown(service.workspace.db, search_id)
     speech = speech_of(request)
     cards = [card(hit, speech, calibrated=False) for hit in _hits(service, said, search_id)]
-    headline, _ = HEADLINES[said.verdict]
-    title = speech.say(headline)
+    title = speech.say(HEADLINES[said.verdict])
     lead = speech.say("An answer that was shared ({day}).", day=speech.date(said.at))
     if cards:
         lead += " " + speech.say("Prices and stock are those of now.")

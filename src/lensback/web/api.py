@@ -14,14 +14,13 @@ from lensback.catalogue import for_sale, offers, products
 from lensback.errors import Error, NotFound, StateError
 from lensback.search import Prices, product_of
 from lensback.web import bodies, uploads
+from lensback.web.forms import OFFER_ID, PRODUCT_ID
 from lensback.web.guard import Searcher
 from lensback.web.service import Opened, Service
 
 router = APIRouter(responses=bodies.FAILURES)
 
 THUMBNAIL_PX = 320
-_OFFER_ID = re.compile(r"[a-z2-7]{16}")
-_PRODUCT_ID = re.compile(r"p[a-z2-7]{16}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
@@ -46,7 +45,7 @@ async def search(request: Request, service: Opened) -> Response:
 def product(product_id: str, service: Opened) -> Response:
     """A product: its offers on sale, and why they are one product."""
     workspace = service.workspace
-    key, rows = products.find(workspace.db, _known(_PRODUCT_ID, product_id, "product"))
+    key, rows = products.find(workspace.db, _known(PRODUCT_ID, product_id, "product"))
     links = products.links_of(workspace.db, key)
     basis, currency = workspace.cashback, workspace.settings.currency
     return bodies.respond(product_of(workspace.db, key, rows, links, basis, currency))
@@ -58,7 +57,7 @@ def product(product_id: str, service: Opened) -> Response:
 def offer(offer_id: str, service: Opened) -> Response:
     """An offer with its price history, also after it went off sale."""
     db = service.workspace.db
-    stored = offers.get(db, _known(_OFFER_ID, offer_id, "offer"))
+    stored = offers.get(db, _known(OFFER_ID, offer_id, "offer"))
     row = for_sale.row(db, stored.offer_id)
     history = offers.price_history(db, stored.offer_id)
     detail = wire.OfferDetail(

@@ -16,11 +16,11 @@ from starlette.requests import Request
 from lensback import colors, keys, log
 from lensback.catalogue import offers, stores
 from lensback.catalogue.stores import StoreState
-from lensback.errors import Away, ConfigError, Error, FetchError, InputError, StaleIndex, StateError
+from lensback.errors import ConfigError, Error, FetchError, InputError, StateError
 from lensback.keys import Key
 from lensback.livefile import LiveFile
 from lensback.net import Fetcher
-from lensback.search import Query, Tools, search
+from lensback.search import Query, Tools, search, search_live
 from lensback.types import StoredOffer
 from lensback.web import kept
 from lensback.web.limits import Gate
@@ -115,10 +115,7 @@ class Service:
             except (ConfigError, StateError) as error:  # a trial never costs an answer
                 log.event("trial out", 30, type=type(error).__name__, message=error.message)
                 variant = ""
-        try:
-            return search(photo, query, self.tools()), variant
-        except (StaleIndex, Away):  # another encoder's index came in between; a server restarted
-            return search(photo, query, self.tools()), variant
+        return search_live(photo, query, self.tools), variant
 
     def _side(self) -> str:
         """Each search by itself, by chance: the test of the trial counts on it."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -14,6 +12,7 @@ from lensback.errors import NotFound
 from lensback.search import Query, similar
 from lensback.types import StoredOffer
 from lensback.web import bodies
+from lensback.web.forms import OFFER_ID
 from lensback.web.guard import Searcher
 from lensback.web.language import speech_of
 from lensback.web.pages import render
@@ -21,8 +20,6 @@ from lensback.web.service import Opened, Service
 from lensback.web.views import card
 
 router = APIRouter(responses=bodies.FAILURES)
-
-_OFFER_ID = re.compile(r"[a-z2-7]{16}")
 
 
 @router.get(
@@ -68,7 +65,7 @@ async def similar_page(request: Request, offer_id: str, service: Opened) -> Resp
 
 
 def _similar(service: Service, offer_id: str, query: Query) -> tuple[StoredOffer, list[wire.Hit]]:
-    if not _OFFER_ID.fullmatch(offer_id):
+    if not OFFER_ID.fullmatch(offer_id):
         raise NotFound(f"no such offer: {offer_id[:64]!r}", hint="take ids from an answer")
     stored = offers.get(service.workspace.db, offer_id)
     tools = service.tools()

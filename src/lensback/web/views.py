@@ -11,18 +11,13 @@ from lensback import colors
 from lensback.rank import folded, sizes
 from lensback.speech import N_, Speech
 from lensback.types import WHOLE, Box
+from lensback.verdicts import CLOSEST, HEADLINES
 from lensback.wire import Answer, Hit, Offer
 
-HEADLINES = {
-    "exact": (N_("This very product"), N_("Compare the prices below and choose a store.")),
-    "similar": (
-        N_("Looks like it"),
-        N_("None of these is surely the very product. The closest come first."),
-    ),
-    "none": (
-        N_("We did not find it"),
-        N_("Nothing in the connected stores looks enough like your photo."),
-    ),
+EXPLANATIONS = {
+    "exact": N_("Compare the prices below and choose a store."),
+    "similar": CLOSEST,
+    "none": N_("Nothing in the connected stores looks enough like your photo."),
 }
 UNMEASURED = N_(
     "This catalogue has not been calibrated yet, so we do not claim to know which of these is "
@@ -159,7 +154,7 @@ class AnswerView:
 
 def answer_view(answer: Answer, speech: Speech, sort: str = "best") -> AnswerView:
     """An answer in words, its hits in the order `sort`, one of SORTS."""
-    headline, explanation = HEADLINES[answer.verdict]
+    explanation = EXPLANATIONS[answer.verdict]
     if answer.verdict == "similar" and not answer.calibrated:
         explanation = UNMEASURED
     timings = dict(answer.timings_ms)
@@ -170,7 +165,7 @@ def answer_view(answer: Answer, speech: Speech, sort: str = "best") -> AnswerVie
     return AnswerView(
         search_id=answer.search_id,
         verdict=answer.verdict,
-        headline=speech.say(headline),
+        headline=speech.say(HEADLINES[answer.verdict]),
         explanation=speech.say(explanation),
         region=_box(answer.region),
         regions=region_choices(answer, speech),
