@@ -75,6 +75,19 @@ def test_a_share_has_the_interval_of_its_own_n() -> None:
     assert (misleading.low, misleading.high) == pytest.approx((0.0456, 0.6994), abs=5e-5)
 
 
+def test_what_was_not_judged_is_no_part_of_what_was_said() -> None:
+    """Without a calibration no verdict is given: such a stranger is neither honest none nor false exact."""
+    silent = (asked(14, "", error=questions.LOOKALIKES), asked(15, "p9", rank=1, first_right=True))
+    found = by_name(EVERY + silent)
+    assert (found["honest_none"].right, found["honest_none"].n) == (2, 4)
+    assert (found["false_exact"].right, found["false_exact"].n) == (1, 4)
+    assert (found["false_none"].right, found["false_none"].n) == (1, 7)
+    assert (found["exact_right_share"].right, found["exact_right_share"].n) == (1, 7)
+    # But it counts for what needs no verdict.
+    assert (found["recall_at_1"].right, found["recall_at_1"].n) == (3, 9)
+    assert (found["auroc"].n, found["aurc"].n) == (14, 11)
+
+
 def test_means_count_every_miss_as_nothing() -> None:
     found = by_name(EVERY)
     # The mean of eight: (1 + 1 + 1/5 + 1/6 + 1/20 + 1/21 + 0 + 0) / 8

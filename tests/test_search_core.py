@@ -411,7 +411,7 @@ def test_what_happens_in_between_is_asked_once_more(made: Tiny, trouble: type[Er
     with pytest.raises(trouble):
         asked(trouble("gone"), trouble("gone"))
     with pytest.raises(UnknownName):
-        asked(UnknownName("what"))
+        asked(UnknownName("store", "what", []))
     assert opened == [0]
 
 
