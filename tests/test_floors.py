@@ -57,7 +57,7 @@ FLOORS = [
         "detectors",
         "indexes",
     },
-    {"questions"},
+    {"questions", "verdicts"},
     {
         "ingest",
         "download",

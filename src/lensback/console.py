@@ -22,15 +22,14 @@ from rich.text import Text
 from lensback.rank import folded, sizes
 from lensback.types import Progress as Callback
 from lensback.types import Tally
-from lensback.verdicts import HEADLINES
 from lensback.wire import Answer, Offer
 
 PLAIN_EVERY_S = 10.0
-ADDED = {
-    "similar": " (no exact match is sure enough)",
-    "none": ": nothing in the catalogue is near",
+HEADLINES = {
+    "exact": "This very product",
+    "similar": "Looks like it (no exact match is sure enough)",
+    "none": "We did not find it: nothing in the catalogue is near",
 }
-"""What the terminal says besides the headline."""
 
 
 class StageProgress:
@@ -109,7 +108,7 @@ def tally_table(tallies: Sequence[Tally]) -> RenderableType:
 
 def answer_table(answer: Answer) -> RenderableType:
     """The verdict, then one row per store of each hit."""
-    head = Text(HEADLINES[answer.verdict] + ADDED.get(answer.verdict, ""), style="bold")
+    head = Text(HEADLINES[answer.verdict], style="bold")
     if not answer.hits:
         return Group(head, Text("Try a closer photo of one thing, or mark it with --box."))
     table = Table(

@@ -1,4 +1,4 @@
-"""The verdict of an answer in words: the same on the page, in the bot and on the terminal."""
+"""The verdict of an answer in words: the same on the page and in the bot."""
 
 from __future__ import annotations
 
