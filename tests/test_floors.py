@@ -29,6 +29,7 @@ FLOORS = [
         "retry",
         "tokens",
         "lanes",
+        "profiles",
         "schedule",
         "fleeting",
         "session",

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lensback import profiles
 from lensback.errors import BadImage, BadQuery, TooLarge
 from lensback.types import Box, ImageInfo
 
@@ -82,7 +83,8 @@ def decode(
     """The picture as RGB, upright (EXIF), on white where it was transparent, first frame only.
 
     With `side_px` a JPEG is decoded at a half, quarter or eighth, its shorter side not below
-    `side_px`, and any picture is reduced by a whole factor, not below twice of it. Colour profiles are not applied. Raises BadImage, TooLarge. Thread-safe.
+    `side_px`, and any picture is reduced by a whole factor, not below twice of it. Colours are
+    those that the file means (`profiles`). Raises BadImage, TooLarge. Thread-safe.
     """
     return _decoded(data, side_px, max_bytes, max_pixels)[0]
 
@@ -162,7 +164,7 @@ def _decoded(
     with _translated(data):
         image: Image.Image = _opened(data, max_pixels)
         mime = Image.MIME.get(image.format or "", "").replace("image/mpo", "image/jpeg")
-        whole = image.size
+        whole, profile = image.size, profiles.declared(image, data)
         if side_px:
             image.draft(None, (side_px, side_px))
         drafted = image.size
@@ -172,7 +174,8 @@ def _decoded(
             whole = whole[::-1]
         if turn in _TRANSPOSED:
             image = image.transpose(_TRANSPOSED[turn])
-        return _reduced(_rgb(image), side_px), mime, whole
+        small = _reduced(_opaque(image), side_px)
+        return profiles.to_srgb(small, profile), mime, whole
 
 
 def _reduced(image: Image.Image, side_px: int | None) -> Image.Image:
@@ -243,15 +246,19 @@ def _orientation(image: Image.Image) -> int:
     return 1
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _opaque(image: Image.Image) -> Image.Image:
+    """Of 8 bits, on white where it was transparent; grey stays grey, CMYK and LAB what they are."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = _eight_bits(image)
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         solid = image.convert("RGBA")
-        white = Image.new("RGB", solid.size, "white")
-        white.paste(solid, mask=solid.getchannel("A"))
+        flat = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
+        white = Image.new(flat, solid.size, "white")
+        white.paste(solid.convert(flat), mask=solid.getchannel("A"))
         return white
-    return image.convert("RGB")
+    if image.mode == "1":
+        return image.convert("L")
+    return image if image.mode in ("L", "CMYK", "LAB") else image.convert("RGB")
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
