@@ -140,15 +140,15 @@ def _made(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
         transform = ImageCms.buildTransform(
             source, _srgb(), mode, "RGB", _INTENT, ImageCms.Flags.BLACKPOINTCOMPENSATION
         )
-        probe = _probe(mode)
-        before = np.asarray(probe.convert("RGB"), np.int16)
-        after = np.asarray(_applied(probe, transform), np.int16)
+        samples = _samples(mode)
+        before = np.asarray(samples.convert("RGB"), np.int16)
+        after = np.asarray(_applied(samples, transform), np.int16)
     except _BROKEN:
         return None
     return transform if np.abs(before - after).max() > SAME else None
 
 
-def _probe(mode: str) -> Image.Image:
+def _samples(mode: str) -> Image.Image:
     """Colours from all over the space, a pixel each."""
     if mode == "L":
         return Image.fromarray(np.arange(256, dtype=np.uint8)[None])
