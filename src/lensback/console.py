@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -16,9 +16,11 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from lensback.legible import legible
 from lensback.rank import folded, sizes
 from lensback.types import Progress as Callback
 from lensback.types import Tally
@@ -30,6 +32,19 @@ HEADLINES = {
     "similar": "Looks like it (no exact match is sure enough)",
     "none": "We did not find it: nothing in the catalogue is near",
 }
+
+
+class Terminal(Console):
+    """A console that obeys only us: what is printed is cleaned after Rich has laid it out and
+    before Rich adds its own colours."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """As Rich does, without what a terminal would obey in the text."""
+        for segment in super().render(renderable, options):
+            text, style, control = segment
+            yield segment if control else Segment(legible(text, lines=True), style)
 
 
 class StageProgress:

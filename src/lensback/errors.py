@@ -32,17 +32,19 @@ Raise one of these for a request; return a counted value (`types.Rejected`) for 
 
 from __future__ import annotations
 
+from lensback.legible import legible
+
 
 class Error(Exception):
-    """Base of all. `hint` is one imperative sentence, or empty."""
+    """Base of all. `hint` is one imperative sentence, or empty. What a message quotes comes from
+    outside often enough: it is cleaned here, once for all faces; a hint may have several lines."""
 
     exit_code = 1
     http_status = 500
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message, self.hint = legible(message), legible(hint, lines=True)
+        super().__init__(self.message)
 
     def as_json(self) -> dict[str, dict[str, str]]:
         """The error body of the HTTP API and of `--json`."""

@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 
+from lensback.legible import legible_json
+
 logger = logging.getLogger("lensback")
 
 
@@ -23,7 +25,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return legible_json(json.dumps(line, ensure_ascii=False, default=str))
 
 
 def setup(level: str = "warning") -> None:

@@ -25,6 +25,7 @@ from lensback.cli import (
 )
 from lensback.cli.face import app, refuse
 from lensback.errors import Error
+from lensback.legible import legible_json
 
 GROUPS = (
     stores,
@@ -51,7 +52,7 @@ def main() -> None:
         app()
     except Error as error:
         if "--json" in sys.argv:
-            print(json.dumps(error.as_json(), ensure_ascii=False))
+            print(legible_json(json.dumps(error.as_json(), ensure_ascii=False)))
         else:
             refuse(type(error).__name__, error)
         sys.exit(error.exit_code)

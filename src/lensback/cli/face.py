@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from lensback import log
+from lensback.console import Terminal
 from lensback.errors import ConfigError, Error
+from lensback.legible import legible_json
 from lensback.workspace import Workspace, open_workspace
 
 app = typer.Typer(
@@ -29,8 +30,8 @@ app.add_typer(store_app, name="store")
 app.add_typer(encoder_app, name="encoder")
 app.add_typer(detector_app, name="detector")
 
-out = Console(width=None if sys.stdout.isatty() else 120)
-err = Console(stderr=True)
+out = Terminal(width=None if sys.stdout.isatty() else 120)
+err = Terminal(stderr=True)
 
 Folder = Annotated[
     Path,
@@ -63,7 +64,7 @@ def opened_workspace(folder: Path) -> Workspace:
 
 def print_json(value: Any) -> None:
     """Prints a value as indented JSON on the standard output."""
-    print(json.dumps(value, ensure_ascii=False, indent=2))
+    print(legible_json(json.dumps(value, ensure_ascii=False, indent=2)))
 
 
 def read_text_file(path: Path) -> str:

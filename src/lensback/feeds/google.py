@@ -14,6 +14,8 @@ from lensback.types import Offer, Rejected
 ROWS = ("item", "entry", "product")
 _NEWS = {"id", "title", "url", "description", "images", "image", "category"}
 _FIRST_ROWS = 20
+_MOST_HELD = 1000
+"""Of rows that are refused and say nothing of what the feed is."""
 
 
 def read(
@@ -52,13 +54,13 @@ class _Doubt:
         """Whatever may go on. Raises FeedError where it is news."""
         if self._held is not None:
             self._rows += len(rows)
-            made = self._held + made
-            if not any(row.keys() - _NEWS for row in rows) and self._rows < _FIRST_ROWS:
-                self._held = made
-                return
+            self._held += made
             if not any(row.keys() - _NEWS for row in rows):
-                raise _news()
-            self._held = None
+                if self._rows >= _FIRST_ROWS:
+                    raise _news()
+                if len(self._held) < _MOST_HELD:
+                    return
+            made, self._held = self._held, None
         yield from made
 
     def end(self) -> Iterator[Offer | Rejected]:

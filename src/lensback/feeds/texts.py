@@ -5,11 +5,10 @@ from __future__ import annotations
 import html
 import re
 
+from lensback.legible import legible
+
 MAX_RAW = 50_000
 
-_INVISIBLE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u00ad\u200b\u2060\ufeff\u202a-\u202e\u2066-\u2069\ufffe\uffff\ud800-\udfff]"
-)
 _REFERENCE = re.compile(r"&[#\w]")
 # Each alternative matches to its end or to the end of the text, so this is linear on any input.
 _TAGS = re.compile(
@@ -25,8 +24,9 @@ def text(raw: str, limit: int) -> str:
         while "  " in value:
             value = value.replace("  ", " ")
     else:
-        value = _INVISIBLE.sub("", " ".join(value.split()))
         value = " ".join(value.split())
+        if not value.isprintable():
+            value = " ".join(legible(value).split())
     return value if len(value) <= limit else value[:limit].rstrip()
 
 

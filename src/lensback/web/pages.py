@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from lensback import __version__
+from lensback.legible import shown
 from lensback.search import Query
 from lensback.speech import N_, Speech, languages
 from lensback.web.bodies import FRESH
@@ -153,6 +154,7 @@ def _environment() -> Environment:
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=shown,
     )
     environment.globals.update(asset=asset, product_version=__version__, languages=languages())
     return environment

@@ -19,6 +19,7 @@ from lensback import __version__
 from lensback.evaluate.page import decision, hundred, method, money, texts, use, weak
 from lensback.evaluate.page.form import Form
 from lensback.evaluate.report import Report
+from lensback.legible import shown
 from lensback.speech import Speech
 from lensback.workspace import write_atomically
 
@@ -26,7 +27,11 @@ from lensback.workspace import write_atomically
 def render(report: Report) -> str:
     """The page as HTML. Raises UnknownName for a language that has no .po file."""
     env = Environment(
-        autoescape=True, undefined=StrictUndefined, loader=FunctionLoader(_file), trim_blocks=True
+        autoescape=True,
+        undefined=StrictUndefined,
+        loader=FunctionLoader(_file),
+        trim_blocks=True,
+        finalize=shown,
     )
     form = Form(Speech(report.language))
     values = {"_": form.say, "language": report.language, "t": texts, "v": view(report, form)}
