@@ -100,7 +100,7 @@ class _Wary(ftplib.FTP_TLS):
         while (end := self._came.find(b"\n")) < 0:
             if len(self._came) + self._reply_bytes > MAX_REPLY_BYTES:
                 raise FetchFailed(f"a reply of more than {MAX_REPLY_BYTES} bytes")
-            block = received(self.sock, 1 << 12, self._reply_end)
+            block = received(self._connection(), 1 << 12, self._reply_end)
             if not block:
                 raise EOFError("the server hung up")
             self._came += block
@@ -113,8 +113,13 @@ class _Wary(ftplib.FTP_TLS):
 
     def putline(self, line: str) -> None:
         """Sends one command."""
-        self.sock.settimeout(pace.now().left(self.timeout_s))
+        self._connection().settimeout(pace.now().left(self.timeout_s))
         super().putline(line)
+
+    def _connection(self) -> socket.socket:
+        if self.sock is None:
+            raise EOFError("the server hung up")
+        return self.sock
 
     def makepasv(self) -> tuple[str, int]:
         """Where data comes from: always the host we are connected to, whatever PASV says (many a
@@ -202,8 +207,8 @@ def _receive(ftp: _Wary, url: str, spool: Spool, max_bytes: int, known: str) -> 
     return Fetched(b"", 200, "", etag, "", url, size=came)
 
 
-def _body(ftp: _Wary, path: str, spool: Spool, rest: int, told: int, max_bytes: int) -> int:
-    """Bytes that came behind `rest`. Ends a server that sends more than the size it `told`."""
+def _body(ftp: _Wary, path: str, spool: Spool, rest: int, size: int, max_bytes: int) -> int:
+    """Bytes that came behind `rest`. Ends a server that sends more than the `size` it told of."""
     clock, came = pace.now(), 0
     with ftp.transfercmd(f"RETR {path}", rest or None) as data, spool.path.open("ab") as sink:
         clock.start()  # what replies took is no fault of the data
@@ -212,9 +217,9 @@ def _body(ftp: _Wary, path: str, spool: Spool, rest: int, told: int, max_bytes: 
             clock.note(len(block))
             if rest + came > max_bytes:
                 raise TooLarge(f"more than {max_bytes} bytes", hint="raise the limit")
-            if rest + came > told:
+            if rest + came > size:
                 spool.drop()
-                raise FetchFailed(f"more came than the {told} bytes it told of", retry=True)
+                raise FetchFailed(f"more came than the {size} bytes it told of", retry=True)
             try:
                 sink.write(block)
             except OSError as error:
