@@ -41,7 +41,8 @@ class Terminal(Console):
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """As Rich does, without what a terminal would obey in the text."""
+        """The parts of the line as they go to the terminal: their texts cleaned, Rich's own control
+        codes as they are."""
         for segment in super().render(renderable, options):
             text, style, control = segment
             yield segment if control else Segment(legible(text, lines=True), style)
