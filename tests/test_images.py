@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import io
 import os
 import re
@@ -244,7 +245,7 @@ def test_every_format_is_read_by_a_fresh_process(name: str) -> None:
     subprocess.run([sys.executable, "-c", code, name], check=True)
 
 
-def test_a_bomb_in_a_text_chunk_is_refused() -> None:
+def test_a_bomb_in_a_text_chunk_is_left_packed() -> None:
     bomb = zlib.compress(bytes(200 << 20), 9)
     pixels = chunk(b"IDAT", zlib.compress(bytes(20 * 61), 9))
     texts = [
@@ -252,20 +253,20 @@ def test_a_bomb_in_a_text_chunk_is_refused() -> None:
         chunk(b"iTXt", b"a\0\1\0\0\0" + bomb),
         chunk(b"iCCP", b"a\0\0" + bomb),
     ]
+    begin = time.process_time()
     for text in texts:
-        with pytest.raises(BadImage):
-            decode(png(20, 20, text, pixels))
-    with pytest.raises(BadImage):
-        decode(png(20, 20, pixels, texts[0]))
+        assert decode(png(20, 20, text, pixels)).size == (20, 20)
+    assert decode(png(20, 20, pixels, texts[0])).size == (20, 20)
+    assert time.process_time() - begin < 0.5
 
 
 # Broken files
 
 
-@pytest.mark.parametrize("kind", STILL)
+@pytest.mark.parametrize("kind", ["AVIF", "HEIF", "BMP", "TIFF"])
 @given(share=st.floats(0, 0.97))
 @settings(max_examples=40, deadline=None)
-def test_a_truncated_picture_is_bad(kind: str, share: float) -> None:
+def test_a_picture_cut_short_is_bad_where_browsers_show_nothing(kind: str, share: float) -> None:
     """Or every pixel of it was there: a TIFF keeps its directory anywhere."""
     data = packed(kind, 300, 200)
     whole = decode(data)
@@ -276,6 +277,70 @@ def test_a_truncated_picture_is_bad(kind: str, share: float) -> None:
             continue
         assert side_px is None or kind != "JPEG"
         assert apart(image, whole) == 0
+
+
+CUTS = {
+    "JPEG": {},
+    "progressive JPEG": {"progressive": True},
+    "JPEG of marked parts": {"restart_marker_rows": 1},
+    "PNG": {},
+    "grey PNG": {},
+    "PNG with a palette": {},
+    "clear PNG": {},
+    "WEBP": {},
+    "GIF": {"interlace": 0},
+}
+
+
+@functools.cache
+def to_cut(name: str) -> bytes:
+    modes = {"grey PNG": "L", "PNG with a palette": "P", "clear PNG": "RGBA"}
+    image = drawn(300, 200).convert(modes.get(name, "RGB"))
+    kind = next(kind for kind in STILL if kind in name)
+    return saved(image, kind, **CUTS[name])
+
+
+@pytest.mark.parametrize("name", CUTS)
+@given(share=st.floats(0, 1))
+@settings(max_examples=40, deadline=None)
+def test_of_a_picture_without_its_end_half_is_enough(name: str, share: float) -> None:
+    data = to_cut(name)
+    whole = decode(data)
+    cut = data[: int(len(data) * share)]
+    for side_px in (None, 50):
+        try:
+            image = decode(cut, side_px=side_px)
+        except BadImage:
+            assert share < (0.3 if "progressive" in name else 0.9)
+            continue
+        assert share > 0.1
+        if side_px is None:
+            assert image.size == whole.size
+            top = (0, 0, 300, 90 if name != "WEBP" else 50)
+            assert apart(image.crop(top), whole.crop(top)) < (10 if "progressive" in name else 1)
+
+
+@pytest.mark.parametrize("name", CUTS)
+def test_the_lost_rows_are_plain(name: str) -> None:
+    """Neither black nor noise, and the hash is of the bytes as they came."""
+    data = to_cut(name)
+    cut = data[: int(len(data) * 0.8)]
+    info, image = inspect(cut)
+    assert (info.width, info.height, info.bytes) == (300, 200, len(cut))
+    assert info.hash == hashlib.sha256(cut).hexdigest()
+    if name in {"JPEG", "JPEG of marked parts", "PNG", "grey PNG", "clear PNG"}:
+        last = np.asarray(image)[-2]
+        assert (np.ptp(last, axis=0) <= 2).all()
+        assert last.mean() > 100
+
+
+def test_a_jpeg_whose_end_marker_is_missing_loses_nothing() -> None:
+    for name in ("JPEG", "progressive JPEG"):
+        data = to_cut(name)
+        assert data.endswith(b"\xff\xd9")
+        assert apart(decode(data[:-2]), decode(data)) == 0
+        assert apart(decode(data[:-1]), decode(data)) == 0
+        assert apart(decode(data[:-12]), decode(data)) < 2
 
 
 @pytest.mark.parametrize("kind", STILL)
@@ -406,7 +471,7 @@ def test_put_keeps_the_bytes_once(store: ImageStore, tmp_path: Path) -> None:
 
 def test_a_bad_picture_is_not_kept(tmp_path: Path) -> None:
     store = ImageStore(tmp_path, max_bytes=5000, max_pixels=120 * 90)
-    for data in (b"<html>", packed("JPEG")[:-900], packed("BMP"), packed("PNG", 121, 90)):
+    for data in (b"<html>", packed("JPEG")[:700], packed("BMP"), packed("PNG", 121, 90)):
         with pytest.raises((BadImage, TooLarge)):
             store.put(data)
     assert files(tmp_path) == []

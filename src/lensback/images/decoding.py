@@ -22,6 +22,7 @@ from PIL import Image
 
 from lensback import profiles
 from lensback.errors import BadImage, BadQuery, TooLarge
+from lensback.images import endings
 from lensback.types import Box, ImageInfo
 
 MAX_BYTES = 20 << 20
@@ -110,7 +111,7 @@ def inspect(
 ) -> tuple[ImageInfo, Image.Image]:
     """What is known of the picture, and the picture as `decode(side_px=...)` gives it.
 
-    Reads to the last pixel, so a truncated file raises BadImage. Width and height are those of
+    Reads to the last pixel; of a file that lacks its end what is there counts (`endings`). Width and height are those of
     the whole upright picture.
     """
     image, mime, (width, height) = _decoded(data, side_px, max_bytes, max_pixels)
@@ -162,20 +163,31 @@ def _decoded(
     if len(data) > max_bytes:
         raise TooLarge(f"{len(data)} bytes, the limit is {max_bytes}", hint="send a smaller file")
     with _translated(data):
-        image: Image.Image = _opened(data, max_pixels)
-        mime = Image.MIME.get(image.format or "", "").replace("image/mpo", "image/jpeg")
-        whole, profile = image.size, profiles.declared(image, data)
-        if side_px:
-            image.draft(None, (side_px, side_px))
-        drafted = image.size
-        image.load()
-        turn = _orientation(image)
-        if turn >= 5 or image.size != drafted:  # lies on its side; TIFF turns itself while loading
-            whole = whole[::-1]
-        if turn in _TRANSPOSED:
-            image = image.transpose(_TRANSPOSED[turn])
-        small = _reduced(_opaque(image), side_px)
-        return profiles.to_srgb(small, profile), mime, whole
+        try:
+            return _read(data, side_px, max_pixels)
+        except _BROKEN:
+            if (whole := endings.ended(data)) is None:
+                raise
+            return _read(whole, side_px, max_pixels)
+
+
+def _read(
+    data: bytes, side_px: int | None, max_pixels: int
+) -> tuple[Image.Image, str, tuple[int, int]]:
+    image: Image.Image = _opened(data, max_pixels)
+    mime = Image.MIME.get(image.format or "", "").replace("image/mpo", "image/jpeg")
+    whole, profile = image.size, profiles.declared(image, data)
+    if side_px:
+        image.draft(None, (side_px, side_px))
+    drafted = image.size
+    image.load()
+    turn = _orientation(image)
+    if turn >= 5 or image.size != drafted:  # lies on its side; TIFF turns itself while loading
+        whole = whole[::-1]
+    if turn in _TRANSPOSED:
+        image = image.transpose(_TRANSPOSED[turn])
+    small = _reduced(_opaque(image), side_px)
+    return profiles.to_srgb(small, profile), mime, whole
 
 
 def _reduced(image: Image.Image, side_px: int | None) -> Image.Image:
