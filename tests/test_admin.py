@@ -165,6 +165,7 @@ def test_each_photo_of_a_batch_stands_alone(client: TestClient, made: tuple[Path
 
 def test_metrics_count_what_happened(made: tuple[Path, bytes]) -> None:
     for client in serving(made[0], "127.0.0.1"):
+        client.base_url = "http://127.0.0.1:8000"
         client.post("/api/search", files={"photo": made[1]})
         client.post("/api/search", files={"photo": b"x"})
         client.get("/api/offers/" + "a" * 16)

@@ -93,6 +93,24 @@ def test_every_ill_line_has_a_hint(folder: Path) -> None:
         }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("name", "mode", "want"),
+    [("lensback.toml", 0o644, "600"), ("catalogue.db", 0o660, "600"), ("secret.key", 0o604, "600"),
+     ("keys.json", 0o640, "600"), ("journal", 0o755, "700"), ("photos", 0o750, "700")],
+)  # fmt: skip
+def test_what_others_can_read(folder: Path, name: str, mode: int, want: str) -> None:
+    path = folder / name
+    if name in {"journal", "photos"}:
+        path.mkdir(exist_ok=True)
+    path.touch()
+    path.chmod(mode)
+    check = found(folder)["rights"]
+    assert (check.state, check.message) == ("warn", f"others can read {path}")
+    assert check.hint == f"run: chmod {want} {path}"
+    path.chmod(int(want, 8))
+    assert "rights" not in found(folder)
+
+
 def test_a_full_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = SimpleNamespace(free=doctor.LOW_DISK_BYTES - 1)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)

@@ -363,23 +363,33 @@ def test_the_page_says_what_is_owed_and_what_was_visited(
     ("headers", "kept"),
     [
         ({}, True),
-        ({"Sec-Fetch-Site": "none"}, True),
-        ({"Sec-Fetch-Site": "cross-site", "Referer": "https://forum.example/"}, False),
-        ({"Sec-Fetch-Site": "cross-site"}, False),
-        ({"Sec-Fetch-Site": "cross-site", "Referer": "https://host.example/account"}, True),
-        ({"Sec-Fetch-Site": "cross-site", "Referer": "https://host.example.evil.example/"}, False),
+        ({"Sec-Fetch-Site": "same-origin"}, True),
+        ({"Origin": "http://testserver"}, True),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "http://testserver"}, False),
+        ({"Sec-Fetch-Site": "same-site"}, False),
+        ({"Origin": "https://forum.example"}, False),
+        ({"Origin": "http://testserver.evil.example"}, False),
+        ({"Origin": "null"}, False),
     ],
 )
-def test_no_foreign_page_makes_a_browser_click_for_somebody(
-    made: Path, headers: dict[str, str], kept: bool
+def test_a_browser_clicks_for_a_user_only_when_it_was_asked_on_our_page(
+    made: Path, workspace: Workspace, client: TestClient, headers: dict[str, str], kept: bool
 ) -> None:
-    allowed = Settings(rate_limit=0, cors_origins=("https://host.example",))
-    with Workspace(made, allowed) as workspace:
-        path = f"/cashback/{pass_for(made, USER, int(time.time()))}"
-        with TestClient(create_app(workspace)) as client:
-            answer = client.get(path, headers=headers)
-    assert answer.status_code == 200
-    assert ("lensback_user" in answer.cookies) is kept
+    path = f"/cashback/{pass_for(made, USER, int(time.time()))}"
+    shown = client.get(path)
+    assert shown.status_code == 200
+    assert "lensback_user" not in shown.cookies, "a link alone makes no browser somebody's"
+    assert '<form method="post"' in shown.text
+    said = client.post(path, headers=headers)
+    assert said.status_code == (303 if kept else 403)
+    assert ("lensback_user" in said.cookies) is kept
+    if kept:
+        cookie = said.headers["set-cookie"].lower()
+        assert "samesite=lax" in cookie
+        assert "httponly" in cookie
+        assert '<form method="post"' not in client.get(path).text, "it is asked once"
+        other = client.get(f"/cashback/{pass_for(made, 'user-other', int(time.time()))}").text
+        assert "count for somebody else" in other
 
 
 def test_whose_cashback_is_nobody_elses_business(client: TestClient) -> None:

@@ -76,22 +76,22 @@ def told(answer: dict[str, Any]) -> list[tuple[str, float]]:
 
 def test_memory_forgets_by_time_and_by_size() -> None:
     memory = Memory(10, max_bytes=100)
-    memory.keep("a", b"x" * 60, WHOLE)
-    memory.keep("b", b"x" * 40, WHOLE)
-    memory.keep("c", b"x", WHOLE)  # no room: the oldest goes
+    memory.keep("a", b"x" * 60, WHOLE, "me")
+    memory.keep("b", b"x" * 40, WHOLE, "me")
+    memory.keep("c", b"x", WHOLE, "me")  # no room: the oldest goes
     with pytest.raises(NotFound) as caught:
-        memory.get("a")
+        memory.get("a", "me")
     assert caught.value.hint == "send the photo again"
-    assert memory.get("b").photo
-    memory.keep("huge", b"x" * 101, WHOLE)
+    assert memory.get("b", "me").photo
+    memory.keep("huge", b"x" * 101, WHOLE, "me")
     with pytest.raises(NotFound):
-        memory.get("huge")
-    assert memory.get("c").photo == b"x"
+        memory.get("huge", "me")
+    assert memory.get("c", "me").photo == b"x"
     short = Memory(0.1)
-    short.keep("a", b"x", WHOLE)
+    short.keep("a", b"x", WHOLE, "me")
     time.sleep(0.15)
     with pytest.raises(NotFound):
-        short.get("a")
+        short.get("a", "me")
 
 
 def test_another_part_without_the_photo(client: TestClient, made: tuple[Path, bytes]) -> None:

@@ -18,6 +18,7 @@ from pydantic import Field
 from lensback import ledger, log, tokens
 from lensback.checked import checked, parse_toml
 from lensback.db import Database
+from lensback.durable import make_private
 from lensback.errors import ConfigError, PostbackError, StateError, Unauthorized
 from lensback.ledger import pulls
 from lensback.livefile import LiveFile
@@ -145,6 +146,7 @@ class RefusedCalls:
         log.event("postback refused", 30, network=network, reason=reason)
         line = json.dumps({"at": at, "network": network[:40], "reason": reason[:200]}) + "\n"
         try:
+            make_private(self.path)
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(line)
                 full = file.tell() > self.max_bytes

@@ -16,6 +16,9 @@ from lensback.types import Snapshot
 from lensback.workspace import Workspace, age_s
 
 LOW_DISK_BYTES = 1 << 30
+PRIVATE = ("lensback.toml", "networks.toml", "keys.json", "secret.key",
+           "catalogue.db*", "journal", "photos", "refused_postbacks.*")  # fmt: skip
+"""What nobody else has to read, in the workspace's folder."""
 STALE_S = 3 * 86_400
 
 
@@ -36,7 +39,7 @@ class Check:
 def examine(workspace: Workspace) -> list[Check]:
     """Every check, in the order in which to mend things. Never raises one of our errors."""
     sight = (_pictures, _encoder, _detector, _index_server, _index, _calibration)
-    checks = (_disk, _database, _stores, *sight, _programs, _journal)
+    checks = (_disk, _rights, _database, _stores, *sight, _programs, _journal)
     return [line for check in checks for line in _guarded(check, workspace)]
 
 
@@ -54,6 +57,16 @@ def _disk(workspace: Workspace) -> Iterator[Check]:
         yield Check("disk", "fail", text, "free some space before the next sync")
     else:
         yield Check("disk", "ok", text)
+
+
+def _rights(workspace: Workspace) -> Iterator[Check]:
+    """Whether others on this machine can read what holds secrets or people's data."""
+    found = (path for name in PRIVATE for path in sorted(workspace.path.glob(name)))
+    for path in found:
+        if not path.stat().st_mode & 0o077:
+            continue
+        mode = "700" if path.is_dir() else "600"
+        yield Check("rights", "warn", f"others can read {path}", f"run: chmod {mode} {path}")
 
 
 def _database(workspace: Workspace) -> Iterator[Check]:

@@ -4,19 +4,40 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+PRIVATE_FILE = 0o600
+PRIVATE_FOLDER = 0o700
 
-def replace_file(path: Path, fill: Callable[[Path], object]) -> None:
+
+def replace_file(path: Path, fill: Callable[[Path], object], *, private: bool = False) -> None:
     """Fills a temporary file, flushes it, renames it over `path`, flushes the folder.
 
-    A reader sees the old file or the new one, never a part of it.
+    A reader sees the old file or the new one, never a part of it. `private`: for its owner alone.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    if private:
+        make_private(partial)
     fill(partial)
     flush(partial)
     partial.replace(path)
     flush(path.parent)
+
+
+def make_private(path: Path) -> None:
+    """Makes an empty file for its owner alone (0600), whatever the umask; one that is there stays
+    as it is."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE))
+
+
+def make_private_folder(path: Path) -> None:
+    """Makes a folder, and those above it, for its owner alone (0700); one that is there stays as
+    it is."""
+    if not path.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(PRIVATE_FOLDER, exist_ok=True)
 
 
 def flush(path: Path) -> None:

@@ -11,6 +11,8 @@ Error
     Unauthorized     no key, secret or signature, or a wrong one (HTTP 401)
     Forbidden        a key that may not do this (HTTP 403)
     TooMany          more requests than the limit allows (HTTP 429)
+    BadHost          a request for a name that is not ours (HTTP 400)
+    AlreadyDone      what was said before stands (HTTP 409)
   NotFound           no such offer, product, image, store (HTTP 404)
   DataError          somebody else's file is wrong
     FeedError        a feed as a whole: format, empty, shrank too much
@@ -122,6 +124,16 @@ class TooMany(InputError):
     def __init__(self, wait_s: int) -> None:
         super().__init__("too many requests", hint=f"try again in {wait_s} seconds")
         self.wait_s = wait_s
+
+
+class BadHost(InputError):
+    """A request whose Host header names another service than ours."""
+
+
+class AlreadyDone(InputError):
+    """A second word on what may be said once."""
+
+    http_status = 409
 
 
 class NotFound(Error):

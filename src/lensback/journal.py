@@ -26,12 +26,15 @@ from pathlib import Path
 from typing import Any
 
 from lensback import log
+from lensback.durable import make_private_folder
 from lensback.errors import Busy, StateError, TooLarge
 
 MAX_RECORD_BYTES = 256 << 10
 SEGMENT_BYTES = 8 << 20
 """A file larger than this is closed and a new one begun."""
 BATCH = 500
+TRIAL_BYTES = 16 << 10
+"""What `check` writes: some clicks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,23 @@ class Journal:
         """Bytes that no drain has taken yet, of all processes."""
         return sum(_size(path) for path in self._segments())
 
+    def check(self) -> None:
+        """Raises what `append` would: Busy where the queue is full, StateError where the disk takes
+        nothing more. A file is really written, since rights and free blocks tell only half of it."""
+        if self.waiting_bytes + TRIAL_BYTES > self.max_bytes:
+            raise Busy("the queue of clicks is full", hint="let the database be reached again")
+        with _disk_errors():
+            make_private_folder(self.folder)
+            trial = self.folder / f"{os.getpid()}-{secrets.token_hex(4)}.trial"
+            handle = os.open(trial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                if os.write(handle, bytes(TRIAL_BYTES)) < TRIAL_BYTES:
+                    raise StateError("the disk is full", hint="free some space")
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+                trial.unlink()
+
     def close(self) -> None:
         """Leaves the file for a drain, of whichever process."""
         with _disk_errors():
@@ -142,7 +162,7 @@ class Journal:
         under us; the lock goes with the process."""
         self._end()
         if not self.folder.is_dir():
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_private_folder(self.folder)
             _flush_folder(self.folder.parent)
         name = f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(4)}"
         partial = self.folder / f"{name}.new"

@@ -16,8 +16,9 @@ from lensback.durable import replace_file
 from lensback.errors import BadQuery, StateError, UnknownName
 from lensback.livefile import LiveFile
 
-SCOPES = {"search": "pk", "admin": "sk"}
-"""Scope -> prefix: a publishable key may stand in a page and only searches; a secret one may all."""
+SCOPES = {"search": "pk", "admin": "sk", "metrics": "mk"}
+"""Scope -> prefix: a publishable key may stand in a page and only searches; a secret one may all; one
+of metrics reads `/metrics` and nothing else."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 
 
@@ -83,12 +84,8 @@ def find(keys: Iterable[Key], secret: str) -> Key | None:
 def _save(path: Path, keys: Iterable[Key]) -> None:
     text = json.dumps([asdict(key) for key in keys], indent=2) + "\n"
 
-    def write(partial: Path) -> None:
-        partial.touch(0o600)
-        partial.write_text(text, "utf-8")
-
     try:
-        replace_file(path, write)
+        replace_file(path, lambda partial: partial.write_text(text, "utf-8"), private=True)
     except OSError as error:
         raise StateError(
             f"cannot write {path}: {error.strerror}", hint="check its rights"

@@ -179,6 +179,17 @@ class Settings(BaseSettings):
         ge=0,
         description="Searches a minute with one search key, in one process; 0: no limit.",
     )
+    write_limit: int = Field(
+        300,
+        ge=0,
+        description="Clicks and votes a minute from one address, in one process; 0: no limit.",
+    )
+    guess_limit: int = Field(
+        20,
+        ge=0,
+        description="Wrong keys, passes and secrets a minute from one address, in one process, and ten "
+        "times as many in all; 0: no limit.",
+    )
     cors_origins: tuple[str, ...] = Field(
         (), description="Web origins whose pages may use the API, e.g. https://shop.example."
     )
@@ -200,7 +211,14 @@ class Settings(BaseSettings):
         "for training and evaluation; 0: not at all.",
     )
     public_url: str = Field(
-        "", description="Address under which shoppers reach this service; the bot needs it."
+        "",
+        description="Address under which shoppers reach this service; the bot needs it. Set, requests for "
+        "other names are refused, and with https cookies stay on encrypted connections.",
+    )
+    public_hosts: HostList = Field(
+        (),
+        description="Further names under which shoppers reach this service; with `public_url` set, "
+        "requests for any other name are refused.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning", description="`debug`, `info`, `warning` or `error`."

@@ -20,7 +20,7 @@ from lensback.catalogue.sketch import smallest_images
 from lensback.checked import checked
 from lensback.db import Database, presence, sqlite_url
 from lensback.detectors import Detector, open_detector
-from lensback.durable import replace_file
+from lensback.durable import make_private, make_private_folder, replace_file
 from lensback.encoders import Encoder, open_encoder
 from lensback.encoders.shelf import CALIBRATION_FILE, SHELF
 from lensback.errors import Busy, ConfigError, Error, StateError
@@ -79,6 +79,8 @@ class Workspace:
         workspace had one and it is lost."""
         url = self.db_url
         presence.check_there(url, self.path)
+        if not self.settings.database and self.path.is_dir():
+            make_private(self.path / "catalogue.db")  # SQLite gives its other files the same rights
         db = Database(url)
         try:
             if not (revision := db.revision()):
@@ -359,7 +361,8 @@ def init(path: Path) -> bool:
     if file.exists():
         return False
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        make_private_folder(path)
+        make_private(file)
         file.write_text(settings_module.template(), "utf-8")
     except OSError as error:
         raise ConfigError(
@@ -377,11 +380,11 @@ def open_workspace(path: Path) -> Workspace:
     return Workspace(path, settings_module.load(path))
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """The old file or the new one, never half of it, whatever happens."""
+def write_atomically(path: Path, text: str, *, private: bool = False) -> None:
+    """The old file or the new one, never half of it, whatever happens; `private`: for its owner alone."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, lambda partial: partial.write_text(text, "utf-8"))
+        replace_file(path, lambda partial: partial.write_text(text, "utf-8"), private=private)
     except OSError as error:
         raise StateError(
             f"cannot write {path}: {error.strerror}", hint="free some space, check the rights"
@@ -441,7 +444,7 @@ def set_setting(path: Path, name: str, value: str) -> None:
         lines[at[0]] = line
     else:
         lines.append(line)
-    write_atomically(file, "\n".join(lines) + "\n")
+    write_atomically(file, "\n".join(lines) + "\n", private=True)
 
 
 def age_s(epoch: int) -> int:

@@ -17,7 +17,7 @@ app.add_typer(key_app, name="key")
 def key_add(
     name: str,
     scope: Annotated[
-        str, typer.Option(help="search (may stand in a page) or admin (secret).")
+        str, typer.Option(help="search (may stand in a page), admin or metrics (secret).")
     ] = "search",
     workspace: Folder = HERE,
 ) -> None:

@@ -72,7 +72,8 @@ class ImageStore:
         image.thumbnail((side_px, side_px), Image.Resampling.BICUBIC, reducing_gap=2)
         sink = io.BytesIO()
         image.save(sink, "JPEG", quality=82, optimize=True)
-        self._write(path, sink.getvalue())
+        with contextlib.suppress(OSError):  # a full disk: it is made anew the next time
+            self._write(path, sink.getvalue())
         return sink.getvalue()
 
     def drop(self, digest: str) -> None:

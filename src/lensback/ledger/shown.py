@@ -30,3 +30,11 @@ def shown(db: Database, search_id: str) -> Shown:
         raise NotFound("no such answer", hint="it may be older than what is kept here")
     products = tuple((str(hit[0]), float(hit[3])) for hit in row.hits)
     return Shown(row.at, row.verdict, products)
+
+
+def vote_on(db: Database, search_id: str, product_id: str) -> int | None:
+    """The vote on one hit of a search, 1 or -1; None where there is none (yet)."""
+    f = t.feedback.c
+    mine = select(f.vote).where(f.search_id == search_id, f.product_id == product_id)
+    with db.read() as c:
+        return c.execute(mine).scalar()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import MutableMapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -46,15 +47,23 @@ class Looks:
     def __init__(self, keep_s: float = 0.0) -> None:
         self.keep_s = keep_s
         self._kept: Fleeting[Look] = Fleeting(keep_s, PHOTOS)
+        self.whose = ""
+
+    def of(self, whose: str) -> Looks:
+        """What one browser's photos were seen to show, in the memory of all: how long an answer takes
+        tells nobody that another one has searched the same photo."""
+        own = copy(self)
+        own.whose = whose
+        return own
 
     def get(self, key: str, side_px: int) -> Look | None:
         """The look of that key, if its pixels suffice for `side_px`."""
-        found = self._kept.get(key)
+        found = self._kept.get(f"{self.whose} {key}")
         return found if found and _suffices(found, side_px) else None
 
     def put(self, key: str, look: Look) -> None:
         """Keeps what was seen in a photo for the next searches with it."""
-        self._kept.put(key, look)
+        self._kept.put(f"{self.whose} {key}", look)
 
 
 def _suffices(look: Look, side_px: int) -> bool:

@@ -11,12 +11,13 @@ from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Re
 
 from lensback import keys, tokens
 from lensback.catalogue import health, stores
-from lensback.errors import NotFound
+from lensback.errors import Forbidden, NotFound, Unauthorized
 from lensback.keys import Key
 from lensback.ledger.activity import days
 from lensback.web import forms
 from lensback.web.bodies import FRESH
-from lensback.web.guard import address_of
+from lensback.web.browser import from_own_page, is_secure
+from lensback.web.guard import address_of, guessed
 from lensback.web.pages import render
 from lensback.web.service import Opened, Service
 from lensback.workspace import ago
@@ -75,7 +76,10 @@ def report(request: Request, service: Opened) -> Response:
             "there is no report yet", hint=f"lensback report --out {escape(str(REPORT))}"
         )
     # The report's own styles stand in the page; scripts it has none, and none may run.
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    policy = (
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+    )
     return FileResponse(path, headers={**FRESH, "Content-Security-Policy": policy})
 
 
@@ -83,9 +87,13 @@ def report(request: Request, service: Opened) -> Response:
 async def enter(request: Request, service: Opened) -> Response:
     """Takes the key and gives a session that no other site can use."""
     service.pace.take(f"address {address_of(request)}")
+    if not from_own_page(request):
+        raise Forbidden("this was not sent from our page", hint="enter at /admin")
     given = (await forms.fields(request, 4096)).get("key", "")
-    key = keys.find(service.keyring.get(), given.strip()[:200])
-    if key is None or key.scope != "admin":
+    try:
+        with guessed(request):
+            key = _key_of_admin(service, given)
+    except Unauthorized:
         return render(request, "admin_enter.html", 401, FRESH, wrong=True)
     own, until = tokens.own_key(service.workspace.path), int(time.time()) + SESSION_S
     response = RedirectResponse("/admin", status_code=303)
@@ -96,7 +104,7 @@ async def enter(request: Request, service: Opened) -> Response:
         path="/admin",
         httponly=True,
         samesite="strict",
-        secure=request.url.scheme == "https",
+        secure=is_secure(request, service.workspace.settings),
     )
     return response
 
@@ -108,6 +116,13 @@ def leave() -> Response:
     response = RedirectResponse("/admin", status_code=303)
     response.delete_cookie(COOKIE, path="/admin")
     return response
+
+
+def _key_of_admin(service: Service, secret: str) -> Key:
+    key = keys.find(service.keyring.get(), secret.strip()[:200])
+    if key is None or key.scope != "admin":
+        raise Unauthorized("this is not a key of scope admin", hint="see lensback key add")
+    return key
 
 
 def _entered(request: Request, service: Service) -> bool:

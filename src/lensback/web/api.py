@@ -15,6 +15,7 @@ from lensback.errors import Error, NotFound, StateError
 from lensback.search import Prices, product_of
 from lensback.web import bodies, uploads
 from lensback.web.forms import OFFER_ID, PRODUCT_ID
+from lensback.web.browser import keep_browser
 from lensback.web.guard import Searcher
 from lensback.web.service import Opened, Service
 
@@ -34,7 +35,8 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 async def search(request: Request, service: Opened) -> Response:
     """Finds the thing in a photo among the offers of all stores. The photo is not kept."""
     _, answer = await service.answer(request)
-    return bodies.respond(answer, fresh=True)
+    found = bodies.respond(answer, fresh=True)
+    return keep_browser(request, found, service.workspace.settings)
 
 
 @router.get(

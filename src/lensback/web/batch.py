@@ -11,6 +11,7 @@ from starlette.responses import Response
 from lensback import wire
 from lensback.errors import Busy, Error
 from lensback.web import bodies
+from lensback.web.browser import keep_browser
 from lensback.web.guard import Searcher, searcher
 from lensback.web.service import Opened, Service
 from lensback.web.uploads import BATCH_BODY, MAX_PHOTOS, Upload, read_uploads
@@ -36,7 +37,8 @@ async def batch(request: Request, service: Opened) -> Response:
     for _ in uploads[1:]:
         searcher(request)  # each photo counts
     results = [await _result(service, request, upload) for upload in uploads]
-    return bodies.respond(wire.Batch(results=tuple(results)), fresh=True, exclude_unset=True)
+    found = bodies.respond(wire.Batch(results=tuple(results)), fresh=True, exclude_unset=True)
+    return keep_browser(request, found, service.workspace.settings)
 
 
 async def _result(service: Service, request: Request, upload: Upload) -> wire.BatchResult:

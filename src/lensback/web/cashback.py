@@ -6,17 +6,19 @@ import time
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from lensback import ledger
-from lensback.errors import NotFound
+from lensback.errors import Forbidden, NotFound, Unauthorized
 from lensback.ledger.clicks import USER_TOKEN
 from lensback.speech import N_, nearest
-from lensback.web import bodies, users
+from lensback.web import bodies, guard, users
 from lensback.web.bodies import FRESH
+from lensback.web.browser import from_own_page, is_secure
+from lensback.web.guard import Writer
 from lensback.web.language import speech_of
 from lensback.web.pages import render
-from lensback.web.service import Opened
+from lensback.web.service import Opened, Service
 
 router = APIRouter(responses=bodies.FAILURES)
 
@@ -37,7 +39,8 @@ def cashback(token: str, request: Request, service: Opened, lang: str = "en") ->
     for 30 days (`/cashback/{pass}`, `?user=`); hand it to nobody else.
     """
     workspace = service.workspace
-    users.check_host(request, workspace.settings)
+    with guard.guessed(request, "host"):
+        users.check_host(request, workspace.settings)
     known, now = _known(token), int(time.time())
     found = ledger.sales_of(workspace.db, known, now=now, say=nearest(lang).say)
     good = users.pass_for(workspace.path, known, now)
@@ -46,25 +49,50 @@ def cashback(token: str, request: Request, service: Opened, lang: str = "en") ->
 
 @router.get("/cashback/{token}", include_in_schema=False, response_class=HTMLResponse)
 def cashback_page(token: str, request: Request, service: Opened) -> Response:
-    """A page of the shopper's purchases, for who has a pass from the host service. The browser
-    keeps it, so that later clicks count for the same user; not where a page of somebody else sent
-    it here."""
+    """A page of the shopper's purchases, for who has a pass from the host service. It asks whether
+    this browser's later clicks shall count for the same user."""
     workspace, now = service.workspace, int(time.time())
-    user = users.user_of_pass(workspace.path, token, now)
-    if not user:
-        raise NotFound("this link is not good any more", hint="ask for it again where you got it")
+    user = _user(token, request, service, now)
+    kept = users.user_of_pass(workspace.path, request.cookies.get(users.COOKIE, ""), now)
     found = ledger.sales_of(workspace.db, user, now=now, say=speech_of(request).say)
-    page = render(request, "cashback.html", headers=FRESH, states=STATES, found=found)
-    if users.may_remember(request, workspace.settings):
-        page.set_cookie(
-            users.COOKIE,
-            token,
-            max_age=users.PASS_S,
-            httponly=True,
-            samesite="lax",
-            secure=request.url.scheme == "https",
-        )
+    return render(
+        request,
+        "cashback.html",
+        headers=FRESH,
+        states=STATES,
+        found=found,
+        mine=kept == user,
+        other=bool(kept),
+    )
+
+
+@router.post("/cashback/{token}", include_in_schema=False, dependencies=[Writer])
+def keep_pass(token: str, request: Request, service: Opened) -> Response:
+    """The browser keeps the pass, because its owner said so on our own page: a link that somebody
+    else sent makes nobody click for a stranger."""
+    if not from_own_page(request):
+        raise Forbidden("this was not sent from our page", hint="open the link and choose there")
+    _user(token, request, service, int(time.time()))
+    page = RedirectResponse(f"/cashback/{token}", status_code=303, headers=FRESH)
+    page.set_cookie(
+        users.COOKIE,
+        token,
+        max_age=users.PASS_S,
+        httponly=True,
+        samesite="lax",
+        secure=is_secure(request, service.workspace.settings),
+    )
     return page
+
+
+def _user(token: str, request: Request, service: Service, now: int) -> str:
+    """The user of a pass. Raises NotFound, and TooMany for who tries passes out."""
+    try:
+        with guard.guessed(request, "pass"):
+            return users.checked_pass(service.workspace.path, token, now)
+    except Unauthorized as error:
+        hint = "ask for it again where you got it"
+        raise NotFound("this link is not good any more", hint=hint) from error
 
 
 def _known(token: str) -> str:

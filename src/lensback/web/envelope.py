@@ -25,6 +25,9 @@ HEADERS = {
     "Permissions-Policy": "geolocation=(), microphone=()",
 }
 
+HTTPS_ONLY = {"Strict-Transport-Security": "max-age=31536000"}
+"""Where `public_url` is one of https."""
+
 FIRST = "/api/v1/"
 """The API's first version, and so far its only one: the same as /api/."""
 
@@ -34,8 +37,9 @@ _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 class Envelope:
     """ASGI middleware; see the module."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, https: bool = False) -> None:
         self.app = app
+        self._headers = {**HEADERS, **(HTTPS_ONLY if https else {})}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -44,7 +48,7 @@ class Envelope:
         begin, method = time.perf_counter(), scope["method"]
         if scope["path"].startswith(FIRST):
             scope = {**scope, "path": "/api/" + scope["path"].removeprefix(FIRST)}
-        headers = {"X-Request-ID": _request_id(scope), **HEADERS}
+        headers = {"X-Request-ID": _request_id(scope), **self._headers}
         scope["lensback_headers"] = headers  # for the last resort, which is outside of us
         if method == "HEAD":
             scope = {**scope, "method": "GET", "lensback_head": True}

@@ -60,12 +60,26 @@ def _read(content: bytes, kind: str) -> list[tuple[str, str]]:
     if kind.partition(";")[0].strip().lower() != "application/json":
         return _pairs(text)
     try:
-        values = json.loads(text)
+        values = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise BadQuery("the body is not JSON", hint="send one flat object") from error
     if not isinstance(values, dict):
         raise BadQuery("the body is not an object", hint="send one flat object")
     return [(name, _text(value)) for name, value in values.items() if _plain(value)]
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys are single. Raises BadQuery: of two, each reader believes another."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        double = next(name for name in names if names.count(name) > 1)
+        raise BadQuery(f"{double[:40]!r} is given twice", hint="send each field once")
+    return values
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is not JSON")
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ from lensback.catalogue import offers
 from lensback.catalogue.stores import StoredProgram
 from lensback.errors import NotFound
 from lensback.types import StoredOffer
-from lensback.web import bodies, forms, users
+from lensback.web import bodies, forms, guard, users
 from lensback.web.service import Opened, Service
 
 router = APIRouter(responses=bodies.FAILURES)
@@ -60,10 +60,12 @@ def go(offer_id: str, request: Request, service: Opened, search: str = "") -> Re
         # The browser asks again when the shopper really clicks.
         return Response(status_code=503, headers=HEADERS)
     stored, program = offers.to_click(service.workspace.db, offer_id)
-    host = users.is_host(request, service.workspace.settings)
+    host = guard.is_host(request)
     if head or (is_machine(request) and not host):
         return _past_networks(stored, program)
-    return _redirect(click(service, request, stored, program, search))
+    if not host:
+        guard.writer(request)
+    return _redirect(click(service, request, stored, program, search, host=host))
 
 
 def click(
@@ -72,6 +74,8 @@ def click(
     stored: StoredOffer,
     program: StoredProgram | None,
     search_id: str,
+    *,
+    host: bool = False,
 ) -> str:
     """The link of one click, which is in the journal when this returns. Raises Busy where that
     is full: a click that nobody can find again would be cashback lost."""
@@ -84,7 +88,7 @@ def click(
         at=now,
         source="go",
         search_id=search_id,
-        user_token=users.user_of(request, workspace.path, workspace.settings, now),
+        user_token=users.user_of(request, workspace.path, now, host=host),
         network=link.network,
         program_id=str(link.program_id or ""),
         terms=link.terms_snapshot,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from fastapi import Depends
 from starlette.requests import Request
 
 from lensback import keys, tokens
-from lensback.errors import Forbidden, Unauthorized
+from lensback.errors import Forbidden, TooMany, Unauthorized
 from lensback.keys import Key
+from lensback.web import users
 from lensback.web.service import Service
 
 
@@ -19,10 +21,45 @@ def key_of(request: Request) -> Key | None:
     if not secret:
         return None
     service: Service = request.app.state.service
-    found = keys.find(service.keyring.get(), secret.strip()[:200])
-    if found is None:
-        raise Unauthorized("this key is not known", hint="ask whoever runs this service for one")
+    with guessed(request):
+        found = keys.find(service.keyring.get(), secret.strip()[:200])
+        if found is None:
+            hint = "ask whoever runs this service for one"
+            raise Unauthorized("this key is not known", hint=hint)
     return found
+
+
+@contextmanager
+def guessed(request: Request, what: str = "") -> Iterator[None]:
+    """Around what compares a secret and raises Unauthorized: wrong ones are counted by address and in
+    all (`what` keeps kinds apart). Raises TooMany, before the comparison where it was enough."""
+    service: Service = request.app.state.service
+    address = f"{address_of(request)} {what}"
+    service.guesses.check(address)
+    try:
+        yield
+    except Unauthorized:
+        service.guesses.wrong(address)
+        raise
+
+
+def is_host(request: Request) -> bool:
+    """Whether the request bears the host service's key; a wrong one counts as a guess."""
+    service: Service = request.app.state.service
+    if not tokens.bearer(request.headers):
+        return False
+    try:
+        with guessed(request, "host"):
+            users.check_host(request, service.workspace.settings)
+    except (Unauthorized, TooMany):
+        return False
+    return True
+
+
+def writer(request: Request) -> None:
+    """Lets something be written down for a stranger, not too often. Raises TooMany."""
+    service: Service = request.app.state.service
+    service.write_pace.take(f"address {address_of(request)}")
 
 
 def searcher(request: Request) -> None:
@@ -40,15 +77,16 @@ def searcher(request: Request) -> None:
         service.key_pace.take(f"key {key.name}")
 
 
-def administrator(request: Request) -> Key:
-    """The key of scope `admin` that the request carries. Raises Unauthorized, Forbidden."""
+def bearer_of_scope(request: Request, *scopes: str) -> Key:
+    """The key of one of these scopes that the request carries. Raises Unauthorized, Forbidden."""
     service: Service = request.app.state.service
     service.pace.take(f"address {address_of(request)}")
     key = key_of(request)
     if key is None:
         raise Unauthorized("a key is needed", hint="send Authorization: Bearer KEY")
-    if key.scope != "admin":
-        raise Forbidden("this key may only search", hint="use a key of scope admin")
+    if key.scope not in scopes:
+        hint = f"use a key of scope {' or '.join(scopes)}"
+        raise Forbidden(f"a key of scope {key.scope} may not do this", hint=hint)
     return key
 
 
@@ -65,4 +103,4 @@ def _by_a_program(request: Request) -> bool:
 
 
 Searcher = Depends(searcher)
-Administrator = Annotated[Key, Depends(administrator)]
+Writer = Depends(writer)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lensback import images, log
-from lensback.durable import replace_file
+from lensback.durable import make_private_folder, replace_file
 from lensback.errors import Error
 from lensback.settings import Settings
 
@@ -27,8 +27,10 @@ def keep(workspace: Path, settings: Settings, search_id: str, photo: bytes) -> N
         image.thumbnail((SIDE_PX, SIDE_PX))
         image.info.clear()  # a comment would be written again
         path = workspace / FOLDER / f"{search_id}.jpg"
-        path.parent.mkdir(exist_ok=True)
-        replace_file(path, lambda partial: image.save(partial, "JPEG", quality=QUALITY))
+        make_private_folder(path.parent)
+        replace_file(
+            path, lambda partial: image.save(partial, "JPEG", quality=QUALITY), private=True
+        )
     except (Error, OSError) as error:
         log.event("photo not kept", 30, type=type(error).__name__)
 

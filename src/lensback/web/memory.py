@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from lensback.errors import NotFound
 from lensback.fleeting import Fleeting
+from lensback.tokens import same
 from lensback.types import Box
 
 MAX_BYTES = 64 << 20
@@ -22,6 +23,8 @@ class Remembered:
     photo: bytes
     region: Box
     """What was searched of it."""
+    whose: str
+    """The browser that sent it (`web.browser`)."""
 
 
 class Memory:
@@ -32,14 +35,20 @@ class Memory:
             seconds, max_bytes, lambda remembered: len(remembered.photo)
         )
 
-    def keep(self, search_id: str, photo: bytes, region: Box) -> None:
+    def keep(self, search_id: str, photo: bytes, region: Box, whose: str) -> None:
         """Remembers a photo; one that is larger than all room is not."""
-        self._known.put(search_id, Remembered(photo, region))
+        self._known.put(search_id, Remembered(photo, region, whose))
 
-    def get(self, search_id: str) -> Remembered:
-        """The photo of a search. Raises NotFound where it is forgotten."""
+    def has(self, search_id: str, whose: str) -> bool:
+        """Whether the photo of a search is remembered, and this browser's own."""
         found = self._known.get(search_id)
-        if found is None:
+        return found is not None and same(found.whose, whose)
+
+    def get(self, search_id: str, whose: str) -> Remembered:
+        """The photo of one's own search. Raises NotFound where it is forgotten, and just so where it
+        is somebody else's: who got the link of an answer has its id, too."""
+        found = self._known.get(search_id)
+        if found is None or not same(found.whose, whose):
             message = f"the photo of search {search_id[:32]!r} is forgotten"
             raise NotFound(message, hint="send the photo again")
         return found

@@ -24,6 +24,21 @@ class RateLimiter:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._lock = threading.Lock()
 
+    def wait_s(self, client: str) -> int:
+        """Seconds until `take` would count a request; 0 for at once. Counts nothing."""
+        left = self._left(client)
+        return int((1 - left) * 60 / self.per_minute) + 1 if left < 1 else 0
+
+    def is_fresh(self, client: str) -> bool:
+        """Whether nothing was counted of a client lately."""
+        return self._left(client) >= self.burst
+
+    def _left(self, client: str) -> float:
+        now = time.monotonic()
+        with self._lock:
+            left, at = self._buckets.get(client, (self.burst, now))
+        return min(self.burst, left + max(0.0, now - at) * self.per_minute / 60)
+
     def take(self, client: str, now: float | None = None) -> None:
         """Counts one request. Raises TooMany with the seconds to wait."""
         if not self.per_minute:

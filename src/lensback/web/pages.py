@@ -21,6 +21,7 @@ from lensback.legible import shown
 from lensback.search import Query
 from lensback.speech import N_, Speech, languages
 from lensback.web.bodies import FRESH
+from lensback.web.browser import is_secure, keep_browser
 from lensback.web.guard import Searcher
 from lensback.web.language import COOKIE, speech_of
 from lensback.web.service import Opened, Service
@@ -43,13 +44,16 @@ def home(request: Request, service: Opened) -> Response:
 async def find(request: Request, service: Opened) -> Response:
     """The search form with the answer under it: what the page does without a script."""
     upload, answer = await service.answer(request)
-    return await run_in_threadpool(_home, request, service, upload, answer)
+    page = await run_in_threadpool(_home, request, service, upload, answer)
+    return keep_browser(request, page, service.workspace.settings)
 
 
 @router.get("/widget")
-def widget(request: Request) -> Response:
+def widget(request: Request, service: Opened) -> Response:
     """The line that puts a button on another page, and the button."""
-    return render(request, "widget.html", base=str(request.base_url))
+    said = service.workspace.settings.public_url
+    base = f"{said.rstrip('/')}/" if said else str(request.base_url)
+    return render(request, "widget.html", base=base)
 
 
 WIDGET = {
@@ -140,7 +144,7 @@ def render(
     response.headers["Vary"] = "Accept-Language, Cookie"
     response.headers["Content-Language"] = speech.language
     if request.query_params.get("lang") == speech.language:
-        secure = request.url.scheme == "https"
+        secure = is_secure(request, service.workspace.settings)
         response.set_cookie(
             COOKIE, speech.language, max_age=YEAR_S, samesite="lax", httponly=True, secure=secure
         )

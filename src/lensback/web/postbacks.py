@@ -14,7 +14,7 @@ from lensback import conversions, ledger
 from lensback.errors import BadQuery, Error, NotFound, PostbackError, TooLarge, UnknownName
 from lensback.networks import open_network
 from lensback.types import Conversion
-from lensback.web import bodies, forms
+from lensback.web import bodies, forms, guard
 from lensback.web.service import Opened, Service
 
 MAX_BYTES = 64 << 10
@@ -35,13 +35,14 @@ async def postback(network: str, request: Request, service: Opened) -> Response:
         fields = await forms.fields(request, MAX_BYTES)
         if secret := request.headers.get("x-postback-secret"):
             fields.setdefault("secret", secret)
-        news = await run_in_threadpool(_read, service, network, fields, now)
+        with guard.guessed(request, network):
+            news = await run_in_threadpool(_read, service, network, fields, now)
     except (BadQuery, TooLarge, PostbackError, NotFound, UnknownName) as error:
-        _refused(service, network, error, now)
+        _refused(service, request, network, error, now)
         raise
     except Error as error:
         if error.http_status == 401:
-            _refused(service, network, error, now)
+            _refused(service, request, network, error, now)
         raise
     body = ledger.news_body(news, at=now, source="postback")
     await run_in_threadpool(service.workspace.journal.append, "news", body)
@@ -58,7 +59,8 @@ def _read(service: Service, name: str, fields: dict[str, str], now: int) -> Conv
     return conversions.receive(network, fields, account, at=now)
 
 
-def _refused(service: Service, network: str, error: Error, now: int) -> None:
+def _refused(service: Service, request: Request, network: str, error: Error, now: int) -> None:
+    guard.writer(request)  # a stranger's call that is written down
     log = conversions.RefusedCalls(service.workspace.path / "refused_postbacks.log")
     # A name that is no network is somebody's text: it is not kept.
     known = "" if isinstance(error, NotFound) else network

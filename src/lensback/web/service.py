@@ -17,12 +17,15 @@ from lensback import colors, keys, log
 from lensback.catalogue import offers, stores
 from lensback.catalogue.stores import StoreState
 from lensback.errors import ConfigError, Error, FetchError, InputError, StateError
+from lensback.fleeting import Fleeting
 from lensback.keys import Key
 from lensback.livefile import LiveFile
 from lensback.net import Fetcher
 from lensback.search import Query, Tools, search, search_live
 from lensback.types import StoredOffer
 from lensback.web import kept
+from lensback.web.browser import browser_of
+from lensback.web.guesses import Guesses
 from lensback.web.limits import Gate
 from lensback.web.memory import Memory
 from lensback.web.meters import Meters
@@ -34,6 +37,8 @@ from lensback.workspace import Workspace
 
 OVERVIEW_S = 10.0
 SAMPLES = 8
+SHOWN_S, SHOWN = 60.0, 20_000
+"""How long, and how many, answers and votes are remembered until the database surely has them."""
 QUEUE = 8
 """Searches that may wait for a free thread: well under a second of work."""
 
@@ -60,7 +65,13 @@ class Service:
     pace: RateLimiter
     key_pace: RateLimiter
     keyring: LiveFile[tuple[Key, ...]]
+    write_pace: RateLimiter
+    guesses: Guesses
     memory: Memory
+    shown: Fleeting[frozenset[str]] = field(default_factory=lambda: Fleeting(SHOWN_S, SHOWN))
+    """Products of the answers that may not be in the database yet, by search."""
+    votes: Fleeting[int] = field(default_factory=lambda: Fleeting(SHOWN_S, SHOWN))
+    """Votes that may not be there yet, by search and product."""
     meters: Meters = field(default_factory=Meters.new)
     _fronts: dict[str, Front] = field(default_factory=dict)
     _overviews: dict[str, tuple[float, list[StoreState]]] = field(default_factory=dict)
@@ -75,6 +86,8 @@ class Service:
             RateLimiter(s.rate_limit),
             RateLimiter(s.key_rate_limit),
             keys.keyring(workspace.keys_path),
+            RateLimiter(s.write_limit),
+            Guesses(s.guess_limit),
             Memory(s.photo_memory_s),
         )
 
@@ -93,29 +106,31 @@ class Service:
 
     async def find(self, request: Request, upload: Upload) -> Answer:
         """One upload, searched, counted and written down. Raises Busy where all places are taken."""
-        answer, variant = await self.gate.run(partial(self._search, upload))
+        whose = browser_of(request)
+        answer, variant = await self.gate.run(partial(self._search, upload, whose))
         self.meters.searched(answer)
+        self.shown.put(answer.search_id, frozenset(hit.product_id for hit in answer.hits))
         note_search(self.workspace, request, upload.query, answer, variant)
         return answer
 
-    def _search(self, upload: Upload) -> tuple[Answer, str]:
+    def _search(self, upload: Upload, whose: str) -> tuple[Answer, str]:
         """The answer, and the side of a trial that gave it; empty: no trial."""
-        photo = self._photo(upload)
-        answer, variant = self._answered(photo, upload.query)
-        self.memory.keep(answer.search_id, photo, answer.region)
+        photo = self._photo(upload, whose)
+        answer, variant = self._answered(photo, upload.query, whose)
+        self.memory.keep(answer.search_id, photo, answer.region, whose)
         if not upload.again:
             kept.keep(self.workspace.path, self.workspace.settings, answer.search_id, photo)
         return answer, variant
 
-    def _answered(self, photo: bytes, query: Query) -> tuple[Answer, str]:
+    def _answered(self, photo: bytes, query: Query, whose: str) -> tuple[Answer, str]:
         variant = self._side()
         if variant == "b":
             try:
-                return search(photo, query, self.workspace.trial_tools()), variant
+                return search(photo, query, _own(self.workspace.trial_tools(), whose)), variant
             except (ConfigError, StateError) as error:  # a trial never costs an answer
                 log.event("trial out", 30, type=type(error).__name__, message=error.message)
                 variant = ""
-        return search_live(photo, query, self.tools), variant
+        return search_live(photo, query, lambda: _own(self.tools(), whose)), variant
 
     def _side(self) -> str:
         """Each search by itself, by chance: the test of the trial counts on it."""
@@ -124,9 +139,9 @@ class Service:
             return ""
         return "b" if secrets.randbelow(1 << 30) < settings.trial_share * (1 << 30) else "a"
 
-    def _photo(self, upload: Upload) -> bytes:
+    def _photo(self, upload: Upload, whose: str) -> bytes:
         if upload.again:
-            return self.memory.get(upload.again).photo
+            return self.memory.get(upload.again, whose).photo
         return self._fetched(upload.photo_url) if upload.photo_url else upload.photo
 
     def _fetched(self, url: str) -> bytes:
@@ -179,12 +194,18 @@ class Service:
     def check(self) -> dict[str, str]:
         """What is ready, part by part. Raises StateError naming the part that is not."""
         stores.names(self.workspace.db)
+        self.workspace.journal.check()
         tools = self.tools()
         if tools.encoder.fingerprint != tools.snapshot.fingerprint:
             raise StateError(
                 "the index was made by another version of the encoder", hint="run: lensback sync"
             )
-        return {"database": "ok", "index": tools.snapshot.id, "encoder": tools.encoder.name}
+        return {
+            "database": "ok",
+            "journal": "ok",
+            "index": tools.snapshot.id,
+            "encoder": tools.encoder.name,
+        }
 
     def warm(self) -> None:
         """Opens everything with one search of a blank picture, so that the first shopper
@@ -197,6 +218,11 @@ class Service:
             log.event("not ready", type=type(error).__name__, message=error.message)
         else:
             log.event("warm")
+
+
+def _own(tools: Tools, whose: str) -> Tools:
+    """The tools with what this browser's own photos were seen to show, and no other's."""
+    return replace(tools, looks=tools.looks.of(whose))
 
 
 async def _service(request: Request) -> Service:

@@ -7,12 +7,11 @@ The host service knows the person; here there is only its opaque token. It prove
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
 from lensback import tokens
-from lensback.errors import Error, Unauthorized
+from lensback.errors import Unauthorized
 from lensback.ledger.clicks import USER_TOKEN, checked_user
 from lensback.settings import Settings
 
@@ -31,27 +30,9 @@ def check_host(request: Request, settings: Settings) -> None:
         raise Unauthorized("wrong host key", hint="send Authorization: Bearer KEY")
 
 
-def is_host(request: Request, settings: Settings) -> bool:
-    """True where the request bears the host service's key."""
-    try:
-        check_host(request, settings)
-    except Error:
-        return False
-    return True
-
-
 def pass_for(folder: Path, token: str, now: int) -> str:
     """`token.until.signature`: lets its bearer be this user until then."""
     return tokens.issued(tokens.own_key(folder), checked_user(token), now + PASS_S)
-
-
-def may_remember(request: Request, settings: Settings) -> bool:
-    """False where another site's page led here: it could have the visitor's later clicks counted
-    for a user of its choice. Sites of `cors_origins` may."""
-    if request.headers.get("sec-fetch-site", "none") != "cross-site":
-        return True
-    parts = urlsplit(request.headers.get("referer", ""))
-    return f"{parts.scheme}://{parts.netloc}" in settings.cors_origins
 
 
 def user_of_pass(folder: Path, text: str, now: int) -> str:
@@ -60,13 +41,22 @@ def user_of_pass(folder: Path, text: str, now: int) -> str:
     return token if USER_TOKEN.fullmatch(token) else ""
 
 
-def user_of(request: Request, folder: Path, settings: Settings, now: int) -> str:
-    """The user's token: from the host's own request, else from a pass (`?user=`, cookie).
+def checked_pass(folder: Path, text: str, now: int) -> str:
+    """The token of a pass that is good. Raises Unauthorized for every other text."""
+    user = user_of_pass(folder, text, now)
+    if not user:
+        raise Unauthorized("this pass is not good", hint="ask the host service for a new one")
+    return user
+
+
+def user_of(request: Request, folder: Path, now: int, *, host: bool) -> str:
+    """The user's token: from the host's own request (`host`: it is one), else from a pass (`?user=`,
+    cookie).
 
     What is not good is nobody: a shopper with an old pass still gets to the store.
     """
     token = request.headers.get(HEADER, "")
     if token and USER_TOKEN.fullmatch(token):
-        return token if is_host(request, settings) else ""
+        return token if host else ""
     given = (request.query_params.get("user", ""), request.cookies.get(COOKIE, ""))
     return next((user for text in given if text and (user := user_of_pass(folder, text, now))), "")

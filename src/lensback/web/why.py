@@ -8,6 +8,7 @@ import re
 import numpy as np
 from fastapi import APIRouter
 from PIL import Image
+from starlette.requests import Request
 from starlette.responses import Response
 
 from lensback import images
@@ -16,6 +17,7 @@ from lensback.ledger.clicks import SEARCH_ID
 from lensback.search import Heat, heat
 from lensback.types import Box
 from lensback.web import bodies
+from lensback.web.browser import browser_of
 from lensback.web.guard import Searcher
 from lensback.web.service import Opened, Service
 
@@ -36,19 +38,20 @@ _HASH = re.compile(r"[0-9a-f]{64}")
     response_class=Response,
     responses={200: {"content": {"image/png": {}}, "description": "A layer of the photo's shape"}},
 )
-async def why(search_id: str, image_hash: str, service: Opened) -> Response:
+async def why(search_id: str, image_hash: str, request: Request, service: Opened) -> Response:
     """Which part of a searched photo matched an image: a transparent layer, red where it mattered.
 
-    Only while the photo is remembered (`photo_memory_s`), and by the process that searched it.
+    Only while the photo is remembered (`photo_memory_s`), and by the process that searched it, for the browser that sent it.
     """
     if not SEARCH_ID.fullmatch(search_id) or not _HASH.fullmatch(image_hash):
         raise NotFound("no such search or image", hint="take both from an answer")
-    content = await service.gate.run(lambda: _layer(service, search_id, image_hash))
+    whose = browser_of(request)
+    content = await service.gate.run(lambda: _layer(service, search_id, image_hash, whose))
     return Response(content, media_type="image/png", headers={"Cache-Control": "no-store"})
 
 
-def _layer(service: Service, search_id: str, image_hash: str) -> bytes:
-    known, tools = service.memory.get(search_id), service.tools()
+def _layer(service: Service, search_id: str, image_hash: str, whose: str) -> bytes:
+    known, tools = service.memory.get(search_id, whose), service.tools()
     vector = service.workspace.vectors.get(tools.snapshot.fingerprint, [image_hash])[0]
     side_px = 2 * tools.encoder.side_px
     photo = images.decode(known.photo, side_px=side_px, max_pixels=tools.max_pixels)

@@ -1,0 +1,56 @@
+"""Which browser asks: a random cookie, for as long as a photo is remembered and no longer.
+
+Whoever has the id of a search may see its answer; what is done with the photo itself is for the
+browser (or program) that sent it. A client that keeps no cookies is a new one each time.
+"""
+
+from __future__ import annotations
+
+import re
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from lensback import tokens
+from lensback.settings import Settings
+
+COOKIE = "lensback_browser"
+_SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
+def browser_of(request: Request) -> str:
+    """The digest that names the request's browser, the same at every call for one request."""
+    if not hasattr(request.state, "browser"):
+        given = request.cookies.get(COOKIE, "")
+        request.state.browser = given if _SECRET.fullmatch(given) else tokens.new_secret()
+    return tokens.digest(request.state.browser)
+
+
+def keep_browser(request: Request, response: Response, settings: Settings) -> Response:
+    """The response with the cookie, so that the next request is known to be of the same browser."""
+    browser_of(request)
+    if settings.photo_memory_s:
+        response.set_cookie(
+            COOKIE,
+            request.state.browser,
+            max_age=settings.photo_memory_s,
+            httponly=True,
+            samesite="strict",
+            secure=is_secure(request, settings),
+        )
+    return response
+
+
+def is_secure(request: Request, settings: Settings) -> bool:
+    """Whether cookies may be kept to encrypted connections: this one is, or `public_url` says so."""
+    return request.url.scheme == "https" or settings.public_url.startswith("https://")
+
+
+def from_own_page(request: Request) -> bool:
+    """Whether a form was sent from a page of ours, not from another site's; programs send neither
+    header, and have no cookies to be misused."""
+    site = request.headers.get("sec-fetch-site", "")
+    if site:
+        return site in {"same-origin", "none"}
+    origin = request.headers.get("origin", "")
+    return not origin or origin.partition("://")[2] == request.headers.get("host", "")

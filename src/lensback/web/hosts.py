@@ -1,0 +1,52 @@
+"""Which names the service answers to: where `public_url` is set, that one and `public_hosts`."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from lensback.errors import BadHost
+from lensback.settings import Settings
+from lensback.web import failures
+
+ANY_HOST = {"/healthz", "/readyz", "/metrics"}
+"""Asked by machines, which use an address."""
+
+
+def known_hosts(settings: Settings) -> frozenset[str]:
+    """The names that a request may be for, in small letters; empty: every name."""
+    if not settings.public_url:
+        return frozenset()
+    own = urlsplit(settings.public_url).hostname or ""
+    return frozenset(name.lower().rstrip(".") for name in (own, *settings.public_hosts))
+
+
+class Hosts:
+    """ASGI middleware: refuses requests for other names, with which pages of ours would carry
+    somebody else's address."""
+
+    def __init__(self, app: ASGIApp, known: frozenset[str]) -> None:
+        self.app = app
+        self._known = known
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        checked = scope["type"] == "http" and self._known and scope["path"] not in ANY_HOST
+        if checked and not self._is_ours(scope):
+            error = BadHost("this name is not ours", hint="ask under the address of public_url")
+            await failures.respond(Request(scope), error)(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+    def _is_ours(self, scope: Scope) -> bool:
+        said = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        return len(said) == 1 and _name(said[0]) in self._known
+
+
+def _name(host: str) -> str:
+    """The name of a Host header without its port; empty for what is none."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").rstrip(".") if "@" not in host else ""
+    except ValueError:
+        return ""
