@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from lensback import ledger
-from lensback.errors import BadQuery, AlreadyDone, NotFound
+from lensback.errors import AlreadyDone, BadQuery, NotFound
 from lensback.ledger.clicks import SEARCH_ID
 from lensback.ledger.shown import shown, vote_on
 from lensback.web import bodies, forms
