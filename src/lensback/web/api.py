@@ -14,8 +14,8 @@ from lensback.catalogue import for_sale, offers, products
 from lensback.errors import Error, NotFound, StateError
 from lensback.search import Prices, product_of
 from lensback.web import bodies, uploads
-from lensback.web.forms import OFFER_ID, PRODUCT_ID
 from lensback.web.browser import keep_browser
+from lensback.web.forms import OFFER_ID, PRODUCT_ID
 from lensback.web.guard import Searcher
 from lensback.web.service import Opened, Service
 
