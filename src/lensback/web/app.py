@@ -29,7 +29,7 @@ from lensback.web import (
 )
 from lensback.web.assets import Squeezed, Static
 from lensback.web.envelope import Envelope
-from lensback.web.hosts import Hosts, known_hosts
+from lensback.web.hosts import OwnNames, known_hosts
 from lensback.web.service import Service
 from lensback.workspace import Workspace
 
@@ -70,7 +70,7 @@ def create_app(workspace: Workspace) -> FastAPI:
             expose_headers=["Retry-After", "X-Request-ID"],
             max_age=86_400,
         )
-    app.add_middleware(Hosts, known=known_hosts(workspace.settings))
+    app.add_middleware(OwnNames, known=known_hosts(workspace.settings))
     app.add_middleware(Envelope, https=workspace.settings.public_url.startswith("https://"))
     failures.install(app)
     return app

@@ -23,7 +23,7 @@ def known_hosts(settings: Settings) -> frozenset[str]:
     return frozenset(name.lower().rstrip(".") for name in (own, *settings.public_hosts))
 
 
-class Hosts:
+class OwnNames:
     """ASGI middleware: refuses requests for other names, with which pages of ours would carry
     somebody else's address."""
 
