@@ -43,7 +43,7 @@ def fill(folder: Path, count: int) -> Workspace:
     for start in range(0, count, 1000):
         with db.write() as c:
             offers.write_batch(db, c, key, "s", rows[start : start + 1000], offers.SeenIds())
-    todo = list(pictures.to_download(db, 3))
+    todo = list(pictures.to_download(db))
     for start in range(0, count, 1000):
         part = todo[start : start + 1000]
         made = [jpeg(drawn.__wrapped__(160, 160, "navy", start + n)) for n in range(len(part))]

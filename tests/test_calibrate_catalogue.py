@@ -57,7 +57,7 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Things]:
         key = stores.add(db, name, f"https://{name}.example").id
         with db.write() as c:
             offers.write_batch(db, c, key, name, rows, offers.SeenIds())
-    todo = list(pictures.to_download(db, 3))
+    todo = list(pictures.to_download(db))
     infos = [ImageInfo(url.url.split("/")[-1], 9, 9, 9, "image/png", 0) for url in todo]
     pictures.record_downloads(db, [Downloaded(*each) for each in zip(todo, infos, strict=True)])
     pictures.record_embeddings(db, encoder.fingerprint, dict.fromkeys(VECTORS, ""))

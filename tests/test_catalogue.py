@@ -154,53 +154,59 @@ def test_categories_match_parts_of_a_path(shop: Database) -> None:
     assert offers.category_paths(known, " > ") == ()
 
 
-def test_downloads_are_retried_and_given_up(shop: Database) -> None:
-    write(shop, "shop", offer("1"), offer("2"), offer("3"))
-    todo = list(pictures.to_download(shop, 2))
-    assert [u.url[-5:] for u in todo] == ["1.jpg", "2.jpg", "3.jpg"]
-    rows = [
-        Downloaded(todo[0], image(1)),
-        Downloaded(todo[1], None, "FetchTimeout: late"),
-        Downloaded(todo[2], None, "BadImage: text", final=True),
-    ]
-    pictures.record_downloads(shop, rows)
-    assert [u.url[-5:] for u in pictures.to_download(shop, 2)] == ["2.jpg"]
-    assert pictures.count_to_download(shop, 2) == 1
-    pictures.record_downloads(shop, [Downloaded(next(pictures.to_download(shop, 2)), None, "x")])
-    assert pictures.count_to_download(shop, 2) == 0
-    assert pictures.counts(shop) == {"ok": 1, "failed": 2, "images": 1}
-    assert pictures.failures(shop) == {"x": 1, "BadImage: text": 1}
-
-
-def test_what_we_refused_is_tried_at_every_sync_and_outages_pass(
+def test_downloads_are_retried_with_growing_pauses(
     shop: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(shop, "shop", offer("1"), offer("2"), offer("3"))
+    now = [int(pictures.time.time())]
+    monkeypatch.setattr(pictures.time, "time", lambda: now[0])
+    write(shop, "shop", offer("1"), offer("2"))
+    good, bad = pictures.to_download(shop)
+    rows = [Downloaded(good, image(1)), Downloaded(bad, None, "FetchFailed: 404")]
+    pictures.record_downloads(shop, rows)
+    assert pictures.counts(shop) == {"ok": 1, "failed": 1, "images": 1}
+    assert pictures.failures(shop) == {"FetchFailed: 404": 1}
+    pauses = []
+    for _ in range(14):
+        waited = 0
+        while not (due := list(pictures.to_download(shop))):
+            assert pictures.count_to_download(shop) == 0
+            assert pictures.count_to_download(shop, anyway=True) == 1
+            now[0] += 3600
+            waited += 1
+        pauses.append(waited)
+        pictures.record_downloads(shop, [Downloaded(due[0], None, "FetchFailed: 404")])
+    assert pauses == [0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 168, 168, 168, 168]
+    (again,) = pictures.to_download(shop, anyway=True)
+    pictures.record_downloads(shop, [Downloaded(again, image(2))])
+    assert list(pictures.to_download(shop, anyway=True)) == []
+
+
+def test_what_we_refused_is_tried_at_every_sync_and_a_retry_after_is_kept(
+    shop: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(shop, "shop", offer("1"), offer("2"))
     for _ in range(5):
-        todo = {u.url[-5]: u for u in pictures.to_download(shop, 2)}
+        todo = {u.url[-5]: u for u in pictures.to_download(shop)}
         rows = [Downloaded(todo["1"], None, "FetchRefused: private", counts=False)]
         if "2" in todo:
-            rows.append(Downloaded(todo["2"], None, "FetchTimeout: late"))
-        if "3" in todo:
-            rows.append(Downloaded(todo["3"], None, "FetchFailed: 404", final=True))
+            rows.append(Downloaded(todo["2"], None, "FetchFailed: 503", wait_s=7200.0))
         pictures.record_downloads(shop, rows)
-    assert [u.url[-5] for u in pictures.to_download(shop, 2)] == ["1"]
     now = pictures.time.time()
-    for later, due in ((2 * 3600, ["1", "2"]), (8 * 86_400, ["1", "2", "3"])):
+    for later, due in ((0, ["1"]), (7100, ["1"]), (7300, ["1", "2"]), (-9e6, ["1", "2"])):
         monkeypatch.setattr(pictures.time, "time", lambda later=later: now + later)
-        assert [u.url[-5] for u in pictures.to_download(shop, 2)] == due
+        assert [u.url[-5] for u in pictures.to_download(shop)] == due, later
 
 
 def test_nobody_fetches_for_offers_off_sale(shop: Database) -> None:
     write(shop, "shop", offer("1"))
     write(shop, "shop", offer("1", deleted=True))
-    assert list(pictures.to_download(shop, 3)) == []
+    assert list(pictures.to_download(shop)) == []
 
 
 def test_one_image_for_many_offers_and_to_dos(shop: Database) -> None:
     same = ("https://a.example/x.jpg", "https://a.example/x.jpg")
     write(shop, "shop", offer("1", image_urls=same), offer("2", image_urls=same[:1]))
-    (todo,) = pictures.to_download(shop, 3)
+    (todo,) = pictures.to_download(shop)
     pictures.record_downloads(shop, [Downloaded(todo, image(7))])
     assert list(pictures.to_embed(shop, "f")) == [image(7).hash]
     pictures.record_embeddings(shop, "f", {image(7).hash: ""})
@@ -216,7 +222,7 @@ def test_searchable_rows_fold_sizes_and_keep_price_range(shop: Database) -> None
         offer("3", image_urls=url, availability="out_of_stock"),
     ]
     write(shop, "shop", *rows)
-    (todo,) = pictures.to_download(shop, 3)
+    (todo,) = pictures.to_download(shop)
     pictures.record_downloads(shop, [Downloaded(todo, image(1))])
     pictures.record_embeddings(shop, "f", {image(1).hash: ""})
     with shop.read() as c:

@@ -51,7 +51,6 @@ def fetched(workspace: Workspace, **manners: object) -> Tally:
             workspace.images,
             max_bytes=1 << 20,
             jobs=4,
-            attempts=3,
             manners=Manners(**manners),  # type: ignore[arg-type]
         )
 

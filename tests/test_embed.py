@@ -65,7 +65,7 @@ def put(db: Database, images: ImageStore, *data: bytes) -> list[str]:
     with db.write() as c:
         offers.write_batch(db, c, key, "s", rows, offers.SeenIds())
     kept = [images.put(d) for d in data]
-    todo = sorted(pictures.to_download(db, 3), key=lambda u: u.id)
+    todo = sorted(pictures.to_download(db), key=lambda u: u.id)
     pictures.record_downloads(db, [Downloaded(u, i) for u, i in zip(todo, kept, strict=True)])
     return [i.hash for i in kept]
 
@@ -139,7 +139,7 @@ def test_a_lost_file_is_fetched_again(shelf: Shelf) -> None:
     images.drop(lost)
     tally = embed(db, images, vectors, Mean())
     assert (tally.done, tally.rejects) == (1, 1)
-    (again,) = pictures.to_download(db, 3)
+    (again,) = pictures.to_download(db)
     pictures.record_downloads(db, [Downloaded(again, images.put(png("green")))])
     assert embed(db, images, vectors, Mean()).done == 1
 

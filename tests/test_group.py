@@ -44,7 +44,7 @@ def put(db: Database, store: str, *rows: Offer) -> None:
 
 def show(db: Database, hashes: dict[str, int]) -> None:
     """Gives the image at an address (its end) the picture with this number."""
-    todo = [url for url in pictures.to_download(db, 3) if url.url.split("/")[-1] in hashes]
+    todo = [url for url in pictures.to_download(db) if url.url.split("/")[-1] in hashes]
     rows = [
         Downloaded(
             url, ImageInfo(f"{hashes[url.url.split('/')[-1]]:064x}", 9, 9, 9, "image/png", 0)
@@ -349,7 +349,7 @@ def shown_twice(db: Database, tmp_path: Path) -> tuple[Database, ImageStore, Vec
     put(db, "a", offer("1"), offer("3", title="Hat"))
     put(db, "b", offer("2"), offer("4", title="Hut"), offer("5", title="Sac"))
     rows, hashes = [], {}
-    for url in pictures.to_download(db, 3):
+    for url in pictures.to_download(db):
         name = url.url.split("/")[-1].removesuffix(".jpg")
         buffer = io.BytesIO()
         drawn[name].save(buffer, "JPEG", quality=quality.get(name, 95))

@@ -216,7 +216,7 @@ def test_two_processes_share_a_to_do_and_do_nothing_twice(shared: Database, url:
         database = Database(url)
         for parts in database.rounds("download"):
             for part in parts:
-                for item in pictures.to_download(database, 3, (), part):
+                for item in pictures.to_download(database, (), part):
                     done[number].append(item.id)
                     with database.write() as c:
                         c.execute(update(t.image_urls).where(t.image_urls.c.id == item.id)

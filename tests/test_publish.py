@@ -45,7 +45,7 @@ class Shop:
             offers.write_batch(self.db, c, self.key, "shop", rows, seen)
             c.execute(update(t.offers).values(product_id="p" + t.offers.c.offer_id))
             offers.deactivate(c, [key for key in offers.active_ids(c, self.key) if key not in seen])
-        for url in list(pictures.to_download(self.db, 3)):
+        for url in list(pictures.to_download(self.db)):
             name = f"{int(url.url.split('/')[-1][:-4]):064x}"
             info = ImageInfo(hash=name, width=1, height=1, bytes=1, mime="image/png", phash=0)
             pictures.record_downloads(self.db, [Downloaded(url, info)])

@@ -73,7 +73,7 @@ def filled(folder: Path, count: int, **settings: str) -> tuple[Workspace, list[s
     key = stores.add(db, "s", "https://s.example").id
     with db.write() as c:
         offers.write_batch(db, c, key, "s", rows, offers.SeenIds())
-    todo = sorted(pictures.to_download(db, 3), key=lambda u: u.id)
+    todo = sorted(pictures.to_download(db), key=lambda u: u.id)
     kept = [images.put(jpeg(n)) for n in range(count)]
     pictures.record_downloads(db, [Downloaded(u, i) for u, i in zip(todo, kept, strict=True)])
     return workspace, [info.hash for info in kept]

@@ -13,12 +13,14 @@ import csv
 import gzip
 import hashlib
 import io
+import itertools
 import threading
 import xml.etree.ElementTree as ET
 import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
@@ -98,9 +100,17 @@ class World:
         self.items: dict[str, Garment] = {}
         self.requests: Counter[str] = Counter()
         """Asked-for paths, without their query."""
+        self.unchanged: Counter[str] = Counter()
+        """Those that were answered by 304."""
+        self.validators = "etag"
+        """What answers are marked with: `etag`, `modified` (Last-Modified), `none`, or `changing`,
+        an ETag that is another one each time."""
+        self.retry_after = ""
+        """Sent with every status that is a failure, where it is not empty."""
         self._pages: dict[str, tuple[bytes, str]] = {}
         self._faults: dict[str, Fault] = {}
         self._pictures: dict[tuple[str, int, int, int], bytes] = {}
+        self._count = itertools.count()
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._server = _Server(("127.0.0.1", 0), _handler(self))
@@ -268,6 +278,16 @@ class World:
                 if not fault.left:
                     del self._faults[path]
             return self._pages.get(path), fault
+
+    def _marks(self, data: bytes) -> dict[str, str]:
+        """The headers by which a client can ask whether these bytes changed."""
+        digest = hashlib.sha256(data).hexdigest()
+        if self.validators == "modified":
+            at = formatdate(int(digest[:7], 16), usegmt=True)
+            return {"Last-Modified": at}
+        if self.validators == "changing":
+            return {"ETag": f'"{next(self._count)}"'}
+        return {"ETag": f'"{digest[:16]}"'} if self.validators == "etag" else {}
 
     # ---- pictures
 
@@ -441,7 +461,8 @@ def _handler(world: World) -> type[BaseHTTPRequestHandler]:
                 self._head(302, "text/plain", 0, Location=fault.value)
             elif status != 200 or not page:
                 body = f"status {status}\n".encode()
-                self._head(status, "text/plain", len(body))
+                wait = {"Retry-After": world.retry_after} if world.retry_after else {}
+                self._head(status, "text/plain", len(body), **wait)
                 self.wfile.write(body)
             else:
                 self._page(*page, fault)
@@ -452,11 +473,13 @@ def _handler(world: World) -> type[BaseHTTPRequestHandler]:
                 content_type = value
             if kind == "cut":
                 data = data[: int(len(data) * value)]
-            tag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
-            if not fault and self.headers.get("If-None-Match") == tag:
-                self._head(304, content_type, 0, ETag=tag)
+            marks = world._marks(data)
+            asked = (self.headers.get("If-None-Match"), self.headers.get("If-Modified-Since"))
+            if not fault and set(marks.values()) & set(asked):
+                world.unchanged[self.path.split("?")[0]] += 1
+                self._head(304, content_type, 0, **marks)
                 return
-            self._head(200, content_type, len(data), ETag=tag)
+            self._head(200, content_type, len(data), **marks)
             if kind == "truncate":
                 self.wfile.write(data[: int(len(data) * value)])
                 self.close_connection = True

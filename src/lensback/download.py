@@ -1,11 +1,13 @@
-"""offers -> images: fetches every image that an offer on sale needs and that is not here yet."""
+"""offers -> images: fetches every image that an offer on sale needs and that is not here yet, and
+asks for those that are here again: stores replace pictures under their addresses."""
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from itertools import chain
 from threading import Lock
 from urllib.parse import urlsplit
 
@@ -13,9 +15,17 @@ from lensback import lanes, log, robots
 from lensback.catalogue import pictures
 from lensback.catalogue.health import Hosts
 from lensback.catalogue.offers import SeenIds
-from lensback.catalogue.pictures import Downloaded, ImageUrl
+from lensback.catalogue.pictures import Cadence, Downloaded, ImageUrl
 from lensback.db import Database, Part
-from lensback.errors import BadImage, Error, FetchError, FetchRefused, Stopped, TooLarge
+from lensback.errors import (
+    BadImage,
+    Error,
+    FetchError,
+    FetchFailed,
+    FetchRefused,
+    Stopped,
+    TooLarge,
+)
 from lensback.images import ImageStore
 from lensback.net import Fetcher
 from lensback.robots import Robots
@@ -46,7 +56,7 @@ def download(
     *,
     max_bytes: int,
     jobs: int,
-    attempts: int,
+    cadence: Cadence | None = None,
     stores: Sequence[str] = (),
     manners: Manners | None = None,
     progress: Progress | None = None,
@@ -54,21 +64,31 @@ def download(
     """Fetches, verifies and stores the images; one row each with `ok` or a reason.
 
     A picture file is on disk before its row says so: killed at any moment, the next run goes on.
-    Hosts take turns, and one that fails is left alone (skipped in the tally) until later.
+    Hosts take turns, and one that fails is left alone (skipped in the tally) until later. Good
+    pictures are asked for again at `cadence`; `done` counts those that are new or were replaced.
     """
-    begin = time.perf_counter()
+    begin, cadence = time.perf_counter(), cadence or Cadence()
     tally = Tally("download")
-    total = pictures.count_to_download(db, attempts, stores)
+    total = pictures.count_to_download(db, stores, anyway=cadence.anyway)
+    dues: dict[Part, list[ImageUrl]] = {}
+
+    def todo(part: Part) -> Iterator[ImageUrl]:
+        if part not in dues:  # once, or a second pass would ask for the next ones
+            dues[part] = list(pictures.to_recheck(db, cadence, stores, part))
+        new = pictures.to_download(db, stores, part, anyway=cadence.anyway)
+        return chain(new, dues[part])
+
     hosts = Hosts(db, trust=manners.trust if manners else False)
     visit = _Visit(fetcher, images, hosts, max_bytes, manners or Manners())
     try:
         for parts in db.rounds("download"):
-            todo = partial(pictures.to_download, db, attempts, stores)
             for batch in _batches(_passes(parts, todo, visit, jobs)):
-                pictures.record_downloads(db, [row for row in batch if isinstance(row, Downloaded)])
+                came = [row for row in batch if isinstance(row, Downloaded)]
+                pictures.record_downloads(db, came, cadence)
                 _count(batch, tally)
                 if progress:
-                    progress(tally.done + tally.rejects + tally.skipped, total)
+                    done = tally.done + tally.rejects + tally.skipped
+                    progress(done, max(total, done))
     finally:
         hosts.save()
     tally.seconds = time.perf_counter() - begin
@@ -81,8 +101,12 @@ def _count(batch: Sequence[Downloaded | str], tally: Tally) -> None:
         if isinstance(downloaded, str):
             tally.skipped += 1
             tally.notes.setdefault("left alone", downloaded)
+        elif downloaded.same:
+            tally.notes["unchanged"] = int(tally.notes.get("unchanged", 0)) + 1
         elif downloaded.image:
             tally.done += 1
+            if downloaded.url.image_hash not in {"", downloaded.image.hash}:
+                tally.notes["replaced"] = int(tally.notes.get("replaced", 0)) + 1
         else:
             tally.rejected[downloaded.reason.split(":")[0]] += 1
             tally.notes.setdefault(
@@ -160,29 +184,39 @@ class _Visit:
         if isinstance(downloaded, Downloaded) and not downloaded.unwell:
             self._hosts.succeeded(host)
         elif isinstance(downloaded, Downloaded):
-            self._hosts.failed(host, downloaded.reason, after=HOST_FAILS)
+            self._hosts.failed(host, downloaded.reason, after=HOST_FAILS, wait_s=downloaded.wait_s)
         return downloaded
 
     def _fetch(self, url: ImageUrl) -> Downloaded | str:
         try:
             self._ask_leave(url.url)
-            fetched = self.fetcher.fetch(url.url, max_bytes=self._max_bytes)
-            if not self._exempt(url.url) and robots.forbids(
-                fetched.headers, self.fetcher.user_agent
-            ):
-                raise _unwelcome("the answer's X-Robots-Tag", url.url)
-            return Downloaded(url, self._images.put(fetched.body))
+            return self._received(url)
         except Stopped as error:
             return error.message
         except BadImage as error:
-            return Downloaded(url, None, _reason(error), final=True)
+            return Downloaded(url, None, _reason(error))
         except (FetchRefused, TooLarge) as error:  # a setting may allow it tomorrow
             return Downloaded(url, None, _reason(error), counts=False, hint=error.hint)
         except FetchError as error:
-            final = not error.retry
             return Downloaded(
-                url, None, _reason(error), final=final, unwell=error.retry, hint=error.hint
+                url, None, _reason(error), unwell=error.retry, hint=error.hint, wait_s=error.wait_s
             )
+
+    def _received(self, url: ImageUrl) -> Downloaded:
+        """What the address shows. A picture that is here already is not decoded again, whether the
+        server says that it is the same one (304) or sends the same bytes."""
+        here = bool(url.image_hash) and self._images.has(url.image_hash)
+        said = {"If-None-Match": url.etag, "If-Modified-Since": url.last_modified}
+        asked = {name: value for name, value in said.items() if value and here}
+        came = self.fetcher.fetch(url.url, max_bytes=self._max_bytes, headers=asked)
+        if not self._exempt(url.url) and robots.forbids(came.headers, self.fetcher.user_agent):
+            raise _unwelcome("the answer's X-Robots-Tag", url.url)
+        if came.status == 304 and not asked:
+            raise FetchFailed("304 to a request without conditions", status=304)
+        same = came.status == 304
+        same = same or (here and hashlib.sha256(came.body).hexdigest() == url.image_hash)
+        image = None if same else self._images.put(came.body)
+        return Downloaded(url, image, same=same, etag=came.etag, last_modified=came.last_modified)
 
     def _ask_leave(self, url: str) -> None:
         """Raises FetchRefused where robots.txt forbids, FetchError where it cannot be had."""

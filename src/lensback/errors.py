@@ -165,7 +165,7 @@ class PostbackError(DataError):
 
 class FetchError(Error):
     """`url` has its secrets redacted; `retry` says whether trying again may help; `status` is
-    that of the answer, 0 where none came."""
+    that of the answer, 0 where none came; `wait_s` what its Retry-After asks for, in seconds."""
 
     http_status = 502
 
@@ -176,6 +176,7 @@ class FetchError(Error):
         self.url = url
         self.retry = retry
         self.status = status
+        self.wait_s = 0.0
 
 
 class FetchTimeout(FetchError):

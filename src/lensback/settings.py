@@ -104,7 +104,21 @@ class Settings(BaseSettings):
     download_attempts: int = Field(
         3,
         ge=1,
-        description="Syncs in which a failing image is tried; after that once an hour at most.",
+        description="Syncs in a row in which a failing image is tried; then after 1, 2, 4 … hours, a "
+        "week at most.",
+    )
+    image_recheck_days: float = Field(
+        7.0,
+        ge=0,
+        le=3650,
+        description="Days after which an image is asked for again (four times as many where its "
+        "server gives neither ETag nor Last-Modified); at once when its offer changed; 0: only then.",
+    )
+    recheck_images: int = Field(
+        5000, ge=0, description="Images that one sync asks for again at most."
+    )
+    recheck_store_images: int = Field(
+        500, ge=0, description="Images of one store that one sync asks for again at most."
     )
     embed_batch: int = Field(32, ge=1, description="Pictures encoded at once.")
     threads: int = Field(

@@ -17,6 +17,7 @@ from typing import TypeVar
 from lensback import exchange, log
 from lensback.calibrate import calibrate
 from lensback.catalogue import health, stores
+from lensback.catalogue.pictures import Cadence
 from lensback.download import Manners, download
 from lensback.embed import embed
 from lensback.errors import BadQuery, DataError, Error, StateError, Stopped
@@ -260,7 +261,13 @@ def _download(
         workspace.images,
         max_bytes=s.max_image_bytes,
         jobs=jobs or s.download_jobs,
-        attempts=s.download_attempts,
+        cadence=Cadence(
+            soon=s.download_attempts,
+            recheck_s=s.image_recheck_days * 86_400,
+            per_sync=s.recheck_images,
+            per_store=s.recheck_store_images,
+            anyway=force and bool(names),
+        ),
         stores=names,
         manners=Manners(s.host_jobs, s.host_delay_s, s.robots_exempt, trust=force),
         progress=watch("download"),

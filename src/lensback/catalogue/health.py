@@ -7,7 +7,6 @@ then two, at most a day. A success closes it.
 from __future__ import annotations
 
 import random
-import re
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from lensback import schedule as schedules
+from lensback.catalogue.pictures import without_address
 from lensback.db import Database
 from lensback.db import tables as t
 from lensback.errors import UnknownName
@@ -25,6 +25,8 @@ from lensback.schedule import Schedule
 BREAK_AFTER = 3
 PAUSE_S = 3600
 LONGEST_S = 86_400
+ASKED_S = 60
+"""A Retry-After from which the whole host is left alone, and not one address of it."""
 LATE_S = 3 * 86_400
 """Age from which a store without a schedule is late."""
 KEPT_RUNS = 100
@@ -234,7 +236,7 @@ def image_failures(db: Database, store: str) -> dict[str, int]:
     found: Counter[str] = Counter()
     with db.read() as c:
         for reason, n in c.execute(query):
-            found[re.sub(r":?\s*https?://\S+", "", reason)] += n
+            found[without_address(reason)] += n
     return dict(found.most_common())
 
 
@@ -283,11 +285,13 @@ class Hosts:
         """Whether the host has answered since this object was made."""
         return name in self._answered
 
-    def failed(self, name: str, reason: str, after: int = BREAK_AFTER) -> None:
-        """The host did not answer, or with a failure of its own. `after` in a row open its breaker."""
+    def failed(self, name: str, reason: str, after: int = BREAK_AFTER, wait_s: float = 0.0) -> None:
+        """The host did not answer, or with a failure of its own. `after` in a row open its breaker;
+        so does, for so long, one that asks to be left alone (`wait_s`)."""
         host = self._known.setdefault(name, Host())
         host.failures, host.reason, host.changed = host.failures + 1, reason[:300], True
         pause = pause_s(BREAK_AFTER + host.failures - after) if host.failures >= after else 0
+        pause = max(pause, min(wait_s, LONGEST_S) if wait_s >= ASKED_S else 0)
         host.retry_at = int(time.time() + pause) if pause else 0
 
     def save(self) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, RowMapping, delete, func, insert, select, update
 
+from lensback.catalogue.pictures import ask_soon
 from lensback.catalogue.stores import StoredProgram
 from lensback.db import Database, chunks
 from lensback.db import tables as t
@@ -116,7 +117,8 @@ def write_batch(
             seen.add(key)
         _write_prices(c, changed, known, ids)
         result.jumped = sum(_jumped(offer, known.get(offer.external_id)) for offer in changed)
-        _write_images(db, c, changed, ids)
+        known_before = {ids[o.external_id] for o in changed if o.external_id in known}
+        _write_images(db, c, changed, ids, known_before)
     gone = [known[o.external_id] for o in unique.values() if o.deleted and o.external_id in known]
     result.removed = deactivate(c, [row["id"] for row in gone if row["active"]])
     result.seen, result.changed = len(unique), len(changed)
@@ -208,8 +210,9 @@ def _write_prices(
 
 
 def _write_images(
-    db: Database, c: Connection, offers: Sequence[Offer], ids: Mapping[str, int]
+    db: Database, c: Connection, offers: Sequence[Offer], ids: Mapping[str, int], old: set[int]
 ) -> None:
+    """`old`: offers that were there before and changed, whose pictures are asked for again."""
     urls = sorted({url for offer in offers for url in offer.image_urls})
     db.upsert(c, t.image_urls, [{"url": url} for url in urls], ["url"])
     u, oi = t.image_urls.c, t.offer_images
@@ -222,6 +225,7 @@ def _write_images(
     ]
     if rows:
         c.execute(insert(oi), rows)
+    ask_soon(c, sorted({row["image_url_id"] for row in rows if row["offer_id"] in old}))
 
 
 def deactivate(c: Connection, keys: Sequence[int]) -> int:

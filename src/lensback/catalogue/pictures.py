@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, delete, exists, func, or_, select, update
@@ -16,12 +17,19 @@ from lensback.db import tables as t
 from lensback.types import ImageInfo, IndexRow
 
 PAGE = 2000
-PAUSE_S = 3600
-"""Between tries of an address that failed often: an outage of hours loses nothing."""
-FORGIVE_S = 7 * 86_400
-"""After a week even a hopeless address gets another try: stores mend their servers."""
-FINAL = 1000
-"""The attempts of an address that no further try will help."""
+FIRST_PAUSE_S = 3600
+"""After the tries in one sync after the other, an address that fails is left alone so long, then twice
+as long after each further try: an outage of hours loses nothing."""
+LONGEST_PAUSE_S = 7 * 86_400
+"""At most so long: stores mend their servers."""
+KEEP_S = 14 * 86_400
+"""A picture that was good stays in the index while its address fails, for so long."""
+BARE = 4
+"""Where a server gives neither ETag nor Last-Modified, a look costs the whole picture: it is taken so
+many times as rarely."""
+CLOCK_S = 3600
+"""A try farther in the future than this was written by a clock that went back since."""
+MAX_VALIDATOR = 500
 RowId = Callable[[str, str, str, bool, str], int]
 ALL = Part(0, 1)
 """The whole to-do, not shared with other processes."""
@@ -29,11 +37,42 @@ ALL = Part(0, 1)
 
 @dataclass(frozen=True, slots=True)
 class ImageUrl:
-    """One address of an image that some offer on sale needs."""
+    """One address of an image that some offer on sale needs, and what is known of it."""
 
     id: int
     url: str
-    attempts: int
+    attempts: int = 0
+    """Tries that failed since the last good one."""
+    image_hash: str = ""
+    """The picture that it showed at the last good try; empty for none."""
+    etag: str = ""
+    last_modified: str = ""
+    failing_since: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cadence:
+    """How often addresses are asked. `soon`: syncs in a row in which a failing one is tried.
+    `recheck_s`: age from which a good picture is asked for again; 0: only when its offer changed.
+    `per_sync`, `per_store`: most good pictures that one sync asks for again, in all and of a store.
+    `anyway`: ask all of the named stores, with no regard to time or number."""
+
+    soon: int = 3
+    recheck_s: float = 7 * 86_400
+    per_sync: int = 5000
+    per_store: int = 500
+    anyway: bool = False
+
+
+def pause_s(attempts: int, soon: int) -> int:
+    """How long an address is left alone that failed so often in a row.
+
+    >>> [pause_s(n, 3) // 3600 for n in (1, 2, 3, 4, 5, 99)]
+    [0, 0, 1, 2, 4, 168]
+    """
+    if attempts < soon:
+        return 0
+    return int(min(FIRST_PAUSE_S * 2 ** min(attempts - soon, 30), LONGEST_PAUSE_S))
 
 
 def _needed() -> Any:
@@ -41,42 +80,98 @@ def _needed() -> Any:
     return exists().where(oi.image_url_id == t.image_urls.c.id, oi.offer_id == o.id, o.active)
 
 
-def _undone(attempts: int) -> Any:
+def _undone(anyway: bool) -> Any:
     u, now = t.image_urls.c, int(time.time())
-    again = or_(
-        u.attempts < attempts,
-        and_(u.attempts < FINAL, u.tried_at < now - PAUSE_S),
-        u.tried_at < now - FORGIVE_S,
-        u.tried_at > now + PAUSE_S,  # the clock went back since
-    )
-    return or_(u.status == "new", and_(u.status == "failed", again))
+    again = or_(u.due_at.is_(None), u.due_at <= now, u.tried_at > now + CLOCK_S)
+    return or_(u.status == "new", and_(u.status == "failed", *(() if anyway else (again,))))
 
 
-def count_to_download(db: Database, attempts: int, stores: Sequence[str] = ()) -> int:
+def count_to_download(db: Database, stores: Sequence[str] = (), *, anyway: bool = False) -> int:
     """How many images are still to be fetched."""
     with db.read() as c:
         query = select(func.count()).select_from(t.image_urls)
-        return int(c.execute(query.where(_undone(attempts), _of(stores))).scalar_one())
+        return int(c.execute(query.where(_undone(anyway), _of(stores))).scalar_one())
 
 
 def to_download(
-    db: Database, attempts: int, stores: Sequence[str] = (), part: Part = ALL
+    db: Database, stores: Sequence[str] = (), part: Part = ALL, *, anyway: bool = False
 ) -> Iterator[ImageUrl]:
-    """Image addresses of offers on sale that are new, or failed fewer than `attempts` times.
+    """Image addresses of offers on sale that are new, or failed and whose time has come again
+    (`anyway`: all that failed).
 
     Each address comes once in one iteration, whatever happens to it meanwhile.
     """
+    yield from _pages(db, _undone(anyway), stores, part)
+
+
+def to_recheck(
+    db: Database, cadence: Cadence, stores: Sequence[str] = (), part: Part = ALL
+) -> Iterator[ImageUrl]:
+    """Addresses of good pictures to ask for again: those longest due first, within the cadence's
+    numbers. A picture is due since it was last asked for where one of its offers changed after
+    that. With `cadence.anyway` all of the stores, without what a server could answer 304 to."""
+    good = t.image_urls.c.status == "ok"
+    if cadence.anyway:
+        for url in _pages(db, good, stores, part):
+            yield replace(url, etag="", last_modified="")
+        return
+    u, oi, o = t.image_urls.c, t.offer_images.c, t.offers.c
+    owner = func.min(o.store_id)
+    due = (
+        select(u.id, u.due_at, owner.label("store_id"))
+        .join(t.offer_images, oi.image_url_id == u.id)
+        .join(t.offers, o.id == oi.offer_id)
+        .where(good, u.due_at <= int(time.time()), o.active)
+        .group_by(u.id, u.due_at)
+    )
+    if stores:
+        due = due.where(o.store_id.in_(select(t.stores.c.id).where(_named(stores))))
+    if part.of > 1:
+        due = due.where(u.id % part.of == part.number)
+    dues = due.subquery()
+    order = (dues.c.due_at, dues.c.id)
+    rank = func.row_number().over(partition_by=dues.c.store_id, order_by=order).label("rank")
+    ranked = select(dues.c.id, dues.c.due_at, rank).subquery()
+    limits = (-(-cadence.per_store // part.of), -(-cadence.per_sync // part.of))
+    chosen = (
+        select(*_ASKED)
+        .join(ranked, ranked.c.id == u.id)
+        .where(ranked.c.rank <= limits[0])
+        .order_by(ranked.c.due_at, u.id)
+        .limit(limits[1])
+    )
+    with db.read() as c:
+        rows = c.execute(chosen).all()
+    yield from map(_image_url, rows)
+
+
+_U = t.image_urls.c
+_ASKED = (_U.id, _U.url, _U.attempts, _U.image_hash, _U.etag, _U.last_modified, _U.failing_since)
+
+
+def _image_url(row: Any) -> ImageUrl:
+    return ImageUrl(
+        row.id, row.url, row.attempts, row.image_hash or "", row.etag, row.last_modified,
+        row.failing_since,
+    )  # fmt: skip
+
+
+def _pages(db: Database, where: Any, stores: Sequence[str], part: Part) -> Iterator[ImageUrl]:
     u, last = t.image_urls.c, 0
     while True:
-        query = select(u.id, u.url, u.attempts).where(u.id > last, _undone(attempts), _of(stores))
+        query = select(*_ASKED).where(u.id > last, where, _of(stores))
         if part.of > 1:
             query = query.where(u.id % part.of == part.number)
         with db.read() as c:
             page = c.execute(query.order_by(u.id).limit(PAGE)).all()
         if not page:
             return
-        yield from (ImageUrl(row.id, row.url, row.attempts) for row in page)
+        yield from map(_image_url, page)
         last = page[-1].id
+
+
+def _named(stores: Sequence[str]) -> Any:
+    return t.stores.c.name.in_(list(stores))
 
 
 def _of(stores: Sequence[str]) -> Any:
@@ -88,7 +183,7 @@ def _of(stores: Sequence[str]) -> Any:
         oi.offer_id == o.id,
         o.active,
         o.store_id == s.id,
-        s.name.in_(list(stores)),
+        _named(stores),
     )
 
 
@@ -99,31 +194,116 @@ class Downloaded:
     url: ImageUrl
     image: ImageInfo | None
     reason: str = ""
-    final: bool = False
-    """No further try will help (a 404, not a picture)."""
+    same: bool = False
+    """The address still shows the picture that it showed before; nothing was decoded."""
     counts: bool = True
     """False where we refused ourselves: a changed setting is to be felt at once."""
     hint: str = ""
     unwell: bool = False
     """The host failed, not this image of it."""
+    wait_s: float = 0.0
+    """What the server's Retry-After asks for."""
+    etag: str = ""
+    last_modified: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Whether the address shows a picture."""
+        return self.same or self.image is not None
 
 
-def record_downloads(db: Database, downloads: Sequence[Downloaded]) -> None:
+def record_downloads(
+    db: Database, downloads: Sequence[Downloaded], cadence: Cadence | None = None
+) -> None:
     """Writes a batch of results in one transaction."""
-    now = int(time.time())
+    now, cadence = int(time.time()), cadence or Cadence()
     images = {r.image.hash: r.image for r in downloads if r.image}
     with db.write() as c:
         rows = [_image_row(image, now) for image in images.values()]
         db.upsert(c, t.images, rows, ["hash"])
         for r in sorted(downloads, key=lambda each: each.url.id):
-            values = {
-                "status": "ok" if r.image else "failed",
-                "image_hash": r.image.hash if r.image else None,
-                "reason": r.reason,
-                "attempts": FINAL if r.final else r.url.attempts + r.counts,
-                "tried_at": now,
-            }
-            c.execute(update(t.image_urls).where(t.image_urls.c.id == r.url.id).values(**values))
+            values = _shows(r, now, cadence) if r.good else _fails(r, now, cadence)
+            c.execute(
+                update(t.image_urls)
+                .where(t.image_urls.c.id == r.url.id)
+                .values(tried_at=now, reason=r.reason, **values)
+            )
+
+
+def _shows(r: Downloaded, now: int, cadence: Cadence) -> dict[str, Any]:
+    etag, modified = r.etag or r.url.etag * r.same, r.last_modified or r.url.last_modified * r.same
+    spread = random.uniform(0.9, 1.1)  # noqa: S311 - what came together is not asked for together
+    rest_s = cadence.recheck_s * spread * (1 if etag or modified else BARE)
+    return {
+        "status": "ok",
+        "image_hash": r.image.hash if r.image else r.url.image_hash,
+        "attempts": 0,
+        "failing_since": None,
+        "etag": etag if len(etag) <= MAX_VALIDATOR else "",
+        "last_modified": modified if len(modified) <= MAX_VALIDATOR else "",
+        "due_at": now + int(rest_s) if cadence.recheck_s else None,
+    }
+
+
+def _fails(r: Downloaded, now: int, cadence: Cadence) -> dict[str, Any]:
+    attempts, since = r.url.attempts + r.counts, r.url.failing_since or now
+    since = min(since, now)
+    wait_s = max(pause_s(attempts, cadence.soon) * r.counts, min(r.wait_s, LONGEST_PAUSE_S))
+    kept = r.url.image_hash if now - since <= KEEP_S else ""
+    return {
+        "status": "failed",
+        "image_hash": kept or None,
+        "attempts": attempts,
+        "failing_since": since,
+        "due_at": now + int(wait_s),
+    }
+
+
+def ask_soon(c: Connection, ids: Sequence[int]) -> None:
+    """The offers of these addresses changed, and their pictures may have, too: they are due since
+    they were last asked for, so that none waits behind those that change all the time."""
+    u = t.image_urls.c
+    for part in chunks(ids):
+        due = {"due_at": func.coalesce(u.tried_at, 0)}
+        c.execute(update(t.image_urls).where(u.id.in_(part)).values(**due))
+
+
+@dataclass(frozen=True, slots=True)
+class MissingImage:
+    """An address that showed no picture at the last try."""
+
+    url: str
+    reason: str
+    attempts: int
+    failing_since: int
+    """Epoch seconds of the first failure in a row; so are the other times."""
+    tried_at: int
+    next_try: int
+    """Not before then, by a sync that does not name the store with --force."""
+    kept: bool
+    """Its picture of before is still searched, for KEEP_S after `failing_since`."""
+
+
+def missing(db: Database, store: str, limit: int) -> list[MissingImage]:
+    """The pictures of a store's offers on sale that could not be had, the latest failures first."""
+    u = t.image_urls.c
+    query = select(*_ASKED, u.reason, u.tried_at, u.due_at).where(
+        u.status == "failed", _of([store])
+    )
+    with db.read() as c:
+        rows = c.execute(query.order_by(u.failing_since.desc(), u.id).limit(limit)).all()
+    return [
+        MissingImage(
+            row.url, without_address(row.reason), row.attempts, row.failing_since or row.tried_at,
+            row.tried_at, row.due_at or row.tried_at, bool(row.image_hash),
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def without_address(reason: str) -> str:
+    """A reason without the address in it, so that equal ones are equal."""
+    return re.sub(r":?\s*https?://\S+", "", reason)
 
 
 def _image_row(image: ImageInfo, now: int) -> dict[str, Any]:
@@ -195,12 +375,14 @@ def record_embeddings(db: Database, fingerprint: str, reasons: Mapping[str, str]
 
 
 def fetch_again(db: Database, hashes: Sequence[str]) -> None:
-    """The files of these images are gone: their addresses are to be fetched anew."""
+    """The files of these images are gone: their addresses are to be fetched anew. What is searched
+    of them stays until then. Those that fail anyway keep their turn."""
     u = t.image_urls.c
+    fresh = {"status": "new", "attempts": 0, "etag": "", "last_modified": "", "due_at": None}
     with db.write() as c:
         for part in chunks(hashes):
-            again = {"status": "new", "image_hash": None, "attempts": 0}
-            c.execute(update(t.image_urls).where(u.image_hash.in_(part)).values(**again))
+            again = (u.image_hash.in_(part), u.status == "ok")
+            c.execute(update(t.image_urls).where(*again).values(**fresh))
 
 
 def known(db: Database, hashes: Sequence[str]) -> set[str]:
@@ -276,5 +458,5 @@ def failures(db: Database) -> dict[str, int]:
         query = select(u.reason, func.count()).where(u.status == "failed", _needed())
         found: Counter[str] = Counter()
         for reason, n in c.execute(query.group_by(u.reason)):
-            found[re.sub(r":?\s*https?://\S+", "", reason)] += n
+            found[without_address(reason)] += n
         return found

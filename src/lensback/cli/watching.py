@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.table import Table
@@ -21,13 +21,18 @@ from lensback.cli.face import (
     store_app,
 )
 
+if TYPE_CHECKING:
+    from lensback.catalogue.pictures import MissingImage
+
 RUNS = 10
+SHOWN, MISSING = 20, 1000
+"""Addresses of missing pictures in the text, and in the JSON."""
 
 
 @store_app.command("show")
 def store_show(name: str, workspace: Folder = HERE, as_json: AsJson = False) -> None:
     """One store: how fresh it is, its last runs, why rows and images failed, and what to do."""
-    from lensback.catalogue import health, stores
+    from lensback.catalogue import health, pictures, stores
     from lensback.ingest.collect import host_of
     from lensback.net import redact
     from lensback.workspace import ago, coming
@@ -37,11 +42,14 @@ def store_show(name: str, workspace: Folder = HERE, as_json: AsJson = False) -> 
         host = host_of(stores.feed(db, name))
         (state,) = stores.overview(db, only=name)
         runs, failures = health.runs(db, name, RUNS), health.image_failures(db, name)
+        missing = pictures.missing(db, name, MISSING)
         closed = [row for row in health.open_hosts(db) if row[0] == host]
     shown = asdict(state) | {"feed_url": redact(state.feed_url)}
     if as_json:
         hosts = [{"host": h, "until": until, "reason": why} for h, until, why in closed]
-        print_json({**shown, "runs": runs, "image_failures": failures, "closed_hosts": hosts})
+        absent = [asdict(m) | {"url": redact(m.url)} for m in missing]
+        told = {"image_failures": failures, "missing_images": absent, "closed_hosts": hosts}
+        print_json({**shown, "runs": runs, **told})
         return
     say(f"{name}: {state.health}" + (f" ({state.message})" if state.message else ""))
     if state.todo:
@@ -61,6 +69,21 @@ def store_show(name: str, workspace: Folder = HERE, as_json: AsJson = False) -> 
         out.print(_runs(runs), _rejects(runs), _unknown_stock(runs))
     if failures:
         out.print(_table(("images that failed", "how many"), failures.items()))
+        _show_missing(name, missing, sum(failures.values()))
+
+
+def _show_missing(name: str, missing: list[MissingImage], count: int) -> None:
+    """Addresses in lines of their own: a table would break them in two."""
+    from lensback.net import redact
+    from lensback.workspace import ago, coming
+
+    for m in missing[:SHOWN]:
+        kept = "; its picture of before is still searched" if m.kept else ""
+        say(redact(m.url))
+        say(f"  {m.reason}; tried {ago(m.tried_at)}, again {coming(m.next_try)}{kept}")
+    if count > SHOWN:
+        say(f"and {count - SHOWN} more: lensback store show {name} --json")
+    say(f"all of them now: lensback sync {name} --force")
 
 
 def _runs(runs: list[dict[str, Any]]) -> Table:

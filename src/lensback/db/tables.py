@@ -158,7 +158,11 @@ image_urls = Table(
     Column("reason", Text, nullable=False, default=""),
     Column("attempts", Integer, nullable=False, default=0),
     Column("tried_at", BigInteger),
-    Index("ix_image_urls_status", "status"),
+    Column("etag", Text, nullable=False, default="", server_default=""),
+    Column("last_modified", Text, nullable=False, default="", server_default=""),
+    Column("failing_since", BigInteger),
+    Column("due_at", BigInteger),
+    Index("ix_image_urls_status_due_at", "status", "due_at"),
 )
 
 offer_images = Table(
@@ -199,6 +203,15 @@ paired_images = Table(
     "paired_images",
     metadata,
     Column("image_hash", ForeignKey("images.hash"), primary_key=True),
+)
+
+publications = Table(
+    "publications",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("snapshot", String(120), nullable=False, default=""),
+    Column("started_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),
 )
 
 # ---- searches, clicks, money (migration 0002). Written by `ledger/`; see docs/cashback.md.

@@ -445,7 +445,10 @@ def _failure(response: httpx.Response, url: httpx.URL, call: _Call) -> FetchFail
     reason = f"{status} {httpx.codes.get_reason_phrase(status)}".strip()
     hint = "check the key or the password" if status in (401, 403) else ""
     passing = status in _PASSING
-    return FetchFailed(f"{reason}: {redact(str(url))}", retry=passing, hint=hint, status=status)
+    message = f"{reason}: {redact(str(url))}"
+    failure = FetchFailed(message, retry=passing, hint=hint, status=status)
+    failure.wait_s = retry_after_s(response.headers.get("retry-after", ""), math.inf)
+    return failure
 
 
 def too_large(url: str, max_bytes: int) -> TooLarge:
