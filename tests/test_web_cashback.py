@@ -17,6 +17,7 @@ from lensback import conversions, ledger
 from lensback.catalogue import offers, stores
 from lensback.db import tables as t
 from lensback.settings import Settings
+from lensback.speech import nearest
 from lensback.tokens import digest
 from lensback.web import create_app
 from lensback.web.users import pass_for
@@ -352,6 +353,8 @@ def test_the_page_says_what_is_owed_and_what_was_visited(
     assert (sale["state"], sale["owed"]["amount"]) == ("declined", "70.00")
     assert sale["declined"]["text"] == "Покупка возвращена."
     assert found["totals"]["owed"] == [{"amount": "70.00", "currency": "RUB"}]
+    said = ledger.sales_of(workspace.db, user, now=int(time.time()), say=nearest("ru").say)
+    assert {**said, "pass": found["pass"], "page": f"/cashback/{found['pass']}"} == found
     (visit,) = found["visits"]
     assert (visit["click"]["id"], visit["claim"]) == (visited, True)
     page = client.get(found["page"], headers={"Accept-Language": "ru"}).text

@@ -144,7 +144,7 @@ class Table:
 
     @property
     def version(self) -> int:
-        """Grows by every write."""
+        """Number of the table's state: larger after every write."""
         with self._translated():
             return int(self.raw.version)
 

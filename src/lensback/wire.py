@@ -263,6 +263,72 @@ class Stores(Body):
     stores: tuple[Store, ...]
 
 
+# ---- a shopper's cashback
+
+
+class Click(Body):
+    """The way to a store that a shopper took: what proves a claim."""
+
+    id: str
+    at: str = Field(description="UTC, ISO 8601.")
+    offer_id: str
+
+
+class Declined(Body):
+    """Why a store declined a sale, and what the shopper can do."""
+
+    code: str
+    text: str
+    advice: str
+    claim: bool = Field(description="Whether a claim is taken now.")
+    claim_until: str | None = Field(description="The last day of a claim.")
+
+
+class Sale(Body):
+    """One purchase of a shopper."""
+
+    sale_id: str
+    store: str
+    title: str
+    state: Literal["pending", "approved", "paid", "declined"]
+    cashback: Amount | None = Field(description="None while its currency is not known.")
+    owed: Amount | None = Field(description="Paid out, and then taken back by the store.")
+    ordered_at: str | None = Field(description="A day.")
+    expected: str | None = Field(description="The day on which the store should have decided.")
+    click: Click
+    declined: Declined | None = Field(None, description="Only of a declined sale.")
+
+
+class Visit(Body):
+    """A way to a store that no sale is known of yet."""
+
+    store: str
+    title: str
+    click: Click
+    claim: bool = Field(description="Whether a claim is taken now.")
+    claim_until: str | None = Field(description="The last day of a claim.")
+
+
+class Totals(Body):
+    """What the ledger holds for a shopper, in each currency."""
+
+    pending: tuple[Amount, ...]
+    approved: tuple[Amount, ...]
+    paid: tuple[Amount, ...]
+    owed: tuple[Amount, ...] = Field(description="Set off against the next cashback.")
+
+
+class ShopperCashback(Body):
+    """All that a shopper bought through us."""
+
+    sales: tuple[Sale, ...] = Field(description="Newest first.")
+    more: bool = Field(description="There are older ones.")
+    visits: tuple[Visit, ...]
+    totals: Totals
+    pass_: str = Field(alias="pass", description="Makes a browser this shopper's for 30 days.")
+    page: str = Field(description="The same as a page, for the shopper.")
+
+
 # ---- failures, operation
 
 

@@ -131,7 +131,8 @@ def stock(row: Row, words: Words) -> Row:
 
 
 def unknown_words(availability: str, said: str, count: str) -> str:
-    """The words to be told of, empty where they were understood."""
+    """The store's own words for its stock where nobody knows what they mean; empty where they were
+    understood."""
     return text(said or count, MAX_WORD) if availability == "unknown" else ""
 
 

@@ -22,5 +22,5 @@ FAILURES: dict[int | str, dict[str, Any]] = {
 
 def respond(body: Body, *, fresh: bool = False, exclude_unset: bool = False) -> Response:
     """The body as JSON; `fresh`: nobody may keep it."""
-    text = body.model_dump_json(exclude_unset=exclude_unset)
+    text = body.model_dump_json(by_alias=True, exclude_unset=exclude_unset)
     return Response(text, media_type="application/json", headers=FRESH if fresh else None)

@@ -6,9 +6,9 @@ import time
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from lensback import ledger
+from lensback import ledger, wire
 from lensback.errors import Forbidden, NotFound, Unauthorized
 from lensback.ledger.clicks import USER_TOKEN
 from lensback.speech import N_, nearest
@@ -31,8 +31,12 @@ STATES = {
 }
 
 
-@router.get("/api/users/{token}/cashback", tags=["cashback"])
-def cashback(token: str, request: Request, service: Opened, lang: str = "en") -> JSONResponse:
+@router.get(
+    "/api/users/{token}/cashback",
+    tags=["cashback"],
+    responses={200: {"model": wire.ShopperCashback}},
+)
+def cashback(token: str, request: Request, service: Opened, lang: str = "en") -> Response:
     """All sales of one user of the host service: state, amount, expected date, reason, claim.
 
     Needs `Authorization: Bearer` and the host's key. `pass` lets the user's browser be this user
@@ -44,7 +48,8 @@ def cashback(token: str, request: Request, service: Opened, lang: str = "en") ->
     known, now = _known(token), int(time.time())
     found = ledger.sales_of(workspace.db, known, now=now, say=nearest(lang).say)
     good = users.pass_for(workspace.path, known, now)
-    return JSONResponse({**found, "pass": good, "page": f"/cashback/{good}"}, headers=FRESH)
+    found |= {"pass": good, "page": f"/cashback/{good}"}
+    return bodies.respond(wire.ShopperCashback(**found), fresh=True, exclude_unset=True)
 
 
 @router.get("/cashback/{token}", include_in_schema=False, response_class=HTMLResponse)

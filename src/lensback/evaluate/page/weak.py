@@ -161,7 +161,7 @@ def _picture(path: str, head: Markup, text: str, hole: Markup) -> dict[str, Any]
 
 
 def inline(path: str) -> str:
-    """A picture inside the page; empty where it cannot be read."""
+    """A picture as a `data:` address, which stands in the page itself; empty where it cannot be read."""
     if not path:
         return ""
     try:
