@@ -339,6 +339,9 @@ def test_what_a_run_is_set_against_is_named() -> None:
     assert (found.name, found.fingerprint) == ("eye", "f")
     assert {f.name: f.n for f in found.figures}["honest_none"] == 0
     assert {d.name: d.n for d in found.differences}["recall_at_1"] == 8
+    better = tuple(replace(o, rank=1) if o.photo == "3.jpg" else o for o in EVERY)
+    gain = {d.name: d for d in measure.against(better, EVERY, about).differences}["recall_at_1"]
+    assert (gain.value, gain.better, gain.worse) == (1 / 8, 1, 0)
     assert measure.against([], [], measure.About("live", "x", {}, {}, 20)).name == "x"
 
 

@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 
 import pytest
+from scipy import stats
 
 from lensback import promise as promises
 from lensback.checked import checked
@@ -137,6 +138,8 @@ def test_what_speaks_against_it_is_more_than_doubt(wrong: int, state: str) -> No
     found = threshold(cases, PROMISED)
     # Lower bounds of 95 %: of 3 of 60 0.0138, of 6 0.0444, of 8 0.0683.
     assert (found.state, found.threshold, found.answers, found.wrong) == (state, None, 60, wrong)
+    # Clopper, Pearson 1934: the upper bound is a quantile of Beta(wrong + 1, right).
+    assert found.upper == pytest.approx(stats.beta.ppf(0.95, wrong + 1, 60 - wrong))
 
 
 def test_how_many_answers_it_takes() -> None:
@@ -182,6 +185,7 @@ def test_a_product_and_one_of_its_images_by_chance() -> None:
     assert [product for product, _ in found] == sorted(views)
     assert all(image in views[product] for product, image in found)
     assert {image[-1] for _, image in found} == {"a", "b"}
+    assert found == certifying._sample(views, seed=1) != certifying._sample(views, seed=2)
 
 
 @pytest.mark.parametrize(

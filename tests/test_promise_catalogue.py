@@ -205,8 +205,11 @@ def test_a_third_fits_and_the_others_judge(
     assert sum(each.answers for each in made.categories) == made.overall.answers
 
 
-def test_nothing_is_promised_for_a_category_of_few(things: Things) -> None:
-    assert certified(things, WRONG, snapshot="")[1].categories == ()
+def test_the_same_seed_promises_the_same(things: Things) -> None:
+    one, again, other = (certified(things, WRONG, snapshot="", seed=seed)[1] for seed in (1, 1, 2))
+    assert one.categories == (), "there are few of each"
+    assert replace(again, created_at="") == replace(one, created_at="")
+    assert other.overall != one.overall or other.calibration != one.calibration
 
 
 def test_where_views_are_few_the_promise_is_optimistic_and_says_so(

@@ -7,7 +7,7 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -298,9 +298,7 @@ Pairs = Sequence[tuple[Outcome, Outcome]]
 def _flags(name: str, pairs: Pairs, of: Callable[[Outcome], bool]) -> Difference:
     test = metrics.mcnemar([of(a) for a, _ in pairs], [of(b) for _, b in pairs])
     plain = _values(name, pairs, of)
-    return Difference(
-        name, plain.value, plain.low, plain.high, plain.n, test.p, test.better, test.worse
-    )
+    return replace(plain, p=test.p, better=test.better, worse=test.worse)
 
 
 def _values(name: str, pairs: Pairs, of: Callable[[Outcome], float]) -> Difference:
