@@ -206,10 +206,12 @@ def test_a_third_fits_and_the_others_judge(
 
 
 def test_the_same_seed_promises_the_same(things: Things) -> None:
-    one, again, other = (certified(things, WRONG, snapshot="", seed=seed)[1] for seed in (1, 1, 2))
+    made = (certified(things, WRONG, snapshot="", seed=seed)[1] for seed in (1, 1, 2))
+    # The calibration is named with the time at which it was made.
+    one, again, other = (replace(each, created_at="", calibration="") for each in made)
     assert one.categories == (), "there are few of each"
-    assert replace(again, created_at="") == replace(one, created_at="")
-    assert other.overall != one.overall or other.calibration != one.calibration
+    assert one == again
+    assert one.overall != other.overall
 
 
 def test_where_views_are_few_the_promise_is_optimistic_and_says_so(
