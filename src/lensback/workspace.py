@@ -25,7 +25,7 @@ from lensback.encoders import Encoder, open_encoder
 from lensback.encoders.shelf import CALIBRATION_FILE, SHELF
 from lensback.errors import Busy, ConfigError, Error, StateError
 from lensback.exchange import Rates, usable
-from lensback.images import ImageStore
+from lensback.images import ImageStore, shared
 from lensback.indexes import Index, open_index
 from lensback.journal import Drained, Journal
 from lensback.livefile import LiveFile
@@ -99,6 +99,7 @@ class Workspace:
             self.path / "images",
             max_bytes=self.settings.max_image_bytes,
             max_pixels=self.settings.max_image_pixels,
+            by=shared(),
         )
 
     @cached_property
@@ -295,6 +296,7 @@ class Workspace:
             no_promise=no_promise,
             cashback=self.cashback,
             looks=self.looks,
+            decode=shared(),
         )
 
     @cached_property

@@ -11,14 +11,17 @@ from lensback.images.decoding import (
     MAX_BYTES,
     MAX_PIXELS,
     MIN_SIDE_PX,
+    Decode,
     crop,
     decode,
     decode_measured,
+    decoded,
     hamming,
     inspect,
     phash,
 )
 from lensback.images.store import ImageStore
+from lensback.images.workers import SLOW_WORKERS, Decoders, TooDear, shared
 
 __all__ = [
     "FORMATS",
@@ -26,11 +29,17 @@ __all__ = [
     "MAX_BYTES",
     "MAX_PIXELS",
     "MIN_SIDE_PX",
+    "SLOW_WORKERS",
+    "Decode",
+    "Decoders",
     "ImageStore",
+    "TooDear",
     "crop",
     "decode",
     "decode_measured",
+    "decoded",
     "hamming",
     "inspect",
     "phash",
+    "shared",
 ]

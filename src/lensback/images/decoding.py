@@ -1,4 +1,5 @@
-"""Bytes -> pictures: decode under limits, look. Purely local, in the process that calls.
+"""Bytes -> pictures: decode under limits, look. Purely local, in the process that calls unless
+it says `by` whom.
 
 A picture that comes from outside is hostile until proven otherwise: bytes are counted before
 opening, pixels before decoding, and only the formats below are ever tried.
@@ -14,7 +15,7 @@ import math
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from PIL import Image
 
 from lensback import profiles
 from lensback.errors import BadImage, BadQuery, TooLarge
-from lensback.images import endings
+from lensback.images import cost, endings
 from lensback.types import Box, ImageInfo
 
 MAX_BYTES = 20 << 20
@@ -31,6 +32,11 @@ MIN_SIDE_PX = 8
 INSPECT_SIDE_PX = 256
 """Shorter side, in pixels, of what `inspect` decodes of a JPEG."""
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "GIF", "BMP", "TIFF")
+
+Decoded = tuple[Image.Image, str, tuple[int, int]]
+"""RGB picture, MIME type, width and height of the whole upright picture."""
+Decode = Callable[[bytes, int | None, int, int], Decoded]
+"""What decodes: bytes, shorter side that suffices, most bytes, most pixels. Raises BadImage, TooLarge."""
 
 # What Pillow and its decoders raise on broken files, beyond its own UnidentifiedImageError (an
 # OSError). Warnings are here because callers may have made them errors.
@@ -43,7 +49,6 @@ _BROKEN = (
     ArithmeticError,
     AttributeError,
     EOFError,
-    MemoryError,
     RuntimeError,
     struct.error,
     zlib.error,
@@ -80,6 +85,7 @@ def decode(
     side_px: int | None = None,
     max_bytes: int = MAX_BYTES,
     max_pixels: int = MAX_PIXELS,
+    by: Decode | None = None,
 ) -> Image.Image:
     """The picture as RGB, upright (EXIF), on white where it was transparent, first frame only.
 
@@ -87,7 +93,7 @@ def decode(
     `side_px`, and any picture is reduced by a whole factor, not below twice of it. Colours are
     those that the file means (`profiles`). Raises BadImage, TooLarge. Thread-safe.
     """
-    return _decoded(data, side_px, max_bytes, max_pixels)[0]
+    return (by or decoded)(data, side_px, max_bytes, max_pixels)[0]
 
 
 def decode_measured(
@@ -96,9 +102,10 @@ def decode_measured(
     side_px: int | None = None,
     max_bytes: int = MAX_BYTES,
     max_pixels: int = MAX_PIXELS,
+    by: Decode | None = None,
 ) -> tuple[Image.Image, tuple[int, int]]:
     """`decode`, and width and height of the whole upright picture."""
-    image, _, size = _decoded(data, side_px, max_bytes, max_pixels)
+    image, _, size = (by or decoded)(data, side_px, max_bytes, max_pixels)
     return image, size
 
 
@@ -108,13 +115,14 @@ def inspect(
     max_bytes: int = MAX_BYTES,
     max_pixels: int = MAX_PIXELS,
     side_px: int = INSPECT_SIDE_PX,
+    by: Decode | None = None,
 ) -> tuple[ImageInfo, Image.Image]:
     """What is known of the picture, and the picture as `decode(side_px=...)` gives it.
 
     Reads to the last pixel; of a file that lacks its end what is there counts (`endings`). Width and height are those of
     the whole upright picture.
     """
-    image, mime, (width, height) = _decoded(data, side_px, max_bytes, max_pixels)
+    image, mime, (width, height) = (by or decoded)(data, side_px, max_bytes, max_pixels)
     digest = hashlib.sha256(data).hexdigest()
     return ImageInfo(digest, width, height, len(data), mime, phash(image)), image
 
@@ -156,13 +164,15 @@ def _dct() -> NDArray[np.float64]:
 # Decoding
 
 
-def _decoded(
-    data: bytes, side_px: int | None, max_bytes: int, max_pixels: int
-) -> tuple[Image.Image, str, tuple[int, int]]:
-    """RGB picture, MIME type, size of the whole upright picture."""
-    if len(data) > max_bytes:
-        raise TooLarge(f"{len(data)} bytes, the limit is {max_bytes}", hint="send a smaller file")
-    with _translated(data):
+def decoded(data: bytes, side_px: int | None, max_bytes: int, max_pixels: int) -> Decoded:
+    """Decodes here and now; see `decode`. What its header says is not worth it is refused first."""
+    worth(data, side_px, max_bytes, max_pixels)
+    return unweighed(data, side_px, max_pixels)
+
+
+def unweighed(data: bytes, side_px: int | None, max_pixels: int) -> Decoded:
+    """`decoded` of bytes that somebody else found worth it."""
+    with translated(data):
         try:
             return _read(data, side_px, max_pixels)
         except _BROKEN:
@@ -171,9 +181,7 @@ def _decoded(
             return _read(whole, side_px, max_pixels)
 
 
-def _read(
-    data: bytes, side_px: int | None, max_pixels: int
-) -> tuple[Image.Image, str, tuple[int, int]]:
+def _read(data: bytes, side_px: int | None, max_pixels: int) -> Decoded:
     image: Image.Image = _opened(data, max_pixels)
     mime = Image.MIME.get(image.format or "", "").replace("image/mpo", "image/jpeg")
     whole, profile = image.size, profiles.declared(image, data)
@@ -188,6 +196,15 @@ def _read(
         image = image.transpose(_TRANSPOSED[turn])
     small = _reduced(_opaque(image), side_px)
     return profiles.to_srgb(small, profile), mime, whole
+
+
+def worth(data: bytes, side_px: int | None, max_bytes: int, max_pixels: int) -> cost.Cost:
+    """What decoding would cost. Raises TooLarge for what is not worth it."""
+    if len(data) > max_bytes:
+        raise TooLarge(f"{len(data)} bytes, the limit is {max_bytes}", hint="send a smaller file")
+    weight = cost.weigh(data, side_px)
+    cost.check(weight, max_pixels)
+    return weight
 
 
 def _reduced(image: Image.Image, side_px: int | None) -> Image.Image:
@@ -226,11 +243,14 @@ def _register_heif() -> None:
 
 
 @contextlib.contextmanager
-def _translated(data: bytes) -> Iterator[None]:
+def translated(data: bytes) -> Iterator[None]:
+    """What Pillow raises, as our errors."""
     try:
         yield
     except _BOMB as error:
         raise TooLarge("more pixels than we ever decode", hint="send a smaller picture") from error
+    except MemoryError as error:
+        raise cost.too_costly() from error
     except _BROKEN as error:
         kind = _kind(data)
         raise BadImage(

@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from lensback.errors import BadQuery, NotFound
-from lensback.images.decoding import MAX_BYTES, MAX_PIXELS, decode, inspect
+from lensback.images.decoding import MAX_BYTES, MAX_PIXELS, Decode, decode, inspect
 from lensback.types import ImageInfo
 
 
@@ -25,15 +25,22 @@ class ImageStore:
     """
 
     def __init__(
-        self, root: Path, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
+        self,
+        root: Path,
+        *,
+        max_bytes: int = MAX_BYTES,
+        max_pixels: int = MAX_PIXELS,
+        by: Decode | None = None,
     ) -> None:
         self._root = root
         self._max_bytes = max_bytes
         self._max_pixels = max_pixels
+        self._by = by
 
     def put(self, data: bytes) -> ImageInfo:
         """Verifies and keeps the picture. Idempotent. Raises BadImage, TooLarge."""
-        info, _ = inspect(data, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
+        limits = {"max_bytes": self._max_bytes, "max_pixels": self._max_pixels}
+        info, _ = inspect(data, **limits, by=self._by)
         path = self._path(info.hash)
         if not (path.is_file() and path.stat().st_size == len(data)):
             self._write(path, data)
@@ -59,7 +66,8 @@ class ImageStore:
     def open(self, digest: str, side_px: int | None = None) -> Image.Image:
         """The decoded picture, see `decode`."""
         data = self.read(digest)
-        return decode(data, side_px=side_px, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
+        limits = {"max_bytes": self._max_bytes, "max_pixels": self._max_pixels}
+        return decode(data, side_px=side_px, **limits, by=self._by)
 
     def thumbnail(self, digest: str, side_px: int = 320) -> bytes:
         """A JPEG whose longer side is at most `side_px` (16 to 2048), kept on disk once made."""

@@ -13,6 +13,7 @@ from lensback.detectors import Detector
 from lensback.detectors.taxonomy import LABELS
 from lensback.encoders import Encoder
 from lensback.errors import Away, StaleIndex
+from lensback.images import Decode, decoded
 from lensback.indexes import Index
 from lensback.promise import Promise
 from lensback.rank import Calibration
@@ -67,6 +68,8 @@ class Tools:
     cashback: CashbackBasis = NO_CASHBACK
     looks: Looks = field(default_factory=Looks)
     """Photos that were looked at just now."""
+    decode: Decode = decoded
+    """What decodes the photo: here, or in a process of its own."""
 
 
 def search(photo: bytes, query: Query, tools: Tools) -> Answer:
@@ -77,7 +80,7 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
     with log.timed("total", timings):
         where = filter_of(tools.db, query, tools.currency, tools.snapshot.id)
         side_px, limits = _side_px(query, tools.encoder), (tools.max_bytes, tools.max_pixels)
-        seen = look(photo, tools.looks, tools.detector, side_px, limits, timings)
+        seen = look(photo, tools.looks, tools.detector, side_px, limits, timings, tools.decode)
         regions = chosen(seen.regions, query.box)
         with log.timed("encode", timings):
             boxes = searched(regions[0], query.box)

@@ -78,6 +78,7 @@ def look(
     side_px: int,
     limits: tuple[int, int],
     timings: MutableMapping[str, float],
+    decode: images.Decode = images.decoded,
 ) -> Look:
     """Decodes a photo and finds its regions, or remembers both.
 
@@ -89,7 +90,7 @@ def look(
         known = looks.get(key, side_px)
         if known is None:
             picture, size = images.decode_measured(
-                photo, side_px=side_px, max_bytes=limits[0], max_pixels=limits[1]
+                photo, side_px=side_px, max_bytes=limits[0], max_pixels=limits[1], by=decode
             )
     with log.timed("regions", timings):
         if known is None:

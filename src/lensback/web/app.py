@@ -87,6 +87,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     cleaning.cancel()
     service.gate.close()
+    service.slow.close()
     drainer.stop()
 
 

@@ -23,7 +23,8 @@ def keep(workspace: Path, settings: Settings, search_id: str, photo: bytes) -> N
     if not settings.keep_photos_days:
         return
     try:
-        image = images.decode(photo, side_px=SIDE_PX, max_pixels=settings.max_image_pixels)
+        pixels = settings.max_image_pixels
+        image = images.decode(photo, side_px=SIDE_PX, max_pixels=pixels, by=images.shared())
         image.thumbnail((SIDE_PX, SIDE_PX))
         image.info.clear()  # a comment would be written again
         path = workspace / FOLDER / f"{search_id}.jpg"

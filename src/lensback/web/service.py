@@ -13,7 +13,7 @@ from fastapi import Depends
 from PIL import Image
 from starlette.requests import Request
 
-from lensback import colors, keys, log
+from lensback import colors, images, keys, log
 from lensback.catalogue import offers, stores
 from lensback.catalogue.stores import StoreState
 from lensback.errors import ConfigError, Error, FetchError, InputError, StateError
@@ -41,6 +41,8 @@ SHOWN_S, SHOWN = 60.0, 20_000
 """How long, and how many, answers and votes are remembered until the database surely has them."""
 QUEUE = 8
 """Searches that may wait for a free thread: well under a second of work."""
+SLOW_QUEUE = 4
+"""Photos that are dear to decode, waiting for their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ class Service:
 
     workspace: Workspace
     gate: Gate
+    slow: Gate
+    """For photos that are dear to decode: they hold no place of the others."""
     pace: RateLimiter
     key_pace: RateLimiter
     keyring: LiveFile[tuple[Key, ...]]
@@ -83,6 +87,7 @@ class Service:
         return cls(
             workspace,
             Gate(s.search_jobs, QUEUE, uploads=4 * (s.search_jobs + QUEUE)),
+            Gate(images.SLOW_WORKERS, SLOW_QUEUE, uploads=0),
             RateLimiter(s.rate_limit),
             RateLimiter(s.key_rate_limit),
             keys.keyring(workspace.keys_path),
@@ -106,31 +111,39 @@ class Service:
 
     async def find(self, request: Request, upload: Upload) -> Answer:
         """One upload, searched, counted and written down. Raises Busy where all places are taken."""
-        whose = browser_of(request)
-        answer, variant = await self.gate.run(partial(self._search, upload, whose))
+        whose, decoders = browser_of(request), images.shared()
+        try:
+            work = partial(self._search, upload, whose, decoders.quickly)
+            answer, variant = await self.gate.run(work)
+        except images.TooDear:
+            work = partial(self._search, upload, whose, decoders.slowly)
+            answer, variant = await self.slow.run(work)
         self.meters.searched(answer)
         self.shown.put(answer.search_id, frozenset(hit.product_id for hit in answer.hits))
         note_search(self.workspace, request, upload.query, answer, variant)
         return answer
 
-    def _search(self, upload: Upload, whose: str) -> tuple[Answer, str]:
+    def _search(self, upload: Upload, whose: str, decode: images.Decode) -> tuple[Answer, str]:
         """The answer, and the side of a trial that gave it; empty: no trial."""
         photo = self._photo(upload, whose)
-        answer, variant = self._answered(photo, upload.query, whose)
+        answer, variant = self._answered(photo, upload.query, whose, decode)
         self.memory.keep(answer.search_id, photo, answer.region, whose)
         if not upload.again:
             kept.keep(self.workspace.path, self.workspace.settings, answer.search_id, photo)
         return answer, variant
 
-    def _answered(self, photo: bytes, query: Query, whose: str) -> tuple[Answer, str]:
+    def _answered(
+        self, photo: bytes, query: Query, whose: str, decode: images.Decode
+    ) -> tuple[Answer, str]:
         variant = self._side()
         if variant == "b":
             try:
-                return search(photo, query, _own(self.workspace.trial_tools(), whose)), variant
+                tools = _own(self.workspace.trial_tools(), whose, decode)
+                return search(photo, query, tools), variant
             except (ConfigError, StateError) as error:  # a trial never costs an answer
                 log.event("trial out", 30, type=type(error).__name__, message=error.message)
                 variant = ""
-        return search_live(photo, query, lambda: _own(self.tools(), whose)), variant
+        return search_live(photo, query, lambda: _own(self.tools(), whose, decode)), variant
 
     def _side(self) -> str:
         """Each search by itself, by chance: the test of the trial counts on it."""
@@ -220,9 +233,9 @@ class Service:
             log.event("warm")
 
 
-def _own(tools: Tools, whose: str) -> Tools:
+def _own(tools: Tools, whose: str, decode: images.Decode) -> Tools:
     """The tools with what this browser's own photos were seen to show, and no other's."""
-    return replace(tools, looks=tools.looks.of(whose))
+    return replace(tools, looks=tools.looks.of(whose), decode=decode)
 
 
 async def _service(request: Request) -> Service:

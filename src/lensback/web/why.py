@@ -54,7 +54,8 @@ def _layer(service: Service, search_id: str, image_hash: str, whose: str) -> byt
     known, tools = service.memory.get(search_id, whose), service.tools()
     vector = service.workspace.vectors.get(tools.snapshot.fingerprint, [image_hash])[0]
     side_px = 2 * tools.encoder.side_px
-    photo = images.decode(known.photo, side_px=side_px, max_pixels=tools.max_pixels)
+    pixels, by = tools.max_pixels, images.shared()
+    photo = images.decode(known.photo, side_px=side_px, max_pixels=pixels, by=by)
     found = heat(images.crop(photo, known.region), vector, tools.encoder)
     sink = io.BytesIO()
     painted(found, known.region, photo.size).save(sink, "PNG", optimize=True)

@@ -1,0 +1,81 @@
+"""The process that decodes: one picture at a time, within limits that the kernel keeps.
+
+Started by `workers` as `python -m lensback.images.worker SOCKET MEMORY NICE`: orders and replies are
+JSON messages on the socket; bytes in and pixels out (three bytes each) lie in the shared memory. It dies of a
+picture that takes more of the processor than its order allows, and ends when the socket is closed.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import resource
+import signal
+import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from lensback.errors import Error
+from lensback.images.decoding import unweighed
+
+REPLY_BYTES = 4096
+
+
+def main(channel: int, memory: int, nice: int) -> None:
+    """Serves orders until there are no more."""
+    os.nice(nice)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever ordered
+    with socket.socket(fileno=channel) as orders:
+        used, shared = _address_space(), mmap.mmap(memory, 0)
+        while order := orders.recv(REPLY_BYTES):
+            said = json.loads(order)
+            if said["room"] > len(shared):
+                shared = mmap.mmap(memory, said["room"])
+            try:
+                reply, shared = _done(said, shared, memory, used)
+            except Error as error:
+                reply = {
+                    "error": type(error).__name__,
+                    "message": error.message,
+                    "hint": error.hint,
+                }
+            with suppress(BrokenPipeError):  # whoever ordered has gone
+                orders.send(json.dumps(reply).encode())
+
+
+def _done(
+    order: dict[str, Any], shared: mmap.mmap, memory: int, used: int
+) -> tuple[dict[str, Any], mmap.mmap]:
+    """The reply, and the shared memory, larger if the picture asked for it."""
+    data = shared[: order["bytes"]]
+    _limit(used + len(shared) + order["memory"])
+    signal.setitimer(signal.ITIMER_PROF, order["seconds"])
+    try:
+        image, mime, whole = unweighed(data, order["side_px"], order["max_pixels"])
+        size = 3 * image.width * image.height
+        if size > len(shared):
+            _limit(used + len(shared) + order["memory"] + size)
+            os.ftruncate(memory, size)
+            shared = mmap.mmap(memory, size)
+        if image.width and image.height:
+            shared[:size] = image.tobytes()
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+    return {"size": image.size, "mime": mime, "whole": whole}, shared
+
+
+def _limit(address_space: int) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (address_space, resource.RLIM_INFINITY))
+
+
+def _address_space() -> int:
+    """Bytes of this process's own before any picture."""
+    return int(Path("/proc/self/statm").read_text("ascii").split()[0]) * mmap.PAGESIZE
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

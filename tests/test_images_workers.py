@@ -1,0 +1,157 @@
+"""Decoding in processes of their own: what is refused by its header, which lane is taken, what becomes
+of a worker that dies, and that the pixels are those of a decode right here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from hostile.pictures import DEAR, HONEST, PHONES, REFUSED, jpeg, saved, segment
+from lensback.errors import BadImage, Busy, TooLarge
+from lensback.images import Decoders, ImageStore, TooDear, cost, decode, decoded, inspect
+
+LIMITS = (20 << 20, 50_000_000)
+MOST_S = 12.0
+"""Of a processor, for any of them: no limit in force lets more pass."""
+
+
+@pytest.fixture(scope="module")
+def decoders() -> Iterator[Decoders]:
+    opened = Decoders(2)
+    yield opened
+    opened.close()
+    assert opened.pids() == []
+
+
+def spent(pids: list[int]) -> float:
+    """Processor seconds of processes that wait."""
+    ticks = (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids)
+    return sum(int(t[11]) + int(t[12]) for t in ticks) / os.sysconf("SC_CLK_TCK")
+
+
+def peak(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) << 10
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_an_honest_picture_comes_quickly_and_is_the_same(name: str, decoders: Decoders) -> None:
+    data = HONEST[name]()
+    for side_px in (448, 224):
+        image, mime, size = decoders.quickly(data, side_px, *LIMITS)
+        here, mime_here, size_here = decoded(data, side_px, *LIMITS)
+        assert (mime, size) == (mime_here, size_here)
+        assert (image.mode, image.size) == ("RGB", here.size)
+        assert image.tobytes() == here.tobytes()
+
+
+@pytest.mark.parametrize("name", PHONES)
+def test_a_large_photo_is_answered_slowly(name: str, decoders: Decoders) -> None:
+    data = PHONES[name]()
+    if name != "50 MP JPEG":
+        with pytest.raises(TooDear):
+            decoders.quickly(data, 448, *LIMITS)
+    image, _, size = decoders(data, 448, *LIMITS)
+    assert min(image.size) >= 448
+    assert min(size) >= 3000
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_picture_costs_next_to_nothing(name: str, decoders: Decoders) -> None:
+    data, begin = REFUSED[name](), time.process_time()
+    with pytest.raises((BadImage, TooLarge)) as caught:
+        decoders(data, 448, *LIMITS)
+    assert caught.value.hint
+    assert time.process_time() - begin < 1.0, "here nobody works at it"
+    assert all(peak(pid) < 700 << 20 for pid in decoders.pids())
+
+
+@pytest.mark.parametrize("name", DEAR)
+def test_a_dear_picture_leaves_the_quick_lane(name: str, decoders: Decoders) -> None:
+    data = DEAR[name]()
+    before = spent(decoders.pids())
+    with contextlib.suppress(BadImage, TooLarge):
+        decoders(data, 448, *LIMITS)
+    assert spent(decoders.pids()) - before < MOST_S
+    assert all(peak(pid) < 700 << 20 for pid in decoders.pids())
+
+
+def test_scans_are_counted_and_not_guessed() -> None:
+    photo = saved((800, 600), "JPEG", progressive=True)
+    with_thumbnail = photo[:2] + segment(0xE1, b"Exif\0\0" + b"\xff\xda" * 2000) + photo[2:]
+    assert decode(with_thumbnail).size == (800, 600)
+    with pytest.raises(TooLarge, match="scans"):
+        decode(jpeg(cost.MAX_SCANS + 1, 64))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "HEIF", "GIF", "BMP", "TIFF"])
+@pytest.mark.parametrize("size", [(641, 480), (64, 1500)])
+def test_every_header_is_read(kind: str, size: tuple[int, int]) -> None:
+    weight = cost.weigh(saved(size, kind))
+    wide = (size[0] + 1) // 2 * 2 if kind in ("AVIF", "HEIF") else size[0]  # coded in even sides
+    assert (weight.width, weight.height) in {size, (wide, size[1])}
+    assert weight.seconds > 0
+    assert weight.memory >= 3 * size[0] * size[1]
+
+
+def test_a_worker_that_is_killed_costs_one_picture_no_one_else(decoders: Decoders) -> None:
+    data = HONEST["store JPEG"]()
+    decoders.quickly(data, 224, *LIMITS)
+    for pid in decoders.pids():
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert decoders(data, 224, *LIMITS)[2] == (452, 560)
+    with ThreadPoolExecutor(8) as pool:
+        sizes = {r[2] for r in pool.map(lambda _: decoders(data, 224, *LIMITS), range(40))}
+    assert sizes == {(452, 560)}
+    assert 1 <= len(decoders.pids()) <= 4
+
+
+def test_the_store_verifies_elsewhere(tmp_path: Path, decoders: Decoders) -> None:
+    store = ImageStore(tmp_path, by=decoders)
+    data = HONEST["store PNG"]()
+    assert store.put(data) == inspect(data)[0]
+    assert store.open(store.put(data).hash, 64).mode == "RGB"
+    for name in ("3000 empty scans", "GIF of comments", "PNG cut off"):
+        with pytest.raises((BadImage, TooLarge)):
+            store.put(REFUSED[name]())
+
+
+def test_closed_decoders_say_so() -> None:
+    other = Decoders(1)
+    other(HONEST["BMP"](), None, *LIMITS)
+    (pid,) = other.pids()
+    other.close()
+    assert not Path(f"/proc/{pid}").exists()
+    with pytest.raises(Busy):
+        other(HONEST["BMP"](), None, *LIMITS)
+
+
+def test_workers_end_with_whoever_started_them() -> None:
+    code = (
+        "import io, os, sys; from PIL import Image; from lensback.images import shared\n"
+        "Image.new('RGB', (64, 64)).save(b := io.BytesIO(), 'PNG')\n"
+        "shared()(b.getvalue(), None, 1 << 20, 1 << 20); print(*shared().pids(), flush=True)\n"
+        "sys.stdin.read(1) or os._exit(1)"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "SECRET": "x"}
+    ) as owner:
+        assert owner.stdout
+        (pid,) = map(int, owner.stdout.readline().split())
+        assert b"SECRET" not in Path(f"/proc/{pid}/environ").read_bytes()
+        owner.kill()
+    end = time.monotonic() + 20
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{pid}").exists()
