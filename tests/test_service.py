@@ -181,7 +181,7 @@ def test_a_signal_ends_the_process_cleanly_in_the_middle_of_a_feed(
     )
     with process:
         until(lambda: world.requests[world.stores["lavka"].path] == 1)
-        until(lambda: runs(workspace, "harbour") == 1)
+        until(lambda: offers.counts(workspace.db)["harbour"] == 2)
         process.send_signal(which)
         begin = time.monotonic()
         assert process.wait(30) == 0

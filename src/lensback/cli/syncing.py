@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from threading import Event
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,9 +19,9 @@ from lensback.cli.face import (
     refuse,
     say,
 )
+from lensback.cli.stopping import stoppable
 from lensback.console import StageProgress, tally_table
 from lensback.errors import BadQuery, Error
-from lensback.workspace import Workspace
 
 if TYPE_CHECKING:
     from lensback.sync import SyncReport
@@ -60,7 +55,7 @@ def sync_command(
     with (
         opened_workspace(workspace) as opened,
         StageProgress(err) as watcher,
-        _stoppable(opened) as stop,
+        stoppable(opened.fetcher.halt) as stop,
     ):
         watch = watcher.stage
         report = sync(
@@ -81,7 +76,7 @@ def _service(folder: Folder, every: str, names: list[str], as_json: bool) -> Non
     from lensback.service import serve
 
     usual = schedule.parse(every)
-    with opened_workspace(folder) as opened, _stoppable(opened) as stop:
+    with opened_workspace(folder) as opened, stoppable(opened.fetcher.halt) as stop:
         share = opened.settings.reject_guard
 
         def tell(came: SyncReport | Error) -> None:
@@ -96,27 +91,6 @@ def _service(folder: Folder, every: str, names: list[str], as_json: bool) -> Non
         say(f"syncing every {usual.text}; stop with Ctrl-C or SIGTERM")
         serve(opened, usual, stop, tell, names=names)
     say("stopped; nothing is lost: it goes on from here")
-
-
-@contextmanager
-def _stoppable(workspace: Workspace) -> Iterator[Event]:
-    """An event that SIGTERM and Ctrl-C set; a second one ends the process at once."""
-    stop = Event()
-    kept = {which: signal.getsignal(which) for which in (signal.SIGTERM, signal.SIGINT)}
-
-    def ask(number: int, _frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        stop.set()
-        workspace.fetcher.halt.set()
-        err.print("stopping at the next step; once more to stop at once", highlight=False)
-
-    try:
-        for which in kept:
-            signal.signal(which, ask)
-        yield stop
-    finally:
-        for which, handler in kept.items():
-            signal.signal(which, handler)
 
 
 def _line(report: SyncReport) -> str:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import MISSING, fields, make_dataclass, replace
 from itertools import chain, repeat, starmap
+from operator import attrgetter
 from typing import Any
 
 from lensback.feeds import clean
@@ -29,6 +30,10 @@ _ORDER = [
     (f.name, "" if f.default is MISSING and f.default_factory is MISSING else f.default)
     for f in fields(Offer)
 ]
+FIELDS = tuple(name for name, _ in _ORDER)
+"""The fields of an Offer, in order."""
+values_of = attrgetter(*FIELDS)
+"""The values of an offer's fields, in order."""
 _FEW, _SAMPLE = 5, 20
 _NEEDED = ("id", "title", "url", "price")
 _CACHED: dict[str, Callable[[str], str | bool]] = {
@@ -64,7 +69,7 @@ def offers(columns: Columns, count: int, rules: clean.RowRules) -> list[Offer | 
         found = [clean.offer(_row(columns, i), rules) for i in range(count)]
     else:
         values = (made.get(name, repeat(default)) for name, default in _ORDER)
-        found = _made(values)
+        found = offers_of(values)
         for i in odd:
             found[i] = clean.offer(_row(columns, i), rules)
     return _without_placeholders(found, columns.get("price", ()))
@@ -102,7 +107,8 @@ def _without_placeholders(
 _Draft = make_dataclass("_Draft", [name for name, _ in _ORDER], slots=True)
 
 
-def _made(values: Iterable[Iterable[Any]]) -> list[Offer | Rejected]:
+def offers_of(values: Iterable[Iterable[Any]]) -> list[Offer | Rejected]:
+    """Offers out of one iterable for each of FIELDS, in their order."""
     drafts = list(map(_Draft, *values))
     for draft in drafts:
         draft.__class__ = Offer

@@ -30,6 +30,7 @@ from lensback.errors import (
 )
 from lensback.ingest import one
 from lensback.ingest.collect import Collected, Limits, collect, host_of
+from lensback.ingest.readers import Readers
 from lensback.net import Fetcher
 from lensback.retry import retried
 from lensback.types import Progress, Tally
@@ -100,7 +101,8 @@ def ingest_all(
     )
     with (
         db.claims() as mine,
-        ThreadPoolExecutor(READERS, thread_name_prefix="read") as readers,
+        Readers(fetcher.halt) as readers,
+        ThreadPoolExecutor(READERS, thread_name_prefix="read") as pool,
     ):
         fetch = partial(_fetch, fetcher, _Taking(mine), hosts, spool, limits)
         under_way: dict[Future[Outcome], str] = {}
@@ -122,7 +124,7 @@ def ingest_all(
                         patience.ended()
                     else:
                         progress = _until(fetcher.halt, watch(name) if watch else None)
-                        future = readers.submit(_read, db, state, got, limits, progress)
+                        future = pool.submit(_read, db, state, got, readers, limits, progress)
                         under_way[future] = name
                     yield from _ended(under_way, BACKLOG, patience)
             yield from _ended(under_way, 0, patience)
@@ -213,11 +215,16 @@ def _unread(db: Database, state: FeedState, got: _Fetch) -> Outcome:
 
 
 def _read(
-    db: Database, state: FeedState, got: _Fetch, limits: Limits, progress: Progress | None
+    db: Database,
+    state: FeedState,
+    got: _Fetch,
+    readers: Readers,
+    limits: Limits,
+    progress: Progress | None,
 ) -> Outcome:
     if got.collected is None:
         return Skipped("nothing to read")
-    read = partial(one.read, db, state, got.collected, limits, progress)
+    read = partial(one.read, db, state, got.collected, readers, limits, progress)
     try:
         return retried(partial(read, started_at=got.started_at, spent_s=got.seconds))
     except StateError:

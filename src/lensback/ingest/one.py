@@ -12,6 +12,7 @@ from lensback.catalogue.stores import FeedState
 from lensback.db import Database
 from lensback.errors import DataError, Error, FeedTruncated, Stopped, TooLarge
 from lensback.ingest.collect import Collected, Limits, collect, readable
+from lensback.ingest.readers import Readers
 from lensback.ingest.write import FeedRun, write
 from lensback.net import Fetcher, scrub, secrets_of
 from lensback.types import Progress, Tally
@@ -41,13 +42,17 @@ def ingest(
     spent_s = time.perf_counter() - begin
     if found is None:
         return note_unchanged(db, state, started_at, spent_s)
-    return read(db, state, found, limits, progress, started_at=started_at, spent_s=spent_s)
+    with Readers(fetcher.halt) as readers:
+        return read(
+            db, state, found, readers, limits, progress, started_at=started_at, spent_s=spent_s
+        )
 
 
 def read(
     db: Database,
     state: FeedState,
     collected: Collected,
+    readers: Readers,
     limits: Limits,
     progress: Progress | None,
     *,
@@ -68,8 +73,8 @@ def read(
         stores.finish_run(db, run_id, status, message=message, seconds=seconds, **values)
 
     try:
-        with readable(collected.path) as stream:
-            status, message = write(db, state, stream, run, limits, progress)
+        readable(collected.path).close()
+        status, message = write(db, state, collected.path, readers, run, limits, progress)
     except Error as error:
         finish(_status(error), _two_lines(error))
         if isinstance(error, DataError | TooLarge):

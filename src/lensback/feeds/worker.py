@@ -1,0 +1,138 @@
+"""A process that reads feeds and nothing else: `python -m lensback.feeds.worker`.
+
+A feed comes from outside. One that takes for ever, or all memory, or brings a parser down, does so
+here, where it can be ended: the reader in the service (`ingest.readers`) gives it a path, gets the
+rows in batches, and kills it when it has had its time. The kernel holds its memory and, should its
+parent be gone, its time.
+
+Frames go both ways: four bytes of length, then a value by `marshal` (texts, numbers, tuples: the
+reader builds nothing else from them).
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import resource
+import signal
+import struct
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from lensback import feeds
+from lensback.errors import Error, FeedError
+from lensback.feeds import batch
+from lensback.types import Money, Offer, Rejected
+
+MEMORY_BYTES = 1 << 30
+"""Address space of a worker. A reader's memory is flat: the largest feeds take a seventh of it."""
+ROWS = 500
+LENGTH = struct.Struct("<I")
+_PRICES = frozenset(("price", "old_price"))
+Job = tuple[str, str, str, str, str, int, float]
+"""Path, format, column map as TOML, base, name, most bytes, seconds."""
+
+
+def packed(rows: Sequence[Offer | Rejected]) -> tuple[Any, ...]:
+    """Rows as texts and numbers: the fields of the offers, a column each, and where among them
+    which rows were refused."""
+    refused = [
+        (at, row.reason, row.line, row.external_id, row.sample)
+        for at, row in enumerate(rows)
+        if isinstance(row, Rejected)
+    ]
+    columns: list[list[Any]] = [[] for _ in batch.FIELDS]
+    offers = [batch.values_of(row) for row in rows if isinstance(row, Offer)]
+    if offers:
+        columns = list(map(list, zip(*offers, strict=True)))
+    for at, name in enumerate(batch.FIELDS):
+        if name in _PRICES:
+            columns[at] = [price and (price.minor, price.currency) for price in columns[at]]
+    return columns, refused
+
+
+def unpacked(columns: list[list[Any]], refused: list[tuple[Any, ...]]) -> list[Offer | Rejected]:
+    """The rows that `packed` took apart."""
+    for at, name in enumerate(batch.FIELDS):
+        if name in _PRICES:
+            columns[at] = [price and Money(*price) for price in columns[at]]
+    rows = batch.offers_of(columns)
+    for at, *values in refused:
+        rows.insert(at, Rejected(*values))
+    return rows
+
+
+def send(stream: BinaryIO, value: Any) -> None:
+    """Writes one frame."""
+    data = marshal.dumps(value)
+    stream.write(LENGTH.pack(len(data)) + data)
+    stream.flush()
+
+
+def main() -> None:
+    """Serves its parent until that closes the pipe or is gone."""
+    for which in (signal.SIGINT, signal.SIGTERM):  # meant for the parent, which ends us
+        signal.signal(which, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    threading.Thread(target=_orphaned, args=(os.getppid(),), daemon=True).start()
+    jobs, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # nothing but frames goes to the parent
+    while head := jobs.read(LENGTH.size):
+        job = marshal.loads(jobs.read(LENGTH.unpack(head)[0]))  # noqa: S302 - of our own parent
+        for frame in _answers(job):
+            send(answers, frame)
+
+
+def _answers(job: Job) -> Iterator[tuple[Any, ...]]:
+    """Frames of rows, then how it ended."""
+    path, form, columns, base, name, most, seconds = job
+    _limit_time(seconds)
+    try:
+        with Path(path).open("rb") as stream:
+            named = feeds.ColumnMap.parse(columns) if columns else None
+            rows = feeds.read(
+                stream, format=form, columns=named, base=base, name=name, max_bytes=most
+            )
+            while True:
+                some: list[Offer | Rejected] = []
+                try:
+                    some.extend(islice(rows, ROWS))
+                finally:
+                    if some:
+                        yield "rows", *packed(some)
+                if not some:
+                    break
+    except FeedError as error:
+        yield "failed", type(error).__name__, error.message, error.hint
+    except Error as error:
+        yield "failed", "FeedError", error.message, error.hint
+    except MemoryError:
+        yield ("memory",)
+    except OSError as error:
+        yield "failed", "FeedError", f"cannot read {path}: {error.strerror}", "check its rights"
+    else:
+        yield ("end",)
+
+
+def _limit_time(seconds: float) -> None:
+    """The kernel ends a worker that computes for longer, whatever it is caught in."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    most = int(used.ru_utime + used.ru_stime + seconds) + 2
+    resource.setrlimit(resource.RLIMIT_CPU, (most, resource.RLIM_INFINITY))
+
+
+def _orphaned(parent: int) -> None:
+    """Ends the process once its parent is gone, also in the middle of a feed."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()
