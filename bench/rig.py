@@ -279,6 +279,7 @@ class Served:
         self.url = f"http://127.0.0.1:{self.port}"
         begin = time.perf_counter()
         settings = {"LENSBACK_WORKSPACE": str(folder), "LENSBACK_RATE_LIMIT": "0"}
+        settings["LENSBACK_WRITE_LIMIT"] = "0"
         self.process = lensback("serve", "--port", self.port, *options, **settings)
         while True:
             try:

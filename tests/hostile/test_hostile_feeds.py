@@ -213,6 +213,10 @@ def _readers(folder: Path) -> list[str]:
     ]
 
 
+def _command(pid: str) -> str:
+    return _text(Path(f"/proc/{pid}/cmdline"))
+
+
 def _text(path: Path) -> str:
     try:
         return path.read_text("utf-8", "replace")
@@ -266,14 +270,13 @@ def test_a_reader_that_dies_is_an_error_of_its_store(tmp_path: Path) -> None:
     over = threading.Event()
 
     def kill() -> None:
-        own = os.getpid()
-        while not over.wait(0.05):
-            for path in Path(f"/proc/{own}/task").glob("*/children"):
-                for pid in _text(path).split():
-                    if "feeds.worker" in _text(Path(f"/proc/{pid}/cmdline")):
-                        time.sleep(0.3)
-                        os.kill(int(pid), signal.SIGKILL)
-                        return
+        while not over.wait(0.3):
+            listed = [_text(path).split() for path in Path("/proc/self/task").glob("*/children")]
+            ours = [pid for pids in listed for pid in pids if "feeds.worker" in _command(pid)]
+            for pid in ours:  # those too that wait for a feed
+                os.kill(int(pid), signal.SIGKILL)
+            if ours:
+                return
 
     killer = threading.Thread(target=kill)
     killer.start()

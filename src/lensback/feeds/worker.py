@@ -14,6 +14,7 @@ from __future__ import annotations
 import marshal
 import os
 import resource
+import select
 import signal
 import struct
 import sys
@@ -32,6 +33,7 @@ from lensback.types import Money, Offer, Rejected
 MEMORY_BYTES = 1 << 30
 """Address space of a worker. A reader's memory is flat: the largest feeds take a seventh of it."""
 ROWS = 500
+IDLE_S = 60.0
 LENGTH = struct.Struct("<I")
 _PRICES = frozenset(("price", "old_price"))
 Job = tuple[str, str, str, str, str, int, float]
@@ -83,10 +85,15 @@ def main() -> None:
     threading.Thread(target=_orphaned, args=(os.getppid(),), daemon=True).start()
     jobs, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # nothing but frames goes to the parent
-    while head := jobs.read(LENGTH.size):
+    while _waited(jobs) and (head := jobs.read(LENGTH.size)):
         job = marshal.loads(jobs.read(LENGTH.unpack(head)[0]))  # noqa: S302 - of our own parent
         for frame in _answers(job):
             send(answers, frame)
+
+
+def _waited(jobs: BinaryIO) -> bool:
+    """Whether something came, be it the end, before the patience of an idle worker did."""
+    return bool(select.select([jobs], [], [], IDLE_S)[0])
 
 
 def _answers(job: Job) -> Iterator[tuple[Any, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import marshal
 import os
@@ -20,6 +21,11 @@ from lensback.feeds import worker
 from lensback.feeds.worker import Job
 from lensback.types import Offer, Rejected
 
+_spare: list[_Reader] = []
+"""Readers that the last sync of this process left, for the next one: to start one takes longer than
+to read a small feed."""
+_turn = Lock()
+_SPARES, _SPARE_S = 2, 10.0
 LOOK_S = 0.25
 """How often a wait looks whether it is to stop."""
 _ERRORS = {"FeedTruncated": FeedTruncated}
@@ -41,10 +47,13 @@ class Readers:
         self.close()
 
     def close(self) -> None:
-        """Ends those that are idle."""
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for reader in idle:
+        """Leaves those that are idle to the next, for a while; ends what is too many or too old."""
+        with _turn:
+            left = [*_spare, *self._idle]
+            _spare[:] = [reader for reader in left if reader.fresh][-_SPARES:]
+            over = [reader for reader in left if reader not in _spare]
+        self._idle.clear()
+        for reader in over:
             reader.close()
 
     def rows(self, job: Job) -> Iterator[list[Offer | Rejected]]:
@@ -53,9 +62,7 @@ class Readers:
         Raises what that raises; FeedError where the reader took more than the job's seconds
         (writing what it gave included) or its memory, or died; Stopped once it is to halt.
         """
-        with self._lock:
-            reader = self._idle.pop() if self._idle else None
-        reader = reader or _Reader()
+        reader = self._taken() or _Reader()
         whole = False
         try:
             yield from reader.rows(job, self._halt)
@@ -65,16 +72,25 @@ class Readers:
             raise
         finally:
             if whole and not self._halt.is_set():
-                with self._lock:
-                    self._idle.append(reader)
+                self._idle.append(reader)
             else:
                 reader.close()
+
+    def _taken(self) -> _Reader | None:
+        with self._lock, _turn:
+            while self._idle or _spare:
+                reader = (self._idle or _spare).pop()
+                if reader.fresh:
+                    return reader
+                reader.close()
+        return None
 
 
 class _Reader:
     """One process and its pipes."""
 
     def __init__(self) -> None:
+        self._owner, self._since = os.getpid(), time.monotonic()
         package = str(Path(lensback.__file__).parents[1])
         paths = filter(None, (package, os.environ.get("PYTHONPATH", "")))
         try:
@@ -93,9 +109,16 @@ class _Reader:
         self.ended = True
         """The last feed was read to its end or refused; what comes next is the next one's."""
 
+    @property
+    def fresh(self) -> bool:
+        """Whether it still waits for a feed of this process (and not of one that forked it)."""
+        mine = self._owner == os.getpid() and self._process.poll() is None
+        return mine and time.monotonic() - self._since < _SPARE_S
+
     def close(self) -> None:
         """Ends the process at once."""
-        self._process.kill()
+        if self._owner == os.getpid():
+            self._process.kill()
         for pipe in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(OSError):
                 if pipe:
@@ -114,6 +137,7 @@ class _Reader:
                 yield worker.unpacked(*said)
                 continue
             self.ended = kind != "memory"  # what it still holds is not known
+            self._since = time.monotonic()
             if kind == "end":
                 return
             if kind == "memory":
@@ -157,3 +181,9 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
     if pipe is None:
         raise StateError("a reader without pipes", hint="sync again")
     return pipe
+
+
+@atexit.register
+def _end_spares() -> None:
+    while _spare:
+        _spare.pop().close()
