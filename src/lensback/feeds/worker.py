@@ -70,7 +70,7 @@ def unpacked(columns: list[list[Any]], refused: list[tuple[Any, ...]]) -> list[O
 
 
 def send(stream: BinaryIO, value: Any) -> None:
-    """Writes one frame."""
+    """Writes one frame, its length before it, and flushes it. Raises OSError where nobody reads."""
     data = marshal.dumps(value)
     stream.write(LENGTH.pack(len(data)) + data)
     stream.flush()
