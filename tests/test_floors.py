@@ -94,7 +94,7 @@ HEAVY = {
     "babel": {"speech"},
     "aiogram": {"bot"},
     "prometheus_client": {"web"},
-    "lxml": {"feeds"},
+    "lxml": {"feeds", "networks"},
     "httpx": {"net", "client"},
     "httpcore": {"net"},
     "sqlalchemy": {"db", "catalogue", "ledger", "evaluate"},

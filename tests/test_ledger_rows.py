@@ -97,6 +97,7 @@ def test_a_sale_in_full(one: Database) -> None:
     assert {k: v for k, v in event.items() if k not in {"id", "digest"}} == {
         "conversion_id": row["id"],
         "kind": "news",
+        "part": "",
         "status": "declined",
         "subid": "c1",
         "commission_minor": 1001,
@@ -430,6 +431,7 @@ def test_a_payout_by_its_rows(one: Database) -> None:
     first = {k: v for k, v in events[0].items() if k not in {"id", "digest", "conversion_id"}}
     assert first == {
         "kind": "payout",
+        "part": "",
         "status": "paid",
         "subid": "",
         "commission_minor": 600,

@@ -217,26 +217,100 @@ def test_where_links_may_begin() -> None:
     )
 
 
+ANEW = f"https://go.example/c?id=7&s={S}&u={QUOTED}"
+"""The link made from the page alone."""
+
+
 @pytest.mark.parametrize(
     ("url", "made"),
     [
-        ("https://go.example/c?x=1", f"https://go.example/c?x=1&s={S}"),
-        ("https://go.example/c", f"https://go.example/c?s={S}"),
-        ("https://go.example/c?s=old&x=1", f"https://go.example/c?s={S}&x=1"),
-        ("https://go.example/c?x=1&S=old&y=2&s=more", f"https://go.example/c?x=1&s={S}&y=2"),
-        (f"https://go.example/c?x=1&u={QUOTED}", f"https://go.example/c?x=1&s={S}&u={QUOTED}"),
-        (f"https://go.example/c?URL={QUOTED}&x=1", f"https://go.example/c?s={S}&URL={QUOTED}&x=1"),
-        (f"https://go.example/c?u={QUOTED}&s=old", f"https://go.example/c?u={QUOTED}&s={S}"),
-        ("https://go.example/c?s=a=b&x=c=d", f"https://go.example/c?s={S}&x=c=d"),
-        ("https://go.example/c?&&x=1&", f"https://go.example/c?x=1&s={S}"),
         ("https://go.example/c?id=7&x=1", f"https://go.example/c?id=7&x=1&s={S}"),
+        ("https://go.example/c?s=old&id=7", f"https://go.example/c?s={S}&id=7"),
+        ("https://go.example/c?id=7&S=old&y=2&s=more", f"https://go.example/c?id=7&s={S}&y=2"),
+        (f"https://go.example/c?id=7&u={QUOTED}", f"https://go.example/c?id=7&s={S}&u={QUOTED}"),
+        (
+            f"https://go.example/c?URL={QUOTED}&id=7",
+            f"https://go.example/c?s={S}&URL={QUOTED}&id=7",
+        ),
+        ("https://go.example/c?s=a=b&id=7&x=c=d", f"https://go.example/c?s={S}&id=7&x=c=d"),
+        ("https://go.example/c?&&id=7&", f"https://go.example/c?id=7&s={S}"),
         ("https://go.example/c?ID=7#f", f"https://go.example/c?ID=7&s={S}#f"),
-        ("https://go.example/ü?x=ü", f"https://go.example/%C3%BC?x=%C3%BC&s={S}"),
+        ("https://go.example/c?id=7&x=ü", f"https://go.example/c?id=7&x=%C3%BC&s={S}"),
+        ("https://go.example/c?id=7&u=&x=1", f"https://go.example/c?id=7&s={S}&u=&x=1"),
     ],
 )
 def test_only_the_click_id_is_put_in(url: str, made: str) -> None:
     assert link(url=url) == made
     assert link(url=made) == made
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "id=8&u={u}",
+        "ID=8&s=x&u={u}",
+        "id=7&id=8&u={u}",
+        "id=7&ID=7&u={u}",
+        "id=8=9&u={u}",
+        "%69d=8&u={u}",
+        "id=7&%69d=8&u={u}",
+        "id=7&%2569d=8&u={u}",
+        "id=7&id%5B%5D=8&u={u}",
+        "id=7&+id=8&u={u}",
+        "id=7;id=8&u={u}",
+        "x=1;id=8&u={u}",
+        "u={u}",
+        "x=1&u={u}",
+        "id=7&%73=stranger&u={u}",
+        "id=7&s[]=stranger&u={u}",
+        "id=7&u={u}&url={u}&URL={u}",
+    ],
+)
+def test_what_is_not_ours_beyond_doubt_is_made_anew(query: str) -> None:
+    """A publisher that is not ours, not named, named twice, or spelled so that two servers could read it
+    in two ways: our own link to the same page."""
+    assert link(url=f"https://go.example/c?{query.format(u=QUOTED)}") == ANEW
+
+
+def test_another_path_of_the_network_is_made_anew_or_refused() -> None:
+    for path in ("/d", "/c/", "/C", "/c/8", "/%63", "/e/_x", "/"):
+        assert link(url=f"https://go.example{path}?id=7&u={QUOTED}") == ANEW
+        with pytest.raises(BadQuery, match="its path is not ours"):
+            link(url=f"https://go.example{path}?id=7")
+    more = {"paths": ("/p/{id}", "/d")}
+    for path in ("/p/7", "/d"):
+        made = link(url=f"https://go.example{path}?id=7", changed=more)
+        assert made == f"https://go.example{path}?id=7&s={S}"
+    assert link(url=f"https://go.example/p/8?id=7&u={QUOTED}", changed=more) == ANEW
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("id=8", "the link belongs to another publisher (id=8)"),
+        (f"id={'9' * 50}", f"the link belongs to another publisher (id={'9' * 40})"),
+        ("x=1", "it does not name our id"),
+        ("id=7&id=7", "'id' is there 2 times"),
+        ("id=7;x=1", "its parameters cannot be told apart"),
+        ("%69d=7", "'%69d' is an odd spelling"),
+    ],
+)
+def test_without_a_page_it_is_refused(query: str, reason: str) -> None:
+    with pytest.raises(BadQuery) as refused:
+        link(url=f"https://go.example/c?{query}")
+    assert refused.value.message == reason
+
+
+def test_two_pages_are_none() -> None:
+    other = "https%3A%2F%2Fshop.example%2Fother"
+    with pytest.raises(BadQuery, match="another publisher"):
+        link(url=f"https://go.example/c?id=8&u={QUOTED}&url={other}")
+
+
+def test_click_ids_of_somebody_else_go() -> None:
+    form = {"more_subids": ("s2", "s3")}
+    made = link(url="https://go.example/c?id=7&s2=x&S3=y&%733=z&k=1", changed=form)
+    assert made == f"https://go.example/c?id=7&k=1&s={S}"
 
 
 @pytest.mark.parametrize(
@@ -250,8 +324,11 @@ def test_only_the_click_id_is_put_in(url: str, made: str) -> None:
             "https://prf.example/click/REF:old/cam:abc/dest:https://shop.example/p",
             f"https://prf.example/click/ref:{S}/cam:abc/dest:https://shop.example/p",
         ),
-        ("https://prf.example/click", f"https://prf.example/click/ref:{S}"),
-        ("https://prf.example/click/?k=1", f"https://prf.example/click/ref:{S}?k=1"),
+        ("https://prf.example/click/cam:abc", f"https://prf.example/click/cam:abc/ref:{S}"),
+        (
+            "https://prf.example/click/cam:abc/?k=1",
+            f"https://prf.example/click/cam:abc/ref:{S}?k=1",
+        ),
     ],
 )
 def test_a_click_id_in_the_path(url: str, made: str) -> None:
@@ -259,77 +336,125 @@ def test_a_click_id_in_the_path(url: str, made: str) -> None:
     assert link(PATH, made, ids={"cam": "abc"}) == made
 
 
-def test_a_path_without_a_target() -> None:
-    made = link(PATH, "https://prf.example/click/:x/a:b", ids={}, changed={"target": ()})
-    assert made == f"https://prf.example/click/:x/a:b/ref:{S}"
+@pytest.mark.parametrize(
+    "head",
+    [
+        "cam:other",
+        "cam:abc/cam:other",
+        "c%61m:abc",
+        "cam:abc/CAM:abc",
+        "x:1",
+        "cam:abc/%63am:other",
+    ],
+)
+def test_a_path_that_is_not_ours_is_made_anew(head: str) -> None:
+    url = f"https://prf.example/click/{head}/to:https://shop.example/p?a=1"
+    anew = f"https://prf.example/click/cam:abc/ref:{S}/to:https%3A%2F%2Fshop.example%2Fp"
+    assert link(PATH, url, ids={"cam": "abc"}).startswith(anew)
+    with pytest.raises(BadQuery):
+        link(PATH, f"https://prf.example/click/{head}", ids={"cam": "abc"})
+    with pytest.raises(BadQuery, match="beside its path"):
+        link(PATH, "https://prf.example/click/cam:abc?cam=other", ids={"cam": "abc"})
 
 
 def test_a_tracked_link_of_the_programs_own_template() -> None:
-    ids = {"template": TEMPLATE, "p": "9"}
+    ids = {"template": "https://t.example/x?p={p}&k=1&sub={subid}&u={url}", "p": "9"}
+    ours = "https://t.example/x?p=9&k=1"
     for url, made in (
-        ("https://t.example/x?k=1", f"https://t.example/x?k=1&sub={S}"),
-        (f"https://t.example/x?u={QUOTED}", f"https://t.example/x?sub={S}&u={QUOTED}"),
+        (ours, f"{ours}&sub={S}"),
+        (f"{ours}&u={QUOTED}", f"{ours}&sub={S}&u={QUOTED}"),
+        (f"https://t.example/x?p=8&k=1&u={QUOTED}", f"{ours}&sub={S}&u={QUOTED}"),
+        (f"https://t.example/x?u={QUOTED}", f"{ours}&sub={S}&u={QUOTED}"),
+        (f"https://t.example/y?p=9&k=1&u={QUOTED}", f"{ours}&sub={S}&u={QUOTED}"),
     ):
         assert link(OWN, url, ids=ids) == made
     for template in ("https://t.example/{subid}/{url}", "https://t.example/x?{subid}={url}"):
-        with pytest.raises(BadQuery, match="tracked already"):
+        with pytest.raises(BadQuery):
             link(OWN, "https://t.example/x?k=1", ids={"template": template})
-    with pytest.raises(BadQuery, match="tracked already"):
-        link(OWN, "https://t.example/x?k=1", ids={}, changed={"hosts": ("t.example",)})
-    first = {"template": "https://t.example/x?sub={subid}&u={url}"}
-    assert link(OWN, "https://t.example/x?k=1", ids=first) == f"https://t.example/x?k=1&sub={S}"
 
 
-@pytest.mark.parametrize(
-    ("form", "url", "ids", "whose"),
-    [
-        (FORM, "https://go.example/c?id=8", {"id": "7"}, "Id=8"),
-        (FORM, "https://go.example/c?ID=8&s=x", {"id": "7"}, "Id=8"),
-        (FORM, f"https://go.example/c?id={'9' * 50}", {"id": "7"}, f"Id={'9' * 40}"),
-        (FORM, "https://go.example/c?id=8=9", {"id": "7"}, "Id=8=9"),
-        (FORM, "https://go.example/c?id=8&id=7", {"id": "7"}, "Id=8"),
-        (PATH, "https://prf.example/click/cam:other", {"cam": "abc"}, "cam=other"),
-    ],
-)
-def test_a_link_that_pays_somebody_else(
-    form: LinkForm, url: str, ids: dict[str, str], whose: str
-) -> None:
-    with pytest.raises(BadQuery) as refused:
-        link(form, url, ids=ids)
-    assert refused.value.message == f"the link belongs to another publisher ({whose})"
-    # Where the program does not say who we are, or the link not whose it is, nobody can tell.
-    assert S in link(form, url, ids={})
+def test_a_base_says_whose_the_link_is() -> None:
+    """Path and query of the base are ours; another's differ, on whatever host of the network."""
+    ids = {"base": "https://go.example/g/ours/?i=5"}
+    changed = {"hosts": ("other.example",)}
+    for host in ("go.example", "other.example"):
+        made = link(BASED, f"https://{host}/g/ours/?i=5&x=1", ids=ids, changed=changed)
+        assert made == f"https://{host}/g/ours/?i=5&x=1&s={S}"
+        for foreign in ("/g/theirs/?i=5", "/g/ours/?i=6", "/g/ours/?x=1", "/c/ours/?i=5", "/?i=5"):
+            url = f"https://{host}{foreign}"
+            anew = link(BASED, f"{url}&u={QUOTED}", ids=ids, changed=changed)
+            assert anew == f"https://go.example/g/ours/?i=5&s={S}&u={QUOTED}"
+            with pytest.raises(BadQuery):
+                link(BASED, url, ids=ids, changed=changed)
+
+
+def test_a_link_whose_end_is_the_target() -> None:
+    form = LinkForm(
+        template="{base}/{subid}/url={url}",
+        subid="",
+        style="tail",
+        settings={"base": "https://.+"},
+        hosts=("t.example",),
+    )
+    ids = {"base": "https://t.example/click/1/2"}
+    made = f"https://t.example/click/1/2/{S}/url={QUOTED}"
+    assert link(form, ids=ids) == made
+    for url in (f"https://t.example/click/9/9/stranger/url={QUOTED}", made):
+        assert link(form, url, ids=ids) == made
+    with pytest.raises(BadQuery):
+        link(form, "https://t.example/click/1/2/stranger", ids=ids)
+
+
+def test_a_page_as_the_link() -> None:
+    form = LinkForm(
+        template="{page}?camp={camp}&cust={subid}", subid="cust", settings={"camp": "[0-9]+"}
+    )
+    ids = {"camp": "77"}
+    for page, made in (
+        ("https://shop.example/p", f"https://shop.example/p?camp=77&cust={S}"),
+        ("https://shop.example/p?a=1#f", f"https://shop.example/p?a=1&camp=77&cust={S}"),
+        ("https://shop.example/p?campid=9&%63ampid=9", f"https://shop.example/p?camp=77&cust={S}"),
+        (
+            "https://shop.example/p?a=1;campid=9",
+            f"https://shop.example/p?a=1%3Bcampid=9&camp=77&cust={S}",
+        ),
+    ):
+        assert link(form, page, ids=ids) == made
+    with pytest.raises(BadQuery):
+        link(form, "https://elsewhere.example/p", ids=ids)
 
 
 def test_the_target_of_a_tracked_link_is_looked_at() -> None:
     for name in ("u", "url", "URL"):
         with pytest.raises(BadQuery, match=r"evil\.example is not a domain"):
-            link(url=f"https://go.example/c?{name}=https%3A%2F%2Fevil.example%2F")
+            link(url=f"https://go.example/c?id=7&{name}=https%3A%2F%2Fevil.example%2F")
     with pytest.raises(BadQuery, match="not a web address"):
-        link(url="https://go.example/c?u=javascript:alert(1)")
-    assert S in link(url="https://go.example/c?u=&x=1")
+        link(url="https://go.example/c?id=7&u=javascript:alert(1)")
     for name in ("to", "dest"):
+        url = f"https://prf.example/click/cam:abc/{name}:https://evil.example/"
         with pytest.raises(BadQuery, match=r"evil\.example is not a domain"):
-            link(PATH, f"https://prf.example/click/{name}:https://evil.example/", ids={})
+            link(PATH, url, ids={"cam": "abc"})
+    url = "https://prf.example/click/cam:abc/to:https://shop.exampleX"
     with pytest.raises(BadQuery, match=r"shop\.examplex is not a domain"):
-        link(PATH, "https://prf.example/click/to:https://shop.exampleX", ids={})
+        link(PATH, url, ids={"cam": "abc"})
 
 
 def test_the_token_of_a_tracked_link() -> None:
     form = {"erid": "erid"}
-    url = "https://go.example/c?x=1"
+    url = "https://go.example/c?id=7"
     assert link(url=url, changed=form, erid="tok") == f"{url}&s={S}&erid=tok"
-    quoted = f"https://go.example/c?u={QUOTED}"
-    wanted = f"https://go.example/c?s={S}&erid=tok&u={QUOTED}"
+    quoted = f"https://go.example/c?id=7&u={QUOTED}"
+    wanted = f"https://go.example/c?id=7&s={S}&erid=tok&u={QUOTED}"
     assert link(url=quoted, changed=form, erid="tok") == wanted
     # One that is there stays; and a network that takes none gets none.
-    for there in (f"{url}&ERID=old", f"https://go.example/c?u={QUOTED}%26erid=old"):
+    for there in (f"{url}&ERID=old", f"https://go.example/c?id=7&u={QUOTED}%26erid=old"):
         assert "tok" not in link(url=there, changed=form, erid="tok")
     assert link(url=url, erid="tok") == f"{url}&s={S}"
     assert link(url=url, changed=form, erid="a/b") == f"{url}&s={S}&erid=a%2Fb"
     assert "erid" not in link(url=url, changed=form)
-    in_path = link(PATH, "https://prf.example/click", ids={}, changed=form, erid="tok")
-    assert in_path == f"https://prf.example/click/ref:{S}/erid:tok"
+    ids = {"cam": "abc"}
+    in_path = link(PATH, "https://prf.example/click/cam:abc", ids=ids, changed=form, erid="tok")
+    assert in_path == f"https://prf.example/click/cam:abc/ref:{S}/erid:tok"
 
 
 # ---- the finished link
@@ -342,7 +467,7 @@ def test_a_link_has_a_length() -> None:
     with pytest.raises(BadQuery, match="the link has 4001 characters") as refused:
         link(url="https://shop.example/" + "x" * (room + 1))
     assert refused.value.hint == "Mine takes 4000 at most"
-    tracked = "https://go.example/c?x=" + "x" * 4000
+    tracked = "https://go.example/c?id=7&x=" + "x" * 4000
     with pytest.raises(BadQuery, match="characters"):
         link(url=tracked)
 

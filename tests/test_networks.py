@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tools import networks_page
 
 from lensback.errors import BadQuery, ConfigError, PostbackError, UnknownName
 from lensback.networks import (
@@ -78,10 +80,20 @@ TARGETS = {
 
 S = SUBID
 FRAMES: dict[str, tuple[dict[str, str], str, str]] = {
+    "actionpay": (
+        {"base": "https://n.actionpay.ru/click/5d6f/153512"},
+        f"https://n.actionpay.ru/click/5d6f/153512/{S}/url=",
+        "",
+    ),
     "admitad": (
         {"base": "https://ad.admitad.com/g/abc123def/"},
         "https://ad.admitad.com/g/abc123def/?ulp=",
         f"&subid={S}",
+    ),
+    "advcake": (
+        {"base": "https://go.avads.example/abc?erid=1"},
+        f"https://go.avads.example/abc?erid=1&sub1={S}&url=",
+        "",
     ),
     "aliexpress": (
         {"short_key": "eQ7Xk2"},
@@ -93,6 +105,11 @@ FRAMES: dict[str, tuple[dict[str, str], str, str]] = {
         f"https://www.awin1.com/cread.php?awinmid=1001&awinaffid=45628&clickref={S}&ued=",
         "",
     ),
+    "cityads": (
+        {"base": "https://cityadspix.com/click-DQFB8U6A-PNLJQTEF"},
+        f"https://cityadspix.com/click-DQFB8U6A-PNLJQTEF?sa={S}&url=",
+        "",
+    ),
     "cj": (
         {"publisher": "7777777", "link": "12345678"},
         f"https://www.anrdoezrs.net/click-7777777-12345678?sid={S}&url=",
@@ -102,6 +119,11 @@ FRAMES: dict[str, tuple[dict[str, str], str, str]] = {
         {"base": "http://epnclick.ru/redirect/cpa/o/abcdef/"},
         "http://epnclick.ru/redirect/cpa/o/abcdef/?to=",
         f"&sub1={S}",
+    ),
+    "flexoffers": (
+        {"base": "https://track.flexlinkspro.com/a.ashx?foid=1.2&trid=3.4"},
+        f"https://track.flexlinkspro.com/a.ashx?foid=1.2&trid=3.4&fobs={S}&url=",
+        "",
     ),
     "gdeslon": (
         {"template": "https://www.gdeslon.ru/cf/abc?mid=1&goto={url}&sub_id={subid}"},
@@ -116,6 +138,11 @@ FRAMES: dict[str, tuple[dict[str, str], str, str]] = {
     "impact": (
         {"base": "https://brand.pxf.io/c/123456/789/4321"},
         f"https://brand.pxf.io/c/123456/789/4321?subId1={S}&u=",
+        "",
+    ),
+    "lomadee": (
+        {"source": "123456"},
+        f"https://redir.lomadee.com/v2/deeplink?sourceId=123456&mdasc={S}&url=",
         "",
     ),
     "partnerize": (
@@ -162,7 +189,8 @@ def settings(name: str, **changes: object) -> LinkSettings:
 
 
 def test_every_network_has_its_table() -> None:
-    assert [network.name for network in list_networks()] == sorted(FRAMES)
+    # eBay's link is the page itself: test_the_page_is_the_link.
+    assert [network.name for network in list_networks()] == sorted([*FRAMES, "ebay"])
 
 
 @pytest.mark.parametrize("name", FRAMES)
@@ -173,6 +201,27 @@ def test_the_exact_link(name: str, target: str) -> None:
     network = open_network(name)
     check_settings(network, settings(name))
     assert deeplink(network, settings(name), url, SUBID) == f"{before}{encoded}{behind}"
+
+
+def test_the_page_is_the_link() -> None:
+    ids = {"rotation": "711-53200-19255-0", "campaign": "5338000001"}
+    program = LinkSettings(domains=("ebay.com",), ids=ids)
+    network = open_network("ebay")
+    check_settings(network, program)
+    ours = f"mkevt=1&mkcid=1&mkrid=711-53200-19255-0&campid=5338000001&toolid=10001&customid={S}"
+    for page, link in (
+        ("https://www.ebay.com/itm/1", f"https://www.ebay.com/itm/1?{ours}"),
+        ("https://www.ebay.com/itm/1?var=2#x", f"https://www.ebay.com/itm/1?var=2&{ours}"),
+        (
+            "https://www.ebay.com/itm/1?mkevt=1&campid=666&CUSTOMID=x&%63ampid=666&var=2",
+            f"https://www.ebay.com/itm/1?var=2&{ours}",
+        ),
+    ):
+        assert deeplink(network, program, page, SUBID) == link
+        assert deeplink(network, program, link, SUBID) == link
+    for elsewhere in ("https://rover.ebay.co.uk/rover/1", "https://evil.example/itm/1"):
+        with pytest.raises(BadQuery, match="not a domain"):
+            deeplink(network, program, elsewhere, SUBID)
 
 
 REFUSED = {
@@ -250,7 +299,8 @@ def test_whatever_the_target_the_link_is_the_networks(
         assert [value for _, value in told].count(subid) >= 1
         inner = next(value for _, value in told if value.startswith("https://shop.example/"))
     else:
-        inner = unquote(parts.path.partition("/destination:")[2])
+        mark = "/destination:" if network.link.style == "path" else "/url="
+        inner = unquote(parts.path.partition(mark)[2])
     assert canonical(inner, DOMAINS) == inner  # decoded once it is the page, and stays it
     assert deeplink(network, settings(name), inner, subid) == link
 
@@ -295,8 +345,8 @@ TRACKED = [
     ),
     (
         "generic",
-        "https://track.example/c/zz?to=https%3A%2F%2Fshop.example%2Fp",
-        f"https://track.example/c/zz?to=https%3A%2F%2Fshop.example%2Fp&s={S}",
+        "https://track.example/c/a%2Fb?to=https%3A%2F%2Fshop.example%2Fp",
+        f"https://track.example/c/a%2Fb?s={S}&to=https%3A%2F%2Fshop.example%2Fp",
     ),
 ]
 
@@ -318,7 +368,7 @@ def test_a_tracked_address_only_gets_the_click_id(name: str, url: str, link: str
         ),
         (
             "partnerize",
-            "https://prf.hn/click/camref:other/destination:https%3A%2F%2Fshop.example%2Fp",
+            "https://prf.hn/click/camref:other",
             "another publisher",
         ),
         (
@@ -338,6 +388,112 @@ def test_a_tracked_address_only_gets_the_click_id(name: str, url: str, link: str
 def test_a_tracked_address_of_somebody_else(name: str, url: str, reason: str) -> None:
     with pytest.raises(BadQuery, match=reason):
         deeplink(open_network(name), settings(name), url, SUBID)
+
+
+FOREIGN_LINKS = [
+    ("admitad", "https://ad.admitad.com/g/theirs/?ulp={u}"),
+    ("admitad", "https://ad.admitad.com/goto/theirs/?ulp={u}&subid=x"),
+    (
+        "aliexpress",
+        "https://s.click.aliexpress.com/deep_link.htm?aff_short_key=theirs&dl_target_url={u}",
+    ),
+    ("aliexpress", "https://s.click.aliexpress.com/e/_theirs?dl_target_url={u}"),
+    ("awin", "https://www.awin1.com/cread.php?awinmid=1001&%61winaffid=666&ued={u}"),
+    ("awin", "https://www.awin1.com/cread.php?awinmid=1001&awinaffid=45628;awinaffid=666&ued={u}"),
+    ("awin", "https://www.awin1.com/cread.php?awinmid=1001&awinaffid=45628&AWINAFFID=666&ued={u}"),
+    ("awin", "https://www.awin1.com/cread.php?awinmid=666&awinaffid=45628&ued={u}"),
+    ("awin", "https://www.awin1.com/a/b/666?ued={u}"),
+    ("cj", "https://www.anrdoezrs.net/click-666-12345678?url={u}"),
+    ("cj", "https://www.jdoqocy.com/click-7777777-666?url={u}"),
+    ("cj", "https://www.dpbolvw.net/links/666/type/dlg/?url={u}"),
+    ("epn", "https://shopnow.pub/redirect/cpa/o/theirs/?to={u}"),
+    ("flexoffers", "https://track.flexlinkspro.com/a.ashx?foid=6.6&trid=3.4&url={u}"),
+    ("impact", "https://brand.pxf.io/c/666/789/4321?u={u}"),
+    ("lomadee", "https://redir.lomadee.com/v2/deeplink?sourceId=666&url={u}"),
+    ("partnerize", "https://prf.hn/click/camref:theirs/destination:{u}"),
+    ("rakuten", "https://click.linksynergy.com/deeplink?id=theirs00000&mid=42000&murl={u}"),
+    ("skimlinks", "https://go.skimresources.com/?id=666X5678&xs=1&url={u}"),
+    ("sovrn", "https://redirect.viglink.com/?key=6666666666666666&u={u}"),
+    ("tradedoubler", "https://clk.tradedoubler.com/click?p(99)a(666)g(1)url({u})&url={u}"),
+    ("tradedoubler", "https://clk.tradedoubler.com/click?p=99&a=666&url={u}"),
+    ("tradetracker", "https://tc.tradetracker.net/?c=1&m=2&a=666&u={u}"),
+    (
+        "webgains",
+        "https://track.webgains.com/click.html?wgcampaignid=666&wgprogramid=22&wgtarget={u}",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "url"), FOREIGN_LINKS)
+def test_a_link_that_pays_a_stranger_becomes_ours(name: str, url: str) -> None:
+    page, quoted = "https://shop.example/p/1", "https%3A%2F%2Fshop.example%2Fp%2F1"
+    made = deeplink(open_network(name), settings(name), url.format(u=quoted), SUBID)
+    assert made == deeplink(open_network(name), settings(name), page, SUBID)
+    assert "666" not in made
+    assert "theirs" not in made
+    # Without the page that it leads to it is nobody's, or at least not ours.
+    bare = re.sub(r"[?&/]?(\w+[=:])?\{u\}", "", url.replace("url({u})", ""))
+    with pytest.raises(BadQuery):
+        deeplink(open_network(name), settings(name), bare, SUBID)
+
+
+def spellings(name: str) -> st.SearchStrategy[str]:
+    """A parameter's name as somebody might write it so that one reader sees it and another does not."""
+    coded = "".join(f"%{ord(c):02x}" for c in name)
+    first = f"%{ord(name[0]):02x}{name[1:]}"
+    twice = first.replace("%", "%25")
+    odd = [name, name.upper(), first, coded, twice, f"{name}[]", f"+{name}", f"{name}%00"]
+    return st.sampled_from(odd)
+
+
+@st.composite
+def tracked_links(draw: st.DrawFn) -> tuple[str, str]:
+    """A link at a network's host, put together from our parts and a stranger's."""
+    name = draw(st.sampled_from(sorted(FRAMES)))
+    form = open_network(name).link
+    ours = deeplink(open_network(name), settings(name), "https://shop.example/p", "x" * 22)
+    host, path = urlsplit(ours).netloc, urlsplit(ours).path
+    path = draw(
+        st.sampled_from([path, path.upper(), "/g/666/", "/c/666/1/2", "/click-666-1", "/e/_666"])
+    )
+    known = [*form.own, *form.target, form.subid, *form.more_subids]
+    known += [key for key, _ in parse_qsl(urlsplit(ours).query)]
+    values = [value for _, value in parse_qsl(urlsplit(ours).query)]
+    page = "https%3A%2F%2Fshop.example%2Fp"
+    value = st.sampled_from([*values, "666", page, "https%3A%2F%2Fevil.example%2F"])
+    names = st.sampled_from(sorted({key for key in known if key})).flatmap(spellings)
+    pairs = draw(st.lists(st.tuples(names, value, st.sampled_from("&;")), max_size=6))
+    query = "".join(f"{mark}{key}={value}" for key, value, mark in pairs)[1:]
+    if draw(st.booleans()):
+        query = f"{urlsplit(ours).query}{draw(st.sampled_from('&;'))}{query}"
+    return name, f"https://{host}{path}?{query}"
+
+
+@given(tracked_links())
+def test_no_link_pays_anybody_else(made: tuple[str, str]) -> None:
+    """Read as generously as any server might, a link names our publisher, our advertiser, this store and
+    our click: or there is none."""
+    name, url = made
+    network = open_network(name)
+    try:
+        link = deeplink(network, settings(name), url, SUBID)
+    except BadQuery:
+        return
+    ours = deeplink(network, settings(name), "https://shop.example/p", SUBID)
+    assert "666" not in link, link
+    assert "evil" not in link, link
+    said = dict(parse_qsl(urlsplit(ours).query))
+    form = network.link
+    owners = {key.lower() for key in form.own} | {form.subid.lower()} - {""}
+    for piece in re.split("[&;]", urlsplit(link).query):
+        key, _, value = piece.partition("=")
+        plain = unquote(unquote(key)).strip("+ \0").partition("[")[0].lower()
+        if plain in owners:
+            wanted = {v for k, v in said.items() if k.lower() == plain} or set(
+                settings(name).ids.values()
+            )
+            assert unquote(value) in wanted, (link, piece)
+    assert link.count(SUBID) == 1, link
 
 
 def test_the_stores_own_page_is_used_where_the_tracked_one_is_somebody_elses() -> None:
@@ -445,17 +601,19 @@ def test_a_workspace_adds_a_network_and_changes_one(tmp_path: Path) -> None:
         'template = "https://go.example/{id}?s={subid}&u={url}"\n[link.settings]\nid = "[a-z]+"\n'
         '[statuses]\nopen = "pending"\n'
     )
-    (tmp_path / "cj.toml").write_text('checked = ["statuses.closed"]\n[link]\nmax_chars = 2000\n')
+    (tmp_path / "gdeslon.toml").write_text(
+        'checked = ["statuses.payed"]\n[link]\nmax_chars = 2000\n'
+    )
     mine = open_network("mine", tmp_path)
     link = deeplink(mine, settings("awin", ids={"id": "abc"}), "https://shop.example/p", SUBID)
     assert link == f"https://go.example/abc?s={S}&u=https%3A%2F%2Fshop.example%2Fp"
     assert not mine.builtin
-    cj, shipped = open_network("cj", tmp_path), open_network("cj")
-    assert (cj.link.max_chars, shipped.link.max_chars) == (2000, 4000)
-    assert cj.link.template == shipped.link.template
-    assert {"statuses.closed", "link.max_chars"} & set(cj.unchecked) == set()
-    assert {"statuses.closed", "link.max_chars"} < set(shipped.unchecked)
-    assert {"mine", "cj", "awin"} < {network.name for network in list_networks(tmp_path)}
+    changed, shipped = open_network("gdeslon", tmp_path), open_network("gdeslon")
+    assert (changed.link.max_chars, shipped.link.max_chars) == (2000, 4000)
+    assert changed.link.subid == shipped.link.subid
+    assert {"statuses.payed", "link.max_chars"} & set(changed.unchecked) == set()
+    assert {"statuses.payed", "link.max_chars"} < set(shipped.unchecked)
+    assert {"mine", "gdeslon", "awin"} < {network.name for network in list_networks(tmp_path)}
 
 
 @pytest.mark.parametrize(
@@ -494,7 +652,8 @@ def test_an_admitad_postback() -> None:
     told = read_postback(
         open_network("admitad"),
         {
-            "sale": "22:A-17",
+            "admitad_id": "501",
+            "program": "22",
             "subid": SUBID,
             "status": "approved",
             "commission": "120.509",
@@ -505,9 +664,9 @@ def test_an_admitad_postback() -> None:
             "ready": "0",
         },
     )
-    assert (told.network, told.external_id, told.status) == ("admitad", "22:A-17", "approved")
+    assert (told.network, told.external_id, told.status) == ("admitad", "501", "approved")
     assert (told.commission, told.order_value) == (Money(12050, "RUB"), Money(150000, "RUB"))
-    assert (told.subid, told.order_id, told.ordered_at) == (SUBID, "A-17", 1795428000)
+    assert (told.subid, told.order_id, told.ordered_at) == (SUBID, "A-17", 1795417200)
 
 
 STATUSES = [
@@ -541,12 +700,12 @@ def first_names(fields: object) -> list[str]:
 
 
 def test_a_status_that_nobody_checked_is_refused_until_somebody_does(tmp_path: Path) -> None:
-    fields = {"commissionId": "1", "actionStatus": "CLOSED"}
+    fields = {"external_id": "1", "status": "PAYED"}
     with pytest.raises(PostbackError, match="not checked") as refused:
-        read_postback(open_network("cj"), fields)
-    assert 'checked = ["statuses.closed"]' in refused.value.hint
-    (tmp_path / "cj.toml").write_text('checked = ["statuses.closed"]\n')
-    assert read_postback(open_network("cj", tmp_path), fields).status == "paid"
+        read_postback(open_network("gdeslon"), fields)
+    assert 'checked = ["statuses.payed"]' in refused.value.hint
+    (tmp_path / "gdeslon.toml").write_text('checked = ["statuses.payed"]\n')
+    assert read_postback(open_network("gdeslon", tmp_path), fields).status == "paid"
 
 
 @pytest.mark.parametrize(
@@ -638,19 +797,10 @@ def test_every_unsure_fact_is_told() -> None:
     assert all(network.unchecked and network.sources for network in networks)
 
 
-def test_the_page_lists_every_network_and_every_doubt() -> None:
+def test_the_page_is_as_the_files_say() -> None:
     page = (Path(__file__).parents[1] / "docs" / "networks.md").read_text("utf-8")
-    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    assert networks_page.current(page) == page, "python tools/networks_page.py --write"
     for network in list_networks():
-        template = network.link.template or "the program brings it"
-        assert any(
-            row.startswith(f"| `{network.name}` | {network.title} | `{template}` |") for row in rows
-        )
-        for key, why in network.unchecked.items():
-            assert f"| `{network.name}` | `{key}` | {why} |" in rows
-    doubts = [
-        row for row in rows if row.split("|")[2].strip().startswith("`") and "client_" not in row
-    ]
-    told = sum(len(network.unchecked) for network in list_networks())
-    with_report = sum(network.poll is not None for network in list_networks())
-    assert told <= len(doubts) <= told + with_report
+        assert f"| `{network.name}` | {network.title} |" in page
+        for key, why in {**network.facts, **network.unchecked}.items():
+            assert f"`{key}` | {why} |" in page

@@ -126,6 +126,24 @@ def test_where_a_field_is(spec: Any, row: dict[str, Any], found: str) -> None:
         "{order_id}",
         "${order}",
         "[[[x]]]",
+        "[[x]]",
+        "[x]",
+        "{{x}}",
+        "#{x}",
+        "%{x}",
+        "#x#",
+        "%x%",
+        "%%x%%",
+        "%\ufffdx%%",
+        "!!!x!!!",
+        "$x$",
+        "@x@",
+        "__x__",
+        "<x>",
+        "77:[[[order_id]]]",
+        "77:{order_id}",
+        "77:!!!order!!!",
+        "[[[offer_id]]]:[[[order_id]]]",
         "{}",
     ],
 )
@@ -144,7 +162,7 @@ def test_the_hint_names_their_field() -> None:
         assert refused.value.hint == f"the network must send {shown}"
 
 
-@pytest.mark.parametrize("text", ["null and void", "x{y}", "[[x]]", "undefined 2"])
+@pytest.mark.parametrize("text", ["null and void", "x{y}", "a#b#", "50%", "_x_", "undefined 2"])
 def test_words_that_only_begin_like_a_lost_macro_are_told(text: str) -> None:
     assert told({"external_id": text, "status": "ok"}).external_id == text
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -92,7 +93,7 @@ def admitad(asked: Asked, sales: list[tuple[int, str]]) -> Reply:
             "subid": f"click{n}",
             "comment": "",
             "paid": 0,
-            "action_date": "2026-09-02 10:00:00",
+            "action_date": "2026-09-02 13:00:00",
         }
         for n, status in sales
     ]
@@ -205,11 +206,19 @@ def tradedoubler(asked: Asked, sales: list[tuple[int, str]]) -> Reply:
 
 
 def epn(asked: Asked, sales: list[tuple[int, str]]) -> Reply:
+    if asked.path == "/ssid":
+        good = asked.query == {"v": "2", "client_id": "me"}
+        return Reply({"data": {"attributes": {"ssid_token": "S1"}}}) if good else Reply({}, 400)
     if asked.path == "/token":
-        said = json.loads(asked.body)
-        good = (said["client_id"], said["client_secret"]) == ("me", SECRET)
-        answer = {"data": {"attributes": {"access_token": "T1"}}}
-        return Reply(answer) if good else Reply({}, 401)
+        good = json.loads(asked.body) == {
+            "grant_type": "client_credential",
+            "client_id": "me",
+            "client_secret": SECRET,
+            "ssid_token": "S1",
+            "check_ip": False,
+        }
+        answer = {"data": {"attributes": {"access_token": "T1", "refresh_token": "R1"}}}
+        return Reply(answer) if good else Reply({}, 400)
     if (asked.headers.get("x-access-token"), asked.headers.get("x-api-version")) != ("T1", "2"):
         return Reply({}, 401)
     page, size = int(asked.query["page"]), int(asked.query["perPage"])
@@ -285,28 +294,33 @@ def test_windows(name: str, api: Api, fetcher: Fetcher) -> None:
     asked: list[Asked] = []
 
     def answer(one: Asked) -> Reply:
-        if "token" not in one.path:
+        if "token" not in one.path and one.path != "/ssid":
             asked.append(one)
         return SHAPES[name](one, [])
 
     api.answer = answer
     days = network.poll.window_days * 2 + 5
     assert list(asking(name, api, fetcher, days=days)) == []
-    assert len(asked) == 3
+    kinds = len(network.poll.queries) or 1
+    assert len(asked) == 3 * kinds
+    asked = asked[::kinds]
     form = network.poll.time_format
     if name == "cj":
         edges = [
             (v["since"], v["until"]) for v in (json.loads(one.body)["variables"] for one in asked)
         ]
     else:
-        since = next(k for k, v in network.poll.query.items() if v == "{since}")
-        until = next(k for k, v in network.poll.query.items() if v == "{until}")
+        names = {**network.poll.query, **(network.poll.queries or ({},))[0]}
+        since = next(k for k, v in names.items() if v == "{since}")
+        until = next(k for k, v in names.items() if v == "{until}")
         edges = [(one.query[since], one.query[until]) for one in asked]
-    assert [a for a, _ in edges[1:]] == [b for _, b in edges[:-1]]
-    first = datetime.strptime(edges[0][0], form).replace(tzinfo=UTC)
-    last = datetime.strptime(edges[-1][1], form).replace(tzinfo=UTC)
-    assert first.timestamp() == SINCE
-    assert last.timestamp() == SINCE + days * DAY_S
+    zone = ZoneInfo(network.poll.time_zone)
+    times = [[datetime.strptime(text, form).replace(tzinfo=zone) for text in e] for e in edges]
+    # Where the last day counts, the next window begins on the day behind it.
+    gap = timedelta(days=1 if network.poll.inclusive else 0)
+    assert [a for a, _ in times[1:]] == [b + gap for _, b in times[:-1]]
+    assert times[0][0].timestamp() == SINCE
+    assert (times[-1][1] + gap).timestamp() == SINCE + days * DAY_S
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -344,12 +358,14 @@ def test_what_is_no_answer(
 ) -> None:
     """An error of ours that says what is wrong, and no secret in it."""
     api.answer = lambda asked: (
-        SHAPES[name](asked, []) if "token" in asked.path and reply.status != 302 else reply
+        SHAPES[name](asked, [])
+        if ("token" in asked.path or asked.path == "/ssid") and reply.status != 302
+        else reply
     )
     with pytest.raises(kind) as refused:
         list(asking(name, api, fetcher))
     assert SECRET not in f"{refused.value} {refused.value.hint}"
-    assert len(api.asked) <= 5
+    assert len(api.asked) <= 6
 
 
 def test_a_server_that_comes_back(api: Api, fetcher: Fetcher) -> None:
@@ -413,10 +429,14 @@ def test_a_network_without_a_report(fetcher: Fetcher) -> None:
 def test_rows_that_cannot_be_read_are_told_and_left(api: Api, fetcher: Fetcher) -> None:
     rows = [(1, "approved"), (2, "sideways"), (3, "declined")]
     api.answer = lambda asked: awin(asked, rows)
-    told: list[PostbackError] = []
-    found = list(asking("awin", api, fetcher, reject=told.append))
+    told: list[tuple[str, Any]] = []
+    found = list(
+        asking("awin", api, fetcher, reject=lambda error, row: told.append((error.message, row)))
+    )
     assert [one.external_id for one in found] == ["1", "3"]
-    assert [error.message for error in told] == ["AWIN has no status 'sideways'"]
+    # Told once, although three kinds of date bring it.
+    ((message, row),) = told
+    assert (message, row["id"]) == ("AWIN has no status 'sideways'", 2)
     with pytest.raises(PostbackError, match="sideways"):
         list(asking("awin", api, fetcher))
 
@@ -465,7 +485,7 @@ def test_a_report_that_never_ends(name: str, api: Api, fetcher: Fetcher) -> None
 
 def test_pages_that_are_all_the_same(api: Api, fetcher: Fetcher) -> None:
     """A network that ignores the offset and tells no total."""
-    row = {"advcampaign_id": 1, "order_id": "1", "status": "pending"}
+    row = {"action_id": 1, "order_id": "1", "status": "pending"}
     api.answer = lambda asked: Reply(
         {"access_token": "T1"} if asked.path == "/token/" else {"results": [row] * 500}
     )
@@ -485,7 +505,7 @@ def test_no_more_questions_a_minute_than_allowed(
     monkeypatch.setattr("lensback.networks.polling.MINUTE_S", 0.5)
     network = open_network("awin")
     assert network.poll
-    slow = replace(network, poll=replace(network.poll, per_minute=2, window_days=1))
+    slow = replace(network, poll=replace(network.poll, per_minute=2, window_days=1, queries=()))
     api.answer = lambda asked: awin(asked, [])
     begin = time.monotonic()
     assert list(asking("awin", api, fetcher, network=slow, days=6)) == []
@@ -498,7 +518,7 @@ def test_how_far_back_a_network_answers(api: Api, fetcher: Fetcher) -> None:
     now = int(time.time())
     account = {**ACCOUNTS["epn"], "api": api.url, "oauth": api.url}
     list(poll(open_network("epn"), account, fetcher, now - 500 * DAY_S, now))
-    first = next(one for one in api.asked if one.path != "/token").query["tsFrom"]
+    first = next(one for one in api.asked if one.path == "/transactions/user").query["tsFrom"]
     since = datetime.strptime(first, "%Y-%m-%d").replace(tzinfo=UTC)
     assert 364 <= (datetime.now(UTC) - since).days <= 366
 

@@ -86,16 +86,17 @@ def receive(
 
     Raises Unauthorized where it does not prove who it is, PostbackError where it cannot be read.
     """
-    check_size(fields)
+    check_size(fields, network.postback.inside)
     authenticate(network.name, fields, account, at=at)
     theirs = {name: value for name, value in fields.items() if name not in OURS}
     return ledger.checked(read_postback(network, theirs))
 
 
-def check_size(fields: Mapping[str, str]) -> None:
-    """Raises PostbackError for a call with too many or too long fields."""
+def check_size(fields: Mapping[str, str], whole: str = "") -> None:
+    """Raises PostbackError for a call with too many or too long fields; the field `whole` may be
+    as long as a body."""
     if len(fields) > MAX_FIELDS or any(
-        len(k) > 200 or len(v) > MAX_FIELD_CHARS for k, v in fields.items()
+        len(k) > 200 or len(v) > MAX_FIELD_CHARS for k, v in fields.items() if k != whole
     ):
         raise PostbackError(
             "too many fields, or too long", hint=f"{MAX_FIELDS} of {MAX_FIELD_CHARS} characters"
@@ -212,7 +213,7 @@ def pull(
         if stretch in known:
             done.skipped += 1
         else:
-            told = ledger.record(db, list(poll(*stretch)), at=now, source="poll")
+            told = ledger.observe(db, list(poll(*stretch)), at=now)
             pulls.mark_read(db, network, stretch, told.new, now)
             done.read += 1
             done.new += told.new

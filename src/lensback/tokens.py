@@ -37,9 +37,9 @@ def same(given: str, wanted: str) -> bool:
     return hmac.compare_digest(_bytes(given), _bytes(wanted))
 
 
-def signature(key: str | bytes, text: str) -> str:
-    """HMAC-SHA256 of a text under a key, hex."""
-    return hmac.new(_bytes(key), _bytes(text), hashlib.sha256).hexdigest()
+def signature(key: str | bytes, text: str, kind: str = "sha256") -> str:
+    """HMAC of a text under a key, hex; SHA-256 unless said."""
+    return hmac.new(_bytes(key), _bytes(text), kind).hexdigest()
 
 
 def bearer(headers: Mapping[str, str]) -> str:

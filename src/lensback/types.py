@@ -281,6 +281,8 @@ class Conversion:
     """One of STATUSES."""
     item: str = ""
     """Part of the sale where a network reports items, or empty."""
+    part: str = ""
+    """The id of one of several rows that add up to the sale (the sale, its corrections), or empty."""
     subid: str = ""
     """Our click id, as the network gives it back; empty where it was lost."""
     commission: Money | None = None

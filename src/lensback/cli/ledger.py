@@ -96,11 +96,12 @@ def conversions_pull(
             raise NotFound(f"{known.title} has no report to read", hint="let it call /postback")
         account = conversions.account_of(opened.path, network)
 
-        def refuse_row(error: PostbackError) -> None:
+        def refuse_row(error: PostbackError, _row: object) -> None:
             odd[error.message] += 1
 
         def ask(begin: int, end: int) -> Iterable[Conversion]:
-            return poll(known, account, opened.fetcher, begin, end, reject=refuse_row)
+            keep = opened.path / "tokens"
+            return poll(known, account, opened.fetcher, begin, end, reject=refuse_row, keep=keep)
 
         done = conversions.pull(
             opened.db,

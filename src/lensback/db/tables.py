@@ -298,6 +298,7 @@ conversion_events = Table(
     Column("digest", String(64), nullable=False, unique=True),
     Column("conversion_id", ForeignKey("conversions.id"), nullable=False, index=True),
     Column("kind", String(10), nullable=False),
+    Column("part", String(200), nullable=False, default="", server_default=""),
     Column("status", String(10), nullable=False),
     Column("subid", String(200), nullable=False),
     Column("commission_minor", BigInteger),
@@ -332,6 +333,26 @@ pulls = Table(
     Column("until", BigInteger, primary_key=True),
     Column("news", Integer, nullable=False),
     Column("at", BigInteger, nullable=False),
+)
+
+network_pulls = Table(
+    "network_pulls",
+    metadata,
+    Column("network", String(80), primary_key=True),
+    Column("tried_at", BigInteger, nullable=False),
+    Column("good_at", BigInteger),
+    Column("error", Text, nullable=False),
+)
+
+refused_rows = Table(
+    "refused_rows",
+    metadata,
+    Column("network", String(80), primary_key=True),
+    Column("digest", String(64), primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("row", Text, nullable=False),
+    Column("first_at", BigInteger, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
 )
 
 # ---- operations: schedules and breakers of feeds and hosts

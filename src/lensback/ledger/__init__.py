@@ -18,7 +18,7 @@ from lensback.ledger.clicks import (
 )
 from lensback.ledger.inbox import apply
 from lensback.ledger.pay import Payout, pay
-from lensback.ledger.record import record, record_in
+from lensback.ledger.record import observe, record, record_in
 from lensback.ledger.sale import checked
 from lensback.ledger.sales import sales_of
 
@@ -34,6 +34,7 @@ __all__ = [
     "feedback_body",
     "new_click_id",
     "news_body",
+    "observe",
     "pay",
     "record",
     "record_in",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, func, insert, select, tuple_, update
@@ -28,6 +28,7 @@ from lensback.ledger.sale import (
     expected_at,
     share_of,
     state_of,
+    tells,
 )
 from lensback.types import Conversion, Money
 
@@ -105,6 +106,68 @@ def record(db: Database, news: Sequence[Conversion], *, at: int, source: str) ->
         total.repeated += done.repeated
         total.rejected += done.rejected
     return total
+
+
+def observe(db: Database, news: Sequence[Conversion], *, at: int) -> Recorded:
+    """Records what a network's report shows at the time `at`, in transactions of at most 500.
+
+    A report tells how things are now. So a row that tells nothing new is no news. One that does
+    stands where its time of change puts it; where the network gives none, or the one we know
+    already, it stands behind everything known: amounts are raised and declines taken back so.
+    """
+    total = Recorded()
+    for part in chunks(news):
+        with db.write() as c:
+            fresh, known, refused = _changes(c, part, at)
+            done = record_in(db, c, [(one, at, "poll") for one in fresh])
+        total.new += done.new
+        total.repeated += done.repeated + known
+        total.rejected += done.rejected + refused
+    return total
+
+
+def _changes(
+    c: Connection, news: Iterable[Conversion], at: int
+) -> tuple[list[Conversion], int, Counter[str]]:
+    """The news that change what is known, how many do not, and those that make no sense."""
+    clean: list[Conversion] = []
+    refused: Counter[str] = Counter()
+    for one in news:
+        try:
+            clean.append(checked(one))
+        except PostbackError as error:
+            refused[error.message] += 1
+    told = _known_news(c, {(one.network, one.external_id, one.item) for one in clean})
+    fresh: list[Conversion] = []
+    for one in clean:
+        rows = told[one.network, one.external_id, one.item, one.part]
+        state = state_of(rows)
+        if rows and not tells(state, one):
+            continue
+        when = one.changed_at
+        if when is None or when == state.changed_at:
+            when = max(at, state.changed_at or 0)
+        news_now = replace(one, changed_at=when)
+        rows.append(news_now)
+        fresh.append(news_now)
+    return fresh, len(clean) - len(fresh), refused
+
+
+def _known_news(
+    c: Connection, wanted: set[Key]
+) -> defaultdict[tuple[str, str, str, str], list[Conversion]]:
+    """What is known of each part of these sales."""
+    v, e = t.conversions.c, t.conversion_events.c
+    found: defaultdict[tuple[str, str, str, str], list[Conversion]] = defaultdict(list)
+    for part in chunks(sorted(wanted), 300):
+        where = tuple_(v.network, v.external_id, v.item).in_(part)
+        joined = select(t.conversion_events, v.network, v.external_id, v.item).join(
+            t.conversions, v.id == e.conversion_id
+        )
+        for row in c.execute(joined.where(where, e.kind == "news")).mappings():
+            key = (row["network"], row["external_id"], row["item"], row["part"])
+            found[key].append(_news(row))
+    return found
 
 
 def record_in(db: Database, c: Connection, news: Iterable[tuple[Conversion, int, str]]) -> Recorded:
@@ -190,6 +253,7 @@ def payout_event(conversion_id: int, amount: Money, reference: str, at: int) -> 
         "digest": digest(name, "payout"),
         "conversion_id": conversion_id,
         "kind": "payout",
+        "part": "",
         "status": "paid",
         "subid": "",
         "commission_minor": amount.minor,
@@ -277,6 +341,7 @@ def _event(
         "digest": name,
         "conversion_id": ids[news.network, news.external_id, news.item],
         "kind": "news",
+        "part": news.part,
         "status": news.status,
         "subid": news.subid,
         "commission_minor": commission.minor if commission else None,
@@ -298,6 +363,7 @@ def _news(row: RowMapping) -> Conversion:
         network="",
         external_id="",
         status=row["status"],
+        part=row["part"],
         subid=row["subid"],
         commission=_money(row["commission_minor"], row["commission_currency"]),
         order_value=_money(row["order_value_minor"], row["order_currency"]),

@@ -58,7 +58,7 @@ def checked(news: Conversion) -> Conversion:
     for money in (news.commission, news.order_value):
         if money and not (_CURRENCY.fullmatch(money.currency) and abs(money.minor) < MAX_MINOR):
             raise PostbackError(f"not an amount: {money.minor} {money.currency[:10]!r}")
-    texts = {name: getattr(news, name).replace("\0", "") for name in ("external_id", "item")}
+    texts = {n: getattr(news, n).replace("\0", "") for n in ("external_id", "item", "part")}
     if any(len(text) > MAX_ID for text in texts.values()):
         raise PostbackError("the sale's id is too long", hint=f"at most {MAX_ID} characters")
     for name in ("subid", "order_id"):
@@ -71,6 +71,7 @@ def digest(news: Conversion, kind: str = "news") -> str:
     money = [(m.minor, m.currency) if m else None for m in (news.commission, news.order_value)]
     parts: list[Any] = [kind, news.network, news.external_id, news.item, news.status, news.subid]
     parts += [*money, news.order_id, news.reason, news.ordered_at, news.changed_at]
+    parts += [news.part] if news.part else []
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=32).hexdigest()
 
 
@@ -93,9 +94,19 @@ def order_key(news: Conversion) -> tuple[object, ...]:
 
 
 def state_of(news: Iterable[Conversion]) -> Sale:
-    """The sale that this set of news tells of."""
+    """The sale that this set of news tells of: what each of its parts says, added up."""
+    parts: dict[str, list[Conversion]] = {}
+    for one in set(news):
+        parts.setdefault(one.part, []).append(one)
+    sales = [_read(parts[name]) for name in sorted(parts)]
+    sale = sales[0] if len(sales) == 1 else _added(sales) if sales else Sale()
+    return sale if sale.status == "declined" else replace(sale, reason="")
+
+
+def _read(news: Iterable[Conversion]) -> Sale:
+    """The news of one part, from the first to the last."""
     sale = Sale()
-    for one in sorted(set(news), key=order_key):
+    for one in sorted(news, key=order_key):
         sale = Sale(
             status=_next(sale.status, one.status),
             subid=sale.subid or one.subid,
@@ -106,12 +117,54 @@ def state_of(news: Iterable[Conversion]) -> Sale:
             ordered_at=one.ordered_at if one.ordered_at is not None else sale.ordered_at,
             changed_at=one.changed_at if one.changed_at is not None else sale.changed_at,
         )
-    return sale if sale.status == "declined" else replace(sale, reason="")
+    return sale
+
+
+def _added(parts: Iterable[Sale]) -> Sale:
+    """Rows of one sale, corrections among them, as one: what is left of it.
+
+    Its state is the least settled of what adds to it. Where nothing is left it is declined.
+    """
+    told = sorted(parts, key=lambda part: (part.ordered_at is None, part.ordered_at or 0))
+    counted = [part for part in told if part.status != "declined"]
+    gains = [part for part in counted if part.commission.minor > 0]
+    currency = next((part.commission.currency for part in gains or told), "")
+    left = sum(p.commission.minor for p in counted if p.commission.currency == currency)
+    values = [part.order_value for part in counted if part.order_value]
+    value = sum(v.minor for v in values if v.currency == values[0].currency)
+    times = [part.changed_at for part in told if part.changed_at is not None]
+    declined = left <= 0
+    return Sale(
+        status="declined" if declined else min((p.status for p in gains), key=RANK.__getitem__),
+        subid=next((part.subid for part in told if part.subid), ""),
+        commission=Money(max(left, 0), currency),
+        order_value=Money(max(value, 0), values[0].currency) if values else None,
+        order_id=next((part.order_id for part in told if part.order_id), ""),
+        reason=next((part.reason for part in reversed(told) if part.reason), ""),
+        ordered_at=told[0].ordered_at,
+        changed_at=max(times, default=None),
+    )
 
 
 def _next(now: str, status: str) -> str:
     """A sale that was paid for stays so where its amount is approved once more."""
     return now if (now, status) == ("paid", "approved") else status
+
+
+def tells(state: Sale, news: Conversion) -> bool:
+    """True where a report that shows this row now tells something that the state does not hold."""
+    if news.status == "pending" and state.status != "pending":
+        return False  # it takes back no decision
+    reason = news.reason if news.status == "declined" else ""
+    status = _next(state.status, news.status)
+    return (
+        status != state.status
+        or (news.commission or state.commission) != state.commission
+        or (news.order_value or state.order_value) != state.order_value
+        or (reason or state.reason) != state.reason
+        or (not state.subid and bool(news.subid))
+        or (news.order_id or state.order_id) != state.order_id
+    )
 
 
 def share_of(terms: Mapping[str, Any]) -> Fraction:

@@ -95,6 +95,10 @@ def _read(name: str, places: Sequence[Path], *contents: bytes | None) -> Network
         marks = values.get("unchecked", {})
         fresh = later.get("unchecked", {})
         values["unchecked"] = {k: v for k, v in marks.items() if k in fresh or k not in sure}
+        told = values.get("facts", {})
+        values["facts"] = {
+            k: v for k, v in told.items() if k in later.get("facts", {}) or k not in _keys(later)
+        }
     values["builtin"] = len(files) == 1 and path.parent == DATA
     hint = "See docs/networks.md"
     return checked(Network, {**values, "name": name}, f"{path}: ", hint=hint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from lensback.errors import BadQuery, ConfigError
 from lensback.networks.shape import Linked, LinkSettings, Network, Program
@@ -16,11 +16,22 @@ from lensback.networks.targets import (
     readable,
     within,
 )
+from lensback.networks.tracked import (
+    Parameter,
+    empty_settings,
+    parameters,
+    segments,
+    subid_of,
+    target_in,
+    why_not_ours,
+)
 
 _SUBID = re.compile(r"[0-9A-Za-z]+")
 _ERID = re.compile(r"\berid\s*[:=]?\s*([0-9A-Za-z]{8,60})", re.IGNORECASE)
 _TOKEN = re.compile(r"[0-9A-Za-z_-]{1,80}")
 _NAME = re.compile(r"{(\w+)}")
+RAW = frozenset({"base", "page"})
+"""Values that are put into a template as they are."""
 _PLAIN = re.compile(r"[!-~]+")
 
 
@@ -113,9 +124,10 @@ def check_settings(network: Network, settings: LinkSettings) -> None:
 
 def _check_template(network: Network, settings: LinkSettings) -> None:
     names = set(_NAME.findall(network.link.template or _own_template(settings)))
-    if not {"url", "subid"} <= names:
+    if "subid" not in names or not {"url", "page"} & names:
         raise ConfigError("program key 'link.template' needs {url} and {subid}", hint="add them")
-    missing = sorted(names - {"url", "subid", *settings.ids})
+    left_out = empty_settings(network.link)
+    missing = sorted(names - {"url", "page", "subid", *settings.ids, *left_out})
     if missing:
         raise ConfigError(f"program key 'link.{missing[0]}' is missing", hint="add it")
 
@@ -146,7 +158,7 @@ def _check_addresses(network: Network, settings: LinkSettings) -> None:
 
 def _made(network: Network, settings: LinkSettings, url: str, subid: str) -> str:
     form = network.link
-    values = {**settings.ids, "subid": subid}
+    values = {**empty_settings(form), **settings.ids, "subid": subid}
     if settings.deny_deeplinks and not settings.landing:
         if not form.landing:
             raise BadQuery("the program forbids deep links", hint="give the program a landing page")
@@ -157,6 +169,8 @@ def _made(network: Network, settings: LinkSettings, url: str, subid: str) -> str
         values["url"] = canonical(page, settings.domains)
         if settings.erid and not form.erid:
             values["url"] = _put(values["url"], "erid", settings.erid, before=())
+        # The page itself as the link: its fragment would swallow what is put behind it.
+        values["page"] = urlsplit(values["url"])._replace(fragment="").geturl().replace(";", "%3B")
     link = _filled(template, values)
     if settings.erid and form.erid:
         link = _put(link, form.erid, settings.erid, before=form.target)
@@ -165,51 +179,54 @@ def _made(network: Network, settings: LinkSettings, url: str, subid: str) -> str
 
 def _filled(template: str, values: Mapping[str, str]) -> str:
     """Every name once, in one pass: what a value holds is never taken for a name."""
-    if "base" in values and "?" in values["base"]:  # the program's base has a query already
-        template = template.replace("{base}?", "{base}&")
+    for name in RAW & set(values):
+        if "?" in values[name]:  # the base has a query already
+            template = template.replace(f"{{{name}}}?", f"{{{name}}}&")
 
     def value(match: re.Match[str]) -> str:
         name = match[1]
         if name not in values:
             raise BadQuery(f"the program does not say {name!r}", hint=f"add link.{name} to it")
-        return values[name] if name == "base" else quote(values[name], safe="")
+        return values[name] if name in RAW else quote(values[name], safe="")
 
     return _NAME.sub(value, template)
 
 
 def _with_subid(network: Network, settings: LinkSettings, url: str, subid: str) -> str:
-    """The network's own link with our click id in it, once; a click id of somebody else goes."""
+    """The network's own link with our click id in it, once; a link that is not ours beyond doubt is
+    made anew from the page it leads to."""
     form = network.link
     link = readable(url)
+    template = form.template or _own_template(settings)
+    name = subid_of(form, template)
+    wrong = why_not_ours(form, settings, link)
+    if wrong or form.style == "tail" or not name:
+        try:
+            page = target_in(form, settings, link)
+        except BadQuery as error:
+            raise BadQuery(wrong or error.message, hint=error.hint) from error
+        return _made(network, settings, page, subid)
     put = _put_segment if form.style == "path" else _put
-    found = _segments(link, form.target) if form.style == "path" else _values(link)
-    for name, setting in form.own.items():
-        ours = settings.ids.get(setting)
-        if ours and found.get(name.lower(), ours) != ours:
-            raise BadQuery(
-                f"the link belongs to another publisher ({name}={found[name.lower()][:40]})",
-                hint="ask the store for a feed with its own addresses",
-            )
-    for name in form.target:
-        if inner := found.get(name.lower()):
-            canonical(inner, settings.domains)
-    link = put(link, form.subid or _subid_name(settings), subid, before=form.target)
+    found = segments(link, form.target) if form.style == "path" else parameters(link)
+    for one in found:
+        if one.name in {target.lower() for target in form.target} and one.value:
+            canonical(one.value, settings.domains)
+    link = _without(link, {other.lower() for other in form.more_subids} - {name.lower()})
+    link = put(link, name, subid, before=form.target)
     if settings.erid and form.erid and "erid=" not in link.lower():
         link = put(link, form.erid, settings.erid, before=form.target)
     return link
 
 
-def _subid_name(settings: LinkSettings) -> str:
-    """Where the program's own template carries the click id."""
-    found = re.search(r"[?&]([^=&]+)={subid}", _own_template(settings))
-    if not found:
-        raise BadQuery("the link is tracked already", hint="give the store's own addresses")
-    return found[1]
-
-
-def _values(link: str) -> dict[str, str]:
-    pairs = [part.partition("=") for part in urlsplit(link).query.split("&")]
-    return {name.lower(): unquote(value) for name, _, value in reversed(pairs)}
+def _without(link: str, names: set[str]) -> str:
+    """The link without these parameters: click ids of somebody else."""
+    parts = urlsplit(link)
+    kept = [
+        piece
+        for piece in parts.query.split("&")
+        if piece and Parameter(piece.partition("=")[0], "").name not in names
+    ]
+    return urlunsplit(parts._replace(query="&".join(kept)))
 
 
 def _put(link: str, name: str, value: str, *, before: tuple[str, ...]) -> str:
@@ -218,12 +235,6 @@ def _put(link: str, name: str, value: str, *, before: tuple[str, ...]) -> str:
     pieces = [piece for piece in parts.query.split("&") if piece]
     query = _placed(pieces, "=", name, value, before)
     return urlunsplit(parts._replace(query="&".join(query)))
-
-
-def _segments(link: str, target: tuple[str, ...]) -> dict[str, str]:
-    head, rest = _split_path(link, target)
-    pairs = [part.partition(":") for part in [*head, rest.strip("/")]]
-    return {name.lower(): unquote(value) for name, _, value in reversed(pairs)}
 
 
 def _put_segment(link: str, name: str, value: str, *, before: tuple[str, ...]) -> str:
@@ -263,6 +274,9 @@ def _checked(network: Network, settings: LinkSettings, link: str) -> str:
             hint=f"{network.title} takes {network.link.max_chars} at most",
         )
     host = host_of(parts_of(link))
-    if not _PLAIN.fullmatch(link) or not within(host, link_hosts(network, settings)):
+    hosts = link_hosts(network, settings)
+    if "{page}" in (network.link.template or _own_template(settings)):
+        hosts += ascii_domains(settings.domains)
+    if not _PLAIN.fullmatch(link) or not within(host, hosts):
         raise BadQuery(f"not a link of {network.title}: {link[:80]!r}", hint="check the program")
     return link

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from lensback.errors import PostbackError
 from lensback.networks.shape import Network, NewsForm
@@ -15,11 +17,26 @@ from lensback.types import Conversion, Money, currency_exponent
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CURRENCY = re.compile(r"[A-Z]{3}")
-_LOST = re.compile(r"\[\[\[.*\]\]\]|{.*}|\$\{.*\}|null|none|undefined", re.IGNORECASE)
+_LOST = re.compile(
+    r"""\[.*\] | [$#%@]?\{.*\} | !!!.*!!! | <.*> | (?P<sign>[%#$@]|__)(?!\s).*(?P=sign)
+    | null | none | nil | undefined | \(null\) | n/a""",
+    re.IGNORECASE | re.VERBOSE | re.DOTALL,
+)
 """A macro that the network did not fill, or a nothing written out."""
+_HOLE = re.compile(r"\[\[\w+\]\]|\{\w{2,}\}|!!!\w+!!!|%%\w+%%|\[[A-Za-z_]{2,}\]")
+"""The same within a text: `77:[[[order_id]]]` names no sale."""
 _NO_DAY = re.compile(r"000[01]-0[01]-0[01](\D.*)?")
 """A day that was never set, as .NET and MySQL write it."""
-_TIMES = ("%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%m/%d/%Y %H:%M:%S")
+_TIMES = (
+    "%d.%m.%Y %H:%M:%S",
+    "%d.%m.%Y %H:%M",
+    "%d.%m.%Y %I:%M:%S %p",
+    "%m/%d/%Y %H:%M:%S",
+    "%m/%d/%Y %I:%M:%S %p",
+    "%m/%d/%Y",
+    "%a %b %d %Y %H:%M:%S GMT%z (UTC)",
+    "%a, %d %b %Y %H:%M:%S GMT",
+)
 """Beside ISO 8601."""
 MAX_TEXT = 200
 MAX_REASON = 500
@@ -33,12 +50,27 @@ def read_postback(network: Network, fields: Mapping[str, str]) -> Conversion:
 
     Whether the call may be trusted is not decided here.
     """
-    return conversion(network, network.postback, fields)
+    form = network.postback
+    held = fields.get(form.inside) if form.inside else None
+    return conversion(network, form, fields if held is None else _unpacked(form.inside, held))
 
 
-def conversion(network: Network, form: NewsForm, row: Mapping[str, Any]) -> Conversion:
-    """A postback or a row of a report, read the way `form` says."""
-    read = _Reader(form, row)
+def _unpacked(name: str, text: str) -> Mapping[str, Any]:
+    """The fields that a network sends as JSON in one field."""
+    try:
+        values = json.loads(text, parse_float=Decimal)
+    except (ValueError, RecursionError) as error:
+        raise PostbackError(f"{name} is not JSON", hint="check the postback") from error
+    if not isinstance(values, dict):
+        raise PostbackError(f"{name} is not an object", hint="check the postback")
+    return values
+
+
+def conversion(
+    network: Network, form: NewsForm, row: Mapping[str, Any], currency: str = ""
+) -> Conversion:
+    """A postback or a row of a report, read the way `form` says; `currency` is of the report."""
+    read = _Reader(form, row, currency)
     external_id = read.text("external_id")
     if not external_id:
         raise PostbackError(
@@ -46,14 +78,19 @@ def conversion(network: Network, form: NewsForm, row: Mapping[str, Any]) -> Conv
             hint=f"the network must send {_shown(form, 'external_id')}",
         )
     status = status_of(network, read.text("status"))
-    if status == "approved" and _is_paid(form, row):
+    if status == "pending" and _holds(form.approved_when, row):
+        status = "approved"
+    if status == "approved" and _holds(form.paid_when, row):
         status = "paid"
+    if _holds(form.declined_when, row):
+        status = "declined"
     currency = read.currency()
     return Conversion(
         network=network.name,
         external_id=external_id,
         status=status,
         item=read.text("item"),
+        part=read.text("part"),
         subid=read.text("subid"),
         commission=read.money("commission", currency),
         order_value=read.money("order_value", currency),
@@ -85,9 +122,10 @@ def status_of(network: Network, theirs: str) -> str:
 class _Reader:
     """One row under one form."""
 
-    def __init__(self, form: NewsForm, row: Mapping[str, Any]) -> None:
+    def __init__(self, form: NewsForm, row: Mapping[str, Any], currency: str) -> None:
         self._form = form
         self._row = row
+        self._currency = currency or form.currency
 
     def text(self, field: str) -> str:
         """The field as text, "" where it is not told."""
@@ -98,7 +136,7 @@ class _Reader:
                 if len(found) > MAX_TEXT or _CONTROL.search(found):
                     raise PostbackError(f"{field} is no plain text", hint="check the postback")
                 return found
-        return ""
+        return self._form.default.get(field, "")
 
     def _names(self, field: str) -> tuple[str, ...]:
         """Their names of our field, in the order to try; ours where the form names none at all."""
@@ -108,19 +146,17 @@ class _Reader:
         return (spec,) if isinstance(spec, str) else spec
 
     def _one(self, path: str) -> str:
-        value = picked(self._row, path)
-        if isinstance(value, bool):
-            return "1" if value else "0"
-        text = "" if isinstance(value, list | dict) else str(value).strip()
-        return "" if _LOST.fullmatch(text) else text
+        texts = (_text_of(value) for value in picked_all(self._row, path))
+        return next((text for text in texts if text), "")
 
     def reason(self) -> str:
         """Free text of somebody else: what is too long is cut, line ends become blanks."""
-        found = next((text for name in self._names("reason") if (text := self._one(name))), "")
-        return _CONTROL.sub(" ", found)[:MAX_REASON]
+        told = (_words(picked(self._row, name)) for name in self._names("reason"))
+        found = next((text for text in told if text), "")
+        return _CONTROL.sub(" ", found or self._form.default.get("reason", ""))[:MAX_REASON]
 
     def currency(self) -> str:
-        code = (self.text("currency") or self._form.currency).upper()
+        code = (self.text("currency") or self._currency).upper()
         code = "RUB" if code == "RUR" else code
         if code and not _CURRENCY.fullmatch(code):
             raise PostbackError(f"not a currency: {code[:20]!r}", hint="use ISO 4217, e.g. EUR")
@@ -128,25 +164,54 @@ class _Reader:
 
     def money(self, field: str, currency: str) -> Money | None:
         """Rounded down, so that never more is booked than was told. None where not told."""
-        text = self.text(field)
-        if not text:
+        told = self._amounts(field)
+        if not told:
             return None
-        amount = decimal_of(text, field) / self._form.divisor
+        amount = sum(decimal_of(text, field) for text in told) / Decimal(self._form.divisor)
         if not currency:
             raise PostbackError(f"{field} has no currency", hint="let the network send it")
         minor = amount.scaleb(currency_exponent(currency)).to_integral_value(ROUND_FLOOR)
         return Money(int(minor), currency)
 
+    def _amounts(self, field: str) -> list[str]:
+        """One amount, or those of all items where the name says `items.*.amount`."""
+        for name in self._names(field):
+            if "*" in name:
+                if told := [t for value in picked_all(self._row, name) if (t := _text_of(value))]:
+                    return told
+            elif text := self._one(name):
+                return [text]
+        return [text] if (text := self._form.default.get(field, "")) else []
+
     def moment(self, field: str) -> int | None:
         text = self.text(field)
-        return epoch_of(text, field) if text and not _NO_DAY.fullmatch(text) else None
+        if not text or _NO_DAY.fullmatch(text):
+            return None
+        return epoch_of(text, field, self._form.time_zone)
 
 
-def _is_paid(form: NewsForm, row: Mapping[str, Any]) -> bool:
-    return any(
-        str(picked(row, path)).strip().lower() in {value.lower() for value in values}
-        for path, values in form.paid_when.items()
-    )
+def _text_of(value: Any) -> str:
+    """What a value says, "" where it says nothing or has a hole."""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    text = _words(value)
+    return "" if _HOLE.search(text) else text
+
+
+def _words(value: Any) -> str:
+    text = "" if isinstance(value, list | dict) else str(value).strip()
+    return "" if _LOST.fullmatch(text) else text
+
+
+def _holds(when: Mapping[str, tuple[str, ...]], row: Mapping[str, Any]) -> bool:
+    """True where a field has one of its values; `*` stands for any that is told."""
+    for path, values in when.items():
+        text = str(picked(row, path)).strip()
+        if text.lower() in {value.lower() for value in values}:
+            return True
+        if "*" in values and _text_of(text) and not _NO_DAY.fullmatch(text):
+            return True
+    return False
 
 
 def picked(row: Any, path: str) -> Any:
@@ -163,6 +228,19 @@ def picked(row: Any, path: str) -> Any:
     return row
 
 
+def picked_all(row: Any, path: str) -> list[Any]:
+    """The values at a path with at most one `*`, which stands for every item of a list; a call's
+    JSON has become flat names like `items.0.amount`."""
+    if ".*." not in path:
+        return [picked(row, path)]
+    head, tail = path.split(".*.", 1)
+    items = picked(row, head)
+    if isinstance(items, list):
+        return [picked(item, tail) for item in items]
+    name = re.compile(rf"{re.escape(head)}\.\d+\.{re.escape(tail)}")
+    return [row[key] for key in row if name.fullmatch(key)]
+
+
 def decimal_of(text: str, field: str = "amount") -> Decimal:
     """A machine's number: digits, a dot, perhaps a sign. Raises PostbackError."""
     if not re.fullmatch(r"[+-]?[0-9]{1,15}(\.[0-9]{0,12})?([eE][+-]?[0-9]{1,2})?", text):
@@ -173,9 +251,9 @@ def decimal_of(text: str, field: str = "amount") -> Decimal:
     return value
 
 
-def epoch_of(text: str, field: str = "time") -> int:
-    """UTC epoch seconds of a time: epoch, ISO 8601, or a form networks use; UTC where it does not
-    say. Raises PostbackError."""
+def epoch_of(text: str, field: str = "time", zone: str = "UTC") -> int:
+    """UTC epoch seconds of a time: epoch, ISO 8601, or a form networks use; of `zone` where it
+    does not say. Raises PostbackError."""
     if re.fullmatch(r"[0-9]{9,11}|[0-9]{13}", text):
         epoch = int(text) // (1000 if len(text) == 13 else 1)
     else:
@@ -183,7 +261,9 @@ def epoch_of(text: str, field: str = "time") -> int:
             when = datetime.fromisoformat(text)
         except ValueError:
             when = _by_form(text, field)
-        epoch = math.floor((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp())
+        if not when.tzinfo:
+            when = when.replace(tzinfo=UTC if zone == "UTC" else ZoneInfo(zone))
+        epoch = math.floor(when.timestamp())
     if not 0 <= epoch < MAX_EPOCH:
         raise PostbackError(f"{field} is no time: {text[:30]!r}", hint="use 2026-11-23T10:00:00Z")
     return epoch
@@ -192,7 +272,7 @@ def epoch_of(text: str, field: str = "time") -> int:
 def _by_form(text: str, field: str) -> datetime:
     for form in _TIMES:
         try:
-            return datetime.strptime(text, form).replace(tzinfo=UTC)
+            return datetime.strptime(text, form)  # noqa: DTZ007 - its zone is put in above
         except ValueError:
             continue
     raise PostbackError(f"{field} is no time: {text[:30]!r}", hint="use 2026-11-23T10:00:00Z")

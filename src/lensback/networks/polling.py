@@ -5,23 +5,25 @@ The dialects are data (`[poll]` of a network's file); this is the one client tha
 
 from __future__ import annotations
 
-import base64
 import json
-import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from decimal import Decimal
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 from weakref import WeakKeyDictionary
+from zoneinfo import ZoneInfo
 
 from lensback.errors import ConfigError, FetchFailed, PostbackError
 from lensback.net import Fetcher
+from lensback.networks.answers import Row, each_of, rows_of, values_of
 from lensback.networks.news import conversion, picked
+from lensback.networks.oauth import TokenFile, Tokens, basic, filled
 from lensback.networks.shape import Network, PollForm
+from lensback.networks.signing import signature
 from lensback.types import Conversion
 
 DAY_S = 86_400
@@ -30,16 +32,16 @@ MAX_PAGES = 10_000
 MAX_BYTES = 64 << 20
 DEADLINE_S = 600.0
 """Longest time for one page, pauses that the network asks for included."""
-_NAME = re.compile(r"{(\w+)}")
 
-Reject = Callable[[PostbackError], None]
+Reject = Callable[[PostbackError, Row], None]
+"""Takes what is wrong with a row, and the row."""
 
 
 @dataclass(slots=True)
 class _State:
     """What lasts from one question to the next: the token, and when we asked."""
 
-    token: str = ""
+    tokens: Tokens | None = None
     asked: deque[float] = field(default_factory=deque)
 
 
@@ -54,13 +56,15 @@ def poll(
     until: int,
     *,
     reject: Reject | None = None,
+    keep: Path | None = None,
 ) -> Iterator[Conversion]:
     """What changed at a network from one UTC epoch second to another.
 
     `account` holds the ids and secrets that the network's file asks for; `api` in it replaces the
     network's address. A row that cannot be read goes to `reject`, or is raised where there is
-    none. Raises ConfigError for a key that is missing, PostbackError for an answer that is not
-    what it should be, FetchError where the network does not answer.
+    none. `keep` is a folder for tokens that are to outlive the process. Raises ConfigError for a
+    key that is missing, PostbackError for an answer that is not what it should be, FetchError
+    where the network does not answer.
     """
     form = network.poll
     if form is None:
@@ -68,17 +72,30 @@ def poll(
     _check_account(network, form, account)
     if form.reach_days:
         since = max(since, int(time.time()) - form.reach_days * DAY_S)
-    asking = _Asking(network, form, account, fetcher)
-    rows = asking.graphql if form.client == "graphql" else asking.pages
+    if (
+        form.inclusive
+    ):  # whole days are asked for: a window that began within one would have one more
+        first = datetime.fromtimestamp(since, ZoneInfo(form.time_zone))
+        since = int(first.replace(hour=0, minute=0, second=0).timestamp())
+    asking = _Asking(network, form, account, fetcher, keep)
     step = form.window_days * DAY_S
     for begin in range(since, until, step):
-        for row in rows(begin, min(begin + step, until)):
+        # Two questions of one stretch may both bring a row.
+        seen: set[Conversion] = set()
+        odd: set[str] = set()
+        for row, currency in asking.rows(begin, min(begin + step, until)):
             try:
-                yield conversion(network, form.news, row)
+                told = conversion(network, form.news, row, currency)
             except PostbackError as error:
                 if reject is None:
                     raise
-                reject(error)
+                if (text := repr(row)) not in odd:
+                    odd.add(text)
+                    reject(error, row)
+                continue
+            if told not in seen:
+                seen.add(told)
+                yield told
 
 
 def _check_account(network: Network, form: PollForm, account: Mapping[str, str]) -> None:
@@ -96,54 +113,97 @@ class _Asking:
     """One account at one network."""
 
     def __init__(
-        self, network: Network, form: PollForm, account: Mapping[str, str], fetcher: Fetcher
+        self,
+        network: Network,
+        form: PollForm,
+        account: Mapping[str, str],
+        fetcher: Fetcher,
+        keep: Path | None,
     ) -> None:
-        self._network = network
-        self._form = form
-        self._fetcher = fetcher
+        self._network, self._form, self._fetcher = network, form, fetcher
+        self._headers: Mapping[str, str] = {}
         api = account.get("api", form.api).rstrip("/")
-        self._values = {"currency": form.news.currency, **form.token, **account, "api": api}
+        self._values = {"currency": form.news.currency, **account, "api": api}
         key = (network.name, repr(sorted(account.items())))
         self._state = _states.setdefault(fetcher, {}).setdefault(key, _State())
+        if form.token and not account.get("token") and self._state.tokens is None:
+            wanted = keep is not None and form.token.keep
+            file = TokenFile(keep, network.name, account) if keep and wanted else None
+            self._state.tokens = Tokens(network.title, form.token, self._values, self._token, file)
 
-    def pages(self, since: int, until: int) -> Iterator[Mapping[str, Any]]:
-        """The rows of one stretch, page by page."""
-        url, query = self._question(since, until)
-        names = self._form.page
-        size, at = int(names.get("size", 0)), 0
+    def rows(self, since: int, until: int) -> Iterator[tuple[Row, str]]:
+        """The rows of one stretch, each with the currency of its answer ("" where none)."""
+        form = self._form
+        for more in form.queries or ({},):
+            bodies = (
+                self._graphql(since, until)
+                if form.client == "graphql"
+                else self._pages(since, until, more)
+            )
+            for body, rows in bodies:
+                found = picked(body, form.currency_at) if form.currency_at else ""
+                currency = found if isinstance(found, str) else ""
+                for row in each_of(rows, form.each):
+                    yield row, currency
+
+    def _pages(
+        self, since: int, until: int, more: Mapping[str, str]
+    ) -> Iterator[tuple[Any, list[Row]]]:
+        """Page by page, the answer and its rows."""
+        url, query = self._question(since, until, more)
+        paging, names = self._form.paging, self._form.page
+        number, at = int(names.get("first", 1)), 0
         seen: set[str] = set()
-        before: list[Mapping[str, Any]] = []
-        for number in range(1, MAX_PAGES + 1):
-            paged = dict(query)
-            if self._form.paging in {"offset", "page"}:
-                paged[str(names["limit"])] = str(size)
-                where = at if self._form.paging == "offset" else number
-                paged[str(names[self._form.paging])] = str(where)
-            body = self._asked(f"{url}?{urlencode(paged)}" if paged else url)
+        before: list[Row] = []
+        if "limit" in names:
+            query[str(names["limit"])] = str(names["size"])
+        for _ in range(MAX_PAGES):
+            if paging in {"offset", "page"}:
+                query[str(names[paging])] = str(at if paging == "offset" else number)
+            body = self._asked(self._address(url, query))
             rows = self._rows(body)
             if rows and rows == before:
                 raise self._repeats()
-            yield from rows
-            before, at = rows, at + len(rows)
-            if self._form.paging == "next":
+            yield body, rows
+            before, at, number = rows, at + len(rows), number + 1
+            if paging == "next":
                 url, query = self._next(body), {}
-                if not url:
-                    return
-                if url in seen:
-                    raise self._repeats()
-                seen.add(url)
-            elif self._last(body, len(rows), size, at):
+                place = url
+            elif paging == "cursor":
+                found = (
+                    self._headers.get(str(names["header"]).lower())
+                    if "header" in names
+                    else picked(body, str(names["cursor"]))
+                )
+                place = str(found or "") if rows else ""
+                query[str(names["param"])] = place
+            else:
+                place = "" if self._last(body, len(rows), at, number - 1) else f"{number}:{at}"
+            if not place:
                 return
+            if place in seen:
+                raise self._repeats()
+            seen.add(place)
         raise PostbackError(f"{self._network.title} never ends its report", hint="ask for less")
 
-    def _last(self, body: Any, rows: int, size: int, at: int) -> bool:
+    def _last(self, body: Any, rows: int, at: int, number: int) -> bool:
         """Counted by what came, not by what was asked: a network may give smaller pages."""
+        names = self._form.page
         if self._form.paging == "none" or rows == 0:
             return True
-        total = picked(body, str(self._form.page.get("total", "")))
+        if "more" in names:
+            more = picked(body, str(names["more"]))
+            if isinstance(more, bool | int):
+                return not more
+        pages = picked(body, str(names.get("pages", "")))
+        if isinstance(pages, int | str) and str(pages).isdecimal():
+            return number >= int(pages)
+        total = picked(body, str(names.get("total", "")))
+        if isinstance(total, str) and total.isdecimal():
+            total = int(total)
         if isinstance(total, int) and not isinstance(total, bool):
             return at >= total
-        return rows < size
+        return rows < int(names.get("size", 0))
 
     def _next(self, body: Any) -> str:
         """Address of the next page, "" at the end; it must lie where the first one lay."""
@@ -159,9 +219,9 @@ class _Asking:
             )
         return url
 
-    def graphql(self, since: int, until: int) -> Iterator[Mapping[str, Any]]:
-        """The rows of one stretch, by cursor."""
-        url, cursor = self._question(since, until)[0], None
+    def _graphql(self, since: int, until: int) -> Iterator[tuple[Any, list[Row]]]:
+        """By cursor, the answer and its rows."""
+        url, cursor = self._question(since, until, {})[0], None
         for _ in range(MAX_PAGES):
             variables = {
                 "publishers": [self._values["publisher"]],
@@ -171,12 +231,7 @@ class _Asking:
             }
             question = {"query": self._form.graphql, "variables": variables}
             body = self._asked(url, json.dumps(question).encode())
-            if told := picked(body, "errors"):
-                raise PostbackError(
-                    f"{self._network.title}: {str(picked(told, '0.message') or told)[:200]}",
-                    hint="check the account and [poll] of the network's file",
-                )
-            yield from self._rows(body)
+            yield body, self._rows(body)
             before, cursor = cursor, picked(body, str(self._form.page["cursor"]))
             if picked(body, str(self._form.page["complete"])) in (True, None):
                 return
@@ -187,88 +242,79 @@ class _Asking:
     def _repeats(self) -> PostbackError:
         return PostbackError(f"{self._network.title} repeats a page", hint="try again later")
 
-    def _question(self, since: int, until: int) -> tuple[str, dict[str, str]]:
-        times = {"since": self._time(since), "until": self._time(until)}
-        path = self._filled(self._form.path, times, lambda text: quote(text, safe=""))
-        query = {k: self._filled(v, times) for k, v in self._form.query.items()}
+    def _question(
+        self, since: int, until: int, more: Mapping[str, str]
+    ) -> tuple[str, dict[str, str]]:
+        last = until - 1 if self._form.inclusive else until
+        now = self._time(int(time.time()), self._form.now_format)
+        days = str(max(1, -(-(int(time.time()) - since) // DAY_S)))
+        times = {"since": self._time(since), "until": self._time(last), "now": now, "days": days}
+        values = {**self._values, **times}
+        path = filled(self._form.path, values, lambda text: quote(text, safe=""))
+        query = {k: filled(v, values) for k, v in {**self._form.query, **more}.items()}
         return self._values["api"] + path, query
 
-    def _time(self, epoch: int) -> str:
-        return datetime.fromtimestamp(epoch, UTC).strftime(self._form.time_format)
+    def _time(self, epoch: int, form: str = "") -> str:
+        form = form or self._form.time_format
+        if form.startswith("epoch"):
+            return str(epoch * (1000 if form == "epoch_ms" else 1))
+        return datetime.fromtimestamp(epoch, ZoneInfo(self._form.time_zone)).strftime(form)
 
-    def _filled(
-        self, text: str, more: Mapping[str, str], encode: Callable[[str], str] = str
-    ) -> str:
-        values = {**self._values, **more}
-        return _NAME.sub(lambda match: encode(values.get(match[1], "")), text)
+    def _address(self, url: str, query: Mapping[str, str]) -> str:
+        """The question's address, signed where the network wants that in a parameter."""
+        sign = self._form.sign
+        said = {k: v for k, v in query.items() if v}
+        if sign and not sign.header:
+            said[sign.param] = signature(sign, said, self._values[sign.key])
+        return f"{url}?{urlencode(said)}" if said else url
 
-    def _rows(self, body: Any) -> list[Mapping[str, Any]]:
-        rows = picked(body, self._form.items) if self._form.items else body
-        if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
-            where = self._form.items or "the top"
+    def _rows(self, body: Any) -> list[Row]:
+        form, title = self._form, self._network.title
+        wrong = picked(body, "errors" if form.client == "graphql" else form.error_at)
+        if (form.error_at or form.client == "graphql") and wrong:
+            said = picked(wrong, "0.message") or wrong
             raise PostbackError(
-                f"{self._network.title}'s answer has no list at {where}",
-                hint=f"it says: {json.dumps(body, default=str)[:200]}",
+                f"{title}: {str(said)[:200]}",
+                hint="check the account and [poll] of the network's file",
             )
-        return rows
+        return rows_of(body, form.items, form.answer, title)
 
     def _asked(self, url: str, body: bytes | None = None) -> Any:
-        """One page as JSON. A token that ran out is renewed once."""
+        """One page as values. A token that ran out is renewed once."""
         try:
             return self._sent(url, body)
         except FetchFailed as error:
-            if error.status != 401 or not self._form.token or self._values.get("token"):
+            if error.status != 401 or self._state.tokens is None:
                 raise
-            self._state.token = ""
+            self._state.tokens.renew()
         return self._sent(url, body)
 
     def _sent(self, url: str, body: bytes | None) -> Any:
-        headers = {"Accept": "application/json"}
-        if self._form.token and not self._values.get("token") and not self._state.token:
-            self._state.token = self._new_token()
-        token = {"token": self._values.get("token") or self._state.token}
-        headers |= {k: self._filled(v, token) for k, v in self._form.headers.items()}
+        kind = self._form.answer
+        headers = {"Accept": f"application/{kind}"}
+        token = self._state.tokens.access() if self._state.tokens else self._values.get("token", "")
+        values = {**self._values, "token": token}
+        headers |= {k: filled(v, values) for k, v in self._form.headers.items()}
+        sign = self._form.sign
+        if sign and sign.header:
+            query = dict(pair.split("=", 1) for pair in urlsplit(url).query.split("&") if pair)
+            headers[sign.param] = signature(sign, query, self._values[sign.key])
         if self._form.basic:
-            headers["Authorization"] = _basic(*(self._values[key] for key in self._form.basic))
+            headers["Authorization"] = basic(*(self._values[key] for key in self._form.basic))
         if body is not None:
             headers["Content-Type"] = "application/json"
-        return self._json(url, body, headers)
+        return self._answer(url, body, headers, kind)
 
-    def _new_token(self) -> str:
-        """OAuth 2 (RFC 6749, 4.3 and 4.4), as the network's file says."""
-        form, values = self._form.token, self._values
-        url = self._filled(form["url"], {})
-        said = {"grant_type": form["grant"], "client_id": values["client_id"]}
-        said |= {key: values[key] for key in ("username", "password") if key in self._form.account}
-        if form.get("scope"):
-            said["scope"] = form["scope"]
-        headers = {"Accept": "application/json"}
-        if form["auth"] == "basic":
-            headers["Authorization"] = _basic(values["client_id"], values["client_secret"])
-        else:
-            said["client_secret"] = values["client_secret"]
-        as_json = form["auth"] == "json"
-        kind = "application/json" if as_json else "application/x-www-form-urlencoded"
-        body = json.dumps(said) if as_json else urlencode(said)
-        answer = self._json(url, body.encode(), {**headers, "Content-Type": kind})
-        token = picked(answer, form["at"])
-        if not isinstance(token, str) or not token:
-            raise PostbackError(f"{self._network.title} gave no token", hint="check the account")
-        return token
+    def _token(self, url: str, body: bytes | None, headers: Mapping[str, str]) -> Any:
+        return self._answer(url, body, headers, "json")
 
-    def _json(self, url: str, body: bytes | None, headers: Mapping[str, str]) -> Any:
+    def _answer(self, url: str, body: bytes | None, headers: Mapping[str, str], kind: str) -> Any:
         self._wait()
         fetched = self._fetcher.ask(
             url, body=body, headers=headers, max_bytes=MAX_BYTES, deadline_s=DEADLINE_S
         )
-        try:
-            # Amounts stay what was written: a float would lose the last cent.
-            return json.loads(fetched.body, parse_float=Decimal)
-        except (ValueError, RecursionError) as error:
-            raise PostbackError(
-                f"{self._network.title} did not answer with JSON",
-                hint="try again later; if it stays so, its [poll] has changed",
-            ) from error
+        self._headers = fetched.headers
+        return values_of(fetched.body, kind, self._network.title)
 
     def _wait(self) -> None:
         """Keeps to so many questions a minute."""
@@ -280,7 +326,3 @@ class _Asking:
             self._fetcher.halt.wait(MINUTE_S - (now - asked[0]))
             asked.popleft()
         asked.append(time.monotonic())
-
-
-def _basic(user: str, password: str) -> str:
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()

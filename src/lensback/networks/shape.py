@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Protocol, Self
+from zoneinfo import ZoneInfo
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from lensback.checked import CLOSED, wrong
 from lensback.types import STATUSES
@@ -16,12 +17,25 @@ Status = Literal["pending", "approved", "declined", "paid"]
 OURS = frozenset(STATUSES)
 
 
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(f"no time zone: {name[:40]!r}") from error
+    return name
+
+
+Zone = Annotated[str, AfterValidator(_zone)]
+"""Name of a time zone, as the tz database has it."""
+
+
 @dataclass(frozen=True, slots=True)
 class LinkForm:
     """How a tracked link is written.
 
     In `template` `{url}` stands for the target, percent-encoded once, `{subid}` for our click id,
-    every other name for one of the program's `[link]` settings; `{base}` is put in as it is.
+    every other name for one of the program's `[link]` settings; `{base}` is put in as it is, and so
+    is `{page}`, the target itself where it is the link.
     Empty: the program brings its own template.
     """
 
@@ -36,14 +50,18 @@ class LinkForm:
     """Further sub-id parameters the network knows; not used."""
     target: tuple[str, ...] = ()
     """Parameters that may hold the target in a link that is tracked already."""
-    style: Literal["query", "path"] = "query"
-    """`path`: parameters are path segments `name:value`."""
+    style: Literal["query", "path", "tail"] = "query"
+    """`path`: parameters are path segments `name:value`. `tail`: click id and target are the end of
+    the path, so a link that is tracked already is made anew."""
+    paths: tuple[str, ...] = ()
+    """Paths of the network's links besides the template's, with `{setting}` where one stands."""
     hosts: tuple[str, ...] = ()
     """Hosts of the network's links, subdomains included."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """The program's settings that the template needs, each with the pattern of a valid value."""
     own: Mapping[str, str] = field(default_factory=dict)
-    """Parameter -> setting it has to equal: a tracked link of somebody else pays somebody else."""
+    """Parameter -> setting it has to equal, or a text with `{setting}`: a tracked link of somebody
+    else pays somebody else. Of the parameters of one setting at least one has to be there."""
     landing: str = ""
     """Template without `{url}`: the store's start page, for programs that forbid deep links."""
     erid: str = ""
@@ -54,9 +72,9 @@ class LinkForm:
     @model_validator(mode="after")
     def _whole(self) -> Self:
         names = set(re.findall(r"{(\w+)}", self.template))
-        if self.template and not {"url", "subid"} <= names:
+        if self.template and not ("subid" in names and {"url", "page"} & names):
             raise wrong("template", "needs {url} and {subid}")
-        if missing := names - {"url", "subid"} - set(self.settings):
+        if missing := names - {"url", "page", "subid"} - set(self.settings):
             raise wrong(
                 "settings", f"no pattern of {', '.join(sorted(missing))}, which template uses"
             )
@@ -73,21 +91,80 @@ class NewsForm:
     """How a call or a row of the network tells of a sale.
 
     `fields`: our name of a field -> theirs; `a+b` joins two, a list is tried in order,
-    dots walk into nested values.
+    dots walk into nested values. Beside the fields of a `Conversion` there is `part`: the id of
+    one row of several that add up to the sale, a correction among them.
     """
 
     __pydantic_config__ = CLOSED
 
     fields: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    default: Mapping[str, str] = field(default_factory=dict)
+    """Our field -> its value where the network tells none (a status that is always the same)."""
+    inside: str = ""
+    """A field of a call that holds all others as JSON."""
     query: str = ""
     """What the operator writes behind the postback address at the network."""
     note: str = ""
     currency: str = ""
     """Currency of amounts that come without one."""
+    approved_when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Field -> values that turn a pending sale into an approved one; `*` is any value."""
     paid_when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Field -> values that turn an approved sale into a paid one."""
+    """The same, from approved to paid."""
+    declined_when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The same, from anything to declined."""
     divisor: Annotated[int, Field(ge=1)] = 1
     """Amounts are divided by this (100 where they come in cents)."""
+    time_zone: Zone = "UTC"
+    """Of times that name no zone."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenForm:
+    """How a token is asked for: OAuth 2 (RFC 6749), and what networks add to it."""
+
+    __pydantic_config__ = CLOSED
+
+    url: str
+    at: str = "access_token"
+    """Where the token stands in the answer."""
+    auth: Literal["basic", "bearer", "body", "json"] = "basic"
+    """Where the client's secret goes: HTTP Basic, the same pair as Bearer, a form, a JSON body."""
+    grant: str = "client_credentials"
+    """Empty: only `fields` are sent."""
+    fields: Mapping[str, str | bool] = field(default_factory=dict)
+    """Further fields of the request; `{name}` is a key of the account or found by `first`."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    first: Mapping[str, str] = field(default_factory=dict)
+    """A question before it: `url`, and what is taken from its answer: name -> dotted path."""
+    refresh_url: str = ""
+    """Where a refresh token buys a new pair; empty: `url`."""
+    refresh_at: str = ""
+    """Where the refresh token stands in the answer; empty: there is none."""
+    refresh_fields: Mapping[str, str | bool] = field(default_factory=dict)
+    oauth: str = ""
+    """Address that `{oauth}` stands for; a key `oauth` of the account replaces it."""
+    keep: bool = False
+    """Tokens are kept on disk: where a network gives out few of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignForm:
+    """How a request is signed: its sorted parameters as text, and a secret of the account."""
+
+    __pydantic_config__ = CLOSED
+
+    key: str
+    """The account's key that holds the secret."""
+    param: str = "sign"
+    """The parameter, or with `header` the header, that carries the signature."""
+    header: bool = False
+    method: Literal["md5", "hmac-md5", "hmac-sha1", "hmac-sha256"] = "hmac-sha256"
+    """`md5` is of secret + text + secret."""
+    text: Literal["pairs", "query"] = "pairs"
+    """`pairs`: name and value after one another, `query`: URL-encoded with & and =."""
+    upper: bool = True
+    """Whether the hexadecimal digits are large ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,25 +176,42 @@ class PollForm:
     api: str
     path: str
     client: Literal["pages", "graphql"] = "pages"
+    answer: Literal["json", "xml"] = "json"
     account: tuple[str, ...] = ()
     """Keys of the account (ids and secrets) that a request needs."""
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
-    """`{since}` and `{until}` are filled with times as `time_format` writes them."""
+    """`{since}` and `{until}` are filled with times as `time_format` writes them, `{now}` too;
+    `{days}` is how many days back `{since}` lies."""
+    queries: tuple[Mapping[str, str], ...] = ()
+    """Parameters that differ where one stretch takes several questions (two kinds of date)."""
     time_format: str = "%Y-%m-%dT%H:%M:%S"
+    """As in `strftime`; `epoch` and `epoch_ms` are seconds and milliseconds since 1970."""
+    now_format: str = ""
+    """The same for `{now}`; empty: as `time_format`."""
+    time_zone: Zone = "UTC"
+    """Zone of the times that we send."""
+    inclusive: bool = False
+    """Whether `{until}` names a last day that counts, so that windows must not share one."""
     window_days: Annotated[int, Field(ge=1, le=400)] = 30
     """Longest stretch of one question."""
     reach_days: Annotated[int, Field(ge=0)] = 0
     """How far back the network answers; 0: not limited."""
     items: str = ""
     """Where the rows are; empty: the body is the list."""
-    paging: Literal["none", "offset", "page", "next"] = "none"
+    each: str = ""
+    """Where a row holds a list of items that are told of one by one, as `each` of the row."""
+    currency_at: str = ""
+    """Where the answer names the currency of all its rows."""
+    error_at: str = ""
+    """Where an answer with status 200 says what is wrong."""
+    paging: Literal["none", "offset", "page", "next", "cursor"] = "none"
     page: Mapping[str, str | int] = field(default_factory=dict)
     """Names of the paging parameters, see docs/networks.md."""
     per_minute: Annotated[int, Field(ge=0)] = 0
     """Requests a minute that the network allows; 0: not told."""
-    token: Mapping[str, str] = field(default_factory=dict)
-    """OAuth: `url`, `auth` (`basic` or `body`), `scope`, `grant`, `at` (where the token is)."""
+    token: TokenForm | None = None
+    sign: SignForm | None = None
     basic: tuple[str, ...] = ()
     """Two account keys sent as HTTP Basic user and password."""
     graphql: str = ""
@@ -139,6 +233,8 @@ class Network:
     postback: NewsForm = field(default_factory=NewsForm)
     poll: PollForm | None = None
     sources: tuple[str, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """Dotted key -> the documentation that says it."""
     unchecked: Mapping[str, str] = field(default_factory=dict)
     """Dotted key -> why it is not sure. An unchecked status is refused until somebody checks it."""
     builtin: bool = True

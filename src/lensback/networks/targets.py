@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 
 import idna
 
@@ -23,7 +23,8 @@ FOREIGN = re.compile(
     | cjdata | irclickid | irgwc | afsrc | ranmid | raneaid | ransiteid | siteid_ls | tduid | wgu | wgexpiry
     | wgcampaignid | clickref\d? | pubref | camref | xcust | aff_short_key | aff_fcid | aff_fsk | aff_platform
     | aff_trace_key | aff_id | affid | affiliate_id | aff_sub\d? | epn_click_id | subid\d? | sub\d
-    | ttaid | vglnk""",
+    | ttaid | vglnk | mkevt | mkcid | mkrid | campid | toolid | customid | mkpid
+    | fobs\d? | mdasc""",
     re.VERBOSE | re.IGNORECASE,
 )
 """Query parameters that credit a visit to somebody: campaigns, other networks, other affiliates."""
@@ -93,11 +94,17 @@ def canonical(url: str, domains: tuple[str, ...]) -> str:
         raise BadQuery(
             f"{host} is not a domain of the program", hint=f"the program's domains: {listed}"
         )
-    kept = [p for p in parts.query.split("&") if p and not FOREIGN.fullmatch(p.split("=")[0])]
+    kept = [p for p in parts.query.split("&") if p and not is_credit(p)]
     query = "&".join(kept)
     return urlunsplit(
         (parts.scheme, host, _encoded(parts.path), _encoded(query), _encoded(parts.fragment))
     )
+
+
+def is_credit(piece: str) -> bool:
+    """True for a parameter that credits a visit to somebody, however its name is spelled."""
+    name = unquote(unquote(piece.partition("=")[0])).strip()
+    return bool(FOREIGN.fullmatch(name))
 
 
 def readable(url: str) -> str:

@@ -1,9 +1,10 @@
-"""Small bodies of calls: query, form or flat JSON -> text fields, under a bound."""
+"""Small bodies of calls: query, form or JSON -> text fields, under a bound."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -12,6 +13,7 @@ from starlette.requests import Request
 from lensback.errors import BadQuery
 from lensback.web import limits
 
+MAX_DEPTH = 6
 PRODUCT_ID = re.compile(r"p[a-z2-7]{16}")
 OFFER_ID = re.compile(r"[a-z2-7]{16}")
 
@@ -65,7 +67,18 @@ def _read(content: bytes, kind: str) -> list[tuple[str, str]]:
         raise BadQuery("the body is not JSON", hint="send one flat object") from error
     if not isinstance(values, dict):
         raise BadQuery("the body is not an object", hint="send one flat object")
-    return [(name, _text(value)) for name, value in values.items() if _plain(value)]
+    return list(_flat(values, ""))
+
+
+def _flat(value: Any, name: str, depth: int = 0) -> Iterator[tuple[str, str]]:
+    """Nested values by dotted names: `items.0.amount`; what lies deeper than any network writes
+    is left out."""
+    if _plain(value):
+        yield name, _text(value)
+    elif isinstance(value, dict | list) and depth < MAX_DEPTH:
+        parts = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, inner in parts:
+            yield from _flat(inner, f"{name}.{key}" if name else str(key), depth + 1)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,0 +1,177 @@
+"""Tracked links of a feed: whether one is ours, read as strictly as any server might read it.
+
+A link pays the publisher that it names. So each parameter that names a publisher, an advertiser, a
+target or a click id must be there once, in its plain spelling, and with our value; its path must be
+one that this program uses. What is not so is nobody's whom we know.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote, unquote_plus, urlsplit
+
+from lensback.errors import BadQuery
+from lensback.networks.shape import LinkForm, LinkSettings
+
+Owners = dict[str, tuple[str, str]]
+"""Parameters that say whom a link pays, in small letters -> (the setting, our value)."""
+_NAME = re.compile(r"{(\w+)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter as it is written, and the plainest name that a server could take it for."""
+
+    raw: str
+    value: str
+
+    @property
+    def name(self) -> str:
+        """Small letters, decoded twice, without what PHP and others cut off or change."""
+        text = unquote_plus(unquote_plus(self.raw)).strip().lower()
+        return text.partition("[")[0].replace(".", "_").replace(" ", "_").strip("\0 ")
+
+    @property
+    def plain(self) -> bool:
+        """Whether the name is written as it is."""
+        return self.raw.lower() == self.name
+
+
+def parameters(link: str) -> list[Parameter]:
+    """Of the query; a `;` parts them too, as some servers have it."""
+    pieces = re.split("[&;]", urlsplit(link).query)
+    pairs = [piece.partition("=") for piece in pieces if piece]
+    return [Parameter(raw, unquote(value)) for raw, _, value in pairs]
+
+
+def segments(link: str, target: tuple[str, ...]) -> list[Parameter]:
+    """`name:value` segments of a path; the rest behind a target's name is its value."""
+    path = urlsplit(link).path
+    mark = re.search("/(?:" + "|".join(target) + "):", path, re.IGNORECASE) if target else None
+    at = mark.start() if mark else len(path)
+    pieces = [piece for piece in path[:at].split("/") if piece]
+    pieces += [path[at:].strip("/")] if mark else []
+    pairs = [piece.partition(":") for piece in pieces]
+    return [Parameter(raw, unquote(value)) for raw, _, value in pairs]
+
+
+def why_not_ours(form: LinkForm, settings: LinkSettings, link: str) -> str:
+    """What is wrong with a tracked link; "" for one that is ours beyond doubt."""
+    template = form.template or settings.ids.get("template", "")
+    own = owners(form, settings, template)
+    return next(
+        (
+            wrong
+            for wrong in (
+                _spelling(form, template, own, link),
+                _whose(form, own, link),
+                "" if _path_is_ours(form, settings, template, link) else "its path is not ours",
+            )
+            if wrong
+        ),
+        "",
+    )
+
+
+def _read(form: LinkForm, link: str) -> list[Parameter]:
+    return segments(link, form.target) if form.style == "path" else parameters(link)
+
+
+def _spelling(form: LinkForm, template: str, own: Owners, link: str) -> str:
+    """A parameter that matters, written so that servers may read it in two ways."""
+    if ";" in urlsplit(link).query:
+        return "its parameters cannot be told apart"
+    found = _read(form, link)
+    watched = {*own, *map(str.lower, form.target)}
+    also = parameters(link) if form.style == "path" else []
+    if any(one.name in watched for one in also):
+        return "it names a publisher beside its path"
+    subid = subid_of(form, template).lower()
+    odd = [one.raw for one in found if one.name in {*watched, subid} and not one.plain]
+    if odd:
+        return f"{odd[0][:40]!r} is an odd spelling"
+    counts = Counter(one.name for one in found)
+    doubled = [name for name in watched if counts[name] > 1]
+    return f"{doubled[0]!r} is there {counts[doubled[0]]} times" if doubled else ""
+
+
+def _whose(form: LinkForm, own: Owners, link: str) -> str:
+    """A publisher or advertiser that is not ours, or not named at all."""
+    values = {one.name: one.value for one in reversed(_read(form, link))}
+    for name, (_, ours) in own.items():
+        if values.get(name, ours) != ours:
+            return f"the link belongs to another publisher ({name}={values[name][:40]})"
+    named = {setting for name, (setting, _) in own.items() if name in values}
+    missing = [setting for setting, _ in own.values() if setting not in named]
+    return f"it does not name our {missing[0]}" if missing else ""
+
+
+def owners(form: LinkForm, settings: LinkSettings, template: str) -> dict[str, tuple[str, str]]:
+    """Parameters that say whom a link pays, in small letters -> (the setting, our value)."""
+    ids = {**empty_settings(form), **settings.ids}
+    found = {
+        name.lower(): (setting, _NAME.sub(lambda m: ids.get(m[1], ""), setting))
+        if "{" in setting
+        else (setting, ids.get(setting, ""))
+        for name, setting in form.own.items()
+    }
+    fixed = settings.ids.get("base", "") if template.startswith("{base}") else template
+    if form.own and fixed == template:
+        return found
+    # A base, or the program's own template: what it says besides must be said by the link as well.
+    for one in parameters(fixed):
+        inner = _NAME.findall(one.value)
+        if not {"url", "subid"} & set(inner):
+            value = _NAME.sub(lambda m: ids.get(m[1], ""), one.value)
+            found.setdefault(one.name, (one.name, value))
+    return found
+
+
+def empty_settings(form: LinkForm) -> dict[str, str]:
+    """Settings that a program may leave out."""
+    return {name: "" for name, pattern in form.settings.items() if re.fullmatch(pattern, "")}
+
+
+def subid_of(form: LinkForm, template: str) -> str:
+    """The parameter of the click id; a program's own template may name it. "" where none does."""
+    found = re.search(r"[?&]([^=&{}]+)={subid}", template)
+    return form.subid or (found[1] if found else "")
+
+
+def _path_is_ours(form: LinkForm, settings: LinkSettings, template: str, link: str) -> bool:
+    """Whether the path is that of the program's base, of its template, or of the network's list."""
+    ids = {**empty_settings(form), **settings.ids}
+    known = [template.replace("{base}", ids.get("base", ""))]
+    if not template.startswith("{base}"):
+        known += [f"https://h{path}" for path in form.paths]
+    if form.style == "path":
+        return True  # its segments were read one by one
+    path = urlsplit(link).path
+    return any(path == place for place in _paths(known, ids))
+
+
+def _paths(templates: Iterable[str], ids: Mapping[str, str]) -> Iterable[str]:
+    for template in templates:
+        place = urlsplit(template).path
+        if {"url", "subid", "page"} & set(_NAME.findall(place)):
+            continue  # it holds what differs from link to link: such a link is made anew
+        yield _NAME.sub(lambda m: ids.get(m[1], ""), place)
+
+
+def target_in(form: LinkForm, settings: LinkSettings, link: str) -> str:
+    """The page that a tracked link leads to. Raises BadQuery where it names none, or several."""
+    template = form.template or settings.ids.get("template", "")
+    names = {name.lower() for name in form.target} | {
+        one.name for one in parameters(template) if one.value == "{url}"
+    }
+    if form.style == "tail":
+        mark = re.search(r"/url=(.+)", link)
+        found = {unquote(mark[1])} if mark else set()
+    else:
+        found = {one.value for one in _read(form, link) if one.name in names and one.value}
+    if len(found) != 1:
+        raise BadQuery("the link is tracked already", hint="give the store's own addresses")
+    return found.pop()
