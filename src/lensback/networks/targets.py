@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, unquote_plus, urlsplit, urlunsplit
 
 import idna
 
@@ -103,8 +103,18 @@ def canonical(url: str, domains: tuple[str, ...]) -> str:
 
 def is_credit(piece: str) -> bool:
     """True for a parameter that credits a visit to somebody, however its name is spelled."""
-    name = unquote(unquote(piece.partition("=")[0])).strip()
-    return bool(FOREIGN.fullmatch(name))
+    return bool(FOREIGN.fullmatch(plain_name(piece.partition("=")[0])))
+
+
+def plain_name(raw: str) -> str:
+    """The plainest name that a server could take a parameter's for: small letters, decoded twice,
+    without what PHP and others cut off or change.
+
+    >>> [plain_name(text) for text in ("%61winaffid", "A", "id[]", "a.b")]
+    ['awinaffid', 'a', 'id', 'a_b']
+    """
+    text = unquote_plus(unquote_plus(raw)).strip().lower()
+    return text.partition("[")[0].replace(".", "_").replace(" ", "_").strip("\0 ")
 
 
 def readable(url: str) -> str:

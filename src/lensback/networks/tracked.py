@@ -11,10 +11,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from urllib.parse import unquote, unquote_plus, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from lensback.errors import BadQuery
 from lensback.networks.shape import LinkForm, LinkSettings
+from lensback.networks.targets import plain_name
 
 Owners = dict[str, tuple[str, str]]
 """Parameters that say whom a link pays, in small letters -> (the setting, our value)."""
@@ -30,9 +31,8 @@ class Parameter:
 
     @property
     def name(self) -> str:
-        """Small letters, decoded twice, without what PHP and others cut off or change."""
-        text = unquote_plus(unquote_plus(self.raw)).strip().lower()
-        return text.partition("[")[0].replace(".", "_").replace(" ", "_").strip("\0 ")
+        """As `plain_name` has it."""
+        return plain_name(self.raw)
 
     @property
     def plain(self) -> bool:
@@ -168,7 +168,8 @@ def target_in(form: LinkForm, settings: LinkSettings, link: str) -> str:
         one.name for one in parameters(template) if one.value == "{url}"
     }
     if form.style == "tail":
-        mark = re.search(r"/url=(.+)", link)
+        path = urlsplit(link).path
+        mark = re.search(r"/url=(.+)", link if "://" in path else path)
         found = {unquote(mark[1])} if mark else set()
     else:
         found = {one.value for one in _read(form, link) if one.name in names and one.value}
