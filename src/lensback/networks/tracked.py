@@ -31,7 +31,7 @@ class Parameter:
 
     @property
     def name(self) -> str:
-        """As `plain_name` has it."""
+        """The plainest name that a server could take it for."""
         return plain_name(self.raw)
 
     @property
@@ -41,7 +41,7 @@ class Parameter:
 
 
 def parameters(link: str) -> list[Parameter]:
-    """Of the query; a `;` parts them too, as some servers have it."""
+    """The parameters of the query; a `;` parts them too, because some servers read it so."""
     pieces = re.split("[&;]", urlsplit(link).query)
     pairs = [piece.partition("=") for piece in pieces if piece]
     return [Parameter(raw, unquote(value)) for raw, _, value in pairs]
