@@ -4,7 +4,8 @@ What helps in the studio may hurt in the street: no edition of an encoder may tr
 other unseen. Every photo is searched whole, itself taken out, among others of its set and 2,500
 things of closet:
 - studio: other views, of luma and of demo shops, where the ground is plain and colour is identity;
-- places: one thing in different places, lights and angles, what shoppers take: wearables, other things;
+- places: one thing in different places, lights and angles, what shoppers take: wearables, other
+  things, and things that no edition may be fitted on, for their licence;
 - phone pairs: second-hand things photographed twice;
 - copies: luma's main pictures distorted as a phone would, which are a poor stand-in for all of these.
 R@1 and R@5, each with an interval that counts photos of one thing as what they are, and the paired
@@ -38,6 +39,11 @@ COPIES = 300
 DEMO_SHOPS = ("saleor", "solidus", "abo-sample")
 MAY_FIT = "choose and fit"
 """What `places` says of photos that a fit may see."""
+WEARABLES, OTHERS = "places: wearables", "places: other things"
+NEVER_FITTED, PAIRS = "places: never fitted on", "phone pairs"
+PLACE_SETS = (WEARABLES, OTHERS, NEVER_FITTED, PAIRS)
+"""Photos of things in places that a fit may see, of other things that none may, and of second-hand
+things that were photographed twice."""
 
 
 # ---- the pictures
@@ -82,9 +88,13 @@ class Place:
     """A photo of a thing that was photographed in several places."""
 
     example: Example
-    kind: str
-    """`wearable`, `other`, or `twice`: a second-hand thing with two phone photos."""
-    may_fit: bool
+    set: str
+    """The one of PLACE_SETS that it belongs to."""
+
+    @property
+    def may_fit(self) -> bool:
+        """Whether its licence lets a fit see it."""
+        return self.set != NEVER_FITTED
 
 
 def places() -> list[Place]:
@@ -95,10 +105,10 @@ def places() -> list[Place]:
 
 def _place(row: dict[str, str]) -> Place:
     thing = f"places:{row['thing']}"
-    twice = row["thing"].startswith("item")
-    kind = "twice" if twice else "wearable" if row["kind"] == "wearable" else "other"
-    photo = Example(str(DATA / "places" / "photos" / row["photo"]), thing, thing)
-    return Place(photo, kind, row["use"] == MAY_FIT)
+    name = OTHERS if row["use"] == MAY_FIT else NEVER_FITTED
+    if row["kind"] == "wearable":
+        name = PAIRS if row["thing"].startswith("item") else WEARABLES
+    return Place(Example(str(DATA / "places" / "photos" / row["photo"]), thing, thing), name)
 
 
 # ---- the questions
@@ -127,12 +137,8 @@ def questions(bystanders: int) -> list[Question]:
         Question("studio: luma", [*studio, *rest], _several(studio)),
         Question("studio: demo shops", [*shops, *rest], _several(shops)),
     ]
-    for name, kind in (
-        ("places: wearables", "wearable"),
-        ("places: other things", "other"),
-        ("phone pairs", "twice"),
-    ):
-        asked = [row for row, place in enumerate(there) if place.kind == kind]
+    for name in PLACE_SETS:
+        asked = [row for row, place in enumerate(there) if place.set == name]
         made.append(Question(name, [*photos, *rest], np.array(asked, np.int64)))
     mains = [n for n, e in enumerate(studio) if Path(e.key).stem.partition("_")[2] in ("", "main")]
     drawn = np.array(sorted(random.Random(1).sample(mains, min(COPIES, len(mains)))), np.int64)

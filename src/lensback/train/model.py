@@ -1,4 +1,4 @@
-"""The eye as one torch module: a trunk read at several depths, a colour branch, a trained head.
+"""The eye as one torch module: two trunks read at several depths, a colour branch, a trained head.
 
 Only `lensback.train` opens this file: it imports torch at its top. What the picture shows is told
 from its background by the distance from the colour of its edge, as in the encoder `pixels`.
@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-SIDE_PX = 224
+from lensback.train.trunks import LITE, MOBILENET, Trunk
+
+SIDE_PX = 192
 DIM = 256
 PREFIXES = (64, 128, 256)
 """First numbers of a vector that are a vector themselves (Matryoshka)."""
@@ -29,31 +31,21 @@ class FeatureGroup:
     standardised: bool = True
 
 
-TAPS = (9, 12, 15, 16)
 PARTS = (
-    FeatureGroup("block 9, foreground", 64, 0.2),
-    FeatureGroup("block 12, foreground", 96, 0.2),
-    FeatureGroup("block 15, foreground", 160, 0.2),
-    FeatureGroup("block 16", 320, 0.5),
-    FeatureGroup("last, root", 1280, 1.0, standardised=False),
-    FeatureGroup("colour", 392, 1.0, standardised=False),
+    FeatureGroup("MobileNetV2, block 9, foreground", 64, 0.2),
+    FeatureGroup("MobileNetV2, block 12, foreground", 96, 0.2),
+    FeatureGroup("MobileNetV2, block 15, foreground", 160, 0.2),
+    FeatureGroup("MobileNetV2, block 16", 320, 0.5),
+    FeatureGroup("MobileNetV2, last, root", 1280, 1.0, standardised=False),
+    FeatureGroup("Lite2, block 8, foreground", 88, 0.2),
+    FeatureGroup("Lite2, block 13, foreground", 120, 0.2),
+    FeatureGroup("Lite2, block 19, foreground", 208, 0.3),
+    FeatureGroup("Lite2, block 20", 352, 0.5),
+    FeatureGroup("Lite2, last, root", 1280, 1.0, standardised=False),
+    FeatureGroup("colour", 392, 1.5, standardised=False),
     # Once more in finer bins, each in units of its spread: a rare colour says more than black.
-    FeatureGroup("fine colour", 1210, 0.7),
+    FeatureGroup("fine colour", 1210, 1.05),
 )
-
-# MobileNetV2 (Sandler et al. 2018): expansion, channels and stride of each block. These weights
-# have stride 2 at blocks 1, 3, 10 and 13 and plain ReLU.
-BLOCKS = (
-    (1, 16, 1),
-    *((6, 24, 2), (6, 24, 1)),
-    *((6, 32, 2), (6, 32, 1), (6, 32, 1)),
-    *((6, 64, 1),) * 4,
-    *((6, 96, 2), (6, 96, 1), (6, 96, 1)),
-    *((6, 160, 2), (6, 160, 1), (6, 160, 1)),
-    (6, 320, 1),
-)
-LAST = 1280
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 # Lab distance from the edge's colour: background below, foreground above, a ramp between.
 NEAR, FAR = 4.0, 12.0
@@ -66,46 +58,6 @@ TO_XYZ = (
     (0.2126729, 0.7151522, 0.0721750),
     (0.0193339 / 1.08883, 0.1191920 / 1.08883, 0.9503041 / 1.08883),
 )
-
-
-class InvertedResidual(nn.Module):
-    """1x1 expand, 3x3 depthwise, 1x1 project without ReLU; a shortcut where shapes agree."""
-
-    def __init__(self, inputs: int, expansion: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        inner = inputs * expansion
-        self.expand = nn.Conv2d(inputs, inner, 1)
-        self.depthwise = nn.Conv2d(inner, inner, 3, stride, 1, groups=inner)
-        self.project = nn.Conv2d(inner, outputs, 1)
-        self.shortcut = stride == 1 and inputs == outputs
-
-    def forward(self, x: Tensor) -> Tensor:
-        inner = functional.relu(self.depthwise(functional.relu(self.expand(x))))
-        y: Tensor = self.project(inner)
-        return x + y if self.shortcut else y
-
-
-class Trunk(nn.Module):
-    """MobileNetV2 1.0 with its BatchNorms folded: picture -> the maps after chosen blocks."""
-
-    def __init__(self, taps: tuple[int, ...]) -> None:
-        super().__init__()
-        self.taps = taps
-        self.first = nn.Conv2d(3, 32, 3, 2, 1)
-        inputs = [32, *(channels for _, channels, _ in BLOCKS)]
-        self.blocks = nn.ModuleList(
-            InvertedResidual(before, *block) for before, block in zip(inputs, BLOCKS, strict=False)
-        )
-        self.last = nn.Conv2d(BLOCKS[-1][1], LAST, 1)
-
-    def forward(self, image: Tensor) -> list[Tensor]:
-        x = functional.relu(self.first(image))
-        maps = []
-        for number, block in enumerate(self.blocks):
-            x = block(x)
-            if number in self.taps:
-                maps.append(x)
-        return [*maps, functional.relu(self.last(x))]
 
 
 class Colour(nn.Module):
@@ -163,28 +115,36 @@ def histogram(lab: Tensor, weight: Tensor, bins: tuple[int, int, int] = BINS) ->
 
 
 class Features(nn.Module):
-    """Frozen: sRGB picture [n, 3, side, side] from 0 to 1 -> [n, 3522], the parts side by side."""
-
-    mean: Tensor
-    std: Tensor
+    """Frozen: sRGB picture [n, 3, side, side] from 0 to 1 -> [n, 5570], the parts side by side."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.trunk = Trunk(TAPS)
+        self.mobilenet = Trunk(MOBILENET)
+        self.lite = Trunk(LITE)
         self.colour = Colour()
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
-        maps = self.trunk((image - self.mean) / self.std)
         lab, foreground = self.colour(image)
-        *inner, late, last = maps
-        parts = [pooled(part, foreground) for part in inner]
-        # Roots, as of histograms (Arandjelovic and Zisserman 2012): few strong channels rule less.
-        parts += [late.mean(dim=(2, 3)), last.mean(dim=(2, 3)).sqrt()]
+        parts = [*seen(self.mobilenet, image, foreground), *seen(self.lite, image, foreground)]
         parts.append(histogram(lab, foreground).sqrt())
         coarse, weight = functional.avg_pool2d(lab, 2), functional.avg_pool2d(foreground, 2)
         return torch.cat([*parts, histogram(coarse, weight, FINE_BINS).sqrt()], dim=1)
+
+
+def seen(trunk: Trunk, image: Tensor, foreground: Tensor) -> list[Tensor]:
+    """What a trunk gives of a picture: its inner maps over the foreground, the late ones over all."""
+    side = trunk.shape.side_px
+    if side != SIDE_PX:
+        image, foreground = sized(image, side), sized(foreground, side // 2)
+    *inner, late, last = trunk(image)
+    # Roots, as of histograms (Arandjelovic and Zisserman 2012): few strong channels rule less.
+    ends = [late.mean(dim=(2, 3)), last.mean(dim=(2, 3)).sqrt()]
+    return [*(pooled(part, foreground) for part in inner), *ends]
+
+
+def sized(maps: Tensor, side: int) -> Tensor:
+    """Maps [n, c, any, any] -> [n, c, side, side]."""
+    return functional.interpolate(maps, size=(side, side), mode="bilinear", align_corners=False)
 
 
 def pooled(maps: Tensor, foreground: Tensor) -> Tensor:
@@ -209,7 +169,7 @@ class Head(nn.Module):
         self.project = nn.Linear(width, dim)
 
     def joined(self, features: Tensor) -> Tensor:
-        """[n, 3522] of unit length: what the linear map sees."""
+        """[n, 5570] of unit length: what the linear map sees."""
         even = (features - self.shift) * self.scale
         parts = torch.split(even, [part.width for part in self.parts], dim=1)
         total = sum(part.weight for part in self.parts)

@@ -199,7 +199,7 @@ def choose(
         first,
         recipe,
         lambda candidate: judged(candidate.apply(originals)),
-        checkpoint=work / f"steps-{_key(examples, settings)}.pt",
+        checkpoint=work / f"steps-{key_of(examples, f'{PARTS} {settings}')}.pt",
         device=device,
         keep_going=keep_going,
     )
@@ -272,7 +272,8 @@ def features(
     All pictures come first, in order. Written in chunks as they are made; a second run with the
     same pictures takes up where the first was killed. After `until` only copies are left out.
     """
-    key = _key(examples, str(recipe.copies))
+    # What the parts weigh is no part of it: features are made once, and joined in many ways.
+    key = key_of(examples, f"{[(part.name, part.width) for part in PARTS]} {recipe.copies}")
     export(network, work / "features", dim=WIDTH, licence="", source="the frozen part")
     encoder = OnnxEncoder("features", work / "features", threads=threads)
     todo = jobs(examples, recipe)
@@ -381,8 +382,3 @@ def put(head: Head, map_: Map) -> None:
     with torch.no_grad():
         head.project.weight.copy_(torch.from_numpy(weight))
         head.project.bias.copy_(torch.from_numpy(bias))
-
-
-def _key(examples: Sequence[Example], settings: str) -> str:
-    """Identity of the pictures, the features and the settings that made a file."""
-    return key_of(examples, f"{PARTS} {settings}")
