@@ -139,6 +139,13 @@ def test_probability_rises_with_similarity_and_margin() -> None:
     assert 0 <= Calibration("f", 1e9, 0, 0, 0).probability(1, 1) <= 1
 
 
+def test_what_may_be_in_stock_stands_before_what_is_not() -> None:
+    states = ["preorder", "out_of_stock", "unknown", "in_stock"]
+    rows = [stored(n, 100 + n, availability=state) for n, state in enumerate(states)]
+    ordered = [one.availability for one in rank.in_order(rows, "USD")]
+    assert ordered == ["in_stock", "unknown", "preorder", "out_of_stock"], "the last two by price"
+
+
 def test_in_stock_first_then_price_in_the_preferred_currency() -> None:
     rows = [
         stored(1, 100, availability="out_of_stock"),
