@@ -18,7 +18,7 @@ from lensback.catalogue import products as catalogue
 from lensback.catalogue.pictures import Downloaded
 from lensback.db import Database
 from lensback.db import tables as t
-from lensback.group import Evidence, group, pair_images
+from lensback.group import Evidence, _Union, group, pair_images
 from lensback.images import ImageStore
 from lensback.types import ImageInfo, Money, Offer, Tally
 from lensback.vectors import VectorStore
@@ -135,6 +135,17 @@ def test_a_number_that_one_store_uses_twice_proves_nothing(db: Database) -> None
     products, tally = grouped(db)
     assert products == sets("a/1", "a/2", "b/3")
     assert tally.rejected["brand and MPN: ambiguous in one store"] == 1
+    put(db, "a", *(offer(f"{n}", brand="A", mpn="MODEL2", title=f"{n}") for n in (4, 5)))
+    put(db, "b", offer("6", brand="A", mpn="MODEL2"))
+    assert grouped(db)[1].rejected["brand and MPN: ambiguous in one store"] == 2
+
+
+def test_the_smallest_stands_for_a_component_in_whatever_order_it_is_linked() -> None:
+    union = _Union(6)
+    for a, b in ((6, 4), (2, 5), (6, 5)):
+        union.join(a, b, "why")
+    assert [union.root(key) for key in range(1, 7)] == [1, 2, 3, 2, 2, 2]
+    assert [(link.a, link.b) for link in union.links] == [(4, 6), (2, 5), (5, 6)]
 
 
 def test_the_same_picture_joins_stores_and_a_placeholder_does_not(db: Database) -> None:
