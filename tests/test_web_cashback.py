@@ -13,14 +13,13 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from lensback import conversions, ledger
+from lensback import conversions, grants, ledger
 from lensback.catalogue import offers, stores
 from lensback.db import tables as t
 from lensback.settings import Settings
 from lensback.speech import nearest
 from lensback.tokens import digest
 from lensback.web import create_app
-from lensback.web.users import pass_for
 from lensback.workspace import Workspace
 from published import publish
 
@@ -218,8 +217,8 @@ def test_the_host_service_may_click_from_a_program(
 def test_a_click_is_whose_pass_it_bears(
     client: TestClient, workspace: Workspace, offer_id: str
 ) -> None:
-    good = pass_for(workspace.path, USER, int(time.time()))
-    old = pass_for(workspace.path, USER, 1_700_000_000)
+    good = grants.give_pass(workspace.db, workspace.path, USER, int(time.time()))
+    old = grants.give_pass(workspace.db, workspace.path, USER, 1_700_000_000)
     forged = f"{USER}.{int(time.time()) + 99}.{'0' * 64}"
     for text in (good, old, forged, f"{USER}", "x" * 5000, "é.1.2"):
         assert client.get(f"/go/{offer_id}", params={"user": text}).status_code == 302
@@ -378,7 +377,7 @@ def test_the_page_says_what_is_owed_and_what_was_visited(
 def test_a_browser_clicks_for_a_user_only_when_it_was_asked_on_our_page(
     made: Path, workspace: Workspace, client: TestClient, headers: dict[str, str], kept: bool
 ) -> None:
-    path = f"/cashback/{pass_for(made, USER, int(time.time()))}"
+    path = f"/cashback/{grants.give_pass(workspace.db, made, USER, int(time.time()))}"
     shown = client.get(path)
     assert shown.status_code == 200
     assert "lensback_user" not in shown.cookies, "a link alone makes no browser somebody's"
@@ -391,7 +390,9 @@ def test_a_browser_clicks_for_a_user_only_when_it_was_asked_on_our_page(
         assert "samesite=lax" in cookie
         assert "httponly" in cookie
         assert '<form method="post"' not in client.get(path).text, "it is asked once"
-        other = client.get(f"/cashback/{pass_for(made, 'user-other', int(time.time()))}").text
+        other = client.get(
+            f"/cashback/{grants.give_pass(workspace.db, made, 'user-other', int(time.time()))}"
+        ).text
         assert "count for somebody else" in other
 
 

@@ -224,6 +224,16 @@ class Settings(BaseSettings):
         description="Days for which searched photos are kept in `photos/`, without their metadata, "
         "for training and evaluation; 0: not at all.",
     )
+    keep_searches_days: int = Field(
+        180, ge=0, le=3650, description="Days for which searches and votes are kept; 0: for good."
+    )
+    keep_clicks_days: int = Field(
+        400,
+        ge=0,
+        le=3650,
+        description="Days for which clicks are kept; one with a sale stays for the money, without the "
+        "person once the sale is paid or declined. 0: for good.",
+    )
     public_url: str = Field(
         "",
         description="Address under which shoppers reach this service; the bot needs it. Set, requests for "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 import typer
@@ -22,10 +23,11 @@ def key_add(
     workspace: Folder = HERE,
 ) -> None:
     """Make a key. It is shown once and kept as a hash."""
-    from lensback import keys
+    from lensback import deeds, keys
 
     with opened_workspace(workspace) as opened:
         secret = keys.add(opened.keys_path, name, scope)
+        deeds.note(opened.db, int(time.time()), deeds.actor_here(), "key add", f"{name} {scope}")
     say(secret)
 
 
@@ -49,8 +51,9 @@ def key_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
 @key_app.command("remove")
 def key_remove(name: str, workspace: Folder = HERE) -> None:
     """Forget a key: it is refused from now on."""
-    from lensback import keys
+    from lensback import deeds, keys
 
     with opened_workspace(workspace) as opened:
         keys.remove(opened.keys_path, name)
+        deeds.note(opened.db, int(time.time()), deeds.actor_here(), "key remove", name)
     say(f"removed {name}")

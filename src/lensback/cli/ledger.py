@@ -68,6 +68,7 @@ def click_command(
             estimate=link.estimate,
         )
         opened.journal.append("click", body)
+        _noted(opened, "click", offer_id)
         _drained(opened)
     if as_json:
         estimate = link.estimate.as_json() if link.estimate else None
@@ -91,6 +92,7 @@ def conversions_pull(
     odd: Counter[str] = Counter()
     with opened_workspace(workspace) as opened, StageProgress(err) as watcher:
         _drained(opened)
+        _noted(opened, "conversions pull", f"{network} since {since}")
         known = open_network(network, opened.path / "networks")
         if known.poll is None:
             raise NotFound(f"{known.title} has no report to read", hint="let it call /postback")
@@ -144,6 +146,7 @@ def ledger_audit(workspace: Folder = HERE, as_json: AsJson = False) -> None:
 
     with opened_workspace(workspace) as opened:
         _drained(opened)
+        _noted(opened, "ledger audit")
         found = audit(opened.db)
     if as_json:
         print_json(found.as_json())
@@ -167,6 +170,7 @@ def ledger_balances(workspace: Folder = HERE, as_json: AsJson = False) -> None:
 
     with opened_workspace(workspace) as opened:
         _drained(opened)
+        _noted(opened, "ledger balances")
         found = balances(opened.db)
     if as_json:
         print_json(found)
@@ -184,6 +188,7 @@ def ledger_export(
 
     with opened_workspace(workspace) as opened:
         _drained(opened)
+        _noted(opened, "ledger export", str(file))
         lines = export_csv(opened.db, file)
     say(f"{lines} entries -> {file}")
 
@@ -196,10 +201,13 @@ def ledger_pay(
     as_json: AsJson = False,
 ) -> None:
     """Mark a user's approved cashback as paid out."""
+    from lensback import grants
     from lensback.ledger import pay
 
     with opened_workspace(workspace) as opened:
         _drained(opened)
+        owner = grants.owner_of(opened.path, user)[: grants.SHOWN]
+        _noted(opened, "ledger pay", f"user {owner}, reference {reference}", must=True)
         done = pay(opened.db, user, reference, at=int(time.time()))
     if as_json:
         amounts = [amount.as_json() for amount in done.amounts]
@@ -215,11 +223,24 @@ def ledger_host_key(workspace: Folder = HERE) -> None:
     """Make a new key for the host service; the old one stops to work."""
     from lensback import tokens
 
-    with opened_workspace(workspace):
+    with opened_workspace(workspace) as opened:
+        _noted(opened, "ledger host-key", must=True)
         key = tokens.new_secret()
         set_setting(workspace, "host_key_hash", tokens.digest(key))
     say(key)
     err.print("shown once; a serve that runs takes it when it is started again")
+
+
+def _noted(opened: Workspace, deed: str, detail: str = "", *, must: bool = False) -> None:
+    """A line of the audit log before the deed; `must`: without it there is no deed."""
+    from lensback import deeds
+
+    try:
+        deeds.note(opened.db, int(time.time()), deeds.actor_here(), deed, detail)
+    except Busy:
+        if must:
+            raise
+        err.print("the database is busy: the audit log misses this command")
 
 
 def _drained(opened: Workspace) -> None:

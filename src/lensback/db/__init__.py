@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -198,6 +198,19 @@ class Database:
             if self.engine.dialect.name == "sqlite":
                 connection.exec_driver_sql("PRAGMA analysis_limit = 1000")
             connection.exec_driver_sql("ANALYZE")
+
+    def scrub(self) -> None:
+        """Leaves no byte of what was deleted or overwritten: the file of SQLite is written anew and
+        its log emptied; PostgreSQL gives the space of old rows free to be overwritten."""
+        if self.shared:
+            with self._connected(isolation_level="AUTOCOMMIT") as c:
+                c.exec_driver_sql("VACUUM")
+            return
+        with translated(), closing(self.engine.raw_connection()) as raw:  # no transaction around it
+            cursor = raw.cursor()
+            cursor.execute("VACUUM")
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            cursor.close()
 
     def revision(self) -> str:
         """The schema's revision, "" for an empty database."""

@@ -375,3 +375,27 @@ hosts = Table(
     Column("retry_at", BigInteger, nullable=False, default=0),
     Column("reason", Text, nullable=False, default=""),
 )
+
+# ---- who may, and who did what
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("kind", String(10), nullable=False),
+    Column("name", String(40), nullable=False),
+    Column("owner", String(64), nullable=False, index=True),
+    Column("made_at", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", String(80), nullable=False),
+    Column("deed", String(40), nullable=False),
+    Column("detail", Text, nullable=False),
+)

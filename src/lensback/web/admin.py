@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
-from lensback import keys, tokens
+from lensback import deeds, grants, keys, tokens
 from lensback.catalogue import health, stores
 from lensback.errors import Forbidden, NotFound, Unauthorized
 from lensback.keys import Key
@@ -20,7 +20,7 @@ from lensback.web.browser import from_own_page, is_secure
 from lensback.web.guard import address_of, guessed
 from lensback.web.pages import render
 from lensback.web.service import Opened, Service
-from lensback.workspace import ago
+from lensback.workspace import ago, coming
 
 router = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
 
@@ -32,7 +32,7 @@ REPORT = "report.html"
 @router.get("/admin")
 def overview(request: Request, service: Opened) -> Response:
     """Stores and their health, searches of the last days; or the form that asks for the key."""
-    if not _entered(request, service):
+    if _entered(request, service) is None:
         return render(request, "admin_enter.html", headers=FRESH, wrong=False)
     return render(
         request,
@@ -50,8 +50,8 @@ def overview(request: Request, service: Opened) -> Response:
 @router.get("/admin/stores/{name}")
 def store(request: Request, name: str, service: Opened) -> Response:
     """One store: its last runs, and the rows that became no offer, with their reasons."""
-    if not _entered(request, service):
-        return RedirectResponse("/admin", status_code=303)
+    if _entered(request, service) is None:
+        return RedirectResponse("/admin", status_code=303, headers=FRESH)
     shown = stores.overview(service.workspace.db, only=name)
     if not shown:
         raise NotFound("no such store", hint="see /admin")
@@ -68,8 +68,8 @@ def store(request: Request, name: str, service: Opened) -> Response:
 @router.get("/admin/report")
 def report(request: Request, service: Opened) -> Response:
     """The last report that `lensback report --out WORKSPACE/report.html` wrote."""
-    if not _entered(request, service):
-        return RedirectResponse("/admin", status_code=303)
+    if _entered(request, service) is None:
+        return RedirectResponse("/admin", status_code=303, headers=FRESH)
     path = service.workspace.path / REPORT
     if not path.exists():
         raise NotFound(
@@ -95,11 +95,13 @@ async def enter(request: Request, service: Opened) -> Response:
             key = _key_of_admin(service, given)
     except Unauthorized:
         return render(request, "admin_enter.html", 401, FRESH, wrong=True)
-    own, until = tokens.own_key(service.workspace.path), int(time.time()) + SESSION_S
-    response = RedirectResponse("/admin", status_code=303)
+    now, db = int(time.time()), service.workspace.db
+    secret = grants.give_session(db, key.name, key.hash, now, SESSION_S)
+    deeds.note(db, now, f"key {key.name}", "enter")
+    response = RedirectResponse("/admin", status_code=303, headers=FRESH)
     response.set_cookie(
         COOKIE,
-        tokens.issued(own, key.name, until, _purpose(key)),
+        secret,
         max_age=SESSION_S,
         path="/admin",
         httponly=True,
@@ -110,12 +112,61 @@ async def enter(request: Request, service: Opened) -> Response:
 
 
 @router.post("/admin/leave")
-def leave() -> Response:
-    """Ends the session in this browser. Nothing else: another site could at most log us out, and
-    `SameSite=Strict` keeps it from that."""
-    response = RedirectResponse("/admin", status_code=303)
+def leave(request: Request, service: Opened) -> Response:
+    """Ends the session, here and wherever its cookie was copied to."""
+    key = _sent(request, service)
+    now, db = int(time.time()), service.workspace.db
+    if key is not None:
+        grants.end_session(db, request.cookies[COOKIE], now)
+        deeds.note(db, now, f"key {key.name}", "leave")
+    response = RedirectResponse("/admin", status_code=303, headers=FRESH)
     response.delete_cookie(COOKIE, path="/admin")
     return response
+
+
+@router.get("/admin/access")
+def access(request: Request, service: Opened) -> Response:
+    """Who may come in: sessions and passes that are good now, and the last lines of the audit log."""
+    if _entered(request, service) is None:
+        return RedirectResponse("/admin", status_code=303, headers=FRESH)
+    db, now = service.workspace.db, int(time.time())
+    return render(
+        request,
+        "admin_access.html",
+        headers=FRESH,
+        grants=grants.listed(db, now=now),
+        deeds=deeds.last(db),
+        ago=ago,
+        coming=coming,
+    )
+
+
+@router.post("/admin/grants/{grant_id}/end")
+def end_grant(request: Request, grant_id: str, service: Opened) -> Response:
+    """Ends one session or pass."""
+    key = _sent(request, service)
+    if key is not None:
+        now, db = int(time.time()), service.workspace.db
+        ended = grants.end(db, grant_id, now)
+        deeds.note(
+            db, now, f"key {key.name}", "grant end", f"{ended.kind} {ended.id[: grants.SHOWN]}"
+        )
+    return RedirectResponse("/admin/access", status_code=303, headers=FRESH)
+
+
+def _sent(request: Request, service: Service) -> Key | None:
+    """The key whose session sent a form of ours. Raises Forbidden for another site's form."""
+    if not from_own_page(request):
+        raise Forbidden("this was not sent from our page", hint="use the pages under /admin")
+    return _entered(request, service)
+
+
+def _entered(request: Request, service: Service) -> Key | None:
+    """The key whose session it is: given by us, not over, not ended, and the key not removed since."""
+    secret = request.cookies.get(COOKIE, "")[: tokens.MAX_CHARS]
+    owner = grants.owner_of_session(service.workspace.db, secret, int(time.time()))
+    own = (key for key in service.keyring.get() if key.scope == "admin")
+    return next((key for key in own if owner and tokens.same(key.hash, owner)), None)
 
 
 def _key_of_admin(service: Service, secret: str) -> Key:
@@ -123,17 +174,3 @@ def _key_of_admin(service: Service, secret: str) -> Key:
     if key is None or key.scope != "admin":
         raise Unauthorized("this is not a key of scope admin", hint="see lensback key add")
     return key
-
-
-def _entered(request: Request, service: Service) -> bool:
-    """Whether the session is good: signed by us, not over, and its key not removed since."""
-    purposes = {key.name: _purpose(key) for key in service.keyring.get() if key.scope == "admin"}
-    own, session = tokens.own_key(service.workspace.path), request.cookies.get(COOKIE, "")
-    return bool(
-        tokens.bearer_of(own, session, int(time.time()), lambda name: purposes.get(name, ""))
-    )
-
-
-def _purpose(key: Key) -> str:
-    """A session is of one key: it ends with it, and is no user's pass."""
-    return f"admin {{}} {key.hash}"

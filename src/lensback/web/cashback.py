@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from lensback import ledger, wire
+from lensback import grants, ledger, wire
 from lensback.errors import Forbidden, NotFound, Unauthorized
 from lensback.ledger.clicks import USER_TOKEN
 from lensback.speech import N_, nearest
@@ -47,7 +47,7 @@ def cashback(token: str, request: Request, service: Opened, lang: str = "en") ->
         users.check_host(request, workspace.settings)
     known, now = _known(token), int(time.time())
     found = ledger.sales_of(workspace.db, known, now=now, say=nearest(lang).say)
-    good = users.pass_for(workspace.path, known, now)
+    good = grants.give_pass(workspace.db, workspace.path, known, now)
     found |= {"pass": good, "page": f"/cashback/{good}"}
     return bodies.respond(wire.ShopperCashback(**found), fresh=True, exclude_unset=True)
 
@@ -58,7 +58,7 @@ def cashback_page(token: str, request: Request, service: Opened) -> Response:
     this browser's later clicks shall count for the same user."""
     workspace, now = service.workspace, int(time.time())
     user = _user(token, request, service, now)
-    kept = users.user_of_pass(workspace.path, request.cookies.get(users.COOKIE, ""), now)
+    kept = users.user_of_pass(workspace, request.cookies.get(users.COOKIE, ""), now)
     found = ledger.sales_of(workspace.db, user, now=now, say=speech_of(request).say)
     return render(
         request,
@@ -82,7 +82,7 @@ def keep_pass(token: str, request: Request, service: Opened) -> Response:
     page.set_cookie(
         users.COOKIE,
         token,
-        max_age=users.PASS_S,
+        max_age=grants.PASS_S,
         httponly=True,
         samesite="lax",
         secure=is_secure(request, service.workspace.settings),
@@ -94,7 +94,7 @@ def _user(token: str, request: Request, service: Service, now: int) -> str:
     """The user of a pass. Raises NotFound, and TooMany for who tries passes out."""
     try:
         with guard.guessed(request, "pass"):
-            return users.checked_pass(service.workspace.path, token, now)
+            return users.checked_pass(service.workspace, token, now)
     except Unauthorized as error:
         hint = "ask for it again where you got it"
         raise NotFound("this link is not good any more", hint=hint) from error

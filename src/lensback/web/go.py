@@ -88,7 +88,7 @@ def click(
         at=now,
         source="go",
         search_id=search_id,
-        user_token=users.user_of(request, workspace.path, now, host=host),
+        user_token=users.user_of(request, workspace, now, host=host),
         network=link.network,
         program_id=str(link.program_id or ""),
         terms=link.terms_snapshot,

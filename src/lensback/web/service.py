@@ -13,7 +13,7 @@ from fastapi import Depends
 from PIL import Image
 from starlette.requests import Request
 
-from lensback import colors, images, keys, log
+from lensback import colors, grants, images, keys, log, people
 from lensback.catalogue import offers, stores
 from lensback.catalogue.stores import StoreState
 from lensback.errors import ConfigError, Error, FetchError, InputError, StateError
@@ -170,8 +170,15 @@ class Service:
         return fetched.body
 
     def sweep(self) -> None:
-        """Removes kept photos whose days are over."""
-        kept.sweep(self.workspace.path, self.workspace.settings.keep_photos_days)
+        """Removes kept photos, searches, clicks and grants whose days are over."""
+        s, db, now = self.workspace.settings, self.workspace.db, int(time.time())
+        kept.sweep(self.workspace.path, s.keep_photos_days)
+        try:
+            grants.sweep(db, now)
+            days = {"search_days": s.keep_searches_days, "click_days": s.keep_clicks_days}
+            people.let_go(db, now, **days)
+        except Error as error:  # an hour later again
+            log.event("sweep waits", 30, type=type(error).__name__, message=error.message)
 
     @property
     def _fetcher(self) -> Fetcher:

@@ -6,19 +6,16 @@ The host service knows the person; here there is only its opaque token. It prove
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from starlette.requests import Request
 
-from lensback import tokens
+from lensback import grants, tokens
 from lensback.errors import Unauthorized
-from lensback.ledger.clicks import USER_TOKEN, checked_user
+from lensback.ledger.clicks import USER_TOKEN
 from lensback.settings import Settings
+from lensback.workspace import Workspace
 
 COOKIE = "lensback_user"
 HEADER = "x-user-token"
-PASS_S = 30 * 86_400
-"""A pass is good for as long."""
 
 
 def check_host(request: Request, settings: Settings) -> None:
@@ -30,26 +27,23 @@ def check_host(request: Request, settings: Settings) -> None:
         raise Unauthorized("wrong host key", hint="send Authorization: Bearer KEY")
 
 
-def pass_for(folder: Path, token: str, now: int) -> str:
-    """`token.until.signature`: lets its bearer be this user until then."""
-    return tokens.issued(tokens.own_key(folder), checked_user(token), now + PASS_S)
+def user_of_pass(workspace: Workspace, text: str, now: int) -> str:
+    """The token of a pass that is good: signed by us, not over, not ended; "" for every other text."""
+    token = tokens.bearer_of(tokens.own_key(workspace.path), text, now)
+    if not USER_TOKEN.fullmatch(token):
+        return ""
+    return token if grants.is_good_pass(workspace.db, workspace.path, text, token, now) else ""
 
 
-def user_of_pass(folder: Path, text: str, now: int) -> str:
-    """The token of a pass that is good; "" for every other text."""
-    token = tokens.bearer_of(tokens.own_key(folder), text, now)
-    return token if USER_TOKEN.fullmatch(token) else ""
-
-
-def checked_pass(folder: Path, text: str, now: int) -> str:
+def checked_pass(workspace: Workspace, text: str, now: int) -> str:
     """The token of a pass that is good. Raises Unauthorized for every other text."""
-    user = user_of_pass(folder, text, now)
+    user = user_of_pass(workspace, text, now)
     if not user:
         raise Unauthorized("this pass is not good", hint="ask the host service for a new one")
     return user
 
 
-def user_of(request: Request, folder: Path, now: int, *, host: bool) -> str:
+def user_of(request: Request, workspace: Workspace, now: int, *, host: bool) -> str:
     """The user's token: from the host's own request (`host`: it is one), else from a pass (`?user=`,
     cookie).
 
@@ -59,4 +53,6 @@ def user_of(request: Request, folder: Path, now: int, *, host: bool) -> str:
     if token and USER_TOKEN.fullmatch(token):
         return token if host else ""
     given = (request.query_params.get("user", ""), request.cookies.get(COOKIE, ""))
-    return next((user for text in given if text and (user := user_of_pass(folder, text, now))), "")
+    return next(
+        (user for text in given if text and (user := user_of_pass(workspace, text, now))), ""
+    )

@@ -1,0 +1,184 @@
+"""A person's data: given out, erased, and let go when its time is over. The money stays.
+
+A person is an opaque token of the host service. It stands with clicks, and through them with the
+searches they came from; what a sale paid, and to which click, is kept without it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Select, delete, select, update
+
+from lensback import grants, ledger
+from lensback.db import Database, chunks
+from lensback.db import tables as t
+from lensback.errors import Busy
+
+DAY_S = 86_400
+WAIT_S = 20.0
+"""How long `erase` waits for a serve that runs to hand over what it has written down just now."""
+BATCH = 2000
+SETTLED = ("paid", "declined")
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What was erased of one person, by kind."""
+
+    clicks: int
+    searches: int
+    votes: int
+    photos: int
+    passes: int
+
+    def as_json(self) -> dict[str, int]:
+        """The counts as `user erase --json` prints them."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Outdated:
+    """What was let go because its time was over."""
+
+    clicks: int
+    anonymous: int
+    """Clicks with a sale: they stay for the money, without the person."""
+    searches: int
+
+
+def data_of(db: Database, folder: Path, token: str, now: int) -> dict[str, Any]:
+    """Everything that is kept of a user, as JSON: sales, clicks, the searches they came from, votes
+    on them, passes, and the names of kept photos."""
+    k, s, f = t.clicks.c, t.searches.c, t.feedback.c
+    with db.read() as c:
+        clicks = [
+            dict(row)
+            for row in c.execute(
+                select(t.clicks).where(k.user_token == token).order_by(k.at)
+            ).mappings()
+        ]
+        searches, votes = [], []
+        for part in chunks(sorted({row["search_id"] for row in clicks if row["search_id"]})):
+            searches += [
+                dict(row)
+                for row in c.execute(select(t.searches).where(s.search_id.in_(part))).mappings()
+            ]
+            votes += [
+                dict(row)
+                for row in c.execute(select(t.feedback).where(f.search_id.in_(part))).mappings()
+            ]
+    photos = [path.name for row in searches if (path := _photo(folder, row["search_id"])).exists()]
+    own = grants.listed(db, owner=grants.owner_of(folder, token), now=now)
+    return {
+        "user": token,
+        "cashback": ledger.sales_of(db, token, now=now),
+        "clicks": clicks,
+        "searches": searches,
+        "votes": votes,
+        "photos": photos,
+        "passes": [grant.as_json() for grant in own],
+    }
+
+
+def erase(db: Database, folder: Path, token: str, now: int, drain: Callable[[], object]) -> Erased:
+    """Takes the person out of clicks, searches, votes, kept photos, the journal and passes. Sales
+    and what was paid stay, with nobody's name. Raises Busy where a serve keeps a click of the
+    person to itself for too long."""
+    _handed_over(folder, token, drain)
+    with db.write() as c:
+        mine = t.clicks.c.user_token == token
+        ids = sorted({text for text in c.scalars(select(t.clicks.c.search_id).where(mine)) if text})
+        gone = update(t.clicks).where(mine).values(user_token="", search_id="", rank=None)
+        clicks = c.execute(gone).rowcount
+        searches = sum(
+            c.execute(delete(t.searches).where(t.searches.c.search_id.in_(part))).rowcount
+            for part in chunks(ids)
+        )
+        votes = sum(
+            c.execute(delete(t.feedback).where(t.feedback.c.search_id.in_(part))).rowcount
+            for part in chunks(ids)
+        )
+    photos = 0
+    for search_id in ids:
+        path = _photo(folder, search_id)
+        photos += path.exists()
+        path.unlink(missing_ok=True)
+    passes = grants.end_all(db, grants.owner_of(folder, token), now)
+    db.scrub()
+    return Erased(clicks, searches, votes, photos, passes)
+
+
+def let_go(db: Database, now: int, *, search_days: int, click_days: int) -> Outdated:
+    """Removes searches with their votes, and clicks, that are older than that; 0 days: keeps them. A
+    click with a sale stays, without the person as soon as all of its sales are settled."""
+    clicks = anonymous = searches = 0
+    k, v, s, f = t.clicks.c, t.conversions.c, t.searches.c, t.feedback.c
+    if click_days:
+        old = k.at < now - click_days * DAY_S
+        sale = select(v.id).where(v.click_id == k.click_id)
+        unsold = select(k.click_id).where(old, ~sale.exists())
+        clicks = _in_parts(
+            db,
+            unsold,
+            lambda c, ids: c.execute(delete(t.clicks).where(k.click_id.in_(ids))).rowcount,
+        )
+        open_sale = sale.where(v.status.not_in(SETTLED))
+        sold = select(k.click_id).where(old, k.user_token != "", sale.exists(), ~open_sale.exists())
+        nobody = update(t.clicks).values(user_token="", search_id="")
+        anonymous = _in_parts(
+            db, sold, lambda c, ids: c.execute(nobody.where(k.click_id.in_(ids))).rowcount
+        )
+    if search_days:
+        old_searches = select(s.search_id).where(s.at < now - search_days * DAY_S)
+        searches = _in_parts(db, old_searches, _drop_searches)
+        late = delete(t.feedback).where(f.at < now - search_days * DAY_S)
+        with db.write() as c:
+            c.execute(late)
+    return Outdated(clicks, anonymous, searches)
+
+
+def _drop_searches(c: Connection, ids: list[str]) -> int:
+    c.execute(delete(t.feedback).where(t.feedback.c.search_id.in_(ids)))
+    return int(c.execute(delete(t.searches).where(t.searches.c.search_id.in_(ids))).rowcount)
+
+
+def _in_parts(
+    db: Database, wanted: Select[Any], work: Callable[[Connection, list[str]], int]
+) -> int:
+    """Small transactions, so that nobody waits for a large one."""
+    done = 0
+    while True:
+        with db.write() as c:
+            ids = list(c.scalars(wanted.limit(BATCH)))
+            done += sum(work(c, part) for part in chunks(ids))
+        if len(ids) < BATCH:
+            return done
+
+
+def _photo(folder: Path, search_id: str) -> Path:
+    return folder / "photos" / f"{search_id}.jpg"
+
+
+def _handed_over(folder: Path, token: str, drain: Callable[[], object]) -> None:
+    """Waits until no file of the journal names the person: a process that runs brings its own into
+    the database every second."""
+    end, wanted = time.monotonic() + WAIT_S, f'"{token}"'.encode()
+    while True:
+        drain()
+        if not any(wanted in _bytes(path) for path in (folder / "journal").glob("*.log")):
+            return
+        if time.monotonic() > end:
+            raise Busy("the journal still names this user", hint="try again, or stop serve first")
+        time.sleep(0.2)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:  # drained meanwhile
+        return b""
