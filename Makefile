@@ -5,9 +5,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SERVE ?= 1
+LOCKED := --quiet --universal --generate-hashes --no-emit-index-url --no-header
+IMAGE := --extra onnx --extra web --extra postgresql --extra milvus
 export LENSBACK_DATA ?= $(CURDIR)/../shared/data
 
-.PHONY: help demo test check format lint types words bench mutate lock clean
+.PHONY: help demo test check format lint types words bench mutate lock sbom clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -15,7 +17,7 @@ help: ## this list
 $(BIN)/lensback: pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $(BIN)/lensback
 
@@ -60,7 +62,11 @@ mutate: $(VENV)/cluster ## how many small mistakes in the core the tests notice 
 
 lock: ## pin every dependency anew
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --upgrade --extra dev --no-emit-index-url --no-header --output-file requirements.lock pyproject.toml
+	$(BIN)/uv pip compile $(LOCKED) --upgrade --extra dev --output-file requirements.lock pyproject.toml
+	echo hatchling | $(BIN)/uv pip compile $(LOCKED) --upgrade $(IMAGE) --constraint requirements.lock --output-file deploy/requirements.lock pyproject.toml -
+
+sbom: $(VENV)/cluster ## sbom.json: what is installed here, with versions and licences (CycloneDX)
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible --of JSON -o sbom.json $(BIN)/python
 
 clean: ## forget the virtual environment and the demo
 	rm -rf $(VENV) demo-workspace

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,6 +14,7 @@ from pydantic_settings import (
     BaseSettings,
     NoDecode,
     PydanticBaseSettingsSource,
+    SecretsSettingsSource,
     SettingsConfigDict,
     SettingsError,
 )
@@ -21,6 +23,8 @@ from lensback.checked import first_fault, read_toml
 from lensback.errors import ConfigError
 
 FILE_NAME = "lensback.toml"
+SECRETS = "LENSBACK_SECRETS"
+"""Of the environment: a folder in which a file `lensback_NAME` holds a setting, as containers get secrets."""
 
 
 def _split(value: object) -> object:
@@ -251,17 +255,24 @@ class Settings(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - the library calls it by name
+        settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment stands above what `load` passes in from the TOML file."""
-        return env_settings, init_settings
+        """The environment stands above files of secrets, and those above what `load` passes in from
+        the TOML file."""
+        folder = os.environ.get(SECRETS, "")
+        if not folder:
+            return env_settings, init_settings
+        if not Path(folder).is_dir():
+            hint = f"mount the secrets there, or change {SECRETS}"
+            raise ConfigError(f"no folder of secrets: {folder}", hint=hint)
+        return env_settings, SecretsSettingsSource(settings_cls, secrets_dir=folder), init_settings
 
 
-OTHER_NAMES = ("WORKSPACE", "DATA")
+OTHER_NAMES = ("WORKSPACE", "DATA", "SECRETS")
 """LENSBACK_ names of the environment that are no settings."""
 
 
