@@ -45,3 +45,27 @@ def test_broken_toml(tmp_path: Path) -> None:
     (tmp_path / "lensback.toml").write_text("a = [")
     with pytest.raises(ConfigError, match="not valid TOML"):
         settings.load(tmp_path)
+
+
+def test_secrets_are_files_between_file_and_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    (folder / "lensback_database").write_text("postgresql://a:b@c/d\n")
+    (folder / "lensback_candidates").write_text("8")
+    (folder / "postgres_password").write_text("not ours")
+    (tmp_path / "lensback.toml").write_text("candidates = 7\n")
+    assert settings.load(tmp_path).database == ""
+    monkeypatch.setenv("LENSBACK_SECRETS", str(folder))
+    loaded = settings.load(tmp_path)
+    assert (loaded.database, loaded.candidates) == ("postgresql://a:b@c/d", 8)
+    monkeypatch.setenv("LENSBACK_CANDIDATES", "9")
+    assert settings.load(tmp_path).candidates == 9
+    (folder / "lensback_candidates").write_text("many")
+    monkeypatch.delenv("LENSBACK_CANDIDATES")
+    with pytest.raises(ConfigError, match="candidates"):
+        settings.load(tmp_path)
+    monkeypatch.setenv("LENSBACK_SECRETS", str(tmp_path / "nowhere"))
+    with pytest.raises(ConfigError, match="no folder of secrets"):
+        settings.load(tmp_path)

@@ -42,7 +42,7 @@ SEARCH_BODY: dict[str, Any] = {
                     "photo": {
                         "type": "string",
                         "format": "binary",
-                        "description": "JPEG, PNG, WebP, AVIF or HEIC, at most 20 MB unless the "
+                        "description": "JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF, at most 20 MB unless the "
                         "operator says otherwise.",
                     },
                     "box": {
