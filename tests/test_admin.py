@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lensback import keys
+from lensback import keys, tokens
 from lensback.errors import BadQuery, ConfigError, TooMany, UnknownName
 from lensback.settings import Settings
 from lensback.web import create_app
@@ -219,18 +219,24 @@ def test_admin_wants_the_key(client: TestClient, made: tuple[Path, bytes], secre
     assert "harbour" not in client.get("/admin").text
 
 
-@pytest.mark.parametrize("change", ["later", "name", "signature", "nonsense"])
-def test_a_forged_session_is_none(client: TestClient, secret: str, change: str) -> None:
+@pytest.mark.parametrize(
+    "change", ["one letter", "cut", "digest", "key", "pass", "nonsense", "long"]
+)
+def test_a_forged_session_is_none(
+    client: TestClient, made: tuple[Path, bytes], secret: str, change: str
+) -> None:
     entered = client.post("/admin/enter", data={"key": secret})
     value = re.search(r"lensback_admin=([^;]+)", entered.headers["set-cookie"])
     assert value
-    text, _, signature = value[1].rpartition(".")
-    name, _, until = text.rpartition(".")
+    session = value[1]
     forged = {
-        "later": f"{name}.{int(until) + 99999}.{signature}",
-        "name": f"other.{until}.{signature}",
-        "signature": f"{text}.{'0' * 64}",
+        "one letter": session[:-1] + ("A" if session[-1] != "A" else "B"),
+        "cut": session[:-1],
+        "digest": tokens.digest(session),
+        "key": secret,
+        "pass": tokens.issued(tokens.own_key(made[0]), "boss", 2**31),
         "nonsense": "é.٣.x",
+        "long": session * 200,
     }[change]
     client.cookies.clear()
     answer = client.get("/admin", headers={"Cookie": f"lensback_admin={forged}".encode()})

@@ -61,7 +61,9 @@ def give_pass(db: Database, folder: Path, token: str, now: int) -> str:
     own, owner, g = tokens.own_key(folder), owner_of(folder, token), t.grants.c
     fresh = select(g.until).where(g.owner == owner, g.kind == "pass", g.ended_at.is_(None))
     with db.read() as c:
-        until = c.execute(fresh.where(g.made_at > now - SAME_S).order_by(g.until.desc())).scalar()
+        until = c.execute(
+            fresh.where(g.made_at.between(now - SAME_S, now)).order_by(g.until.desc())
+        ).scalar()
     if until is not None and until > now:
         return tokens.issued(own, token, int(until))
     text = tokens.issued(own, token, now + PASS_S)
