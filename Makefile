@@ -9,7 +9,7 @@ LOCKED := --quiet --universal --generate-hashes --no-emit-index-url --no-header
 IMAGE := --extra onnx --extra web --extra postgresql --extra milvus
 export LENSBACK_DATA ?= $(CURDIR)/../shared/data
 
-.PHONY: help demo test check format lint types words bench mutate lock sbom clean
+.PHONY: help demo test check format lint types words bench hostile mutate lock sbom clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -56,6 +56,10 @@ words: $(BIN)/lensback ## gather the texts of code and templates into src/lensba
 
 bench: $(BIN)/lensback ## some benchmark scripts, each writing bench/results/NAME.json
 	for script in feeds search_index latency main_job; do $(BIN)/python bench/$$script.py || exit 1; done
+
+hostile: $(BIN)/lensback ## attacks on a real service: the tests, then at length (bench/hostile.py)
+	$(BIN)/python -m pytest -q tests/hostile
+	$(BIN)/python bench/hostile.py
 
 mutate: $(VENV)/cluster ## how many small mistakes in the core the tests notice (MODULE=rank; SAMPLE=300 SEED=1)
 	$(BIN)/python tools/mutate.py $(MODULE) $(if $(SAMPLE),--sample $(SAMPLE) --seed $(or $(SEED),1))

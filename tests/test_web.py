@@ -33,7 +33,7 @@ from sqlalchemy import text
 
 from garments import items
 from lensback import wire
-from lensback.errors import Busy, ConfigError, MissingExtra
+from lensback.errors import ConfigError, MissingExtra
 from lensback.settings import Settings
 from lensback.sync import sync
 from lensback.types import Region
@@ -588,15 +588,11 @@ def wait_for(condition: Any, seconds: float = 10) -> None:
 
 def test_a_place_is_free_again_after_a_failure() -> None:
     async def go() -> None:
-        gate = Gate(1, 0, uploads=1)
+        gate = Gate(1, 0)
         for _ in range(3):
             with pytest.raises(ZeroDivisionError):
                 await gate.run(lambda: 1 / 0)
             assert await gate.run(lambda: 7) == 7
-        with gate.upload(), pytest.raises(Busy), gate.upload():
-            pass
-        with gate.upload():
-            pass
         gate.close()
 
     asyncio.run(go())
@@ -606,14 +602,14 @@ def test_a_client_that_goes_away_leaves_no_trace(workspace: Workspace, photo: by
     app = create_app(workspace)
     with served(app) as base:
         host, port = base.removeprefix("http://").split(":")
-        gate = app.state.service.gate
+        arrivals = app.state.service.arrivals
         with socket.create_connection((host, int(port))) as raw:
             raw.sendall(
                 b"POST /api/search HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n"
                 b"Content-Type: multipart/form-data; boundary=y\r\n\r\n--y\r\n"
             )
-            wait_for(lambda: gate._arriving == 1)
-        wait_for(lambda: gate._arriving == 0)
+            wait_for(lambda: len(arrivals._here) == 1)
+        wait_for(lambda: not arrivals._here)
         assert ask_once(base, photo).status_code == 200
 
 

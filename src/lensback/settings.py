@@ -70,7 +70,12 @@ class Settings(BaseSettings):
         "", description="Currency listed first and assumed for price limits; empty: none."
     )
     allow_hosts: HostList = Field(
-        (), description="Hosts that may be fetched although their address is private."
+        (),
+        description="Hosts of feeds and store images that may be fetched although their address is private.",
+    )
+    photo_hosts: HostList = Field(
+        (),
+        description="Hosts with a private address from which anybody may have a photo fetched (`photo_url`).",
     )
     user_agent: str = Field(
         "Lensback/0.1 (+https://github.com/lensback/lensback)",
@@ -170,6 +175,21 @@ class Settings(BaseSettings):
     )
     search_jobs: int = Field(
         4, ge=1, description="Searches answered at once by one `serve` process; more get 503."
+    )
+    upload_memory_bytes: int = Field(
+        96 << 20,
+        gt=0,
+        description="Most bytes of all request bodies in memory at once, in one process; the slowest gives way.",
+    )
+    max_connections: int = Field(
+        1000,
+        ge=1,
+        description="Connections to one `serve` process at once; those that wait give way.",
+    )
+    connections_per_address: int = Field(
+        200,
+        ge=1,
+        description="Connections from one address at once; for `trusted_proxies` there is no such limit.",
     )
     journal_max_bytes: int = Field(
         64 << 20,

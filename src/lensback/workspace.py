@@ -129,6 +129,20 @@ class Workspace:
         )
 
     @cached_property
+    def photo_fetcher(self) -> Fetcher:
+        """The way to pictures whose addresses shoppers give: shorter, once, and into no network of
+        ours (`allow_hosts` is for feeds)."""
+        s = self.settings
+        return Fetcher(
+            allow_hosts=s.photo_hosts,
+            user_agent=s.user_agent,
+            timeout_s=min(5.0, s.timeout_s),
+            retries=0,
+            max_redirects=3,
+            min_rate=s.min_rate,
+        )
+
+    @cached_property
     def detector(self) -> Detector:
         """The detector that the settings name. Raises ConfigError where it cannot be opened."""
         return open_detector(self.settings.detector, self.detectors, threads=self.settings.threads)
@@ -341,7 +355,7 @@ class Workspace:
     def close(self) -> None:
         """Closes everything that was opened, the encoder on trial included."""
         opened = vars(self)
-        for name in ("trial", "journal", "fetcher", "db"):
+        for name in ("trial", "journal", "fetcher", "photo_fetcher", "db"):
             if opened.get(name) is not None:
                 opened[name].close()
 

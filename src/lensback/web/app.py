@@ -88,6 +88,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     cleaning.cancel()
     service.gate.close()
     service.slow.close()
+    service.fetching.close()
+    service.workspace.photo_fetcher.halt.set()
     drainer.stop()
 
 

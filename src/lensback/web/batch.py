@@ -32,11 +32,11 @@ PAUSE_S = 0.1
 async def batch(request: Request, service: Opened) -> Response:
     """Several photos at once, with one set of filters. Photos that cannot be searched fail alone."""
     limit = service.workspace.settings.max_image_bytes
-    with service.gate.upload():
+    async with service.arrivals.body_of(request):
         uploads = await read_uploads(request, limit, MAX_PHOTOS)
-    for _ in uploads[1:]:
-        searcher(request)  # each photo counts
-    results = [await _result(service, request, upload) for upload in uploads]
+        for _ in uploads[1:]:
+            searcher(request)  # each photo counts
+        results = [await _result(service, request, upload) for upload in uploads]
     found = bodies.respond(wire.Batch(results=tuple(results)), fresh=True, exclude_unset=True)
     return keep_browser(request, found, service.workspace.settings)
 

@@ -41,9 +41,9 @@ async def fields(request: Request, max_bytes: int) -> dict[str, str]:
         raise limits.too_large(f"{max_bytes} bytes")
     pairs = _pairs(request.url.query)
     if request.method == "POST":
-        content = b"".join(
-            [part async for part in limits.body(request, max_bytes, f"{max_bytes} bytes")]
-        )
+        async with request.app.state.service.arrivals.body_of(request):
+            parts = limits.body(request, max_bytes, f"{max_bytes} bytes")
+            content = b"".join([part async for part in parts])
         pairs += _read(content, request.headers.get("content-type", ""))
     found: dict[str, str] = {}
     for name, value in pairs:

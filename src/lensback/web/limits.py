@@ -1,12 +1,13 @@
-"""How much one process takes on: searches at once, uploads at once, bytes of a body."""
+"""How much one process takes on: searches at once, bytes of all bodies together and of each."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from starlette.requests import Request
@@ -16,38 +17,28 @@ from lensback.errors import Busy, InputError, TooLarge
 T = TypeVar("T")
 
 UPLOAD_S = 60.0
-"""A photo that takes longer to arrive is given up, so that slow senders hold no place."""
+"""A body that takes longer to arrive is given up."""
+GRACE_S = 10.0
+MIN_RATE = 2000.0
+"""Bytes a second that a body has to bring after `GRACE_S`: half of the slowest phone's."""
+MOST_ARRIVING = 512
+"""Bodies on their way in at once."""
 DRAIN_S = 3.0
 DRAIN_BYTES = 64 << 20
 
 
 class Gate:
-    """A bounded thread pool: `jobs` searches at once, `queue` waiting, `uploads` on their way in.
+    """A bounded thread pool: `jobs` searches at once, `queue` waiting.
 
     Beyond that Busy is raised at once: a shopper who is told to come back in a second is
     better off than one in a line without end, and memory stays bounded.
     """
 
-    def __init__(self, jobs: int, queue: int, uploads: int) -> None:
+    def __init__(self, jobs: int, queue: int) -> None:
         self._places = jobs + queue
-        self._uploads = uploads
         self._taken = 0
-        self._arriving = 0
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="search")
-
-    @contextmanager
-    def upload(self) -> Iterator[None]:
-        """A place for a body on its way in. Raises Busy before a byte of it is read."""
-        with self._lock:
-            if self._taken >= self._places or self._arriving >= self._uploads:
-                raise _busy()
-            self._arriving += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._arriving -= 1
 
     async def run(self, work: Callable[[], T]) -> T:
         """What `work` returns, from a thread. The place is held until the thread is done,
@@ -73,8 +64,89 @@ def _busy() -> Busy:
     return Busy("all places are taken", hint="try again in a second")
 
 
+@dataclass(eq=False, slots=True)
+class Arrival:
+    """One request's body: on its way in, then in memory until its answer is there."""
+
+    begin: float
+    timeout: asyncio.Timeout
+    size: int = 0
+    arriving: bool = True
+    gave_way: bool = False
+
+    def dearness(self, now: float) -> float:
+        """How much it holds, and how long already: what gives way first when there is no room."""
+        return (self.size + MIN_RATE) * (now - self.begin)
+
+    def give_way(self) -> None:
+        """Ends the reading of it."""
+        self.gave_way, self.arriving = True, False
+        self.timeout.reschedule(0.0)
+
+
+@dataclass(slots=True)
+class Arrivals:
+    """All bodies of this process together: a slow one holds memory, and no place of a search.
+
+    Where their bytes reach `max_bytes`, or their number `MOST_ARRIVING`, the one on its way in that
+    holds most for the longest gives way: a shopper's photo is here in a moment.
+    """
+
+    max_bytes: int
+    _here: set[Arrival] = field(default_factory=set)
+
+    @asynccontextmanager
+    async def body_of(self, request: Request) -> AsyncIterator[None]:
+        """Around the reading and answering of one body. Raises Busy where it had to give way, and
+        InputError where it came too slowly."""
+        loop = asyncio.get_running_loop()
+        if len(self._here) >= MOST_ARRIVING:
+            self._make_way(loop.time())
+        arrival = None
+        try:
+            async with asyncio.timeout(min(GRACE_S, UPLOAD_S)) as timeout:
+                arrival = Arrival(loop.time(), timeout)
+                self._here.add(arrival)
+                request.scope["lensback_arrival"] = (self, arrival)
+                yield
+        except TimeoutError as error:
+            if arrival is None or not timeout.expired():
+                raise
+            raise (_busy() if arrival.gave_way else too_slow()) from error
+        finally:
+            if arrival is not None:
+                self._here.discard(arrival)
+
+    def took(self, arrival: Arrival, size: int) -> None:
+        """Counts bytes that arrived, and gives the body the time that they earn it."""
+        arrival.size += size
+        now = asyncio.get_running_loop().time()
+        while sum(one.size for one in self._here) > self.max_bytes:
+            if self._make_way(now) is arrival:
+                raise _busy()
+        earned = min(UPLOAD_S, GRACE_S + arrival.size / MIN_RATE)
+        if arrival.arriving:
+            arrival.timeout.reschedule(arrival.begin + earned)
+
+    def came(self, arrival: Arrival) -> None:
+        """The body is whole: its time is up no more."""
+        arrival.arriving = False
+        if not arrival.gave_way:
+            arrival.timeout.reschedule(None)
+
+    def _make_way(self, now: float) -> Arrival:
+        arriving = [one for one in self._here if one.arriving]
+        if not arriving:
+            raise _busy()
+        dearest = max(arriving, key=lambda one: one.dearness(now))
+        dearest.give_way()
+        self._here.discard(dearest)
+        return dearest
+
+
 async def body(request: Request, max_bytes: int, what: str) -> AsyncGenerator[bytes, None]:
-    """The body in chunks. Raises TooLarge by Content-Length, and while counting what comes."""
+    """The body in chunks. Raises TooLarge by Content-Length, and while counting what comes; Busy."""
+    arrivals, arrival = request.scope.get("lensback_arrival", (None, None))
     announced = request.headers.get("content-length", "")
     if announced.isascii() and announced.isdigit() and int(announced[:18]) > max_bytes:
         # A client that waits for our word first ("Expect: 100-continue") sends nothing more.
@@ -87,6 +159,10 @@ async def body(request: Request, max_bytes: int, what: str) -> AsyncGenerator[by
         if received > max_bytes:
             await _drain(request, more=more)
             raise too_large(what)
+        if arrivals:
+            arrivals.took(arrival, len(chunk))
+            if not more:
+                arrivals.came(arrival)
         yield chunk
 
 
@@ -118,5 +194,5 @@ def too_large(what: str) -> TooLarge:
 
 def too_slow() -> InputError:
     """The error for an upload that takes too long."""
-    message = f"the upload took longer than {UPLOAD_S:.0f} seconds"
+    message = f"the upload took longer than {UPLOAD_S:.0f} seconds, or came too slowly"
     return InputError(message, hint="send a smaller photo")

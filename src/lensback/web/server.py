@@ -12,6 +12,8 @@ from fastapi import FastAPI
 
 from lensback import log
 from lensback.errors import ConfigError
+from lensback.settings import Settings
+from lensback.web import connections
 from lensback.web.app import create_app
 from lensback.workspace import open_workspace
 
@@ -31,18 +33,26 @@ def serve(path: Path, host: str, port: int, workers: int) -> None:
         if workers == 1:
             log.setup(workspace.settings.log_level)
             app = create_app(workspace)
-            proxies = _proxies(workspace.settings.trusted_proxies)
-            uvicorn.Server(uvicorn.Config(app, **_OPTIONS, **proxies)).run(sockets=[listener])
+            limits = _limits(workspace.settings)
+            uvicorn.Server(uvicorn.Config(app, **_OPTIONS, **limits)).run(sockets=[listener])
             return
-        proxies = _proxies(workspace.settings.trusted_proxies)
+        limits = _limits(workspace.settings)
     # The port was free and the settings are good: each worker opens its own.
     os.environ[WORKSPACE] = str(path.absolute())
-    uvicorn.run(FACTORY, factory=True, host=host, port=port, workers=workers, **_OPTIONS, **proxies)
+    uvicorn.run(FACTORY, factory=True, host=host, port=port, workers=workers, **_OPTIONS, **limits)
 
 
-def _proxies(trusted: tuple[str, ...]) -> dict[str, Any]:
-    """Nobody's word on where a request came from is believed unless the settings name them."""
-    return {"proxy_headers": bool(trusted), "forwarded_allow_ips": list(trusted)}
+def _limits(settings: Settings) -> dict[str, Any]:
+    """How many connections there may be. Nobody's word on where a request came from is believed
+    unless the settings name them."""
+    trusted = settings.trusted_proxies
+    return {
+        "proxy_headers": bool(trusted),
+        "forwarded_allow_ips": list(trusted),
+        "http": connections.protocol(
+            settings.max_connections, settings.connections_per_address, trusted
+        ),
+    }
 
 
 def from_environment() -> FastAPI:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import secrets
 import time
@@ -16,17 +17,24 @@ from starlette.requests import Request
 from lensback import colors, grants, images, keys, log, people
 from lensback.catalogue import offers, stores
 from lensback.catalogue.stores import StoreState
-from lensback.errors import ConfigError, Error, FetchError, InputError, StateError
+from lensback.errors import (
+    BadImage,
+    ConfigError,
+    Error,
+    FetchError,
+    InputError,
+    StateError,
+    TooLarge,
+)
 from lensback.fleeting import Fleeting
 from lensback.keys import Key
 from lensback.livefile import LiveFile
-from lensback.net import Fetcher
 from lensback.search import Query, Tools, search, search_live
 from lensback.types import StoredOffer
 from lensback.web import kept
 from lensback.web.browser import browser_of
 from lensback.web.guesses import Guesses
-from lensback.web.limits import Gate
+from lensback.web.limits import Arrivals, Gate
 from lensback.web.memory import Memory
 from lensback.web.meters import Meters
 from lensback.web.notes import note_search
@@ -43,6 +51,12 @@ QUEUE = 8
 """Searches that may wait for a free thread: well under a second of work."""
 SLOW_QUEUE = 4
 """Photos that are dear to decode, waiting for their turn."""
+FETCHES = 8
+"""Photos fetched from addresses at once; more get 503."""
+FETCH_S = 10.0
+"""For one of them, from the look-up of its name to its last byte."""
+REFUSED_S = 2.0
+"""No refusal of an address comes sooner: how long one takes would tell what is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +80,9 @@ class Service:
     gate: Gate
     slow: Gate
     """For photos that are dear to decode: they hold no place of the others."""
+    fetching: Gate
+    """For photos that are fetched from an address."""
+    arrivals: Arrivals
     pace: RateLimiter
     key_pace: RateLimiter
     keyring: LiveFile[tuple[Key, ...]]
@@ -86,8 +103,10 @@ class Service:
         s = workspace.settings
         return cls(
             workspace,
-            Gate(s.search_jobs, QUEUE, uploads=4 * (s.search_jobs + QUEUE)),
-            Gate(images.SLOW_WORKERS, SLOW_QUEUE, uploads=0),
+            Gate(s.search_jobs, QUEUE),
+            Gate(images.SLOW_WORKERS, SLOW_QUEUE),
+            Gate(FETCHES, 0),
+            Arrivals(s.upload_memory_bytes),
             RateLimiter(s.rate_limit),
             RateLimiter(s.key_rate_limit),
             keys.keyring(workspace.keys_path),
@@ -105,27 +124,53 @@ class Service:
 
     async def answer(self, request: Request) -> tuple[Upload, Answer]:
         """The request's photo, searched. The photo itself is let go."""
-        with self.gate.upload():
+        async with self.arrivals.body_of(request):
             upload = await read_upload(request, self.workspace.settings.max_image_bytes)
             return replace(upload, photo=b""), await self.find(request, upload)
 
     async def find(self, request: Request, upload: Upload) -> Answer:
         """One upload, searched, counted and written down. Raises Busy where all places are taken."""
-        whose, decoders = browser_of(request), images.shared()
-        try:
-            work = partial(self._search, upload, whose, decoders.quickly)
-            answer, variant = await self.gate.run(work)
-        except images.TooDear:
-            work = partial(self._search, upload, whose, decoders.slowly)
-            answer, variant = await self.slow.run(work)
+        whose = browser_of(request)
+        if upload.photo_url:
+            answer, variant = await self._from_address(upload, whose)
+        else:
+            photo = self.memory.get(upload.again, whose).photo if upload.again else upload.photo
+            answer, variant = await self._placed(replace(upload, photo=photo), whose)
         self.meters.searched(answer)
         self.shown.put(answer.search_id, frozenset(hit.product_id for hit in answer.hits))
         note_search(self.workspace, request, upload.query, answer, variant)
         return answer
 
+    async def _placed(self, upload: Upload, whose: str) -> tuple[Answer, str]:
+        """The search of a photo that is here, in a place of the kind that it needs."""
+        decoders = images.shared()
+        try:
+            work = partial(self._search, upload, whose, decoders.quickly)
+            return await self.gate.run(work)
+        except images.TooDear:
+            return await self.slow.run(partial(self._search, upload, whose, decoders.slowly))
+
+    async def _from_address(self, upload: Upload, whose: str) -> tuple[Answer, str]:
+        """The search of a picture from the web. Whatever is wrong with its address or with what lies
+        there is answered in the same words and after the same while: we are nobody's scanner."""
+        begin = time.monotonic()
+        try:
+            async with asyncio.timeout(FETCH_S + REFUSED_S):
+                photo = await self.fetching.run(partial(self._fetched, upload.photo_url))
+            return await self._placed(replace(upload, photo=photo), whose)
+        except (FetchError, BadImage, TooLarge, TimeoutError) as error:
+            await asyncio.sleep(begin + REFUSED_S - time.monotonic())
+            hint = "save the picture and choose it as a file"
+            raise InputError("no picture can be read from this address", hint=hint) from error
+
+    def _fetched(self, url: str) -> bytes:
+        """By the one way out: no private addresses, no endless bodies, and not for long."""
+        most = self.workspace.settings.max_image_bytes
+        return self.workspace.photo_fetcher.fetch(url, max_bytes=most, deadline_s=FETCH_S).body
+
     def _search(self, upload: Upload, whose: str, decode: images.Decode) -> tuple[Answer, str]:
         """The answer, and the side of a trial that gave it; empty: no trial."""
-        photo = self._photo(upload, whose)
+        photo = upload.photo
         answer, variant = self._answered(photo, upload.query, whose, decode)
         self.memory.keep(answer.search_id, photo, answer.region, whose)
         if not upload.again:
@@ -152,23 +197,6 @@ class Service:
             return ""
         return "b" if secrets.randbelow(1 << 30) < settings.trial_share * (1 << 30) else "a"
 
-    def _photo(self, upload: Upload, whose: str) -> bytes:
-        if upload.again:
-            return self.memory.get(upload.again, whose).photo
-        return self._fetched(upload.photo_url) if upload.photo_url else upload.photo
-
-    def _fetched(self, url: str) -> bytes:
-        """A picture from the web, by the one way out: no private addresses, no endless bodies.
-
-        The shopper gave the address, so that whatever is wrong with it is the request's fault.
-        """
-        try:
-            fetched = self._fetcher.fetch(url, max_bytes=self.workspace.settings.max_image_bytes)
-        except (FetchError, StateError) as error:
-            hint = "save the picture and choose it as a file"
-            raise InputError(f"this address cannot be read: {error.message}", hint=hint) from error
-        return fetched.body
-
     def sweep(self) -> None:
         """Removes kept photos, searches, clicks and grants whose days are over."""
         s, db, now = self.workspace.settings, self.workspace.db, int(time.time())
@@ -179,10 +207,6 @@ class Service:
             people.let_go(db, now, **days)
         except Error as error:  # an hour later again
             log.event("sweep waits", 30, type=type(error).__name__, message=error.message)
-
-    @property
-    def _fetcher(self) -> Fetcher:
-        return self.workspace.fetcher
 
     def overview(self) -> list[StoreState]:
         """The stores' states, counted at most every OVERVIEW_S: anybody may ask for them."""

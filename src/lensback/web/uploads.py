@@ -5,7 +5,6 @@ Nothing of it touches the disk.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -200,12 +199,9 @@ async def _form(
         )
     parser = _InMemory(request, max_total + OVERHEAD_BYTES, _size(max_bytes), max_files)
     try:
-        async with asyncio.timeout(limits.UPLOAD_S):
-            form = await parser.parse()
+        form = await parser.parse()
         texts = _texts(request, form)
         return await _photos(form), texts
-    except TimeoutError as error:
-        raise limits.too_slow() from error
     except MultiPartException as error:
         message = f"the form cannot be read: {error.message}"
         raise BadQuery(message, hint="send multipart/form-data with the field photo") from error

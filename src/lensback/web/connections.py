@@ -1,0 +1,186 @@
+"""Connections: how long a request's head and body may be under way, how long a head may be, and how
+many connections there are at once.
+
+uvicorn has none of these limits for its fast parser. What waits for its next request, or has sent half
+a head, gives way where there are too many; a request under way does not.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import resource
+from asyncio import TimerHandle
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_S = 10.0
+"""For a request's line and headers, from the opening of the connection or from their first byte."""
+HEAD_BYTES = 32 << 10
+MESSAGE_S = 90.0
+"""For a whole request: more than an upload may take."""
+TOO_LONG = b"431 Request Header Fields Too Large"
+FILES_BESIDE = 128
+"""Of the files that a process may open, those that are no connections."""
+
+
+class Crowd:
+    """All connections of a process, oldest first, in all and from each address."""
+
+    def __init__(self, most: int, per_address: int, proxies: Iterable[str]) -> None:
+        files, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if files < most + FILES_BESIDE:
+            files = most + FILES_BESIDE if most_files < 0 else min(most_files, most + FILES_BESIDE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, most_files))
+        self._most = max(1, min(most, files - FILES_BESIDE))
+        self._per_address = per_address
+        self._proxies = [_network(proxy) for proxy in proxies]
+        self._all: dict[Connection, str] = {}
+        self._by_address: defaultdict[str, dict[Connection, None]] = defaultdict(dict)
+
+    def add(self, connection: Connection, address: str) -> bool:
+        """Counts a new one; False where there is no room for it."""
+        own = self._by_address[address]
+        self._all[connection], own[connection] = address, None
+        fits = len(own) <= self._per_address or self._is_proxy(address) or _one_less(own)
+        return fits and (len(self._all) <= self._most or _one_less(self._all))
+
+    def remove(self, connection: Connection) -> None:
+        """Counts one less."""
+        address = self._all.pop(connection, None)
+        if address is not None:
+            own = self._by_address[address]
+            own.pop(connection, None)
+            if not own:
+                del self._by_address[address]
+
+    def _is_proxy(self, address: str) -> bool:
+        if None in self._proxies:
+            return True
+        try:
+            number = ipaddress.ip_address(address)
+        except ValueError:  # a socket of the file system
+            return True
+        return any(number in network for network in self._proxies if network)
+
+
+def _network(proxy: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    """What `trusted_proxies` names; None for everybody, and for a name, which no peer has."""
+    return None if proxy == "*" else ipaddress.ip_network(proxy, strict=False)
+
+
+def _one_less(connections: Iterable[Connection]) -> bool:
+    """Whether one that waits gave way."""
+    for connection in connections:
+        if connection.waits:
+            connection.drop()
+            return True
+    return False
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's protocol with those limits; see the module."""
+
+    def __init__(self, *given: Any, crowd: Crowd, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._crowd = crowd
+        self._clock: TimerHandle | None = None
+        self._raw_bytes = 0
+        """Received while the head was not whole."""
+        self._head_bytes = 0
+        """Of it, and of a trailer, what was understood."""
+        self._in_head = False
+        self._too_long = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether no request is under way: none yet, half a head, or the last one was answered."""
+        return self.cycle is None or (self.cycle.response_complete and not self.pipeline)
+
+    def drop(self) -> None:
+        """Ends the connection at once."""
+        self._crowd.remove(self)
+        self.transport.abort()
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._wait(HEAD_S)
+        if not self._crowd.add(self, self.client[0] if self.client else ""):
+            self.drop()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop()
+        self._crowd.remove(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._clock is None:  # the first bytes of the next request
+            self._wait(HEAD_S)
+        super().data_received(data)
+        if self._in_head and not self.transport.is_closing():
+            self._raw_bytes += len(data)
+            if self._raw_bytes > HEAD_BYTES:
+                self._answer(TOO_LONG)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head, self._raw_bytes, self._head_bytes = True, 0, 0
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._counted(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._counted(len(name) + len(value) + 4)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._wait(MESSAGE_S)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._stop()
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answers what cannot be read; what is too long by its own status (RFC 6585, 5)."""
+        if not self._too_long:
+            super().send_400_response(msg)
+            return
+        self._answer(TOO_LONG)
+
+    def _counted(self, size: int) -> None:
+        """Raises ValueError, which ends the parsing, where a head, or the trailer, is too long."""
+        self._head_bytes += size
+        if self._head_bytes > HEAD_BYTES:
+            self._too_long = True
+            raise ValueError("too long")
+
+    def _wait(self, seconds: float) -> None:
+        self._stop()
+        self._clock = self.loop.call_later(seconds, self._late)
+
+    def _stop(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
+
+    def _late(self) -> None:
+        self._clock = None
+        if self._in_head and self.waits:
+            self._answer(b"408 Request Timeout")
+        self.drop()
+
+    def _answer(self, status: bytes) -> None:
+        head = b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        self.transport.write(head)
+        self.transport.close()
+
+
+def protocol(most: int, per_address: int, proxies: Iterable[str]) -> Any:
+    """What uvicorn's setting `http` takes: connections of one crowd."""
+    return partial(Connection, crowd=Crowd(most, per_address, proxies))
