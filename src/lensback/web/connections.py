@@ -49,7 +49,7 @@ class Crowd:
         return fits and (len(self._all) <= self._most or _one_less(self._all))
 
     def remove(self, connection: Connection) -> None:
-        """Counts one less."""
+        """Counts one connection less, where it was counted at all."""
         address = self._all.pop(connection, None)
         if address is not None:
             own = self._by_address[address]
@@ -106,17 +106,20 @@ class Connection(HttpToolsProtocol):
         self.transport.abort()
 
     def connection_made(self, transport: Any) -> None:
+        """Counts the connection and starts its clock."""
         super().connection_made(transport)
         self._wait(HEAD_S)
         if not self._crowd.add(self, self.client[0] if self.client else ""):
             self.drop()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Stops the clock and counts one connection less."""
         self._stop()
         self._crowd.remove(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        """Parses what came, and ends a head that grows too long."""
         if self._clock is None:  # the first bytes of the next request
             self._wait(HEAD_S)
         super().data_received(data)
@@ -126,23 +129,28 @@ class Connection(HttpToolsProtocol):
                 self._answer(TOO_LONG)
 
     def on_message_begin(self) -> None:
+        """Begins to count the bytes of a head."""
         super().on_message_begin()
         self._in_head, self._raw_bytes, self._head_bytes = True, 0, 0
 
     def on_url(self, url: bytes) -> None:
+        """Counts a part of the request's address."""
         super().on_url(url)
         self._counted(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """Counts a header, also one of the trailer."""
         super().on_header(name, value)
         self._counted(len(name) + len(value) + 4)
 
     def on_headers_complete(self) -> None:
+        """Gives the body its time, now that the head is whole."""
         self._in_head = False
         self._wait(MESSAGE_S)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
+        """Stops the clock: the whole request is here."""
         self._stop()
         super().on_message_complete()
 
