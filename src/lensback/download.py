@@ -4,6 +4,7 @@ asks for those that are here again: stores replace pictures under their addresse
 from __future__ import annotations
 
 import hashlib
+import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ COMMIT_S = 2.0
 HOST_FAILS = 5
 """Failures of a host in a row after which it is left alone."""
 EVERYBODY = "*"
+WINDOW = 20_000
+"""Pictures whose files one sync looks for: a fifth of a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,24 @@ def download(
     tally.seconds = time.perf_counter() - begin
     log.event("downloaded", **tally.as_json())
     return tally
+
+
+def refetch_lost(db: Database, images: ImageStore) -> int:
+    """Has pictures that are not on the disk any more, or not whole, fetched anew; returns how many.
+
+    Looks for WINDOW of them, each time others, and for all where one of these is lost.
+    """
+    start = f"{random.randrange(1 << 16):04x}"  # noqa: S311 - no secret
+    window = pictures.held(db, start, WINDOW)
+    window += pictures.held(db, "", WINDOW - len(window))
+    lost = [name for name, size in window if not images.whole(name, size)]
+    if lost and len(window) == WINDOW:
+        lost, start = [], ""
+        while part := pictures.held(db, start, WINDOW):
+            lost += [name for name, size in part if not images.whole(name, size)]
+            start = f"{part[-1][0]}0"
+    pictures.fetch_again(db, lost)
+    return len(set(lost))
 
 
 def _count(batch: Sequence[Downloaded | str], tally: Tally) -> None:

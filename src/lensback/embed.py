@@ -68,7 +68,8 @@ def fill(
     begin = time.perf_counter()
     tally = Tally("embed")
     with db.claim(f"vectors {fingerprint}"):
-        reconcile(db, vectors, fingerprint)
+        if lost := reconcile(db, vectors, fingerprint):
+            tally.notes["vectors lost"] = lost
     total = pictures.count_to_embed(db, fingerprint)
     for parts in db.rounds(f"embed {fingerprint}"):
         todo = (key for part in parts for key in pictures.to_embed(db, fingerprint, part))
@@ -101,10 +102,12 @@ def _keep(
     pictures.record_embeddings(db, fingerprint, {**dict.fromkeys(hashes, ""), **failed})
 
 
-def reconcile(db: Database, vectors: VectorStore, fingerprint: str) -> None:
-    """Makes the catalogue's account agree with the vectors that are really there."""
-    if vectors.count(fingerprint) == pictures.count_embedded(db, fingerprint):
-        return
+def reconcile(db: Database, vectors: VectorStore, fingerprint: str) -> int:
+    """Makes the catalogue's account agree with the vectors that are really there; returns how many
+    it had of which there are none."""
+    there, expected = vectors.count(fingerprint), pictures.count_embedded(db, fingerprint)
+    if there == expected:
+        return 0
     pictures.forget_embeddings(db, fingerprint)
     for hashes in vectors.hashes(fingerprint):
         known = pictures.known(db, hashes)
@@ -112,6 +115,7 @@ def reconcile(db: Database, vectors: VectorStore, fingerprint: str) -> None:
         # Vectors of another database's images: left over when it was replaced.
         if strangers := [image_hash for image_hash in hashes if image_hash not in known]:
             vectors.forget(fingerprint, strangers)
+    return max(0, expected - there)
 
 
 def decode(

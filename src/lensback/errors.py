@@ -23,6 +23,7 @@ Error
     FetchRefused     we refuse: robots, private address, scheme
     FetchFailed      the other side failed: status, connection, TLS
   StateError         the service is not in a state to answer (HTTP 503)
+    Damaged          a table that a sync makes again cannot be read
     StaleIndex       the index was made by another encoder
     SchemaTooNew     the database is newer than this program
     Busy             somebody else holds the lock, or all places are taken
@@ -201,6 +202,10 @@ class StateError(Error):
 
     exit_code = 2
     http_status = 503
+
+
+class Damaged(StateError):
+    """A table of vectors cannot be read. It is made again by a sync, which sets it aside first."""
 
 
 class StaleIndex(StateError):

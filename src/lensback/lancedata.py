@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from time import time, time_ns
 from typing import TYPE_CHECKING, Any
 
 from lensback.durable import flush_tree
-from lensback.errors import ConfigError, MissingExtra, StateError
+from lensback.errors import ConfigError, Damaged, MissingExtra, StateError
 from lensback.types import Candidate, Vector
 
 if TYPE_CHECKING:
@@ -88,6 +89,17 @@ class TableFolder:
         with self.translated():
             self._connect().drop_table(name, ignore_missing=True)
 
+    def set_aside(self, name: str) -> bool:
+        """Takes a table of this disk out of use; its files stay, as `NAME.lance.damaged`. False
+        where there is none."""
+        folder = self._folder(name)
+        if not folder or not folder.exists():
+            return False
+        aside = folder.with_name(f"{folder.name}.damaged")
+        shutil.rmtree(aside, ignore_errors=True)
+        folder.rename(aside)
+        return True
+
     @contextlib.contextmanager
     def translated(self) -> Iterator[None]:
         """Lance's errors in the block as StateError."""
@@ -98,7 +110,10 @@ class TableFolder:
                 message = f"the disk is full: {self._what} cannot be written"
                 raise StateError(message, hint="free some space, then sync again") from error
             message = f"{self._what} cannot be used: {str(error)[:300]}"
-            raise StateError(message, hint=self._hint) from error
+            refused = re.search(r"os error (?!2\b)\d+", str(error))  # rights, open files, the disk
+            if refused or not isinstance(self.place, Path):
+                raise StateError(message, hint=self._hint) from error
+            raise Damaged(message, hint=self._hint) from error
 
     def _connect(self) -> Any:
         """A connection whose reads see at once what another process has written."""

@@ -17,7 +17,7 @@ from lensback.catalogue import pictures
 from lensback.checked import checked
 from lensback.db import Database, chunks
 from lensback.durable import replace_file
-from lensback.errors import StateError
+from lensback.errors import Away, StateError
 from lensback.indexes import Index, row_digest, row_id
 from lensback.types import IndexRow, Progress, Snapshot, Tally
 from lensback.vectors import VectorStore
@@ -120,7 +120,7 @@ def publish(
             tally.skipped += len(rows) - len(changed)
             if progress:
                 progress(tally.done + tally.skipped, 0)
-    if guard and (losses := guard.losses(index.snapshot, found)):
+    if guard and (losses := guard.losses(searched(index), found)):
         tally.notes |= _held_back(losses)
         tally.seconds = time.perf_counter() - begin
         log.event("not published", 40, **tally.as_json())
@@ -138,6 +138,17 @@ def publish(
     tally.seconds = time.perf_counter() - begin
     log.event("published", **tally.as_json())
     return tally
+
+
+def searched(index: Index) -> Snapshot | None:
+    """The snapshot that searches see; None where there is none, or none that can be read."""
+    try:
+        return index.snapshot
+    except Away:
+        raise
+    except StateError as error:
+        log.event("no index can be read", 30, message=error.message)
+        return None
 
 
 def _held_back(losses: list[tuple[str, int, int]]) -> dict[str, str]:

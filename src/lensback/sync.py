@@ -16,14 +16,15 @@ from typing import TypeVar
 
 from lensback import exchange, log
 from lensback.calibrate import calibrate
-from lensback.catalogue import health, stores
+from lensback.catalogue import health, publications, stores
 from lensback.catalogue.pictures import Cadence
-from lensback.download import Manners, download
-from lensback.embed import embed
-from lensback.errors import BadQuery, DataError, Error, StateError, Stopped
+from lensback.download import Manners, download, refetch_lost
+from lensback.embed import GONE, embed
+from lensback.errors import BadQuery, Damaged, DataError, Error, StateError, Stopped
 from lensback.group import group, pair_images
+from lensback.indexes import Mendable
 from lensback.ingest import Limits, Roads, Skipped, ingest_all, tidy_spool
-from lensback.publish import LossGuard, publish
+from lensback.publish import LossGuard, publish, searched
 from lensback.retry import retried
 from lensback.types import Progress, Tally
 from lensback.workspace import Workspace, save_calibration
@@ -46,6 +47,8 @@ class SyncReport:
     failed: dict[str, Error] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     """Stores that were left alone, and why."""
+    mended: dict[str, int] = field(default_factory=dict)
+    """What was lost or damaged and is there again, or fetched again: how much of it."""
 
     def guarded(self, share: float) -> list[str]:
         """Stages in which more than this share of the rows was rejected, and failed stores."""
@@ -66,6 +69,7 @@ class SyncReport:
             "stages": [tally.as_json() for tally in self.tallies],
             "failed": {name: error.as_json()["error"] for name, error in self.failed.items()},
             "skipped": self.skipped,
+            "mended": self.mended,
         }
 
 
@@ -94,9 +98,10 @@ def sync(
     report, watch = SyncReport(), _stoppable(watch, stop or Event())
     with _disk_errors(), workspace.locked(), _halting(workspace, stop):
         wanted = retried(partial(stores.check_names, workspace.db, list(names)))
+        _check_age(workspace, force)
         workspace.images.sweep()
         resumed = partial(_resumed, workspace, stop)
-        fetch = partial(_download, workspace, names, jobs, force, watch)
+        fetch = partial(_download, workspace, report, names, jobs, force, watch)
         meant = (frozenset(names) or None) if force else frozenset[str]()
 
         def rest(only: str) -> None:
@@ -117,8 +122,30 @@ def sync(
         if only in {"", "download"}:
             report.tallies.append(resumed(fetch))
         rest(only)
+        if not only and _gone(report):  # found when they were to be encoded
+            report.tallies.append(resumed(fetch))
+            rest("")
     log.event("synced", **report.as_json())
     return report
+
+
+def _check_age(workspace: Workspace, force: bool) -> None:
+    """Raises StateError where the database is older than the index, until that is forced."""
+    behind = publications.behind(workspace.db, searched(workspace.index))
+    if behind and not force:
+        raise StateError(behind, hint=publications.OLDER)
+
+
+def _note(report: SyncReport, what: str, count: int) -> None:
+    report.mended[what] = report.mended.get(what, 0) + count
+
+
+def _gone(report: SyncReport) -> bool:
+    """Whether pictures were not on the disk that the embedding asked for."""
+    gone = sum(tally.rejected[GONE] for tally in report.tallies if tally.stage == "embed")
+    if gone:
+        _note(report, "pictures lost, to be fetched again", gone)
+    return bool(gone)
 
 
 def _stoppable(watch: Watch, stop: Event) -> Watch:
@@ -252,9 +279,16 @@ def _ingest(
 
 
 def _download(
-    workspace: Workspace, names: Sequence[str], jobs: int, force: bool, watch: Watch
+    workspace: Workspace,
+    report: SyncReport,
+    names: Sequence[str],
+    jobs: int,
+    force: bool,
+    watch: Watch,
 ) -> Tally:
     s = workspace.settings
+    if lost := refetch_lost(workspace.db, workspace.images):
+        _note(report, "pictures lost, to be fetched again", lost)
     return download(
         workspace.db,
         workspace.fetcher,
@@ -287,8 +321,38 @@ def _later(
     stages: dict[str, Callable[[Workspace, Watch], list[Tally]]]
     stages = {"embed": _embed, "group": _group, "publish": partial(_publish, meant)}
     with alone:
-        tallies = stages[stage](workspace, watch)
+        try:
+            tallies = stages[stage](workspace, watch)
+        except Damaged as error:
+            tallies = _made_again(workspace, report, watch, error) + stages[stage](workspace, watch)
     report.tallies += tallies
+    for tally in tallies:
+        if lost := int(tally.notes.get("vectors lost", 0)):
+            _note(report, "vectors lost, made again", lost)
+
+
+def _made_again(
+    workspace: Workspace, report: SyncReport, watch: Watch, error: Damaged
+) -> list[Tally]:
+    """Sets aside what cannot be read of this encoder's vectors and index, and embeds again what lost
+    its vector. Raises the error where both can be read: it is about something else."""
+    encoder, tallies = workspace.encoder(), list[Tally]()
+    index, before = workspace.staging(encoder), report.mended.copy()
+    try:
+        workspace.vectors.check(encoder.fingerprint)
+    except Damaged:
+        workspace.vectors.set_aside(encoder.fingerprint)
+        tallies = _embed(workspace, watch)
+        _note(report, "tables of vectors damaged, made again", 1)
+    try:
+        index.staged()
+    except Damaged:
+        if isinstance(index, Mendable):
+            index.set_aside()
+            _note(report, "tables of the index damaged, made again", 1)
+    if report.mended == before:
+        raise error
+    return tallies
 
 
 def _embed(workspace: Workspace, watch: Watch) -> list[Tally]:
@@ -316,7 +380,8 @@ def _group(workspace: Workspace, watch: Watch) -> list[Tally]:
 
 def _publish(meant: frozenset[str] | None, workspace: Workspace, watch: Watch) -> list[Tally]:
     """`meant`: stores whose loss of rows is meant; None: any."""
-    encoder = workspace.encoder()
+    encoder, live = workspace.encoder(), searched(workspace.index)
+    note = publications.begin(workspace.db)
     tally = publish(
         workspace.db,
         workspace.vectors,
@@ -326,6 +391,8 @@ def _publish(meant: frozenset[str] | None, workspace: Workspace, watch: Watch) -
         guard=LossGuard(workspace.rows_path, workspace.settings.max_drop, meant),
         progress=watch("publish"),
     )
+    snapshot = live.id if live and "warning" in tally.notes else tally.notes.get("snapshot", "")
+    publications.finish(workspace.db, note, str(snapshot))
     if "warning" in tally.notes:
         return [tally]
     known = workspace.calibration(encoder.fingerprint)

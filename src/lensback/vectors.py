@@ -43,7 +43,7 @@ class VectorStore:
     def __init__(
         self, root: Path | str, *, dtype: Literal["float32", "float16"] = "float32"
     ) -> None:
-        hint = "run lensback doctor; lost vectors are made again by lensback sync"
+        hint = "run: lensback sync"
         self._shelf = TableFolder(root, "the vector store", hint)
         self._dtype = dtype
         self._tables: dict[str, Table] = {}
@@ -128,6 +128,16 @@ class VectorStore:
         with self._lock:
             self._tables.pop(fingerprint, None)
             self._shelf.drop(self._shelf.name(fingerprint))
+
+    def set_aside(self, fingerprint: str) -> bool:
+        """Takes a table that cannot be read out of use, for its vectors to be made again."""
+        with self._lock:
+            self._tables.pop(fingerprint, None)
+            return self._shelf.set_aside(self._shelf.name(fingerprint))
+
+    def check(self, fingerprint: str) -> int:
+        """Reads every hash: how many vectors there are. Raises Damaged where a file is not whole."""
+        return sum(map(len, self.hashes(fingerprint)))
 
     def forget(self, fingerprint: str, hashes: Sequence[str]) -> None:
         """Deletes vectors; unknown hashes are fine. Durable when it returns."""

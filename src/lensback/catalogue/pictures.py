@@ -320,7 +320,7 @@ def _image_row(image: ImageInfo, now: int) -> dict[str, Any]:
     }
 
 
-def _shown() -> Any:
+def _shown(*where: Any) -> Any:
     """Whether an offer on sale shows the image. Correlated: each page looks at its own rows only."""
     u, oi, o = t.image_urls.c, t.offer_images.c, t.offers.c
     return exists().where(
@@ -328,6 +328,7 @@ def _shown() -> Any:
         oi.image_url_id == u.id,
         o.id == oi.offer_id,
         o.active,
+        *where,
     )
 
 
@@ -383,6 +384,14 @@ def fetch_again(db: Database, hashes: Sequence[str]) -> None:
         for part in chunks(hashes):
             again = (u.image_hash.in_(part), u.status == "ok")
             c.execute(update(t.image_urls).where(*again).values(**fresh))
+
+
+def held(db: Database, start: str, most: int) -> list[tuple[str, int]]:
+    """Hash and bytes of pictures that should be on the disk, in order of hash, from one on."""
+    i = t.images.c
+    query = select(i.hash, i.bytes).where(i.hash >= start, _shown(t.image_urls.c.status == "ok"))
+    with db.read() as c:
+        return [(row.hash, row.bytes) for row in c.execute(query.order_by(i.hash).limit(most))]
 
 
 def known(db: Database, hashes: Sequence[str]) -> set[str]:

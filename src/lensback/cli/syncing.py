@@ -66,6 +66,8 @@ def sync_command(
         print_json(report.as_json())
     else:
         out.print(tally_table(report.tallies))
+        for what, count in report.mended.items():
+            say(f"mended: {count} {what}")
     if _show_troubles(report, share, quiet=as_json):
         raise typer.Exit(1)
 

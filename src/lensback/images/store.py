@@ -50,6 +50,13 @@ class ImageStore:
         """Whether a picture with this SHA-256 (hex) is kept."""
         return _is_digest(digest) and self._path(digest).is_file()
 
+    def whole(self, digest: str, size: int) -> bool:
+        """Whether a picture of so many bytes is kept; its content is not looked at."""
+        try:
+            return self._path(digest).stat().st_size == size
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
     def read(self, digest: str) -> bytes:
         """The bytes as they were put. Raises NotFound; bytes that are no longer those of the
         hash (a damaged disk) are dropped and count as not found."""

@@ -82,6 +82,14 @@ class Served(Protocol):
         """What the server says of itself, and whether it is whole. Raises where it cannot serve."""
 
 
+@runtime_checkable
+class Mendable(Protocol):
+    """An Index whose files lie on this machine and can be made anew from the vectors."""
+
+    def set_aside(self) -> bool:
+        """Takes a table that cannot be read out of use; False where there is none."""
+
+
 def open_index(
     url: str, root: Path, *, fingerprint: str = "", dim: int = 0, min_recall: float = 0.95
 ) -> Index:

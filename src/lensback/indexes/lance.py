@@ -27,6 +27,7 @@ from lensback.indexes.pointer import Pointer, followed
 from lensback.indexes.rows import SAMPLE, noisy, query, schema, to_table, to_vectors
 from lensback.indexes.scan import Scan
 from lensback.lancedata import BATCH_ROWS, Table, TableFolder, candidates, partitions
+from lensback.log import event
 from lensback.types import Candidate, Filter, IndexRow, Snapshot, Vector, Vectors
 
 ANN_ROWS = 50_000
@@ -113,7 +114,7 @@ class LanceIndex:
         table = self._staging(self._dim)
         if table is None:
             raise StateError("nothing is staged", hint="run lensback sync")
-        old = pointers.read(self._root)
+        old = self._last()
         if old and self._unchanged(old, table, encoder):
             return old.snapshot
         rows = table.rows()
@@ -127,6 +128,19 @@ class LanceIndex:
         pointers.write(self._root, Pointer(snapshot, parameters, _kept(old, snapshot)))
         self._drop_others(snapshot, old)
         return snapshot
+
+    def _last(self) -> Pointer | None:
+        """What is searched now. One that cannot be read leads nowhere and is replaced."""
+        try:
+            return pointers.read(self._root)
+        except StateError as error:
+            event("the index is published anew", 30, message=error.message)
+            return None
+
+    def set_aside(self) -> bool:
+        """Takes a table that cannot be read out of use, for the index to be made anew."""
+        self._writing = None
+        return self._shelf.set_aside(self._name)
 
     # --- staging ---
 
