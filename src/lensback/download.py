@@ -99,18 +99,18 @@ def download(
     return tally
 
 
-def refetch_lost(db: Database, images: ImageStore) -> int:
+def refetch_missing(db: Database, images: ImageStore) -> int:
     """Has pictures that are not on the disk any more, or not whole, fetched anew; returns how many.
 
     Looks for WINDOW of them, each time others, and for all where one of these is lost.
     """
     start = f"{random.randrange(1 << 16):04x}"  # noqa: S311 - no secret
-    window = pictures.held(db, start, WINDOW)
-    window += pictures.held(db, "", WINDOW - len(window))
+    window = pictures.on_disk(db, start, WINDOW)
+    window += pictures.on_disk(db, "", WINDOW - len(window))
     lost = [name for name, size in window if not images.whole(name, size)]
     if lost and len(window) == WINDOW:
         lost, start = [], ""
-        while part := pictures.held(db, start, WINDOW):
+        while part := pictures.on_disk(db, start, WINDOW):
             lost += [name for name, size in part if not images.whole(name, size)]
             start = f"{part[-1][0]}0"
     pictures.fetch_again(db, lost)

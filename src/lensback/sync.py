@@ -18,7 +18,7 @@ from lensback import exchange, log
 from lensback.calibrate import calibrate
 from lensback.catalogue import health, publications, stores
 from lensback.catalogue.pictures import Cadence
-from lensback.download import Manners, download, refetch_lost
+from lensback.download import Manners, download, refetch_missing
 from lensback.embed import GONE, embed
 from lensback.errors import BadQuery, Damaged, DataError, Error, StateError, Stopped
 from lensback.group import group, pair_images
@@ -287,7 +287,7 @@ def _download(
     watch: Watch,
 ) -> Tally:
     s = workspace.settings
-    if lost := refetch_lost(workspace.db, workspace.images):
+    if lost := refetch_missing(workspace.db, workspace.images):
         _note(report, "pictures lost, to be fetched again", lost)
     return download(
         workspace.db,

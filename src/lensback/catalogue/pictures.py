@@ -386,7 +386,7 @@ def fetch_again(db: Database, hashes: Sequence[str]) -> None:
             c.execute(update(t.image_urls).where(*again).values(**fresh))
 
 
-def held(db: Database, start: str, most: int) -> list[tuple[str, int]]:
+def on_disk(db: Database, start: str, most: int) -> list[tuple[str, int]]:
     """Hash and bytes of pictures that should be on the disk, in order of hash, from one on."""
     i = t.images.c
     query = select(i.hash, i.bytes).where(i.hash >= start, _shown(t.image_urls.c.status == "ok"))
