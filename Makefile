@@ -70,7 +70,7 @@ lock: ## pin every dependency anew
 	echo hatchling | $(BIN)/uv pip compile $(LOCKED) --upgrade $(IMAGE) --constraint requirements.lock --output-file deploy/requirements.lock pyproject.toml -
 
 sbom: $(VENV)/cluster ## sbom.json: what is installed here, with versions and licences (CycloneDX)
-	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible --of JSON -o sbom.json $(BIN)/python
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible --no-validate --of JSON -o sbom.json $(BIN)/python
 
 clean: ## forget the virtual environment and the demo
 	rm -rf $(VENV) demo-workspace

@@ -288,7 +288,7 @@ def test_images_have_a_version_and_take_a_digest() -> None:
 def test_the_bill_of_materials_names_what_is_installed(tmp_path: Path) -> None:
     made = tmp_path / "sbom.json"
     run(tool("cyclonedx-py"), "environment", "--pyproject", str(ROOT / "pyproject.toml"), "--mc-type",
-        "application", "--output-reproducible", "--of", "JSON", "-o", str(made), sys.executable)  # fmt: skip
+        "application", "--output-reproducible", "--no-validate", "--of", "JSON", "-o", str(made), sys.executable)  # fmt: skip
     bill = json.loads(made.read_text("utf-8"))
     assert bill["bomFormat"] == "CycloneDX"
     assert bill["metadata"]["component"]["name"] == "lensback"
