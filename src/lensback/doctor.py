@@ -123,7 +123,9 @@ def _pictures(workspace: Workspace) -> Iterator[Check]:
         )
         yield Check("images", "warn", f"{failed} could not be had: {text}", hint)
     if not waiting and not failed:
-        yield Check("images", "ok", f"{counts['images']} images")
+        empty = pictures.placeholders(workspace.db)
+        told = f", {empty} of them placeholders that are not searched" if empty else ""
+        yield Check("images", "ok", f"{counts['images']} images{told}")
 
 
 def _encoder(workspace: Workspace) -> Iterator[Check]:

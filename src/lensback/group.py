@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -20,7 +20,8 @@ from lensback.catalogue.products import Link, Member
 from lensback.db import Connection, Database
 from lensback.errors import Error
 from lensback.images import ImageStore
-from lensback.likeness import SAME_PHOTOGRAPH, Signature, likeness, signature
+from lensback.likeness import SAME_PHOTOGRAPH, Signature, drawn, likeness, signature
+from lensback.showings import Doubt, Relation, Showings, relation
 from lensback.types import Progress, Tally
 from lensback.vectors import VectorStore
 
@@ -102,22 +103,31 @@ class _Union:
         return ""
 
 
-def group(db: Database, *, evidence: Evidence | None = None) -> Tally:
-    """Groups all offers on sale anew and writes what changed. done = products."""
+def group(
+    db: Database, *, images: ImageStore | None = None, evidence: Evidence | None = None
+) -> Tally:
+    """Groups all offers on sale anew and writes what changed. done = products.
+
+    Of pictures that things show which have nothing to do with each other, the pixels are looked at
+    in `images`; without it, such a picture is taken for a photograph.
+    """
     begin = time.perf_counter()
     evidence = evidence or Evidence()
     tally = Tally("group")
+    doubts = _doubts(db, images)
+    products.replace_doubts(db, doubts)
     with db.read() as c:
         union = _Union(products.max_id(c))
         for members, reason in _within_stores(c):
             for member in members[1:]:
                 union.join(members[0].id, member.id, reason)
-        for found, reason, score in _across_stores(c, evidence):
-            refused = _link(union, found, reason, score)
-            if refused:
+        for found, reason, score in _across_stores(c, evidence, doubts, tally):
+            if refused := _link(union, found, reason, score):
                 tally.rejected[refused] += 1
         assigned, changes, tally.done = _assignment(c, union)
     tally.notes = {"offers": assigned, "reassigned": products.assign(db, changes)}
+    if empty := sum(doubt == Doubt.PLACEHOLDER for _, doubt in doubts.values()):
+        tally.notes["placeholders"] = empty
     products.replace_links(db, union.links)
     tally.seconds = time.perf_counter() - begin
     log.event("grouped", **tally.as_json())
@@ -133,20 +143,109 @@ def _within_stores(c: Connection) -> Iterator[tuple[list[Member], str]]:
         yield members, "title and picture"
 
 
-def _across_stores(c: Connection, evidence: Evidence) -> Iterator[tuple[list[Member], str, float]]:
-    """Sets of offers that some evidence calls one thing, the surest evidence first."""
+def _doubts(db: Database, images: ImageStore | None) -> dict[str, tuple[bool, str]]:
+    """Image hash -> whether it is drawn, and the doubt, for images that are shown under several
+    titles. Copies of one picture are judged as one."""
+    found: dict[str, tuple[bool, str]] = {}
+    copied: dict[str, tuple[Showings, list[str]]] = {}
+    with db.read() as c:
+        known = products.doubts(c)
+
+        def judge(showings: Showings, several: Sequence[str]) -> None:
+            if showings.several():
+                drawn = {h: known[h][0] if h in known else _drawn(images, h) for h in several}
+                doubt = str(showings.doubt(drawn=any(drawn.values())))
+                found.update((image_hash, (drawn[image_hash], doubt)) for image_hash in several)
+
+        first = _families(products.image_pairs(c, SAME_PHOTOGRAPH))
+        for image_hash, things in products.shown_twice(c):
+            name = first.get(image_hash)
+            showings, several = (
+                copied.setdefault(name, (Showings(), [])) if name else (Showings(), [])
+            )
+            several.append(image_hash)
+            for thing in things:
+                showings.add(thing)
+            if name is None:
+                judge(showings, several)
+        for showings, several in copied.values():
+            judge(showings, several)
+    return found
+
+
+def _families(pairs: Sequence[tuple[str, str, float]]) -> dict[str, str]:
+    """Image hash -> one hash that stands for all copies of the picture."""
+    parent: dict[str, str] = {}
+
+    def root(key: str) -> str:
+        while parent.setdefault(key, key) != key:
+            parent[key] = parent[parent[key]]
+            key = parent[key]
+        return key
+
+    for a, b, _ in pairs:
+        parent[root(a)] = root(b)
+    return {key: root(key) for key in parent}
+
+
+def _drawn(images: ImageStore | None, image_hash: str) -> bool:
+    if images is None:
+        return False
+    try:
+        return drawn(images.open(image_hash, 160))
+    except Error:
+        return False
+
+
+def _across_stores(
+    c: Connection, evidence: Evidence, doubts: Mapping[str, tuple[bool, str]], tally: Tally
+) -> Iterator[tuple[Sequence[Member], str, float]]:
+    """Sets of offers that some evidence calls one thing, the surest evidence first. Of a picture
+    that shows no thing nothing is said; of a doubtful one, what words call one thing."""
     if evidence.codes:
         for members in products.by_gtin(c):
             yield members, "GTIN", 1.0
         for members in products.by_mpn(c):
             yield members, "brand and MPN", 1.0
     if evidence.pictures:
-        for _, members in products.by_image(c):
-            yield members, "same picture", 1.0
+        for image_hash, members in products.by_image(c):
+            for agreed in _agreed(members, doubts.get(image_hash), tally, "same picture"):
+                yield agreed, "same picture", 1.0
         pairs = products.image_pairs(c, SAME_PHOTOGRAPH)
         shown = products.showing(c, sorted({h for pair in pairs for h in pair[:2]}))
         for a, b, score in pairs:
-            yield [*shown.get(a, []), *shown.get(b, [])], "same photograph", score
+            members = [*shown.get(a, []), *shown.get(b, [])]
+            for agreed in _agreed(members, doubts.get(a), tally, "same photograph"):
+                yield agreed, "same photograph", score
+
+
+def _agreed(
+    members: Sequence[Member], doubt: tuple[bool, str] | None, tally: Tally, reason: str
+) -> Iterator[Sequence[Member]]:
+    """The offers that show a picture, parted where their words speak against one thing."""
+    if doubt is None or doubt[1] == Doubt.NONE:
+        yield members
+        return
+    sets: list[list[Member]] = []
+    if doubt[1] == Doubt.PLACEHOLDER:
+        tally.rejected[f"{reason}: shows no thing"] += 1
+    else:
+        for member in members:
+            for known in sets:
+                if _alike(known[0], member):
+                    known.append(member)
+                    break
+            else:
+                sets.append([member])
+    if len(sets) > 1:
+        tally.rejected[f"{reason}: words that disagree"] += 1
+    yield from (each for each in sets if len(each) > 1)
+
+
+def _alike(one: Member, two: Member) -> bool:
+    if one.thing is None or two.thing is None:
+        return False
+    return relation(one.thing, two.thing) is Relation.ALIKE
 
 
 def _link(union: _Union, members: Sequence[Member], reason: str, score: float) -> str:

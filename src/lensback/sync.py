@@ -375,7 +375,7 @@ def _group(workspace: Workspace, watch: Watch) -> list[Tally]:
         pairs = [
             pair_images(db, workspace.images, workspace.vectors, fingerprint, progress=progress)
         ]
-    return [*pairs, group(db)]
+    return [*pairs, group(db, images=workspace.images)]
 
 
 def _publish(meant: frozenset[str] | None, workspace: Workspace, watch: Watch) -> list[Tally]:

@@ -199,6 +199,19 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
+class Thing:
+    """What one offer says of itself where it shows a picture."""
+
+    store: int
+    group: str
+    title: str
+    brand: str = ""
+    category: str = ""
+    price_minor: int = 0
+    currency: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class IndexRow:
     """One searchable row: an image at a store in one category, stock state and price range.
 

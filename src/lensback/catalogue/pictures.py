@@ -419,6 +419,27 @@ def count_embedded(db: Database, fingerprint: str) -> int:
         )
 
 
+def _placeholder(image_hash: Any) -> Any:
+    """Whether the image shows no thing."""
+    d = t.image_doubts.c
+    return exists().where(d.image_hash == image_hash, d.doubt == "placeholder")
+
+
+def placeholders(db: Database, store: str = "") -> int:
+    """How many images of offers on sale show no thing: placeholders, size charts, logos."""
+    u, oi, o = t.image_urls.c, t.offer_images.c, t.offers.c
+    query = (
+        select(func.count(u.image_hash.distinct()))
+        .join(t.offer_images, oi.image_url_id == u.id)
+        .join(t.offers, o.id == oi.offer_id)
+        .where(o.active, _placeholder(u.image_hash))
+    )
+    if store:
+        query = query.join(t.stores).where(t.stores.c.name == store)
+    with db.read() as c:
+        return int(c.execute(query).scalar_one())
+
+
 def searchable(c: Connection, fingerprint: str, identify: RowId) -> Iterator[IndexRow]:
     """Every row the index should hold, streamed: images with a vector shown by offers on sale.
 
@@ -441,7 +462,7 @@ def searchable(c: Connection, fingerprint: str, identify: RowId) -> Iterator[Ind
         .join(t.offer_images, oi.offer_id == o.id)
         .join(t.image_urls, u.id == oi.image_url_id)
         .join(t.embeddings, and_(e.image_hash == u.image_hash, e.fingerprint == fingerprint))
-        .where(o.active, e.status == "ok", o.product_id.is_not(None))
+        .where(o.active, e.status == "ok", o.product_id.is_not(None), ~_placeholder(u.image_hash))
         .group_by(u.image_hash, t.stores.c.name, o.category, in_stock, o.currency)
     )
     rows = c.execution_options(yield_per=PAGE).execute(query)

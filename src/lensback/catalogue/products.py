@@ -6,7 +6,7 @@ shared once still leads to that offer's product after the grouping has changed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -33,7 +33,7 @@ from lensback.catalogue.for_sale import ForSale
 from lensback.db import Database, chunks
 from lensback.db import tables as t
 from lensback.errors import NotFound
-from lensback.types import Filter
+from lensback.types import Filter, Thing
 
 PAGE = 2000
 
@@ -57,6 +57,8 @@ class Member:
     group: str
     color: str
     brand: str
+    thing: Thing | None = None
+    """What it says of itself, where a picture is to be judged by it."""
 
 
 def _folded(column: Any) -> ColumnElement[str]:
@@ -152,6 +154,27 @@ def showing(c: Connection, hashes: Sequence[str]) -> dict[str, list[Member]]:
     return found
 
 
+def shown_twice(c: Connection) -> Iterator[tuple[str, Iterator[Thing]]]:
+    """Image hash -> what the offers on sale that show it, or a copy of it, say of themselves, where
+    there are two."""
+    p = t.image_pairs.c
+    again = (
+        select(t.image_urls.c.image_hash)
+        .join(t.offer_images, t.offer_images.c.image_url_id == t.image_urls.c.id)
+        .where(t.image_urls.c.image_hash.is_not(None))
+        .group_by(t.image_urls.c.image_hash)
+        .having(func.count() > 1)
+    )
+    copies = select(p.hash_a).union(select(p.hash_b))
+    shown = t.image_urls.c.image_hash
+    query = _showing().where(or_(shown.in_(again), shown.in_(copies)))
+    rows = c.execution_options(yield_per=PAGE).execute(
+        query.order_by(t.image_urls.c.image_hash, t.offers.c.id)
+    )
+    for image_hash, group in groupby(rows, key=lambda row: str(row.image_hash)):
+        yield image_hash, (_thing(row) for row in group)
+
+
 def _showing() -> Any:
     o, oi, u = t.offers.c, t.offer_images.c, t.image_urls.c
     return (
@@ -162,6 +185,10 @@ def _showing() -> Any:
             o.item_group_id,
             _folded(o.color).label("color"),
             _folded(o.brand).label("brand"),
+            o.title,
+            o.category,
+            o.price_minor,
+            o.currency,
         )
         .distinct()
         .select_from(t.offers)
@@ -172,7 +199,42 @@ def _showing() -> Any:
 
 
 def _member(row: Any) -> Member:
-    return Member(row.id, row.store_id, row.item_group_id, row.color, row.brand)
+    return Member(row.id, row.store_id, row.item_group_id, row.color, row.brand, _thing(row))
+
+
+def _thing(row: Any) -> Thing:
+    return Thing(
+        row.store_id,
+        row.item_group_id,
+        row.title,
+        row.brand,
+        row.category,
+        row.price_minor,
+        row.currency,
+    )
+
+
+def doubts(c: Connection) -> dict[str, tuple[bool, str]]:
+    """Image hash -> whether it is drawn, and what was last thought of what it proves."""
+    d = t.image_doubts.c
+    return {
+        row.image_hash: (row.drawn, row.doubt)
+        for row in c.execute(select(d.image_hash, d.drawn, d.doubt))
+    }
+
+
+def replace_doubts(db: Database, found: Mapping[str, tuple[bool, str]]) -> None:
+    """Makes the kept doubts those of this grouping; writes only what differs."""
+    with db.write() as c:
+        old = doubts(c)
+        for part in chunks(sorted(old.keys() - found.keys())):
+            c.execute(delete(t.image_doubts).where(t.image_doubts.c.image_hash.in_(part)))
+        rows = [
+            {"image_hash": image_hash, "drawn": drawn, "doubt": doubt}
+            for image_hash, (drawn, doubt) in sorted(found.items())
+            if old.get(image_hash) != (drawn, doubt)
+        ]
+        db.upsert(c, t.image_doubts, rows, ["image_hash"], ["drawn", "doubt"])
 
 
 def image_pairs(c: Connection, at_least: float) -> list[tuple[str, str, float]]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Integer, delete, func, insert, select, update
+from sqlalchemy import Integer, delete, exists, func, insert, select, update
 
 from lensback.catalogue import health
 from lensback.db import Database, chunks
@@ -232,6 +232,8 @@ class StoreState:
     """Offers whose words of stock nobody knows."""
     images: int
     images_failed: int
+    placeholders: int
+    """Images that show no thing: they are not searched."""
     last_sync: int | None
     status: str
     message: str
@@ -295,6 +297,7 @@ def _store_state(row: Any, counts: Any, pictures: Any, plan: health.FeedHealth) 
         unknown_stock=counts.unknown_stock if counts else 0,
         images=pictures.images if pictures else 0,
         images_failed=pictures.failed if pictures else 0,
+        placeholders=pictures.placeholders if pictures else 0,
         last_sync=row.finished_at,
         status=status,
         message=message,
@@ -319,8 +322,10 @@ def _offer_counts() -> Any:
 
 def _picture_counts() -> Any:
     o, u, oi = t.offers, t.image_urls, t.offer_images
+    d = t.image_doubts.c
+    nothing = exists().where(d.image_hash == u.c.image_hash, d.doubt == "placeholder")
     distinct = (
-        select(o.c.store_id, u.c.id, u.c.status)
+        select(o.c.store_id, u.c.id, u.c.status, nothing.label("nothing"))
         .join(oi, oi.c.offer_id == o.c.id)
         .join(u, u.c.id == oi.c.image_url_id)
         .where(o.c.active)
@@ -331,6 +336,7 @@ def _picture_counts() -> Any:
         distinct.c.store_id,
         func.count().label("images"),
         func.sum((distinct.c.status == "failed").cast(Integer)).label("failed"),
+        func.sum(distinct.c.nothing.cast(Integer)).label("placeholders"),
     ).group_by(distinct.c.store_id)
 
 

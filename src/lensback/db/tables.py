@@ -146,6 +146,7 @@ images = Table(
     Column("mime", String(40), nullable=False),
     Column("phash", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("decoding", Integer, nullable=False, default=1, server_default="0"),
 )
 
 image_urls = Table(
@@ -212,6 +213,14 @@ publications = Table(
     Column("snapshot", String(120), nullable=False, default=""),
     Column("started_at", BigInteger, nullable=False),
     Column("finished_at", BigInteger),
+)
+
+image_doubts = Table(
+    "image_doubts",
+    metadata,
+    Column("image_hash", ForeignKey("images.hash"), primary_key=True),
+    Column("drawn", Boolean, nullable=False),
+    Column("doubt", String(20), nullable=False),
 )
 
 # ---- searches, clicks, money (migration 0002). Written by `ledger/`; see docs/cashback.md.

@@ -1,0 +1,146 @@
+"""What the offers that show one picture say of it: one thing, perhaps several, or none at all.
+
+A placeholder ("no image"), a size chart, a logo or a banner is shown by things that have nothing to
+do with each other. The words of their titles tell, and the pixels: such pictures are mostly drawn.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import lru_cache
+
+from lensback import colors
+from lensback.types import Thing
+
+MANY = 8
+"""Unrelated things of one photograph from which it shows none of them."""
+MANY_DRAWN = 2
+"""The same of a drawn picture."""
+MANY_TITLES = 6
+"""Different titles, related or not, from which a drawn picture shows no thing."""
+PRICE_APART = 5
+"""How many times dearer the same thing may be elsewhere."""
+
+_STEM = 5
+"""Letters of a word that count: endings differ."""
+_EMPTY = """
+    the and for with from new sale size pack set pcs und mit für der die das neu aus les des pour avec
+    una con per los las del para для при без под новый new xxs xxl xxxl
+"""
+_SMALL = frozenset(_EMPTY.split())
+
+
+class Relation(StrEnum):
+    """What two titles say of each other."""
+
+    ALIKE = "alike"
+    OPEN = "open"
+    UNLIKE = "unlike"
+
+
+class Doubt(StrEnum):
+    """How much a picture proves that several offers show."""
+
+    NONE = ""
+    SOME = "doubtful"
+    """Things that have nothing to do with each other show it: the others need words that agree."""
+    PLACEHOLDER = "placeholder"
+    """It shows no thing."""
+
+
+def relation(one: Thing, two: Thing) -> Relation:
+    """Whether two offers may be of one thing, by their words and prices.
+
+    Words of two alphabets say nothing of each other; a brand is no evidence, because all things of
+    a brand share its name.
+    """
+    if one.store == two.store and one.group and one.group == two.group:
+        return Relation.ALIKE
+    brands = _words(one.brand) | _words(two.brand)
+    a, b = _words(one.title) - brands, _words(two.title) - brands
+    shared = a & b
+    if shared and (a == b or any(map(_is_code, shared)) or _mostly(shared, a, b)):
+        return Relation.ALIKE
+    if _far(one, two):
+        return Relation.UNLIKE
+    if shared or not a or not b or not _one_alphabet(a, b):
+        return Relation.OPEN
+    leaf = _words(one.category.rpartition(">")[2])
+    return (
+        Relation.OPEN
+        if leaf and leaf == _words(two.category.rpartition(">")[2])
+        else Relation.UNLIKE
+    )
+
+
+def _mostly(shared: frozenset[str], a: frozenset[str], b: frozenset[str]) -> bool:
+    return len(shared) >= 2 and 2 * len(shared) >= min(len(a), len(b))
+
+
+def _far(one: Thing, two: Thing) -> bool:
+    low, high = sorted((one.price_minor, two.price_minor))
+    return one.currency == two.currency and 0 < low * PRICE_APART < high
+
+
+@lru_cache(maxsize=50_000)
+def _words(text: str) -> frozenset[str]:
+    """The words that name a thing: no colours, sizes, plain numbers or small words."""
+    words = re.findall(r"\w+", text.casefold().replace("_", " "))
+    return frozenset(
+        word if _is_code(word) else word[:_STEM]
+        for word in words
+        if len(word) >= (2 if word > "\u2e80" else 3)
+        and (_is_code(word) or not any(sign.isdigit() for sign in word))
+        and word not in _SMALL
+        and not colors.basic(word)
+    )
+
+
+def _is_code(word: str) -> bool:
+    """A model's number, such as wh1000xm4: letters and digits, four signs and more."""
+    digits = sum(sign.isdigit() for sign in word)
+    return len(word) >= 4 and 0 < digits < len(word)
+
+
+def _one_alphabet(a: Iterable[str], b: Iterable[str]) -> bool:
+    return bool({_alphabet(word) for word in a} & {_alphabet(word) for word in b})
+
+
+def _alphabet(word: str) -> int:
+    """Latin 0, Greek 1, Cyrillic 2 ...: enough to tell which words could be equal at all."""
+    first = next((ord(sign) for sign in word if sign.isalpha()), 0)
+    return sum(first >= start for start in (0x370, 0x400, 0x530, 0x590, 0x600, 0x900, 0x2E80))
+
+
+@dataclass(slots=True)
+class Showings:
+    """Gathers the things that show one picture, or copies of it; memory is bounded."""
+
+    unlike: list[Thing] = field(default_factory=list)
+    """One of each that has nothing to do with those before it."""
+    titled: list[Thing] = field(default_factory=list)
+    """One of each whose title is not that of another."""
+
+    def add(self, thing: Thing) -> None:
+        if len(self.titled) < MANY_TITLES:
+            found = [relation(known, thing) for known in self.titled]
+            if Relation.ALIKE not in found:
+                self.titled.append(thing)
+        if len(self.unlike) < MANY and all(
+            relation(known, thing) is Relation.UNLIKE for known in self.unlike
+        ):
+            self.unlike.append(thing)
+
+    def several(self) -> bool:
+        """Whether the pixels are worth a look: the titles are not all alike."""
+        return len(self.titled) > 1
+
+    def doubt(self, drawn: bool) -> Doubt:
+        """What the picture proves, which is `drawn` or a photograph."""
+        unlike, titles = len(self.unlike), len(self.titled)
+        if unlike >= MANY or (drawn and (unlike >= MANY_DRAWN or titles >= MANY_TITLES)):
+            return Doubt.PLACEHOLDER
+        return Doubt.SOME if unlike > 1 or (drawn and titles > 1) else Doubt.NONE
