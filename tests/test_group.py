@@ -481,7 +481,7 @@ def case(
             put_rows.append(offer(str(n), title=title))
         put(db, shop, *put_rows)
     rows_ = []
-    for url in pictures.to_download(db, 3):
+    for url in pictures.to_download(db):
         sink = io.BytesIO()
         pngs[wanted[url.url.split("/")[-1]]].save(sink, "PNG")
         rows_.append(Downloaded(url, images.put(sink.getvalue())))

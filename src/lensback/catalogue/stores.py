@@ -325,7 +325,7 @@ def _picture_counts() -> Any:
     d = t.image_doubts.c
     nothing = exists().where(d.image_hash == u.c.image_hash, d.doubt == "placeholder")
     distinct = (
-        select(o.c.store_id, u.c.id, u.c.status, nothing.label("nothing"))
+        select(o.c.store_id, u.c.id, u.c.status, nothing.label("no_thing"))
         .join(oi, oi.c.offer_id == o.c.id)
         .join(u, u.c.id == oi.c.image_url_id)
         .where(o.c.active)
@@ -336,7 +336,7 @@ def _picture_counts() -> Any:
         distinct.c.store_id,
         func.count().label("images"),
         func.sum((distinct.c.status == "failed").cast(Integer)).label("failed"),
-        func.sum(distinct.c.nothing.cast(Integer)).label("placeholders"),
+        func.sum(distinct.c.no_thing.cast(Integer)).label("placeholders"),
     ).group_by(distinct.c.store_id)
 
 

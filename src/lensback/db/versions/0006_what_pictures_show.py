@@ -22,8 +22,3 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("images") as images:
         images.add_column(sa.Column("decoding", sa.Integer(), nullable=False, server_default="0"))
-    # Pictures without their end were refused; now half of them is enough.
-    op.execute(
-        "UPDATE image_urls SET status = 'new', attempts = 0"
-        " WHERE status = 'failed' AND reason LIKE 'BadImage%'"
-    )
