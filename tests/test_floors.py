@@ -60,7 +60,7 @@ FLOORS = [
         "detectors",
         "indexes",
     },
-    {"questions", "verdicts"},
+    {"questions", "showings", "verdicts"},
     {
         "ingest",
         "download",
