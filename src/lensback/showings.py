@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import lru_cache
 
 from lensback import colors
-from lensback.types import Thing
+from lensback.types import Showing
 
 MANY = 8
 """Unrelated things of one photograph from which it shows none of them."""
@@ -51,7 +51,7 @@ class Doubt(StrEnum):
     """It shows no thing."""
 
 
-def relation(one: Thing, two: Thing) -> Relation:
+def relation(one: Showing, two: Showing) -> Relation:
     """Whether two offers may be of one thing, by their words and prices.
 
     Words of two alphabets say nothing of each other; a brand is no evidence, because all things of
@@ -80,7 +80,7 @@ def _mostly(shared: frozenset[str], a: frozenset[str], b: frozenset[str]) -> boo
     return len(shared) >= 2 and 2 * len(shared) >= min(len(a), len(b))
 
 
-def _far(one: Thing, two: Thing) -> bool:
+def _far(one: Showing, two: Showing) -> bool:
     low, high = sorted((one.price_minor, two.price_minor))
     return one.currency == two.currency and 0 < low * PRICE_APART < high
 
@@ -119,12 +119,12 @@ def _alphabet(word: str) -> int:
 class Showings:
     """Gathers the things that show one picture, or copies of it; memory is bounded."""
 
-    unlike: list[Thing] = field(default_factory=list)
+    unlike: list[Showing] = field(default_factory=list)
     """One of each that has nothing to do with those before it."""
-    titled: list[Thing] = field(default_factory=list)
+    titled: list[Showing] = field(default_factory=list)
     """One of each whose title is not that of another."""
 
-    def add(self, thing: Thing) -> None:
+    def add(self, thing: Showing) -> None:
         if len(self.titled) < MANY_TITLES:
             found = [relation(known, thing) for known in self.titled]
             if Relation.ALIKE not in found:

@@ -199,7 +199,7 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
-class Thing:
+class Showing:
     """What one offer says of itself where it shows a picture."""
 
     store: int

@@ -33,7 +33,7 @@ from lensback.catalogue.for_sale import ForSale
 from lensback.db import Database, chunks
 from lensback.db import tables as t
 from lensback.errors import NotFound
-from lensback.types import Filter, Thing
+from lensback.types import Filter, Showing
 
 PAGE = 2000
 
@@ -57,7 +57,7 @@ class Member:
     group: str
     color: str
     brand: str
-    thing: Thing | None = None
+    thing: Showing | None = None
     """What it says of itself, where a picture is to be judged by it."""
 
 
@@ -154,7 +154,7 @@ def showing(c: Connection, hashes: Sequence[str]) -> dict[str, list[Member]]:
     return found
 
 
-def shown_twice(c: Connection) -> Iterator[tuple[str, Iterator[Thing]]]:
+def shown_twice(c: Connection) -> Iterator[tuple[str, Iterator[Showing]]]:
     """Image hash -> what the offers on sale that show it, or a copy of it, say of themselves, where
     there are two."""
     p = t.image_pairs.c
@@ -202,8 +202,8 @@ def _member(row: Any) -> Member:
     return Member(row.id, row.store_id, row.item_group_id, row.color, row.brand, _thing(row))
 
 
-def _thing(row: Any) -> Thing:
-    return Thing(
+def _thing(row: Any) -> Showing:
+    return Showing(
         row.store_id,
         row.item_group_id,
         row.title,
