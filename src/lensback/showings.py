@@ -125,6 +125,7 @@ class Showings:
     """One of each whose title is not that of another."""
 
     def add(self, thing: Showing) -> None:
+        """Takes one more offer that shows the picture into account."""
         if len(self.titled) < MANY_TITLES:
             found = [relation(known, thing) for known in self.titled]
             if Relation.ALIKE not in found:

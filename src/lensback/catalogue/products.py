@@ -223,15 +223,15 @@ def doubts(c: Connection) -> dict[str, tuple[bool, str]]:
     }
 
 
-def replace_doubts(db: Database, found: Mapping[str, tuple[bool, str]]) -> None:
+def replace_doubts(db: Database, new: Mapping[str, tuple[bool, str]]) -> None:
     """Makes the kept doubts those of this grouping; writes only what differs."""
     with db.write() as c:
         old = doubts(c)
-        for part in chunks(sorted(old.keys() - found.keys())):
+        for part in chunks(sorted(old.keys() - new.keys())):
             c.execute(delete(t.image_doubts).where(t.image_doubts.c.image_hash.in_(part)))
         rows = [
             {"image_hash": image_hash, "drawn": drawn, "doubt": doubt}
-            for image_hash, (drawn, doubt) in sorted(found.items())
+            for image_hash, (drawn, doubt) in sorted(new.items())
             if old.get(image_hash) != (drawn, doubt)
         ]
         db.upsert(c, t.image_doubts, rows, ["image_hash"], ["drawn", "doubt"])
