@@ -123,12 +123,7 @@ def store_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
         "store", "health", "offers", "in stock", "images", "last sync", "next", "what to do"
     )
     for s in states:
-        odd = [
-            f"{n} {what}"
-            for n, what in ((s.images_failed, "failed"), (s.placeholders, "placeholders"))
-            if n
-        ]
-        images = f"{s.images} ({', '.join(odd)})" if odd else str(s.images)
+        images = f"{s.images} ({s.images_failed} failed)" if s.images_failed else str(s.images)
         numbers = (str(s.offers), str(s.in_stock), images, ago(s.last_sync))
         told = f"{s.message}; {s.todo}" if s.message and s.todo else s.message or s.todo
         table.add_row(*map(escape, (s.name, s.health, *numbers, coming(s.next_run), told)))
