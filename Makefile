@@ -57,9 +57,9 @@ words: $(BIN)/lensback ## gather the texts of code and templates into src/lensba
 bench: $(BIN)/lensback ## some benchmark scripts, each writing bench/results/NAME.json
 	for script in feeds search_index latency main_job; do $(BIN)/python bench/$$script.py || exit 1; done
 
-hostile: $(BIN)/lensback ## attacks on a real service: the tests, then at length (bench/hostile.py)
+hostile: $(BIN)/lensback ## attacks on a real service: the tests, then at length (bench/attacks.py)
 	$(BIN)/python -m pytest -q tests/hostile
-	$(BIN)/python bench/hostile.py
+	$(BIN)/python bench/attacks.py
 
 mutate: $(VENV)/cluster ## how many small mistakes in the core the tests notice (MODULE=rank; SAMPLE=300 SEED=1)
 	$(BIN)/python tools/mutate.py $(MODULE) $(if $(SAMPLE),--sample $(SAMPLE) --seed $(or $(SEED),1))

@@ -1,1 +1,1 @@
-"""Attacks on a real service, in short; `bench/hostile.py` does them at length."""
+"""Attacks on a real service, in short; `bench/attacks.py` does them at length."""
