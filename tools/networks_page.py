@@ -5,7 +5,7 @@ Without --write it fails where the page is older than the files (`make check` ru
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 from lensback.networks import Network, list_networks
@@ -97,9 +97,12 @@ def current(text: str) -> str:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="bring the page up to date")
+    write = parser.parse_args().write
     before = PAGE.read_text("utf-8")
     after = current(before)
-    if "--write" in sys.argv:
+    if write:
         PAGE.write_text(after, "utf-8")
     elif after != before:
         raise SystemExit("docs/networks.md is older than the networks' files: run it with --write")
