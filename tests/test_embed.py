@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,12 +11,15 @@ import numpy as np
 import pytest
 from click.testing import Result
 from PIL import Image
+from sqlalchemy import update
 from typer.testing import CliRunner
 
+import icc
 from lensback.catalogue import offers, pictures, stores
 from lensback.catalogue.pictures import Downloaded
 from lensback.cli import app
 from lensback.db import Database, sqlite_url
+from lensback.db import tables as t
 from lensback.embed import embed
 from lensback.errors import BadQuery, NotFound, UnknownName
 from lensback.images import ImageStore
@@ -50,8 +54,6 @@ def shelf(db: Database, tmp_path: Path) -> Shelf:
 
 
 def png(color: str, side_px: int = 40) -> bytes:
-    import io
-
     Image.new("RGB", (side_px, side_px), color).save(sink := io.BytesIO(), "PNG")
     return sink.getvalue()
 
@@ -182,3 +184,19 @@ def test_another_packages_engine_embeds(tmp_path: Path, monkeypatch: pytest.Monk
     told = json.loads(run("--on", "here:far://away:1").stdout)
     assert (told["done"], told["notes"]["address"]) == (2, "far://away:1")
     assert json.loads(run().stdout)["done"] == 0
+
+
+def test_only_pictures_whose_colours_are_read_otherwise_now_are_embedded_again(
+    shelf: Shelf,
+) -> None:
+    db, images, vectors = shelf
+    sink = io.BytesIO()
+    Image.new("RGB", (40, 40), (200, 90, 30)).save(sink, "PNG", icc_profile=icc.screen("ProPhoto"))
+    put(db, images, png("blue"), sink.getvalue())
+    encoder = Mean()
+    assert embed(db, images, vectors, encoder).done == 2
+    with db.write() as c:
+        c.execute(update(t.images).values(decoding=0))  # as the version before left them
+    assert embed(db, images, vectors, encoder).done == 1
+    assert embed(db, images, vectors, encoder).done == 0
+    assert vectors.count(encoder.fingerprint) == 2

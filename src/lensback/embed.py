@@ -15,7 +15,7 @@ from lensback.catalogue import pictures
 from lensback.db import Database
 from lensback.encoders import Encoder
 from lensback.errors import Error, NotFound
-from lensback.images import ImageStore
+from lensback.images import ImageStore, recoloured
 from lensback.types import Progress, Tally, Vectors
 from lensback.vectors import VectorStore
 
@@ -48,7 +48,25 @@ def embed(
         decoded = decode(todo, images, encoder.side_px, decoders, ahead=2 * batch)
         return encode_batches(decoded, encoder, batch)
 
+    review(db, images, vectors)
     return fill(db, vectors, encoder.fingerprint, encode, progress=progress)
+
+
+def review(db: Database, images: ImageStore, vectors: VectorStore) -> None:
+    """Forgets the vectors of images that are decoded otherwise than when they were made: those
+    with a colour profile that counts. Each image is looked at once."""
+    for hashes in pictures.to_review(db):
+        changed = [image_hash for image_hash in hashes if _recoloured(images, image_hash)]
+        for fingerprint in vectors.fingerprints() if changed else ():
+            vectors.forget(fingerprint, changed)
+        pictures.reviewed(db, hashes, changed)
+
+
+def _recoloured(images: ImageStore, image_hash: str) -> bool:
+    try:
+        return recoloured(images.read(image_hash))
+    except NotFound:
+        return False
 
 
 def fill(

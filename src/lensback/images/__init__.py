@@ -19,6 +19,7 @@ from lensback.images.decoding import (
     hamming,
     inspect,
     phash,
+    recoloured,
 )
 from lensback.images.store import ImageStore
 from lensback.images.workers import SLOW_WORKERS, Decoders, TooDear, shared
@@ -41,5 +42,6 @@ __all__ = [
     "hamming",
     "inspect",
     "phash",
+    "recoloured",
     "shared",
 ]

@@ -127,6 +127,15 @@ def inspect(
     return ImageInfo(digest, width, height, len(data), mime, phash(image)), image
 
 
+def recoloured(data: bytes) -> bool:
+    """Whether the file's profile moves its colours: such a picture was read wrongly before profiles
+    were applied. Only the header is read; False for what is no picture."""
+    with contextlib.suppress(*_BROKEN):
+        image = _opened(data, MAX_PIXELS)
+        return profiles.changes(profiles.declared(image, data), image.mode)
+    return False
+
+
 def crop(image: Image.Image, box: Box) -> Image.Image:
     """The part inside `box` (fractions), whole pixels outward, at least one. Raises BadQuery."""
     x0, y0, x1, y1 = box
