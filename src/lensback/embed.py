@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from lensback import log
-from lensback.catalogue import pictures
+from lensback.catalogue import decodings, pictures
 from lensback.db import Database
 from lensback.encoders import Encoder
 from lensback.errors import Error, NotFound
@@ -55,11 +55,11 @@ def embed(
 def review(db: Database, images: ImageStore, vectors: VectorStore) -> None:
     """Forgets the vectors of images that are decoded otherwise than when they were made: those
     with a colour profile that counts. Each image is looked at once."""
-    for hashes in pictures.to_review(db):
+    for hashes in decodings.to_review(db):
         changed = [image_hash for image_hash in hashes if _recoloured(images, image_hash)]
         for fingerprint in vectors.fingerprints() if changed else ():
             vectors.forget(fingerprint, changed)
-        pictures.reviewed(db, hashes, changed)
+        decodings.reviewed(db, hashes, changed)
 
 
 def _recoloured(images: ImageStore, image_hash: str) -> bool:
