@@ -74,7 +74,7 @@ FLOORS = [
         "people",
     },
     {"workspace", "demo"},
-    {"sync", "spread", "doctor", "train", "evaluate"},
+    {"sync", "spread", "doctor", "train", "evaluate", "pulling"},
     {"showcase", "service", "bot", "web", "console"},
     {"cli"},
     {"__main__"},

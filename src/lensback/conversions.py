@@ -199,16 +199,17 @@ def pull(
     since: int,
     now: int,
     window_days: int,
+    fresh_s: int = FRESH_S,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Pulled:
     """Asks a network, stretch by stretch, what changed since then, and records it.
 
     What `poll` raises ends the pull; what was read stays, and the next pull goes on behind it
-    (for an hour: after that everything is asked anew, since old sales change too).
+    for `fresh_s` seconds (after that everything is asked anew, since old sales change too).
     """
     done = Pulled()
     stretches = windows(since, now, window_days)
-    known = pulls.read_since(db, network, now - FRESH_S)
+    known = pulls.read_since(db, network, now - fresh_s) if fresh_s else set()
     for n, stretch in enumerate(stretches, 1):
         if stretch in known:
             done.skipped += 1

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 
 from lensback import conversions
 from lensback.cashback import check_program
 from lensback.catalogue import offers, pictures, products, stores
 from lensback.errors import Error
 from lensback.indexes import health
+from lensback.ledger import pulls
 from lensback.questions import COPIES
 from lensback.types import Snapshot
 from lensback.workspace import Workspace, age_s
 
 LOW_DISK_BYTES = 1 << 30
 PRIVATE = ("lensback.toml", "networks.toml", "keys.json", "secret.key",
-           "catalogue.db*", "journal", "photos", "refused_postbacks.*")  # fmt: skip
+           "catalogue.db*", "journal", "tokens", "photos", "refused_postbacks.*")  # fmt: skip
 """What nobody else has to read, in the workspace's folder."""
 STALE_S = 3 * 86_400
 
@@ -39,7 +42,7 @@ class Check:
 def examine(workspace: Workspace) -> list[Check]:
     """Every check, in the order in which to mend things. Never raises one of our errors."""
     sight = (_pictures, _encoder, _detector, _index_server, _index, _calibration)
-    checks = (_disk, _rights, _database, _stores, *sight, _programs, _journal)
+    checks = (_disk, _rights, _database, _stores, *sight, _programs, _networks, _journal)
     return [line for check in checks for line in _guarded(check, workspace)]
 
 
@@ -212,6 +215,33 @@ def _programs(workspace: Workspace) -> Iterator[Check]:
         else:
             hint = f"put [{program.network}] into networks.toml, see docs/cashback.md"
             yield Check(part, "warn", f"{program.network} has no way to tell of sales", hint)
+
+
+def _networks(workspace: Workspace) -> Iterator[Check]:
+    """Each network's money: when it was asked last, what it told that nobody could read, what waits."""
+    calls = conversions.RefusedCalls(workspace.path / "refused_postbacks.log").counts()
+    for state in pulls.states(workspace.db):
+        part = f"network {state.network}"
+        hint = f"run: lensback conversions pull {state.network}"
+        if state.error:
+            yield Check(part, "fail", f"the last pull ended with: {state.error}", hint)
+        elif state.good_at is not None and int(time.time()) - state.good_at > STALE_S:
+            days = (int(time.time()) - state.good_at) // 86_400
+            yield Check(part, "warn", f"asked {days} days ago", hint)
+        elif state.good_at is not None:
+            at = datetime.fromtimestamp(state.good_at, UTC)
+            yield Check(part, "ok", f"asked {at:%Y-%m-%d %H:%M} UTC")
+        for reason, count in state.refused.most_common(3):
+            text = f"{count} rows refused: {reason}"
+            yield Check(part, "warn", text, "lensback conversions refused shows them")
+        mine = {k: n for k, n in calls.items() if k.startswith(f"{state.network}: ")}
+        if mine:
+            most = max(mine, key=mine.__getitem__).partition(": ")[2]
+            text = f"{sum(mine.values())} postbacks refused, most: {most}"
+            yield Check(part, "warn", text, "lensback conversions refused shows them")
+        if state.aside:
+            text = f"{state.aside} sales without a click: their commission waits aside"
+            yield Check(part, "warn", text, "look for the click ids in the network's report")
 
 
 def _journal(workspace: Workspace) -> Iterator[Check]:

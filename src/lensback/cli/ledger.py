@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -21,11 +19,12 @@ from lensback.cli.face import (
     opened_workspace,
     out,
     print_json,
+    refuse,
     say,
 )
 from lensback.console import StageProgress
-from lensback.errors import BadQuery, Busy, NotFound, PostbackError
-from lensback.types import Conversion, Money
+from lensback.errors import BadQuery, Busy
+from lensback.types import Money
 from lensback.workspace import Workspace, set_setting
 
 ledger_app = typer.Typer(help="The ledger: balances, proofs, payouts.", no_args_is_help=True)
@@ -80,41 +79,42 @@ def click_command(
 
 @conversions_app.command("pull")
 def conversions_pull(
-    network: str,
-    since: Annotated[str, typer.Option(help="First day, YYYY-MM-DD (UTC).")],
+    network: Annotated[str, typer.Argument(help="Its name; none with --all.")] = "",
+    since: Annotated[
+        str, typer.Option(help="First day, YYYY-MM-DD (UTC); the oldest open sale unless given.")
+    ] = "",
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every network that has an account.")
+    ] = False,
+    every: Annotated[
+        str, typer.Option(help="With --all: keep running, ask so often (30m, 1h, a cron line).")
+    ] = "",
     workspace: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a network for its sales since a day. Broken off, it goes on where it was."""
-    from lensback import conversions
-    from lensback.networks import open_network, poll
+    """Ask a network, or all, for its sales. Broken off, it goes on where it was."""
+    if bool(network) == everything:
+        raise BadQuery("name one network, or say --all", hint="lensback conversions pull --all")
+    if every and not everything:
+        raise BadQuery("--every goes with --all", hint="lensback conversions pull --all --every 1h")
+    if everything and since:
+        raise BadQuery("--all finds out itself since when", hint="leave --since out")
+    if everything:
+        _pull_all(workspace, every, as_json)
+        return
+    from lensback.networks import open_network
+    from lensback.pulling import pull_network
 
-    odd: Counter[str] = Counter()
     with opened_workspace(workspace) as opened, StageProgress(err) as watcher:
         _drained(opened)
-        _noted(opened, "conversions pull", f"{network} since {since}")
-        known = open_network(network, opened.path / "networks")
-        if known.poll is None:
-            raise NotFound(f"{known.title} has no report to read", hint="let it call /postback")
-        account = conversions.account_of(opened.path, network)
-
-        def refuse_row(error: PostbackError, _row: object) -> None:
-            odd[error.message] += 1
-
-        def ask(begin: int, end: int) -> Iterable[Conversion]:
-            keep = opened.path / "tokens"
-            return poll(known, account, opened.fetcher, begin, end, reject=refuse_row, keep=keep)
-
-        done = conversions.pull(
-            opened.db,
-            network,
-            ask,
-            since=_day(since),
+        _noted(opened, "conversions pull", f"{network} since {since or 'the oldest open sale'}")
+        done = pull_network(
+            opened,
+            open_network(network, opened.path / "networks"),
+            since=_day(since) if since else None,
             now=int(time.time()),
-            window_days=known.poll.window_days,
             progress=watcher.stage(f"pull {network}"),
         )
-    done.rejected += odd
     if as_json:
         print_json(done.as_json())
         return
@@ -123,19 +123,56 @@ def conversions_pull(
         say(f"{count:>8}  {reason}")
 
 
+def _pull_all(folder: Path, every: str, as_json: bool) -> None:
+    """Once, or until SIGTERM or Ctrl-C: a line for each network that was asked."""
+    from lensback import schedule
+    from lensback.cli.syncing import stoppable
+    from lensback.pulling import NetworkPull, pull_due, serve
+
+    failed: list[str] = []
+
+    def tell(came: NetworkPull) -> None:
+        name = came.network or "pull"
+        if came.error:
+            failed.append(name)
+            refuse(name, came.error)
+        elif came.done and as_json:
+            print_json({"network": name, **came.done.as_json()})
+        elif came.done:
+            done = came.done
+            counts = f"{done.new} news, {done.repeated} known already"
+            say(
+                f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {name}: {counts}, {done.rejected.total()} refused"
+            )
+
+    usual = schedule.parse(every) if every else None
+    with opened_workspace(folder) as opened, stoppable(opened) as stop:
+        if usual:
+            serve(opened, usual, stop, tell)
+            return
+        _drained(opened)
+        pull_due(opened, None, stop, tell)
+    if failed:
+        raise typer.Exit(1)
+
+
 @conversions_app.command("refused")
 def conversions_refused(workspace: Folder = HERE, as_json: AsJson = False) -> None:
-    """Count the postbacks that were refused, and why."""
+    """Count the postbacks and the rows of reports that were refused, and why."""
     from lensback.conversions import RefusedCalls
+    from lensback.ledger.pulls import refused_rows
 
     with opened_workspace(workspace) as opened:
         counts = RefusedCalls(opened.path / REFUSED).counts()
+        rows = refused_rows(opened.db)
     if as_json:
-        print_json(dict(counts.most_common()))
+        print_json({**dict(counts.most_common()), **({"rows": rows} if rows else {})})
         return
     for reason, count in counts.most_common():
         say(f"{count:>8}  {reason}")
-    if not counts:
+    for row in rows[:20]:
+        say(f"     row  {row['network']}: {row['reason']}: {str(row['row'])[:160]}")
+    if not counts and not rows:
         say("none")
 
 
