@@ -186,7 +186,7 @@ def test_the_service_goes_on_and_ends_when_asked(workspace: Workspace, api: Api)
 def test_doctor_tells_of_each_network(workspace: Workspace, api: Api) -> None:
     def lines() -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
-        for check in doctor.examine(workspace):
+        for check in doctor._networks(workspace):
             if check.part.startswith("network "):
                 found.setdefault(check.part, []).append(f"{check.state}: {check.message}")
         return found

@@ -6,7 +6,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 
 from lensback import conversions
 from lensback.cashback import check_program
@@ -229,8 +228,7 @@ def _networks(workspace: Workspace) -> Iterator[Check]:
             days = (int(time.time()) - state.good_at) // 86_400
             yield Check(part, "warn", f"asked {days} days ago", hint)
         elif state.good_at is not None:
-            at = datetime.fromtimestamp(state.good_at, UTC)
-            yield Check(part, "ok", f"asked {at:%Y-%m-%d %H:%M} UTC")
+            yield Check(part, "ok", f"asked {state.good}")
         for reason, count in state.refused.most_common(3):
             text = f"{count} rows refused: {reason}"
             yield Check(part, "warn", text, "lensback conversions refused shows them")

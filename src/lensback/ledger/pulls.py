@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from sqlalchemy import delete, func, select
 
@@ -34,6 +35,13 @@ class PullState:
     """Rows that could not be read, by reason."""
     aside: int = 0
     """Sales whose click nobody knows: their commission waits."""
+
+    @property
+    def good(self) -> str:
+        """`good_at` in words."""
+        if self.good_at is None:
+            return "never"
+        return f"{datetime.fromtimestamp(self.good_at, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def read_since(db: Database, network: str, at: int) -> set[tuple[int, int]]:

@@ -13,6 +13,7 @@ from lensback import deeds, grants, keys, tokens
 from lensback.catalogue import health, stores
 from lensback.errors import Forbidden, NotFound, Unauthorized
 from lensback.keys import Key
+from lensback.ledger import pulls
 from lensback.ledger.activity import days
 from lensback.web import forms
 from lensback.web.bodies import FRESH
@@ -43,6 +44,7 @@ def overview(request: Request, service: Opened) -> Response:
         ago=ago,
         waiting=service.workspace.journal.waiting_bytes,
         snapshot=service.workspace.index.snapshot,
+        networks=pulls.states(service.workspace.db),
         report=(service.workspace.path / REPORT).exists(),
     )
 
