@@ -126,7 +126,7 @@ def conversions_pull(
 def _pull_all(folder: Path, every: str, as_json: bool) -> None:
     """Once, or until SIGTERM or Ctrl-C: a line for each network that was asked."""
     from lensback import schedule
-    from lensback.cli.syncing import stoppable
+    from lensback.cli.stopping import stoppable
     from lensback.pulling import NetworkPull, pull_due, serve
 
     failed: list[str] = []
@@ -146,7 +146,7 @@ def _pull_all(folder: Path, every: str, as_json: bool) -> None:
             )
 
     usual = schedule.parse(every) if every else None
-    with opened_workspace(folder) as opened, stoppable(opened) as stop:
+    with opened_workspace(folder) as opened, stoppable(opened.fetcher.halt) as stop:
         if usual:
             serve(opened, usual, stop, tell)
             return

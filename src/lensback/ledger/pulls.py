@@ -38,7 +38,7 @@ class PullState:
 
     @property
     def good(self) -> str:
-        """`good_at` in words."""
+        """The end of the last good pull as day and minute in UTC, or `never`."""
         if self.good_at is None:
             return "never"
         return f"{datetime.fromtimestamp(self.good_at, UTC):%Y-%m-%d %H:%M} UTC"
@@ -126,7 +126,7 @@ def states(db: Database) -> list[PullState]:
 
 
 def ask_from(db: Database, network: str, now: int, window_days: int, reach_days: int = 0) -> int:
-    """From when a network has to be asked so that no change is missed, UTC epoch seconds.
+    """The begin of a pull that misses no change of a network's sales, UTC epoch seconds.
 
     The oldest sale that may still change (pending; approved for 120 days), the day before the last
     good pull, and a window where there was none; no further back than the network answers.

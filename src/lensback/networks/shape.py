@@ -188,7 +188,7 @@ class PollForm:
     time_format: str = "%Y-%m-%dT%H:%M:%S"
     """As in `strftime`; `epoch` and `epoch_ms` are seconds and milliseconds since 1970."""
     now_format: str = ""
-    """The same for `{now}`; empty: as `time_format`."""
+    """How `{now}` is written; empty: as `time_format`."""
     time_zone: Zone = "UTC"
     """Zone of the times that we send."""
     inclusive: bool = False
