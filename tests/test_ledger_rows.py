@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, text, update
 
+import lensback.db
 from lensback import ledger
 from lensback.db import Database
 from lensback.db import tables as t
@@ -24,6 +25,7 @@ from lensback.ledger.record import Recorded
 from lensback.ledger.sale import digest
 from lensback.ledger.shown import Shown, shown
 from lensback.types import Conversion, Money
+from servers import Postgres
 from test_ledger import AT, SEARCH, TERMS, USER, click, news, told
 
 DAY = 86_400
@@ -922,3 +924,47 @@ def test_the_newest_searches_count(busy: Database, monkeypatch: pytest.MonkeyPat
     found = activity.days(busy, AT, 3)
     assert [d.searches for d in found] == [2, 0, 0]
     assert sum(d.clicks for d in found) == 2
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_sales_of_before_have_one_part(kind: str, tmp_path: Path, postgres: Postgres) -> None:
+    """A ledger of the version before 0006 keeps its events, its triggers and its balances."""
+    from alembic import command
+    from alembic.config import Config
+
+    url = f"sqlite:///{tmp_path}/old.db" if kind == "sqlite" else postgres.url(postgres.database())
+    database = Database(url)
+    try:
+        with database._writing() as c:
+            config = Config()
+            config.set_main_option("script_location", str(Path(lensback.db.__file__).parent))
+            config.attributes["connection"] = c
+            command.upgrade(config, "0005")
+        with database.write() as c:
+            c.execute(
+                text(
+                    "INSERT INTO conversions (id, network, external_id, item, subid, status, currency,"
+                    " commission_minor, cashback_minor, paid_out_minor, order_id, order_currency, reason,"
+                    " reason_text, first_at, updated_at)"
+                    " VALUES (1,'n','s1','','','approved','EUR',100,0,0,'','','','',5,5)"
+                )
+            )
+            c.execute(
+                text(
+                    "INSERT INTO conversion_events (digest, conversion_id, kind, status, subid,"
+                    " commission_minor, commission_currency, order_currency, order_id, reason, source,"
+                    " received_at) VALUES ('d',1,'news','approved','',100,'EUR','','','','poll',5)"
+                )
+            )
+        database.migrate()
+        with database.read() as c:
+            assert list(c.scalars(select(t.conversion_events.c.part))) == [""]
+        with pytest.raises(Exception, match="append-only"), database.write() as c:
+            c.execute(text("UPDATE conversion_events SET status = 'paid'"))
+        news = Conversion("n", "s1", "approved", commission=Money(100, "EUR"))
+        assert ledger.observe(database, [news], at=9).new == 0
+        raised = Conversion("n", "s1", "approved", commission=Money(150, "EUR"))
+        assert ledger.observe(database, [raised], at=9).new == 1
+        assert ledger.balances(database) == {"EUR": {"commission_due": 150, "aside": -150}}
+    finally:
+        database.close()
