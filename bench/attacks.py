@@ -31,8 +31,8 @@ from lensback import images
 from rig import DATA, Served, arguments, jpeg, memory_mb, opened, percentiles, write
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from hostile.pictures import DEAR, HONEST, REFUSED
-from published import publish
+from hostile.pictures import DEAR, HONEST, REFUSED  # type: ignore[import-not-found,unused-ignore]  # isort: skip
+from published import publish  # type: ignore[import-not-found,unused-ignore]  # isort: skip
 
 WARM_S = 3.0
 DRIPS = 12
@@ -57,7 +57,9 @@ class Watch:
         while not self._end.wait(0.1):
             with contextlib.suppress(OSError):
                 children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-                self.peak = max(self.peak, sum(memory_mb(pid) for pid in (self.pid, *children)))
+                self.peak = max(
+                    self.peak, sum(memory_mb(pid) for pid in (str(self.pid), *children))
+                )
 
     def stop(self) -> float:
         self._end.set()
