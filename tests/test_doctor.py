@@ -57,7 +57,8 @@ def found(folder: Path, **settings: object) -> dict[str, Check]:
 def test_a_healthy_workspace(folder: Path) -> None:
     checks = found(folder)
     assert list(checks) == [
-        "disk", "database", "store harbour", "images", "encoder", "detector", "index", "calibration",
+        "disk", "folder", "database", "store harbour", "images", "files", "encoder", "detector",
+        "index", "calibration", "search of harbour",
     ]  # fmt: skip
     assert {c.state for part, c in checks.items() if part != "calibration"} == {"ok"}
     assert "12 offers, 12 products" in checks["database"].message

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryFile
+from urllib.parse import urlsplit
 
-from lensback import conversions
+from lensback import conversions, networks, terms
 from lensback.cashback import check_program
-from lensback.catalogue import offers, pictures, products, stores
-from lensback.errors import Error
+from lensback.catalogue import offers, pictures, products, publications, stores
+from lensback.errors import Error, NotFound
 from lensback.indexes import health
 from lensback.ledger import pulls
+from lensback.publish import read_rows, searched
 from lensback.questions import COPIES
 from lensback.types import Snapshot
 from lensback.workspace import Workspace, age_s
 
 LOW_DISK_BYTES = 1 << 30
+SAMPLE = 200
+"""Pictures, or offers, that are looked at where not all are."""
+PAGE = 2000
+FEW_FOUND = 0.5
+"""Share of a store's offers below which it is told that they cannot be found."""
 PRIVATE = ("lensback.toml", "networks.toml", "keys.json", "secret.key",
            "catalogue.db*", "journal", "tokens", "photos", "refused_postbacks.*")  # fmt: skip
 """What nobody else has to read, in the workspace's folder."""
@@ -38,18 +49,25 @@ class Check:
         return asdict(self)
 
 
-def examine(workspace: Workspace) -> list[Check]:
-    """Every check, in the order in which to mend things. Never raises one of our errors."""
-    sight = (_pictures, _encoder, _detector, _index_server, _index, _calibration)
-    checks = (_disk, _rights, _database, _stores, *sight, _programs, _networks, _journal)
-    return [line for check in checks for line in _guarded(check, workspace)]
+def examine(workspace: Workspace, *, deep: bool = False) -> list[Check]:
+    """Every check, in the order in which to mend things. Never raises one of our errors. `deep`:
+    every picture file and vector is looked at, not a sample. What one part says is not said again
+    by those that lean on it."""
+    sight = (_pictures, partial(_files, deep=deep), _encoder, _detector, _index_server, _index)
+    checks = (_disk, _folder, _rights, _database, _stores, *sight, _calibration, _findable)
+    lines: list[Check] = []
+    for check in (*checks, _programs, _networks, _journal):
+        told = {line.message for line in lines if line.state == "fail"}
+        lines += [line for line in _guarded(check, workspace) if line.message not in told]
+    return lines
 
 
 def _guarded(check: Callable[[Workspace], Iterator[Check]], workspace: Workspace) -> list[Check]:
     try:
         return list(check(workspace))
     except Error as error:
-        return [Check(check.__name__.strip("_"), "fail", error.message, error.hint)]
+        name = getattr(check, "func", check).__name__.strip("_")
+        return [Check(name, "fail", error.message, error.hint)]
 
 
 def _disk(workspace: Workspace) -> Iterator[Check]:
@@ -59,6 +77,26 @@ def _disk(workspace: Workspace) -> Iterator[Check]:
         yield Check("disk", "fail", text, "free some space before the next sync")
     else:
         yield Check("disk", "ok", text)
+
+
+def _folder(workspace: Workspace) -> Iterator[Check]:
+    """What a sync writes to."""
+    names = ("", "images", "vectors", "index", "journal", "spool", "calibration")
+    folders = [workspace.path / name for name in names if (workspace.path / name).exists()]
+    closed = [str(folder) for folder in folders if not _writable(folder)]
+    if closed:
+        hint = "give this user the right to write there: chmod u+rwx, or chown"
+        yield Check("folder", "fail", f"cannot be written: {', '.join(closed)}", hint)
+    else:
+        yield Check("folder", "ok", f"{workspace.path} can be written")
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        with TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 def _rights(workspace: Workspace) -> Iterator[Check]:
@@ -72,6 +110,9 @@ def _rights(workspace: Workspace) -> Iterator[Check]:
 
 
 def _database(workspace: Workspace) -> Iterator[Check]:
+    if behind := publications.behind(workspace.db, searched(workspace.index)):
+        yield Check("database", "fail", behind, publications.OLDER)
+        return
     total = sum(offers.counts(workspace.db).values())
     text = f"revision {workspace.db.revision()}, {total} offers, {products.count(workspace.db)} products"
     yield Check("database", "ok", text)
@@ -128,6 +169,67 @@ def _pictures(workspace: Workspace) -> Iterator[Check]:
         empty = pictures.placeholders(workspace.db)
         told = f", {empty} of them placeholders that are not searched" if empty else ""
         yield Check("images", "ok", f"{counts['images']} images{told}")
+
+
+def _files(workspace: Workspace, *, deep: bool) -> Iterator[Check]:
+    """Whether the files of pictures and the vectors are there that the catalogue names."""
+    count, lost = 0, list[str]()
+    for name, size in _on_disk(workspace, deep):
+        count += 1
+        if not (_readable(workspace, name) if deep else workspace.images.whole(name, size)):
+            lost.append(name)
+    if deep:  # one among millions: a sync looks for it only by chance
+        pictures.fetch_again(workspace.db, lost)
+    what = "all" if deep else "a sample of"
+    if lost:
+        text = f"{len(lost)} of {what} {count} pictures are not on the disk, or damaged"
+        yield Check("files", "warn", text, "run: lensback sync")
+    fingerprint = workspace.encoder().fingerprint
+    there = workspace.vectors.check(fingerprint) if deep else workspace.vectors.count(fingerprint)
+    gone = pictures.count_embedded(workspace.db, fingerprint) - there
+    if gone > 0:
+        yield Check("files", "warn", f"{gone} vectors are lost", "run: lensback sync")
+    if not lost and gone <= 0:
+        yield Check("files", "ok", f"{what} {count} pictures, {there} vectors are there")
+
+
+def _on_disk(workspace: Workspace, deep: bool) -> Iterator[tuple[str, int]]:
+    if not deep:
+        start = f"{random.randrange(1 << 16):04x}"  # noqa: S311 - no secret
+        first = pictures.on_disk(workspace.db, start, SAMPLE)
+        yield from first + pictures.on_disk(workspace.db, "", SAMPLE - len(first))
+        return
+    start = ""
+    while part := pictures.on_disk(workspace.db, start, PAGE):
+        yield from part
+        start = f"{part[-1][0]}0"
+
+
+def _readable(workspace: Workspace, name: str) -> bool:
+    try:
+        return bool(workspace.images.read(name))
+    except (NotFound, OSError):
+        return False
+
+
+def _findable(workspace: Workspace) -> Iterator[Check]:
+    """Each store: how many of its offers a photo can lead to."""
+    snapshot = searched(workspace.index)
+    if snapshot is None:
+        return
+    rows = read_rows(workspace.rows_path)
+    known = pictures.findable(workspace.db, snapshot.fingerprint)
+    for store, (found, sold) in known.items():
+        part = f"search of {store}"
+        if rows.snapshot == snapshot.id and found and not rows.rows.get(store):
+            yield Check(part, "warn", "none of its offers is in the index", "run: lensback sync")
+        elif found < FEW_FOUND * sold:
+            text = (
+                f"{found} of {sold} offers can be found: the others have no picture, or no vector"
+            )
+            yield Check(part, "warn", text, f"lensback store show {store} lists missing pictures")
+        else:
+            yield Check(part, "ok", f"{found} of {sold} offers can be found")
 
 
 def _encoder(workspace: Workspace) -> Iterator[Check]:
@@ -209,6 +311,10 @@ def _programs(workspace: Workspace) -> Iterator[Check]:
         except Error as error:
             yield Check(part, "fail", error.message, error.hint)
             continue
+        if strange := _strange_host(workspace, program):
+            text = f"offers lead to {strange}, none of the program's domains: no cashback there"
+            yield Check(part, "warn", text, "is it the store's, add it to the program's domains")
+            continue
         if {"postback_secret", "postback_hmac", "token", "client_id", "auth_token"} & set(account):
             yield Check(part, "ok", f"through {program.network}")
         else:
@@ -240,6 +346,17 @@ def _networks(workspace: Workspace) -> Iterator[Check]:
         if state.aside:
             text = f"{state.aside} sales without a click: their commission waits aside"
             yield Check(part, "warn", text, "look for the click ids in the network's report")
+
+
+def _strange_host(workspace: Workspace, program: stores.StoredProgram) -> str:
+    """A host to which some of the store's offers lead and that is no domain of its program."""
+    domains = terms.parse(program.terms).domains
+    for url in offers.pages(workspace.db, program.store, SAMPLE):
+        try:
+            networks.canonical(url, domains)
+        except Error:
+            return urlsplit(url).hostname or url[:80]
+    return ""
 
 
 def _journal(workspace: Workspace) -> Iterator[Check]:

@@ -88,16 +88,18 @@ def fill(
     with db.claim(f"vectors {fingerprint}"):
         if lost := reconcile(db, vectors, fingerprint):
             tally.notes["vectors lost"] = lost
-    total = pictures.count_to_embed(db, fingerprint)
+    total, again = pictures.count_to_embed(db, fingerprint), 0
     for parts in db.rounds(f"embed {fingerprint}"):
         todo = (key for part in parts for key in pictures.to_embed(db, fingerprint, part))
         for hashes, encoded, reasons in _commits(map(_usable, encode(todo))):
             tally.done += len(hashes)
             tally.rejected.update(reason.split(":")[0] for reason in reasons.values())
             with db.claim(f"vectors {fingerprint}"):
-                _keep(db, vectors, fingerprint, hashes, encoded, reasons)
+                again += _keep(db, vectors, fingerprint, hashes, encoded, reasons)
             if progress:
                 progress(tally.done + tally.rejects, total)
+    if again:
+        tally.notes["to be fetched again"] = again
     tally.seconds = time.perf_counter() - begin
     log.event("embedded", **tally.as_json())
     return tally
@@ -110,14 +112,15 @@ def _keep(
     hashes: list[str],
     encoded: Vectors,
     reasons: dict[str, str],
-) -> None:
+) -> int:
+    """How many addresses of pictures that are gone are to be fetched again."""
     if hashes:
         vectors.append(fingerprint, hashes, encoded)
-    pictures.fetch_again(
-        db, [image_hash for image_hash, reason in reasons.items() if reason == GONE]
-    )
+    gone = [image_hash for image_hash, reason in reasons.items() if reason == GONE]
+    again = pictures.fetch_again(db, gone)
     failed = {image_hash: reason for image_hash, reason in reasons.items() if reason != GONE}
     pictures.record_embeddings(db, fingerprint, {**dict.fromkeys(hashes, ""), **failed})
+    return again
 
 
 def reconcile(db: Database, vectors: VectorStore, fingerprint: str) -> int:

@@ -19,7 +19,7 @@ from lensback.calibrate import calibrate
 from lensback.catalogue import health, publications, stores
 from lensback.catalogue.pictures import Cadence
 from lensback.download import Manners, download, refetch_missing
-from lensback.embed import GONE, embed
+from lensback.embed import embed
 from lensback.errors import BadQuery, Damaged, DataError, Error, StateError, Stopped
 from lensback.group import group, pair_images
 from lensback.indexes import Mendable
@@ -142,7 +142,8 @@ def _note(report: SyncReport, what: str, count: int) -> None:
 
 def _gone(report: SyncReport) -> bool:
     """Whether pictures were not on the disk that the embedding asked for."""
-    gone = sum(tally.rejected[GONE] for tally in report.tallies if tally.stage == "embed")
+    embedded = [tally for tally in report.tallies if tally.stage == "embed"]
+    gone = sum(int(tally.notes.get("to be fetched again", 0)) for tally in embedded)
     if gone:
         _note(report, "pictures lost, to be fetched again", gone)
     return bool(gone)

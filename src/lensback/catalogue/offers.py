@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from sqlalchemy import Column, Connection, RowMapping, delete, func, insert, select, update
+from sqlalchemy import Column, Connection, RowMapping, delete, func, insert, or_, select, update
 
 from lensback.catalogue.pictures import ask_soon
 from lensback.catalogue.stores import StoredProgram
@@ -421,6 +421,16 @@ def currencies(db: Database) -> list[str]:
     with db.read() as c:
         query = select(o.currency).where(o.active).group_by(o.currency)
         return list(c.scalars(query.order_by(func.count().desc(), o.currency)))
+
+
+def pages(db: Database, store: str, most: int) -> list[str]:
+    """Some pages of a store's offers on sale, those behind a network's link where it was read."""
+    o = t.offers.c
+    page = func.coalesce(func.nullif(o.target_url, ""), o.url)
+    query = select(page).join(t.stores).where(t.stores.c.name == store, o.active)
+    read = or_(~o.tracked, o.target_url != "")
+    with db.read() as c:
+        return list(c.scalars(query.where(read).order_by(o.id.desc()).limit(most)))
 
 
 def samples(db: Database, most: int) -> list[StoredOffer]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, delete, exists, func, or_, select, update
+from sqlalchemy import Connection, Select, and_, case, delete, exists, func, or_, select, update
 
 from lensback.db import Database, Part, chunks
 from lensback.db import tables as t
@@ -375,15 +375,17 @@ def record_embeddings(db: Database, fingerprint: str, reasons: Mapping[str, str]
         db.upsert(c, t.embeddings, rows, ["fingerprint", "image_hash"], ["status", "reason"])
 
 
-def fetch_again(db: Database, hashes: Sequence[str]) -> None:
+def fetch_again(db: Database, hashes: Sequence[str]) -> int:
     """The files of these images are gone: their addresses are to be fetched anew. What is searched
-    of them stays until then. Those that fail anyway keep their turn."""
+    of them stays until then. Those that fail anyway keep their turn. How many addresses it was."""
+    count = 0
     u = t.image_urls.c
     fresh = {"status": "new", "attempts": 0, "etag": "", "last_modified": "", "due_at": None}
     with db.write() as c:
         for part in chunks(hashes):
             again = (u.image_hash.in_(part), u.status == "ok")
-            c.execute(update(t.image_urls).where(*again).values(**fresh))
+            count += c.execute(update(t.image_urls).where(*again).values(**fresh)).rowcount
+    return count
 
 
 def on_disk(db: Database, start: str, most: int) -> list[tuple[str, int]]:
@@ -469,6 +471,23 @@ def searchable(c: Connection, fingerprint: str, identify: RowId) -> Iterator[Ind
     for row in rows:
         key = (row.image_hash, row.store, row.category, bool(row.in_stock), row.currency)
         yield IndexRow(identify(*key), *key, price_low=row.low, price_high=row.high)
+
+
+def findable(db: Database, fingerprint: str) -> dict[str, tuple[int, int]]:
+    """Store -> how many of its offers on sale a photo can lead to, and how many there are."""
+    o, oi, u, e = t.offers.c, t.offer_images.c, t.image_urls.c, t.embeddings.c
+    seen = exists().where(
+        oi.offer_id == o.id,
+        u.id == oi.image_url_id,
+        e.image_hash == u.image_hash,
+        e.fingerprint == fingerprint,
+        e.status == "ok",
+    )
+    found = func.sum(case((and_(seen, o.product_id.is_not(None)), 1), else_=0))
+    query = select(t.stores.c.name, found, func.count()).select_from(t.offers).join(t.stores)
+    with db.read() as c:
+        rows = c.execute(query.where(o.active).group_by(t.stores.c.name).order_by(t.stores.c.name))
+        return {name: (int(n), int(sold)) for name, n, sold in rows}
 
 
 def counts(db: Database) -> dict[str, int]:

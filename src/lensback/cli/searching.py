@@ -101,12 +101,18 @@ def calibrate_command(
 
 
 @app.command("doctor")
-def doctor_command(workspace: Folder = HERE, as_json: AsJson = False) -> None:
+def doctor_command(
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read every picture and vector, not a sample.")
+    ] = False,
+    workspace: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
     """Check workspace, database, index, encoder and disk; say what to do."""
     from lensback.doctor import examine
 
     with opened_workspace(workspace) as opened:
-        checks = examine(opened)
+        checks = examine(opened, deep=deep)
     if as_json:
         print_json([check.as_json() for check in checks])
     else:
