@@ -190,7 +190,7 @@ def test_calibrations(folder: Path) -> None:
 
 
 def test_programs_and_their_accounts(folder: Path) -> None:
-    terms = {"network": "generic", "domains": ["a.example"], "share": "0.5"}
+    terms = {"network": "generic", "domains": ["harbour.example"], "share": "0.5"}
     link = {"link": {"template": "https://t.example/?s={subid}&u={url}"}}
     with Workspace(folder, chosen()) as workspace:
 
