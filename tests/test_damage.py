@@ -3,9 +3,11 @@ ends at a clear last word. No two parts point at each other."""
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -22,6 +24,8 @@ from lensback.workspace import Workspace, init
 from world import World
 
 THINGS = items(8)
+STEPS = 3
+Harm = Callable[[Path], None]
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +75,65 @@ def finds(folder: Path, world: World) -> int:
     with opened(folder) as workspace:
         answer = search(world.photo(THINGS[0]).read_bytes(), Query(), workspace.tools())
     return len(answer.hits)
+
+
+def parts(folder: Path) -> list[str]:
+    """Each file and folder of the workspace, those of tables by their kind."""
+    names: dict[str, str] = {}
+    for path in sorted(folder.rglob("*")):
+        relative = str(path.relative_to(folder))
+        if relative.split("/", maxsplit=1)[0] in {"journal", ".lock", "lensback.toml"}:
+            continue
+        kind = re.sub(r"[0-9a-f]{8,}|\d{3,}|[01]{8,}\w*", "*", relative)
+        names.setdefault(kind, relative)
+    return sorted(names.values())
+
+
+def removed(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def cut(path: Path) -> None:
+    if path.is_file():
+        os.truncate(path, path.stat().st_size // 2)
+
+
+def emptied(path: Path) -> None:
+    if path.is_file():
+        os.truncate(path, 0)
+    else:
+        shutil.rmtree(path)
+        path.mkdir()
+
+
+def is_database(path: str) -> bool:
+    return path.startswith("catalogue.db")
+
+
+def test_each_part_lost_or_damaged_is_mended_in_three_steps(
+    kept: Path, tmp_path: Path, world: World
+) -> None:
+    """Each part by one kind of harm, in turn. All three at each passed, in three times the time."""
+    named = parts(kept)
+    assert len([p for p in named if p.startswith("vectors/")]) >= 4
+    assert len([p for p in named if p.startswith("index/")]) >= 4
+    assert any(p.startswith("images/") for p in named)
+    for number, name in enumerate(n for n in named if not is_database(n)):
+        folder = tmp_path / str(number)
+        shutil.copytree(kept, folder)
+        harm: Harm = (removed, cut, emptied)[number % 3]
+        harm(folder / name)
+        for step in range(STEPS):
+            bad = looked(folder)
+            if not bad and step:
+                break
+            assert all(line.hint.startswith("run: lensback sync") for line in bad), (name, bad)
+            report = synced(folder)
+            assert isinstance(report, SyncReport), (name, report)
+            assert not report.guarded(0.2), (name, report.as_json())
+        assert looked(folder, deep=True) == [], name
+        assert finds(folder, world), name
+        shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize(

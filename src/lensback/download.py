@@ -235,7 +235,8 @@ class _Visit:
         if came.status == 304 and not asked:
             raise FetchFailed("304 to a request without conditions", status=304)
         same = came.status == 304
-        same = same or (here and hashlib.sha256(came.body).hexdigest() == url.image_hash)
+        if here and not same and hashlib.sha256(came.body).hexdigest() == url.image_hash:
+            same = self._images.whole(url.image_hash, len(came.body))  # else it is written anew
         image = None if same else self._images.put(came.body)
         return Downloaded(url, image, same=same, etag=came.etag, last_modified=came.last_modified)
 

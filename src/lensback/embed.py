@@ -86,6 +86,7 @@ def fill(
     begin = time.perf_counter()
     tally = Tally("embed")
     with db.claim(f"vectors {fingerprint}"):
+        vectors.check(fingerprint)
         if lost := reconcile(db, vectors, fingerprint):
             tally.notes["vectors lost"] = lost
     total, again = pictures.count_to_embed(db, fingerprint), 0
