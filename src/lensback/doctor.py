@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from lensback import conversions, networks, terms
 from lensback.cashback import check_program
 from lensback.catalogue import offers, pictures, products, publications, stores
+from lensback.catalogue.findable import findable
 from lensback.errors import Error, NotFound
 from lensback.indexes import health
 from lensback.ledger import pulls
@@ -218,7 +219,7 @@ def _findable(workspace: Workspace) -> Iterator[Check]:
     if snapshot is None:
         return
     rows = read_rows(workspace.rows_path)
-    known = pictures.findable(workspace.db, snapshot.fingerprint)
+    known = findable(workspace.db, snapshot.fingerprint)
     for store, (found, sold) in known.items():
         part = f"search of {store}"
         if rows.snapshot == snapshot.id and found and not rows.rows.get(store):

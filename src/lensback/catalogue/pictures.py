@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, case, delete, exists, func, or_, select, update
+from sqlalchemy import Connection, Select, and_, delete, exists, func, or_, select, update
 
 from lensback.db import Database, Part, chunks
 from lensback.db import tables as t
@@ -471,23 +471,6 @@ def searchable(c: Connection, fingerprint: str, identify: RowId) -> Iterator[Ind
     for row in rows:
         key = (row.image_hash, row.store, row.category, bool(row.in_stock), row.currency)
         yield IndexRow(identify(*key), *key, price_low=row.low, price_high=row.high)
-
-
-def findable(db: Database, fingerprint: str) -> dict[str, tuple[int, int]]:
-    """Store -> how many of its offers on sale a photo can lead to, and how many there are."""
-    o, oi, u, e = t.offers.c, t.offer_images.c, t.image_urls.c, t.embeddings.c
-    seen = exists().where(
-        oi.offer_id == o.id,
-        u.id == oi.image_url_id,
-        e.image_hash == u.image_hash,
-        e.fingerprint == fingerprint,
-        e.status == "ok",
-    )
-    found = func.sum(case((and_(seen, o.product_id.is_not(None)), 1), else_=0))
-    query = select(t.stores.c.name, found, func.count()).select_from(t.offers).join(t.stores)
-    with db.read() as c:
-        rows = c.execute(query.where(o.active).group_by(t.stores.c.name).order_by(t.stores.c.name))
-        return {name: (int(n), int(sold)) for name, n, sold in rows}
 
 
 def counts(db: Database) -> dict[str, int]:
