@@ -422,6 +422,6 @@ def test_commands(workspace: Workspace, made: tuple[Path, Path], tmp_path: Path)
     assert {"admitad", "awin", "generic"} <= {one["name"] for one in listed}
     assert "tradetracker" in lensback("network", "list", *where).out
     cj = lensback("network", "show", "cj", *where)
-    assert "not checked: statuses.closed" in cj.out
+    assert "not checked: poll.news.currency: the amounts in US dollars are read" in cj.out
     assert lensback("network", "show", "cj", "--json", *where).json["unchecked"]
     assert "known: admitad" in flat(lensback("network", "show", "nowhere", *where).err)

@@ -377,8 +377,8 @@ STAGES = ["download", "embed", "pair", "group", "publish", "calibrate"]
 def test_the_first_sync_brings_everything(shop: Shop) -> None:
     assert shop.first.code == 0, shop.first.err
     report = shop.first.json
-    assert set(report) == {"stages", "failed", "skipped"}
-    assert report["failed"] == {}
+    assert set(report) == {"stages", "failed", "skipped", "mended"}
+    assert report["failed"] == report["mended"] == {}
     names = [stage["stage"] for stage in report["stages"]]
     assert names == ["ingest harbour", "ingest lavka", *STAGES]
     for stage in report["stages"]:
