@@ -424,4 +424,4 @@ def test_commands(workspace: Workspace, made: tuple[Path, Path], tmp_path: Path)
     cj = lensback("network", "show", "cj", *where)
     assert "not checked: poll.news.currency: the amounts in US dollars are read" in cj.out
     assert lensback("network", "show", "cj", "--json", *where).json["unchecked"]
-    assert "known: admitad" in flat(lensback("network", "show", "nowhere", *where).err)
+    assert "known: actionpay, admitad" in flat(lensback("network", "show", "nowhere", *where).err)

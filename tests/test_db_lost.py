@@ -235,9 +235,9 @@ def test_a_lock_that_passes_at_every_write(
 def test_a_lock_that_stays_at_every_write_is_told_and_loses_nothing(
     world: World, clean: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(db_module, "BUSY_TIMEOUT_S", 0.05)
     told: list[Busy] = []
-    with Holder(tmp_path / "catalogue.db", held_s=None) as holder:
+    with monkeypatch.context() as patch, Holder(tmp_path / "catalogue.db", held_s=None) as holder:
+        patch.setattr(db_module, "BUSY_TIMEOUT_S", 0.05)
         for _ in range(60):
             try:
                 live(tmp_path, world)

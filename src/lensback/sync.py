@@ -98,7 +98,7 @@ def sync(
     report, watch = SyncReport(), _stoppable(watch, stop or Event())
     with _disk_errors(), workspace.locked(), _halting(workspace, stop):
         wanted = retried(partial(stores.check_names, workspace.db, list(names)))
-        _check_age(workspace, force)
+        retried(partial(_check_age, workspace, force))
         workspace.images.sweep()
         resumed = partial(_resumed, workspace, stop)
         fetch = partial(_download, workspace, report, names, jobs, force, watch)
