@@ -88,3 +88,39 @@ def test_a_bracket_that_belongs_to_the_address_stays():
     listed = "[https://s.example/a.jpg, https://s.example/b.jpg]"
     assert clean.images(listed, "") == ("https://s.example/a.jpg", "https://s.example/b.jpg")
     assert clean.images("https://s.example/a[1]", "") == ("https://s.example/a[1]",)
+
+
+IANA = "http://www.iana.org/assignments/relation/"
+
+
+@pytest.mark.parametrize(
+    ("other", "page"),
+    [
+        ('<link REL="self" href="https://s.example/x"/>', f'<link rel="Alternate" href="{PAGE}"/>'),
+        (f'<link rel="{IANA}self" href="https://s.example/x"/>', f'<link rel="{IANA}alternate" href="{PAGE}"/>'),
+        ('<link rel=" self " href="https://s.example/x"/>', f'<link href=" {PAGE} "/>'),
+    ],
+)  # fmt: skip
+def test_relations_as_they_are_written(other: str, page: str):
+    assert read(ATOM.format(f"<entry><title>Cup</title>{other}{page}{REST}</entry>")).url == PAGE
+
+
+@pytest.mark.parametrize("where", ["feed", "entry", "link"])
+def test_a_relative_link_and_its_base(where: str):
+    base = {where: ' xml:base="https://s.example/shop/"'}
+    entry = f'<entry{base.get("entry", "")}><title>Cup</title><link{base.get("link", "")} href="../cup"/>{REST}</entry>'
+    assert read(ATOM.replace("<feed", f"<feed{base.get('feed', '')}").format(entry)).url == PAGE
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "['https://s.example/a.jpg?x=1&y=2', 'https://s.example/b.jpg']",
+        "{https://s.example/a.jpg?x=1&y=2,https://s.example/b.jpg}",
+        "https&#x3A;&#x2F;&#x2F;s.example/a.jpg?x=1&amp;amp;y=2\nhttps&#58;//s.example/b.jpg",
+        "\u202ahttps://s.example/a.jpg?x=1&y=2\u202c\nhttps://s.example/b.jpg",
+    ],
+)
+def test_lists_and_escapes_of_other_tools(raw: str):
+    wanted = ("https://s.example/a.jpg?x=1&y=2", "https://s.example/b.jpg")
+    assert clean.images(raw, "") == wanted

@@ -183,3 +183,53 @@ def test_a_proposed_map_is_not_wrong_by_a_power_of_ten(thing: dict[str, str], pr
     dry_run = try_feed(io.BytesIO(json.dumps([thing, thing]).encode()))
     assert dry_run.guessed
     assert [str(offer.price) for offer in dry_run.shown][:1] == [price]
+
+
+@pytest.mark.parametrize(
+    ("raw", "fallback", "price"),
+    [
+        (".99", "EUR", "0.99 EUR"),
+        ("$.99", "", "0.99 USD"),
+        ("0,500 KWD", "", "0.500 KWD"),
+        ("12€50", "", "12.50 EUR"),
+        ("1.299€99", "", "1299.99 EUR"),
+        ("12,34,567.00 INR", "", "1234567.00 INR"),
+        ("12.000 ₫", "", "12000 VND"),
+        ("$ 12.990", "CLP", "12990 CLP"),
+        ("12.990 Ft", "", "12990.00 HUF"),
+        ("1500.000 JPY", "", "1500 JPY"),
+        ("Rp 1.290.000", "", "1290000.00 IDR"),
+        ("12,800円(税込)", "", "12800 JPY"),
+        ("税込12,800円", "", "12800 JPY"),
+        ("\u200f١٢٫٥٠\u00a0ر.س.\u200f", "", "12.50 SAR"),
+        ("1.299,90 TL KDV dahil", "", "1299.90 TRY"),
+        ("Από 12,50 € με ΦΠΑ", "", "12.50 EUR"),
+        ("12,50 zł brutto", "", "12.50 PLN"),
+        ("12,50 € *", "", "12.50 EUR"),
+        ("18,00 € inkl. 19% MwSt", "", "18.00 EUR"),
+        ("1 299:-", "SEK", "1299.00 SEK"),
+        ("Rs 1,299.00/-", "INR", "1299.00 INR"),
+        ("<![CDATA[12.50 EUR]]>", "", "12.50 EUR"),
+        ("&lt;![CDATA[12.50]]&gt; EUR", "", "12.50 EUR"),
+    ],
+)
+def test_prices_as_other_countries_write_them(raw: str, fallback: str, price: str):
+    assert str(money(raw, fallback)) == price
+
+
+@pytest.mark.parametrize(
+    "raw",
+    ["1.299.00", "1,299,00", "1.29,99", "1.299,00,50", "12..5", "12 €13", "12 € 13 €", "12.50€50"],
+)
+def test_a_second_number_or_a_group_that_is_none_is_no_price(raw: str):
+    assert money(raw, "EUR") == "bad price"
+
+
+def test_cdata_left_in_a_table():
+    text = "id,title,link,price\n" + ",".join(
+        f"<![CDATA[{value}]]>" for value in ("7", "Cup &amp; lid", "https://s.example/1", "5 EUR")
+    )
+    (row,) = feeds.read(io.BytesIO(text.encode()))
+    assert isinstance(row, Offer)
+    found = (row.external_id, row.title, row.url, str(row.price))
+    assert found == ("7", "Cup & lid", "https://s.example/1", "5.00 EUR")

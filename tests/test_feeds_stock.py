@@ -273,3 +273,28 @@ def test_a_column_map_adds_words_to_yml():
 def test_a_wrong_state_is_named():
     with pytest.raises(ConfigError, match=r"stock\.soon"):
         ColumnMap.parse('[stock]\nsoon = "bald da"\n')
+
+
+NEGATED = {
+    "out_of_stock": (
+        "在庫ありません|在庫はありません|ただいま在庫がございません|販売中止|没有现货|无现货|没有库存|沒有庫存|無現貨|即納不可|在庫数：0|残り0点|库存：0"
+        "|품절입니다|구매불가|판매중단|재고 0개|在庫：×|В наличии: -|In stock: ✗|❌ In stock|لا يوجد مخزون|אין במלאי|não há estoque|Έχει εξαντληθεί"
+        "|Stok dışı|stok habis|hết hàng|สินค้าหมด|ناموجود|არ არის მარაგში|առկա չէ|stokda yoxdur"
+    ),
+    "in_stock": "在庫数：12|残り3点|库存: 5|재고 12개|在庫あり・即納|재고있습니다|売り切れ間近|duża ilość|Tersedia|còn hàng",
+    "unknown": "不是|不缺货|未售罄|予約終了|入荷予定あり|取り寄せ不可|在庫確認中|现货谜|谜有货",
+}
+NEGATED_CASES = [(text, state) for state, listed in NEGATED.items() for text in listed.split("|")]
+
+
+@pytest.mark.parametrize(("text", "state"), NEGATED_CASES)
+def test_a_no_is_heard_where_words_have_no_spaces_or_are_signs(text: str, state: str):
+    assert KNOWN(text) == state
+
+
+WIDE_YES = ["在庫あり", "有货", "现货", "有库存", "現貨", "即納", "販売中", "재고있음", "구매가능"]
+
+
+@given(st.sampled_from(WIDE_YES), st.text("謎鬱龍曖昧妖", min_size=1, max_size=4), st.booleans())
+def test_unknown_signs_beside_wide_words_are_never_in_stock(said: str, strange: str, first: bool):
+    assert KNOWN(strange + said if first else said + strange) == "unknown"

@@ -17,7 +17,7 @@ from typing import Any
 from lensback.feeds import clean
 from lensback.feeds.money import currency, is_one, money
 from lensback.feeds.stock import Words
-from lensback.feeds.texts import MAX_RAW, plain, text
+from lensback.feeds.texts import MAX_RAW, plain, text, uncovered
 from lensback.types import Money, Offer, Rejected
 
 Columns = dict[str, Sequence[str]]
@@ -185,7 +185,7 @@ def _description(raw: str) -> str:
 
 
 def _id(raw: str) -> str:
-    return text(raw, MAX_RAW)
+    return text(uncovered(raw), MAX_RAW)
 
 
 def _tidied(values: Sequence[str], limit: int, one: Callable[[str], str]) -> Sequence[str]:

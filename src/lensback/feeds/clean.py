@@ -23,7 +23,7 @@ from stdnum import ean
 from lensback.feeds.columns import ColumnMap, by_alias
 from lensback.feeds.money import currency, money
 from lensback.feeds.stock import KNOWN, Words
-from lensback.feeds.texts import MAX_RAW, plain, text
+from lensback.feeds.texts import MAX_RAW, plain, text, uncovered
 from lensback.types import Money, Offer, Rejected
 
 Row = dict[str, str]
@@ -80,7 +80,7 @@ class Bad(Exception):
 
 def offer(row: Row, rules: RowRules) -> Offer | Rejected:
     """The row as an Offer, or why not. The caller knows the line."""
-    external_id = text(row.get("id", ""), MAX_RAW)
+    external_id = text(uncovered(row.get("id", "")), MAX_RAW)
     try:
         return _offer(row, rules, external_id)
     except Bad as bad:
@@ -273,8 +273,8 @@ _ADDRESS = re.compile(
 # What nearly every address looks like: checked first, for speed.
 SIMPLE_ADDRESS = r"https?://[A-Za-z0-9][A-Za-z0-9.\-]*+(?:/[!#-\[\]_a-z~]{0,2000})?"
 _SIMPLE_ADDRESS = re.compile(SIMPLE_ADDRESS)
-_AROUND = ' \t\r\n,;|"[]'
-_BETWEEN = re.compile(r"[\s,;|\"\[\]]+(?=https?:|//|\{BASE\})")
+_AROUND = " \t\r\n,;|\"'[]"
+_BETWEEN = re.compile(r"[\s,;|\"'\[\]]+(?=https?:|//|\{BASE\})")
 
 
 def address(raw: str, base: str) -> str:
@@ -286,8 +286,9 @@ def address(raw: str, base: str) -> str:
         if not base:
             raise Bad("needs base", url)
         url = url.replace("{BASE}", base.rstrip("/"))
-    if "&amp;" in url:
-        url = url.replace("&amp;", "&")
+    for _ in range(_ESCAPED):
+        if "&" in url:
+            url = _NUMBERED.sub(lambda one: html.unescape(one[0]), url.replace("&amp;", "&"))
     if url.startswith("//"):
         url = "https:" + url
     elif url.startswith("/") and base:
@@ -299,12 +300,17 @@ def address(raw: str, base: str) -> str:
 
 # What browsers encode in an address, and white space that is no plain space.
 _ODD = re.compile(r"[\s<>`^{}|]")
-_HIDDEN = re.compile("[\t\n\r\u00ad\u200b-\u200f\u2060\ufeff]")
+_HIDDEN = re.compile(
+    "[\t\n\r\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]"
+)
+_NUMBERED = re.compile(r"&#(?:x[0-9a-f]{2,6}|[0-9]{2,7});", re.IGNORECASE)
+_ESCAPED = 2
+"""How often a shop may have escaped its addresses."""
 
 
 def _bare(raw: str) -> str:
     """Without what surrounds an address or hides in it; backslashes before the query are slashes."""
-    url = _HIDDEN.sub("", raw.strip()).strip()
+    url = _HIDDEN.sub("", uncovered(raw).strip()).strip()
     if url.startswith("<") and url.endswith(">"):
         url = url[1:-1].strip()
     if "\\" in url:
@@ -318,7 +324,14 @@ def images(raw: str, base: str) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for part in raw[:MAX_RAW].split("\n"):
         listed = _BETWEEN.split(part) if part.count("//") > 1 or "," in part else (part,)
-        if part.lstrip().startswith(("[", "{")):
+        if (
+            (bare := part.strip())[:1] == "{"
+            and bare[-1:] == "}"
+            and "://" in bare
+            and '"' not in bare
+        ):
+            listed = _BETWEEN.split(bare[1:-1])  # a list of PostgreSQL
+        elif part.lstrip().startswith(("[", "{")):
             listed = _json_addresses(part) or listed
         for value in listed:
             if (value := _unlisted(value)) and (url := address(value, base)):

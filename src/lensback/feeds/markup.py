@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html.entities import html5
 from typing import cast
+from urllib.parse import urljoin
 from xml.sax.saxutils import quoteattr
 
 from lxml import etree
@@ -27,6 +28,9 @@ MAX_ROW_CHARS = 4 << 20
 MAX_DEPTH = 5
 """Levels of elements in a row that a column map's path may go down."""
 MAX_HEAD_CHARS = 64 << 20
+_RELATIONS = "http://www.iana.org/assignments/relation/"
+_ABSOLUTE = re.compile(r"\s*(?:[A-Za-z][A-Za-z0-9+.\-]*:|[/\\]{2})")
+_BASE = "{http://www.w3.org/XML/1998/namespace}base"
 GOOGLE_NAMESPACE = "http://base.google.com/ns/1.0"
 
 # --- mending ----------------------------------------------------------------------------------
@@ -376,10 +380,24 @@ def pairs(element: etree._Element) -> Iterator[tuple[str, str]]:
 def _page(link: etree._Element) -> tuple[str, bool]:
     """The address in a link that has attributes, empty where it leads to no page of the thing
     (`rel="self"`), and whether it is a page for people."""
-    if link.get("rel", "alternate").lower() not in ("alternate", ""):
+    said = {name.lower(): value.strip() for name, value in attributes(link)}
+    # a relation may be written as its address in the registry (RFC 4287, 4.2.7.2)
+    relation = said.get("rel", "").lower().removeprefix(_RELATIONS)
+    if relation not in ("alternate", "", "canonical", "bookmark"):
         return "", False
-    kind = link.get("type", "html")
-    return inner_text(link) or link.get("href", ""), "html" in kind
+    address = inner_text(link) or said.get("href", "")
+    return _resolved(link, address), "html" in said.get("type", "html").lower()
+
+
+def _resolved(element: etree._Element, address: str) -> str:
+    """A relative address against the element's own `xml:base`, or the row's."""
+    base = element.base
+    if not base or not address or "{" in address or _ABSOLUTE.match(address):
+        return address
+    try:
+        return urljoin(base, address.strip())
+    except ValueError:
+        return address
 
 
 def deep_pairs(
@@ -433,10 +451,12 @@ def _wrapper(head: etree._Element, sample: bytes) -> str:
     }
     for element in head.iter(etree.Element):
         spaces.update(element.nsmap)
-    return "<rows{}>".format(
+    base = next((base for element in head.iter(etree.Element) if (base := element.get(_BASE))), "")
+    return "<rows{}{}>".format(
+        f" xml:base={quoteattr(base)}" if base else "",
         "".join(
             f" xmlns{':' + prefix if prefix else ''}={quoteattr(uri)}"
             for prefix, uri in spaces.items()
             if uri and uri not in _RESERVED and prefix not in ("xml", "xmlns")
-        )
+        ),
     )

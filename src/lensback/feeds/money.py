@@ -19,17 +19,17 @@ _SIGNS = by_alias(
         "EUR": "€ euro euros",
         "GBP": "£",
         "USD": "$ us$",
-        "JPY": "¥ 円 jp¥",
+        "JPY": "¥ 円 jp¥ 日元",
         "CNY": "元 cn¥ rmb",
         "INR": "₹",
         "UAH": "₴ грн",
-        "KZT": "₸ тг тенге",
+        "KZT": "₸ тг тенге теңге",
         "TRY": "₺ tl",
-        "PLN": "zł zl",
+        "PLN": "zł zl złotych złote",
         "CZK": "kč kc",
-        "ILS": "₪",
+        "ILS": '₪ nis ש"ח ש״ח שח',
         "KRW": "₩ 원",
-        "VND": "₫",
+        "VND": "₫ đ vnđ",
         "AZN": "₼",
         "GEL": "₾",
         "AMD": "֏",
@@ -49,10 +49,17 @@ _SIGNS = by_alias(
         "MDL": "лей",
         "UZS": "сум",
         "AED": "د.إ dhs",
-        "SAR": "ر.س",
-        "THB": "฿",
+        "SAR": "ر.س sr",
+        "KWD": "د.ك",
+        "THB": "฿ บาท",
         "PHP": "₱",
         "NGN": "₦",
+        "IDR": "rp",
+        "ZAR": "r",
+        "PEN": "s/",
+        "MKD": "ден",
+        "BAM": "km",
+        "IRR": "ریال",
     }
 )
 _SHARED = {
@@ -75,37 +82,30 @@ _PLAIN = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,6}))?(?: ?([A-Z]{3}))?")
 _NUMBER = re.compile(r"[0-9](?:[0-9.,'’\s]*[0-9])?")
 # Thousands apart by a space or an apostrophe: three digits each, or it is no one number.
 _GROUPED = re.compile(r"[0-9]{1,3}(?:[\s'’][0-9]{3})+(?:[.,][0-9]+)?|[0-9.,]+")
-_NO_CENTS = re.compile(r"^[.,]\s?[-–—]+")
+_THOUSANDS = re.compile(
+    r"[0-9]{1,3}(?:(?:\.[0-9]{3})+|(?:,[0-9]{3})+)|[0-9]{1,2}(?:,[0-9]{2})+,[0-9]{3}"
+)
+"""Of one mark; groups of two digits are Indian (`12,34,567`)."""
+_NO_CENTS = re.compile(r"^(?:[.,:]\s?|/)[-–—=]+")
+_SIGN_FOR_MARK = re.compile(r"([0-9])(€|£|\$|₺|₴|₪|zł)([0-9]{2})(?![0-9])")
+_BARE_CENTS = re.compile(r"(?<![\w/.,])[.,](?=[0-9]{1,2}(?![0-9.,]))")
+_TAX_RATE = re.compile(r"(?<=\bin[ck]l)\.?\s*[0-9]{1,2}(?:[.,][0-9])?\s?%", re.IGNORECASE)
+_DIRECTIONS = re.compile("[\u200c-\u200f]")
+_GROUP = 3
+_MARKS_BESIDE = re.compile(r"[()*\[\]]")
+_ROUND = frozenset(("HUF", "IDR", "COP", "CRC", "IRR", "LBP", "MMK", "SOS", "LAK"))
+"""Of two decimals by ISO 4217, of which nobody makes use."""
 _MAX_PRICE, _MAX_RAW, _MAX_NAMES = 40, 1000, 4
 # Shops strike the old price through, and lift the cents.
 _STRUCK = re.compile(r"<(del|s|strike)\b[^>]*>.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
 _LIFTED = re.compile(r"[.,]?\s*<sup\b[^>]*>\s*([0-9]{2})\s*</sup\s*>", re.IGNORECASE)
 _ARABIC = str.maketrans("٫٬", ".,")
-_BESIDE = frozenset(
-    [
-        "",
-        *[
-            "from",
-            "от",
-            "від",
-            "ab",
-            "od",
-            "dès",
-            "desde",
-            "incl",
-            "inkl",
-            "inc",
-            "vat",
-            "mwst",
-            "ttc",
-            "iva",
-            "tax",
-            "price",
-            "preis",
-            "цена",
-        ],
-    ]
+_BESIDE_WORDS = (
+    "from от від ab od dès desde vanaf από da a partir de à fra från alkaen incl inkl inc including"
+    " vat mwst ust ttc iva tax btw tva dph kdv dahil moms brutto áfa ндс пдв с з z με συμπ φπα"
+    " price preis цена ціна cena prix precio prezzo preço prijs fiyat fiyatı τιμή pris ár 税込 税込価格"
 )
+_BESIDE = frozenset(_BESIDE_WORDS.split()) | {""}
 """What may stand beside a price and changes nothing."""
 
 
@@ -138,8 +138,14 @@ def money(raw: str, fallback: str = "") -> Money | str:
     known = _named(named, fallback) if named else fallback
     if not known:
         return "no currency" if all(map(_meant, named)) else "bad price"
+    if len(part) == _GROUP and len(whole) <= _GROUP and whole.strip("0") and _has_no_cents(known):
+        whole, part = whole + part, ""  # 12.000 ₫
     minor = _minor(whole, part, known)
     return Money(minor, known) if 0 < minor < _MAX_MINOR else "bad price"
+
+
+def _has_no_cents(code: str) -> bool:
+    return code in _ROUND or currency_exponent(code) == 0
 
 
 def _read(match: re.Match[str]) -> tuple[str, str, tuple[str, ...]]:
@@ -189,8 +195,11 @@ def _loose(raw: str) -> tuple[str, str, tuple[str, ...]]:
     if not found or not _GROUPED.fullmatch(found[0]):
         return "", "", ()
     before, after = words[: found.start()], words[found.end() :]
-    around = (before + " " + _NO_CENTS.sub("", after)).split()
-    named = _names([token for token in around if token.strip(".:").lower() not in _BESIDE])
+    around = before + " " + _NO_CENTS.sub("", after)
+    if any(map(str.isdigit, around)):
+        return "", "", ()  # a second number, of which nobody says what it is
+    beside = [token for token in around.split() if token.strip(".:").lower() not in _BESIDE]
+    named = _names(beside)
     if len(named) > _MAX_NAMES or not all(map(_meant, named)):
         return "", "", ()
     whole, _, part = _dotted(re.sub(r"[\s'’]", "", found[0])).partition(".")
@@ -206,10 +215,11 @@ def _written(raw: str) -> str:
     if "<" in raw:
         raw = _LIFTED.sub(r",\1", _STRUCK.sub(" ", raw))
     said = plain(raw, _MAX_RAW)
-    if said.isascii():
-        return said
-    said = unicodedata.normalize("NFKC", said).translate(_ARABIC)
-    return "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in said)
+    if not said.isascii():
+        said = unicodedata.normalize("NFKC", _DIRECTIONS.sub("", said)).translate(_ARABIC)
+        said = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in said)
+    said = _SIGN_FOR_MARK.sub(r"\1,\3 \2", said)
+    return _MARKS_BESIDE.sub(" ", _BARE_CENTS.sub("0.", _TAX_RATE.sub("", said))).strip()
 
 
 def _names(words: list[str]) -> list[str]:
@@ -226,15 +236,16 @@ def _names(words: list[str]) -> list[str]:
 
 
 def _dotted(digits: str) -> str:
-    """Both marks: the last is decimal. One comma: decimal unless three digits follow."""
-    dot, comma = digits.rfind("."), digits.rfind(",")
-    if dot >= 0 and comma >= 0:
-        thousands = "," if dot > comma else "."
-        digits = digits.replace(thousands, "").replace(",", ".")
-    elif digits.count(",") == 1 and len(digits) - comma != 4:
-        digits = digits.replace(",", ".")
-    else:
-        digits = digits.replace(",", "")
-    if digits.count(".") > 1:
-        digits = digits.replace(".", "")
-    return digits if len(digits) <= 20 else ""
+    """Both marks: the last is decimal. One comma: decimal unless three digits follow. Empty where the
+    groups are no thousands (`1.299.00`)."""
+    mark = "." if digits.rfind(".") > digits.rfind(",") else ","
+    whole, _, part = digits.rpartition(mark)
+    thousands = {".": ",", ",": "."}[mark]
+    if not whole and thousands not in part:
+        return digits.replace(",", ".")
+    if thousands in whole and mark not in whole:
+        grouped = _THOUSANDS.fullmatch(whole)
+        return f"{whole.replace(thousands, '')}.{part}" if grouped and len(digits) <= 20 else ""
+    if mark in whole or (mark == "," and len(part) == 3 and whole != "0"):
+        digits = digits.replace(mark, "") if _THOUSANDS.fullmatch(digits) else ""
+    return digits.replace(",", ".") if len(digits) <= 20 else ""

@@ -19,12 +19,14 @@ from lensback.types import AVAILABILITIES
 MAX_WORDS = 200
 
 _TOKEN = re.compile(r"[^\W_]+")
-_WIDE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")  # written without spaces
+_WIDE = re.compile(r"[\u1100-\u11ff\u3040-\u30ff\u3400-\u9fff]")  # written without spaces
 _NUMBER = re.compile(r"(?<![^\W\d_])[0-9](?:[0-9.,'\u2019 ]*[0-9])?(?:e[+-]?[0-9]{1,3})?(?![0-9])")
 _DATE = re.compile(r"\b[0-9]{1,4}[./\-][0-9]{1,2}(?:[./\-][0-9]{1,4}|\.(?![0-9]))")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _SPECIAL = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ı": "i", "æ": "ae", "−": "-", "–": "-"})
-_YES, _NO = frozenset("+✓✔☑✅"), frozenset("-—✗✘✕✖❌×")
+_YES, _NO = frozenset("+✓✔☑✅○◎△🟢"), frozenset("-—✗✘✕✖❌×🚫⛔🔴")
+_DENIED = re.compile(r"[:：=]\s*[-—–×]+\s*$|^[×]\s|[✗✘✕✖❌🚫⛔🔴]")
+"""A sign beside words that turns them round: `In stock: -`."""
 
 
 def folded(raw: str) -> str:
@@ -52,7 +54,6 @@ class Words:
         """`own`: a column map's texts -> state. They stand above the list that comes with us."""
         self._whole: dict[str, str] = {}
         self._phrases: dict[tuple[str, ...], str] = {}
-        self._wide: list[tuple[str, str]] = []
         self._own = {"".join(tokens(said)): state for said, state in (own or {}).items()}
         data = _data()
         for state in AVAILABILITIES[:-1]:
@@ -61,13 +62,15 @@ class Words:
         for said, meant in (own or {}).items():
             self._learn(said, meant)
         self._longest = max(map(len, self._phrases))
-        self._wide.sort(key=lambda pair: -len(pair[0]))
         self._kinds = {
             kind: frozenset(part for said in _flat(data[kind]) for part in tokens(said))
             for kind in ("no", "not", "filler", "unit", "time", "delivery")
         }
         for said in self._kinds["no"]:
             self._whole.setdefault(said, "out_of_stock")
+        joined = {"".join(parts) for parts in self._phrases}.union(*self._kinds.values())
+        wide = sorted(filter(_WIDE.search, joined), key=len, reverse=True)
+        self._wide = re.compile("|".join(map(re.escape, wide)))
         self.of = lru_cache(8192)(self._of)
         """`state_of` one text, remembered."""
 
@@ -78,8 +81,6 @@ class Words:
         if said.startswith("="):
             return
         self._phrases[parts] = self._phrases[(joined,)] = state
-        if _WIDE.search(joined):
-            self._wide.append((joined, state))
 
     def __call__(self, words: str, count: str = "") -> str:
         """One of AVAILABILITIES for what a row says in words, and for its count. A row that says nothing is
@@ -108,14 +109,14 @@ class Words:
         signs = set(said) - {" "}
         if signs <= _YES or signs <= _NO:
             return "in_stock" if signs <= _YES else "out_of_stock"
+        said = _DENIED.sub(" no ", said)
         whole = "".join(tokens(said))
         if found := self._own.get(whole) or self._whole.get(whole):
             return found
-        if _WIDE.search(whole):
-            for phrase, state in self._wide:
-                if phrase in whole:
-                    return state
-        return self._spoken(folded(_CAMEL.sub(" ", said)))
+        words = folded(_CAMEL.sub(" ", said))
+        if _WIDE.search(words):  # its known parts, a space between them
+            words = self._wide.sub(lambda part: f" {part[0]} ", words.replace(" ", ""))
+        return self._spoken(" ".join(words.split()))
 
     def _spoken(self, said: str) -> str:
         """Of several words, or of a count with or without words."""

@@ -15,6 +15,16 @@ _TAGS = re.compile(
     r"<!--.*?(?:-->|\Z)|<(script|style)\b.*?(?:</\1\s*>|\Z)|</?[a-zA-Z!?][^<>]*+>",
     re.DOTALL | re.IGNORECASE,
 )
+_CDATA = re.compile(r"<!\[CDATA\[(.*?)(?:\]\]>|\Z)", re.DOTALL)
+
+
+def uncovered(raw: str) -> str:
+    """Without the marks of a CDATA section, which tools of XML leave in tables.
+
+    >>> uncovered("<![CDATA[5 EUR]]>")
+    '5 EUR'
+    """
+    return _CDATA.sub(r"\1", raw) if "<![CDATA[" in raw else raw
 
 
 def text(raw: str, limit: int) -> str:
@@ -33,7 +43,7 @@ def text(raw: str, limit: int) -> str:
 def plain(raw: str, limit: int) -> str:
     """`text` without HTML: tags out, entities resolved (twice escaped ones too)."""
     if "<" in raw:
-        raw = _TAGS.sub(" ", raw[:MAX_RAW])
+        raw = _TAGS.sub(" ", uncovered(raw[:MAX_RAW]))
     if "&" in raw and _REFERENCE.search(raw):
-        raw = html.unescape(_TAGS.sub(" ", html.unescape(raw[:MAX_RAW])))
+        raw = html.unescape(_TAGS.sub(" ", uncovered(html.unescape(raw[:MAX_RAW]))))
     return text(raw, limit)
