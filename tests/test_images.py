@@ -320,6 +320,15 @@ def test_of_a_picture_without_its_end_half_is_enough(name: str, share: float) ->
             assert apart(image.crop(top), whole.crop(top)) < (10 if "progressive" in name else 1)
 
 
+@pytest.mark.parametrize("lost", [1, 2, 3, 5, 8, 12, 20, 30, 50, 100])
+@pytest.mark.parametrize("quality", [60, 80, 95])
+def test_a_webp_without_its_last_bytes(lost: int, quality: int) -> None:
+    """The decoder needs more bytes than there were, whatever it makes of them."""
+    data = saved(drawn(300, 200), "WEBP", quality=quality)
+    top = (0, 0, 300, 90)
+    assert apart(decode(data[:-lost]).crop(top), decode(data).crop(top)) < 1
+
+
 @pytest.mark.parametrize("name", CUTS)
 def test_the_lost_rows_are_plain(name: str) -> None:
     """Neither black nor noise, and the hash is of the bytes as they came."""

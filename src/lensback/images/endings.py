@@ -153,11 +153,20 @@ def _chunk(name: bytes, body: bytes) -> bytes:
 
 
 def _webp(data: bytes) -> bytes | None:
-    """Zeros to the length that it states: the decoder draws something flat for them."""
+    """Zeros to the length that it states, and as many again: the decoder draws something flat for
+    them, and needs more of them than there were bytes."""
     size = int.from_bytes(data[4:8], "little") + 8
     if not ENOUGH * size <= len(data) < size or size > MAX_RAW_BYTES:
         return None
-    return data + bytes(size - len(data))
+    at, end = 12, 12
+    while end <= len(data):  # to the chunk that is cut
+        at, end = end, end + 8 + (int.from_bytes(data[end + 4 : end + 8], "little") + 1) // 2 * 2
+    if data[at : at + 4] not in (b"VP8 ", b"VP8L"):
+        return data + bytes(size - len(data))
+    longer = bytearray(data + bytes(size - len(data) + size + size % 2))
+    longer[4:8] = (len(longer) - 8).to_bytes(4, "little")
+    longer[at + 4 : at + 8] = (len(longer) - at - 8).to_bytes(4, "little")
+    return bytes(longer)
 
 
 def _gif(data: bytes) -> bytes | None:
