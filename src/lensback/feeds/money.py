@@ -219,7 +219,8 @@ def _written(raw: str) -> str:
         said = unicodedata.normalize("NFKC", _DIRECTIONS.sub("", said)).translate(_ARABIC)
         said = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in said)
     said = _SIGN_FOR_MARK.sub(r"\1,\3 \2", said)
-    return _MARKS_BESIDE.sub(" ", _BARE_CENTS.sub("0.", _TAX_RATE.sub("", said))).strip()
+    said = _TAX_RATE.sub("", said) if "%" in said else said
+    return _MARKS_BESIDE.sub(" ", _BARE_CENTS.sub("0.", said)).strip()
 
 
 def _names(words: list[str]) -> list[str]:
