@@ -505,6 +505,20 @@ def test_what_is_owed_is_set_off_within_its_currency(one: Database) -> None:
     assert ledger.audit(one).proven
 
 
+@pytest.mark.parametrize("clock", [5, AT + 10**6], ids=["our past", "our future"])
+@pytest.mark.parametrize("told_at", ["the same", "none"])
+def test_a_report_tells_how_things_are_now(one: Database, clock: int, told_at: str) -> None:
+    """Whatever the network's clock says: a row that differs stands behind everything known."""
+    when = clock if told_at == "the same" else None
+    ledger.observe(one, [news("approved", 1000, changed_at=clock)], at=AT)
+    for turn, (status, minor, left) in enumerate(
+        [("approved", 700, 420), ("declined", None, 0), ("approved", 900, 540)]
+    ):
+        seen = ledger.observe(one, [news(status, minor, changed_at=when)], at=AT + turn)
+        assert seen.new == 1
+        assert due_to(one, USER).get("EUR", 0) == left
+
+
 def test_what_is_due_of_one_sale_in_two_currencies(one: Database) -> None:
     """Paid out in one, then amended to another: what was paid is owed back in the first."""
     told(one, news("approved", 1000, changed_at=1))

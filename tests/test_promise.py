@@ -112,6 +112,13 @@ def test_a_threshold_that_fails_ends_the_sequence() -> None:
     assert (few.threshold, few.answers, few.wrong) == (0.91, 60, 0)
 
 
+def test_a_lower_threshold_that_would_hold_again_is_not_reached() -> None:
+    """0 of 60 wrong at .95 (at most .049), 4 of 64 at .90 (.137), 4 of 234 at .80 (.039 again)."""
+    cases = [case(0.95, True)] * 60 + [case(0.9, False)] * 4 + [case(0.8, True)] * 170
+    found = threshold(cases, PROMISED)
+    assert (found.threshold, found.answers, found.wrong) == (0.91, 60, 0)
+
+
 @pytest.mark.parametrize(("rest", "found"), [(165, 0.98), (166, None)])
 def test_plenty_are_four_times_the_fewest(rest: int, found: float | None) -> None:
     """60 right ones first, then 10 wrong: 235 cases start with the 60, 236 with 118 of them."""

@@ -116,6 +116,13 @@ def test_each_question_is_asked_with_its_product_there_and_without() -> None:
     assert best.tolist() == pytest.approx([0.7, 0.9, 0.8]), "the answer itself is not changed"
 
 
+def test_a_product_held_out_comes_behind_whatever_is_left() -> None:
+    _, without = twice(np.array([-0.1, 0.9, -0.4], np.float32), NAMES, 1)
+    assert (without.first, without.similarity) == (NAMES[0], pytest.approx(-0.1))
+    _, alone = twice(np.array([0.7, 0.9], np.float32), NAMES[:2], 1)
+    assert (alone.first, alone.margin) == (NAMES[0], 0.0)
+
+
 # ---- what is said
 
 

@@ -145,12 +145,21 @@ def _changes(
         if rows and not tells(state, one):
             continue
         when = one.changed_at
-        if when is None or when == state.changed_at:
-            when = max(at, state.changed_at or 0)
+        if when is None or _told_anew(one, rows):
+            when = max(at, (state.changed_at or 0) + 1)  # a tie would be decided by the status
         news_now = replace(one, changed_at=when)
         rows.append(news_now)
         fresh.append(news_now)
     return fresh, len(clean) - len(fresh), refused
+
+
+def _told_anew(one: Conversion, rows: Sequence[Conversion]) -> bool:
+    """Whether the network's time of change is one that we know, of other news: it did not touch it.
+    The same news at the same time are no change but an old page of a report."""
+    known = [row for row in rows if row.changed_at == one.changed_at]
+    return bool(known) and all(
+        (row.status, row.commission) != (one.status, one.commission) for row in known
+    )
 
 
 def _known_news(
