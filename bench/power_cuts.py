@@ -7,31 +7,21 @@ answers is missing, doubled or not proven then.
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 
-from rig import REPOSITORY, arguments, write
+from rig import arguments, tested, write
 
 
 def main() -> int:
-    """The exit code of the test; how many cuts were tried and what was wrong is in the JSON."""
+    """0 where nothing was wrong; how many cuts were tried and what was wrong is in the JSON."""
     given = arguments(__doc__, cuts=10_000, days=4).parse_args()
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-s", "tests/hostile/test_powercut.py"],
-        cwd=REPOSITORY,
-        env=os.environ | {"POWER_CUTS": str(given.cuts), "POWER_DAYS": str(given.days)},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
+    passed, told = tested(
+        "tests/hostile/test_powercut.py", POWER_CUTS=str(given.cuts), POWER_DAYS=str(given.days)
     )
-    told = [line for line in done.stdout.splitlines() if "power cuts, " in line]
-    write(
-        "power_cuts",
-        {"cuts": given.cuts, "days": given.days, "passed": not done.returncode, "told": told},
-        given.out,
-    )
-    return done.returncode
+    lost = [line for line in told if "power cuts, " in line]
+    figures = {"cuts": given.cuts, "days": given.days, "passed": passed, "told": lost}
+    write("power_cuts", figures, given.out)
+    return int(not passed)
 
 
 if __name__ == "__main__":

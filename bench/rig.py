@@ -63,6 +63,21 @@ def arguments(doc: str | None, **defaults: Any) -> argparse.ArgumentParser:
     return parser
 
 
+def tested(path: str, **environ: str) -> tuple[bool, list[str]]:
+    """Whether the test at `path`, with these variables, passed, and the lines that it printed: how
+    the long form of a test is run."""
+    command = [sys.executable, "-m", "pytest", "-q", "-s", "--durations=9", path]
+    done = subprocess.run(
+        command,
+        cwd=REPOSITORY,
+        env=os.environ | environ,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    return not done.returncode, done.stdout.splitlines()
+
+
 def revision() -> str:
     """The commit that was measured, with `+` where the tree differs from it."""
     command = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
