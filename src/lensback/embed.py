@@ -48,8 +48,7 @@ def embed(
         decoded = decode(todo, images, encoder.side_px, decoders, ahead=2 * batch)
         return encode_batches(decoded, encoder, batch)
 
-    review(db, images, vectors)
-    return fill(db, vectors, encoder.fingerprint, encode, progress=progress)
+    return fill(db, images, vectors, encoder.fingerprint, encode, progress=progress)
 
 
 def review(db: Database, images: ImageStore, vectors: VectorStore) -> None:
@@ -71,6 +70,7 @@ def _recoloured(images: ImageStore, image_hash: str) -> bool:
 
 def fill(
     db: Database,
+    images: ImageStore,
     vectors: VectorStore,
     fingerprint: str,
     encode: Callable[[Iterator[str]], Iterator[Encoded]],
@@ -85,6 +85,7 @@ def fill(
     """
     begin = time.perf_counter()
     tally = Tally("embed")
+    review(db, images, vectors)
     with db.claim(f"vectors {fingerprint}"):
         vectors.check(fingerprint)
         if lost := reconcile(db, vectors, fingerprint):

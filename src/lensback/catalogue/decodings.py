@@ -10,15 +10,12 @@ from lensback.catalogue.pictures import PAGE
 from lensback.db import Database, chunks
 from lensback.db import tables as t
 
-DECODING = 1
-"""How pictures are decoded now; 1: colour profiles are applied."""
-
 
 def to_review(db: Database) -> Iterator[list[str]]:
     """Hashes of images that were decoded in an older way, in batches; mark each with `reviewed`."""
     i, last = t.images.c, ""
     while True:
-        query = select(i.hash).where(i.decoding < DECODING, i.hash > last)
+        query = select(i.hash).where(i.decoding < t.DECODING, i.hash > last)
         with db.read() as c:
             page = list(c.scalars(query.order_by(i.hash).limit(PAGE)))
         if not page:
@@ -36,4 +33,4 @@ def reviewed(db: Database, hashes: Sequence[str], changed: Sequence[str]) -> Non
             c.execute(delete(t.paired_images).where(p.image_hash.in_(part)))
             c.execute(delete(t.image_pairs).where(or_(q.hash_a.in_(part), q.hash_b.in_(part))))
         for part in chunks(hashes):
-            c.execute(update(t.images).where(i.hash.in_(part)).values(decoding=DECODING))
+            c.execute(update(t.images).where(i.hash.in_(part)).values(decoding=t.DECODING))

@@ -21,6 +21,9 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+DECODING = 1
+"""How pictures are decoded now; 1: colour profiles are applied."""
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -146,7 +149,7 @@ images = Table(
     Column("mime", String(40), nullable=False),
     Column("phash", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
-    Column("decoding", Integer, nullable=False, default=1, server_default="0"),
+    Column("decoding", Integer, nullable=False, default=DECODING, server_default="0"),
 )
 
 image_urls = Table(

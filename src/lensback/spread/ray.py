@@ -71,7 +71,9 @@ def embed_on_ray(
         def encode(todo: Iterator[str]) -> Iterator[Encoded]:
             return work.encode(_batches(todo, images, batch))
 
-        tally = retried(lambda: fill(db, vectors, encoder.fingerprint, encode, progress=progress))
+        tally = retried(
+            lambda: fill(db, images, vectors, encoder.fingerprint, encode, progress=progress)
+        )
     tally.notes |= {f"batches at {node}": n for node, n in sorted(work.done.items())}
     return tally
 
