@@ -14,6 +14,7 @@ here, side by side, processor time of both processes together.
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import socket
 import sys
@@ -22,6 +23,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,7 @@ UPLOAD = (
     b"Content-Type: multipart/form-data; boundary=B\r\n\r\n"
     b'--B\r\nContent-Disposition: form-data; name="photo"; filename="a"\r\n\r\n'
 )
+FORK = multiprocessing.get_context("fork")
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\nX-A: "
 
 
@@ -86,13 +89,13 @@ def shopper(url: str, photo: bytes, seconds: float) -> tuple[list[float], Counte
     return times, failures
 
 
-Attack = Callable[[Served, threading.Event], None]
+Attack = Callable[[Served, Event], None]
 
 
 def sending(data: bytes) -> Attack:
     """One client that sends a picture again and again, as fast as it is answered."""
 
-    def attack(served: Served, stop: threading.Event) -> None:
+    def attack(served: Served, stop: Event) -> None:
         with httpx.Client(base_url=served.url, timeout=120) as client:
             while not stop.is_set():
                 with contextlib.suppress(httpx.TransportError):
@@ -104,7 +107,7 @@ def sending(data: bytes) -> Attack:
 def dripping(first: bytes, each: bytes, many: int) -> Attack:
     """Clients that send a little every other second, and come again when they are closed."""
 
-    def attack(served: Served, stop: threading.Event) -> None:
+    def attack(served: Served, stop: Event) -> None:
         with contextlib.ExitStack() as stack:
             sockets: list[socket.socket | None] = [None] * many
             while not stop.wait(2):
@@ -125,13 +128,14 @@ def dripping(first: bytes, each: bytes, many: int) -> Attack:
 def addresses(port: int) -> Attack:
     """Searches by addresses behind which a picture never ends."""
 
-    def attack(served: Served, stop: threading.Event) -> None:
+    def attack(served: Served, stop: Event) -> None:
         def one() -> None:
             url = f"http://127.0.0.1:{port}/a.jpg"
-            while not stop.is_set():
-                with contextlib.suppress(httpx.TransportError):
-                    files: Any = {"photo_url": (None, url)}
-                    httpx.post(f"{served.url}/api/search", files=files, timeout=60)
+            files: Any = {"photo_url": (None, url)}
+            with httpx.Client(base_url=served.url, timeout=60) as client:
+                while not stop.is_set():
+                    with contextlib.suppress(httpx.TransportError):
+                        client.post("/api/search", files=files)
 
         threads = [threading.Thread(target=one) for _ in range(DRIPS)]
         for thread in threads:
@@ -169,8 +173,9 @@ def endless() -> Iterator[int]:
 def under(served: Served, photo: bytes, attack: Attack, seconds: float) -> dict[str, Any]:
     """One attack: a shopper before it, during it, and from its end to the first usual answer."""
     usual, _ = shopper(served.url, photo, WARM_S)
-    watch, stop = Watch(served.process.pid), threading.Event()
-    attacker = threading.Thread(target=attack, args=(served, stop))
+    watch, stop = Watch(served.process.pid), FORK.Event()
+    # In a process of its own: threads of one interpreter would make the shopper wait for the attacker.
+    attacker = FORK.Process(target=attack, args=(served, stop))
     attacker.start()
     times, failures = shopper(served.url, photo, seconds)
     stop.set()
