@@ -104,8 +104,32 @@ def test_an_amount_that_is_not_told_is_not_zero(one: Database) -> None:
 def test_late_news_do_not_undo_later_ones(one: Database) -> None:
     told(one, news("approved", 900, changed_at=200))
     told(one, news("approved", 700, changed_at=100))
-    told(one, news("pending", 300, changed_at=300))
+    told(one, news("pending", 300, changed_at=200), news("pending", 300))
     assert eur(one)["commission_due"] == 900
+
+
+def test_a_declined_sale_that_was_opened_again_waits_again(one: Database) -> None:
+    told(one, news("declined", 900, changed_at=200))
+    told(one, news("pending", 900, changed_at=300))
+    assert eur(one) == {"commission_pending": 900, "cashback_pending": -540, "share_pending": -360}
+    told(one, news("approved", 900, changed_at=400))
+    assert eur(one)["commission_due"] == 900
+    assert ledger.audit(one).proven
+
+
+def test_what_was_paid_out_stays_so_while_a_sale_is_looked_at_again(one: Database) -> None:
+    told(one, news("approved", 1000, changed_at=1))
+    ledger.pay(one, USER, "t1", at=AT)
+    told(one, news("pending", 1200, changed_at=2))
+    assert eur(one) == {
+        "commission_pending": 1200,
+        "cashback_pending": -120,
+        "cashback_paid": -600,
+        "share_pending": -480,
+    }
+    told(one, news("approved", 1200, changed_at=3))
+    assert ledger.pay(one, USER, "t2", at=AT).amounts == (Money(120, "EUR"),)
+    assert ledger.audit(one).proven
 
 
 def test_an_approved_amendment_leaves_a_paid_sale_paid(one: Database) -> None:

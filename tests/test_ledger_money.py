@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -88,6 +89,36 @@ def test_the_sums_count_sales_that_are_not_listed(one: Database) -> None:
     found = seen(one)
     assert (len(found["sales"]), found["more"]) == (200, True)
     assert amounts(found["totals"]["approved"]) == {"EUR": "123.00"}
+
+
+def test_what_the_network_has_paid_us_is_payable(one: Database) -> None:
+    told(one, news("paid", 1000), news("approved", 500, external_id="s2"))
+    assert [sale["state"] for sale in seen(one)["sales"]] in (
+        ["payable", "approved"],
+        ["approved", "payable"],
+    )
+    totals = seen(one)["totals"]
+    assert (amounts(totals["payable"]), amounts(totals["approved"])) == (
+        {"EUR": "6.00"},
+        {"EUR": "3.00"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("declined", "payable", "approved", "owed"),
+    [(100, "5.40", "3.00", {}), (1200, "", "1.80", {}), (2000, "", "", {"EUR": "3.00"})],
+)
+def test_what_is_owed_is_set_off_against_what_is_payable_first(
+    one: Database, declined: int, payable: str, approved: str, owed: dict[str, str]
+) -> None:
+    told(one, news("approved", declined, changed_at=1))
+    ledger.pay(one, USER, "t1", at=AT)
+    told(one, news("declined", None, changed_at=2))
+    told(one, news("paid", 1000, external_id="s2"), news("approved", 500, external_id="s3"))
+    totals = seen(one)["totals"]
+    assert amounts(totals["payable"]).get("EUR", "") == payable
+    assert amounts(totals["approved"]).get("EUR", "") == approved
+    assert amounts(totals["owed"]) == owed
 
 
 # ---- claims
@@ -183,9 +214,17 @@ def test_nobody_is_paid_more_than_was_due_at_that_moment(
         totals = seen(fast, user)["totals"]
         due = due_to(fast, user)
         shown = {c: minor for c, minor in due.items() if minor}
-        both = amounts(totals["approved"])
-        both |= {c: f"-{a}" for c, a in amounts(totals["owed"]).items()}
-        assert both == {c: Money(minor, c).as_json()["amount"] for c, minor in shown.items()}
+        ready = {name: amounts(totals[name]) for name in ("approved", "payable", "owed")}
+        both = {
+            c: sum(Decimal(ready[name].get(c, 0)) for name in ("approved", "payable"))
+            - Decimal(ready["owed"].get(c, 0))
+            for c in {*ready["approved"], *ready["payable"], *ready["owed"]}
+        }
+        assert both == {
+            c: Decimal(Money(minor, c).as_json()["amount"]) for c, minor in shown.items()
+        }
+        for c, owed in ready["owed"].items():
+            assert c not in ready["approved"] | ready["payable"], owed
         paid_out = {c: m for (who, c), m in handed.items() if who == user and m}
         assert amounts(totals["paid"]) == {
             c: Money(minor, c).as_json()["amount"] for c, minor in paid_out.items()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from lensback.errors import PostbackError
-from lensback.networks import Network, NewsForm
+from lensback.networks import Network, NewsForm, list_networks, open_network
 from lensback.networks.news import (
     conversion,
     decimal_of,
@@ -238,6 +239,36 @@ def test_a_field_that_says_paid(status: str, value: Any, becomes: str) -> None:
     when = {"never": ("x",), "payment.made": ("1", "True")}
     row = {"external_id": "1", "status": status, "payment": {"made": value}}
     assert told(row, paid_when=when).status == becomes
+
+
+@pytest.mark.parametrize("name", [n.name for n in list_networks() if n.poll])
+def test_paid_that_nobody_checked_is_no_money(name: str) -> None:
+    """What a network calls paid makes a sale payable: so it has to be known to be money that we have."""
+    shipped = open_network(name)
+    assert shipped.poll
+    form = replace(
+        shipped.poll.news,
+        fields={},
+        default={"status": _approved(shipped)},
+        paid_when={"paid": ("1",)},
+        declined_when={},
+        divisor=1,
+    )
+    row = {"external_id": "1", "paid": "1"}
+    sure = replace(shipped, unchecked={})
+    assert conversion(sure, form, row).status == "paid"
+    unsure = replace(sure, unchecked={"poll.news.paid_when": "?"})
+    assert conversion(unsure, form, row).status == "approved"
+    called = replace(sure, postback=form, unchecked={"postback.paid_when": "?"})
+    assert conversion(called, form, row).status == "approved"
+    assert (
+        conversion(replace(called, unchecked={"poll.news.paid_when": "?"}), form, row).status
+        == "paid"
+    )
+
+
+def _approved(network: Network) -> str:
+    return next((word for word, ours in network.statuses.items() if ours == "approved"), "")
 
 
 # ---- amounts

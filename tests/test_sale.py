@@ -34,7 +34,7 @@ from lensback.ledger.sale import (
     checked,
     digest,
     expected_at,
-    order_key,
+    in_order,
     share_of,
     state_of,
 )
@@ -152,9 +152,9 @@ def test_a_digest_never_changes() -> None:
 # ---- the order of news: each of these stands before the next
 
 IN_ORDER = [
-    # Pending never takes back a decision, whatever its time.
+    # Pending takes back no decision without a time, nor one of its own time or later.
     news("pending", None, None),
-    news("pending", 5, 999),
+    news("pending", 5, 0),
     # Without a time before those with one; then the later state, then the smaller commission.
     news("approved", None, None),
     news("approved", 200, None),
@@ -165,20 +165,23 @@ IN_ORDER = [
     news("paid", 50, 0),
     news("approved", 100, 1),
     news("paid", 900, 1),
+    news("pending", 100, 2),
     news("approved", 100, 2),
+    news("pending", 100, 3),
 ]
 
 
 def test_news_stand_in_one_order() -> None:
-    for one, two in itertools.combinations(IN_ORDER, 2):
-        assert order_key(one) < order_key(two), (one, two)
+    for start in range(len(IN_ORDER)):
+        assert in_order([*IN_ORDER[start:], *IN_ORDER[:start]]) == IN_ORDER
+    assert in_order(reversed(IN_ORDER)) == IN_ORDER
     # The state decides, not the digest behind it: whatever else the news say.
     for at, other in itertools.product((None, 5), "abcde"):
         states = ("pending", "approved", "declined", "paid")
-        keys = [order_key(news(state, 100, at, order_id=other)) for state in states]
-        assert keys == sorted(keys)
+        told = [news(state, 100, at, order_id=other) for state in states]
+        assert in_order(reversed(told)) == told
     a, b = news("paid", 1, 1, order_id="a"), news("paid", 1, 1, order_id="b")
-    assert (order_key(a) < order_key(b)) is (digest(a) < digest(b))
+    assert in_order([a, b]) == in_order([b, a]) == sorted([a, b], key=digest)
 
 
 # ---- what a set of news tells
@@ -239,7 +242,12 @@ def test_a_commission_of_nothing_is_told() -> None:
     ("states", "ends"),
     [
         (("pending", "approved"), "approved"),
-        (("approved", "pending"), "approved"),
+        (("approved", "pending"), "pending"),
+        (("declined", "pending"), "pending"),
+        (("declined", "pending", "approved"), "approved"),
+        (("declined", "pending", "declined"), "declined"),
+        (("paid", "pending"), "paid"),
+        (("paid", "declined", "pending"), "pending"),
         (("approved", "declined"), "declined"),
         (("declined", "approved"), "approved"),
         (("paid", "approved"), "paid"),
@@ -359,6 +367,11 @@ def test_payouts_move_what_is_due() -> None:
         ("cashback_due", "RUB"): 7,
         ("cashback_paid", "RUB"): -7,
     }
+    again = replace(sale, status="pending")
+    for paid, left, owed in ((20, -40, 0), (60, 0, 0), (75, 0, 15)):
+        held = accounts_of(again, Money(60, "EUR"), {"EUR": paid})
+        assert held["cashback_pending", "EUR"] == left
+        assert (held["cashback_paid", "EUR"], held["cashback_due", "EUR"]) == (-paid, owed)
     declined = Sale("declined", commission=Money(100, "EUR"))
     assert accounts_of(declined, Money(60, "EUR"), {"EUR": 60}) == {
         ("cashback_due", "EUR"): 60,

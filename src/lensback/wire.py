@@ -290,7 +290,10 @@ class Sale(Body):
     sale_id: str
     store: str
     title: str
-    state: Literal["pending", "approved", "paid", "declined"]
+    state: Literal["pending", "approved", "payable", "paid", "review", "declined"] = Field(
+        description="`approved`: the store agreed; `payable`: the network has paid us; `paid`: handed "
+        "over; `review`: set aside until somebody has looked at it."
+    )
     cashback: Amount | None = Field(description="None while its currency is not known.")
     owed: Amount | None = Field(description="Paid out, and then taken back by the store.")
     ordered_at: str | None = Field(description="A day.")
@@ -314,7 +317,9 @@ class Totals(Body):
 
     pending: tuple[Amount, ...]
     approved: tuple[Amount, ...]
+    payable: tuple[Amount, ...] = Field(description="What the network has paid us.")
     paid: tuple[Amount, ...]
+    review: tuple[Amount, ...] = Field(description="Set aside until somebody has looked at it.")
     owed: tuple[Amount, ...] = Field(description="Set off against the next cashback.")
 
 

@@ -145,9 +145,12 @@ def _changes(
         if rows and not tells(state, one):
             continue
         when = one.changed_at
-        if when is None or _told_anew(one, rows):
+        pending = one.status == "pending"
+        if when is None or (_told_anew(one, rows) and not pending):
             when = max(at, (state.changed_at or 0) + 1)  # a tie would be decided by the status
         news_now = replace(one, changed_at=when)
+        if pending and rows and state_of([*rows, news_now]) == state:
+            continue  # a report that lags behind a call
         rows.append(news_now)
         fresh.append(news_now)
     return fresh, len(clean) - len(fresh), refused

@@ -1,7 +1,7 @@
 """Pure sums: the set of news of one sale -> its state -> what every account must hold.
 
 The state is a function of the *set* of news, not of the order in which they came: news are put into
-one order first (`order_key`), then read from the first to the last. So any order and any repetition
+one order first (`in_order`), then read from the first to the last. So any order and any repetition
 of the same news ends in the same balances.
 """
 
@@ -75,22 +75,33 @@ def digest(news: Conversion, kind: str = "news") -> str:
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=32).hexdigest()
 
 
-def order_key(news: Conversion) -> tuple[object, ...]:
-    """Where the news stands among all of its sale, whenever it came.
+def in_order(news: Iterable[Conversion]) -> list[Conversion]:
+    """The news of one part from the first to the last, whenever they came.
 
-    "Pending" never takes back a decision. Then the network's own time counts; news without a time
-    (some postbacks) stand before those with one. Where that leaves a tie, the later state stands
-    last, then the smaller commission: never say more than is paid.
+    The network's own time counts; news without a time (some postbacks) stand before decisions that
+    have one. Where that leaves a tie, the later state stands last, then the smaller commission:
+    never say more than is paid. "Pending" takes a decision back only where the network dates both
+    and it is the later one: a declined sale was opened again. Else it stands first.
     """
-    amount = -news.commission.minor if news.commission else 0
-    return (
-        news.status != "pending",
-        -1 if news.changed_at is None else news.changed_at,
-        RANK[news.status],
-        news.commission is not None,
-        amount,
-        digest(news),
-    )
+    told = list(news)
+    dated = [n.changed_at for n in told if n.changed_at is not None and n.status != "pending"]
+    decided = min(dated, default=None)
+
+    def key(one: Conversion) -> tuple[object, ...]:
+        at = one.changed_at
+        late = at is not None and decided is not None and at > decided
+        behind = late if one.status == "pending" else True
+        amount = -one.commission.minor if one.commission else 0
+        return (
+            behind,
+            -1 if at is None else at,
+            RANK[one.status],
+            one.commission is not None,
+            amount,
+            digest(one),
+        )
+
+    return sorted(told, key=key)
 
 
 def state_of(news: Iterable[Conversion]) -> Sale:
@@ -106,7 +117,7 @@ def state_of(news: Iterable[Conversion]) -> Sale:
 def _read(news: Iterable[Conversion]) -> Sale:
     """The news of one part, from the first to the last."""
     sale = Sale()
-    for one in sorted(news, key=order_key):
+    for one in in_order(news):
         sale = Sale(
             status=_next(sale.status, one.status),
             subid=sale.subid or one.subid,
@@ -147,14 +158,13 @@ def _added(parts: Iterable[Sale]) -> Sale:
 
 
 def _next(now: str, status: str) -> str:
-    """A sale that was paid for stays so where its amount is approved once more."""
-    return now if (now, status) == ("paid", "approved") else status
+    """A sale that was paid for stays so where its amount is approved once more, or looked at again:
+    only "declined" says that the money is gone."""
+    return now if now == "paid" and status in {"approved", "pending"} else status
 
 
 def tells(state: Sale, news: Conversion) -> bool:
     """True where a report that shows this row now tells something that the state does not hold."""
-    if news.status == "pending" and state.status != "pending":
-        return False  # it takes back no decision
     reason = news.reason if news.status == "declined" else ""
     status = _next(state.status, news.status)
     return (
@@ -195,9 +205,11 @@ def accounts_of(
     sale: Sale, cashback: Money | None, payouts: Mapping[str, int] | None = None
 ) -> Accounts:
     """What each account must hold for this sale. `cashback` is None where no click is known:
-    then the commission is kept aside. `payouts`: currency -> minor units paid to the shopper."""
+    then the commission is kept aside. `payouts`: currency -> minor units paid to the shopper; they
+    are set against the cashback of this sale, what is over is owed by the shopper."""
     held: Accounts = Counter()
     due, currency = sale.commission.minor, sale.commission.currency
+    left = dict(payouts or {})
     if sale.status != "declined":
         asset = {"pending": "commission_pending", "paid": "commission_received"}
         held[asset.get(sale.status, "commission_due"), currency] = due
@@ -210,7 +222,11 @@ def accounts_of(
             )
             held[theirs, currency] = -cashback.minor
             held[ours, currency] = cashback.minor - due
-    for paid_currency, minor in (payouts or {}).items():
+            covered = max(0, min(left.get(currency, 0), cashback.minor)) if pending else 0
+            held[theirs, currency] += covered
+            held["cashback_paid", currency] -= covered
+            left[currency] = left.get(currency, 0) - covered
+    for paid_currency, minor in left.items():
         held["cashback_due", paid_currency] += minor
         held["cashback_paid", paid_currency] -= minor
     return Counter({key: minor for key, minor in held.items() if minor})

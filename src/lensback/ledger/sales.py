@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, select
+from sqlalchemy import Connection, RowMapping, Select, func, select
 
 from lensback.db import Database
 from lensback.db import tables as t
@@ -55,11 +56,14 @@ _TOLD = (
 
 
 def state(row: RowMapping) -> str:
-    """The shopper's state of a sale: `pending`, `approved`, `paid` (handed over) or `declined`."""
-    if row["status"] in {"declined", "pending"}:
-        return str(row["status"])
-    paid = row["paid_out_minor"] and row["paid_out_minor"] >= row["cashback_minor"]
-    return "paid" if paid else "approved"
+    """The shopper's state of a sale: `pending`, `approved` (the store agreed), `payable` (the network
+    has paid us), `paid` (handed over), `declined`."""
+    status = str(row["status"])
+    if status == "declined":
+        return status
+    if row["paid_out_minor"] and row["paid_out_minor"] >= row["cashback_minor"]:
+        return "paid"
+    return "payable" if status == "paid" else status
 
 
 def _sale(row: RowMapping, now: int, say: Say) -> dict[str, Any]:
@@ -122,24 +126,53 @@ def _claim_until(row: RowMapping, now: int) -> str | None:
     return _day(until) if days > 0 and now <= until else None
 
 
-_TOTALS = {"cashback_pending": "pending", "cashback_due": "approved", "cashback_paid": "paid"}
+TOTALS = ("pending", "approved", "payable", "paid", "review", "owed")
 
 
 def _totals(c: Connection, user_token: str) -> dict[str, list[dict[str, str]]]:
-    """By state, from the accounts themselves; `owed` is what is due to us after a late decline."""
-    e, v, k = t.entries.c, t.conversions.c, t.clicks.c
-    total = func.sum(e.minor).label("total")
-    mine = select(e.account, e.currency, total).join(t.conversions, v.id == e.conversion_id)
-    mine = mine.join(t.clicks, k.click_id == v.click_id).group_by(e.account, e.currency)
-    mine = mine.where(k.user_token == user_token, k.user_token != "", e.account.in_(_TOTALS))
-    found: dict[str, list[dict[str, str]]] = {n: [] for n in (*_TOTALS.values(), "owed")}
-    for row in c.execute(mine.order_by(e.account, e.currency)):
+    """By state, from the accounts themselves. `owed` is what is due to us after a late decline: it
+    is set off against what can be paid out, then against what is approved."""
+    sums: dict[str, Counter[str]] = {name: Counter() for name in TOTALS}
+    for row in c.execute(_held(user_token)):
         minor = -int(row.total)  # what we owe is a credit
-        owed = row.account == "cashback_due" and minor < 0
-        name = "owed" if owed else _TOTALS[row.account]
-        if minor:
-            found[name].append(Money(abs(minor) if owed else minor, row.currency).as_json())
-    return found
+        if row.account == "cashback_due":
+            name = "owed" if minor < 0 else "payable" if row.received else "approved"
+        else:
+            name = "pending" if row.account == "cashback_pending" else "paid"
+        sums[name][row.currency] += abs(minor) if name == "owed" else minor
+    for name in ("payable", "approved"):
+        for currency, minor in sums["owed"].items():
+            part = min(minor, sums[name][currency])
+            sums[name][currency] -= part
+            sums["owed"][currency] -= part
+    return {
+        name: [
+            Money(minor, currency).as_json() for currency, minor in sorted(found.items()) if minor
+        ]
+        for name, found in sums.items()
+    }
+
+
+def _held(user_token: str) -> Select[Any]:
+    """What a user's sales hold, by account and currency, apart where the network has paid us and
+    where a sale holds a debt."""
+    e, v, k = t.entries.c, t.conversions.c, t.clicks.c
+    mine = (
+        select(e.account, e.currency, v.status, func.sum(e.minor).label("minor"))
+        .join(t.conversions, v.id == e.conversion_id)
+        .join(t.clicks, k.click_id == v.click_id)
+        .where(k.user_token == user_token, k.user_token != "", e.account.in_(_SHOWN))
+        .group_by(e.conversion_id, e.account, e.currency, v.status)
+        .subquery()
+        .c
+    )
+    received, debt = mine.status == "paid", mine.minor > 0
+    total = func.sum(mine.minor).label("total")
+    query = select(mine.account, mine.currency, received.label("received"), total)
+    return query.group_by(mine.account, mine.currency, received, debt).order_by(mine.currency)
+
+
+_SHOWN = ("cashback_pending", "cashback_due", "cashback_paid")
 
 
 def _money(minor: int, currency: str) -> dict[str, str] | None:

@@ -80,7 +80,7 @@ def conversion(
     status = status_of(network, read.text("status"))
     if status == "pending" and _holds(form.approved_when, row):
         status = "approved"
-    if status == "approved" and _holds(form.paid_when, row):
+    if status == "approved" and _holds(form.paid_when, row) and _means_money(network, form):
         status = "paid"
     if _holds(form.declined_when, row):
         status = "declined"
@@ -117,6 +117,12 @@ def status_of(network: Network, theirs: str) -> str:
             hint=f'ask the network, then write checked = ["{mark}"] into networks/{network.name}.toml',
         )
     return ours
+
+
+def _means_money(network: Network, form: NewsForm) -> bool:
+    """Whether it was checked that what the network calls paid is money that we have."""
+    place = "postback" if form is network.postback else "poll.news"
+    return f"{place}.paid_when" not in network.unchecked
 
 
 class _Reader:

@@ -24,8 +24,10 @@ router = APIRouter(responses=bodies.FAILURES)
 
 STATES = {
     "pending": N_("waiting for the store"),
-    "approved": N_("approved"),
+    "approved": N_("confirmed"),
+    "payable": N_("ready to be paid out"),
     "paid": N_("paid out"),
+    "review": N_("being checked"),
     "declined": N_("declined"),
     "owed": N_("to be set off against your next cashback"),
 }
