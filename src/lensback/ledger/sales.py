@@ -133,7 +133,7 @@ def _totals(c: Connection, user_token: str) -> dict[str, list[dict[str, str]]]:
     """By state, from the accounts themselves. `owed` is what is due to us after a late decline: it
     is set off against what can be paid out, then against what is approved."""
     sums: dict[str, Counter[str]] = {name: Counter() for name in TOTALS}
-    for row in c.execute(_held(user_token)):
+    for row in c.execute(_balances(user_token)):
         minor = -int(row.total)  # what we owe is a credit
         if row.account == "cashback_due":
             name = "owed" if minor < 0 else "payable" if row.received else "approved"
@@ -153,7 +153,7 @@ def _totals(c: Connection, user_token: str) -> dict[str, list[dict[str, str]]]:
     }
 
 
-def _held(user_token: str) -> Select[Any]:
+def _balances(user_token: str) -> Select[Any]:
     """What a user's sales hold, by account and currency, apart where the network has paid us and
     where a sale holds a debt."""
     e, v, k = t.entries.c, t.conversions.c, t.clicks.c
