@@ -60,7 +60,7 @@ FLOORS = [
         "detectors",
         "indexes",
     },
-    {"questions", "showings", "verdicts"},
+    {"questions", "showings", "verdicts", "comparison"},
     {
         "ingest",
         "download",

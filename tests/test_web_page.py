@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from lensback import colors
+from lensback import colors, verdicts
+from lensback.search import Query
 from lensback.speech import Speech
 from lensback.types import WHOLE, Money
 from lensback.web import views
@@ -29,27 +30,67 @@ def euro(minor: int) -> Money:
     return Money(minor, "EUR")
 
 
-def test_sizes_at_one_price_share_a_line() -> None:
-    sizes = ["XL", "38", "S", "M", "", "9,5", "one size", "S"]
+def test_a_store_has_one_line_with_its_sizes() -> None:
+    sizes = ["XL", "38", "S", "M", "", "9,5", "one size", "s "]
     (line,) = views.offer_lines([offer(size=size, link=f"/go/{size}") for size in sizes], EN)
-    assert line.sizes == "S, M, XL, 9,5, 38, one size"
-    assert line.link == "/go/S"
+    assert [chip.size for chip in line.chips] == ["S", "M", "XL", "9,5", "38", "one size"]
+    assert line.chips[0].link == "/go/S"
+    assert line.link == "/go/XL"  # the first in a shopper's order
 
 
 @pytest.mark.parametrize(
     "changes",
     [
         {"availability": "out_of_stock"},
-        {"price": euro(900)},
+        {"price": euro(1200)},
         {"old_price": euro(2000)},
         {"back": 100},
-        {"store": "pier"},
         {"disclosure": "Ad."},
     ],
     ids=str,
 )
-def test_what_differs_in_more_than_the_size_has_its_own_line(changes: dict[str, Any]) -> None:
-    assert len(views.offer_lines([offer(), offer(**changes)], EN)) == 2
+def test_whatever_differs_a_store_is_one_line(changes: dict[str, Any]) -> None:
+    (line,) = views.offer_lines([offer(size="S"), offer(size="M", **changes)], EN)
+    assert [chip.size for chip in line.chips] == ["S", "M"]
+    assert line.price == "€10"
+    assert line.chips[1].in_stock == ("availability" not in changes)
+    assert line.chips[1].price == ("€12" if "price" in changes else "")
+    assert line.dearer_sizes == ("price" in changes)
+    assert line.disclosure == changes.get("disclosure", "")
+
+
+def test_the_best_of_several_stores_is_marked() -> None:
+    def best(*offers: Any) -> list[str]:
+        return [line.store for line in views.offer_lines(offers, EN) if line.best]
+
+    dear, cheap = offer(price=euro(1200)), offer(store="pier")
+    assert best(cheap, dear) == ["pier"]
+    assert best(offer(store="pier", price=euro(1200), back=300), offer()) == ["pier"]
+    assert best(cheap) == []  # nothing to compare it with
+    gone = offer(store="quay", price=euro(500), availability="out_of_stock")
+    assert best(cheap, dear, gone) == ["pier"]
+    assert best(cheap, gone) == []
+    assert best(cheap, offer(price=Money(1, "USD"))) == []  # no rate, no comparison
+
+
+def test_a_discount_is_whole_percent_and_never_negative() -> None:
+    cases = [(euro(2000), 50), (euro(1001), 0), (euro(900), 0), (None, 0), (euro(3000), 66)]
+    for old, percent in cases:
+        (line,) = views.offer_lines([offer(old_price=old)], EN)
+        assert line.discount == percent
+
+
+def test_the_filters_of_an_answer_in_words() -> None:
+    query = Query(stores=("pier",), category="Shoes", price_max="50", currency="EUR", color="red")
+    assert views.filter_words(query, "price", EN) == (
+        "pier",
+        "Shoes",
+        "Price to 50 EUR",
+        "red",
+        "Cheapest first",
+    )
+    assert views.filter_words(Query(in_stock=True), "best", RU) == ("Только в наличии",)
+    assert views.filter_words(Query(), "best", EN) == ()
 
 
 def test_cashback_is_shown_where_there_is_some() -> None:
@@ -85,7 +126,7 @@ def test_money_by_locale(amount: str, currency: str, english: str, russian: str)
     [(1.0, "Almost certainly"), (0.8, "Very"), (0.5, "Probably"), (0.2, "Possibly"), (0, "look")],
 )
 def test_likelihood_in_words(probability: float, words: str) -> None:
-    assert words in views.likelihood(probability)
+    assert words in verdicts.likelihood(probability)
 
 
 def test_exact_hits_stay_first_in_every_order() -> None:
@@ -144,4 +185,4 @@ def test_the_view_of_an_answer() -> None:
     assert (view.total_ms, view.timings) == (20.0, "decode 1.4 ms")
     assert view.headline == "This very product"
     plain = views.answer_view(answer(named("c"), regions=(last,), calibrated=False), EN)
-    assert (plain.explanation, plain.similar[0].likelihood) == (views.UNMEASURED, "")
+    assert (plain.explanation, plain.similar[0].likelihood) == (verdicts.UNMEASURED, "")

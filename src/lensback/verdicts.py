@@ -1,8 +1,13 @@
-"""The verdict of an answer in words: the same on the page and in the bot."""
+"""How every face says what was found: verdict, groups of hits, likelihood, stock. Page, shared answer,
+widget and bot take their words from here."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from lensback.speech import N_
+from lensback.wire import Answer, Hit
 
 HEADLINES = {
     "exact": N_("This very product"),
@@ -10,3 +15,66 @@ HEADLINES = {
     "none": N_("We did not find it"),
 }
 CLOSEST = N_("None of these is surely the very product. The closest come first.")
+EXPLANATIONS = {
+    "exact": N_("Compare the prices below and choose a store."),
+    "similar": CLOSEST,
+    "none": N_("Nothing in the connected stores looks enough like your photo."),
+}
+UNMEASURED = N_(
+    "This catalogue has not been calibrated yet, so we do not claim to know which of these is "
+    "the very product."
+)
+AVAILABILITY = {
+    "in_stock": N_("In stock"),
+    "out_of_stock": N_("Sold out"),
+    "preorder": N_("Pre-order"),
+    "backorder": N_("Ships later"),
+    "unknown": N_("Check at the store"),
+}
+LIKELIHOOD = (
+    (0.95, N_("Almost certainly the same")),
+    (0.8, N_("Very likely the same")),
+    (0.5, N_("Probably the same")),
+    (0.2, N_("Possibly the same")),
+    (0.0, N_("A look-alike")),
+)
+"""Match probability from which each is said, the largest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Hits under one heading, a key of HEADLINES."""
+
+    verdict: str
+    hits: tuple[Hit, ...]
+
+
+def groups(hits: Sequence[Hit]) -> tuple[Group, ...]:
+    """The very product before what looks like it, each in the order of the hits; empty ones are left
+    out."""
+    both = (
+        Group("exact", tuple(hit for hit in hits if hit.exact)),
+        Group("similar", tuple(hit for hit in hits if not hit.exact)),
+    )
+    return tuple(group for group in both if group.hits)
+
+
+def explanation(answer: Answer) -> str:
+    """The sentence under the headline (English; a face translates it)."""
+    if answer.verdict == "similar" and not answer.calibrated:
+        return UNMEASURED
+    return EXPLANATIONS[answer.verdict]
+
+
+def likelihood(probability: float) -> str:
+    """A match probability in plain words (English; a face translates them).
+
+    >>> likelihood(0.97), likelihood(0.3)
+    ('Almost certainly the same', 'Possibly the same')
+    """
+    return next((words for least, words in LIKELIHOOD if probability >= least), LIKELIHOOD[-1][1])
+
+
+def sold_out(hit: Hit) -> bool:
+    """Whether no store has it: every offer is out of stock."""
+    return all(offer.availability == "out_of_stock" for offer in hit.offers)

@@ -14,7 +14,8 @@ from dataclasses import asdict
 from typing import Any
 
 from lensback.errors import BadQuery
-from lensback.types import Conversion, Money, StoredOffer
+from lensback.ledger.shown import HASH_CHARS
+from lensback.types import Box, Conversion, Money, StoredOffer
 from lensback.wire import Answer
 
 ALPHABET = string.digits + string.ascii_letters
@@ -103,6 +104,8 @@ def search_body(
                 [offer.offer_id for offer in hit.offers[:MAX_OFFERS]],
                 rank,
                 round(hit.probability, 4),
+                hit.exact,
+                hit.image_hash[:HASH_CHARS],
             ]
             for rank, hit in enumerate(answer.hits, 1)
         ],
@@ -111,11 +114,20 @@ def search_body(
             "width": answer.photo.width,
             "height": answer.photo.height,
             "region_share": round((x1 - x0) * (y1 - y0), 4),
+            "calibrated": answer.calibrated,
             "regions": len(answer.regions),
+            "region": _rounded(answer.region),
+            "things": [
+                [*_rounded(one.box), one.label, round(one.score, 4)] for one in answer.regions
+            ],
             **(photo or {}),
         },
         "variant": variant,
     }
+
+
+def _rounded(box: Box) -> list[float]:
+    return [round(value, 4) for value in box]
 
 
 def feedback_body(search_id: str, product_id: str, vote: int, at: int) -> dict[str, Any]:

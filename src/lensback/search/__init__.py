@@ -5,6 +5,7 @@ from lensback.search.core import Tools, search, search_live, similar
 from lensback.search.looking import Looks
 from lensback.search.prices import CashbackBasis, Prices
 from lensback.search.query import MAX_LIMIT, MIN_BOX, Query, check_box, filter_of, parse_box
+from lensback.search.recalled import query_of, recalled
 from lensback.search.why import Heat, heat
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "in_order",
     "parse_box",
     "product_of",
+    "query_of",
+    "recalled",
     "search",
     "search_live",
     "similar",

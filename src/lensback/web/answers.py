@@ -1,25 +1,29 @@
-"""An answer again, for whoever got its link: the products as they are now, and no photo."""
+"""An answer at an address of its own: the search page for the browser that sent the photo, a page of
+its products for whoever got the link."""
 
 from __future__ import annotations
 
+import io
 import re
 
 from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from lensback.catalogue import for_sale
 from lensback.errors import NotFound
-from lensback.ledger.shown import Shown, shown
-from lensback.search import Prices, hit_of, in_order
-from lensback.types import Filter
-from lensback.verdicts import HEADLINES
+from lensback.ledger.shown import Shown
+from lensback.search import query_of, recalled
 from lensback.web.bodies import FRESH
+from lensback.web.browser import browser_of, keep_browser
+from lensback.web.kept import QUALITY, bare
 from lensback.web.language import speech_of
-from lensback.web.pages import render
+from lensback.web.notes import recorded
+from lensback.web.pages import render, search_page
 from lensback.web.service import Opened, Service
-from lensback.web.views import card
-from lensback.wire import Hit
+from lensback.web.uploads import SORTS, Upload
+from lensback.web.views import AnswerView, answer_view, filter_words
+from lensback.wire import Answer
 
 router = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
 
@@ -27,39 +31,79 @@ _SEARCH_ID = re.compile(r"[0-9a-f]{16}")
 
 
 @router.get("/answers/{search_id}")
-def answer_page(request: Request, search_id: str, service: Opened) -> Response:
-    """What a search showed, with the prices and the stock of now."""
+async def answer_page(
+    request: Request, search_id: str, service: Opened, sort: str = ""
+) -> Response:
+    """What a search showed, with the prices and the stock of now, its filters and its order.
+
+    The browser that sent the photo gets the search page with the photo, as long as that is remembered;
+    everybody else, and it too after that, the products without it.
+    """
+    said = await recorded(service.workspace, service.shown, _known(search_id))
+    return await run_in_threadpool(_page, request, service, said, search_id, sort)
+
+
+def _page(request: Request, service: Service, said: Shown, search_id: str, sort: str) -> Response:
+    workspace = service.workspace
+    answer = recalled(
+        workspace.db, said, search_id, workspace.cashback, workspace.settings.currency
+    )
+    kept = str(said.filters.get("sort", ""))
+    order = next((one for one in (sort, kept) if one in SORTS), SORTS[0])
+    if service.memory.has(search_id, browser_of(request)):
+        upload = Upload(b"", query_of(said), sort=order)
+        page = search_page(request, service, upload, answer)
+        return keep_browser(request, page, workspace.settings)
+    return _shared(request, said, answer, order)
+
+
+def _shared(request: Request, said: Shown, answer: Answer, sort: str) -> Response:
+    """The answer for somebody who does not have its photo."""
+    speech = speech_of(request)
+    view = answer_view(answer, speech, sort)
+    lead = speech.say("An answer of {day}.", day=speech.date(said.at))
+    if answer.hits:
+        lead += " " + speech.say("Prices and stock are those of now.")
+    elif said.hits:
+        lead += " " + speech.say("These things are not sold any more.")
+    return render(
+        request,
+        "shared.html",
+        headers=FRESH,
+        answer=view,
+        lead=lead,
+        filters=filter_words(query_of(said), sort, speech),
+        about=_about(view),
+        base=str(request.base_url).rstrip("/"),
+    )
+
+
+def _about(view: AnswerView) -> str:
+    """What the first thing is and costs: what a chat shows of the link."""
+    first = next(iter((*view.exact, *view.similar)), None)
+    if first is None:
+        return ""
+    price = first.lines[0].after or first.lines[0].price if first.lines else ""
+    return " · ".join(filter(None, (first.title, first.brand, price)))
+
+
+@router.get("/answers/{search_id}/photo")
+async def answer_photo(request: Request, search_id: str, service: Opened) -> Response:
+    """The photo of one's own search, drawn anew as JPEG, as long as it is remembered; for every other
+    browser there is nothing here."""
+    known = service.memory.get(_known(search_id), browser_of(request))
+    pixels = service.workspace.settings.max_image_pixels
+    content = await service.gate.run(lambda: _jpeg(known.photo, pixels))
+    return Response(content, media_type="image/jpeg", headers=FRESH)
+
+
+def _jpeg(photo: bytes, max_pixels: int) -> bytes:
+    sink = io.BytesIO()
+    bare(photo, max_pixels).save(sink, "JPEG", quality=QUALITY)
+    return sink.getvalue()
+
+
+def _known(search_id: str) -> str:
     if not _SEARCH_ID.fullmatch(search_id):
         raise NotFound("no such answer", hint="search again")
-    said = shown(service.workspace.db, search_id)
-    speech = speech_of(request)
-    cards = [card(hit, speech, calibrated=False) for hit in _hits(service, said, search_id)]
-    title = speech.say(HEADLINES[said.verdict])
-    lead = speech.say("An answer that was shared ({day}).", day=speech.date(said.at))
-    if cards:
-        lead += " " + speech.say("Prices and stock are those of now.")
-    elif said.products:
-        lead += " " + speech.say("These things are not sold any more.")
-    return render(request, "answers.html", headers=FRESH, title=title, lead=lead, cards=cards)
-
-
-def _hits(service: Service, said: Shown, search_id: str) -> list[Hit]:
-    """The products that are still sold, in their old order. Exactness was said of a photo that
-    is not here any more, so it is not said again."""
-    db, currency = service.workspace.db, service.workspace.settings.currency
-    found = for_sale.rows(db, [product_id for product_id, _ in said.products], Filter())
-    sold = [row for rows in found.values() for row in rows]
-    prices = Prices.of(db, sold, service.workspace.cashback)
-    images = for_sale.images(db, [row.offer_id for row in sold])
-    hits = []
-    for product_id, probability in said.products:
-        rows = found.get(product_id, [])
-        if not rows:
-            continue
-        ordered = in_order(rows, prices, currency=currency, search_id=search_id)
-        shown = (images.get(offer.offer_id, ()) for offer in ordered)
-        image_hash = next((image for own in shown for image in own), "")
-        hits.append(
-            hit_of(product_id, rows, ordered, image_hash=image_hash, probability=probability)
-        )
-    return hits
+    return search_id

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 from fastapi import APIRouter
@@ -13,18 +12,15 @@ from starlette.responses import JSONResponse
 from lensback import ledger
 from lensback.errors import AlreadyDone, BadQuery, NotFound
 from lensback.ledger.clicks import SEARCH_ID
-from lensback.ledger.shown import shown, vote_on
+from lensback.ledger.shown import vote_on
 from lensback.web import bodies, forms
 from lensback.web.browser import browser_of
 from lensback.web.guard import Writer
-from lensback.web.notes import DRAIN_S
+from lensback.web.notes import recorded
 from lensback.web.service import Opened, Service
 
 VOTES = {"up": 1, "down": -1}
 _VOTE_BYTES = 4096
-PATIENCE_S = 1.5 * DRAIN_S
-"""How long a search of another process may take to reach the database."""
-_PAUSE_S = 0.25
 
 router = APIRouter(responses=bodies.FAILURES)
 
@@ -46,7 +42,8 @@ async def feedback(request: Request, service: Opened) -> JSONResponse:
         raise BadQuery("search_id or product_id is missing", hint="take both from an answer")
     if vote is None:
         raise BadQuery("not a vote", hint="use up or down")
-    if product_id not in await _products(service, search_id):
+    said = await recorded(service.workspace, service.shown, search_id)
+    if product_id not in said.product_ids:
         raise NotFound("no answer showed this", hint="take both ids from one answer")
     before = await run_in_threadpool(_vote_before, service, search_id, product_id)
     if before not in {None, vote} and not service.memory.has(search_id, browser_of(request)):
@@ -56,23 +53,6 @@ async def feedback(request: Request, service: Opened) -> JSONResponse:
         body = ledger.feedback_body(search_id, product_id, vote, int(time.time()))
         service.workspace.journal.append("feedback", body, durable=False)
     return JSONResponse({"status": "ok"}, headers={"Cache-Control": "no-store"})
-
-
-async def _products(service: Service, search_id: str) -> frozenset[str]:
-    """What a search showed. Raises NotFound where there was none, once it surely would be recorded."""
-    recent = service.shown.get(search_id)
-    if recent is not None:
-        return recent
-    end = asyncio.get_running_loop().time() + PATIENCE_S
-    while True:
-        try:
-            said = await run_in_threadpool(shown, service.workspace.db, search_id)
-        except NotFound:
-            if asyncio.get_running_loop().time() > end:
-                raise
-            await asyncio.sleep(_PAUSE_S)
-        else:
-            return frozenset(product_id for product_id, _ in said.products)
 
 
 def _vote_before(service: Service, search_id: str, product_id: str) -> int | None:

@@ -6,6 +6,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from PIL.Image import Image
+
 from lensback import images, log
 from lensback.durable import make_private_folder, replace_file
 from lensback.errors import Error
@@ -23,10 +25,7 @@ def keep(workspace: Path, settings: Settings, search_id: str, photo: bytes) -> N
     if not settings.keep_photos_days:
         return
     try:
-        pixels = settings.max_image_pixels
-        image = images.decode(photo, side_px=SIDE_PX, max_pixels=pixels, by=images.shared())
-        image.thumbnail((SIDE_PX, SIDE_PX))
-        image.info.clear()  # a comment would be written again
+        image = bare(photo, settings.max_image_pixels)
         path = workspace / FOLDER / f"{search_id}.jpg"
         make_private_folder(path.parent)
         replace_file(
@@ -34,6 +33,15 @@ def keep(workspace: Path, settings: Settings, search_id: str, photo: bytes) -> N
         )
     except (Error, OSError) as error:
         log.event("photo not kept", 30, type=type(error).__name__)
+
+
+def bare(photo: bytes, max_pixels: int) -> Image:
+    """The pixels of a photo, its longer side at most SIDE_PX, with nothing beside them: no EXIF, no
+    comment, no profile. Raises BadImage, TooLarge."""
+    image = images.decode(photo, side_px=SIDE_PX, max_pixels=max_pixels, by=images.shared())
+    image.thumbnail((SIDE_PX, SIDE_PX))
+    image.info.clear()  # a comment would be written again
+    return image
 
 
 def sweep(workspace: Path, days: int, now: float | None = None) -> int:

@@ -2,40 +2,66 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from lensback import ledger, log
-from lensback.errors import Error
+from lensback.errors import Error, NotFound
+from lensback.fleeting import Fleeting
+from lensback.ledger.shown import Shown, shown
 from lensback.search import Query
+from lensback.web.uploads import Upload
 from lensback.wire import Answer
 from lensback.workspace import Workspace
 
 DRAIN_S = 1.0
+PATIENCE_S = 1.5 * DRAIN_S
+"""How long a search of another process may take to reach the database."""
+_PAUSE_S = 0.25
 
 
 def note_search(
-    workspace: Workspace, request: Request, query: Query, answer: Answer, variant: str = ""
-) -> None:
-    """Writes a search down. Where that fails the answer is given all the same."""
+    workspace: Workspace, request: Request, upload: Upload, answer: Answer, variant: str = ""
+) -> dict[str, Any]:
+    """Writes a search down, and gives what was written. Where that fails the answer is given all the
+    same."""
+    query = upload.query
     source = "api" if request.url.path.startswith("/api/") else "page"
     body = ledger.search_body(
         answer,
         at=int(time.time()),
         source=source,
-        filters=filters_of(query),
-        photo={"box_given": query.box is not None, "calibrated": answer.calibrated},
+        filters=filters_of(query) | ({"sort": upload.sort} if upload.sort != "best" else {}),
+        photo={"box_given": query.box is not None},
         variant=variant,
     )
     try:
         workspace.journal.append("search", body, durable=False)
     except Error as error:
         log.event("search not recorded", 30, type=type(error).__name__)
+    return body
+
+
+async def recorded(workspace: Workspace, recent: Fleeting[Shown], search_id: str) -> Shown:
+    """What a search showed, told by this process (`recent`) or by the database. Raises NotFound where
+    there was none, once one of another process would surely be there."""
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        if (known := recent.get(search_id)) is not None:
+            return known
+        try:
+            return await run_in_threadpool(shown, workspace.db, search_id)
+        except NotFound:
+            if time.monotonic() > end:
+                raise
+        await asyncio.sleep(_PAUSE_S)
 
 
 def filters_of(query: Query) -> Mapping[str, Any]:

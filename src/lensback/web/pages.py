@@ -21,12 +21,12 @@ from lensback.legible import shown
 from lensback.search import Query
 from lensback.speech import N_, Speech, languages
 from lensback.web.bodies import FRESH
-from lensback.web.browser import is_secure, keep_browser
+from lensback.web.browser import browser_of, is_secure, keep_browser
 from lensback.web.guard import Searcher
 from lensback.web.language import COOKIE, speech_of
 from lensback.web.service import Opened, Service
 from lensback.web.uploads import Upload
-from lensback.web.views import COLORS, SORTS, answer_view
+from lensback.web.views import COLORS, SORTS, answer_view, box_text
 from lensback.wire import Answer
 
 router = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
@@ -37,14 +37,14 @@ YEAR_S = 365 * 86400
 @router.get("/")
 def home(request: Request, service: Opened) -> Response:
     """The page with the search form."""
-    return _home(request, service, Upload(b"", Query()), None)
+    return search_page(request, service, Upload(b"", Query()), None)
 
 
 @router.post("/", dependencies=[Searcher])
 async def find(request: Request, service: Opened) -> Response:
     """The search form with the answer under it: what the page does without a script."""
     upload, answer = await service.answer(request)
-    page = await run_in_threadpool(_home, request, service, upload, answer)
+    page = await run_in_threadpool(search_page, request, service, upload, answer)
     return keep_browser(request, page, service.workspace.settings)
 
 
@@ -108,7 +108,10 @@ def failure(
     )
 
 
-def _home(request: Request, service: Service, upload: Upload, answer: Answer | None) -> Response:
+def search_page(
+    request: Request, service: Service, upload: Upload, answer: Answer | None
+) -> Response:
+    """The search form with an answer under it, and the photo where it is remembered for this browser."""
     query, speech = upload.query, speech_of(request)
     max_bytes = service.workspace.settings.max_image_bytes
     return render(
@@ -117,14 +120,25 @@ def _home(request: Request, service: Service, upload: Upload, answer: Answer | N
         headers=FRESH,
         front=service.front(),
         query=query,
+        box=box_text(query.box) if query.box else "",
         sort=upload.sort,
         filtered=replace(query, box=None, limit=Query().limit, currency="") != Query(),
         answer=answer_view(answer, speech, upload.sort) if answer else None,
+        photo=photo_address(answer.search_id) if answer and _mine(request, service, answer) else "",
         max_bytes=max_bytes,
         max_mb=max_bytes / (1 << 20),
         sorts=SORTS,
         colors=COLORS,
     )
+
+
+def photo_address(search_id: str) -> str:
+    """Where a browser gets the photo of its own search, as long as that is remembered."""
+    return f"/answers/{search_id}/photo"
+
+
+def _mine(request: Request, service: Service, answer: Answer) -> bool:
+    return service.memory.has(answer.search_id, browser_of(request))
 
 
 def render(

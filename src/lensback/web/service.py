@@ -28,6 +28,7 @@ from lensback.errors import (
 )
 from lensback.fleeting import Fleeting
 from lensback.keys import Key
+from lensback.ledger.shown import Shown, shown_of
 from lensback.livefile import LiveFile
 from lensback.search import Query, Tools, search, search_live
 from lensback.types import StoredOffer
@@ -45,7 +46,7 @@ from lensback.workspace import Workspace
 
 OVERVIEW_S = 10.0
 SAMPLES = 8
-SHOWN_S, SHOWN = 60.0, 20_000
+SHOWN_S, SHOWN = 60.0, 5_000
 """How long, and how many, answers and votes are remembered until the database surely has them."""
 QUEUE = 8
 """Searches that may wait for a free thread: well under a second of work."""
@@ -89,8 +90,8 @@ class Service:
     write_pace: RateLimiter
     guesses: Guesses
     memory: Memory
-    shown: Fleeting[frozenset[str]] = field(default_factory=lambda: Fleeting(SHOWN_S, SHOWN))
-    """Products of the answers that may not be in the database yet, by search."""
+    shown: Fleeting[Shown] = field(default_factory=lambda: Fleeting(SHOWN_S, SHOWN))
+    """Answers that may not be in the database yet, by search."""
     votes: Fleeting[int] = field(default_factory=lambda: Fleeting(SHOWN_S, SHOWN))
     """Votes that may not be there yet, by search and product."""
     meters: Meters = field(default_factory=Meters.new)
@@ -137,8 +138,8 @@ class Service:
             photo = self.memory.get(upload.again, whose).photo if upload.again else upload.photo
             answer, variant = await self._placed(replace(upload, photo=photo), whose)
         self.meters.searched(answer)
-        self.shown.put(answer.search_id, frozenset(hit.product_id for hit in answer.hits))
-        note_search(self.workspace, request, upload.query, answer, variant)
+        body = note_search(self.workspace, request, upload, answer, variant)
+        self.shown.put(answer.search_id, shown_of(body))
         return answer
 
     async def _placed(self, upload: Upload, whose: str) -> tuple[Answer, str]:

@@ -1,4 +1,4 @@
-"""An answer -> what the page shows: words for numbers, offers folded into lines. Pure."""
+"""An answer -> what the page shows: words for numbers, a line for each store. Pure."""
 
 from __future__ import annotations
 
@@ -8,35 +8,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from lensback import colors
-from lensback.rank import folded, sizes
+from lensback.comparison import StoreRow, by_store, discount
+from lensback.search import Query
 from lensback.speech import N_, Speech
 from lensback.types import WHOLE, Box
-from lensback.verdicts import CLOSEST, HEADLINES
+from lensback.verdicts import AVAILABILITY, HEADLINES, explanation, likelihood, sold_out
 from lensback.wire import Answer, Hit, Offer
 
-EXPLANATIONS = {
-    "exact": N_("Compare the prices below and choose a store."),
-    "similar": CLOSEST,
-    "none": N_("Nothing in the connected stores looks enough like your photo."),
-}
-UNMEASURED = N_(
-    "This catalogue has not been calibrated yet, so we do not claim to know which of these is "
-    "the very product."
-)
-AVAILABILITY = {
-    "in_stock": N_("In stock"),
-    "out_of_stock": N_("Sold out"),
-    "preorder": N_("Pre-order"),
-    "backorder": N_("Ships later"),
-    "unknown": N_("Check at the store"),
-}
-LIKELIHOOD = (
-    (0.95, N_("Almost certainly the same")),
-    (0.8, N_("Very likely the same")),
-    (0.5, N_("Probably the same")),
-    (0.2, N_("Possibly the same")),
-    (0.0, N_("A look-alike")),
-)
 MOST_REGIONS = 8
 """Regions to choose from, beside the whole photo."""
 LABELS = {
@@ -78,17 +56,31 @@ SORTS = {
     "price": N_("Cheapest first"),
     "cashback": N_("Most cashback first"),
 }
-_LETTERS = ["XXXS", "XXS", "XS", "S", "M", "L", "XL", "XXL", "2XL", "XXXL", "3XL", "4XL", "5XL"]
+
+
+@dataclass(frozen=True, slots=True)
+class SizeChip:
+    """One size at one store."""
+
+    size: str
+    link: str
+    in_stock: bool
+    price: str
+    """Empty where it is the row's."""
 
 
 @dataclass(frozen=True, slots=True)
 class OfferLine:
-    """One line of the offers table: sizes of one store at one price."""
+    """One line of the offers table: what one store asks, and the sizes that it has."""
 
     store: str
-    sizes: str
+    chips: tuple[SizeChip, ...]
     price: str
+    dearer_sizes: bool
+    """The price is the lowest of several."""
     old_price: str
+    discount: int
+    """Whole percent, 0 where there is none."""
     cashback: str
     """Empty where there is none."""
     up_to: bool
@@ -96,6 +88,8 @@ class OfferLine:
     """Price after cashback, empty where there is no cashback."""
     availability: str
     in_stock: bool
+    best: bool
+    """No other store asks less."""
     disclosure: str
     link: str
 
@@ -110,6 +104,8 @@ class Card:
     image: str
     likelihood: str
     exact: bool
+    sold_out: bool
+    """No store has it."""
     lines: tuple[OfferLine, ...]
     offer_id: str
     """The first offer: what "similar to this" starts from."""
@@ -154,9 +150,6 @@ class AnswerView:
 
 def answer_view(answer: Answer, speech: Speech, sort: str = "best") -> AnswerView:
     """An answer in words, its hits in the order `sort`, one of SORTS."""
-    explanation = EXPLANATIONS[answer.verdict]
-    if answer.verdict == "similar" and not answer.calibrated:
-        explanation = UNMEASURED
     timings = dict(answer.timings_ms)
     total_ms = timings.pop("total", 0.0)
     cards = [card(hit, speech, calibrated=answer.calibrated) for hit in in_order(answer.hits, sort)]
@@ -166,8 +159,8 @@ def answer_view(answer: Answer, speech: Speech, sort: str = "best") -> AnswerVie
         search_id=answer.search_id,
         verdict=answer.verdict,
         headline=speech.say(HEADLINES[answer.verdict]),
-        explanation=speech.say(explanation),
-        region=_box(answer.region),
+        explanation=speech.say(explanation(answer)),
+        region=box_text(answer.region),
         regions=region_choices(answer, speech),
         exact=tuple(card for card in cards if card.exact),
         similar=tuple(card for card in cards if not card.exact),
@@ -222,64 +215,73 @@ def card(hit: Hit, speech: Speech, *, calibrated: bool = True) -> Card:
         image=hit.image,
         likelihood=speech.say(likelihood(hit.probability)) if calibrated else "",
         exact=hit.exact,
+        sold_out=sold_out(hit),
         lines=offer_lines(hit.offers, speech),
         offer_id=hit.offers[0].offer_id if hit.offers else "",
     )
 
 
-def likelihood(probability: float) -> str:
-    """A probability in plain words (English; the page translates them).
-
-    >>> likelihood(0.97), likelihood(0.3)
-    ('Almost certainly the same', 'Possibly the same')
-    """
-    return next((words for least, words in LIKELIHOOD if probability >= least), LIKELIHOOD[-1][1])
-
-
 def offer_lines(offers: Sequence[Offer], speech: Speech) -> tuple[OfferLine, ...]:
-    """Offers in their order; those that differ in nothing but the size share a line."""
-    return tuple(
-        _line(sorted(same, key=_size_key), speech) for same in folded(offers, _all_but_size)
-    )
+    """A line for each store, in the order of the offers."""
+    return tuple(_line(row, speech) for row in by_store(offers))
 
 
-def _all_but_size(offer: Offer) -> tuple[object, ...]:
-    amounts = (offer.price, offer.price_after_cashback, offer.old_price)
-    return offer.store, offer.availability, offer.disclosure, *amounts
-
-
-def _line(same: Sequence[Offer], speech: Speech) -> OfferLine:
-    first = same[0]
-    paid = first.cashback.minor > 0
+def _line(row: StoreRow, speech: Speech) -> OfferLine:
+    first = row.first
+    has_cashback = first.cashback.minor > 0
     return OfferLine(
         store=first.store,
-        sizes=sizes(same),
+        chips=tuple(_chip(one, row, speech) for one in row.sizes),
         price=speech.money(first.price),
+        dearer_sizes=row.dearer_sizes,
         old_price=speech.money(first.old_price) if first.old_price else "",
-        cashback=speech.money(first.cashback) if paid else "",
+        discount=discount(first),
+        cashback=speech.money(first.cashback) if has_cashback else "",
         up_to=first.up_to,
-        after=speech.money(first.price_after_cashback) if paid else "",
+        after=speech.money(first.price_after_cashback) if has_cashback else "",
         availability=speech.say(AVAILABILITY[first.availability]),
         in_stock=first.availability == "in_stock",
-        disclosure=first.disclosure,
+        best=row.best,
+        disclosure=" · ".join(row.disclosures),
         link=first.link,
     )
 
 
-def _size_key(offer: Offer) -> tuple[int, float, str]:
-    """S, M, L in that order, then numbers by size, then the rest by name."""
-    size = offer.size.strip().upper()
-    if size in _LETTERS:
-        return 0, _LETTERS.index(size), size
-    number = size.replace(",", ".")
-    if number.replace(".", "", 1).isascii() and number.replace(".", "", 1).isdigit():
-        return 1, float(number), size
-    return 2, 0.0, size
+def _chip(offer: Offer, row: StoreRow, speech: Speech) -> SizeChip:
+    same = offer.price == row.first.price
+    return SizeChip(
+        size=offer.size.strip(),
+        link=offer.link,
+        in_stock=offer.availability != "out_of_stock",
+        price="" if same else speech.money(offer.price),
+    )
+
+
+def filter_words(query: Query, sort: str, speech: Speech) -> tuple[str, ...]:
+    """What an answer was limited to and ordered by, in words; empty where by nothing."""
+    words = [*query.stores, query.category]
+    if query.price_min:
+        words.append(speech.say("Price from {amount}", amount=_limit(query.price_min, query)))
+    if query.price_max:
+        words.append(speech.say("Price to {amount}", amount=_limit(query.price_max, query)))
+    if query.color:
+        words.append(speech.say(COLORS.get(query.color, query.color)))
+    if query.in_stock:
+        words.append(speech.say("Only what is in stock"))
+    if sort != "best":
+        words.append(speech.say(SORTS[sort]))
+    return tuple(filter(None, words))
+
+
+def _limit(amount: str, query: Query) -> str:
+    return f"{amount} {query.currency}".strip()
 
 
 def region_choices(answer: Answer, speech: Speech) -> tuple[RegionChoice, ...]:
     """The searched region, the likeliest others, the whole photo; equal names are numbered."""
-    regions = list({_box(r.box): r for r in reversed(answer.regions)}.values())[::-1]
+    regions = list({box_text(r.box): r for r in reversed(answer.regions)}.values())[::-1]
+    if not regions:  # of an older record
+        return ()
     regions = [*regions[: min(MOST_REGIONS, len(regions) - 1)], regions[-1]]
     words = [speech.say(LABELS.get(r.label, UNNAMED)) for r in regions]
     seen: Counter[str] = Counter()
@@ -287,10 +289,13 @@ def region_choices(answer: Answer, speech: Speech) -> tuple[RegionChoice, ...]:
     for region, word in zip(regions, words, strict=True):
         seen[word] += 1
         name = f"{word} {seen[word]}" if words.count(word) > 1 else word
-        box = _box(region.box)
-        choices.append(RegionChoice(name, box, box == _box(answer.region), box == _box(WHOLE)))
+        box = box_text(region.box)
+        choices.append(
+            RegionChoice(name, box, box == box_text(answer.region), box == box_text(WHOLE))
+        )
     return tuple(choices)
 
 
-def _box(box: Box) -> str:
+def box_text(box: Box) -> str:
+    """A box as forms send it: `0.1,0.2,0.8,0.9`."""
     return ",".join(f"{round(value, 4):g}" for value in box)

@@ -64,6 +64,7 @@
       let response = await send(part, mine.signal);
       if (response.status === 404 && known.value) { // forgotten meanwhile
         known.value = "";
+        if (!input.files.length && !url.value) { waiting(false); say(form.dataset.forgotten); return; }
         response = await send(part, mine.signal);
       }
       show(new DOMParser().parseFromString(await response.text(), "text/html"), part);
@@ -115,6 +116,10 @@
     if (!fresh) { say(form.dataset.unread); return; }
     answer.replaceChildren(...fresh.childNodes);
     answer.dataset.search = known.value = fresh.dataset.search || "";
+    if (known.value) {
+      document.title = page.title;
+      history.pushState({}, "", `/answers/${known.value}`);
+    }
     keepChips(part);
     mark(fresh.dataset.region);
     const list = page.getElementById("categories");
@@ -262,5 +267,55 @@
     at("drop").classList.remove("over");
     if (event.dataTransfer.files[0]) choose(event.dataTransfer.files[0]);
   });
+  // Back and forward, and a page that was opened at the address of an answer: what the server shows there.
+  window.addEventListener("popstate", async () => {
+    if (running) running.abort();
+    try {
+      const response = await fetch(location.href, { headers: { Accept: "text/html" } });
+      bring(new DOMParser().parseFromString(await response.text(), "text/html"));
+    } catch { location.reload(); }
+  });
+
+  // Another page's answer, photo, filters and order, in place.
+  function bring(page) {
+    const there = page.getElementById("search");
+    if (!there) { location.reload(); return; }
+    answer.replaceChildren(...page.getElementById("answer").childNodes);
+    for (const name of ["search", "region", "box", "verdict"]) {
+      answer.dataset[name] = page.getElementById("answer").dataset[name] || "";
+    }
+    for (const fresh of there.querySelectorAll("select, input:not([type=file])")) {
+      const same = (one) => one.name === fresh.name && (one.type !== "radio" || one.value === fresh.value);
+      const own = [...form.elements].find((one) => fresh.name && same(one));
+      if (!own) continue;
+      own.value = fresh.value;
+      own.checked = fresh.checked;
+    }
+    input.value = "";
+    document.title = page.title;
+    form.classList.toggle("answered", there.classList.contains("answered"));
+    opened();
+    const photo = page.getElementById("shown").getAttribute("src");
+    stage(Boolean(photo));
+    if (!photo) return;
+    at("shown").src = photo;
+    mark(answer.dataset.region);
+  }
+
+  // What an answer on the page means for the script: its parts, its box.
+  function opened() {
+    clear();
+    chips = at("parts") && at("parts").cloneNode(true);
+    box = answer.dataset.box || "";
+  }
+
+  if (answer.dataset.search) {
+    opened();
+    const photo = at("shown");
+    stage(!at("stage").hidden);
+    if (photo.complete && photo.naturalWidth) mark(answer.dataset.region);
+    else photo.addEventListener("load", () => mark(answer.dataset.region), { once: true });
+    photo.onerror = () => stage(false);
+  }
   recent.show();
 })();

@@ -52,7 +52,13 @@ window.recentSearches = (() => {
     show();
   }
 
+  // The small copy of the photo of an answer, "" where this browser has none.
+  function picture(link) {
+    const own = load().find((one) => one.link === link);
+    return own && /^data:image\/jpeg;/.test(own.picture) ? own.picture : "";
+  }
+
   function forget() { save([]); show(); }
 
-  return { add, forget, show, thumbnail };
+  return { add, forget, picture, show, thumbnail };
 })();

@@ -1,0 +1,172 @@
+"""An answer at its address: what comes back, for whom, and when its photo is gone."""
+
+from __future__ import annotations
+
+import io
+import re
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from sqlalchemy import text
+
+from lensback import wire
+from lensback.ledger.shown import shown
+from lensback.settings import Settings
+from lensback.web import create_app
+from lensback.workspace import Workspace
+from published import publish
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from starlette.testclient import TestClient
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
+    folder, photo = publish(tmp_path_factory.mktemp("answers"))
+    return folder, photo.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def workspace(made: tuple[Path, bytes]) -> Iterator[Workspace]:
+    with Workspace(made[0], Settings(rate_limit=0)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def client(workspace: Workspace) -> Iterator[TestClient]:
+    with TestClient(create_app(workspace), follow_redirects=False) as opened:
+        yield opened
+
+
+def search(client: TestClient, photo: bytes, **fields: str) -> wire.Answer:
+    sent = client.post("/api/search", files={"photo": ("p.jpg", photo)}, data=fields)
+    assert sent.status_code == 200, sent.text
+    return wire.Answer.model_validate_json(sent.text)
+
+
+def cards(page: str) -> list[str]:
+    return re.findall(r'data-product="(\w+)"', page)
+
+
+def test_the_browser_that_searched_gets_all_of_it_back(
+    client: TestClient, made: tuple[Path, bytes]
+) -> None:
+    found = search(client, made[1], store="lavka", sort="price", box="0.1,0.1,0.9,0.9")
+    page = client.get(f"/answers/{found.search_id}").text
+    assert set(cards(page)) == {hit.product_id for hit in found.hits}
+    assert 'data-box="0.1,0.1,0.9,0.9"' in page
+    assert re.search(r"<option selected>lavka", page)
+    assert re.search(r'value="price" selected', page)
+    assert f'value="{found.search_id}"' in page
+    photo = client.get(f"/answers/{found.search_id}/photo")
+    assert photo.headers["cache-control"] == "no-store"
+    assert Image.open(io.BytesIO(photo.content)).format == "JPEG"
+
+
+def test_a_stranger_sees_the_products_and_never_the_photo(
+    client: TestClient, made: tuple[Path, bytes]
+) -> None:
+    found = search(client, made[1], store="lavka")
+    client.cookies.clear()
+    page = client.get(f"/answers/{found.search_id}").text
+    assert set(cards(page)) == {hit.product_id for hit in found.hits}
+    assert "lavka" in page
+    assert "harbour" not in page
+    assert f"/answers/{found.search_id}/photo" not in page
+    assert "The photo is not here" in page
+    assert client.get(f"/answers/{found.search_id}/photo").status_code == 404
+
+
+@pytest.mark.parametrize("wrong", ["nonsense", "0" * 15, "0" * 17, "G" * 16, "../etc"])
+def test_what_is_no_address_of_an_answer(client: TestClient, wrong: str) -> None:
+    begin = time.monotonic()
+    for end in ("", "/photo"):
+        assert client.get(f"/answers/{wrong}{end}").status_code == 404
+    assert time.monotonic() - begin < 1, "nobody waits for what cannot be there"
+
+
+def test_groups_likelihoods_and_marks_are_those_of_the_answer(
+    client: TestClient, made: tuple[Path, bytes]
+) -> None:
+    sent = client.post("/", files={"photo": ("p.jpg", made[1])}, headers={"accept": "text/html"})
+    search_id = re.search(r'data-search="(\w+)"', sent.text)
+    assert search_id
+    own = client.get(f"/answers/{search_id[1]}").text
+    client.cookies.clear()
+    other = client.get(f"/answers/{search_id[1]}").text
+    for of in (
+        r'class="likelihood[^>]*>([^<]*)',
+        r'data-product="(\w+)"',
+        r'class="card( exact)?"',
+    ):
+        assert re.findall(of, sent.text)
+        assert re.findall(of, own) == re.findall(of, other) == re.findall(of, sent.text)
+
+
+def test_the_photo_is_gone_with_its_time_and_the_hits_stay(made: tuple[Path, bytes]) -> None:
+    with (
+        Workspace(made[0], Settings(rate_limit=0, photo_memory_s=1)) as workspace,
+        TestClient(create_app(workspace)) as client,
+    ):
+        found = search(client, made[1])
+        assert client.get(f"/answers/{found.search_id}/photo").status_code == 200
+        time.sleep(1.2)
+        assert client.get(f"/answers/{found.search_id}/photo").status_code == 404
+        page = client.get(f"/answers/{found.search_id}").text
+        assert set(cards(page)) == {hit.product_id for hit in found.hits}
+        assert "The photo is not here" in page
+
+
+def test_after_a_restart_the_database_tells_it(made: tuple[Path, bytes]) -> None:
+    with Workspace(made[0], Settings(rate_limit=0)) as workspace:
+        with TestClient(create_app(workspace)) as client:
+            found = search(client, made[1], box="0.1,0.1,0.9,0.9", in_stock="true")
+        said = shown(workspace.db, found.search_id)
+        assert said.box == (0.1, 0.1, 0.9, 0.9)
+        assert said.filters["in_stock"] is True
+        assert [hit.exact for hit in said.hits] == [hit.exact for hit in found.hits]
+        assert [r.label for r in said.regions] == [r.label for r in found.regions]
+        with TestClient(create_app(workspace)) as client:
+            page = client.get(f"/answers/{found.search_id}").text
+        assert set(cards(page)) == {hit.product_id for hit in found.hits}
+        assert "Only what is in stock" in page
+
+
+def test_a_record_of_an_older_program_is_still_an_answer(
+    workspace: Workspace, client: TestClient, made: tuple[Path, bytes]
+) -> None:
+    found = search(client, made[1])
+    workspace.drain()
+    old: Any = f'[["{found.hits[0].product_id}", [], 1, 0.5]]'
+    with workspace.db.write() as c:
+        c.execute(
+            text(
+                "UPDATE searches SET search_id = :new, hits = :hits, photo = '{}' WHERE search_id = :id"
+            ),
+            {"new": "0" * 16, "hits": old, "id": found.search_id},
+        )
+    page = client.get(f"/answers/{'0' * 16}")
+    assert page.status_code == 200
+    assert cards(page.text) == [found.hits[0].product_id]
+
+
+def test_what_is_sold_no_more_is_said(
+    workspace: Workspace, client: TestClient, made: tuple[Path, bytes]
+) -> None:
+    found = search(client, made[1], store="harbour")
+    client.cookies.clear()
+    with workspace.db.write() as c:
+        c.execute(text("UPDATE offers SET active = false"))
+    try:
+        page = client.get(f"/answers/{found.search_id}").text
+    finally:
+        with workspace.db.write() as c:
+            c.execute(text("UPDATE offers SET active = true"))
+    assert cards(page) == []
+    assert "not sold any more" in page
