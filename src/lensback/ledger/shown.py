@@ -79,7 +79,7 @@ def shown(db: Database, search_id: str) -> Shown:
         row = c.execute(wanted.where(s.search_id == search_id)).mappings().first()
     if row is None:
         raise NotFound("no such answer", hint="it may be older than what is kept here")
-    return shown_of(row)
+    return shown_of(dict(row))
 
 
 def _hit(kept: Sequence[Any]) -> ShownHit:

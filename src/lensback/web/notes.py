@@ -38,7 +38,7 @@ def note_search(
         answer,
         at=int(time.time()),
         source=source,
-        filters=filters_of(query) | ({"sort": upload.sort} if upload.sort != "best" else {}),
+        filters={**filters_of(query), **({"sort": upload.sort} if upload.sort != "best" else {})},
         photo={"box_given": query.box is not None},
         variant=variant,
     )
