@@ -42,19 +42,19 @@ LIKELIHOOD = (
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class VerdictGroup:
     """Hits under one heading, a key of HEADLINES."""
 
     verdict: str
     hits: tuple[Hit, ...]
 
 
-def groups(hits: Sequence[Hit]) -> tuple[Group, ...]:
+def groups(hits: Sequence[Hit]) -> tuple[VerdictGroup, ...]:
     """The very product before what looks like it, each in the order of the hits; empty ones are left
     out."""
     both = (
-        Group("exact", tuple(hit for hit in hits if hit.exact)),
-        Group("similar", tuple(hit for hit in hits if not hit.exact)),
+        VerdictGroup("exact", tuple(hit for hit in hits if hit.exact)),
+        VerdictGroup("similar", tuple(hit for hit in hits if not hit.exact)),
     )
     return tuple(group for group in both if group.hits)
 
