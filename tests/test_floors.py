@@ -72,6 +72,7 @@ FLOORS = [
         "cashback",
         "conversions",
         "people",
+        "programs",
     },
     {"workspace", "demo"},
     {"sync", "spread", "doctor", "train", "evaluate", "pulling"},

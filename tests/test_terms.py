@@ -15,7 +15,16 @@ from hypothesis import strategies as st
 
 from lensback import exchange
 from lensback.errors import ConfigError
-from lensback.terms import Terms, cashback, commission, estimate, parse, possible, words
+from lensback.terms import (
+    Terms,
+    Uncertainty,
+    cashback,
+    commission,
+    estimate,
+    parse,
+    possible,
+    words,
+)
 from lensback.types import Money, currency_exponent
 
 AT = int(datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp())
@@ -347,7 +356,7 @@ def test_the_rules_that_may_pay() -> None:
     twice = terms({"percent": 1}, {"percent": 1})
     assert len(possible(twice, "Women", AT)[0]) == 1
     program = terms({"percent": 3, "region": "RU"}, {"percent": 2, "region": "KZ"})
-    assert possible(program, "x", AT) == (list(program.rates), ["no rule pays for certain"])
+    assert possible(program, "x", AT) == (list(program.rates), [Uncertainty.NOTHING_CERTAIN])
 
 
 @pytest.mark.parametrize(
@@ -369,7 +378,7 @@ def test_a_category_lies_in_a_rules(path: str, category: str, fits: bool) -> Non
     program = terms({"category": [path], "percent": 10})
     (rule,) = program.rates
     assert (rule in possible(program, category, AT)[0]) is (fits or not category.strip(" >"))
-    assert ("no rule names the category" in possible(program, category, AT)[1]) is (
+    assert (Uncertainty.CATEGORY_UNNAMED in possible(program, category, AT)[1]) is (
         bool(category) and not fits
     )
 

@@ -189,7 +189,7 @@ def test_clicks_go_on_while_the_database_is_locked(
 def test_a_link_outside_the_program_is_refused(
     client: TestClient, workspace: Workspace, offer_id: str, program: None
 ) -> None:
-    found = stores.programs(workspace.db, ["harbour"])["harbour"]
+    (found,) = stores.programs(workspace.db, ["harbour"])["harbour"]
     feed = stores.overview(workspace.db, only="harbour")[0]
     other = {**found.terms, "domains": ["shop.example"]}
     stores.add(workspace.db, "harbour", feed.feed_url, program=other)

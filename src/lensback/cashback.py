@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ class OfferLink:
     """The cashback that was estimated, in the price's currency; None where there was none."""
     reason: str = ""
     """Why the link is not tracked although the store has a program."""
+    paused: bool = False
+    """Whether the reason is that the store's programs are paused."""
 
 
 def offer_link(
@@ -46,49 +48,55 @@ def offer_link(
     rates: Converter | None = None,
 ) -> OfferLink:
     """The link of one click on an offer, carrying the click id `subid`; see `program_link`."""
-    program = stores.programs(db, [offer.store]).get(offer.store)
-    return program_link(networks_dir, program, offer, subid, at, rates)
+    programs = stores.programs(db, [offer.store]).get(offer.store, ())
+    return program_link(networks_dir, programs, offer, subid, at, rates)
 
 
 def program_link(
     networks_dir: Path,
-    program: StoredProgram | None,
+    programs: Sequence[StoredProgram],
     offer: StoredOffer,
     subid: str,
     at: int,
     rates: Converter | None = None,
 ) -> OfferLink:
-    """The link of one click through the store's program.
+    """The link of one click through the first of the store's programs that is not paused and can
+    lead there.
 
-    Without a program: the offer's own address, and no cashback. Where the program cannot
-    lead there (deep links denied, another publisher's link, too long) the shopper loses the
-    cashback, not the way: the link is the page itself, if it is the program's. Raises NotFound
-    for an address of another domain, and where the feed gave none.
+    Without a program: the offer's own address, and no cashback. Where no program can lead there
+    (paused, deep links denied, another publisher's link, too long) the shopper loses the
+    cashback, not the way: the link is the page itself, if it is the first program's. Raises
+    NotFound for an address of another domain, and where the feed gave none.
     """
-    if program is None:
+    if not programs:
         return OfferLink(_own_page(offer), "", None, {}, None)
-    snapshot = dict(program.terms)
-    try:
-        parsed = terms.parse(program.terms)
-    except ConfigError as error:
-        return _untracked(_own_page(offer), offer, program.id, snapshot, error)
-    try:
-        network = networks.open_network(parsed.network, networks_dir)
-        networks.check_settings(network, networks.settings_of(parsed))
-        url = networks.offer_deeplink(network, parsed, offer.offer, subid)
-    except (BadQuery, ConfigError) as error:
-        page = _page_within(offer, parsed.domains)
-        return _untracked(page, offer, program.id, snapshot, error)
-    said = terms.estimate(parsed, offer.offer.price, offer.offer.category, at, rates)
-    cashback = said.cashback if said.cashback.minor else None
-    return OfferLink(url, network.name, program.id, snapshot, cashback)
+    refused: list[_Refused] = []
+    for program in programs:
+        domains: tuple[str, ...] = ()
+        try:
+            parsed = terms.parse(program.terms)
+            domains = parsed.domains
+            if parsed.paused:
+                refused.append(_Refused(program, domains, "the program is paused", paused=True))
+                continue
+            network = networks.open_network(parsed.network, networks_dir)
+            networks.check_settings(network, networks.settings_of(parsed))
+            url = networks.offer_deeplink(network, parsed, offer.offer, subid)
+        except (BadQuery, ConfigError) as error:
+            refused.append(_Refused(program, domains, error.message))
+            continue
+        sold = offer.offer
+        said = terms.estimate(parsed, sold.price, sold.category, at, rates, sold.brand)
+        cashback = said.cashback if said.cashback.minor else None
+        return OfferLink(url, network.name, program.id, dict(program.terms), cashback)
+    return _untracked(offer, refused)
 
 
-def plain_page(program: StoredProgram | None, offer: StoredOffer) -> str:
-    """The store's own page past every network, for machines: on the program's domains where there
-    is one. Raises NotFound where the feed names a tracked address only."""
+def plain_page(programs: Sequence[StoredProgram], offer: StoredOffer) -> str:
+    """The store's own page past every network, for machines: on the first program's domains where
+    there is one. Raises NotFound where the feed names a tracked address only."""
     try:
-        domains = terms.parse(program.terms).domains if program else ()
+        domains = terms.parse(programs[0].terms).domains if programs else ()
     except ConfigError:
         domains = ()
     for url in (offer.offer.target_url, "" if offer.offer.tracked else offer.offer.url):
@@ -99,15 +107,25 @@ def plain_page(program: StoredProgram | None, offer: StoredOffer) -> str:
     raise NotFound("the offer has no page without a network", hint="choose another offer")
 
 
-def _untracked(
-    page: str,
-    offer: StoredOffer,
-    program_id: int,
-    snapshot: Mapping[str, Any],
-    error: BadQuery | ConfigError,
-) -> OfferLink:
-    log.event("untracked", 30, offer=offer.offer_id, store=offer.store, reason=error.message)
-    return OfferLink(page, "", program_id, snapshot, None, error.message)
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """A program that does not lead to an offer, and why."""
+
+    program: StoredProgram
+    domains: tuple[str, ...]
+    """Empty where the program cannot be read."""
+    reason: str
+    paused: bool = False
+
+
+def _untracked(offer: StoredOffer, refused: Sequence[_Refused]) -> OfferLink:
+    """The way without a network; what the first program said of it is the reason."""
+    first = refused[0]
+    page = _page_within(offer, first.domains) if first.domains else _own_page(offer)
+    log.event("untracked", 30, offer=offer.offer_id, store=offer.store, reason=first.reason)
+    paused = all(each.paused for each in refused)
+    program = first.program
+    return OfferLink(page, "", program.id, dict(program.terms), None, first.reason, paused)
 
 
 def _page_within(offer: StoredOffer, domains: tuple[str, ...]) -> str:
@@ -166,17 +184,19 @@ def explain(
     Raises UnknownName, NotFound where the store has no program, ConfigError where it is wrong.
     """
     stores.check_names(db, [store])
-    program = stores.programs(db, [store]).get(store)
-    if program is None:
+    known = stores.programs(db, [store]).get(store)
+    if known is None:
         raise NotFound(
             f"{store} has no program",
             hint=f"lensback store add {store} --feed … --program FILE.toml",
         )
-    parsed = check_program(program.terms, networks_dir)
+    checked = [(program, check_program(program.terms, networks_dir)) for program in known]
+    program, parsed = next((each for each in checked if not each[1].paused), checked[0])
     if offer is None:
         return Explanation(store, program.network, parsed, None, None, "")
     now = int(time.time())
-    said = terms.estimate(parsed, offer.offer.price, offer.offer.category, now, rates)
+    sold = offer.offer
+    said = terms.estimate(parsed, sold.price, sold.category, now, rates, sold.brand)
     try:
         link = offer_link(db, networks_dir, offer, EXAMPLE, now, rates)
     except NotFound as error:

@@ -304,13 +304,17 @@ def _calibration(workspace: Workspace) -> Iterator[Check]:
 def _programs(workspace: Workspace) -> Iterator[Check]:
     """Each store's program and its network's account: a wrong one costs the cashback, silently."""
     known = stores.programs(workspace.db, stores.names(workspace.db))
-    for program in known.values():
+    for program in (each for found in known.values() for each in found):
         part = f"program {program.store}"
         try:
-            check_program(program.terms, workspace.networks)
+            paused = check_program(program.terms, workspace.networks).paused
             account = conversions.account_of(workspace.path, program.network)
         except Error as error:
             yield Check(part, "fail", error.message, error.hint)
+            continue
+        if paused:
+            text = f"{program.network} pays nothing at the moment: paused"
+            yield Check(part, "warn", text, "its shoppers see no cashback; add a second program")
             continue
         if strange := _strange_host(workspace, program):
             text = f"offers lead to {strange}, none of the program's domains: no cashback there"

@@ -39,7 +39,7 @@ _CLICKED = (
     .select_from(
         t.offers.join(t.stores).outerjoin(t.programs, t.programs.c.store_id == t.stores.c.id)
     )
-    .order_by(t.programs.c.id.desc())
+    .order_by(t.programs.c.id)
 )
 _IMAGES = (
     select(t.offer_images.c.offer_id, t.image_urls.c.url, t.image_urls.c.image_hash)
@@ -284,18 +284,19 @@ def no_such(wanted: str) -> NotFound:
     return NotFound(f"no such offer: {wanted}", hint="search again: offers come and go")
 
 
-def to_click(db: Database, wanted: str) -> tuple[StoredOffer, StoredProgram | None]:
-    """One offer, without its images, and its store's program, in one statement: what a click needs.
-    Raises NotFound."""
+def to_click(db: Database, wanted: str) -> tuple[StoredOffer, tuple[StoredProgram, ...]]:
+    """One offer, without its images, and its store's programs, the first choice first, in one
+    statement: what a click needs. Raises NotFound."""
     with db.read() as c:
-        row = c.execute(_CLICKED.where(t.offers.c.offer_id == wanted)).mappings().first()
-    if row is None:
+        rows = c.execute(_CLICKED.where(t.offers.c.offer_id == wanted)).mappings().all()
+    if not rows:
         raise no_such(wanted)
-    offer = _stored_offer(row, ())
-    if row["program_id"] is None:
-        return offer, None
-    terms = (row["program_network"], row["program_terms"], row["program_id"])
-    return offer, StoredProgram(row["store"], *terms)
+    programs = tuple(
+        StoredProgram(row["store"], row["program_network"], row["program_terms"], row["program_id"])
+        for row in rows
+        if row["program_id"] is not None
+    )
+    return _stored_offer(rows[0], ()), programs
 
 
 def of_products(

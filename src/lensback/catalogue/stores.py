@@ -41,8 +41,10 @@ def add(
     base: str = "",
     title: str = "",
     program: Mapping[str, Any] | None = None,
+    fallbacks: Sequence[Mapping[str, Any]] = (),
 ) -> Store:
-    """Connects a store; the same name again changes its feed and keeps its offers."""
+    """Connects a store; the same name again changes its feed and keeps its offers. `fallbacks` are
+    programs for what `program` does not pay, in order; both replace what was there."""
     if not NAME.fullmatch(name):
         raise BadQuery(
             f"not a store name: {name!r}", hint="use a-z, 0-9, '.', '-', '_', at most 80 characters"
@@ -59,23 +61,33 @@ def add(
         store_id = c.execute(select(t.stores.c.id).where(t.stores.c.name == name)).scalar_one()
         _put_feed(c, store_id, {"url": feed_url, "format": format, "columns": columns}, now)
         if program is not None:
-            _put_program(c, store_id, program, now)
+            _put_programs(c, store_id, [program, *fallbacks], now)
     return Store(name=name, id=store_id, title=title, base=base)
 
 
-def _put_program(c: Any, store_id: int, terms: Mapping[str, Any], now: int) -> None:
-    """An earlier program is replaced and keeps its id, which clicks name."""
-    values = {
-        "network": str(terms.get("network", "")),
-        "terms": json.loads(json.dumps(terms, default=str)),
-        "created_at": now,
-    }
+def _put_programs(c: Any, store_id: int, wanted: Sequence[Mapping[str, Any]], now: int) -> None:
+    """Earlier programs are replaced place by place and keep their ids, which clicks name."""
     p = t.programs.c
-    known = c.execute(select(p.id).where(p.store_id == store_id).order_by(p.id)).scalar()
-    if known is None:
-        c.execute(insert(t.programs).values(store_id=store_id, **values))
-    else:
-        c.execute(update(t.programs).where(p.id == known).values(**values))
+    known = list(c.scalars(select(p.id).where(p.store_id == store_id).order_by(p.id)))
+    for at, terms in enumerate(wanted):
+        values = {**_program_row(terms), "created_at": now}
+        if at < len(known):
+            c.execute(update(t.programs).where(p.id == known[at]).values(**values))
+        else:
+            c.execute(insert(t.programs).values(store_id=store_id, **values))
+    c.execute(delete(t.programs).where(p.id.in_(known[len(wanted) :])))
+
+
+def _program_row(terms: Mapping[str, Any]) -> dict[str, Any]:
+    network = str(terms.get("network", ""))
+    return {"network": network, "terms": json.loads(json.dumps(terms, default=str))}
+
+
+def change_program(db: Database, program_id: int, terms: Mapping[str, Any]) -> None:
+    """Replaces the terms of one program; clicks keep the ones they happened under."""
+    with db.write() as c:
+        mine = update(t.programs).where(t.programs.c.id == program_id)
+        c.execute(mine.values(**_program_row(terms)))
 
 
 def _put_feed(c: Any, store_id: int, values: dict[str, str], now: int) -> None:
@@ -358,11 +370,13 @@ _PROGRAMS = (
 )
 
 
-def programs(db: Database, names: Iterable[str]) -> dict[str, StoredProgram]:
-    """The programs of these stores, by store; those without one are missing."""
-    found: dict[str, StoredProgram] = {}
+def programs(db: Database, names: Iterable[str]) -> dict[str, tuple[StoredProgram, ...]]:
+    """The programs of these stores, by store, the first choice first; stores without one are
+    missing."""
+    found: dict[str, list[StoredProgram]] = {}
     with db.read() as c:
         for part in chunks(sorted(set(names))):
             for row in c.execute(_PROGRAMS.where(t.stores.c.name.in_(part))):
-                found[row.name] = StoredProgram(row.name, row.network, row.terms, row.id)
-    return found
+                one = StoredProgram(row.name, row.network, row.terms, row.id)
+                found.setdefault(row.name, []).append(one)
+    return {name: tuple(each) for name, each in found.items()}

@@ -54,7 +54,10 @@ def store_add(
         Path | None, typer.Option(help="TOML column map of an unusual table.")
     ] = None,
     base: Annotated[str, typer.Option(help="What {BASE} in the feed stands for.")] = "",
-    program: Annotated[Path | None, typer.Option(help="TOML of the affiliate programme.")] = None,
+    program: Annotated[
+        list[Path] | None,
+        typer.Option(help="TOML of the affiliate programme; again for a second choice."),
+    ] = None,
     title: Annotated[str, typer.Option(help="Name that shoppers see.")] = "",
     every: Annotated[str | None, typer.Option(help=EVERY_HELP)] = None,
     dry_run: Annotated[
@@ -77,11 +80,11 @@ def store_add(
     columns_text = read_text_file(columns) if columns else ""
     if columns_text:
         ColumnMap.parse(columns_text)
-    terms = read_toml(program, "programs.md") if program else None
+    terms = [read_toml(path, "programs.md") for path in program or ()]
     if every:
         schedule.parse(every)
-    if terms is not None:
-        check_program(terms, workspace / "networks")
+    for one in terms:
+        check_program(one, workspace / "networks")
     scheme, mark, _ = feed.partition("://")
     if not mark:
         feed = str(Path(feed).absolute())
@@ -96,7 +99,8 @@ def store_add(
         return
     with opened_workspace(workspace) as opened:
         options = {"format": format, "columns": columns_text, "base": base, "title": title}
-        stores.add(opened.db, name, feed, **options, program=terms)
+        first, others = (terms[0], terms[1:]) if terms else (None, [])
+        stores.add(opened.db, name, feed, **options, program=first, fallbacks=others)
         if every is not None:
             health.set_schedule(opened.db, name, every)
     say(f"connected {name}: {redact(feed)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -37,13 +37,24 @@ class Amounts(NamedTuple):
     old_price: Money | None
     cashback: Cashback
     after: Money
+    depends_on: tuple[str, ...]
+    none_because: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Paying:
+    """A program of a store, None where it is broken, and where its links lead; None where it is
+    paused."""
+
+    terms: Terms | None = None
+    reach: Reach | None = None
 
 
 class Prices:
     """The programs of some stores, as of now."""
 
     def __init__(
-        self, programs: Mapping[str, tuple[Terms, Reach]], rates: Rates | None, at: int
+        self, programs: Mapping[str, Sequence[_Paying]], rates: Rates | None, at: int
     ) -> None:
         self._programs = programs
         self._rates = rates
@@ -54,22 +65,26 @@ class Prices:
     def of(cls, db: Database, rows: Iterable[ForSale], basis: CashbackBasis) -> Prices:
         """Prices with cashback of these rows. A program that is broken pays nothing, and the log
         says so."""
-        known = {}
-        for name, program in stores.programs(db, {row.store for row in rows}).items():
-            try:
-                parsed = terms.parse(program.terms)
-                network = networks.open_network(parsed.network, basis.networks)
-                networks.check_settings(network, networks.settings_of(parsed))
-            except ConfigError as error:
-                log.event("program ignored", 30, store=name, message=error.message)
-            else:
-                known[name] = (parsed, Reach(network, parsed))
+        known: dict[str, list[_Paying]] = {}
+        for name, programs in stores.programs(db, {row.store for row in rows}).items():
+            for program in programs:
+                try:
+                    parsed = terms.parse(program.terms)
+                    network = networks.open_network(parsed.network, basis.networks)
+                    networks.check_settings(network, networks.settings_of(parsed))
+                except ConfigError as error:
+                    log.event("program ignored", 30, store=name, message=error.message)
+                    one = _Paying()
+                else:
+                    one = _Paying(parsed, None if parsed.paused else Reach(network, parsed))
+                known.setdefault(name, []).append(one)
         return cls(known, basis.rates, int(time.time()))
 
     def offer(self, row: ForSale, search_id: str = "") -> Offer:
-        """The offer of a row. Where it has no program, or no link of it can be made, the cashback
-        is nothing; links carry the search that they were found by."""
-        amounts = self._amounts(row, self._programs.get(row.store))
+        """The offer of a row. Where it has no program, or every one is paused, or no link of it can
+        be made, the cashback is nothing, and why is said; links carry the search that they were
+        found by."""
+        amounts = self._amounts(row, self._programs.get(row.store, ()))
         return Offer(
             offer_id=row.offer_id,
             store=row.store,
@@ -81,25 +96,33 @@ class Prices:
             old_price=amounts.old_price,
             cashback=amounts.cashback,
             price_after_cashback=amounts.after,
+            depends_on=amounts.depends_on,
+            no_cashback=amounts.none_because,
             availability=row.availability,
             disclosure=row.disclosure,
             link=f"/go/{row.offer_id}?search={search_id}" if search_id else f"/go/{row.offer_id}",
         )
 
-    def _amounts(self, row: ForSale, program: tuple[Terms, Reach] | None) -> Amounts:
-        """Worked out once for each price and category of a store: sizes of a shirt share them."""
-        paying = program is not None and program[1].covers(row)
-        key = (row.store, row.price_minor, row.old_price_minor, row.currency, row.category, paying)
+    def _amounts(self, row: ForSale, programs: Sequence[_Paying]) -> Amounts:
+        """Worked out once for each price, category and brand of a store: sizes of a shirt share
+        them."""
+        at = next((n for n, one in enumerate(programs) if one.reach and one.reach.covers(row)), -1)
+        terms_now = programs[at].terms if at >= 0 else None
+        told = (row.category, row.brand) if terms_now else ("", "")
+        key = (row.store, row.price_minor, row.old_price_minor, row.currency, *told, at)
         found = self._known.get(key)
         if found is None:
-            found = self._known[key] = self._sums(row, program[0] if program and paying else None)
+            found = self._known[key] = self._sums(row, terms_now, _why_none(programs))
         return found
 
-    def _sums(self, row: ForSale, program: Terms | None) -> Amounts:
+    def _sums(self, row: ForSale, program: Terms | None, why_none: str) -> Amounts:
         price, old = Money(row.price_minor, row.currency), row.old_price_minor
-        cashback = Cashback(0, row.currency)
+        cashback, depends_on = Cashback(0, row.currency), tuple[str, ...]()
         if program is not None:
-            said = terms.estimate(program, price, row.category, self._at, self._rates)
+            said = terms.estimate(
+                program, price, row.category, self._at, self._rates, brand=row.brand
+            )
+            depends_on, why_none = said.depends_on, "no_rate"
             if said.cashback.minor:
                 cashback = Cashback(said.cashback.minor, row.currency, said.up_to)
         return Amounts(
@@ -107,4 +130,14 @@ class Prices:
             None if old is None else Money(old, row.currency),
             cashback,
             price_after_cashback(price, cashback),
+            depends_on if cashback.minor else (),
+            "" if cashback.minor else why_none,
         )
+
+
+def _why_none(programs: Sequence[_Paying]) -> str:
+    """Why an offer that no program leads to pays nothing."""
+    if not programs:
+        return "no_program"
+    paused = all(one.terms and one.terms.paused for one in programs)
+    return "paused" if paused else "no_link"

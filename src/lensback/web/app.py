@@ -24,6 +24,7 @@ from lensback.web import (
     notes,
     pages,
     postbacks,
+    programs,
     similar,
     why,
 )
@@ -53,7 +54,7 @@ def create_app(workspace: Workspace) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.service = service
-    for part in (api, batch, why, go, feedback, postbacks, cashback, metrics):
+    for part in (api, batch, why, go, feedback, postbacks, programs, cashback, metrics):
         app.include_router(part.router)
     app.include_router(similar.router)
     app.include_router(answers.router)

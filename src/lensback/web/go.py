@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter
@@ -59,20 +60,20 @@ def go(offer_id: str, request: Request, service: Opened, search: str = "") -> Re
     if is_prefetch(request):
         # The browser asks again when the shopper really clicks.
         return Response(status_code=503, headers=HEADERS)
-    stored, program = offers.to_click(service.workspace.db, offer_id)
+    stored, programs = offers.to_click(service.workspace.db, offer_id)
     host = guard.is_host(request)
     if head or (is_machine(request) and not host):
-        return _past_networks(stored, program)
+        return _past_networks(stored, programs)
     if not host:
         guard.writer(request)
-    return _redirect(click(service, request, stored, program, search, host=host))
+    return _redirect(click(service, request, stored, programs, search, host=host))
 
 
 def click(
     service: Service,
     request: Request,
     stored: StoredOffer,
-    program: StoredProgram | None,
+    programs: Sequence[StoredProgram],
     search_id: str,
     *,
     host: bool = False,
@@ -81,7 +82,7 @@ def click(
     is full: a click that nobody can find again would be cashback lost."""
     workspace, now = service.workspace, int(time.time())
     click_id = ledger.new_click_id()
-    link = program_link(workspace.networks, program, stored, click_id, now, workspace.rates)
+    link = program_link(workspace.networks, programs, stored, click_id, now, workspace.rates)
     body = ledger.click_body(
         click_id,
         stored,
@@ -110,9 +111,9 @@ def is_machine(request: Request) -> bool:
     return bool(_CRAWLER.search(request.headers.get("user-agent", "")[:500]))
 
 
-def _past_networks(stored: StoredOffer, program: StoredProgram | None) -> Response:
+def _past_networks(stored: StoredOffer, programs: Sequence[StoredProgram]) -> Response:
     try:
-        return _redirect(checked_address(plain_page(program, stored)))
+        return _redirect(checked_address(plain_page(programs, stored)))
     except NotFound:
         return Response(status_code=204, headers=HEADERS)
 

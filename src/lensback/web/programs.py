@@ -1,0 +1,60 @@
+"""What a store pays and what a shopper must know before the click, as JSON."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from lensback import wire
+from lensback.catalogue import stores
+from lensback.errors import BadQuery, NotFound
+from lensback.programs import facts
+from lensback.speech import Speech, languages
+from lensback.web import bodies, guard, users
+from lensback.web.language import speech_of
+from lensback.web.service import Opened, Service
+
+router = APIRouter(responses=bodies.FAILURES)
+
+MOST = 50
+"""Stores of one question."""
+
+
+@router.get("/api/programs", tags=["cashback"], responses={200: {"model": wire.Programs}})
+def programs(
+    request: Request,
+    service: Opened,
+    store: Annotated[list[str], Query(description="A store; repeatable, at most 50.")] = [],  # noqa: B006
+    lang: Annotated[str, Query(description="`en`, `ru`; else as the browser asks.")] = "",
+) -> Response:
+    """What these stores pay: rates, conditions, dates, what to do for a purchase to count, and
+    whether this request's clicks count for somebody (host key, pass). Words are in `lang`."""
+    if not 1 <= len(store) <= MOST:
+        raise BadQuery("name the stores", hint=f"store=NAME, 1 to {MOST} times")
+    found = facts_of(request, service, store, lang)
+    return bodies.respond(wire.Programs(programs=found), fresh=True)
+
+
+@router.get("/api/programs/{name}", tags=["cashback"], responses={200: {"model": wire.Program}})
+def program(name: str, request: Request, service: Opened, lang: str = "") -> Response:
+    """What one store pays, as in `/api/programs`."""
+    (found,) = facts_of(request, service, [name], lang)
+    return bodies.respond(found, fresh=True)
+
+
+def facts_of(
+    request: Request, service: Service, names: list[str], lang: str = ""
+) -> tuple[wire.Program, ...]:
+    """The facts of these stores for who asks, in `lang` or the visitor's language. Raises
+    UnknownName."""
+    if any(not stores.NAME.fullmatch(name) for name in names):
+        raise NotFound("no such store", hint="take names from GET /api/stores")
+    workspace, now = service.workspace, int(time.time())
+    host = guard.is_host(request)
+    known = bool(users.user_of(request, workspace, now, host=host))
+    speech = Speech(lang) if lang in languages() else speech_of(request)
+    return facts.of_stores(workspace.db, workspace.networks, names, now, speech, signed_in=known)
