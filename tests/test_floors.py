@@ -16,6 +16,7 @@ FLOORS = [
     {"errors", "types", "quiet", "legible"},
     {
         "settings",
+        "children",
         "net",
         "log",
         "db",

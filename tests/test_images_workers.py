@@ -20,6 +20,7 @@ from lensback.errors import BadImage, Busy, TooLarge
 from lensback.images import Decoders, ImageStore, TooDear, cost, decode, decoded, inspect
 
 LIMITS = (20 << 20, 50_000_000)
+QUICK, LARGE = 0, 1
 MOST_S = 12.0
 """Of a processor, for any of them: no limit in force lets more pass."""
 
@@ -47,7 +48,7 @@ def peak(pid: int) -> int:
 def test_an_honest_picture_comes_quickly_and_is_the_same(name: str, decoders: Decoders) -> None:
     data = HONEST[name]()
     for side_px in (448, 224):
-        image, mime, size = decoders.quickly(data, side_px, *LIMITS)
+        image, mime, size = decoders.within(QUICK, data, side_px, *LIMITS)
         here, mime_here, size_here = decoded(data, side_px, *LIMITS)
         assert (mime, size) == (mime_here, size_here)
         assert (image.mode, image.size) == ("RGB", here.size)
@@ -59,7 +60,7 @@ def test_a_large_photo_is_answered_slowly(name: str, decoders: Decoders) -> None
     data = PHONES[name]()
     if name != "50 MP JPEG":
         with pytest.raises(TooDear):
-            decoders.quickly(data, 448, *LIMITS)
+            decoders.within(QUICK, data, 448, *LIMITS)
     image, _, size = decoders(data, 448, *LIMITS)
     assert min(image.size) >= 448
     assert min(size) >= 3000
@@ -105,7 +106,7 @@ def test_every_header_is_read(kind: str, size: tuple[int, int]) -> None:
 
 def test_a_worker_that_is_killed_costs_one_picture_no_one_else(decoders: Decoders) -> None:
     data = HONEST["store JPEG"]()
-    decoders.quickly(data, 224, *LIMITS)
+    decoders.within(QUICK, data, 224, *LIMITS)
     for pid in decoders.pids():
         os.kill(pid, signal.SIGKILL)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)

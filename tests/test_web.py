@@ -38,7 +38,7 @@ from lensback.settings import Settings
 from lensback.sync import sync
 from lensback.types import Region
 from lensback.web import create_app, run
-from lensback.web.limits import Gate
+from lensback.web.gate import Gate
 from lensback.workspace import Workspace, init
 from world import World
 
@@ -562,7 +562,7 @@ def test_more_than_all_places_are_busy(made: tuple[Path, bytes]) -> None:
             vars(workspace)["detector"] = held
             inside = [pool.submit(ask_once, base, made[1]) for _ in range(9)]  # 1 works, 8 wait
             gate = app.state.service.gate
-            wait_for(lambda: gate._taken == 9)
+            wait_for(lambda: gate.taken == 9)
             beyond = [pool.submit(ask_once, base, made[1]) for _ in range(5)]
             for response in [future.result() for future in beyond]:
                 refused(response, 503, "Busy")
@@ -570,7 +570,7 @@ def test_more_than_all_places_are_busy(made: tuple[Path, bytes]) -> None:
             assert httpx.get(f"{base}/healthz").status_code == 200
             held.release.set()
             assert [future.result().status_code for future in inside] == [200] * 9
-            wait_for(lambda: gate._taken == 0)
+            wait_for(lambda: gate.taken == 0)
 
 
 def ask_once(base: str, photo: bytes) -> httpx.Response:

@@ -189,28 +189,22 @@ def test_sigterm_ends_a_sync_in_every_kind_of_wait(tmp_path: Path) -> None:
         feeds["parse"] = str(tmp_path / "feed.xml")
         folder = workspace(tmp_path / "w", {f"s{n}": url for n, url in enumerate(feeds.values())})
         with syncing(folder, "--every", "1h", timeout_s=600, min_rate=0) as process:
-            until(lambda: _children(process.pid) > 0)  # the reader is at work
+            until(lambda: bool(_readers(process.pid)))  # one is at work
             time.sleep(1)
+            readers = _readers(process.pid)
             begin = time.monotonic()
             process.send_signal(signal.SIGTERM)
             _, told = process.communicate(timeout=30)
             assert time.monotonic() - begin < 5 + 1  # the machine that tests is busy
             assert "stopping" in told
-        until(lambda: not _readers(folder), 10)
+        until(lambda: not any("feeds.worker" in _command(pid) for pid in readers), 10)
 
 
-def _children(pid: int) -> int:
+def _readers(pid: int | str) -> list[str]:
+    """Readers of feeds that a process started."""
     listed = Path(f"/proc/{pid}/task").glob("*/children")
-    return sum(len(_text(path).split()) for path in listed)
-
-
-def _readers(folder: Path) -> list[str]:
-    """Readers of this workspace that still run."""
-    told = f"LENSBACK_WORKSPACE={folder}"
-    running = Path("/proc").glob("[0-9]*")
-    return [
-        p.name for p in running if told in _text(p / "environ") and "worker" in _text(p / "cmdline")
-    ]
+    children = [child for path in listed for child in _text(path).split()]
+    return [child for child in children if "feeds.worker" in _command(child)]
 
 
 def _command(pid: str) -> str:
@@ -271,8 +265,7 @@ def test_a_reader_that_dies_is_an_error_of_its_store(tmp_path: Path) -> None:
 
     def kill() -> None:
         while not over.wait(0.3):
-            listed = [_text(path).split() for path in Path("/proc/self/task").glob("*/children")]
-            ours = [pid for pids in listed for pid in pids if "feeds.worker" in _command(pid)]
+            ours = _readers("self")
             for pid in ours:  # those too that wait for a feed
                 os.kill(int(pid), signal.SIGKILL)
             if ours:

@@ -22,7 +22,7 @@ from lensback.images.decoding import (
     recoloured,
 )
 from lensback.images.store import ImageStore
-from lensback.images.workers import SLOW_WORKERS, Decoders, TooDear, shared
+from lensback.images.workers import Decoders, TooDear, shared
 
 __all__ = [
     "FORMATS",
@@ -30,7 +30,6 @@ __all__ = [
     "MAX_BYTES",
     "MAX_PIXELS",
     "MIN_SIDE_PX",
-    "SLOW_WORKERS",
     "Decode",
     "Decoders",
     "ImageStore",

@@ -169,7 +169,7 @@ def _png(data: bytes, _side_px: int | None) -> Cost:
         clear |= data[at + 4 : at + 8] == b"tRNS"
         at += 12 + int(struct.unpack_from(">I", data, at)[0])
     ns = 40.0 * (2 if depth == 16 else 1) * (1.5 if interlaced else 1) * (1.5 if clear else 1)
-    return _cost(width, height, ns, 14 if clear else 10 if depth == 16 else 8)
+    return _cost(width, height, ns, 17 if clear else 10 if depth == 16 else 8)
 
 
 def _gif(data: bytes, _side_px: int | None) -> Cost:
@@ -205,7 +205,7 @@ def _boxed(data: bytes, _side_px: int | None) -> Cost:
         at += 4
         if data[at - 8 : at - 4] == b"\0\0\0\x14":
             largest = max(largest, struct.unpack_from(">II", data, at + 4), key=_area)
-    return _cost(*largest, 45, 12, len(data) * _S_PER_BYTE)
+    return _cost(*largest, 45, 10, len(data) * _S_PER_BYTE)
 
 
 def _area(sides: tuple[int, int]) -> int:

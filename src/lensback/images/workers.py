@@ -1,7 +1,10 @@
 """Pictures decoded in processes of their own: a hostile one ends its process, and nobody else's.
 
-Two lanes. Most pictures take the quick one. What its header calls dear, or what the quick one gave up,
-takes the slow one: fewer at a time, behind everything else that wants the processor.
+Three lanes. Most pictures take the quick one; what phones make and is no plain JPEG (HEIC of 12
+megapixels) the one of large photos; what is dearer the last one. A picture begins in the first lane
+that takes what its header tells, and goes on to the next where it takes more than that lane gives:
+who is dear keeps only those waiting who are as dear. The last two stand behind everything else that
+wants the processor.
 """
 
 from __future__ import annotations
@@ -14,38 +17,63 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 from PIL import Image
 
+from lensback import children
 from lensback.errors import BadImage, Busy, InputError, TooLarge
 from lensback.images import cost
 from lensback.images.decoding import Decoded, worth
 from lensback.images.worker import REPLY_BYTES
 
-QUICK_SECONDS = 0.15
-QUICK_MEMORY = 96 << 20
-"""What the quick lane takes, by the header."""
-GIVEN_UP_S = 0.6
-"""Of a processor, after which a picture has to leave the quick lane."""
-SLOW_SECONDS = 1.6 * cost.MAX_SECONDS
-SLOW_WORKERS = 2
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What a lane takes by the header (`seconds`, `memory`), and what it gives: `most_s` of a
+    processor for each picture, so many `workers` at most, at a lower priority by `nice`."""
+
+    seconds: float
+    memory: int
+    most_s: float
+    workers: int
+    nice: int
+
+    def takes(self, weight: cost.Cost) -> bool:
+        """Whether a picture of this weight may be tried here."""
+        return weight.seconds <= self.seconds and weight.memory <= self.memory
+
+
+QUICK = Lane(0.15, 96 << 20, 0.6, 8, nice=0)
+LARGE = Lane(1.2, 240 << 20, 4.0, 2, nice=5)
+DEAR = Lane(cost.MAX_SECONDS, cost.MAX_MEMORY, 1.6 * cost.MAX_SECONDS, 1, nice=10)
 SILENCE_S = 90.0
 """Without a word a worker is taken for stuck. Far above what the processor's limit allows."""
 ROOM = 12 << 20
 """Shared memory of each worker to begin with, and what it goes back to."""
 SPARE_MEMORY = 96 << 20
-_PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
-"""Of the environment: no worker knows a password."""
+_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
+}
+"""One thread; memory that is kept from one picture to the next: fetching each page anew from the
+kernel would double the cost of a decode."""
 
 
 class TooDear(Exception):
-    """A picture for the slow lane came to the quick one. Not an error of whoever sent it."""
+    """A picture for a later lane. Not an error of whoever sent it. `seconds`: what it takes there,
+    as far as its header tells."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("more than this lane takes")
+        self.seconds = seconds
 
 
 class _Died(Exception):
@@ -68,13 +96,8 @@ class _Worker:
         ours.settimeout(SILENCE_S)
         with theirs:
             handles = (theirs.fileno(), self._memory)
-            self._process = subprocess.Popen(  # noqa: S603 - our own program
-                [sys.executable, "-P", "-m", "lensback.images.worker", *map(str, (*handles, nice))],
-                pass_fds=handles,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=_environment(),
+            self._process = children.start(
+                "lensback.images.worker", *handles, nice, files=handles, environment=_ENVIRONMENT
             )
 
     @property
@@ -137,41 +160,26 @@ class _Worker:
         return code
 
 
-class _Lane:
-    """Workers of one kind, started when they are first needed, replaced when they died.
+class _Workers:
+    """The workers of a lane, started when they are first needed, replaced when they died."""
 
-    So many pictures at once, `memory` for all of them together, `seconds` of a processor for each.
-    """
-
-    def __init__(self, workers: int, nice: int, seconds: float, memory: int) -> None:
-        self._nice, self._seconds = nice, seconds
-        self._workers, self._memory = workers, memory
-        self._change = threading.Condition()
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self._places = threading.BoundedSemaphore(lane.workers)
+        self._change = threading.Lock()
         self._idle: list[_Worker] = []
         self._closed = False
 
     def decode(self, data: bytes, side_px: int | None, max_pixels: int, memory: int) -> Decoded:
-        """Waits for a worker and for `memory`. Raises _Died, BadImage, TooLarge."""
+        """Waits for a worker. Raises _Died, BadImage, TooLarge."""
         order = {
             "side_px": side_px,
             "max_pixels": max_pixels,
-            "seconds": self._seconds,
-            "memory": memory + SPARE_MEMORY,
+            "seconds": self._lane.most_s,
+            "memory": max(memory, QUICK.memory) + SPARE_MEMORY,
         }
-        with self._place(memory), self._worker() as worker:
+        with self._places, self._worker() as worker:
             return worker.decode(data, order)
-
-    @contextmanager
-    def _place(self, memory: int) -> Iterator[None]:
-        with self._change:
-            self._change.wait_for(lambda: self._workers > 0 and self._memory >= memory)
-            self._workers, self._memory = self._workers - 1, self._memory - memory
-        try:
-            yield
-        finally:
-            with self._change:
-                self._workers, self._memory = self._workers + 1, self._memory + memory
-                self._change.notify_all()
 
     @contextmanager
     def _worker(self) -> Iterator[_Worker]:
@@ -182,7 +190,7 @@ class _Lane:
         if worker is not None and not worker.alive:  # somebody ended it meanwhile
             worker.end()
             worker = None
-        worker = worker or _Worker(self._nice)
+        worker = worker or _Worker(self._lane.nice)
         try:
             yield worker
         except InputError:
@@ -214,36 +222,34 @@ class _Lane:
 class Decoders:
     """Decodes like `images.decoded`, elsewhere. Called from any number of threads."""
 
-    def __init__(self, quick: int, slow: int = SLOW_WORKERS) -> None:
-        self._quick = _Lane(quick, 0, GIVEN_UP_S, quick * QUICK_MEMORY)
-        self._slow = _Lane(slow, 10, SLOW_SECONDS, cost.MAX_MEMORY)
+    def __init__(self, quick: int) -> None:
+        large = max(1, min(LARGE.workers, quick // 2))
+        self.lanes = (replace(QUICK, workers=quick), replace(LARGE, workers=large), DEAR)
+        self._workers = [_Workers(lane) for lane in self.lanes]
 
     def __call__(
         self, data: bytes, side_px: int | None, max_bytes: int, max_pixels: int
     ) -> Decoded:
         """The decoded picture, by whichever lane is right for it. Raises BadImage, TooLarge."""
-        try:
-            return self.quickly(data, side_px, max_bytes, max_pixels)
-        except TooDear:
-            return self.slowly(data, side_px, max_bytes, max_pixels)
+        for lane in range(len(self.lanes) - 1):
+            with suppress(TooDear):
+                return self.within(lane, data, side_px, max_bytes, max_pixels)
+        return self.within(-1, data, side_px, max_bytes, max_pixels)
 
-    def quickly(self, data: bytes, side_px: int | None, max_bytes: int, max_pixels: int) -> Decoded:
-        """The decoded picture from the quick lane. Raises TooDear where it belongs into the slow one, BadImage, TooLarge."""
-        if _dear(worth(data, side_px, max_bytes, max_pixels)):
-            raise TooDear("more than the quick lane takes")
+    def within(
+        self, lane: int, data: bytes, side_px: int | None, max_bytes: int, max_pixels: int
+    ) -> Decoded:
+        """The decoded picture from this one of `lanes`, after a wait. Raises TooDear where it belongs
+        into a later one, BadImage, TooLarge."""
+        weight, own = worth(data, side_px, max_bytes, max_pixels), self.lanes[lane]
+        last = own is self.lanes[-1]
+        if not last and not own.takes(weight):
+            raise TooDear(weight.seconds)
         try:
-            return self._quick.decode(data, side_px, max_pixels, QUICK_MEMORY)
+            return self._workers[lane].decode(data, side_px, max_pixels, weight.memory)
         except _Died as died:
-            raise TooDear("more than the quick lane takes") from died
-
-    def slowly(self, data: bytes, side_px: int | None, max_bytes: int, max_pixels: int) -> Decoded:
-        """The decoded picture from the slow lane, after a wait. Raises BadImage, TooLarge."""
-        weight = worth(data, side_px, max_bytes, max_pixels)
-        # What looked cheap and came here all the same did not tell the truth.
-        memory = weight.memory if _dear(weight) else cost.MAX_MEMORY
-        try:
-            return self._slow.decode(data, side_px, max_pixels, memory)
-        except _Died as died:
+            if not last:  # it did not tell the truth
+                raise TooDear(max(weight.seconds, own.most_s)) from died
             if died.dear:
                 raise cost.too_costly() from died
             raise BadImage(
@@ -252,38 +258,17 @@ class Decoders:
 
     def pids(self) -> list[int]:
         """Ids of the processes that wait for a picture."""
-        return self._quick.pids() + self._slow.pids()
+        return [pid for workers in self._workers for pid in workers.pids()]
 
     def close(self) -> None:
         """Ends the processes: those that wait now, those at work when they are done."""
-        self._quick.close()
-        self._slow.close()
-
-
-def _dear(weight: cost.Cost) -> bool:
-    """Whether a picture of this weight is for the slow lane."""
-    return weight.seconds > QUICK_SECONDS or weight.memory > QUICK_MEMORY
-
-
-def _environment() -> dict[str, str]:
-    """Of ours what a Python needs; one thread; memory that is kept from one picture to the next:
-    fetching each page anew from the kernel would double the cost of a decode."""
-    here = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, sys.path)])
-    return {
-        **here,
-        "PYTHONPATH": path,
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "MALLOC_ARENA_MAX": "1",
-        "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
-        "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
-    }
+        for workers in self._workers:
+            workers.close()
 
 
 @functools.cache
 def _shared(_pid: int) -> Decoders:
-    decoders = Decoders(max(2, min(8, len(os.sched_getaffinity(0)))))
+    decoders = Decoders(max(2, min(QUICK.workers, len(os.sched_getaffinity(0)))))
     atexit.register(decoders.close)
     return decoders
 

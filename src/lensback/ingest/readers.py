@@ -7,15 +7,12 @@ import contextlib
 import marshal
 import os
 import select
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from threading import Event, Lock
 from typing import IO, Any, Self
 
-import lensback
+from lensback import children
 from lensback.errors import FeedError, FeedTruncated, StateError, Stopped
 from lensback.feeds import worker
 from lensback.feeds.worker import Job
@@ -91,21 +88,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self._owner, self._since = os.getpid(), time.monotonic()
-        package = str(Path(lensback.__file__).parents[1])
-        paths = filter(None, (package, os.environ.get("PYTHONPATH", "")))
-        try:
-            self._process = subprocess.Popen(  # noqa: S603 - this Python, our own module
-                [sys.executable, "-m", worker.__name__],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,  # what a parser says of a feed is for no terminal
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-            )
-        except OSError as error:
-            raise StateError(
-                f"no process to read feeds: {error.strerror or error}",
-                hint="free some memory, then sync again",
-            ) from error
+        self._process = children.start(worker.__name__, piped=True)
         self.ended = True
         """The last feed was read to its end or refused; what comes next is the next one's."""
 

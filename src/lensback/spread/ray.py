@@ -26,7 +26,7 @@ from lensback.db import Database
 from lensback.embed import GONE, Decoded, Encoded, encode_batches, fill
 from lensback.encoders import Encoder, open_encoder
 from lensback.errors import Away, ConfigError, Error, MissingExtra, NotFound, StateError
-from lensback.images import ImageStore, decode
+from lensback.images import ImageStore, decode, shared
 from lensback.retry import retried
 from lensback.types import Progress, Tally
 from lensback.vectors import VectorStore
@@ -165,7 +165,7 @@ def _opened(name: str, fingerprint: str, threads: int, models: Models) -> Encode
 
 def _decoded(image_hash: str, data: bytes, side_px: int) -> Decoded:
     try:
-        return image_hash, decode(data, side_px=side_px), ""
+        return image_hash, decode(data, side_px=side_px, by=shared()), ""
     except Error as error:
         return image_hash, None, f"{type(error).__name__}: {error.message}"[:300]
 

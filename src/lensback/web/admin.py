@@ -17,8 +17,8 @@ from lensback.ledger import pulls
 from lensback.ledger.activity import days
 from lensback.web import forms
 from lensback.web.bodies import FRESH
-from lensback.web.browser import from_own_page, is_secure
-from lensback.web.guard import address_of, guessed
+from lensback.web.browser import address_of, from_own_page, is_secure
+from lensback.web.guard import guessed
 from lensback.web.pages import render
 from lensback.web.service import Opened, Service
 from lensback.workspace import ago, coming

@@ -5,17 +5,19 @@ from __future__ import annotations
 
 import io
 import re
+from functools import partial
 
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from lensback import images
 from lensback.errors import NotFound
 from lensback.ledger.shown import Shown
 from lensback.search import query_of, recalled
 from lensback.web.bodies import FRESH
-from lensback.web.browser import browser_of, keep_browser
+from lensback.web.browser import address_of, browser_of, keep_browser
 from lensback.web.kept import QUALITY, bare
 from lensback.web.language import speech_of
 from lensback.web.notes import recorded
@@ -93,13 +95,14 @@ async def answer_photo(request: Request, search_id: str, service: Opened) -> Res
     browser there is nothing here."""
     known = service.memory.get(_known(search_id), browser_of(request))
     pixels = service.workspace.settings.max_image_pixels
-    content = await service.gate.run(lambda: _jpeg(known.photo, pixels))
+    work = partial(_jpeg, known.photo, pixels)
+    content = await service.placed(work, address_of(request))
     return Response(content, media_type="image/jpeg", headers=FRESH)
 
 
-def _jpeg(photo: bytes, max_pixels: int) -> bytes:
+def _jpeg(photo: bytes, max_pixels: int, decode: images.Decode) -> bytes:
     sink = io.BytesIO()
-    bare(photo, max_pixels).save(sink, "JPEG", quality=QUALITY)
+    bare(photo, max_pixels, decode).save(sink, "JPEG", quality=QUALITY)
     return sink.getvalue()
 
 

@@ -87,9 +87,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     cleaning = asyncio.create_task(_every(SWEEP_S, service.sweep))
     yield
     cleaning.cancel()
-    service.gate.close()
-    service.slow.close()
-    service.fetching.close()
+    for gate in (service.gate, *service.later, service.fetching):
+        gate.close()
     service.workspace.photo_fetcher.halt.set()
     drainer.stop()
 

@@ -1,4 +1,4 @@
-"""Which browser asks: a random cookie, for as long as a photo is remembered and no longer.
+"""Who asks: the address, and which browser of it, by a random cookie, for as long as a photo is remembered and no longer.
 
 Whoever has the id of a search may see its answer; what is done with the photo itself is for the
 browser (or program) that sent it. A client that keeps no cookies is a new one each time.
@@ -24,6 +24,13 @@ def browser_of(request: Request) -> str:
         given = request.cookies.get(COOKIE, "")
         request.state.browser = given if _SECRET.fullmatch(given) else tokens.new_secret()
     return tokens.digest(request.state.browser)
+
+
+def address_of(request: Request) -> str:
+    """The client's address; behind a proxy the one that it tells, if `trusted_proxies` names it.
+    Of IPv6 the first 64 bits: one household has all the rest."""
+    host = request.client.host if request.client else ""
+    return ":".join(host.split(":")[:4]) if ":" in host else host
 
 
 def keep_browser(request: Request, response: Response, settings: Settings) -> Response:

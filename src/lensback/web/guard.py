@@ -12,6 +12,7 @@ from lensback import keys, tokens
 from lensback.errors import Forbidden, TooMany, Unauthorized
 from lensback.keys import Key
 from lensback.web import users
+from lensback.web.browser import address_of
 from lensback.web.service import Service
 
 
@@ -88,13 +89,6 @@ def bearer_of_scope(request: Request, *scopes: str) -> Key:
         hint = f"use a key of scope {' or '.join(scopes)}"
         raise Forbidden(f"a key of scope {key.scope} may not do this", hint=hint)
     return key
-
-
-def address_of(request: Request) -> str:
-    """The client's address; behind a proxy the one that it tells, if `trusted_proxies` names it.
-    Of IPv6 the first 64 bits: one household has all the rest."""
-    host = request.client.host if request.client else ""
-    return ":".join(host.split(":")[:4]) if ":" in host else host
 
 
 def _by_a_program(request: Request) -> bool:

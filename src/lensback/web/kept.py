@@ -19,26 +19,28 @@ SIDE_PX = 1024
 QUALITY = 88
 
 
-def keep(workspace: Path, settings: Settings, search_id: str, photo: bytes) -> None:
+def keep(
+    workspace: Path, settings: Settings, search_id: str, photo: bytes, decode: images.Decode
+) -> None:
     """Writes `photos/SEARCH_ID.jpg` anew from the pixels: no EXIF, no place, no thumbnail inside.
     Where that fails the answer is given all the same."""
     if not settings.keep_photos_days:
         return
     try:
-        image = bare(photo, settings.max_image_pixels)
+        image = bare(photo, settings.max_image_pixels, decode)
         path = workspace / FOLDER / f"{search_id}.jpg"
         make_private_folder(path.parent)
         replace_file(
             path, lambda partial: image.save(partial, "JPEG", quality=QUALITY), private=True
         )
-    except (Error, OSError) as error:
+    except (Error, OSError, images.TooDear) as error:
         log.event("photo not kept", 30, type=type(error).__name__)
 
 
-def bare(photo: bytes, max_pixels: int) -> Image:
+def bare(photo: bytes, max_pixels: int, decode: images.Decode) -> Image:
     """The pixels of a photo, its longer side at most SIDE_PX, with nothing beside them: no EXIF, no
     comment, no profile. Raises BadImage, TooLarge."""
-    image = images.decode(photo, side_px=SIDE_PX, max_pixels=max_pixels, by=images.shared())
+    image = images.decode(photo, side_px=SIDE_PX, max_pixels=max_pixels, by=decode)
     image.thumbnail((SIDE_PX, SIDE_PX))
     image.info.clear()  # a comment would be written again
     return image

@@ -1,20 +1,16 @@
-"""How much one process takes on: searches at once, bytes of all bodies together and of each."""
+"""How much one process takes in: bytes of all bodies together and of each, and how slowly."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from starlette.requests import Request
 
-from lensback.errors import Busy, InputError, TooLarge
-
-T = TypeVar("T")
+from lensback.errors import InputError, TooLarge
+from lensback.web.gate import busy
 
 UPLOAD_S = 60.0
 """A body that takes longer to arrive is given up."""
@@ -25,43 +21,6 @@ MOST_ARRIVING = 512
 """Bodies on their way in at once."""
 DRAIN_S = 3.0
 DRAIN_BYTES = 64 << 20
-
-
-class Gate:
-    """A bounded thread pool: `jobs` searches at once, `queue` waiting.
-
-    Beyond that Busy is raised at once: a shopper who is told to come back in a second is
-    better off than one in a line without end, and memory stays bounded.
-    """
-
-    def __init__(self, jobs: int, queue: int) -> None:
-        self._places = jobs + queue
-        self._taken = 0
-        self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="search")
-
-    async def run(self, work: Callable[[], T]) -> T:
-        """What `work` returns, from a thread. The place is held until the thread is done,
-        even where the client has gone: a thread cannot be stopped."""
-        with self._lock:
-            if self._taken >= self._places:
-                raise _busy()
-            self._taken += 1
-        future: Future[T] = self._pool.submit(work)
-        future.add_done_callback(self._release)
-        return await asyncio.wrap_future(future)
-
-    def close(self) -> None:
-        """Lets running searches end; what waits is dropped."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def _release(self, _done: object) -> None:
-        with self._lock:
-            self._taken -= 1
-
-
-def _busy() -> Busy:
-    return Busy("all places are taken", hint="try again in a second")
 
 
 @dataclass(eq=False, slots=True)
@@ -112,7 +71,7 @@ class Arrivals:
         except TimeoutError as error:
             if arrival is None or not timeout.expired():
                 raise
-            raise (_busy() if arrival.gave_way else too_slow()) from error
+            raise (busy() if arrival.gave_way else too_slow()) from error
         finally:
             if arrival is not None:
                 self._here.discard(arrival)
@@ -123,7 +82,7 @@ class Arrivals:
         now = asyncio.get_running_loop().time()
         while sum(one.size for one in self._here) > self.max_bytes:
             if self._make_way(now) is arrival:
-                raise _busy()
+                raise busy()
         earned = min(UPLOAD_S, GRACE_S + arrival.size / MIN_RATE)
         if arrival.arriving:
             arrival.timeout.reschedule(arrival.begin + earned)
@@ -137,7 +96,7 @@ class Arrivals:
     def _make_way(self, now: float) -> Arrival:
         arriving = [one for one in self._here if one.arriving]
         if not arriving:
-            raise _busy()
+            raise busy()
         dearest = max(arriving, key=lambda one: one.dearness(now))
         dearest.give_way()
         self._here.discard(dearest)

@@ -6,9 +6,10 @@ import asyncio
 import io
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Depends
 from PIL import Image
@@ -33,9 +34,10 @@ from lensback.livefile import LiveFile
 from lensback.search import Query, Tools, search, search_live
 from lensback.types import StoredOffer
 from lensback.web import kept
-from lensback.web.browser import browser_of
+from lensback.web.browser import address_of, browser_of
+from lensback.web.gate import Gate
 from lensback.web.guesses import Guesses
-from lensback.web.limits import Arrivals, Gate
+from lensback.web.limits import Arrivals
 from lensback.web.memory import Memory
 from lensback.web.meters import Meters
 from lensback.web.notes import note_search
@@ -44,16 +46,18 @@ from lensback.web.uploads import Upload, read_upload
 from lensback.wire import Answer
 from lensback.workspace import Workspace
 
+T = TypeVar("T")
+
 OVERVIEW_S = 10.0
 SAMPLES = 8
 SHOWN_S, SHOWN = 60.0, 5_000
 """How long, and how many, answers and votes are remembered until the database surely has them."""
 QUEUE = 8
 """Searches that may wait for a free thread: well under a second of work."""
-SLOW_QUEUE = 4
-"""Photos that are dear to decode, waiting for their turn."""
-FETCHES = 8
-"""Photos fetched from addresses at once; more get 503."""
+LARGE_QUEUE = 4
+"""Photos that are large, or dear, to decode, waiting for their turn; of each kind."""
+FETCHES, FETCHES_EACH = 8, 4
+"""Photos fetched from addresses at once, in all and for one client; a few more may wait."""
 FETCH_S = 10.0
 """For one of them, from the look-up of its name to its last byte."""
 REFUSED_S = 2.0
@@ -74,13 +78,21 @@ class Front:
 
 
 @dataclass(frozen=True, slots=True)
+class Client:
+    """Who asks: an address, by which places are shared out, and a browser, whose photos are its own."""
+
+    address: str
+    browser: str
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """What the routes of one application share: the workspace, its gates and its memories."""
 
     workspace: Workspace
     gate: Gate
-    slow: Gate
-    """For photos that are dear to decode: they hold no place of the others."""
+    later: tuple[Gate, ...]
+    """For photos of the decoders' later lanes: they hold no place of the others."""
     fetching: Gate
     """For photos that are fetched from an address."""
     arrivals: Arrivals
@@ -105,8 +117,8 @@ class Service:
         return cls(
             workspace,
             Gate(s.search_jobs, QUEUE),
-            Gate(images.SLOW_WORKERS, SLOW_QUEUE),
-            Gate(FETCHES, 0),
+            tuple(Gate(lane.workers, LARGE_QUEUE) for lane in images.shared().lanes[1:]),
+            Gate(FETCHES, FETCHES_EACH, FETCHES_EACH, FETCH_S),
             Arrivals(s.upload_memory_bytes),
             RateLimiter(s.rate_limit),
             RateLimiter(s.key_rate_limit),
@@ -131,34 +143,43 @@ class Service:
 
     async def find(self, request: Request, upload: Upload) -> Answer:
         """One upload, searched, counted and written down. Raises Busy where all places are taken."""
-        whose = browser_of(request)
+        who = Client(address_of(request), browser_of(request))
         if upload.photo_url:
-            answer, variant = await self._from_address(upload, whose)
+            answer, variant = await self._from_address(upload, who)
         else:
-            photo = self.memory.get(upload.again, whose).photo if upload.again else upload.photo
-            answer, variant = await self._placed(replace(upload, photo=photo), whose)
+            photo = (
+                self.memory.get(upload.again, who.browser).photo if upload.again else upload.photo
+            )
+            answer, variant = await self._searched(replace(upload, photo=photo), who)
         self.meters.searched(answer)
         body = note_search(self.workspace, request, upload, answer, variant)
         self.shown.put(answer.search_id, shown_of(body))
         return answer
 
-    async def _placed(self, upload: Upload, whose: str) -> tuple[Answer, str]:
-        """The search of a photo that is here, in a place of the kind that it needs."""
-        decoders = images.shared()
-        try:
-            work = partial(self._search, upload, whose, decoders.quickly)
-            return await self.gate.run(work)
-        except images.TooDear:
-            return await self.slow.run(partial(self._search, upload, whose, decoders.slowly))
+    async def _searched(self, upload: Upload, who: Client) -> tuple[Answer, str]:
+        """The search of a photo that is here."""
+        return await self.placed(partial(self._search, upload, who.browser), who.address)
 
-    async def _from_address(self, upload: Upload, whose: str) -> tuple[Answer, str]:
+    async def placed(self, work: Callable[[images.Decode], T], address: str) -> T:
+        """What `work` returns, given what decodes, in a place of the kind that its photo needs."""
+        decoders, seconds = images.shared(), 0.0
+        for lane, gate in enumerate((self.gate, *self.later)):
+            try:
+                decode = partial(decoders.within, lane)
+                return await gate.run(partial(work, decode), address, seconds)
+            except images.TooDear as dear:
+                seconds = dear.seconds
+        raise AssertionError("the last lane takes all")
+
+    async def _from_address(self, upload: Upload, who: Client) -> tuple[Answer, str]:
         """The search of a picture from the web. Whatever is wrong with its address or with what lies
         there is answered in the same words and after the same while: we are nobody's scanner."""
         begin = time.monotonic()
         try:
-            async with asyncio.timeout(FETCH_S + REFUSED_S):
-                photo = await self.fetching.run(partial(self._fetched, upload.photo_url))
-            return await self._placed(replace(upload, photo=photo), whose)
+            async with asyncio.timeout(2 * FETCH_S + REFUSED_S):  # its wait, too
+                fetch = partial(self._fetched, upload.photo_url)
+                photo = await self.fetching.run(fetch, who.address)
+            return await self._searched(replace(upload, photo=photo), who)
         except (FetchError, BadImage, TooLarge, TimeoutError) as error:
             await asyncio.sleep(begin + REFUSED_S - time.monotonic())
             hint = "save the picture and choose it as a file"
@@ -175,7 +196,7 @@ class Service:
         answer, variant = self._answered(photo, upload.query, whose, decode)
         self.memory.keep(answer.search_id, photo, answer.region, whose)
         if not upload.again:
-            kept.keep(self.workspace.path, self.workspace.settings, answer.search_id, photo)
+            kept.keep(self.workspace.path, self.workspace.settings, answer.search_id, photo, decode)
         return answer, variant
 
     def _answered(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -12,6 +14,7 @@ from lensback.errors import NotFound
 from lensback.search import Query, similar
 from lensback.types import StoredOffer
 from lensback.web import bodies
+from lensback.web.browser import address_of
 from lensback.web.forms import OFFER_ID
 from lensback.web.guard import Searcher
 from lensback.web.language import speech_of
@@ -29,6 +32,7 @@ router = APIRouter(responses=bodies.FAILURES)
     responses={200: {"model": wire.Similar}},
 )
 async def similar_offers(
+    request: Request,
     offer_id: str,
     service: Opened,
     limit: int = 12,
@@ -44,7 +48,8 @@ async def similar_offers(
         category=category,
         in_stock=in_stock,
     )
-    stored, hits = await service.gate.run(lambda: _similar(service, offer_id, query))
+    work, address = partial(_similar, service, offer_id, query), address_of(request)
+    stored, hits = await service.gate.run(work, address)
     return bodies.respond(wire.Similar(offer_id=stored.offer_id, hits=tuple(hits)))
 
 
@@ -56,7 +61,8 @@ async def similar_offers(
 )
 async def similar_page(request: Request, offer_id: str, service: Opened) -> Response:
     """A page of the products that look like one offer."""
-    stored, hits = await service.gate.run(lambda: _similar(service, offer_id, Query()))
+    work, address = partial(_similar, service, offer_id, Query()), address_of(request)
+    stored, hits = await service.gate.run(work, address)
     speech = speech_of(request)
     title = speech.say("Similar to {title}", title=stored.offer.title)
     cards = [card(hit, speech, calibrated=False) for hit in hits]

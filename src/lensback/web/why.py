@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from functools import partial
 
 import numpy as np
 from fastapi import APIRouter
@@ -17,7 +18,7 @@ from lensback.ledger.clicks import SEARCH_ID
 from lensback.search import Heat, heat
 from lensback.types import Box
 from lensback.web import bodies
-from lensback.web.browser import browser_of
+from lensback.web.browser import address_of, browser_of
 from lensback.web.guard import Searcher
 from lensback.web.service import Opened, Service
 
@@ -45,17 +46,20 @@ async def why(search_id: str, image_hash: str, request: Request, service: Opened
     """
     if not SEARCH_ID.fullmatch(search_id) or not _HASH.fullmatch(image_hash):
         raise NotFound("no such search or image", hint="take both from an answer")
-    whose = browser_of(request)
-    content = await service.gate.run(lambda: _layer(service, search_id, image_hash, whose))
+    whose, address = browser_of(request), address_of(request)
+    work = partial(_layer, service, search_id, image_hash, whose)
+    content = await service.placed(work, address)
     return Response(content, media_type="image/png", headers={"Cache-Control": "no-store"})
 
 
-def _layer(service: Service, search_id: str, image_hash: str, whose: str) -> bytes:
+def _layer(
+    service: Service, search_id: str, image_hash: str, whose: str, decode: images.Decode
+) -> bytes:
     known, tools = service.memory.get(search_id, whose), service.tools()
     vector = service.workspace.vectors.get(tools.snapshot.fingerprint, [image_hash])[0]
     side_px = 2 * tools.encoder.side_px
-    pixels, by = tools.max_pixels, images.shared()
-    photo = images.decode(known.photo, side_px=side_px, max_pixels=pixels, by=by)
+    pixels = tools.max_pixels
+    photo = images.decode(known.photo, side_px=side_px, max_pixels=pixels, by=decode)
     found = heat(images.crop(photo, known.region), vector, tools.encoder)
     sink = io.BytesIO()
     painted(found, known.region, photo.size).save(sink, "PNG", optimize=True)
