@@ -78,7 +78,7 @@ class Front:
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class Asker:
     """Who asks: an address, by which places are shared out, and a browser, whose photos are its own."""
 
     address: str
@@ -143,7 +143,7 @@ class Service:
 
     async def find(self, request: Request, upload: Upload) -> Answer:
         """One upload, searched, counted and written down. Raises Busy where all places are taken."""
-        who = Client(address_of(request), browser_of(request))
+        who = Asker(address_of(request), browser_of(request))
         if upload.photo_url:
             answer, variant = await self._from_address(upload, who)
         else:
@@ -156,7 +156,7 @@ class Service:
         self.shown.put(answer.search_id, shown_of(body))
         return answer
 
-    async def _searched(self, upload: Upload, who: Client) -> tuple[Answer, str]:
+    async def _searched(self, upload: Upload, who: Asker) -> tuple[Answer, str]:
         """The search of a photo that is here."""
         return await self.placed(partial(self._search, upload, who.browser), who.address)
 
@@ -171,7 +171,7 @@ class Service:
                 seconds = dear.seconds
         raise AssertionError("the last lane takes all")
 
-    async def _from_address(self, upload: Upload, who: Client) -> tuple[Answer, str]:
+    async def _from_address(self, upload: Upload, who: Asker) -> tuple[Answer, str]:
         """The search of a picture from the web. Whatever is wrong with its address or with what lies
         there is answered in the same words and after the same while: we are nobody's scanner."""
         begin = time.monotonic()
