@@ -15,6 +15,7 @@ def offer(offer_id: str = "x", *, back: int = 0, up_to: bool = True, **changes: 
     cashback = wire.Cashback(back, price.currency, up_to)
     plain = {
         "store": "harbour",
+        "store_title": changes.get("store", "harbour"),
         "title": "Hat",
         "size": "",
         "color": "red",

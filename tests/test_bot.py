@@ -290,17 +290,17 @@ def test_what_is_missing_is_named(made: tuple[Path, bytes]) -> None:
 
 
 def test_cards_say_price_cashback_and_advertiser() -> None:
-    paid = offer(store="s<b>", back=150, disclosure="Ad. <x>")
+    paid = offer(store="s", store_title="S & b", back=150, disclosure="Ad. <x>")
     found = hit(paid, offer(store="t"), title="<Shoe>", brand="B", image="/images/ab")
     (card,) = cards.cards([found], Speech("en"), "https://u")
     assert card.image_hash == "ab"
     assert card.caption.splitlines() == [
         "<b>&lt;Shoe&gt;</b>",
         "B",
-        "s&lt;b&gt;: €10, cashback up to €1.50 <i>Ad. &lt;x&gt;</i>",
+        "S &amp; b: €10, cashback up to €1.50 <i>Ad. &lt;x&gt;</i>",
         "t: €10",
     ]
-    assert [b.text for b in card.buttons] == ["s<b> · €8.50", "t · €10"]
+    assert [b.text for b in card.buttons] == ["S & b · €8.50", "t · €10"]
     assert card.buttons[0].url == "https://u/go/x"
     certain = offer(back=150, up_to=False, availability="out_of_stock")
     (sold,) = cards.cards([hit(certain)], Speech("en"), "")

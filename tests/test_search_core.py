@@ -108,14 +108,18 @@ def test_hits_come_by_their_nearest_image(made: Tiny) -> None:
     assert ask(made).search_id != answer.search_id
 
 
-def test_a_hit_has_the_first_brand_that_an_offer_names(tmp_path: Path) -> None:
-    brands = ["", "", "Marlo", "Other"]
+def test_a_hit_is_called_by_its_best_offer_not_by_its_cheapest(tmp_path: Path) -> None:
+    said = [("Hat", ""), ("Red summer hat", ""), ("Красная шляпа", "Марло"), ("Red hat", "Marlo")]
     rows = [
-        Row("shop", str(n), "p", ("a",), Money(100 + n, "EUR"), {"brand": brand, "title": f"t{n}"})
-        for n, brand in enumerate(brands)
+        Row("shop", str(n), "p", ("a",), Money(100 + n, "EUR"), {"brand": brand, "title": title})
+        for n, (title, brand) in enumerate(said)
     ]
-    (hit,) = ask(tiny.opened(tmp_path, rows, {"a": RED})).hits
-    assert (hit.title, hit.brand) == ("t0", "Marlo")
+    made = tiny.opened(tmp_path, rows, {"a": RED})
+    (hit,) = ask(made, language="en").hits
+    assert hit.offers[0].title == "Hat"
+    assert (hit.title, hit.brand) == ("Red summer hat", "Marlo")
+    (hit,) = ask(made, language="ru").hits
+    assert (hit.title, hit.brand) == ("Красная шляпа", "Марло")
 
 
 def test_another_image_of_a_product_may_be_the_nearest(made: Tiny) -> None:

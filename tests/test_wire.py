@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 import tiny
+from lensback.catalogue import stores
 from lensback.publish import publish
 from lensback.settings import Settings
 from lensback.types import Money
@@ -126,3 +127,40 @@ def test_bodies_are_what_they_were(client: TestClient) -> None:
         kept = (GOLDEN / f"{name}.json").read_text("utf-8")
         assert settled(body) + "\n" == kept, name
         assert json.loads(body), name
+
+
+def test_titles_are_those_that_the_reader_understands(client: TestClient) -> None:
+    shirt = tiny.product_of("shirt")
+    for language, title in (("ru", "Рубашка «Клетка»"), ("en-GB", "Checked shirt")):
+        said = {"Accept-Language": language}
+        files = {"photo": ("p.png", tiny.png(PICTURES["red"]))}
+        answer = client.post("/api/search", files=files, headers=said).json()
+        assert (answer["hits"][0]["title"], answer["hits"][0]["category"]) == (title, "Men > Shirts")
+        product = client.get(f"/api/products/{shirt}", headers=said)
+        assert (product.json()["title"], product.json()["category"]) == (title, "Men > Shirts")
+        assert "Accept-Language" in product.headers["vary"]
+        page = client.post("/", files=files, headers=said).text
+        assert f"<h3>{title}</h3>" in page
+
+
+def test_a_store_is_called_by_its_title_wherever_people_read_it(client: TestClient) -> None:
+    db = client.app.state.service.workspace.db  # type: ignore[attr-defined]
+    old = "https://lavka.example/feed.xml"
+    try:
+        stores.add(db, "lavka", old, title="Лавка & сыновья")
+        lavka = ROWS[2].offer_id
+        answer = json.loads(ask(client))
+        told = [(o["store"], o["store_title"]) for o in answer["hits"][0]["offers"]]
+        assert ("lavka", "Лавка & сыновья") in told
+        assert ("outlet", "outlet") in told
+        offer = client.get(f"/api/offers/{lavka}").json()
+        assert (offer["store"], offer["store_title"]) == ("lavka", "Лавка & сыновья")
+        files = {"photo": ("p.png", tiny.png(PICTURES["red"]))}
+        page = client.post("/", files=files, data={"store": "lavka"}).text
+        assert '<option value="lavka" selected>Лавка &amp; сыновья</option>' in page
+        assert '<th scope="row">Лавка &amp; сыновья</th>' in page
+        client.app.state.service._overviews.clear()  # type: ignore[attr-defined]
+        known = {s["name"]: s["title"] for s in client.get("/api/stores").json()["stores"]}
+        assert (known["lavka"], known["outlet"]) == ("Лавка & сыновья", "outlet")
+    finally:
+        stores.add(db, "lavka", old)

@@ -138,7 +138,7 @@ def answer_table(answer: Answer) -> RenderableType:
                 (f"{n}{' =' if hit.exact else ''}") if first else "",
                 escape(hit.title) if first else "",
                 match if first else "",
-                offer.store,
+                escape(_store(offer)),
                 escape(sizes(same)),
                 str(offer.price),
                 _after_cashback(offer),
@@ -149,6 +149,12 @@ def answer_table(answer: Answer) -> RenderableType:
     tail = Text(f"match = similarity / probability; = means exact; ms: {spent}", style="dim")
     notes = [] if answer.calibrated else [Text("not calibrated: nothing is called exact")]
     return Group(head, table, *notes, tail)
+
+
+def _store(offer: Offer) -> str:
+    """What people call the store, and the name that commands take."""
+    known = offer.store_title in {"", offer.store}
+    return offer.store if known else f"{offer.store_title} ({offer.store})"
 
 
 def _store_price_stock(offer: Offer) -> tuple[object, ...]:

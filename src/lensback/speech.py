@@ -17,6 +17,7 @@ from importlib.resources import files
 from typing import Any
 
 from babel import Locale
+from babel.core import get_global
 from babel.dates import format_date
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
@@ -34,6 +35,17 @@ _CODE = re.compile(r"^(-?[A-Z]{3})(?=\d)")
 def N_(text: str) -> str:  # noqa: N802 - gettext's own name for "translate this later"
     """The text itself, marked for the translators: `say` is called on it later."""
     return text
+
+
+def script(language: str) -> str:
+    """The script in which a language is usually written (ISO 15924); empty where nobody knows.
+
+    >>> script("ru"), script("en-GB"), script("nobody's")
+    ('Cyrl', 'Latn', '')
+    """
+    name, *_ = re.split("[-_]", language)
+    subtags = str(get_global("likely_subtags").get(name, "")).split("_")
+    return subtags[1] if len(subtags) == len(("language", "script", "territory")) else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,6 +137,9 @@ class Offer(Body):
 
     offer_id: str = Field(examples=["aaaaaaaaaaaaaaaa"])
     store: str = Field(examples=["outlet"])
+    store_title: str = Field(
+        "", examples=["The Outlet"], description="What people call the store."
+    )
     title: str = Field(examples=["Checked shirt, M"])
     size: str
     color: str
@@ -184,8 +187,13 @@ class Hit(Body):
     """One product, its offers in the order a shopper wants them."""
 
     product_id: str = Field(examples=["paaaaaaaaaaaaaaaa"])
-    title: str = Field(examples=["Checked shirt"])
+    title: str = Field(
+        examples=["Checked shirt"],
+        description="Title, brand and category of its best offer, in the reader's language if "
+        "there is one in it.",
+    )
     brand: str
+    category: str = Field("", examples=["Men > Shirts"])
     similarity: Share = Field(description="Cosine of the two vectors, -1 to 1.")
     probability: Share = Field(description="Calibrated; 0 where calibrated is false.")
     exact: bool
@@ -252,6 +260,7 @@ class Product(Body):
     product_id: str
     title: str
     brand: str
+    category: str = ""
     images: tuple[str, ...]
     offers: tuple[Offer, ...]
     links: tuple[Link, ...] = Field(description="Why these offers are one product.")
@@ -261,6 +270,7 @@ class Store(Body):
     """A connected store and how its last sync went."""
 
     name: str
+    title: str = Field("", description="What people call it.")
     offers: int
     in_stock: int
     images: int
@@ -349,6 +359,7 @@ class Sale(Body):
 
     sale_id: str
     store: str
+    store_title: str = Field("", description="What people call the store.")
     title: str
     state: Literal["pending", "approved", "payable", "paid", "review", "declined"] = Field(
         description="`approved`: the store agreed; `payable`: the network has paid us; `paid`: handed "
@@ -366,6 +377,7 @@ class Visit(Body):
     """A way to a store that no sale is known of yet."""
 
     store: str
+    store_title: str = Field("", description="What people call the store.")
     title: str
     click: Click
     claim: bool = Field(description="Whether a claim is taken now.")

@@ -90,8 +90,8 @@ def _line(offer: Offer, speech: Speech) -> str:
     elif offer.availability == "unknown":
         parts.append(speech.say("Check at the store").lower())
     told = f" <i>{escape(offer.disclosure[:200])}</i>" if offer.disclosure else ""
-    return f"{escape(offer.store)}: {', '.join(parts)}{told}"
+    return f"{escape(offer.store_title)}: {', '.join(parts)}{told}"
 
 
 def _label(offer: Offer, speech: Speech) -> str:
-    return f"{offer.store} · {speech.money(offer.price_after_cashback)}"[:60]
+    return f"{offer.store_title} · {speech.money(offer.price_after_cashback)}"[:60]

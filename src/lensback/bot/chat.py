@@ -96,7 +96,7 @@ class Chat:
         try:
             data = await self._photo_of(message)
             async with self._places:
-                answer = await asyncio.to_thread(self._search, data)
+                answer = await asyncio.to_thread(self._search, data, speech.language)
         except (BadImage, TooLarge, Error, TelegramAPIError) as error:
             log.event("bot photo failed", 30, type=type(error).__name__)
             await self._say(message, speech.say(_words(error)))
@@ -121,8 +121,9 @@ class Chat:
         await self._bot.download(file, destination=buffer)
         return buffer.getvalue()
 
-    def _search(self, data: bytes) -> Answer:
-        return search_live(data, Query(limit=c.MOST_CARDS), self._workspace.tools)
+    def _search(self, data: bytes, language: str) -> Answer:
+        query = Query(limit=c.MOST_CARDS, language=language)
+        return search_live(data, query, self._workspace.tools)
 
     def _record(self, answer: Answer) -> None:
         body = ledger.search_body(answer, at=int(time.time()), source="bot")

@@ -19,6 +19,8 @@ class ForSale(Protocol):
     product_id: str
     offer_id: str
     store: str
+    store_title: str
+    """What people call the store, where the operator gave it a name for them."""
     title: str
     brand: str
     size: str
@@ -36,8 +38,9 @@ class ForSale(Protocol):
 # Built once: putting a statement together takes longer than running it.
 _ROWS = (
     select(
-        *(t.offers.c[name] for name in ForSale.__annotations__ if name != "store"),
+        *(t.offers.c[name] for name in ForSale.__annotations__ if not name.startswith("store")),
         t.stores.c.name.label("store"),
+        t.stores.c.title.label("store_title"),
     )
     .join(t.stores)
     .order_by(t.offers.c.id)

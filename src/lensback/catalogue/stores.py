@@ -120,6 +120,13 @@ def names(db: Database) -> list[str]:
         return list(c.scalars(select(t.stores.c.name).order_by(t.stores.c.name)))
 
 
+def titles(db: Database) -> dict[str, str]:
+    """Store -> what people call it: the title that the operator gave it, else its name."""
+    s = t.stores.c
+    with db.read() as c:
+        return {row.name: row.title or row.name for row in c.execute(select(s.name, s.title))}
+
+
 def store_id(db: Database, name: str) -> int:
     """Database id of a store."""
     with db.read() as c:
@@ -236,6 +243,8 @@ class StoreState:
     """One line of `store list`."""
 
     name: str
+    title: str
+    """What people call it; empty: by its name."""
     feed_url: str
     format: str
     offers: int
@@ -274,6 +283,7 @@ def overview(db: Database, only: str = "") -> list[StoreState]:
         select(
             s.c.id.label("key"),
             s.c.name,
+            s.c.title,
             f.c.url,
             f.c.format,
             good.scalar_subquery().label("last_ok"),
@@ -302,6 +312,7 @@ def _store_state(row: Any, counts: Any, pictures: Any, plan: health.FeedHealth) 
     word = health.word(status, plan.paused, row.last_ok, plan.schedule, now)
     return StoreState(
         name=row.name,
+        title=row.title,
         feed_url=row.url,
         format=row.format,
         offers=counts.offers if counts else 0,

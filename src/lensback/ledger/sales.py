@@ -24,10 +24,12 @@ def sales_of(db: Database, user_token: str, *, now: int, say: Say = str.format) 
     `visits` through a network without a sale yet, `totals`: what the ledger holds for the user."""
     v, k, o = t.conversions.c, t.clicks.c, t.offers.c
     told = [v[n] for n in _TOLD]
-    clicked = [k.click_id, k.at, k.offer_id, k.store, k.terms, o.title]
+    s = t.stores.c
+    clicked = [k.click_id, k.at, k.offer_id, k.store, k.terms, o.title, s.title.label("store_title")]
     base = select(*told, *clicked).where(k.user_token == user_token, k.user_token != "")
     joined = base.join_from(t.clicks, t.conversions, v.click_id == k.click_id, isouter=True)
-    statement = joined.outerjoin(t.offers, o.offer_id == k.offer_id).order_by(k.at.desc())
+    known = joined.outerjoin(t.offers, o.offer_id == k.offer_id)
+    statement = known.outerjoin(t.stores, s.name == k.store).order_by(k.at.desc())
     without = statement.where(v.id.is_(None), k.network != "").limit(VISITS)
     with db.read() as c:
         sold = c.execute(statement.where(v.id.is_not(None)).limit(MOST + 1)).mappings().all()
@@ -72,6 +74,7 @@ def _sale(row: RowMapping, now: int, say: Say) -> dict[str, Any]:
     sale: dict[str, Any] = {
         "sale_id": str(row["id"]),
         "store": row["store"],
+        "store_title": row["store_title"] or row["store"],
         "title": row["title"] or "",
         "state": shown,
         "cashback": _money(row["cashback_minor"], row["currency"]),
@@ -103,6 +106,7 @@ def _visit(row: RowMapping, now: int) -> dict[str, Any]:
     open_until = _claim_until(row, now)
     return {
         "store": row["store"],
+        "store_title": row["store_title"] or row["store"],
         "title": row["title"] or "",
         "click": _click(row),
         "claim": open_until is not None,

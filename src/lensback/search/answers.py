@@ -10,6 +10,7 @@ from lensback.catalogue import for_sale
 from lensback.catalogue.for_sale import ForSale
 from lensback.db import Database
 from lensback.search.prices import CashbackBasis, Prices
+from lensback.search.titles import caption
 from lensback.wire import Hit, Link, Offer, Product
 
 
@@ -29,13 +30,15 @@ def hit_of(
     similarity: float = 0.0,
     probability: float = 0.0,
     exact: bool = False,
+    language: str = "",
 ) -> Hit:
-    """A hit called what the first of its offers is called, of the first brand that one names."""
-    brands = {row.offer_id: row.brand for row in rows}
+    """A hit called what its best offer is called (`titles.caption`) for a reader of `language`."""
+    called = caption(rows, language)
     return Hit(
         product_id=product_id,
-        title=ordered[0].title,
-        brand=next((brands[one.offer_id] for one in ordered if brands[one.offer_id]), ""),
+        title=called.title,
+        brand=called.brand,
+        category=called.category,
         similarity=similarity,
         probability=probability,
         exact=exact,
@@ -51,16 +54,19 @@ def product_of(
     links: Iterable[Mapping[str, Any]],
     basis: CashbackBasis,
     currency: str = "",
+    language: str = "",
 ) -> Product:
-    """A product with its offers, its images, and the reasons that hold it together. It is called
-    what the catalogue's first row of it is called, whatever is cheapest today."""
+    """A product with its offers, its images, and the reasons that hold it together, called as
+    `hit_of` calls it."""
+    called = caption(rows, language)
     ordered = in_order(rows, Prices.of(db, rows, basis), currency=currency)
     shown = for_sale.images(db, [offer.offer_id for offer in ordered])
     images = dict.fromkeys(image for one in ordered for image in shown.get(one.offer_id, ()))
     return Product(
         product_id=product_id,
-        title=rows[0].title,
-        brand=next((row.brand for row in rows if row.brand), ""),
+        title=called.title,
+        brand=called.brand,
+        category=called.category,
         images=tuple(f"/images/{image}" for image in images),
         offers=ordered,
         links=tuple(Link(**link) for link in links),

@@ -153,7 +153,7 @@ def _verdict_and_hits(
         rivals = rank.by_product(others, _shows(tools.db, others, Filter()))
         ranked = rank.by_product(found, _shows(tools.db, found, where), rivals)
         ranked = _by_kind(ranked, region, others or found, tools.db)
-        return _hits(ranked[: query.limit], where, tools, search_id)
+        return _hits(ranked[: query.limit], where, tools, search_id, query.language)
 
 
 def _nearest(index: Index, vectors: Vectors, count: int, where: Filter) -> list[Candidate]:
@@ -201,7 +201,7 @@ def _side_px(query: Query, encoder: Encoder) -> int:
 
 
 def _hits(
-    ranked: list[rank.Ranked], where: Filter, tools: Tools, search_id: str
+    ranked: list[rank.Ranked], where: Filter, tools: Tools, search_id: str, language: str
 ) -> tuple[Verdict, list[Hit]]:
     """The verdict and the hits it leaves. Nothing is exact without a calibration."""
     calibration = tools.calibration
@@ -225,6 +225,7 @@ def _hits(
                 similarity=r.similarity,
                 probability=probability,
                 exact=calibration is not None and probability >= _exact_from(ordered, tools),
+                language=language,
             )
         )
     if not hits:

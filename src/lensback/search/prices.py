@@ -88,6 +88,7 @@ class Prices:
         return Offer(
             offer_id=row.offer_id,
             store=row.store,
+            store_title=row.store_title or row.store,
             title=row.title,
             size=row.size,
             color=row.color,

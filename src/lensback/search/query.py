@@ -34,6 +34,8 @@ class Query:
     price_min: str = ""
     color: str = ""
     """A basic colour (`lensback.colors`): the same but in this colour."""
+    language: str = ""
+    """What the shopper reads (ISO 639): titles are taken in it where a store has one."""
 
 
 def filter_of(db: Database, query: Query, currency: str = "", snapshot: str = "") -> Filter:

@@ -32,11 +32,16 @@ def query_of(said: Shown) -> Query:
 
 
 def recalled(
-    db: Database, said: Shown, search_id: str, basis: CashbackBasis, currency: str = ""
+    db: Database,
+    said: Shown,
+    search_id: str,
+    basis: CashbackBasis,
+    currency: str = "",
+    language: str = "",
 ) -> Answer:
-    """The answer again. Products that nobody sells any more are left out; where the filters of then
+    """The answer again, for a reader of `language`. Products that nobody sells any more are left out; where the filters of then
     let no offer of a product through today, all of its offers are there."""
-    hits = _hits(db, said, search_id, basis, currency)
+    hits = _hits(db, said, search_id, basis, currency, language)
     width, height = said.size
     return Answer(
         search_id=search_id,
@@ -55,7 +60,7 @@ def recalled(
 
 
 def _hits(
-    db: Database, said: Shown, search_id: str, basis: CashbackBasis, currency: str
+    db: Database, said: Shown, search_id: str, basis: CashbackBasis, currency: str, language: str
 ) -> list[Hit]:
     found = _rows(db, said, currency)
     prices = Prices.of(db, (row for rows in found.values() for row in rows), basis)
@@ -76,6 +81,7 @@ def _hits(
             ),
             probability=one.probability,
             exact=one.exact,
+            language=language,
         )
         for one in said.hits
         if one.product_id in found

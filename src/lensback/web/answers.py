@@ -46,10 +46,9 @@ async def answer_page(
 
 
 def _page(request: Request, service: Service, said: Shown, search_id: str, sort: str) -> Response:
-    workspace = service.workspace
-    answer = recalled(
-        workspace.db, said, search_id, workspace.cashback, workspace.settings.currency
-    )
+    workspace, reads = service.workspace, speech_of(request).language
+    basis, currency = workspace.cashback, workspace.settings.currency
+    answer = recalled(workspace.db, said, search_id, basis, currency, reads)
     kept = str(said.filters.get("sort", ""))
     order = next((one for one in (sort, kept) if one in SORTS), SORTS[0])
     if service.memory.has(search_id, browser_of(request)):

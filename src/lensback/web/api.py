@@ -17,6 +17,7 @@ from lensback.web import bodies, uploads
 from lensback.web.browser import keep_browser
 from lensback.web.forms import OFFER_ID, PRODUCT_ID
 from lensback.web.guard import Searcher
+from lensback.web.language import speech_of
 from lensback.web.service import Opened, Service
 
 router = APIRouter(responses=bodies.FAILURES)
@@ -44,13 +45,15 @@ async def search(request: Request, service: Opened) -> Response:
     tags=["catalogue"],
     responses={200: {"model": wire.Product}},
 )
-def product(product_id: str, service: Opened) -> Response:
+def product(product_id: str, request: Request, service: Opened) -> Response:
     """A product: its offers on sale, and why they are one product."""
     workspace = service.workspace
     key, rows = products.find(workspace.db, _known(PRODUCT_ID, product_id, "product"))
     links = products.links_of(workspace.db, key)
     basis, currency = workspace.cashback, workspace.settings.currency
-    return bodies.respond(product_of(workspace.db, key, rows, links, basis, currency))
+    reads = speech_of(request).language
+    found = product_of(workspace.db, key, rows, links, basis, currency, reads)
+    return bodies.respond(found, by_language=True)
 
 
 @router.get(
@@ -80,6 +83,7 @@ def all_stores(service: Opened) -> Response:
     lines = (
         wire.Store(
             name=state.name,
+            title=state.title or state.name,
             offers=state.offers,
             in_stock=state.in_stock,
             images=state.images,

@@ -20,7 +20,12 @@ FAILURES: dict[int | str, dict[str, Any]] = {
 """What every route may answer with beside its own."""
 
 
-def respond(body: Body, *, fresh: bool = False, exclude_unset: bool = False) -> Response:
-    """The body as JSON; `fresh`: nobody may keep it."""
+def respond(
+    body: Body, *, fresh: bool = False, exclude_unset: bool = False, by_language: bool = False
+) -> Response:
+    """The body as JSON; `fresh`: nobody may keep it; `by_language`: another reader gets another."""
     text = body.model_dump_json(by_alias=True, exclude_unset=exclude_unset)
-    return Response(text, media_type="application/json", headers=FRESH if fresh else None)
+    headers = dict(FRESH) if fresh else {}
+    if by_language:
+        headers["Vary"] = "Accept-Language, Cookie"
+    return Response(text, media_type="application/json", headers=headers)

@@ -37,6 +37,7 @@ from lensback.web import kept
 from lensback.web.browser import address_of, browser_of
 from lensback.web.gate import Gate
 from lensback.web.guesses import Guesses
+from lensback.web.language import speech_of
 from lensback.web.limits import Arrivals
 from lensback.web.memory import Memory
 from lensback.web.meters import Meters
@@ -75,6 +76,8 @@ class Front:
     """Basic colours that some store names."""
     samples: tuple[StoredOffer, ...] = ()
     """Things to start from without a photo."""
+    titles: dict[str, str] = field(default_factory=dict)
+    """Store -> what people call it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +146,9 @@ class Service:
 
     async def find(self, request: Request, upload: Upload) -> Answer:
         """One upload, searched, counted and written down. Raises Busy where all places are taken."""
-        who = Asker(address_of(request), browser_of(request))
+        who, asked = Asker(address_of(request), browser_of(request)), upload
+        reads = replace(upload.query, language=speech_of(request).language)
+        upload = replace(upload, query=reads)
         if upload.photo_url:
             answer, variant = await self._from_address(upload, who)
         else:
@@ -152,7 +157,7 @@ class Service:
             )
             answer, variant = await self._searched(replace(upload, photo=photo), who)
         self.meters.searched(answer)
-        body = note_search(self.workspace, request, upload, answer, variant)
+        body = note_search(self.workspace, request, asked, answer, variant)
         self.shown.put(answer.search_id, shown_of(body))
         return answer
 
@@ -255,7 +260,7 @@ class Service:
             )
             self._fronts.clear()
             self._fronts[snapshot.id] = known
-        return known
+        return replace(known, titles=stores.titles(self.workspace.db))
 
     def check(self) -> dict[str, str]:
         """What is ready, part by part. Raises StateError naming the part that is not."""

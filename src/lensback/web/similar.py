@@ -47,6 +47,7 @@ async def similar_offers(
         stores=tuple(filter(None, store.split(","))),
         category=category,
         in_stock=in_stock,
+        language=speech_of(request).language,
     )
     work, address = partial(_similar, service, offer_id, query), address_of(request)
     stored, hits = await service.gate.run(work, address)
@@ -61,9 +62,10 @@ async def similar_offers(
 )
 async def similar_page(request: Request, offer_id: str, service: Opened) -> Response:
     """A page of the products that look like one offer."""
-    work, address = partial(_similar, service, offer_id, Query()), address_of(request)
-    stored, hits = await service.gate.run(work, address)
     speech = speech_of(request)
+    query = Query(language=speech.language)
+    work = partial(_similar, service, offer_id, query)
+    stored, hits = await service.gate.run(work, address_of(request))
     title = speech.say("Similar to {title}", title=stored.offer.title)
     cards = [card(hit, speech, calibrated=False) for hit in hits]
     lead = speech.say("What looks most like it in the connected stores.")

@@ -230,7 +230,7 @@ def _line(row: StoreRow, speech: Speech) -> OfferLine:
     first = row.first
     has_cashback = first.cashback.minor > 0
     return OfferLine(
-        store=first.store,
+        store=first.store_title,
         chips=tuple(_chip(one, row, speech) for one in row.sizes),
         price=speech.money(first.price),
         dearer_sizes=row.dearer_sizes,

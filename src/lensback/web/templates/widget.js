@@ -60,7 +60,7 @@
       if (seen.has(offer.store) || seen.size === 3) continue;
       seen.add(offer.store);
       const line = node("div", "", { className: "offer" });
-      const price = node("p", `${offer.store}: ${money(offer.price)}`);
+      const price = node("p", `${offer.store_title}: ${money(offer.price)}`);
       if (Number(offer.cashback.amount)) {
         const label = offer.cashback.up_to ? words.upTo : words.back;
         price.append(node("br"), node("span", `${label} ${money(offer.cashback)}`, { className: "small" }));
