@@ -135,7 +135,10 @@ def test_titles_are_those_that_the_reader_understands(client: TestClient) -> Non
         said = {"Accept-Language": language}
         files = {"photo": ("p.png", tiny.png(PICTURES["red"]))}
         answer = client.post("/api/search", files=files, headers=said).json()
-        assert (answer["hits"][0]["title"], answer["hits"][0]["category"]) == (title, "Men > Shirts")
+        assert (answer["hits"][0]["title"], answer["hits"][0]["category"]) == (
+            title,
+            "Men > Shirts",
+        )
         product = client.get(f"/api/products/{shirt}", headers=said)
         assert (product.json()["title"], product.json()["category"]) == (title, "Men > Shirts")
         assert "Accept-Language" in product.headers["vary"]

@@ -137,9 +137,7 @@ class Offer(Body):
 
     offer_id: str = Field(examples=["aaaaaaaaaaaaaaaa"])
     store: str = Field(examples=["outlet"])
-    store_title: str = Field(
-        "", examples=["The Outlet"], description="What people call the store."
-    )
+    store_title: str = Field("", examples=["The Outlet"], description="What people call the store.")
     title: str = Field(examples=["Checked shirt, M"])
     size: str
     color: str

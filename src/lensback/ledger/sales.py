@@ -25,7 +25,15 @@ def sales_of(db: Database, user_token: str, *, now: int, say: Say = str.format) 
     v, k, o = t.conversions.c, t.clicks.c, t.offers.c
     told = [v[n] for n in _TOLD]
     s = t.stores.c
-    clicked = [k.click_id, k.at, k.offer_id, k.store, k.terms, o.title, s.title.label("store_title")]
+    clicked = [
+        k.click_id,
+        k.at,
+        k.offer_id,
+        k.store,
+        k.terms,
+        o.title,
+        s.title.label("store_title"),
+    ]
     base = select(*told, *clicked).where(k.user_token == user_token, k.user_token != "")
     joined = base.join_from(t.clicks, t.conversions, v.click_id == k.click_id, isouter=True)
     known = joined.outerjoin(t.offers, o.offer_id == k.offer_id)

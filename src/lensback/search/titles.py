@@ -116,7 +116,9 @@ def _nearness(title: str, language: str) -> int:
     if not own:
         return 0
     known = _LETTERS.get(language)
-    ours = re.sub(r"[\W\d_]", "", title) if script == "Latn" else re.sub(rf"[\W\d_{latin}]", "", title)
+    ours = (
+        re.sub(r"[\W\d_]", "", title) if script == "Latn" else re.sub(rf"[\W\d_{latin}]", "", title)
+    )
     return 1 if known and re.search(rf"[^{known}]", ours) else 2
 
 
