@@ -61,7 +61,7 @@ def test_the_browser_that_searched_gets_all_of_it_back(
     page = client.get(f"/answers/{found.search_id}").text
     assert set(cards(page)) == {hit.product_id for hit in found.hits}
     assert 'data-box="0.1,0.1,0.9,0.9"' in page
-    assert re.search(r"<option selected>lavka", page)
+    assert re.search(r'<option value="lavka" selected>lavka', page)
     assert re.search(r'value="price" selected', page)
     assert f'value="{found.search_id}"' in page
     photo = client.get(f"/answers/{found.search_id}/photo")
