@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from urllib.parse import urlsplit
 
-from lensback import conversions, networks, terms
+from lensback import backup, conversions, networks, terms
 from lensback.cashback import check_program
 from lensback.catalogue import offers, pictures, products, publications, stores
 from lensback.catalogue.findable import findable
@@ -57,7 +57,7 @@ def examine(workspace: Workspace, *, deep: bool = False) -> list[Check]:
     sight = (_pictures, partial(_files, deep=deep), _encoder, _detector, _index_server, _index)
     checks = (_disk, _folder, _rights, _database, _stores, *sight, _calibration, _findable)
     lines: list[Check] = []
-    for check in (*checks, _programs, _networks, _journal):
+    for check in (*checks, _programs, _networks, _journal, _backup):
         told = {line.message for line in lines if line.state == "fail"}
         lines += [line for line in _guarded(check, workspace) if line.message not in told]
     return lines
@@ -369,3 +369,16 @@ def _journal(workspace: Workspace) -> Iterator[Check]:
     if waiting > workspace.settings.journal_max_bytes / 2:
         text = f"{waiting >> 20} MiB of clicks and postbacks wait for the database"
         yield Check("journal", "warn", text, "run: lensback ledger audit, which brings them in")
+
+
+def _backup(workspace: Workspace) -> Iterator[Check]:
+    """Whether there is a second copy of what cannot be made again."""
+    last = backup.last(workspace.path)
+    if last is None:
+        text = "none: clicks, sales and money are on this disk only"
+        yield Check("backup", "warn", text, "run: lensback backup TO")
+        return
+    days = age_s(last.at) // 86_400
+    old = age_s(last.at) > STALE_S
+    text = f"{last.id}, {days} days ago -> {last.place}"
+    yield Check("backup", "warn" if old else "ok", text, "run: lensback backup" if old else "")

@@ -35,9 +35,9 @@ def make_private(path: Path) -> None:
 def make_private_folder(path: Path) -> None:
     """Makes a folder, and those above it, for its owner alone (0700); one that is there stays as
     it is."""
-    if not path.is_dir():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.mkdir(PRIVATE_FOLDER, exist_ok=True)
+    for part in (*reversed(path.parents), path):
+        if not part.is_dir():
+            part.mkdir(PRIVATE_FOLDER, exist_ok=True)
 
 
 def flush(path: Path) -> None:

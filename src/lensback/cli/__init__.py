@@ -10,6 +10,7 @@ import typer
 
 from lensback import __version__
 from lensback.cli import (
+    backups,
     bot,
     cluster,
     detectors,
@@ -41,6 +42,7 @@ GROUPS = (
     people,
     programs,
     keys,
+    backups,
     bot,
 )
 """Imported for the commands they add to `app`."""

@@ -19,7 +19,7 @@ MARK = "database.json"
 def check_there(url: str, workspace: Path) -> None:
     """Raises StateError where the workspace had a database and its SQLite file is gone or of no
     bytes. Looks before a connection would make the file anew."""
-    file = _sqlite_file(url)
+    file = sqlite_file(url)
     if file and _had_one(workspace) and not (file.is_file() and file.stat().st_size):
         raise absent(url, workspace, "has no bytes" if file.exists() else "is not there")
 
@@ -50,7 +50,7 @@ def mark(url: str, workspace: Path) -> None:
 
 def place(url: str) -> str:
     """Where a database is, without user and password."""
-    if file := _sqlite_file(url):
+    if file := sqlite_file(url):
         return str(file)
     with suppress(ArgumentError):
         parsed = make_url(url)
@@ -64,7 +64,8 @@ def _had_one(workspace: Path) -> bool:
     return any((workspace / sign).exists() for sign in signs)
 
 
-def _sqlite_file(url: str) -> Path | None:
+def sqlite_file(url: str) -> Path | None:
+    """The file of an SQLite database; None for another one, or one in memory."""
     try:
         parsed = make_url(url)
     except ArgumentError:

@@ -1,0 +1,28 @@
+"""Backups of a workspace: made while everything runs, looked at, put back.
+
+`places.py` a folder or a bucket · `manifest.py` what a backup says of itself · `make.py` the copy ·
+`restore.py` putting back, and verifying.
+"""
+
+from __future__ import annotations
+
+from lensback.backup.make import LastBackup, Made, Wish, back_up, forget_old, last
+from lensback.backup.manifest import Manifest
+from lensback.backup.places import Place, open_place
+from lensback.backup.restore import Restored, Seen, restore, verify
+
+__all__ = [
+    "LastBackup",
+    "Made",
+    "Manifest",
+    "Place",
+    "Restored",
+    "Seen",
+    "Wish",
+    "back_up",
+    "forget_old",
+    "last",
+    "open_place",
+    "restore",
+    "verify",
+]
