@@ -68,7 +68,10 @@ def made(folder: Path, migrated: Path | None = None) -> Path:
 
 
 def run(
-    workspace: Path, to: Path | str, wish: backup.Wish | None = None, stop: Event | None = None
+    workspace: Path,
+    to: Path | str,
+    contents: backup.Contents | None = None,
+    stop: Event | None = None,
 ) -> backup.Made:
     with open_workspace(workspace) as opened:
         return backup.back_up(
@@ -76,7 +79,7 @@ def run(
             opened.db_url,
             str(to),
             backup.open_place(str(to)),
-            wish or backup.Wish(),
+            contents or backup.Contents(),
             watch=lambda *_: None,
             stop=stop or Event(),
         )
@@ -313,8 +316,8 @@ def test_a_synced_workspace_comes_back_and_a_sync_makes_the_rest(tmp_path: Path)
         store = world.store("harbour", "google", items(4))
         stores.add(opened.db, "harbour", store.feed_url, base=world.base)
         assert not sync(opened).failed
-    whole = run(folder, tmp_path / "to", backup.Wish(pictures=True, vectors=True))
-    again = run(folder, tmp_path / "to", backup.Wish(pictures=True, vectors=True))
+    whole = run(folder, tmp_path / "to", backup.Contents(pictures=True, vectors=True))
+    again = run(folder, tmp_path / "to", backup.Contents(pictures=True, vectors=True))
     assert again.new_bytes < whole.new_bytes / 20
     plain = run(folder, tmp_path / "plain")
     assert plain.manifest.bytes < whole.manifest.bytes
@@ -336,13 +339,13 @@ def test_a_synced_workspace_comes_back_and_a_sync_makes_the_rest(tmp_path: Path)
 
 
 def test_forgetting_leaves_what_the_newest_need(workspace: Path, tmp_path: Path) -> None:
-    wish = backup.Wish(pictures=True)
+    contents = backup.Contents(pictures=True)
     for n in range(4):
         (workspace / "own.bin").write_bytes(os.urandom(10_000))
         path = picture(workspace)
         if n == 1:
             path.unlink()
-        run(workspace, tmp_path / "to", wish)
+        run(workspace, tmp_path / "to", contents)
     before = sum(1 for p in (tmp_path / "to" / "objects").rglob("*") if p.is_file())
     assert backup.forget_old(backup.open_place(str(tmp_path / "to")), 2) == 2
     assert verified(tmp_path / "to") == ["", ""]
@@ -377,7 +380,7 @@ def test_broken_off_anywhere_there_is_a_whole_backup_or_none(
         to = tmp_path / f"to{left}"
         try:
             backup.back_up(
-                workspace, url_of(workspace), str(to), Dies(to, left), backup.Wish(),
+                workspace, url_of(workspace), str(to), Dies(to, left), backup.Contents(),
                 watch=lambda *_: None, stop=Event(),
             )  # fmt: skip
         except StateError:
@@ -584,9 +587,9 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_a_bucket(workspace: Path, bucket: str, tmp_path: Path) -> None:
     picture(workspace)
     (workspace / "own.bin").write_bytes(os.urandom(1_500_000))
-    wish = backup.Wish(pictures=True)
-    first = run(workspace, bucket, wish)
-    second = run(workspace, bucket, wish)
+    contents = backup.Contents(pictures=True)
+    first = run(workspace, bucket, contents)
+    second = run(workspace, bucket, contents)
     assert second.new_pieces <= 1
     assert verified(bucket) == ["", ""]
     assert backup.forget_old(backup.open_place(bucket), 1) == 1
@@ -610,7 +613,7 @@ def test_postgresql_by_its_own_programs(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match="pg_dump is not on the PATH"):
         run(folder, tmp_path / "to")
-    without = run(folder, tmp_path / "to", backup.Wish(database=False))
+    without = run(folder, tmp_path / "to", backup.Contents(database=False))
     assert without.manifest.database == "none"
     monkeypatch.setenv("PATH", f"{postgres.programs}{os.pathsep}/usr/bin{os.pathsep}/bin")
     assert run(folder, tmp_path / "to").manifest.database == "postgresql"

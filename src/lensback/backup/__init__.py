@@ -6,19 +6,19 @@
 
 from __future__ import annotations
 
-from lensback.backup.make import LastBackup, Made, Wish, back_up, forget_old, last
+from lensback.backup.make import Contents, LastBackup, Made, back_up, forget_old, last
 from lensback.backup.manifest import Manifest
-from lensback.backup.places import Place, open_place
+from lensback.backup.places import BackupPlace, open_place
 from lensback.backup.restore import Restored, Seen, restore, verify
 
 __all__ = [
+    "BackupPlace",
+    "Contents",
     "LastBackup",
     "Made",
     "Manifest",
-    "Place",
     "Restored",
     "Seen",
-    "Wish",
     "back_up",
     "forget_old",
     "last",

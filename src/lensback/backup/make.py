@@ -25,7 +25,7 @@ from threading import Event
 from lensback import __version__
 from lensback.backup import manifest as manifests
 from lensback.backup.manifest import DATABASE, FORMAT, KeptFile, Manifest, digest, folder_of
-from lensback.backup.places import FolderPlace, Place
+from lensback.backup.places import BackupPlace, FolderPlace
 from lensback.checked import checked
 from lensback.db import copying
 from lensback.db.presence import check_there, sqlite_file
@@ -44,7 +44,7 @@ TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Contents:
     """What goes into a backup beside what is always in it."""
 
     pictures: bool = False
@@ -90,8 +90,8 @@ def back_up(
     workspace: Path,
     url: str,
     to: str,
-    place: Place,
-    wish: Wish,
+    place: BackupPlace,
+    contents: Contents,
     *,
     watch: Progress,
     stop: Event,
@@ -105,14 +105,14 @@ def back_up(
         raise BadQuery(f"{to} lies in the workspace", hint="name a folder outside of it")
     check_there(url, workspace)
     with _alone(workspace), place.locked(), Writer(place, watch, stop) as writer:
-        made = _copied(workspace, url, wish, writer, _new_id(place, time.time()))
+        made = _copied(workspace, url, contents, writer, _new_id(place, time.time()))
         manifests.write(place, made.manifest)
     note = LastBackup(to, made.manifest.made_at, made.manifest.id)
     _note(workspace, note)
     return made
 
 
-def _new_id(place: Place, at: float) -> str:
+def _new_id(place: BackupPlace, at: float) -> str:
     """The moment, to the millisecond; later than every backup there, whatever the clock says."""
     newest = (manifests.known(place) or [""])[-1].partition(".")[0]
     now = datetime.fromtimestamp(at, UTC)
@@ -122,21 +122,21 @@ def _new_id(place: Place, at: float) -> str:
     return found
 
 
-def _copied(workspace: Path, url: str, wish: Wish, writer: Writer, id_: str) -> Made:
+def _copied(workspace: Path, url: str, contents: Contents, writer: Writer, id_: str) -> Made:
     kind = "sqlite" if sqlite_file(url) else "postgresql"
     files = list(writer.tree(workspace, [workspace / JOURNAL]))  # first of all: see the module
     revision = ""
-    if wish.database:
+    if contents.database:
         copy, revision = _database(workspace, url, writer)
         files.append(copy)
     files += _rest(workspace, url, writer)
-    lists = {"": writer.put(manifests.listing(files))}
-    if wish.pictures:
+    lists = {"": writer.put(manifests.listed(files))}
+    if contents.pictures:
         for shelf in sorted((workspace / PICTURES).glob("[0-9a-f][0-9a-f]")):
             found = writer.pictures(workspace, shelf)
-            lists[f"{PICTURES}/{shelf.name}"] = writer.put(manifests.listing(found))
-    if wish.vectors:
-        lists[VECTORS] = writer.put(manifests.listing(_vectors(workspace, writer)))
+            lists[f"{PICTURES}/{shelf.name}"] = writer.put(manifests.listed(found))
+    if contents.vectors:
+        lists[VECTORS] = writer.put(manifests.listed(_vectors(workspace, writer)))
     writer.finish()
     return Made(
         Manifest(
@@ -144,10 +144,10 @@ def _copied(workspace: Path, url: str, wish: Wish, writer: Writer, id_: str) -> 
             made_at=int(time.time()),
             format=FORMAT,
             lensback=__version__,
-            database=kind if wish.database else "none",
+            database=kind if contents.database else "none",
             revision=revision,
-            pictures=wish.pictures,
-            vectors=wish.vectors,
+            pictures=contents.pictures,
+            vectors=contents.vectors,
             environment=_from_environment(),
             files=writer.counts["files"],
             bytes=writer.counts["bytes"],
@@ -166,7 +166,7 @@ def _from_environment() -> tuple[str, ...]:
 class Writer:
     """Files into pieces, the new ones into the place. One thread calls it; several may write."""
 
-    def __init__(self, place: Place, watch: Progress, stop: Event) -> None:
+    def __init__(self, place: BackupPlace, watch: Progress, stop: Event) -> None:
         self._place = place
         self._watch = watch
         self._stop = stop
@@ -349,7 +349,7 @@ def _note(workspace: Path, note: LastBackup) -> None:
         replace_file(workspace / LAST, lambda part: part.write_text(data, "utf-8"), private=True)
 
 
-def forget_old(place: Place, keep: int) -> int:
+def forget_old(place: BackupPlace, keep: int) -> int:
     """Leaves the newest `keep` backups and the objects that they name; how many backups went."""
     with place.locked():
         names = manifests.known(place)
@@ -371,7 +371,7 @@ def forget_old(place: Place, keep: int) -> int:
         return len(old)
 
 
-def _small(place: Place, one: Manifest) -> Iterator[KeptFile]:
+def _small(place: BackupPlace, one: Manifest) -> Iterator[KeptFile]:
     """The files of the lists that are no shelf of pictures."""
     lists = {g: name for g, name in one.lists.items() if not g.startswith(f"{PICTURES}/")}
     return manifests.files(place, replace(one, lists=lists))

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 
-from lensback.backup.places import Place
+from lensback.backup.places import BackupPlace
 from lensback.checked import checked
 from lensback.errors import DataError, NotFound
 
@@ -72,7 +72,7 @@ def folder_of(name: str) -> str:
     return f"objects/{name[:2]}"
 
 
-def read_object(place: Place, name: str) -> bytes:
+def read_object(place: BackupPlace, name: str) -> bytes:
     """An object's bytes, held against its name. Raises DataError."""
     try:
         data = place.get(f"{folder_of(name)}/{name}")
@@ -84,19 +84,19 @@ def read_object(place: Place, name: str) -> bytes:
     return data
 
 
-def write(place: Place, manifest: Manifest) -> None:
+def write(place: BackupPlace, manifest: Manifest) -> None:
     """Makes the backup be there. Its objects must be settled."""
     data = json.dumps(asdict(manifest), ensure_ascii=False).encode()
     place.put(f"{FOLDER}/{manifest.id}.{digest(data)}.json", data)
     place.settle()
 
 
-def known(place: Place) -> list[str]:
+def known(place: BackupPlace) -> list[str]:
     """Names of the manifests there, oldest first."""
     return sorted(name for name in place.names(FOLDER) if _NAME.fullmatch(name))
 
 
-def read(place: Place, name: str) -> Manifest:
+def read(place: BackupPlace, name: str) -> Manifest:
     """A manifest by its name. Raises DataError where it is damaged, or of a later program."""
     data = place.get(f"{FOLDER}/{name}")
     said = _NAME.fullmatch(name)
@@ -107,13 +107,13 @@ def read(place: Place, name: str) -> Manifest:
     return checked(Manifest, data, f"{name}: ", hint="use another backup", error=DataError)
 
 
-def listing(files: Iterable[KeptFile]) -> bytes:
+def listed(files: Iterable[KeptFile]) -> bytes:
     """A list of files as the bytes of an object."""
     rows = ([file.path, file.size, list(file.pieces)] for file in files)
     return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows).encode()
 
 
-def files(place: Place, manifest: Manifest) -> Iterator[KeptFile]:
+def files(place: BackupPlace, manifest: Manifest) -> Iterator[KeptFile]:
     """Every file of a backup, list by list. Raises DataError; no path leads out of the workspace."""
     for name in manifest.lists.values():
         for line in read_object(place, name).decode().splitlines():
@@ -124,7 +124,7 @@ def files(place: Place, manifest: Manifest) -> Iterator[KeptFile]:
             yield KeptFile(path, size, tuple(pieces))
 
 
-def pieces(place: Place, file: KeptFile) -> Iterator[bytes]:
+def pieces(place: BackupPlace, file: KeptFile) -> Iterator[bytes]:
     """The bytes of a file, piece by piece, each held against its name. Raises DataError."""
     size = 0
     for name in file.pieces:

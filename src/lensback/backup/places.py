@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _BUCKET = re.compile(r"s3://([^/]+(?:/.*)?)")
 
 
-class Place(Protocol):
+class BackupPlace(Protocol):
     """Owns what lies there. Safe to write to from several threads."""
 
     jobs: int
@@ -50,7 +50,7 @@ class Place(Protocol):
         """One writer at a time, where the place can tell. Raises Busy."""
 
 
-def open_place(text: str) -> Place:
+def open_place(text: str) -> BackupPlace:
     """The place that a folder's path or `s3://bucket/prefix` names. Nothing is made yet."""
     if bucket := _BUCKET.fullmatch(text):
         return BucketPlace(bucket[1].rstrip("/"))
@@ -89,12 +89,12 @@ class FolderPlace:
         flush(self.root)
 
     def get(self, name: str) -> bytes:
-        """The file's bytes."""
+        """The file's bytes. Raises NotFound."""
         with self._translated():
             return (self.root / name).read_bytes()
 
     def size(self, name: str) -> int | None:
-        """The file's size."""
+        """The file's size in bytes; None where there is none."""
         with contextlib.suppress(NotFound), self._translated():
             return (self.root / name).stat().st_size
         return None
@@ -109,7 +109,7 @@ class FolderPlace:
             return {e.name: e.stat().st_size for e in entries if e.name[0] != "." and e.is_file()}
 
     def remove(self, name: str) -> None:
-        """Unlinks the file."""
+        """Unlinks the file; one that is not there is fine."""
         with self._translated():
             (self.root / name).unlink(missing_ok=True)
 
@@ -160,12 +160,12 @@ class BucketPlace:
         """An object that was put is kept."""
 
     def get(self, name: str) -> bytes:
-        """The object's bytes."""
+        """The object's bytes. Raises NotFound."""
         with self._translated(name), self._bucket.open_input_file(f"{self.root}/{name}") as file:
             return bytes(file.read())
 
     def size(self, name: str) -> int | None:
-        """By one request."""
+        """The object's size in bytes, by one request; None where there is none."""
         from pyarrow import fs
 
         with self._translated(name):
@@ -173,7 +173,7 @@ class BucketPlace:
         return int(found.size) if found.type == fs.FileType.File else None
 
     def names(self, folder: str) -> dict[str, int]:
-        """By one listing."""
+        """Names and sizes, by one request for a thousand objects."""
         from pyarrow import fs
 
         with self._translated(folder):
@@ -182,7 +182,7 @@ class BucketPlace:
         return {one.base_name: one.size for one in found if one.type == fs.FileType.File}
 
     def remove(self, name: str) -> None:
-        """Deletes the object."""
+        """Deletes the object; one that is not there is fine."""
         with contextlib.suppress(NotFound), self._translated(name):
             self._bucket.delete_file(f"{self.root}/{name}")
 

@@ -15,7 +15,7 @@ from threading import Event
 
 from lensback.backup import manifest as manifests
 from lensback.backup.manifest import DATABASE, KeptFile, Manifest
-from lensback.backup.places import Place
+from lensback.backup.places import BackupPlace
 from lensback.db import copying
 from lensback.db.presence import place as shown
 from lensback.db.presence import sqlite_file
@@ -58,7 +58,7 @@ class Seen:
 
 
 def restore(
-    place: Place,
+    place: BackupPlace,
     wanted: str,
     workspace: Path,
     url_of: Callable[[Path], str],
@@ -99,7 +99,7 @@ def restore(
     return Restored(manifest, written, kept, aside)
 
 
-def verify(place: Place, *, watch: Progress, stop: Event) -> Iterator[Seen]:
+def verify(place: BackupPlace, *, watch: Progress, stop: Event) -> Iterator[Seen]:
     """Reads every byte of every backup there, oldest first, each object once, and opens the database
     that each has. Raises NotFound where there is none."""
     names = manifests.known(place)
@@ -121,7 +121,7 @@ def verify(place: Place, *, watch: Progress, stop: Event) -> Iterator[Seen]:
 
 
 def _verify_one(
-    place: Place, manifest: Manifest, good: set[bytes], watch: Progress, stop: Event
+    place: BackupPlace, manifest: Manifest, good: set[bytes], watch: Progress, stop: Event
 ) -> None:
     for done, file in enumerate(manifests.files(place, manifest), 1):
         if stop.is_set():
@@ -135,7 +135,7 @@ def _verify_one(
         watch(done, manifest.files)
 
 
-def _verify_database(place: Place, file: KeptFile, manifest: Manifest) -> None:
+def _verify_database(place: BackupPlace, file: KeptFile, manifest: Manifest) -> None:
     with TemporaryDirectory() as folder:
         copy = Path(folder, "catalogue.db")
         _write(place, file, copy)
@@ -143,7 +143,7 @@ def _verify_database(place: Place, file: KeptFile, manifest: Manifest) -> None:
             raise DataError("the database is not of the revision that it says", hint="")
 
 
-def _chosen(place: Place, wanted: str) -> Manifest:
+def _chosen(place: BackupPlace, wanted: str) -> Manifest:
     names = manifests.known(place)
     if not names:
         raise NotFound("there is no backup", hint="check the place: it has a folder `backups`")
@@ -189,7 +189,7 @@ def _set_aside(file: Path) -> str:
     return str(aside)
 
 
-def _put_database(place: Place, kept: KeptFile, url: str, manifest: Manifest) -> None:
+def _put_database(place: BackupPlace, kept: KeptFile, url: str, manifest: Manifest) -> None:
     file = sqlite_file(url)
     if file is None:
         copying.restore_postgres(url, manifests.pieces(place, kept))
@@ -215,7 +215,7 @@ def _is_there(path: Path) -> bool:
     return path.exists()
 
 
-def _write(place: Place, file: KeptFile, path: Path) -> None:
+def _write(place: BackupPlace, file: KeptFile, path: Path) -> None:
     """A file for its owner alone, whole or not there."""
     make_private_folder(path.parent)
     part = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.part")

@@ -27,7 +27,7 @@ from lensback.errors import BadQuery
 from lensback.workspace import open_workspace
 
 if TYPE_CHECKING:
-    from lensback.backup import Manifest, Place, Seen
+    from lensback.backup import BackupPlace, Manifest, Seen
 
 MIB = 1 << 20
 
@@ -69,14 +69,20 @@ def backup_command(
     if check:
         _verify(place, as_json)
         return
-    wish = backup.Wish(pictures, vectors, database)
+    contents = backup.Contents(pictures, vectors, database)
     with (
         opened_workspace(workspace) as opened,
         StageProgress(err) as watcher,
         stoppable(Event()) as stop,
     ):
         made = backup.back_up(
-            opened.path, opened.db_url, to, place, wish, watch=watcher.stage("backup"), stop=stop
+            opened.path,
+            opened.db_url,
+            to,
+            place,
+            contents,
+            watch=watcher.stage("backup"),
+            stop=stop,
         )
         gone = backup.forget_old(place, keep) if keep else 0
     if as_json:
@@ -102,7 +108,7 @@ def _say_what_is_not_there(one: Manifest) -> None:
         say("not in it: the database. Clicks, sales and money are there only: back it up, too")
 
 
-def _verify(place: Place, as_json: bool) -> None:
+def _verify(place: BackupPlace, as_json: bool) -> None:
     from lensback import backup
 
     with StageProgress(err) as watcher, stoppable(Event()) as stop:
