@@ -529,6 +529,13 @@ def test_a_database_that_is_lost_is_not_backed_up_as_an_empty_one(
 
 def test_the_commands(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     to, here = tmp_path / "to", ("--workspace", workspace)
+    with open_workspace(workspace) as opened:
+        assert [c for c in doctor.examine(opened) if c.part == "backup"] == []
+        stored = offers.get(opened.db, SOLD.offer_id)
+        opened.journal.append("click", ledger.click_body("c" * 20, stored, at=5, source="page"))
+        opened.drain()
+        (none,) = [c for c in doctor.examine(opened) if c.part == "backup"]
+        assert (none.state, none.hint) == ("warn", "run: lensback backup TO")
     first = lensback("backup", *here, "--json")
     assert (first.code, first.error["type"]) == (2, "BadQuery")
     assert lensback("backup", to, "--verify", *here).code == 2

@@ -16,6 +16,7 @@ from lensback import backup, conversions, networks, terms
 from lensback.cashback import check_program
 from lensback.catalogue import offers, pictures, products, publications, stores
 from lensback.catalogue.findable import findable
+from lensback.db import copying
 from lensback.errors import Error, NotFound
 from lensback.indexes import health
 from lensback.ledger import pulls
@@ -375,8 +376,9 @@ def _backup(workspace: Workspace) -> Iterator[Check]:
     """Whether there is a second copy of what cannot be made again."""
     last = backup.last(workspace.path)
     if last is None:
-        text = "none: clicks, sales and money are on this disk only"
-        yield Check("backup", "warn", text, "run: lensback backup TO")
+        if copying.filled_tables(workspace.db, ("clicks", "conversions")):
+            text = "none: clicks, sales and money are on this disk only"
+            yield Check("backup", "warn", text, "run: lensback backup TO")
         return
     days = age_s(last.at) // 86_400
     old = age_s(last.at) > STALE_S

@@ -70,12 +70,17 @@ def filled(url: str, names: Sequence[str]) -> list[str]:
         return []
     db = Database(url)
     try:
-        with db.read() as c:
-            known = set(inspect(c).get_table_names())
-            asked = [name for name in names if name in known]
-            return [n for n in asked if c.execute(select(1).select_from(table(n)).limit(1)).first()]
+        return filled_tables(db, names)
     finally:
         db.close()
+
+
+def filled_tables(db: Database, names: Sequence[str]) -> list[str]:
+    """Which of these tables are there and have a row."""
+    with db.read() as c:
+        known = set(inspect(c).get_table_names())
+        asked = [name for name in names if name in known]
+        return [n for n in asked if c.execute(select(1).select_from(table(n)).limit(1)).first()]
 
 
 def revision(url: str) -> str:
