@@ -188,11 +188,11 @@ def test_upload_pick_filter_go(opened: BrowserContext, served: tuple[str, Path])
     page.locator("#filters summary").click()
     page.select_option("select[name=store]", "lavka")
     changed(page, second)
-    stores = page.locator(".card tbody th").all_inner_texts()
+    stores = page.locator(".card .store bdi").all_inner_texts()
     assert stores
     assert set(stores) == {"lavka"}
 
-    link = page.locator(".card .go a").first.get_attribute("href") or ""
+    link = page.locator(".card a.button").first.get_attribute("href") or ""
     assert link.startswith("/go/")
     assert f"search={searched(page)}" in link
     gone = httpx.get(served[0] + link, follow_redirects=False)
@@ -209,6 +209,7 @@ def test_axe_finds_nothing_serious(opened: BrowserContext, served: tuple[str, Pa
     upload(page, served)
     page.locator("#filters summary").click()
     assert serious(page) == []
+    page.locator(".card .more summary").first.click()
     page.locator(".card a.link").first.click()
     page.wait_for_url("**/similar/*")
     assert serious(page) == []
@@ -275,6 +276,7 @@ def test_colors_and_order_act_at_once(opened: BrowserContext, served: tuple[str,
 def test_why_and_votes(opened: BrowserContext, served: tuple[str, Path]) -> None:
     page = opened.new_page()
     upload(page, served)
+    page.locator(".card .more summary").first.click()
     page.locator("[data-why]").first.click()
     expect(page.locator("#heat")).to_be_visible(timeout=30_000)
     page.locator("[data-why]").first.click()
@@ -282,7 +284,7 @@ def test_why_and_votes(opened: BrowserContext, served: tuple[str, Path]) -> None
     with page.expect_response("**/api/feedback") as voted:
         page.locator("[data-vote=up]").first.click()
     assert voted.value.ok
-    expect(page.locator(".said").first).to_have_text("Thank you, noted.")
+    expect(page.locator("#said")).to_have_text("Thank you, noted.")
     expect(page.locator("[data-vote=up]").first).to_have_attribute("aria-pressed", "true")
 
 
@@ -407,11 +409,11 @@ def test_without_a_script(browser: Browser, served: tuple[str, Path]) -> None:
     page.select_option("select[name=store]", "harbour")
     page.locator("button[type=submit]:visible").first.click()
     expect(page.locator(".verdict h2")).to_be_visible()
-    assert set(page.locator(".card tbody th").all_inner_texts()) == {"harbour"}
+    assert set(page.locator(".card .store bdi").all_inner_texts()) == {"harbour"}
     expect(page.locator(".chip[aria-pressed=true]")).to_have_attribute("value", re.compile(","))
     page.locator(".chip").last.click()  # another part of the photo that the server remembers
     expect(page.locator(".verdict h2")).to_be_visible()
-    assert set(page.locator(".card tbody th").all_inner_texts()) == {"harbour"}
+    assert set(page.locator(".card .store bdi").all_inner_texts()) == {"harbour"}
     context.close()
 
 

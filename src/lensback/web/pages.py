@@ -153,6 +153,7 @@ def render(
     values |= {"speech": speech, "_": speech.say, "_n": speech.plural, "number": speech.number}
     service: Service = request.app.state.service
     values["keep_days"] = service.workspace.settings.keep_photos_days
+    values["marks"] = service.marks
     text = _environment().get_template(template).render(**values)
     response = HTMLResponse(text, status_code=status, headers=dict(headers))
     response.headers["Vary"] = "Accept-Language, Cookie"

@@ -39,6 +39,7 @@ from lensback.web.gate import Gate
 from lensback.web.guesses import Guesses
 from lensback.web.language import speech_of
 from lensback.web.limits import Arrivals
+from lensback.web.marks import Marks
 from lensback.web.memory import Memory
 from lensback.web.meters import Meters
 from lensback.web.notes import note_search
@@ -105,6 +106,7 @@ class Service:
     write_pace: RateLimiter
     guesses: Guesses
     memory: Memory
+    marks: Marks
     shown: Fleeting[Shown] = field(default_factory=lambda: Fleeting(SHOWN_S, SHOWN))
     """Answers that may not be in the database yet, by search."""
     votes: Fleeting[int] = field(default_factory=lambda: Fleeting(SHOWN_S, SHOWN))
@@ -129,6 +131,7 @@ class Service:
             RateLimiter(s.write_limit),
             Guesses(s.guess_limit),
             Memory(s.photo_memory_s),
+            Marks(workspace),
         )
 
     def tools(self) -> Tools:

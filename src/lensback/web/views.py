@@ -74,6 +74,8 @@ class OfferLine:
     """One line of the offers table: what one store asks, and the sizes that it has."""
 
     store: str
+    """What people call it."""
+    store_name: str
     chips: tuple[SizeChip, ...]
     price: str
     dearer_sizes: bool
@@ -142,16 +144,12 @@ class AnswerView:
     """Stores, categories and basic colours that the hits have: filters worth offering."""
     categories: tuple[str, ...]
     colors: tuple[str, ...]
-    total_ms: float
-    timings: str
-    encoder: str
-    snapshot: str
+    sentence: str
+    """What a screen reader says of it."""
 
 
 def answer_view(answer: Answer, speech: Speech, sort: str = "best") -> AnswerView:
     """An answer in words, its hits in the order `sort`, one of SORTS."""
-    timings = dict(answer.timings_ms)
-    total_ms = timings.pop("total", 0.0)
     cards = [card(hit, speech, calibrated=answer.calibrated) for hit in in_order(answer.hits, sort)]
     offers = [offer for hit in answer.hits for offer in hit.offers]
     named = Counter(offer.color for offer in offers)
@@ -167,11 +165,17 @@ def answer_view(answer: Answer, speech: Speech, sort: str = "best") -> AnswerVie
         stores=_common(Counter(offer.store for offer in offers)),
         categories=_common(Counter(offer.category for offer in offers)),
         colors=_common(_basic_colors(named)),
-        total_ms=total_ms,
-        timings=", ".join(f"{stage} {ms:.1f} ms" for stage, ms in timings.items()),
-        encoder=answer.encoder,
-        snapshot=answer.snapshot,
+        sentence=sentence(answer, speech),
     )
+
+
+def sentence(answer: Answer, speech: Speech) -> str:
+    """The answer in one sentence."""
+    headline = speech.say(HEADLINES[answer.verdict])
+    if not answer.hits:
+        return f"{headline}."
+    things = speech.plural("{n} thing", "{n} things", len(answer.hits))
+    return f"{headline}: {things}."
 
 
 def in_order(hits: Sequence[Hit], sort: str) -> list[Hit]:
@@ -231,6 +235,7 @@ def _line(row: StoreRow, speech: Speech) -> OfferLine:
     has_cashback = first.cashback.minor > 0
     return OfferLine(
         store=first.store_title,
+        store_name=first.store,
         chips=tuple(_chip(one, row, speech) for one in row.sizes),
         price=speech.money(first.price),
         dearer_sizes=row.dearer_sizes,

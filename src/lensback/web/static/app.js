@@ -45,6 +45,20 @@
   function stage(on) {
     at("stage").hidden = !on;
     form.classList.toggle("full", on);
+    if (on) at("shown").addEventListener("load", fit, { once: true });
+  }
+
+  // The photo as large as its window allows; the box and the dots stand on the frame around it.
+  function fit() {
+    const frame = at("frame");
+    const shown = at("shown");
+    delete frame.dataset.sized;
+    frame.style.width = "";
+    if (!shown.naturalWidth) return;
+    const room = at("window");
+    const scale = Math.min(room.clientWidth / shown.naturalWidth, room.clientHeight / shown.naturalHeight);
+    frame.style.width = `${shown.naturalWidth * scale}px`;
+    frame.dataset.sized = "";
   }
 
   function clear() {
@@ -128,8 +142,10 @@
       recent.add(`/answers/${fresh.dataset.search}`, answer.querySelector("h2").textContent, at("shown"));
     }
     answer.focus({ preventScroll: true });
-    const narrow = window.matchMedia("(max-width: 60rem)").matches;
-    if (narrow && !part) answer.scrollIntoView();
+    at("said").textContent = fresh.dataset.sentence || "";
+    fit();
+    const narrow = window.matchMedia("(max-width: 63.99rem)").matches;
+    if (!part) window.scrollTo({ top: narrow ? form.offsetTop : 0, behavior: "instant" });
   }
 
   function keepChips(part) {
@@ -196,7 +212,7 @@
     for (const one of button.parentElement.querySelectorAll("button")) {
       one.setAttribute("aria-pressed", String(one === button));
     }
-    button.parentElement.querySelector(".said").textContent = form.dataset.thanks;
+    at("said").textContent = form.dataset.thanks;
   }
 
   function why(button) {
@@ -235,6 +251,7 @@
     search("");
   });
   input.addEventListener("change", chosen);
+  at("renew").addEventListener("click", () => input.click());
   at("camera").addEventListener("change", () => at("camera").files[0] && choose(at("camera").files[0]));
   for (const filters of [at("filters"), at("colors")]) {
     if (filters) filters.addEventListener("change", () => search(box));
@@ -317,5 +334,6 @@
     else photo.addEventListener("load", () => mark(answer.dataset.region), { once: true });
     photo.onerror = () => stage(false);
   }
+  window.addEventListener("resize", fit);
   recent.show();
 })();
