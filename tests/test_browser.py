@@ -379,7 +379,7 @@ def test_recent_searches_stay_in_the_browser(
 
 
 def test_a_shared_answer_has_no_photo_unless_asked(
-    opened: BrowserContext, served: tuple[str, Path]
+    browser: Browser, opened: BrowserContext, served: tuple[str, Path]
 ) -> None:
     opened.grant_permissions(["clipboard-read", "clipboard-write"])
     page = opened.new_page()
@@ -393,11 +393,13 @@ def test_a_shared_answer_has_no_photo_unless_asked(
     page.locator("#share").click()
     page.wait_for_function("navigator.clipboard.readText().then(text => text.includes('#photo='))")
     link = page.evaluate("navigator.clipboard.readText()")
-    other = opened.new_page()
+    somebody = browser.new_context(locale="en")
+    other = somebody.new_page()
     wait_until_ready(link.split("#")[0])  # records are a moment late
     other.goto(link)
     expect(other.locator("#photo-of")).to_be_visible()
     assert other.locator(".card").count() > 0
+    somebody.close()
 
 
 def test_without_a_script(browser: Browser, served: tuple[str, Path]) -> None:

@@ -140,7 +140,7 @@ def test_an_answer_comes_back_as_it_was(page: Page, served: tuple[str, Path, Any
     # And it goes on from there: the photo is not sent again.
     page.select_option("select[name=store]", "harbour")
     another(page, third)
-    expect(page.locator("tbody th").first).to_contain_text("harbour")
+    expect(page.locator(".card .store").first).to_contain_text("harbour")
 
 
 def test_back_to_the_first_page_is_the_first_page(
