@@ -13,7 +13,7 @@ from tools.house import circles, graph, imported
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "lensback"
 FLOORS = [
-    {"errors", "types", "quiet", "legible"},
+    {"errors", "types", "quiet", "legible", "storepage"},
     {
         "settings",
         "children",
@@ -31,6 +31,7 @@ FLOORS = [
         "tokens",
         "lanes",
         "profiles",
+        "gtins",
         "schedule",
         "fleeting",
         "session",
@@ -106,13 +107,14 @@ HEAVY = {
     "sqlalchemy": {"db", "catalogue", "ledger", "evaluate", "grants", "deeds", "people"},
     "alembic": {"db"},
     "pillow_heif": {"images"},
+    "zxingcpp": {"images"},
     "typer": {"cli"},
     "rich": {"cli", "console"},
 }
 ONE_PLACE = {
     "tomllib": {"checked"},
     "hmac": {"tokens"},
-    "stdnum": {"feeds"},
+    "stdnum": {"gtins"},
     "iso4217": {"types"},
     "croniter": {"schedule"},
     "gettext": {"speech"},

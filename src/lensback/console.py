@@ -124,9 +124,13 @@ def tally_table(tallies: Sequence[Tally]) -> RenderableType:
 
 def answer_table(answer: Answer) -> RenderableType:
     """The verdict, then one row per store of each hit."""
+    from lensback.speech import Speech  # babel: only where an answer is shown
+    from lensback.verdicts import reasons
+
     head = Text(HEADLINES[answer.verdict], style="bold")
+    why = [Text(sentence) for sentence in reasons(answer, Speech("en"))]
     if not answer.hits:
-        return Group(head, Text("Try a closer photo of one thing, or mark it with --box."))
+        return Group(head, *why, Text("Try a closer photo of one thing, or mark it with --box."))
     table = Table(
         "", "product", "match", "store", "sizes", "price", "after cashback", "stock", "link"
     )
@@ -147,8 +151,10 @@ def answer_table(answer: Answer) -> RenderableType:
             )
     spent = ", ".join(f"{name} {ms:.0f}" for name, ms in answer.timings_ms.items())
     tail = Text(f"match = similarity / probability; = means exact; ms: {spent}", style="dim")
-    notes = [] if answer.calibrated else [Text("not calibrated: nothing is called exact")]
-    return Group(head, table, *notes, tail)
+    notes = (
+        [] if answer.calibrated else [Text("not calibrated: nothing is called exact by its looks")]
+    )
+    return Group(head, *why, table, *notes, tail)
 
 
 def _store(offer: Offer) -> str:

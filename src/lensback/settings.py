@@ -173,6 +173,11 @@ class Settings(BaseSettings):
         le=1000,
         description="Images ranked for one answer; four for each product asked for at least.",
     )
+    codes: bool = Field(
+        True,
+        description="Whether bar codes and square codes in a photo are read: a number or a page that is "
+        "known names the very product.",
+    )
     search_jobs: int = Field(
         4, ge=1, description="Searches answered at once by one `serve` process; more get 503."
     )

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lensback.speech import N_
-from lensback.wire import Answer, Hit
+from lensback.speech import N_, Speech
+from lensback.wire import Answer, Code, Hit
 
 HEADLINES = {
     "exact": N_("This very product"),
@@ -78,3 +78,35 @@ def likelihood(probability: float) -> str:
 def sold_out(hit: Hit) -> bool:
     """Whether no store has it: every offer is out of stock."""
     return all(offer.availability == "out_of_stock" for offer in hit.offers)
+
+
+BY = {
+    "barcode": N_("By the bar code in the photo."),
+    "link": N_("By the store's page in the photo's square code."),
+}
+UNSOLD = N_("No connected store sells the thing with the bar code {number}.")
+LEFT_OUT = N_("The thing with the bar code {number} is sold, but the filters leave it out.")
+LEFT_OUT_PAGE = N_("The thing of the square code is sold, but the filters leave it out.")
+SHARED = N_("Several things go by the bar code {number}: it does not say which of them this is.")
+SHARED_PAGE = N_("Several things are sold on the page of the square code.")
+UNLIKE = N_("The photo itself looks like something else.")
+
+
+def reasons(answer: Answer, speech: Speech) -> tuple[str, ...]:
+    """What codes in the photo have to do with the answer, a sentence each; none where there are none."""
+    said = [speech.say(BY[answer.by])] if answer.by in BY else []
+    for code in answer.codes:
+        words = _of_code(code)
+        if words:
+            said.append(speech.say(words, number=code.text))
+    if any(code.looks_like_it is False and not code.ambiguous for code in answer.codes):
+        said.append(speech.say(UNLIKE))
+    return tuple(said)
+
+
+def _of_code(code: Code) -> str:
+    if code.kind == "page":
+        return LEFT_OUT_PAGE if code.state == "filtered" else SHARED_PAGE if code.ambiguous else ""
+    if code.state == "not_sold":
+        return UNSOLD
+    return LEFT_OUT if code.state == "filtered" else SHARED if code.ambiguous else ""

@@ -30,6 +30,8 @@ Depends = Literal["category", "brand", "customer", "region", "voucher", "conditi
 """What cashback may depend on; `condition`: what the program says of it in words."""
 DEPENDS_ON = get_args(Depends)
 NoCashback = Literal["", "no_program", "paused", "no_link", "no_rate"]
+By = Literal["looks", "barcode", "link"]
+"""What something was told by: the photo's looks, a bar code in it, a square code with a store's page."""
 
 
 class Body(BaseModel):
@@ -195,6 +197,7 @@ class Hit(Body):
     similarity: Share = Field(description="Cosine of the two vectors, -1 to 1.")
     probability: Share = Field(description="Calibrated; 0 where calibrated is false.")
     exact: bool
+    by: By = Field("looks", description="What it was found by.")
     image: str = Field(examples=["/images/" + "0" * 64])
     offers: tuple[Offer, ...]
 
@@ -212,6 +215,23 @@ class Region(Body):
     score: Share
 
 
+class Code(Body):
+    """A bar code or square code of the photo that says which thing it is."""
+
+    kind: Literal["gtin", "page"] = Field(description="The number of a product, or a store's page.")
+    text: str = Field(examples=["4006381333931"])
+    box: Area
+    state: Literal["sold", "filtered", "not_sold"] = Field(
+        description="On sale; on sale, but the filters leave it out; sold by no connected store."
+    )
+    ambiguous: bool = Field(description="Several products go by it, so it makes none exact.")
+    product_ids: tuple[str, ...] = Field(description="Those of them that the filters let through.")
+    looks_like_it: bool | None = Field(
+        None,
+        description="Whether the photo also looks like it; null where there is none to compare.",
+    )
+
+
 class Photo(Body):
     """The photo that was searched, in pixels."""
 
@@ -224,12 +244,14 @@ class Answer(Body):
 
     search_id: str = Field(examples=["0b9c51f2a77d4e18"])
     verdict: Verdict
+    by: By = Field("looks", description="What the verdict rests on.")
     probability: Share = Field(description="The largest of the hits, 0 without any.")
     calibrated: bool
     certified: bool = Field(description="A tested promise stands behind what is called exact.")
     photo: Photo
     region: Area
     regions: tuple[Region, ...]
+    codes: tuple[Code, ...] = Field((), description="Codes read in the photo that say what it is.")
     hits: tuple[Hit, ...]
     timings_ms: dict[str, float] = Field(examples=[{"decode": 9.3, "total": 23.0}])
     encoder: str

@@ -311,6 +311,7 @@ class Workspace:
             cashback=self.cashback,
             looks=self.looks,
             decode=shared(),
+            codes=shared().codes if s.codes else None,
         )
 
     @cached_property

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from lensback.speech import N_, Speech
-from lensback.verdicts import CLOSEST, HEADLINES
+from lensback.verdicts import CLOSEST, HEADLINES, reasons
 from lensback.wire import Answer, Hit, Offer
 
 MOST_CARDS = 5
@@ -45,12 +45,12 @@ class ChatCard:
 
 def headline(answer: Answer, speech: Speech) -> str:
     """The verdict in words, with what to do where nothing was found."""
-    words = f"<b>{speech.say(HEADLINES[answer.verdict])}</b>"
-    if answer.verdict == "none":
-        return f"{words}\n{speech.say(TIPS)}"
-    if answer.verdict == "similar":
-        return f"{words}\n{speech.say(CLOSEST)}"
-    return words
+    lines = [f"<b>{speech.say(HEADLINES[answer.verdict])}</b>"]
+    lines += map(escape, reasons(answer, speech))
+    advice = {"none": TIPS, "similar": CLOSEST}.get(answer.verdict)
+    if advice:
+        lines.append(speech.say(advice))
+    return "\n".join(lines)
 
 
 def cards(hits: Sequence[Hit], speech: Speech, public_url: str) -> list[ChatCard]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, RowMapping, delete, func, insert, or_, select, update
 
+from lensback import storepage
 from lensback.catalogue.pictures import ask_soon
 from lensback.catalogue.stores import StoredProgram
 from lensback.db import Database, chunks
@@ -24,7 +25,7 @@ _PLAIN = [f.name for f in fields(Offer) if f.name not in {*_APART, "stock_words"
 _READ = [
     column
     for column in t.offers.c
-    if column.name not in {"content_hash", "created_at", "updated_at"}
+    if column.name not in {"content_hash", "created_at", "updated_at", "page_key"}
 ]
 # Built once: putting a statement of thirty columns together takes longer than running it.
 _SOLD = [*_READ, t.stores.c.name.label("store")]
@@ -183,6 +184,7 @@ def _columns(offer: Offer) -> dict[str, Any]:
         "old_price_minor": offer.old_price.minor if offer.old_price else None,
         "currency": offer.price.currency,
         "content_hash": content_hash(offer),
+        "page_key": storepage.key(offer.target_url or offer.url),
         **{name: getattr(offer, name) for name in _PLAIN},
     }
 
@@ -314,6 +316,23 @@ def of_products(
 def products_of_images(db: Database, hashes: Sequence[str], where: Filter) -> dict[str, list[str]]:
     """Image hash -> ids of the products that show it and have an offer passing the filter."""
     return _of_images(db, t.offers.c.product_id, hashes, where)
+
+
+def images_of_products(db: Database, product_ids: Sequence[str]) -> dict[str, str]:
+    """Product -> hash of the first image of its first offer on sale that has one."""
+    o, u, oi = t.offers.c, t.image_urls.c, t.offer_images.c
+    query = (
+        select(o.product_id, u.image_hash)
+        .join(t.offer_images, oi.offer_id == o.id)
+        .join(t.image_urls, u.id == oi.image_url_id)
+        .where(o.product_id.in_(product_ids), o.active, u.image_hash.is_not(None))
+        .order_by(o.id, oi.position)
+    )
+    found: dict[str, str] = {}
+    with db.read() as c:
+        for row in c.execute(query) if product_ids else ():
+            found.setdefault(row.product_id, row.image_hash)
+    return found
 
 
 def categories_of_images(db: Database, hashes: Sequence[str]) -> dict[str, list[str]]:

@@ -123,8 +123,11 @@ offers = Table(
     Column("product_id", String(17)),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+    Column("page_key", String(16), nullable=False, default="", server_default=""),
     UniqueConstraint("store_id", "external_id"),
     Index("ix_offers_product_id", "product_id"),
+    Index("ix_offers_gtin", "gtin"),
+    Index("ix_offers_page_key", "page_key"),
     Index("ix_offers_category", "category"),
 )
 

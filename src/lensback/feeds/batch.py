@@ -14,6 +14,7 @@ from itertools import chain, repeat, starmap
 from operator import attrgetter
 from typing import Any
 
+from lensback import gtins
 from lensback.feeds import clean
 from lensback.feeds.money import currency, is_one, money
 from lensback.feeds.stock import Words
@@ -41,7 +42,7 @@ _CACHED: dict[str, Callable[[str], str | bool]] = {
     "condition": clean.condition,
     "gender": clean.gender,
     "age_group": clean.age_group,
-    "gtin": clean.gtin,
+    "gtin": gtins.gtin,
     "adult": clean.flag,
 }
 _DISTINCT = ("mpn", "item_group_id")

@@ -18,12 +18,11 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from urllib.parse import parse_qs, quote, urlsplit
 
-from stdnum import ean
-
 from lensback.feeds.columns import ColumnMap, by_alias
 from lensback.feeds.money import currency, money
 from lensback.feeds.stock import KNOWN, Words
 from lensback.feeds.texts import MAX_RAW, plain, text, uncovered
+from lensback.gtins import gtin
 from lensback.types import Money, Offer, Rejected
 
 Row = dict[str, str]
@@ -184,25 +183,6 @@ def deleted(raw: str) -> bool:
 
 
 _YES = frozenset(("true", "1", "yes", "y", "да", "on", "adult"))
-
-
-def gtin(raw: str) -> str:
-    """8, 12, 13 or 14 digits with a right check digit, or empty.
-
-    Numbers that stores give out themselves (GS1 prefixes 2 and 02) are no GTIN.
-
-    >>> gtin("5 011423 196527"), gtin("7891234567890"), gtin("2000000000008")
-    ('5011423196527', '', '')
-    """
-    digits = raw.strip().replace(" ", "").replace("-", "")
-    if len(digits) not in (8, 12, 13, 14) or not (digits.isascii() and digits.isdigit()):
-        return ""
-    # The check digit alone: `ean.is_valid` cleans the number first, which takes five times as long.
-    if ean.calc_check_digit(digits[:-1]) != digits[-1]:
-        return ""
-    if len(digits) > 8 and digits.zfill(14)[1:].startswith(("2", "02", "0000000000000")):
-        return ""
-    return digits
 
 
 def _key(raw: str) -> str:

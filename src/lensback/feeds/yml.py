@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from lxml import etree
 
+from lensback import gtins
 from lensback.feeds import batch, clean
 from lensback.feeds.columns import by_alias
 from lensback.feeds.dialects import PARAMS
@@ -112,7 +113,7 @@ def _again(row: clean.Row, name: str, value: str, words: Words) -> None:
     """An element that was there before."""
     if name in _STOCK and words.of(row[name]) in ("in_stock", "unknown"):
         row[name] = value  # attribute and element disagree: for sale only if both say so
-    elif name == "gtin" and not clean.gtin(row[name]):
+    elif name == "gtin" and not gtins.gtin(row[name]):
         row[name] = value
 
 

@@ -5,6 +5,7 @@ would cost (`cost`), only the formats of `FORMATS` are ever tried, and whoever s
 decoded in a process of its own, with limits (`Decoders`).
 """
 
+from lensback.images.codes import Code, ReadCodes
 from lensback.images.decoding import (
     FORMATS,
     INSPECT_SIDE_PX,
@@ -30,9 +31,11 @@ __all__ = [
     "MAX_BYTES",
     "MAX_PIXELS",
     "MIN_SIDE_PX",
+    "Code",
     "Decode",
     "Decoders",
     "ImageStore",
+    "ReadCodes",
     "TooDear",
     "crop",
     "decode",

@@ -131,7 +131,7 @@ def recoloured(data: bytes) -> bool:
     """Whether the file's profile moves its colours: such a picture was read wrongly before profiles
     were applied. Only the header is read; False for what is no picture."""
     with contextlib.suppress(*_BROKEN):
-        image = _opened(data, MAX_PIXELS)
+        image = opened(data, MAX_PIXELS)
         return profiles.changes(profiles.declared(image, data), image.mode)
     return False
 
@@ -191,20 +191,24 @@ def unweighed(data: bytes, side_px: int | None, max_pixels: int) -> Decoded:
 
 
 def _read(data: bytes, side_px: int | None, max_pixels: int) -> Decoded:
-    image: Image.Image = _opened(data, max_pixels)
+    image: Image.Image = opened(data, max_pixels)
     mime = Image.MIME.get(image.format or "", "").replace("image/mpo", "image/jpeg")
     whole, profile = image.size, profiles.declared(image, data)
     if side_px:
         image.draft(None, (side_px, side_px))
     drafted = image.size
     image.load()
-    turn = _orientation(image)
-    if turn >= 5 or image.size != drafted:  # lies on its side; TIFF turns itself while loading
+    # Lies on its side; TIFF turns itself while loading.
+    if _orientation(image) >= 5 or image.size != drafted:
         whole = whole[::-1]
-    if turn in _TRANSPOSED:
-        image = image.transpose(_TRANSPOSED[turn])
-    small = _reduced(_opaque(image), side_px)
+    small = _reduced(opaque(upright(image)), side_px)
     return profiles.to_srgb(small, profile), mime, whole
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """A loaded picture as its EXIF says that it stands."""
+    turn = _orientation(image)
+    return image.transpose(_TRANSPOSED[turn]) if turn in _TRANSPOSED else image
 
 
 def worth(data: bytes, side_px: int | None, max_bytes: int, max_pixels: int) -> cost.Cost:
@@ -223,8 +227,8 @@ def _reduced(image: Image.Image, side_px: int | None) -> Image.Image:
     return image.reduce(factor) if factor > 1 else image
 
 
-def _opened(data: bytes, max_pixels: int) -> Image.Image:
-    """The header is read, no pixel is."""
+def opened(data: bytes, max_pixels: int) -> Image.Image:
+    """A picture whose header was read, and no pixel yet. Raises TooLarge, BadImage."""
     formats: tuple[str, ...] = FORMATS
     if data[4:8] == b"ftyp":
         _register_heif()
@@ -287,8 +291,9 @@ def _orientation(image: Image.Image) -> int:
     return 1
 
 
-def _opaque(image: Image.Image) -> Image.Image:
-    """Of 8 bits, on white where it was transparent; grey stays grey, CMYK and LAB what they are."""
+def opaque(image: Image.Image) -> Image.Image:
+    """A picture of 8 bits a channel, on white where it was transparent; grey stays grey, CMYK and LAB what
+    they are."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = _eight_bits(image)
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:

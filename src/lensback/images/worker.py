@@ -1,8 +1,8 @@
 """The process that decodes: one picture at a time, within limits that the kernel keeps.
 
 Started by `workers` as `python -m lensback.images.worker SOCKET MEMORY NICE`: orders and replies are
-JSON messages on the socket; bytes in and pixels out (three bytes each) lie in the shared memory. It dies of a
-picture that takes more of the processor than its order allows, and ends when the socket is closed.
+JSON messages on the socket; bytes in and pixels out (three bytes each) lie in the shared memory. An
+order may ask for the codes of a photo in place of its pixels. It dies of a picture that takes more of the processor than its order allows, and ends when the socket is closed.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from lensback.errors import Error
+from lensback.images import codes
 from lensback.images.decoding import unweighed
 
-REPLY_BYTES = 4096
+REPLY_BYTES = 128 << 10
+"""More than codes of the largest number and length, every letter of them escaped."""
 
 
 def main(channel: int, memory: int, nice: int) -> None:
@@ -36,6 +38,8 @@ def main(channel: int, memory: int, nice: int) -> None:
             if said["room"] > len(shared):
                 shared = mmap.mmap(memory, said["room"])
             try:
+                if said["codes"] and "zxingcpp" not in sys.modules:
+                    used = _with_reader()
                 reply, shared = _done(said, shared, memory, used)
             except Error as error:
                 reply = {
@@ -55,6 +59,9 @@ def _done(
     _limit(used + len(shared) + order["memory"])
     signal.setitimer(signal.ITIMER_PROF, order["seconds"])
     try:
+        if order["codes"]:
+            found = codes.read(data, order["side_px"], order["max_pixels"])
+            return {"codes": [[code.text, code.kind, code.box] for code in found]}, shared
         image, mime, whole = unweighed(data, order["side_px"], order["max_pixels"])
         size = 3 * image.width * image.height
         if size > len(shared):
@@ -66,6 +73,14 @@ def _done(
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
     return {"size": image.size, "mime": mime, "whole": whole}, shared
+
+
+def _with_reader() -> int:
+    """Loads the reader of codes, before the limits of a picture hold; this process's own bytes then."""
+    _limit(resource.RLIM_INFINITY)
+    import zxingcpp  # noqa: F401 - loaded is all
+
+    return _address_space()
 
 
 def _limit(address_space: int) -> None:

@@ -28,6 +28,7 @@ from PIL import Image
 from lensback import children
 from lensback.errors import BadImage, Busy, InputError, TooLarge
 from lensback.images import cost
+from lensback.images.codes import Code
 from lensback.images.decoding import Decoded, worth
 from lensback.images.worker import REPLY_BYTES
 
@@ -110,12 +111,7 @@ class _Worker:
 
     def decode(self, data: bytes, order: dict[str, Any]) -> Decoded:
         """Raises _Died, and what the worker raised."""
-        self._make_room(len(data))
-        self._shared[: len(data)] = data
-        said = self._asked({**order, "bytes": len(data), "room": len(self._shared)})
-        if "error" in said:
-            kind = TooLarge if said["error"] == "TooLarge" else BadImage
-            raise kind(said["message"], hint=said["hint"])
+        said = self._reply_to(data, {**order, "codes": False})
         (width, height), whole = said["size"], said["whole"]
         pixels = 3 * width * height
         self._make_room(pixels)
@@ -123,6 +119,24 @@ class _Worker:
         image = Image.frombuffer("RGB", (width, height), view, "raw", "RGB", 0, 1)  # a copy
         self._forget(max(pixels, len(data)))
         return image, said["mime"], (whole[0], whole[1])
+
+    def codes(self, data: bytes, order: dict[str, Any]) -> tuple[Code, ...]:
+        """Raises _Died, and what the worker raised."""
+        said = self._reply_to(data, {**order, "codes": True})
+        self._forget(len(data))
+        return tuple(
+            Code(text, kind, (x0, y0, x1, y1)) for text, kind, (x0, y0, x1, y1) in said["codes"]
+        )
+
+    def _reply_to(self, data: bytes, order: dict[str, Any]) -> dict[str, Any]:
+        """What the worker says of the bytes, if it is no error."""
+        self._make_room(len(data))
+        self._shared[: len(data)] = data
+        said = self._asked({**order, "bytes": len(data), "room": len(self._shared)})
+        if "error" in said:
+            kind = TooLarge if said["error"] == "TooLarge" else BadImage
+            raise kind(said["message"], hint=said["hint"])
+        return said
 
     def _asked(self, order: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -172,14 +186,23 @@ class _Workers:
 
     def decode(self, data: bytes, side_px: int | None, max_pixels: int, memory: int) -> Decoded:
         """Waits for a worker. Raises _Died, BadImage, TooLarge."""
-        order = {
+        with self._places, self._worker() as worker:
+            return worker.decode(data, self._order(side_px, max_pixels, memory))
+
+    def codes(
+        self, data: bytes, side_px: int | None, max_pixels: int, memory: int
+    ) -> tuple[Code, ...]:
+        """Waits for a worker. Raises _Died, BadImage, TooLarge."""
+        with self._places, self._worker() as worker:
+            return worker.codes(data, self._order(side_px, max_pixels, memory))
+
+    def _order(self, side_px: int | None, max_pixels: int, memory: int) -> dict[str, Any]:
+        return {
             "side_px": side_px,
             "max_pixels": max_pixels,
             "seconds": self._lane.most_s,
             "memory": max(memory, QUICK.memory) + SPARE_MEMORY,
         }
-        with self._places, self._worker() as worker:
-            return worker.decode(data, order)
 
     @contextmanager
     def _worker(self) -> Iterator[_Worker]:
@@ -226,6 +249,8 @@ class Decoders:
         large = max(1, min(LARGE.workers, quick // 2))
         self.lanes = (replace(QUICK, workers=quick), replace(LARGE, workers=large), DEAR)
         self._workers = [_Workers(lane) for lane in self.lanes]
+        # Workers of their own: no photo waits to be decoded because another is read for codes.
+        self._reading = _Workers(replace(QUICK, workers=quick, nice=LARGE.nice))
 
     def __call__(
         self, data: bytes, side_px: int | None, max_bytes: int, max_pixels: int
@@ -256,14 +281,40 @@ class Decoders:
                 "the decoder broke down at this picture", hint="save it anew as an ordinary JPEG"
             ) from died
 
+    def codes(self, data: bytes, max_bytes: int, max_pixels: int) -> tuple[Code, ...]:
+        """The codes of a photo, read from all of its pixels; where these are not for the quick lane, from
+        half of them each way; what is dear in every size is read in the lane that decodes it. None
+        where a photo cannot be read: whoever searches it hears why from its decoding."""
+        try:
+            whole = worth(data, None, max_bytes, max_pixels)
+            sides = [None, _half(whole)]
+            cheap = [s for s in sides if QUICK.takes(worth(data, s, max_bytes, max_pixels))]
+            for side_px in cheap:
+                with suppress(_Died):  # dearer than its header says: smaller, or not at all
+                    return self._reading.codes(data, side_px, max_pixels, QUICK.memory)
+            if cheap:
+                return ()
+            lane = next((n for n, one in enumerate(self.lanes) if one.takes(whole)), -1)
+            return self._workers[lane].codes(data, None, max_pixels, whole.memory)
+        except (BadImage, TooLarge, _Died):
+            return ()
+
     def pids(self) -> list[int]:
         """Ids of the processes that wait for a picture."""
-        return [pid for workers in self._workers for pid in workers.pids()]
+        return [pid for workers in self._all() for pid in workers.pids()]
 
     def close(self) -> None:
         """Ends the processes: those that wait now, those at work when they are done."""
-        for workers in self._workers:
+        for workers in self._all():
             workers.close()
+
+    def _all(self) -> list[_Workers]:
+        return [*self._workers, self._reading]
+
+
+def _half(weight: cost.Cost) -> int:
+    """Half of the shorter side."""
+    return max(1, min(weight.width, weight.height) // 2)
 
 
 @functools.cache

@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from urllib.parse import SplitResult, quote, unquote_plus, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
 import idna
 
 from lensback.errors import BadQuery
+from lensback.storepage import is_credit
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
 _STRAY_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 _HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
 _SAFE = "/?:@!$&'()*+,;=-._~%"
 _PORTS = {"http": 80, "https": 443}
-
-FOREIGN = re.compile(
-    r"""utm_\w+ | _?openstat | _ga | _gl | gclid | gclsrc | gbraid | wbraid | dclid | fbclid | yclid | ysclid
-    | ymclid | msclkid | ttclid | twclid | li_fat_id | igshid | mc_[ce]id | vero_id | rb_clickid
-    | admitad_uid | tagtag_uid | actionpay | gdeslon_ref | gsaid | awc | awinmid | awinaffid | cjevent
-    | cjdata | irclickid | irgwc | afsrc | ranmid | raneaid | ransiteid | siteid_ls | tduid | wgu | wgexpiry
-    | wgcampaignid | clickref\d? | pubref | camref | xcust | aff_short_key | aff_fcid | aff_fsk | aff_platform
-    | aff_trace_key | aff_id | affid | affiliate_id | aff_sub\d? | epn_click_id | subid\d? | sub\d
-    | ttaid | vglnk | mkevt | mkcid | mkrid | campid | toolid | customid | mkpid
-    | fobs\d? | mdasc""",
-    re.VERBOSE | re.IGNORECASE,
-)
-"""Query parameters that credit a visit to somebody: campaigns, other networks, other affiliates."""
 
 
 def refuse_control(text: str) -> None:
@@ -99,22 +87,6 @@ def canonical(url: str, domains: tuple[str, ...]) -> str:
     return urlunsplit(
         (parts.scheme, host, _encoded(parts.path), _encoded(query), _encoded(parts.fragment))
     )
-
-
-def is_credit(piece: str) -> bool:
-    """True for a parameter that credits a visit to somebody, however its name is spelled."""
-    return bool(FOREIGN.fullmatch(plain_name(piece.partition("=")[0])))
-
-
-def plain_name(raw: str) -> str:
-    """The plainest name that a server could take a parameter's for: small letters, decoded twice,
-    without what PHP and others cut off or change.
-
-    >>> [plain_name(text) for text in ("%61winaffid", "A", "id[]", "a.b")]
-    ['awinaffid', 'a', 'id', 'a_b']
-    """
-    text = unquote_plus(unquote_plus(raw)).strip().lower()
-    return text.partition("[")[0].replace(".", "_").replace(" ", "_").strip("\0 ")
 
 
 def readable(url: str) -> str:

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from lensback.errors import BadQuery
 from lensback.networks.shape import LinkForm, LinkSettings
-from lensback.networks.targets import plain_name
+from lensback.storepage import plain_name
 
 Owners = dict[str, tuple[str, str]]
 """Parameters that say whom a link pays, in small letters -> (the setting, our value)."""

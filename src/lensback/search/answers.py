@@ -11,7 +11,7 @@ from lensback.catalogue.for_sale import ForSale
 from lensback.db import Database
 from lensback.search.prices import CashbackBasis, Prices
 from lensback.search.titles import caption
-from lensback.wire import Hit, Link, Offer, Product
+from lensback.wire import By, Hit, Link, Offer, Product
 
 
 def in_order(
@@ -31,6 +31,7 @@ def hit_of(
     probability: float = 0.0,
     exact: bool = False,
     language: str = "",
+    by: By = "looks",
 ) -> Hit:
     """A hit called what its best offer is called (`titles.caption`) for a reader of `language`."""
     called = caption(rows, language)
@@ -42,6 +43,7 @@ def hit_of(
         similarity=similarity,
         probability=probability,
         exact=exact,
+        by=by,
         image=f"/images/{image_hash}",
         offers=ordered,
     )

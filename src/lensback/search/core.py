@@ -13,13 +13,14 @@ from lensback.detectors import Detector
 from lensback.detectors.taxonomy import LABELS
 from lensback.encoders import Encoder
 from lensback.errors import Away, StaleIndex
-from lensback.images import Decode, decoded
+from lensback.images import Decode, ReadCodes, decoded
 from lensback.indexes import Index
 from lensback.promise import Promise
 from lensback.rank import Calibration
 from lensback.search.answers import hit_of, in_order
+from lensback.search.coded import NOTHING, Coded, counting, looked_up, other_numbers, with_looks
 from lensback.search.kinds import decided, kinds_of, sunk
-from lensback.search.looking import Looks, chosen, look, named, searched
+from lensback.search.looking import Look, Looks, chosen, look, named, searched
 from lensback.search.prices import CashbackBasis, Prices
 from lensback.search.query import MAX_LIMIT, MIN_BOX, Query, filter_of
 from lensback.types import (
@@ -33,7 +34,7 @@ from lensback.types import (
     Vectors,
     top_category,
 )
-from lensback.wire import Answer, Hit, Offer, Photo, Verdict
+from lensback.wire import Answer, Code, Hit, Offer, Photo, Verdict
 from lensback.wire import Region as Shown
 
 COLOR_DEPTH = 10
@@ -70,6 +71,8 @@ class Tools:
     """Photos that were looked at just now."""
     decode: Decode = decoded
     """What decodes the photo: here, or in a process of its own."""
+    codes: ReadCodes | None = None
+    """What reads the photo's codes, if they are to be read."""
 
 
 def search(photo: bytes, query: Query, tools: Tools) -> Answer:
@@ -80,23 +83,29 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
     with log.timed("total", timings):
         where = filter_of(tools.db, query, tools.currency, tools.snapshot.id)
         side_px, limits = _side_px(query, tools.encoder), (tools.max_bytes, tools.max_pixels)
-        seen = look(photo, tools.looks, tools.detector, side_px, limits, timings, tools.decode)
-        regions = chosen(seen.regions, query.box)
+        sight = look(
+            photo, tools.looks, tools.detector, side_px, limits, timings, tools.decode, tools.codes
+        )
+        regions = chosen(sight.regions, query.box)
         with log.timed("encode", timings):
             boxes = searched(regions[0], query.box)
-            vectors = tools.encoder.encode([images.crop(seen.picture, box) for box in boxes])
+            vectors = tools.encoder.encode([images.crop(sight.picture, box) for box in boxes])
+        said = _coded(sight, query, where, tools, timings)
         region = named(regions[0], regions)
-        verdict, hits = _verdict_and_hits(vectors, where, query, tools, timings, region, search_id)
+        found = _verdict(vectors, where, query, tools, timings, region, search_id, said)
+    hits = found.hits
     return Answer(
         search_id=search_id,
-        verdict=verdict,
+        verdict=found.verdict,
+        by=next((hit.by for hit in hits if hit.exact), "looks"),
         probability=max((hit.probability for hit in hits), default=0.0),
         calibrated=tools.calibration is not None,
         certified=_certified(hits, tools),
-        photo=Photo(width=seen.size[0], height=seen.size[1]),
+        photo=Photo(width=sight.size[0], height=sight.size[1]),
         region=regions[0].box,
         regions=tuple(Shown(box=r.box, label=r.label, score=r.score) for r in regions),
-        hits=tuple(hits),
+        codes=found.codes,
+        hits=hits,
         timings_ms=timings,
         encoder=tools.encoder.fingerprint,
         snapshot=tools.snapshot.id,
@@ -121,8 +130,8 @@ def similar(stored: StoredOffer, vector: Vector, query: Query, tools: Tools) -> 
     _check_encoder(tools)
     where = filter_of(tools.db, query, tools.currency, tools.snapshot.id)
     one_more = replace(query, limit=min(query.limit + 1, MAX_LIMIT))
-    _, hits = _verdict_and_hits(vector[None], where, one_more, tools, {})
-    others = [hit for hit in hits if hit.product_id != stored.product_id]
+    found = _verdict(vector[None], where, one_more, tools, {})
+    others = [hit for hit in found.hits if hit.product_id != stored.product_id]
     return [hit.model_copy(update={"exact": False}) for hit in others[: query.limit]]
 
 
@@ -134,7 +143,27 @@ def _check_encoder(tools: Tools) -> None:
         )
 
 
-def _verdict_and_hits(
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """What an answer tells of the thing."""
+
+    verdict: Verdict
+    hits: tuple[Hit, ...]
+    codes: tuple[Code, ...] = ()
+
+
+def _coded(
+    seen: Look, query: Query, where: Filter, tools: Tools, timings: dict[str, float]
+) -> Coded:
+    """What the photo's codes say, if codes are read."""
+    if tools.codes is None:
+        return NOTHING
+    with log.timed("codes", timings):
+        codes = counting(seen.codes(), query.box, seen.regions[0])
+        return looked_up(tools.db, codes, where)
+
+
+def _verdict(
     vectors: Vectors,
     where: Filter,
     query: Query,
@@ -142,8 +171,10 @@ def _verdict_and_hits(
     timings: dict[str, float],
     region: Region = NOTHING_SEEN,
     search_id: str = "",
-) -> tuple[Verdict, list[Hit]]:
-    """Verdict and hits for one or several vectors [n, dim], the nearest counting; they show `region`."""
+    said: Coded = NOTHING,
+) -> _Finding:
+    """Verdict and hits for one or several vectors [n, dim], the nearest counting; they show `region`.
+    What codes say stands above what it looks like."""
     with log.timed("search", timings):
         found = _nearest(tools.index, vectors, _candidates(query, tools.candidates), where)
         # What the filter leaves out still competes for being the very product.
@@ -152,8 +183,32 @@ def _verdict_and_hits(
     with log.timed("rank", timings):
         rivals = rank.by_product(others, _shows(tools.db, others, Filter()))
         ranked = rank.by_product(found, _shows(tools.db, found, where), rivals)
-        ranked = _by_kind(ranked, region, others or found, tools.db)
-        return _hits(ranked[: query.limit], where, tools, search_id, query.language)
+        ranked = _near(_by_kind(ranked, region, others or found, tools.db), tools.calibration)
+        codes = with_looks(said, (one.product_id for one in ranked))
+        ranked = _named_first(ranked, said, tools.db)
+        hits = _hits(ranked[: query.limit], where, tools, search_id, query.language, said)
+    verdict: Verdict = "none"
+    if hits:
+        verdict = "exact" if any(hit.exact for hit in hits) else "similar"
+    return _Finding(verdict, tuple(hits), codes)
+
+
+def _near(ranked: list[rank.Ranked], calibration: Calibration | None) -> list[rank.Ranked]:
+    """All of them where the best is near enough to be shown; else none."""
+    nearest = max((one.similarity for one in ranked), default=-1.0)
+    return [] if calibration and nearest < calibration.none_below else ranked
+
+
+def _named_first(ranked: list[rank.Ranked], said: Coded, db: Database) -> list[rank.Ranked]:
+    """What codes name, then the others; what is named without looking like it has similarity 0."""
+    if not said.first:
+        return ranked
+    known = {one.product_id: one for one in ranked}
+    images_of = offers.images_of_products(db, [one for one in said.first if one not in known])
+    named = [
+        known.get(one) or rank.Ranked(one, images_of.get(one, ""), 0.0, 0.0) for one in said.first
+    ]
+    return [*named, *(one for one in ranked if one.product_id not in said.first)]
 
 
 def _nearest(index: Index, vectors: Vectors, count: int, where: Filter) -> list[Candidate]:
@@ -201,14 +256,18 @@ def _side_px(query: Query, encoder: Encoder) -> int:
 
 
 def _hits(
-    ranked: list[rank.Ranked], where: Filter, tools: Tools, search_id: str, language: str
-) -> tuple[Verdict, list[Hit]]:
-    """The verdict and the hits it leaves. Nothing is exact without a calibration."""
+    ranked: list[rank.Ranked],
+    where: Filter,
+    tools: Tools,
+    search_id: str,
+    language: str,
+    said: Coded,
+) -> list[Hit]:
+    """The hits. By its looks nothing is exact without a calibration, nor against what a code says."""
     calibration = tools.calibration
-    if not ranked or (calibration and max(r.similarity for r in ranked) < calibration.none_below):
-        return "none", []
     found = for_sale.rows(tools.db, [r.product_id for r in ranked], where)
     prices = Prices.of(tools.db, (row for rows in found.values() for row in rows), tools.cashback)
+    refuted = other_numbers(tools.db, [r.product_id for r in ranked], said) if said.codes else set()
     hits = []
     for r in ranked:
         rows = found.get(r.product_id)
@@ -216,6 +275,8 @@ def _hits(
             continue
         probability = calibration.probability(r.similarity, r.margin) if calibration else 0.0
         ordered = in_order(rows, prices, currency=tools.currency, search_id=search_id)
+        alike = calibration is not None and probability >= _exact_from(ordered, tools)
+        certain = r.product_id in said.certain
         hits.append(
             hit_of(
                 r.product_id,
@@ -223,14 +284,13 @@ def _hits(
                 ordered,
                 image_hash=r.image_hash,
                 similarity=r.similarity,
-                probability=probability,
-                exact=calibration is not None and probability >= _exact_from(ordered, tools),
+                probability=1.0 if certain else probability,
+                exact=certain or (alike and r.product_id not in refuted),
+                by=said.first.get(r.product_id, "looks"),
                 language=language,
             )
         )
-    if not hits:
-        return "none", []
-    return ("exact" if any(hit.exact for hit in hits) else "similar"), hits
+    return hits
 
 
 def _exact_from(ordered: Sequence[Offer], tools: Tools) -> float:
@@ -242,7 +302,7 @@ def _exact_from(ordered: Sequence[Offer], tools: Tools) -> float:
 
 def _certified(hits: Sequence[Hit], tools: Tools) -> bool:
     """Whether a promise stands behind every hit called exact (all hits, where none is)."""
-    claimed = [hit for hit in hits if hit.exact] or hits
+    claimed = [hit for hit in hits if hit.exact and hit.by == "looks"] or hits
     return tools.promise is not None and all(
         tools.promise.certified_for(_kinds(hit.offers)) for hit in claimed
     )

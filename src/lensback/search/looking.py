@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import MutableMapping, Sequence
+import threading
+from collections.abc import Callable, MutableMapping, Sequence
+from concurrent.futures import Future
 from copy import copy
 from dataclasses import dataclass, replace
 
@@ -36,6 +38,8 @@ class Look:
     picture: Image.Image
     size: tuple[int, int]
     regions: tuple[Region, ...] = ()
+    codes: Callable[[], tuple[images.Code, ...]] = tuple
+    """Waits for the codes of the photo, which are read beside everything else."""
 
 
 class Looks:
@@ -79,8 +83,9 @@ def look(
     limits: tuple[int, int],
     timings: MutableMapping[str, float],
     decode: images.Decode = images.decoded,
+    codes: images.ReadCodes | None = None,
 ) -> Look:
-    """Decodes a photo and finds its regions, or remembers both.
+    """Decodes a photo and finds its regions, or remembers both; with `codes` its codes begin to be read.
 
     `limits` are most bytes and most pixels. Raises BadImage, TooLarge.
     """
@@ -94,9 +99,26 @@ def look(
             )
     with log.timed("regions", timings):
         if known is None:
-            known = Look(picture, size, tuple(in_order(detector.find(picture))))
+            read = _begun(lambda: codes(photo, *limits)) if codes else tuple
+            known = Look(picture, size, tuple(in_order(detector.find(picture))), read)
             looks.put(key, known)
     return known
+
+
+def _begun(
+    work: Callable[[], tuple[images.Code, ...]],
+) -> Callable[[], tuple[images.Code, ...]]:
+    """Begins the work in a thread; what comes back waits for it."""
+    future: Future[tuple[images.Code, ...]] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except Exception as error:  # noqa: BLE001 - raised where the result is asked for
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="codes", daemon=True).start()
+    return future.result
 
 
 def in_order(regions: Sequence[Region]) -> list[Region]:

@@ -12,7 +12,14 @@ from lensback.comparison import StoreRow, by_store, discount
 from lensback.search import Query
 from lensback.speech import N_, Speech
 from lensback.types import WHOLE, Box
-from lensback.verdicts import AVAILABILITY, HEADLINES, explanation, likelihood, sold_out
+from lensback.verdicts import (
+    AVAILABILITY,
+    HEADLINES,
+    explanation,
+    likelihood,
+    reasons,
+    sold_out,
+)
 from lensback.wire import Answer, Hit, Offer
 
 MOST_REGIONS = 8
@@ -136,6 +143,8 @@ class AnswerView:
     verdict: str
     headline: str
     explanation: str
+    reasons: tuple[str, ...]
+    """What codes in the photo have to do with it."""
     region: str
     regions: tuple[RegionChoice, ...]
     exact: tuple[Card, ...]
@@ -158,6 +167,7 @@ def answer_view(answer: Answer, speech: Speech, sort: str = "best") -> AnswerVie
         verdict=answer.verdict,
         headline=speech.say(HEADLINES[answer.verdict]),
         explanation=speech.say(explanation(answer)),
+        reasons=reasons(answer, speech),
         region=box_text(answer.region),
         regions=region_choices(answer, speech),
         exact=tuple(card for card in cards if card.exact),
