@@ -287,3 +287,34 @@ def test_who_sends_most_large_photos_waits_longest(serve: Serve) -> None:
         for sender in senders:
             sender.result()
     assert set(statuses) <= {200, 503}
+
+
+PART = b'--B\r\nContent-Disposition: form-data; name="photo"; filename="a"\r\n'
+ODD_FORMS = {
+    "a preamble": (422, b"x" * 8 * MIB + b"\r\n" + PART + b"\r\nx\r\n--B--\r\n"),
+    "a header of a part": (422, PART + b"X-A: " + b"a" * 8 * MIB + b"\r\n\r\nx\r\n--B--\r\n"),
+    "headers of a part": (422, PART + b"X: a\r\n" * MIB + b"\r\nx\r\n--B--\r\n"),
+    "parts": (422, (PART + b"\r\n\r\n") * 100_000 + b"--B--\r\n"),
+    "parts without a name": (422, b"--B\r\n\r\n\r\n" * 500_000 + b"--B--\r\n"),
+    "fields": (422, b'--B\r\nContent-Disposition: form-data; name="x"\r\n\r\n\r\n' * 100_000),
+    "beginnings of an end": (415, PART + b"\r\n" + b"\r\n--" * 2 * MIB + b"\r\n--B--\r\n"),
+    "what follows the end": (415, PART + b"\r\nx\r\n--B--\r\n" + b"\r\n" * 4 * MIB),
+}
+
+
+@pytest.mark.parametrize("what", ODD_FORMS)
+def test_an_odd_form_is_answered_and_holds_nobody_up(what: str, serve: Serve) -> None:
+    """Told what is wrong, while the rest of eight megabytes is still coming."""
+    status, body = ODD_FORMS[what]
+    kind = {"Content-Type": "multipart/form-data; boundary=B"}
+    with httpx.Client(base_url=f"http://127.0.0.1:{serve.port}", timeout=60) as client:
+        answer = client.post("/api/search", content=body, headers=kind)
+    assert (answer.status_code, bool(answer.json()["error"]["hint"])) == (status, True), answer.text
+
+
+@pytest.mark.parametrize("charset", ["undefined", "hex", "punycode", "utf-7", "zlib", "../x", ""])
+def test_an_odd_charset_is_no_fault_of_ours(charset: str, serve: Serve) -> None:
+    body = b'--B\r\nContent-Disposition: form-data; name="limit"\r\n\r\n\xff5\r\n--B--\r\n'
+    kind = {"Content-Type": f"multipart/form-data; charset={charset}; boundary=B"}
+    with httpx.Client(base_url=f"http://127.0.0.1:{serve.port}", timeout=60) as client:
+        assert client.post("/api/search", content=body, headers=kind).status_code == 422

@@ -1,8 +1,9 @@
-"""Connections: how long a request's head and body may be under way, how long a head may be, and how
-many connections there are at once.
+"""Connections: how long a request's head and body may be under way and how long its answer, how long
+a head may be, how many requests may lie in a row, and how many connections there are at once.
 
 uvicorn has none of these limits for its fast parser. What waits for its next request, or has sent half
-a head, gives way where there are too many; a request under way does not.
+a head, gives way where there are too many; then what still sends its body, the oldest first. A request that is
+whole does not.
 """
 
 from __future__ import annotations
@@ -22,6 +23,12 @@ HEAD_S = 10.0
 HEAD_BYTES = 32 << 10
 MESSAGE_S = 90.0
 """For a whole request: more than an upload may take."""
+SEND_S = 30.0
+"""For a reader to take what it was sent: 48 KiB at least, or the rest."""
+IN_A_ROW = 16
+"""Requests that are sent before the first is answered. Browsers wait for each answer."""
+FRAMING, FRAMING_SHARE = 32 << 10, 16
+"""Of a body in chunks: bytes that are no body, at once and for each that is."""
 TOO_LONG = b"431 Request Header Fields Too Large"
 FILES_BESIDE = 128
 """Of the files that a process may open, those that are no connections."""
@@ -73,12 +80,14 @@ def _network(proxy: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None
 
 
 def _one_less(connections: Iterable[Connection]) -> bool:
-    """Whether one that waits gave way."""
-    for connection in connections:
-        if connection.waits:
-            connection.drop()
-            return True
-    return False
+    """Whether one that waits gave way, or one whose body is still on its way."""
+    listed = list(connections)[:-1]  # not the one that comes
+    idle = (connection for connection in listed if connection.waits)
+    arriving = (connection for connection in listed if connection.arrives)
+    least = next(idle, None) or next(arriving, None)
+    if least is not None:
+        least.drop()
+    return least is not None
 
 
 class Connection(HttpToolsProtocol):
@@ -94,6 +103,15 @@ class Connection(HttpToolsProtocol):
         """Of it, and of a trailer, what was understood."""
         self._in_head = False
         self._too_long = False
+        self._sending: TimerHandle | None = None
+        self._framing = 0
+        """Bytes that came after a head and were no body."""
+        self._body_bytes = 0
+
+    @property
+    def arrives(self) -> bool:
+        """Whether a request's body is still on its way."""
+        return self.cycle is not None and self.cycle.more_body and not self.cycle.response_complete
 
     @property
     def waits(self) -> bool:
@@ -113,8 +131,9 @@ class Connection(HttpToolsProtocol):
             self.drop()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stops the clock and counts one connection less."""
+        """Stops the clocks and counts one connection less."""
         self._stop()
+        self._taken()
         self._crowd.remove(self)
         super().connection_lost(exc)
 
@@ -122,16 +141,24 @@ class Connection(HttpToolsProtocol):
         """Parses what came, and ends a head that grows too long."""
         if self._clock is None:  # the first bytes of the next request
             self._wait(HEAD_S)
+        before, in_body = self._body_bytes, not self._in_head
         super().data_received(data)
-        if self._in_head and not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self._in_head:
             self._raw_bytes += len(data)
             if self._raw_bytes > HEAD_BYTES:
                 self._answer(TOO_LONG)
+        elif in_body and self.arrives:
+            self._framing += len(data) - (self._body_bytes - before)
+            if self._framing > FRAMING + FRAMING_SHARE * self._body_bytes:
+                self._answer(b"400 Bad Request")
 
     def on_message_begin(self) -> None:
         """Begins to count the bytes of a head."""
         super().on_message_begin()
         self._in_head, self._raw_bytes, self._head_bytes = True, 0, 0
+        self._framing = self._body_bytes = 0
 
     def on_url(self, url: bytes) -> None:
         """Counts a part of the request's address."""
@@ -144,15 +171,44 @@ class Connection(HttpToolsProtocol):
         self._counted(len(name) + len(value) + 4)
 
     def on_headers_complete(self) -> None:
-        """Gives the body its time, now that the head is whole."""
+        """Gives the body its time, now that the head is whole. Raises ValueError for a request too
+        many in a row."""
         self._in_head = False
+        if len(self.pipeline) >= IN_A_ROW:
+            raise ValueError("too many in a row")
         self._wait(MESSAGE_S)
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Counts a part of a body."""
+        self._body_bytes += len(body)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Stops the clock: the whole request is here."""
         self._stop()
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Where that was the last answer, the reader has its time for what it has not taken yet."""
+        super().on_response_complete()
+        self._linger()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Closes a connection that was idle."""
+        super().timeout_keep_alive_handler()
+        self._linger()
+
+    def pause_writing(self) -> None:
+        """The reader is slow: from now on it has SEND_S."""
+        super().pause_writing()
+        self._hurry()
+
+    def resume_writing(self) -> None:
+        """The reader took enough to go on."""
+        super().resume_writing()
+        self._taken()
+        self._linger()
 
     def send_400_response(self, msg: str) -> None:
         """Answers what cannot be read; what is too long by its own status (RFC 6585, 5)."""
@@ -176,6 +232,20 @@ class Connection(HttpToolsProtocol):
         if self._clock is not None:
             self._clock.cancel()
             self._clock = None
+
+    def _linger(self) -> None:
+        """A connection that closes stays open until all of it is read, however long that takes."""
+        if self.transport.is_closing() and self.transport.get_write_buffer_size():
+            self._hurry()
+
+    def _hurry(self) -> None:
+        if self._sending is None:
+            self._sending = self.loop.call_later(SEND_S, self.drop)
+
+    def _taken(self) -> None:
+        if self._sending is not None:
+            self._sending.cancel()
+            self._sending = None
 
     def _late(self) -> None:
         self._clock = None

@@ -1,4 +1,5 @@
-"""Which names the service answers to: where `public_url` is set, that one and `public_hosts`."""
+"""Which names the service answers to: where `public_url` is set, that one and `public_hosts`. Two
+names at once are nobody's."""
 
 from __future__ import annotations
 
@@ -32,8 +33,7 @@ class OwnNames:
         self._known = known
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        checked = scope["type"] == "http" and self._known and scope["path"] not in ANY_HOST
-        if checked and not self._is_ours(scope):
+        if scope["type"] == "http" and not self._is_ours(scope):
             error = BadHost("this name is not ours", hint="ask under the address of public_url")
             await failures.respond(Request(scope), error)(scope, receive, send)
             return
@@ -41,7 +41,10 @@ class OwnNames:
 
     def _is_ours(self, scope: Scope) -> bool:
         said = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-        return len(said) == 1 and _name(said[0]) in self._known
+        if len(said) > 1 or (not said and scope.get("http_version") != "1.0"):
+            return False  # RFC 9112, 3.2
+        anyone = not self._known or scope["path"] in ANY_HOST
+        return anyone or (len(said) == 1 and _name(said[0]) in self._known)
 
 
 def _name(host: str) -> str:

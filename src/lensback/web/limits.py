@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
-from lensback.errors import InputError, TooLarge
+from lensback.errors import Error, InputError, TooLarge
 from lensback.web.gate import busy
 
 UPLOAD_S = 60.0
@@ -143,6 +143,16 @@ async def _drain(request: Request, *, more: bool) -> None:
                 chunk, more = await _received(request)
                 left -= len(chunk)
     except TimeoutError:
+        return
+
+
+async def drained(chunks: AsyncIterator[bytes]) -> None:
+    """Reads away the rest of a body that nobody wants, for the reason that `_drain` has."""
+    try:
+        async with asyncio.timeout(DRAIN_S):
+            async for _ in chunks:
+                pass
+    except (TimeoutError, Error):
         return
 
 

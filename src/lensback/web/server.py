@@ -22,6 +22,7 @@ FACTORY = "lensback.web.server:from_environment"
 _OPTIONS: dict[str, Any] = {
     "access_log": False,  # the envelope writes a line that holds no ids of people
     "server_header": False,
+    "ws": "none",  # there are none here; a connection that becomes one would be past all limits
     "log_level": "warning",
     "timeout_graceful_shutdown": 10,
 }

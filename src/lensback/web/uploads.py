@@ -140,15 +140,20 @@ class _InMemory(MultiPartParser):
     """Starlette's parser, with its files kept in memory and closed also where a part is cut off."""
 
     def __init__(self, request: Request, max_bytes: int, what: str, max_files: int = 4) -> None:
+        self._body = limits.body(request, max_bytes, what)
         super().__init__(
             request.headers,
-            limits.body(request, max_bytes, what),
+            self._body,
             max_files=max_files,
             max_fields=MAX_FIELDS,
             max_part_size=MAX_FIELD_BYTES,
         )
         # Above this size a temporary file would be written; photos of people stay in memory.
         self.spool_max_size = max_bytes + 1
+
+    async def drain(self) -> None:
+        """Reads the rest of a form that was given up, for a while: see `limits.drained`."""
+        await limits.drained(self._body)
 
     def close(self) -> None:
         for file in self._files_to_close_on_error:
@@ -202,8 +207,9 @@ async def _form(
         form = await parser.parse()
         texts = _texts(request, form)
         return await _photos(form), texts
-    except MultiPartException as error:
-        message = f"the form cannot be read: {error.message}"
+    except (MultiPartException, UnicodeError) as error:  # the charset `undefined` is none
+        await parser.drain()
+        message = f"the form cannot be read: {getattr(error, 'message', 'an odd charset')}"
         raise BadQuery(message, hint="send multipart/form-data with the field photo") from error
     finally:
         parser.close()
