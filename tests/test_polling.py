@@ -502,7 +502,7 @@ def test_graphql_errors_are_told(api: Api, fetcher: Fetcher) -> None:
 def test_no_more_questions_a_minute_than_allowed(
     api: Api, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lensback.networks.polling.MINUTE_S", 0.5)
+    monkeypatch.setattr("lensback.networks.asking.MINUTE_S", 0.5)
     network = open_network("awin")
     assert network.poll
     slow = replace(network, poll=replace(network.poll, per_minute=2, window_days=1, queries=()))

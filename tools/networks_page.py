@@ -55,6 +55,20 @@ def reports() -> list[str]:
     return rows
 
 
+def programs() -> list[str]:
+    """One row a network that tells its programs: how it is asked, what of a program it tells."""
+    rows = ["| network | list | keys | also asked | told |", "|---|---|---|---|---|"]
+    for one in list_networks():
+        form = one.programs
+        if form is None:
+            continue
+        keys = ", ".join(f"`{key}`" for key in form.account)
+        also = ", ".join(f"`{path.partition('?')[0]}`" for path in form.details.values())
+        said = [*form.fields, *form.link, *(["rates"] if form.rates else []), "pause"]
+        rows.append(f"| {one.name} | `{form.path}` | {keys} | {also} | {', '.join(said)} |")
+    return rows
+
+
 def facts() -> list[str]:
     """One row a fact: where it is documented, what tests it, or why it is unchecked."""
     rows = ["| network | fact | documented | tested |", "|---|---|---|---|"]
@@ -71,6 +85,7 @@ def tested(network: Network, key: str) -> str:
     if key.startswith("link"):
         return "`tests/test_networks.py`"
     name = "calls.json" if key.startswith("postback") else "poll.json"
+    name = "programs.json" if key.startswith("programs") else name
     path = FIXTURES / network.name / name
     return f"`{path.relative_to(ROOT)}`" if path.exists() else "—"
 
@@ -83,7 +98,13 @@ def doubts() -> list[str]:
     return rows
 
 
-TABLES = {"links": links, "reports": reports, "facts": facts, "doubts": doubts}
+TABLES = {
+    "links": links,
+    "reports": reports,
+    "programs": programs,
+    "facts": facts,
+    "doubts": doubts,
+}
 
 
 def current(text: str) -> str:

@@ -98,6 +98,8 @@ class Terms:
     """The shopper's share of the commission."""
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "EUR"
     """Of fixed amounts, least and most."""
+    program: str = ""
+    """Its id at the network, where it was imported."""
     rates: tuple[Rule, ...] = ()
     net_of: Share = Decimal(0)
     """Tax inside the price that the network takes off before the rate, as a share of the net price:

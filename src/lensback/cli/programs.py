@@ -1,9 +1,12 @@
-"""Networks and programs: network list, network show, program show."""
+"""Networks and programs: network list, network show, program show, program import."""
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -11,6 +14,9 @@ from rich.table import Table
 
 from lensback.cli.face import HERE, AsJson, Folder, app, opened_workspace, out, print_json, say
 from lensback.errors import BadQuery
+
+if TYPE_CHECKING:
+    from lensback.programs.importing import ProgramNews
 
 network_app = typer.Typer(help="Affiliate networks.", no_args_is_help=True)
 program_app = typer.Typer(help="Affiliate programs of stores.", no_args_is_help=True)
@@ -117,6 +123,75 @@ def program_show(
         if told.reason:
             say(f"  but no tracked link can be made, so there is no cashback: {told.reason}")
         say(f"link: {told.link}")
+
+
+@program_app.command("import")
+def program_import(
+    network: str,
+    share: Annotated[
+        str, typer.Option(help="The shopper's part of the commission in new programs, 0 to 1.")
+    ] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would change, write nothing.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Believe it where most known programs are gone.")
+    ] = False,
+    workspace: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Bring in the programs that a network connected us to: links, rates, pauses."""
+    from lensback import conversions
+    from lensback.networks import open_network, read_programs
+    from lensback.programs.importing import import_programs
+    from lensback.pulling import TOKENS
+
+    with opened_workspace(workspace) as opened:
+        one = open_network(network, opened.networks)
+        account = conversions.account_of(opened.path, one.name)
+        offered = list(read_programs(one, account, opened.fetcher, keep=opened.path / TOKENS))
+        news = import_programs(
+            opened.db, opened.path, one, offered, share=share, write=not dry_run, force=force
+        )
+    if as_json:
+        print_json(
+            {"network": network, "written": not dry_run, "programs": [n.as_json() for n in news]}
+        )
+    else:
+        _show_import(news, dry_run=dry_run)
+    if any(each.state == "refused" for each in news):
+        raise typer.Exit(1)
+
+
+def _show_import(news: Sequence[ProgramNews], *, dry_run: bool) -> None:
+    """What changed, a line for each change; programs that are as they were are only counted."""
+    for each in news:
+        if each.state == "same" and not any(follow.changes for follow in each.stores):
+            continue
+        say(f"{each.state}: {each.name or each.id} ({each.file})")
+        for change in each.changes:
+            say(f"  {change.key}: {_short(change.before)} -> {_short(change.after)}")
+        for follow in each.stores:
+            for change in follow.changes:
+                say(
+                    f"  store {follow.store}: {change.key}: {_short(change.before)} -> {_short(change.after)}"
+                )
+            for key in follow.kept:
+                say(f"  store {follow.store}: {key} changed there, yours stays")
+            if follow.problem:
+                say(f"  store {follow.store}: not changed: {follow.problem}")
+        for key in each.kept:
+            say(f"  {key} changed there, yours stays")
+        for problem in each.problems:
+            say(f"  {problem}")
+    counts = Counter(each.state for each in news)
+    told = ", ".join(f"{count} {state}" for state, count in counts.items())
+    say(f"{told or 'no programs'}{'; nothing is written' if dry_run else ''}")
+
+
+def _short(value: object) -> str:
+    text = "nothing" if value is None else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 200 else text[:199] + "…"
 
 
 def _plain(value: object) -> object:

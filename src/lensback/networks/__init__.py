@@ -1,7 +1,7 @@
 """Affiliate networks as data: one TOML file each, beside a few small functions.
 
 `open_network` reads one, `deeplink` writes a tracked link, `read_postback` reads a call, `poll`
-asks for what changed.
+asks for what changed, `read_programs` for the programs of an account.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from lensback.networks.links import (
 )
 from lensback.networks.news import read_postback
 from lensback.networks.polling import poll
+from lensback.networks.programs import OfferedProgram, read_programs
 from lensback.networks.reach import Reach
 from lensback.networks.shape import LinkForm, LinkSettings, Network, NewsForm, PollForm
 from lensback.networks.targets import canonical, readable
@@ -33,6 +34,7 @@ __all__ = [
     "LinkSettings",
     "Network",
     "NewsForm",
+    "OfferedProgram",
     "PollForm",
     "Reach",
     "canonical",
@@ -44,6 +46,7 @@ __all__ = [
     "open_network",
     "poll",
     "read_postback",
+    "read_programs",
     "readable",
     "settings_of",
 ]

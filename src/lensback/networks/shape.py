@@ -220,6 +220,77 @@ class PollForm:
 
 
 @dataclass(frozen=True, slots=True)
+class RateForm:
+    """How a network writes what a program pays.
+
+    A rate is a row of the last of `levels`, lists within one another; its `up` is the row that it
+    stands in, `up.up` the one around that. Every value is a dotted path in it.
+    """
+
+    __pydantic_config__ = CLOSED
+
+    levels: Annotated[tuple[str, ...], Field(min_length=1)]
+    only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Path -> values of the rates that are for purchases; others (registrations) are left out."""
+    percent: str = ""
+    fixed: str = ""
+    percent_when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Where both are at one path: which values say that it is per cent."""
+    fixed_when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Which values say that it is an amount; a rate that is neither is left out, and told."""
+    currency: str = ""
+    """Of the amounts, where it is not the program's."""
+    name: str = ""
+    """What the network calls it. It becomes the condition, unless it is the usual rate."""
+    usual: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Path -> values of the rate that holds where no other does."""
+    region: str = ""
+    from_price: str = ""
+    min: str = ""
+    max: str = ""
+    since: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramForm:
+    """How a network is asked for the programs that we are connected to. What it does not say is as
+    in `[poll]`: host, token, headers, signature."""
+
+    __pydantic_config__ = CLOSED
+
+    path: str
+    api: str = ""
+    answer: Literal["", "json", "xml"] = ""
+    account: tuple[str, ...] = ()
+    """Keys that it needs beside those of `[poll]`."""
+    query: Mapping[str, str] = field(default_factory=dict)
+    queries: tuple[Mapping[str, str], ...] = ()
+    """Parameters of several questions; a row holds those that it came by as `asked`."""
+    token: Mapping[str, str | bool] = field(default_factory=dict)
+    """Fields of the token's request that differ (another scope)."""
+    items: str = ""
+    paging: Literal["none", "offset", "page", "next", "cursor"] = "none"
+    page: Mapping[str, str | int] = field(default_factory=dict)
+    details: Mapping[str, str] = field(default_factory=dict)
+    """Name -> path of a further question for each program that pays, with `{id}`; its answer stands
+    in the row under the name."""
+    fields: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    """Ours -> theirs: `id`, `name`, `site`, `domains`, `currency`, `deeplinks`, `hold_days`."""
+    pays_when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Path -> values, in lower case, which all have to hold: otherwise the program is paused."""
+    link: Mapping[str, str] = field(default_factory=dict)
+    """The program's link settings -> their path in the row, or `{key}` of the account."""
+    rates: RateForm | None = None
+    """None where the network does not tell: then the operator writes them."""
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if missing := {"id", "site"} - set(self.fields):
+            raise wrong("fields", f"must name {', '.join(sorted(missing))}")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
 class Network:
     """An affiliate network as its file tells it."""
 
@@ -232,6 +303,7 @@ class Network:
     """Theirs, in lower case -> ours. Two of ours for one of theirs is not possible."""
     postback: NewsForm = field(default_factory=NewsForm)
     poll: PollForm | None = None
+    programs: ProgramForm | None = None
     sources: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     """Dotted key -> the documentation that says it."""
