@@ -170,13 +170,13 @@ class _Bringing:
             check_program(terms, self._networks)
         except Error as error:
             problems.append(f"{error.message}: the file is not written")
-            return self._told(offered, path, "refused", (), (), problems, ())
+            return self._news_of(offered, path, "refused", (), (), problems, ())
         state = "new" if mine is None else "changed" if both.changes else "same"
         if self._write and state != "same":
             written.write(path, written.as_toml(terms, f"{offered.name}: {self._network.title}"))
         follow = self._follow(offered.id, offered.terms, before, followers)
         changes = () if mine is None else both.changes
-        return self._told(offered, path, state, changes, both.kept, problems, follow)
+        return self._news_of(offered, path, state, changes, both.kept, problems, follow)
 
     def vanished(
         self, key: str, last: Mapping[str, Any], followers: Sequence[StoredProgram]
@@ -190,7 +190,7 @@ class _Bringing:
             written.write(path, written.as_toml(both.terms, comment))
         follow = self._follow(key, {"paused": True}, last["terms"], followers, last["terms"])
         offered = OfferedProgram(key, str(last["name"]), {})
-        return self._told(offered, path, "gone", both.changes, (), [GONE], follow)
+        return self._news_of(offered, path, "gone", both.changes, (), [GONE], follow)
 
     def _fresh(self, offered: OfferedProgram) -> dict[str, Any]:
         """What a new program's file has beside what the network says."""
@@ -226,7 +226,7 @@ class _Bringing:
             stores.change_program(self._db, one.id, both.terms)
         return StoreFollows(one.store, both.changes, both.kept)
 
-    def _told(
+    def _news_of(
         self,
         offered: OfferedProgram,
         path: Path,
