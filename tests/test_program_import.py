@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 import tiny
 from lensback import networks, terms
+from lensback.cashback import check_program
 from lensback.catalogue import stores
 from lensback.checked import read_toml
 from lensback.cli import app
@@ -31,6 +33,7 @@ from standin import Api, Asked, Reply, running
 from tiny import Row
 
 NAMES = sorted(path.parent.name for path in FIXTURES.glob("*/programs.json"))
+CHECK = partial(check_program, networks_dir=Path("/none"))
 ONE = {"admitad": "153", "awin": "1001", "epn": "999"}
 """Of each network the program that its fixture changes."""
 
@@ -124,7 +127,7 @@ def test_what_changed_reaches_file_and_store(
 
     def bring(number: int, **more: Any) -> dict[str, ProgramNews]:
         found = import_programs(
-            workspace.db, workspace.path, asking.network, asking.read(number), **more
+            workspace.db, workspace.path, asking.network, asking.read(number), CHECK, **more
         )
         return {one.id: one for one in found}
 
@@ -247,7 +250,7 @@ def test_a_program_written_by_hand_is_known_by_its_link(workspaces: Any) -> None
     stores.add(workspace.db, "harbour", feed, program={**by_hand, "share": "0.3"})
     for paused in (True, False):
         (news,) = import_programs(
-            workspace.db, workspace.path, generic, [offered(paused=paused)], share="0.5"
+            workspace.db, workspace.path, generic, [offered(paused=paused)], CHECK, share="0.5"
         )
         (now,) = stores.programs(workspace.db, ["harbour"])["harbour"]
         assert (now.terms["paused"], now.terms["share"]) == (paused, "0.3")
@@ -255,7 +258,7 @@ def test_a_program_written_by_hand_is_known_by_its_link(workspaces: Any) -> None
     other = offered(link={"template": "https://other.example/c?s={subid}&to={url}"})
     elsewhere = OfferedProgram("8", "Other", {**other.terms, "program": "8"})
     news = import_programs(
-        workspace.db, workspace.path, generic, [offered(), elsewhere], share="0.5"
+        workspace.db, workspace.path, generic, [offered(), elsewhere], CHECK, share="0.5"
     )[1]
     assert news.stores == ()
 
@@ -267,7 +270,9 @@ def test_an_answer_that_loses_most_is_not_believed(workspaces: Any) -> None:
     ]
 
     def bring(some: list[OfferedProgram], **more: Any) -> list[str]:
-        found = import_programs(workspace.db, workspace.path, generic, some, share="0.5", **more)
+        found = import_programs(
+            workspace.db, workspace.path, generic, some, CHECK, share="0.5", **more
+        )
         return [one.state for one in found]
 
     assert bring(many) == ["new"] * 4
@@ -285,7 +290,9 @@ def test_an_answer_that_loses_most_is_not_believed(workspaces: Any) -> None:
 def test_what_cannot_be_used_is_refused_and_harms_no_other(workspaces: Any) -> None:
     workspace, generic = workspaces(), open_network("generic")
     bad = OfferedProgram("9", "Bad", {**offered().terms, "program": "9", "domains": []})
-    news = import_programs(workspace.db, workspace.path, generic, [bad, offered()], share="0.5")
+    news = import_programs(
+        workspace.db, workspace.path, generic, [bad, offered()], CHECK, share="0.5"
+    )
     assert [one.state for one in news] == ["refused", "new"]
     assert "domains" in news[0].problems[0]
     assert not (workspace.path / "programs/generic-9.toml").exists()

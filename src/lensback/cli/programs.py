@@ -141,7 +141,10 @@ def program_import(
     as_json: AsJson = False,
 ) -> None:
     """Bring in the programs that a network connected us to: links, rates, pauses."""
+    from functools import partial
+
     from lensback import conversions
+    from lensback.cashback import check_program
     from lensback.networks import open_network, read_programs
     from lensback.programs.importing import import_programs
     from lensback.pulling import TOKENS
@@ -150,8 +153,9 @@ def program_import(
         one = open_network(network, opened.networks)
         account = conversions.account_of(opened.path, one.name)
         offered = list(read_programs(one, account, opened.fetcher, keep=opened.path / TOKENS))
+        check = partial(check_program, networks_dir=opened.networks)
         news = import_programs(
-            opened.db, opened.path, one, offered, share=share, write=not dry_run, force=force
+            opened.db, opened.path, one, offered, check, share=share, write=not dry_run, force=force
         )
     if as_json:
         print_json(

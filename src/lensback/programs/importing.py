@@ -9,12 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lensback.cashback import check_program
 from lensback.catalogue import stores
 from lensback.catalogue.stores import StoredProgram
 from lensback.db import Database
@@ -24,6 +23,8 @@ from lensback.programs import written
 from lensback.programs.changes import Change, merged
 
 FOLDER = "programs"
+Check = Callable[[Mapping[str, Any]], object]
+"""Checks terms. Raises ConfigError or UnknownName naming what is wrong."""
 GONE = "the network does not list it any more"
 LOST_SHARE = 0.5
 """Where more of the known programs vanish at once, the answer is not believed."""
@@ -82,6 +83,7 @@ def import_programs(
     workspace: Path,
     network: Network,
     offered: Sequence[OfferedProgram],
+    check: Check,
     *,
     share: str = "",
     write: bool = True,
@@ -104,7 +106,7 @@ def import_programs(
             hint="look there; if it is true, run it again with --force",
         )
     followers = _followers(db, network.name)
-    bring = _Bringing(db, workspace, network, share, write=write)
+    bring = _Bringing(db, workspace / FOLDER, network, check, share, write=write)
     news = [bring.one(each, known.get(each.id), followers) for each in offered]
     news += [bring.vanished(key, known[key], followers) for key in gone]
     if write:
@@ -148,11 +150,10 @@ class _Bringing:
     """One import: where things are, and whether they are written."""
 
     def __init__(
-        self, db: Database, workspace: Path, network: Network, share: str, *, write: bool
+        self, db: Database, folder: Path, network: Network, check: Check, share: str, *, write: bool
     ) -> None:
-        self._db, self._folder, self._network = db, workspace / FOLDER, network
-        self._networks = workspace / "networks"
-        self._share, self._write = share, write
+        self._db, self._folder, self._network = db, folder, network
+        self._check, self._share, self._write = check, share, write
 
     def one(
         self,
@@ -167,7 +168,7 @@ class _Bringing:
         both = merged(before, offered.terms, mine if mine is not None else self._fresh(offered))
         terms, problems = both.terms, list(offered.problems)
         try:
-            check_program(terms, self._networks)
+            self._check(terms)
         except Error as error:
             problems.append(f"{error.message}: the file is not written")
             return self._news_of(offered, path, "refused", (), (), problems, ())
@@ -219,7 +220,7 @@ class _Bringing:
     ) -> StoreFollows:
         both = merged(last, now, one.terms)
         try:
-            check_program(both.terms, self._networks)
+            self._check(both.terms)
         except Error as error:
             return StoreFollows(one.store, (), (), error.message)
         if self._write and both.changes:
