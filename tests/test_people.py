@@ -27,6 +27,7 @@ from lensback.settings import Settings
 from lensback.tokens import digest
 from lensback.types import Conversion, Money
 from lensback.web import create_app
+from lensback.web.guesses import TOLD_S
 from lensback.workspace import Workspace, init
 from servers import Postgres
 
@@ -246,6 +247,31 @@ def test_a_copied_cookie_is_worth_nothing_after_leaving(
     assert copied[1] not in again, "each session is a new one"
     assert client.post("/admin/enter", data={"key": secret}, headers=foreign).status_code == 403
     assert [line.deed for line in deeds.last(workspace.db)] == ["enter", "leave", "enter"]
+
+
+def test_wrong_keys_are_written_down_and_flood_nothing(
+    small: tuple[Workspace, TestClient, str],
+) -> None:
+    workspace, client, secret = small
+    service = client.app.state.service  # type: ignore[attr-defined]
+    client.post("/admin/enter", data={"key": "sk_guess"})
+    service.note_guesses()
+    for n in range(40):
+        client.post("/admin/enter", data={"key": f"sk_guess{n}"})
+        client.get("/metrics", headers={"Authorization": f"Bearer guess{n}"})
+        service.note_guesses()
+    assert [(d.actor, d.detail) for d in deeds.last(workspace.db)] == [
+        ("somebody", "1 at /admin/enter")
+    ]
+    service.guesses._told_at -= TOLD_S
+    service.note_guesses()
+    service.note_guesses()
+    (second, _) = deeds.last(workspace.db)
+    told = dict(part.split(" at ")[::-1] for part in second.detail.split(", "))
+    assert set(told) <= {"/admin/enter", "/metrics"}
+    assert 9 <= sum(map(int, told.values())) <= 80
+    assert "guess" not in second.detail
+    assert secret not in str(rows(workspace.db, select(t.audit_log)))
 
 
 def test_a_session_is_ended_from_another_one(small: tuple[Workspace, TestClient, str]) -> None:

@@ -82,7 +82,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Warms up beside the first requests; they wait for what they need, no longer."""
     service: Service = app.state.service
     threading.Thread(target=service.warm, name="warm-up", daemon=True).start()
-    drainer = notes.Drainer(service.workspace)
+    drainer = notes.Drainer(service.workspace, service.note_guesses)
     drainer.start()
     cleaning = asyncio.create_task(_every(SWEEP_S, service.sweep))
     yield

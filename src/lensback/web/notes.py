@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -70,10 +70,11 @@ def filters_of(query: Query) -> Mapping[str, Any]:
 
 
 class Drainer:
-    """Brings the journal into the database every second, as long as the application lives."""
+    """Brings the journal into the database every second, as long as the application lives, and does
+    what `also` does there."""
 
-    def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
+    def __init__(self, workspace: Workspace, also: Callable[[], None] = lambda: None) -> None:
+        self._workspace, self._also = workspace, also
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="drain", daemon=True)
 
@@ -91,6 +92,7 @@ class Drainer:
             last = self._stopping.wait(DRAIN_S)
             try:
                 self._workspace.drain()
+                self._also()
             except Error as error:
                 log.event("drain waits", 30, type=type(error).__name__, message=error.message)
             except Exception as error:  # noqa: BLE001 - a dead thread would let clicks pile up unseen
