@@ -6,14 +6,19 @@ import io
 import json
 import re
 import sys
+import time
 from pathlib import Path
+from threading import Event
 
 import pytest
 
+import hostile_feeds
+import http_servers
+from ftp_servers import ftp_server
 from lensback import cli
 from lensback.errors import FeedError
 from lensback.feeds import ColumnMap
-from lensback.ingest.dry_run import try_feed
+from lensback.ingest.dry_run import try_apart, try_feed
 
 HEADER = "id,title,link,price,image_link\n"
 GOOD = "{0},Hat {0},https://s.example/{0},5 EUR,https://s.example/{0}.jpg\n"
@@ -134,3 +139,59 @@ def test_the_command(
     assert json.loads(capsys.readouterr().out)["offers"] == 1
     assert run(monkeypatch, "store", "list", "--workspace", folder, "--json") == 0
     assert json.loads(capsys.readouterr().out) == []
+
+
+def test_it_is_the_same_apart(tmp_path: Path):
+    feed = tmp_path / "feed.csv"
+    feed.write_text(
+        UNKNOWN + "9;Hat;https://s.example/9;1,00;SEK\n10;Hat;https://s.example/10;x;SEK\n"
+    )
+    job = (str(feed), "auto", "", "", "feed", 1 << 20, 30.0)
+    with feed.open("rb") as stream:
+        here = try_feed(stream, name="feed")
+    apart = try_apart(job, Event())
+    here.seconds = apart.seconds = 0.0
+    assert apart == here
+    assert apart.refused
+
+
+BUDGETS = [
+    ("rows that never end", {"LENSBACK_FEED_BUDGET_S": "2"}, "took more than 2 s"),
+    ("a good one", {"LENSBACK_MAX_FEED_BYTES": "1000000"}, "more than 1000000 bytes"),
+]
+
+
+@pytest.mark.parametrize(("what", "settings", "told"), BUDGETS, ids=[what for what, *_ in BUDGETS])
+def test_a_feed_that_means_harm_is_ended_as_in_a_sync(
+    what: str,
+    settings: dict[str, str],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    feed, folder = tmp_path / "feed.xml", tmp_path / "w"
+    good = HEADER + "".join(map(GOOD.format, range(20_000)))
+    feed.write_bytes(good.encode() if what == "a good one" else hostile_feeds.of(what, 18_000_000))
+    run(monkeypatch, "init", "--workspace", folder)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    begin = time.monotonic()
+    assert run(monkeypatch, "store", "add", "x", "--feed", feed, "--workspace", folder, "--dry-run")
+    assert time.monotonic() - begin < 20
+    assert told in re.sub(r"\s+", " ", capsys.readouterr().err)
+
+
+def test_an_address_that_drips_is_ended_by_the_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("LENSBACK_FEED_BUDGET_S", "2")
+    monkeypatch.setenv("LENSBACK_ALLOW_HOSTS", "127.0.0.1")
+    run(monkeypatch, "init", "--workspace", tmp_path)
+    drip = http_servers.by_path({"/f": http_servers.HOSTILE["a body that drips"]})
+    with ftp_server(drip) as port:
+        begin = time.monotonic()
+        add = ("store", "add", "x", "--feed", f"http://127.0.0.1:{port}/f", "--dry-run")
+        assert run(monkeypatch, *add, "--workspace", tmp_path)
+        assert time.monotonic() - begin < 20
+    assert not list((tmp_path / "spool").glob("*"))

@@ -6,7 +6,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from lensback.cli.face import err, out, print_json, say
-from lensback.ingest.dry_run import SHOWN, DryRun, opened, try_feed
+from lensback.ingest import Limits
+from lensback.ingest.dry_run import SHOWN, DryRun, fetched, try_apart
 from lensback.types import Offer
 from lensback.workspace import Workspace
 
@@ -17,14 +18,14 @@ def report_dry_run(
     workspace: Workspace, feed: str, form: str, columns_text: str, base: str, as_json: bool
 ) -> None:
     """Reads the feed to its end, prints the account, and connects nothing."""
-    from lensback.feeds import ColumnMap
     from lensback.net import redact
 
-    columns = ColumnMap.parse(columns_text) if columns_text else None
-    most = workspace.settings.max_feed_bytes
-    with opened(workspace.fetcher, feed, workspace.spool, most) as stream:
-        dry_run = try_feed(
-            stream, format=form, columns=columns, base=base, name=redact(feed), max_bytes=most
+    s, fetcher = workspace.settings, workspace.fetcher
+    limits = Limits(s.max_feed_bytes, s.max_drop, budget_s=s.feed_budget_s)
+    with fetched(fetcher, feed, workspace.spool, limits) as path:
+        limit = (limits.max_bytes, limits.budget_s)
+        dry_run = try_apart(
+            (str(path), form, columns_text, base, redact(feed), *limit), fetcher.halt
         )
     if as_json:
         print_json(dry_run.as_json())

@@ -20,7 +20,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -38,6 +38,8 @@ LENGTH = struct.Struct("<I")
 _PRICES = frozenset(("price", "old_price"))
 Job = tuple[str, str, str, str, str, int, float]
 """Path, format, column map as TOML, base, name, most bytes, seconds."""
+Read = Callable[[BinaryIO, Job], Iterator[tuple[Any, ...]]]
+"""What a worker does with an opened feed: gives frames, a word first. Raises FeedError."""
 
 
 def packed(rows: Sequence[Offer | Rejected]) -> tuple[Any, ...]:
@@ -76,8 +78,8 @@ def send(stream: BinaryIO, value: Any) -> None:
     stream.flush()
 
 
-def main() -> None:
-    """Serves its parent until that closes the pipe or is gone."""
+def main(read: Read | None = None) -> None:
+    """Serves its parent until that closes the pipe or is gone. `read`: what it does with each feed."""
     for which in (signal.SIGINT, signal.SIGTERM):  # meant for the parent, which ends us
         signal.signal(which, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
@@ -87,7 +89,7 @@ def main() -> None:
     os.dup2(2, 1)  # nothing but frames goes to the parent
     while _waited(jobs) and (head := jobs.read(LENGTH.size)):
         job = marshal.loads(jobs.read(LENGTH.unpack(head)[0]))  # noqa: S302 - of our own parent
-        for frame in _answers(job):
+        for frame in _answers(job, read or _rows):
             send(answers, frame)
 
 
@@ -96,25 +98,13 @@ def _waited(jobs: BinaryIO) -> bool:
     return bool(select.select([jobs], [], [], IDLE_S)[0])
 
 
-def _answers(job: Job) -> Iterator[tuple[Any, ...]]:
-    """Frames of rows, then how it ended."""
-    path, form, columns, base, name, most, seconds = job
-    _limit_time(seconds)
+def _answers(job: Job, read: Read) -> Iterator[tuple[Any, ...]]:
+    """Frames of what is read, then how it ended."""
+    path = job[0]
+    _limit_time(job[-1])
     try:
         with Path(path).open("rb") as stream:
-            named = feeds.ColumnMap.parse(columns) if columns else None
-            rows = feeds.read(
-                stream, format=form, columns=named, base=base, name=name, max_bytes=most
-            )
-            while True:
-                some: list[Offer | Rejected] = []
-                try:
-                    some.extend(islice(rows, ROWS))
-                finally:
-                    if some:
-                        yield "rows", *packed(some)
-                if not some:
-                    break
+            yield from read(stream, job)
     except FeedError as error:
         yield "failed", type(error).__name__, error.message, error.hint
     except Error as error:
@@ -125,6 +115,22 @@ def _answers(job: Job) -> Iterator[tuple[Any, ...]]:
         yield "failed", "FeedError", f"cannot read {path}: {error.strerror}", "check its rights"
     else:
         yield ("end",)
+
+
+def _rows(stream: BinaryIO, job: Job) -> Iterator[tuple[Any, ...]]:
+    """Frames of rows."""
+    _, form, columns, base, name, most, _ = job
+    named = feeds.ColumnMap.parse(columns) if columns else None
+    rows = feeds.read(stream, format=form, columns=named, base=base, name=name, max_bytes=most)
+    while True:
+        some: list[Offer | Rejected] = []
+        try:
+            some.extend(islice(rows, ROWS))
+        finally:
+            if some:
+                yield "rows", *packed(some)
+        if not some:
+            return
 
 
 def _limit_time(seconds: float) -> None:

@@ -6,14 +6,17 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from threading import Event
 from typing import Any, BinaryIO
 
 from lensback import feeds
 from lensback.errors import FeedError, FeedTruncated
-from lensback.feeds import ColumnMap
-from lensback.ingest.collect import local_path, readable
+from lensback.feeds import ColumnMap, worker
+from lensback.feeds.worker import Job, packed, unpacked
+from lensback.ingest import readers
+from lensback.ingest.collect import Limits, local_path, readable
 from lensback.net import Fetcher, redact
 from lensback.types import Offer, Rejected
 
@@ -108,6 +111,31 @@ class DryRun:
         }
 
 
+def try_apart(job: Job, halt: Event) -> DryRun:
+    """`try_feed` in a process of its own, within the job's bytes, seconds and a reader's memory.
+
+    Raises FeedError, Stopped.
+    """
+    _, account, refused, shown = readers.once("lensback.ingest.dry_run", job, halt)
+    dry_run = DryRun(**account, shown=[o for o in unpacked(*shown) if isinstance(o, Offer)])
+    dry_run.refused = {reason: RefusedRows(*said) for reason, said in refused.items()}
+    dry_run.unknown_stock = Counter(dry_run.unknown_stock)
+    dry_run.currencies = Counter(dry_run.currencies)
+    return dry_run
+
+
+def _tried(stream: BinaryIO, job: Job) -> Iterator[tuple[Any, ...]]:
+    """The account as one frame: texts, numbers, and what is made of them."""
+    _, form, columns, base, name, most, _ = job
+    named = ColumnMap.parse(columns) if columns else None
+    dry_run = try_feed(stream, format=form, columns=named, base=base, name=name, max_bytes=most)
+    names = {f.name for f in fields(DryRun)} - {"refused", "shown"}
+    account = {name: getattr(dry_run, name) for name in names}
+    account |= {name: dict(account[name]) for name in ("unknown_stock", "currencies")}
+    refused = {reason: (r.count, r.lines, r.sample) for reason, r in dry_run.refused.items()}
+    yield "tried", account, refused, packed(dry_run.shown)
+
+
 def try_feed(
     stream: BinaryIO,
     *,
@@ -191,19 +219,22 @@ def _offer_json(offer: Offer) -> dict[str, Any]:
 
 
 @contextmanager
-def opened(fetcher: Fetcher, url: str, spool: Path, max_bytes: int) -> Iterator[BinaryIO]:
+def fetched(fetcher: Fetcher, url: str, spool: Path, limits: Limits) -> Iterator[Path]:
     """The feed behind an address or a path, as a file that goes away afterwards if it was fetched.
     Raises FetchError."""
     scheme, mark, _ = url.partition("://")
     if not mark or scheme.lower() == "file":
-        with readable(local_path(url)) as stream:
-            yield stream
+        readable(local_path(url)).close()
+        yield local_path(url)
         return
     path = spool / "dry_run.feed"
     try:
-        fetcher.spool(url, path, max_bytes=max_bytes)
-        with readable(path) as stream:
-            yield stream
+        fetcher.spool(url, path, max_bytes=limits.max_bytes, deadline_s=limits.budget_s)
+        yield path
     finally:
         path.unlink(missing_ok=True)
         path.with_suffix(".json").unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    worker.main(_tried)

@@ -25,6 +25,7 @@ _turn = Lock()
 _SPARES, _SPARE_S = 2, 10.0
 LOOK_S = 0.25
 """How often a wait looks whether it is to stop."""
+_ENDS = {"end", "failed", "memory"}
 _ERRORS = {"FeedTruncated": FeedTruncated}
 _PIPE_BYTES = 1 << 20
 
@@ -83,12 +84,23 @@ class Readers:
         return None
 
 
+def once(module: str, job: Job, halt: Event) -> tuple[Any, ...]:
+    """The one frame that a process of its own gives of a feed (`module` calls `worker.main`), within
+    the job's limits. Raises as `Readers.rows`."""
+    reader = _Reader(module)
+    try:
+        (frame,) = reader.frames(job, halt)
+    finally:
+        reader.close()
+    return frame
+
+
 class _Reader:
     """One process and its pipes."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str = worker.__name__) -> None:
         self._owner, self._since = os.getpid(), time.monotonic()
-        self._process = children.start(worker.__name__, piped=True)
+        self._process = children.start(module, piped=True)
         self.ended = True
         """The last feed was read to its end or refused; what comes next is the next one's."""
 
@@ -109,6 +121,11 @@ class _Reader:
         self._process.wait()
 
     def rows(self, job: Job, halt: Event) -> Iterator[list[Offer | Rejected]]:
+        for _, columns, refused in self.frames(job, halt):
+            yield worker.unpacked(columns, refused)
+
+    def frames(self, job: Job, halt: Event) -> Iterator[tuple[Any, ...]]:
+        """What the process gives of a feed. Raises as `Readers.rows`."""
         seconds, self.ended = job[-1], False
         end = time.monotonic() + seconds
         stdin = _pipe(self._process.stdin)
@@ -116,8 +133,8 @@ class _Reader:
             worker.send(stdin, job)  # type: ignore[arg-type]
         while True:
             kind, *said = self._frame(end, seconds, halt)
-            if kind == "rows":
-                yield worker.unpacked(*said)
+            if kind not in _ENDS:
+                yield kind, *said
                 continue
             self.ended = kind != "memory"  # what it still holds is not known
             self._since = time.monotonic()
