@@ -153,11 +153,11 @@ def test_a_payout_reference_pays_once(one: Database) -> None:
     told(one, news("approved", 1000))
     assert ledger.pay(one, USER, "t1", at=AT).sales == 1
     told(one, news("approved", 1000, external_id="s2"))
-    assert ledger.pay(one, USER, "t1", at=AT).sales == 0
+    again = ledger.pay(one, USER, "t1", at=AT)
+    assert (again.repeated, again.sales) == (True, 1)
     assert eur(one)["cashback_paid"] == -600
     with pytest.raises(BadQuery):
         ledger.pay(one, USER, " ", at=AT)
-    assert ledger.pay(one, "", "t9", at=AT).sales == 0
 
 
 def test_a_negative_correction_takes_back_what_was_given(one: Database) -> None:
@@ -210,7 +210,7 @@ def fast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     db.migrate()
     with db.write() as c:
         for table, verb in itertools.product(
-            ("entries", "conversion_events"), ("UPDATE", "DELETE")
+            ("entries", "conversion_events", "payouts", "seals"), ("UPDATE", "DELETE")
         ):
             c.execute(text(f"DROP TRIGGER {table}_no_{verb}"))
     yield db
@@ -220,8 +220,9 @@ def fast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
 def ended(db: Database, steps: list[Conversion | Record]) -> tuple[Any, Any]:
     """Balances and states after these steps; everything proven on the way."""
     with db.write() as c:
-        for table in (t.entries, t.conversion_events, t.conversions, t.clicks):
+        for table in (t.entries, t.conversion_events, t.payouts, t.conversions, t.clicks):
             c.execute(delete(table))
+        c.execute(delete(t.seals).where(t.seals.c.number > 1))
     for step in steps:
         if isinstance(step, Record):
             ledger.apply(db, [Record(step.kind, dict(step.body))])
@@ -340,7 +341,7 @@ def test_audit_finds_what_was_tampered_with(one: Database) -> None:
         c.execute(update(t.conversions).values(commission_minor=7))
     found = ledger.audit(one)
     assert not found.proven
-    assert found.wrong == 3
+    assert found.wrong == 4
     assert "cashback_due EUR is -605, its events say -600" in "\n".join(found.differences)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -16,6 +17,7 @@ from sqlalchemy import text
 
 from lensback import ledger, terms
 from lensback.db import Database, sqlite_url
+from lensback.errors import AlreadyDone
 from lensback.journal import Journal, Record
 from lensback.ledger.pay import due_to
 from lensback.ledger.sale import cashback_of, share_of
@@ -175,7 +177,7 @@ def fast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     db = Database(sqlite_url(tmp_path_factory.mktemp("money") / "x.db"))
     db.migrate()
     with db.write() as c:
-        for table in ("entries", "conversion_events"):
+        for table in ("entries", "conversion_events", "payouts", "seals"):
             for verb in ("UPDATE", "DELETE"):
                 c.execute(text(f"DROP TRIGGER {table}_no_{verb}"))
     yield db
@@ -184,8 +186,9 @@ def fast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
 
 def emptied(db: Database) -> None:
     with db.write() as c:
-        for table in ("entries", "conversion_events", "conversions", "clicks"):
+        for table in ("entries", "conversion_events", "payouts", "conversions", "clicks"):
             c.execute(text(f"DELETE FROM {table}"))
+        c.execute(text("DELETE FROM seals WHERE number > 1"))
 
 
 @settings(max_examples=60, deadline=None)
@@ -195,18 +198,25 @@ def test_nobody_is_paid_more_than_was_due_at_that_moment(
 ) -> None:
     emptied(fast)
     ledger.apply(fast, [click("c1"), click("c2", user=OTHER, share="0.333")])
-    used: set[tuple[str, str]] = set()
+    used: dict[str, str] = {}
     handed: Counter[tuple[str, str]] = Counter()
     for step in steps:
         if isinstance(step, Conversion):
             told(fast, step)
             continue
-        user, _ = step
+        user, reference = step
         before = due_to(fast, user)
+        if reference in used and used[reference] != user:
+            with pytest.raises(AlreadyDone):
+                ledger.pay(fast, *step, at=AT)
+            continue
         paid = ledger.pay(fast, *step, at=AT)
+        assert paid.repeated is (reference in used)
+        if paid.repeated:
+            continue
         due = {currency: minor for currency, minor in before.items() if minor > 0}
-        assert {m.currency: m.minor for m in paid.amounts} == ({} if step in used else due)
-        used |= {step} if paid.sales else set()
+        assert {m.currency: m.minor for m in paid.amounts} == due
+        used |= {reference: user} if paid.sales else {}
         handed.update({(user, m.currency): m.minor for m in paid.amounts})
     found = ledger.audit(fast)
     assert found.proven, found.differences
@@ -253,7 +263,7 @@ def test_digits_of_a_currency(
     call = read_postback(
         open_network("generic"), {**fields, "commission": text_, "currency": currency}
     )
-    told(one, call)
+    told(one, replace(call, network="demo"))
     held = ledger.balances(one).get(currency, {})
     assert held["commission_due"] == minor
     assert -held.get("cashback_due", 0) == back

@@ -16,7 +16,7 @@ import lensback.db
 from lensback import ledger
 from lensback.db import Database
 from lensback.db import tables as t
-from lensback.errors import BadQuery, Busy, NotFound, StateError
+from lensback.errors import AlreadyDone, BadQuery, Busy, NotFound, StateError
 from lensback.journal import Record
 from lensback.ledger import activity, inbox, pulls
 from lensback.ledger.audit import HEADER, MOST_SHOWN, PART, _cell
@@ -94,6 +94,10 @@ def test_a_sale_in_full(one: Database) -> None:
         "expected_at": AT - 5 + 30 * DAY,
         "first_at": AT + 7,
         "updated_at": AT + 7,
+        "store": "hats",
+        "review": "",
+        "review_code": "",
+        "review_text": "",
     }
     (event,) = rows(one, t.conversion_events)
     assert {k: v for k, v in event.items() if k not in {"id", "digest"}} == {
@@ -139,6 +143,10 @@ def test_a_sale_of_which_little_is_told(db: Database) -> None:
         "expected_at": None,
         "first_at": AT,
         "updated_at": AT,
+        "store": "",
+        "review": "",
+        "review_code": "",
+        "review_text": "",
     }
     (event,) = rows(db, t.conversion_events)
     assert (event["commission_minor"], event["commission_currency"]) == (None, "")
@@ -419,7 +427,7 @@ def test_a_payout_by_its_rows(one: Database) -> None:
     )
     assert due_to(one, USER) == {"EUR": 606, "RUB": 300}
     done = ledger.pay(one, USER, "t1", at=AT + 9)
-    assert done == ledger.Payout((Money(606, "EUR"), Money(300, "RUB")), 3)
+    assert done == ledger.Payout((Money(606, "EUR"), Money(300, "RUB")), 3, AT + 9)
     assert due_to(one, USER) == {}
     assert due_to(one, "somebody-else") == {"EUR": 60}
     events = [row for row in rows(one, t.conversion_events) if row["kind"] == "payout"]
@@ -463,7 +471,9 @@ def test_a_payout_of_more_sales_than_one_statement_takes(one: Database) -> None:
     told(one, *(news("approved", 100, external_id=f"s{n}") for n in range(600)))
     assert ledger.pay(one, USER, "t1", at=AT).sales == 600
     assert ledger.balances(one)["EUR"]["cashback_paid"] == -36_000
-    assert ledger.pay(one, USER, "t1", at=AT).sales == 0
+    again = ledger.pay(one, USER, "t1", at=AT + 5)
+    assert (again.sales, again.repeated, again.at) == (600, True, AT)
+    assert ledger.balances(one)["EUR"]["cashback_paid"] == -36_000
     assert ledger.audit(one).proven
 
 
@@ -475,13 +485,14 @@ def test_a_payout_needs_a_reference(one: Database, reference: str) -> None:
     assert ledger.pay(one, USER, "x" * 100, at=AT).sales == 1
 
 
-def test_a_reference_is_used_once_by_each(one: Database) -> None:
+def test_a_reference_is_of_one_payout(one: Database) -> None:
     ledger.apply(one, [click("c3", user="somebody-else")])
     told(one, news("approved", 1000), news("approved", 100, external_id="s3", subid="c3"))
     assert ledger.pay(one, USER, "t1", at=AT).sales == 1
-    assert ledger.pay(one, "somebody-else", "t1", at=AT).sales == 1
+    with pytest.raises(AlreadyDone, match=r"'t1' was used for another payout: 6\.00 EUR on 2025"):
+        ledger.pay(one, "somebody-else", "t1", at=AT)
     told(one, news("approved", 10, external_id="s2"))
-    assert ledger.pay(one, USER, "t1", at=AT) == ledger.Payout((), 0)
+    assert ledger.pay(one, USER, "t1", at=AT + 9).amounts == (Money(600, "EUR"),)
     assert due_to(one, USER) == {"EUR": 6}
     # A sale's order number is no payout's reference.
     told(one, news("approved", 10, external_id="s6", order_id="t2"))
@@ -495,12 +506,12 @@ def test_what_is_owed_is_set_off_within_its_currency(one: Database) -> None:
     told(one, news("approved", 500, external_id="s2"))
     told(one, news("approved", 100, external_id="s3", currency="RUB"))
     assert due_to(one, USER) == {"EUR": -300, "RUB": 60}
-    assert ledger.pay(one, USER, "t2", at=AT) == ledger.Payout((Money(60, "RUB"),), 1)
+    assert ledger.pay(one, USER, "t2", at=AT) == ledger.Payout((Money(60, "RUB"),), 1, AT)
     told(one, news("approved", 500, external_id="s4"))
     assert due_to(one, USER) == {"EUR": 0}
-    assert ledger.pay(one, USER, "t3", at=AT) == ledger.Payout((), 0)
+    assert ledger.pay(one, USER, "t3", at=AT) == ledger.Payout((), 0, AT)
     told(one, news("approved", 2, external_id="s5"))
-    assert ledger.pay(one, USER, "t4", at=AT) == ledger.Payout((Money(1, "EUR"),), 4)
+    assert ledger.pay(one, USER, "t4", at=AT) == ledger.Payout((Money(1, "EUR"),), 4, AT)
     assert due_to(one, USER) == {}
     assert ledger.audit(one).proven
 
@@ -531,7 +542,8 @@ def test_nobody_has_nothing(one: Database) -> None:
     ledger.apply(one, [click("c0", user="")])
     told(one, news("approved", 1000, subid="c0"))
     assert due_to(one, "") == {}
-    assert ledger.pay(one, "", "t1", at=AT) == ledger.Payout((), 0)
+    with pytest.raises(NotFound, match="unknown user"):
+        ledger.pay(one, "", "t1", at=AT)
 
 
 # ---- the audit
@@ -548,6 +560,7 @@ def test_an_audit_counts(one: Database) -> None:
         "entries": 5,
         "transactions": 2,
         "aside": 1,
+        "review": 0,
         "wrong": 0,
         "differences": [],
         "balances": {
@@ -576,13 +589,14 @@ def test_an_audit_names_what_is_wrong(one: Database) -> None:
         c.execute(update(t.conversions).where(v.external_id == "s2").values(status="paid"))
     found = ledger.audit(one)
     assert not found.proven
-    assert found.wrong == 5
+    assert found.wrong == 6
     assert found.differences == [
         "demo s1: cash RUB is -1, its events say 0",
         "demo s1: our_share EUR is -399, its events say -400",
         "demo s2 i: status is 'paid', its events say 'approved'",
         "transaction x: EUR does not sum to zero",
         "transaction x: RUB does not sum to zero",
+        "2 rows of entries were added past the seals",
     ]
 
 
@@ -598,6 +612,7 @@ def test_an_audit_sees_what_is_missing(one: Database) -> None:
         "demo s1: cashback_due EUR is 0, its events say -600",
         "demo s1: commission_due EUR is 0, its events say 1000",
         "demo s1: our_share EUR is 0, its events say -400",
+        "seal 2 of 2025-10-09: 4 rows were added, 1 are there",
     ]
 
 

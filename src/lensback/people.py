@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, select, update
+from sqlalchemy import Connection, Select, and_, delete, or_, select, update
 
 from lensback import grants, ledger
 from lensback.db import Database, chunks
@@ -127,7 +127,10 @@ def let_go(db: Database, now: int, *, search_days: int, click_days: int) -> Outd
             unsold,
             lambda c, ids: c.execute(delete(t.clicks).where(k.click_id.in_(ids))).rowcount,
         )
-        open_sale = sale.where(v.status.not_in(SETTLED))
+        waits = and_(
+            v.status != "declined", or_(v.cashback_minor > v.paid_out_minor, v.review == "held")
+        )
+        open_sale = sale.where(or_(v.status.not_in(SETTLED), waits))
         sold = select(k.click_id).where(old, k.user_token != "", sale.exists(), ~open_sale.exists())
         nobody = update(t.clicks).values(user_token="", search_id="")
         anonymous = _in_parts(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Event
 
-from lensback import conversions, log, networks
+from lensback import conversions, ledger, log, networks
 from lensback.conversions import Pulled
 from lensback.errors import Error, NotFound, PostbackError, Stopped
 from lensback.ledger import pulls
@@ -102,6 +102,7 @@ def pull_network(
         raise
     pulls.keep_refused(workspace.db, network.name, odd, now)
     pulls.mark_tried(workspace.db, network.name, now)
+    ledger.remember(workspace.db, workspace.path)
     for message, _ in odd:
         done.rejected[message] += 1
     return done

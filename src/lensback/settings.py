@@ -201,6 +201,10 @@ class Settings(BaseSettings):
         gt=0,
         description="Most bytes of clicks, searches and postbacks waiting for the database.",
     )
+    payout_minimum: HostList = Field(
+        (),
+        description='Least amounts that `ledger pay` pays, one for each currency: "10 EUR", "500 RUB".',
+    )
     host_key_hash: str = Field(
         "",
         description="SHA-256 of the host service's key, hex; written by `lensback ledger host-key`.",

@@ -114,7 +114,10 @@ class Workspace:
 
     def drain(self) -> Drained:
         """Brings what waits in the journal into the database. Raises Busy where it is locked."""
-        return self.journal.drain(lambda records: ledger.apply(self.db, records))
+        done = self.journal.drain(lambda records: ledger.apply(self.db, records))
+        if done.records:
+            ledger.remember(self.db, self.path)
+        return done
 
     @cached_property
     def fetcher(self) -> Fetcher:

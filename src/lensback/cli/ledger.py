@@ -67,8 +67,8 @@ def click_command(
             estimate=link.estimate,
         )
         opened.journal.append("click", body)
-        _noted(opened, "click", offer_id)
-        _drained(opened)
+        noted(opened, "click", offer_id)
+        drained(opened)
     if as_json:
         estimate = link.estimate.as_json() if link.estimate else None
         told = {"click_id": click_id, "link": link.url, "network": link.network}
@@ -106,12 +106,12 @@ def conversions_pull(
     from lensback.pulling import pull_network
 
     with opened_workspace(workspace) as opened, StageProgress(err) as watcher:
-        _drained(opened)
-        _noted(opened, "conversions pull", f"{network} since {since or 'the oldest open sale'}")
+        drained(opened)
+        noted(opened, "conversions pull", f"{network} since {since or 'the oldest open sale'}")
         done = pull_network(
             opened,
             open_network(network, opened.path / "networks"),
-            since=_day(since) if since else None,
+            since=day_of(since) if since else None,
             now=int(time.time()),
             progress=watcher.stage(f"pull {network}"),
         )
@@ -150,7 +150,7 @@ def _pull_all(folder: Path, every: str, as_json: bool) -> None:
         if usual:
             serve(opened, usual, stop, tell)
             return
-        _drained(opened)
+        drained(opened)
         pull_due(opened, None, stop, tell)
     if failed:
         raise typer.Exit(1)
@@ -177,24 +177,35 @@ def conversions_refused(workspace: Folder = HERE, as_json: AsJson = False) -> No
 
 
 @ledger_app.command("audit")
-def ledger_audit(workspace: Folder = HERE, as_json: AsJson = False) -> None:
-    """Compute every balance anew from the events and compare; exit 1 where they differ."""
-    from lensback.ledger import audit
+def ledger_audit(
+    accept_loss: Annotated[
+        str, typer.Option(help="Why the ledger is an older one, once: from now on it counts.")
+    ] = "",
+    workspace: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Compute every balance anew from the events and compare, look for lost and changed rows; exit 1
+    where something differs."""
+    from lensback.ledger import audit, remember
 
     with opened_workspace(workspace) as opened:
-        _drained(opened)
-        _noted(opened, "ledger audit")
-        found = audit(opened.db)
+        drained(opened)
+        noted(opened, "ledger audit", accept_loss, must=bool(accept_loss))
+        if accept_loss:
+            remember(opened.db, opened.path, accept_loss=True)
+        found = audit(opened.db, opened.path)
     if as_json:
         print_json(found.as_json())
     else:
         say(f"{found.conversions} sales, {found.events} events, {found.entries} entries")
         if found.aside:
             say(f"{found.aside} sales without a click: their commission is kept aside")
+        if found.review:
+            say(f"{found.review} sales under review: lensback ledger review")
         _print_balances(found.balances)
         for line in found.differences:
             err.print(line, markup=False, highlight=False, soft_wrap=True)
-        proven = "proven: every balance follows from the events"
+        proven = "proven: every balance follows from the events, and every row is there"
         say(proven if found.proven else f"NOT proven: {found.wrong} differences")
     if not found.proven:
         raise typer.Exit(1)
@@ -206,8 +217,8 @@ def ledger_balances(workspace: Folder = HERE, as_json: AsJson = False) -> None:
     from lensback.ledger import balances
 
     with opened_workspace(workspace) as opened:
-        _drained(opened)
-        _noted(opened, "ledger balances")
+        drained(opened)
+        noted(opened, "ledger balances")
         found = balances(opened.db)
     if as_json:
         print_json(found)
@@ -224,35 +235,10 @@ def ledger_export(
     from lensback.ledger import export_csv
 
     with opened_workspace(workspace) as opened:
-        _drained(opened)
-        _noted(opened, "ledger export", str(file))
+        drained(opened)
+        noted(opened, "ledger export", str(file))
         lines = export_csv(opened.db, file)
     say(f"{lines} entries -> {file}")
-
-
-@ledger_app.command("pay")
-def ledger_pay(
-    user: Annotated[str, typer.Argument(help="The host service's token of the user.")],
-    reference: Annotated[str, typer.Option(help="Your number of the payment; pays once.")],
-    workspace: Folder = HERE,
-    as_json: AsJson = False,
-) -> None:
-    """Mark a user's approved cashback as paid out."""
-    from lensback import grants
-    from lensback.ledger import pay
-
-    with opened_workspace(workspace) as opened:
-        _drained(opened)
-        owner = grants.owner_of(opened.path, user)[: grants.SHOWN]
-        _noted(opened, "ledger pay", f"user {owner}, reference {reference}", must=True)
-        done = pay(opened.db, user, reference, at=int(time.time()))
-    if as_json:
-        amounts = [amount.as_json() for amount in done.amounts]
-        print_json({"amounts": amounts, "sales": done.sales})
-    elif done.sales:
-        say(f"{', '.join(map(str, done.amounts))} of {done.sales} sales marked as paid")
-    else:
-        say("nothing to pay, or this reference was used before")
 
 
 @ledger_app.command("host-key")
@@ -261,14 +247,14 @@ def ledger_host_key(workspace: Folder = HERE) -> None:
     from lensback import tokens
 
     with opened_workspace(workspace) as opened:
-        _noted(opened, "ledger host-key", must=True)
+        noted(opened, "ledger host-key", must=True)
         key = tokens.new_secret()
         set_setting(workspace, "host_key_hash", tokens.digest(key))
     say(key)
     err.print("shown once; a serve that runs takes it when it is started again")
 
 
-def _noted(opened: Workspace, deed: str, detail: str = "", *, must: bool = False) -> None:
+def noted(opened: Workspace, deed: str, detail: str = "", *, must: bool = False) -> None:
     """A line of the audit log before the deed; `must`: without it there is no deed."""
     from lensback import deeds
 
@@ -280,7 +266,7 @@ def _noted(opened: Workspace, deed: str, detail: str = "", *, must: bool = False
         err.print("the database is busy: the audit log misses this command")
 
 
-def _drained(opened: Workspace) -> None:
+def drained(opened: Workspace) -> None:
     """What waits in the journal counts too, unless somebody holds the database just now."""
     try:
         opened.drain()
@@ -296,7 +282,8 @@ def _print_balances(balances: dict[str, dict[str, int]]) -> None:
     out.print(table if balances else "no entries yet")
 
 
-def _day(text: str) -> int:
+def day_of(text: str) -> int:
+    """UTC epoch seconds of the begin of a day YYYY-MM-DD. Raises BadQuery."""
     try:
         return int(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp())
     except ValueError as error:

@@ -303,7 +303,13 @@ conversions = Table(
     Column("expected_at", BigInteger),
     Column("first_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+    Column("store", String(80), nullable=False, default="", server_default=""),
+    Column("review", String(10), nullable=False, default="", server_default="", index=True),
+    Column("review_code", String(20), nullable=False, default="", server_default=""),
+    Column("review_text", Text, nullable=False, default="", server_default=""),
     UniqueConstraint("network", "external_id", "item"),
+    Index("ix_conversions_store_id", "store", "id"),
+    Index("ix_conversions_order_id", "order_id"),
 )
 
 conversion_events = Table(
@@ -337,6 +343,29 @@ entries = Table(
     Column("account", String(40), nullable=False),
     Column("currency", String(3), nullable=False),
     Column("minor", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+payouts = Table(
+    "payouts",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("reference", String(120), nullable=False, unique=True),
+    Column("request", String(64), nullable=False),
+    Column("amounts", Text, nullable=False),
+    Column("sales", Integer, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+seals = Table(
+    "seals",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("last_event", BigInteger, nullable=False),
+    Column("last_entry", BigInteger, nullable=False),
+    Column("last_payout", BigInteger, nullable=False),
+    Column("added", Integer, nullable=False),
+    Column("hash", String(64), nullable=False),
     Column("at", BigInteger, nullable=False),
 )
 

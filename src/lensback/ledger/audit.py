@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 from lensback.db import Database
 from lensback.db import tables as t
 from lensback.errors import StateError
+from lensback.ledger import seals
 from lensback.ledger.record import booked_for, expected_sales
 from lensback.types import Money
 
@@ -46,6 +47,7 @@ class Audit:
     entries: int = 0
     transactions: int = 0
     aside: int = 0
+    review: int = 0
     wrong: int = 0
     differences: list[str] = field(default_factory=list)
     balances: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -64,6 +66,7 @@ class Audit:
             "entries": self.entries,
             "transactions": self.transactions,
             "aside": self.aside,
+            "review": self.review,
             "wrong": self.wrong,
             "differences": self.differences,
             "balances": self.balances,
@@ -76,8 +79,9 @@ class Audit:
             self.differences.append(text)
 
 
-def audit(db: Database) -> Audit:
-    """Computes every sale anew from its events and compares; sums every transaction."""
+def audit(db: Database, workspace: Path | None = None) -> Audit:
+    """Computes every sale anew from its events and compares; sums every transaction; holds every row
+    against the seals, and the last seal against what the workspace has seen."""
     found = Audit()
     after = 0
     with db.read() as c:
@@ -100,6 +104,10 @@ def audit(db: Database) -> Audit:
         found.entries = _count(c, t.entries)
         distinct = select(func.count(e.transaction_id.distinct()))
         found.transactions = int(c.execute(distinct).scalar_one())
+        for text in seals.differences(c):
+            found.differs(text)
+        if workspace and (text := seals.forgotten(c, workspace)):
+            found.differs(text)
     found.balances = balances(db)
     return found
 
@@ -108,6 +116,7 @@ def _compare(row: Any, expected: Any, booked: Any, audit: Audit) -> None:
     name = f"{row['network']} {row['external_id']} {row['item']}".strip()
     audit.conversions += 1
     audit.aside += expected.click_id is None
+    audit.review += expected.review.state == "held" and expected.sale.status != "declined"
     for column, value in expected.row.items():
         if row[column] != value:
             audit.differs(f"{name}: {column} is {row[column]!r}, its events say {value!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from sqlalchemy import Connection, select, update
@@ -14,6 +15,7 @@ from lensback.db import Database, chunks
 from lensback.db import tables as t
 from lensback.errors import BadQuery
 from lensback.journal import Record
+from lensback.ledger import seals
 from lensback.ledger.clicks import news_of
 from lensback.ledger.record import record_in, settle
 
@@ -27,7 +29,7 @@ def apply(db: Database, records: Sequence[Record]) -> Counter[str]:
     others. Raises Busy where the database is locked: nothing is written then.
     """
     try:
-        with db.write() as c:
+        with _writing(db, records) as c:
             return _apply(db, c, records)
     except _REFUSED as error:
         if len(records) > 1:
@@ -38,6 +40,15 @@ def apply(db: Database, records: Sequence[Record]) -> Counter[str]:
         kind = records[0].kind
         log.event("journal record refused", 40, kind=kind, type=type(error).__name__)
         return Counter(rejected=1)
+
+
+def _writing(db: Database, records: Sequence[Record]) -> AbstractContextManager[Connection]:
+    """A transaction of the ledger, unless nothing in the batch touches it. A click does: sales may
+    wait for it."""
+    times = [record.body.get("at") for record in records if record.kind in {"news", "click"}]
+    if not times:
+        return db.write()
+    return seals.writing(db, max((at for at in times if isinstance(at, int)), default=0))
 
 
 # BadQuery: a value that the database cannot hold. OverflowError: a number beyond its integers.

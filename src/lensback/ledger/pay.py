@@ -1,18 +1,44 @@
-"""Payouts: approved cashback that was handed to a shopper."""
+"""Payouts: cashback that was handed to a shopper, and whom something is due to."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, Select, func, insert, select
 
-from lensback.db import Database, chunks
+from lensback.db import Database
 from lensback.db import tables as t
-from lensback.errors import BadQuery
+from lensback.errors import AlreadyDone, BadQuery, NotFound
 from lensback.ledger.record import payout_event, settle
-from lensback.types import Money
+from lensback.ledger.seals import writing
+from lensback.types import Money, currency_exponent, minor_units
+
+MAX_REFERENCE = 100
+
+
+_WRITTEN = re.compile(r"(?:([A-Za-z]{3})\s*)?([0-9]{1,15}(?:\.[0-9]{1,4})?)(?:\s*([A-Za-z]{3}))?")
+
+
+def amount_of(text: str) -> Money:
+    """An amount as people write it: `10.50 EUR`, `EUR 10.50`. Raises BadQuery for everything else,
+    more digits than the currency has among it."""
+    found = _WRITTEN.fullmatch(text.strip())
+    codes = {code.upper() for code in (found[1], found[3]) if code} if found else set()
+    code = codes.pop() if len(codes) == 1 else ""
+    if found is None or code not in minor_units():
+        raise BadQuery(f"not an amount: {text[:40]!r}", hint="write it as 10.50 EUR")
+    minor = Decimal(found[2]).scaleb(currency_exponent(code))
+    if minor != int(minor):
+        raise BadQuery(f"too many digits for {code}: {text[:40]!r}", hint="write it as 10.50 EUR")
+    return Money(int(minor), code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,71 +47,199 @@ class Payout:
 
     amounts: tuple[Money, ...]
     sales: int
+    at: int
+    repeated: bool = False
+    """The same request came before: this is what it did then, and nothing was done now."""
+    left: tuple[Money, ...] = ()
+    """Due too, but below the minimum of its currency."""
 
 
-def pay(db: Database, user_token: str, reference: str, *, at: int) -> Payout:
-    """Marks everything that is due to a user as paid, under the operator's reference.
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What a user is due in one currency, in minor units: `payable` and `approved` less `owed`."""
 
-    The same reference again pays nothing twice. Corrections after an earlier payout are set off;
-    a currency in which the user owes more than is due is left for later.
+    user: str
+    currency: str
+    payable: int
+    """Of sales that the network has paid us."""
+    approved: int
+    """Of sales that it has not."""
+    owed: int
+    """Paid out and taken back by the store later."""
+
+    def sum(self, *, received_only: bool) -> Money:
+        """What a payout would be; negative where more is owed."""
+        ready = self.payable + (0 if received_only else self.approved)
+        return Money(ready - self.owed, self.currency)
+
+
+def pay(
+    db: Database,
+    user_token: str,
+    reference: str,
+    *,
+    at: int,
+    received_only: bool = False,
+    expect: Collection[Money] | None = None,
+    minimum: Mapping[str, int] | None = None,
+) -> Payout:
+    """Marks what is due to a user as paid, under the operator's reference.
+
+    The same request with the same reference again does nothing and returns what it did. Corrections
+    after an earlier payout are set off; a currency in which the user owes more than is due, or in
+    which less is due than `minimum` (currency -> minor units), is left for later. `received_only`:
+    of sales that the network has paid us. `expect`: pays only where exactly this is due.
+
+    Raises NotFound for a user nobody knows, AlreadyDone for a reference that was used for another
+    request, BadQuery where another amount than expected is due, or everything is below the minimum.
     """
-    if not reference.strip() or len(reference) > 100:
+    if not reference.strip() or len(reference) > MAX_REFERENCE:
         raise BadQuery("a payout needs a reference", hint="e.g. the number of the bank transfer")
-    with db.write() as c:
-        ids = _sales(c, user_token)
-        if _used(c, ids, reference):
-            return Payout((), 0)
-        due = list(_due(c, ids))
-        sums: Counter[str] = Counter()
-        for _, minor, currency in due:
-            sums[currency] += minor
+    request = _request(reference, user_token, expect, received_only=received_only)
+    with writing(db, at) as c:
+        if before := _before(c, reference, request):
+            return before
+        _check_known(c, user_token)
+        sales = list(_sales_due(c, user_token, received_only=received_only))
+        ready, left = _ready(sales, minimum or {})
+        _check_expected(ready, left, expect)
         events = [
-            payout_event(key, Money(minor, currency), reference, at)
-            for key, minor, currency in due
-            if sums[currency] > 0
+            payout_event(sale, Money(minor, currency), reference, at)
+            for sale, minor, currency in sales
+            if currency in ready
         ]
+        amounts = tuple(Money(minor, name) for name, minor in sorted(ready.items()))
+        done = Payout(amounts, len(events), at, left=left)
         if events:
             c.execute(insert(t.conversion_events), events)
             settle(c, sorted({event["conversion_id"] for event in events}), at)
-    amounts = tuple(Money(minor, name) for name, minor in sorted(sums.items()) if minor > 0)
-    return Payout(amounts, len(events))
+            c.execute(insert(t.payouts), [_kept(done, reference, request)])
+    return done
+
+
+def due(db: Database, user_token: str = "") -> list[Due]:
+    """What each user (or one) is due, by user and currency; nothing where nothing is."""
+    sums: dict[tuple[str, str], Counter[str]] = {}
+    with db.read() as c:
+        for row in c.execute(_by_sale(user_token)):
+            found = sums.setdefault((row.user_token, row.currency), Counter())
+            name = "owed" if row.minor > 0 else "payable" if row.status == "paid" else "approved"
+            found[name] += abs(int(row.minor))
+    return [
+        Due(user, currency, found["payable"], found["approved"], found["owed"])
+        for (user, currency), found in sorted(sums.items())
+        if found.total()
+    ]
 
 
 def due_to(db: Database, user_token: str) -> dict[str, int]:
-    """Approved cashback of a user that is not paid out: currency -> minor units."""
-    with db.read() as c:
-        due: Counter[str] = Counter()
-        for _, minor, currency in _due(c, _sales(c, user_token, lock=False)):
-            due[currency] += minor
-    return dict(due)
+    """Cashback of a user that is approved and not paid out: currency -> minor units."""
+    return {
+        one.currency: one.sum(received_only=False).minor
+        for one in (due(db, user_token) if user_token else ())
+    }
 
 
-def _sales(c: Connection, user_token: str, *, lock: bool = True) -> list[int]:
-    v, k = t.conversions.c, t.clicks.c
-    mine = select(v.id).join(t.clicks, k.click_id == v.click_id)
-    mine = mine.where(k.user_token == user_token, k.user_token != "").order_by(v.id)
-    return list(c.scalars(mine.with_for_update(of=t.conversions) if lock else mine))
-
-
-def _used(c: Connection, ids: Sequence[int], reference: str) -> bool:
-    e = t.conversion_events.c
-    return any(
-        c.execute(
-            select(e.id)
-            .where(e.kind == "payout", e.order_id == reference, e.conversion_id.in_(part))
-            .limit(1)
-        ).first()
-        for part in chunks(ids)
+def _by_sale(user_token: str = "") -> Select[Any]:
+    """What each sale holds for its user: a liability, so what is due is negative."""
+    e, v, k = t.entries.c, t.conversions.c, t.clicks.c
+    query = (
+        select(k.user_token, v.id, v.status, e.currency, func.sum(e.minor).label("minor"))
+        .join(t.conversions, v.id == e.conversion_id)
+        .join(t.clicks, k.click_id == v.click_id)
+        .where(e.account == "cashback_due", k.user_token != "")
+        .group_by(k.user_token, v.id, v.status, e.currency)
+        .having(func.sum(e.minor) != 0)
+        .order_by(v.id, e.currency)
     )
+    return query.where(k.user_token == user_token) if user_token else query
 
 
-def _due(c: Connection, ids: Sequence[int]) -> Iterator[tuple[int, int, str]]:
-    """Sale, minor units due (a liability, so its balance is negative), currency."""
-    e = t.entries.c
-    total = func.sum(e.minor).label("total")
-    for part in chunks(ids):
-        wanted = select(e.conversion_id, e.currency, total)
-        wanted = wanted.where(e.account == "cashback_due", e.conversion_id.in_(part))
-        for row in c.execute(wanted.group_by(e.conversion_id, e.currency)):
-            if row.total:
-                yield row.conversion_id, -int(row.total), row.currency
+def _sales_due(
+    c: Connection, user_token: str, *, received_only: bool
+) -> Iterator[tuple[int, int, str]]:
+    """Sale, minor units due (negative: owed), currency."""
+    for row in c.execute(_by_sale(user_token)) if user_token else ():
+        if row.minor > 0 or row.status == "paid" or not received_only:
+            yield row.id, -int(row.minor), row.currency
+
+
+def _ready(
+    sales: list[tuple[int, int, str]], minimum: Mapping[str, int]
+) -> tuple[dict[str, int], tuple[Money, ...]]:
+    """What can be paid by currency, and what is below the minimum of its own."""
+    sums: Counter[str] = Counter()
+    for _, minor, currency in sales:
+        sums[currency] += minor
+    plus = {currency: minor for currency, minor in sums.items() if minor > 0}
+    ready = {name: minor for name, minor in plus.items() if minor >= minimum.get(name, 0)}
+    return ready, tuple(Money(plus[name], name) for name in sorted({*plus} - {*ready}))
+
+
+def _check_known(c: Connection, user_token: str) -> None:
+    k = t.clicks.c
+    known = select(k.click_id).where(k.user_token == user_token, k.user_token != "").limit(1)
+    if c.execute(known).first() is None:
+        raise NotFound(
+            "unknown user: no click is known of this token",
+            hint="lensback ledger due lists whom something is due to",
+        )
+
+
+def _check_expected(
+    ready: Mapping[str, int], left: tuple[Money, ...], expect: Collection[Money] | None
+) -> None:
+    found = {Money(minor, currency) for currency, minor in ready.items()}
+    if expect is not None and found != set(expect):
+        says, wants = _listed(found), _listed(expect)
+        below = f" ({_listed(left)} is below the minimum)" if left else ""
+        raise BadQuery(
+            f"{says} is due, not the expected {wants}{below}; nothing was marked",
+            hint="look at lensback ledger due, and say the amount that you will pay",
+        )
+    if left and not found:
+        raise BadQuery(
+            f"below the minimum: {_listed(left)} is due; nothing was marked",
+            hint="wait, or give a smaller --minimum",
+        )
+
+
+def _listed(amounts: Collection[Money]) -> str:
+    ordered = sorted(amounts, key=lambda money: (money.currency, money.minor))
+    return " and ".join(map(str, ordered)) or "nothing"
+
+
+def _request(
+    reference: str, user_token: str, expect: Collection[Money] | None, *, received_only: bool
+) -> str:
+    """Names all that a call asks for, without telling whom for. Kept in the database: migration
+    0009 names the payouts of before in the same way."""
+    wanted = None if expect is None else sorted([m.minor, m.currency] for m in expect)
+    said = json.dumps([reference, user_token, received_only, wanted])
+    return hashlib.blake2b(said.encode(), digest_size=32).hexdigest()
+
+
+def _before(c: Connection, reference: str, request: str) -> Payout | None:
+    """What was done under this reference. Raises AlreadyDone where something else was asked for."""
+    row = c.execute(select(t.payouts).where(t.payouts.c.reference == reference)).mappings().first()
+    if row is None:
+        return None
+    amounts = tuple(Money(minor, currency) for minor, currency in json.loads(row["amounts"]))
+    if row["request"] != request:
+        day = f"{datetime.fromtimestamp(row['at'], UTC):%Y-%m-%d}"
+        raise AlreadyDone(
+            f"the reference {reference!r} was used for another payout: {_listed(amounts)} on {day}; "
+            "nothing was marked",
+            hint="use a new reference, or say exactly the same again to see what it did",
+        )
+    return Payout(amounts, row["sales"], row["at"], repeated=True)
+
+
+def _kept(done: Payout, reference: str, request: str) -> dict[str, Any]:
+    return {
+        "reference": reference,
+        "request": request,
+        "amounts": json.dumps([[money.minor, money.currency] for money in done.amounts]),
+        "sales": done.sales,
+        "at": done.at,
+    }

@@ -108,13 +108,19 @@ _TABLE = (
         "The order was cancelled.",
     ),
 )
+REFUSED = Reason(
+    "refused",
+    "",
+    "We looked into this purchase, and it cannot be counted.",
+    claimable=True,
+)
 OTHER = Reason(
     "other",
     "",
     "The store declined the order and gave no reason we know.",
     claimable=True,
 )
-_BY_CODE = {reason.code: reason for reason in (*_TABLE, OTHER)}
+_BY_CODE = {reason.code: reason for reason in (*_TABLE, REFUSED, OTHER)}
 _PATTERNS = [(reason, re.compile(reason.pattern, re.IGNORECASE)) for reason in _TABLE]
 
 

@@ -17,7 +17,8 @@ from sqlalchemy import Connection, RowMapping, func, insert, select, tuple_, upd
 from lensback.db import Database, chunks
 from lensback.db import tables as t
 from lensback.errors import PostbackError
-from lensback.ledger import reasons
+from lensback.ledger import holds, reasons, seals
+from lensback.ledger.holds import Candidate, Cause, Review
 from lensback.ledger.sale import (
     Accounts,
     Sale,
@@ -45,6 +46,10 @@ _EMPTY = {
     "order_currency": "",
     "reason": "",
     "reason_text": "",
+    "store": "",
+    "review": "",
+    "review_code": "",
+    "review_text": "",
 }
 
 
@@ -66,11 +71,14 @@ class ExpectedSale:
     cashback: Money | None
     payouts: Mapping[str, int]
     expected_at: int | None
+    review: Review = field(default_factory=Review)
+    store: str = ""
+    terms: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def accounts(self) -> Accounts:
         """What each account must hold for this sale."""
-        return accounts_of(self.sale, self.cashback, self.payouts)
+        return accounts_of(self.sale, self.cashback, self.payouts, self.review.state)
 
     @property
     def row(self) -> dict[str, Any]:
@@ -93,6 +101,10 @@ class ExpectedSale:
             "ordered_at": sale.ordered_at,
             "changed_at": sale.changed_at,
             "expected_at": self.expected_at,
+            "store": self.store,
+            "review": self.review.state,
+            "review_code": self.review.code,
+            "review_text": self.review.text,
         }
 
 
@@ -100,7 +112,7 @@ def record(db: Database, news: Sequence[Conversion], *, at: int, source: str) ->
     """Records what a network told, in transactions of at most 500."""
     total = Recorded()
     for part in chunks(news):
-        with db.write() as c:
+        with seals.writing(db, at) as c:
             done = record_in(db, c, [(one, at, source) for one in part])
         total.new += done.new
         total.repeated += done.repeated
@@ -117,7 +129,7 @@ def observe(db: Database, news: Sequence[Conversion], *, at: int) -> Recorded:
     """
     total = Recorded()
     for part in chunks(news):
-        with db.write() as c:
+        with seals.writing(db, at) as c:
             fresh, known, refused = _changes(c, part, at)
             done = record_in(db, c, [(one, at, "poll") for one in fresh])
         total.new += done.new
@@ -137,7 +149,7 @@ def _changes(
             clean.append(checked(one))
         except PostbackError as error:
             refused[error.message] += 1
-    told = _known_news(c, {(one.network, one.external_id, one.item) for one in clean})
+    told = known_news(c, {(one.network, one.external_id, one.item) for one in clean})
     fresh: list[Conversion] = []
     for one in clean:
         rows = told[one.network, one.external_id, one.item, one.part]
@@ -165,10 +177,10 @@ def _told_anew(one: Conversion, rows: Sequence[Conversion]) -> bool:
     )
 
 
-def _known_news(
+def known_news(
     c: Connection, wanted: set[Key]
 ) -> defaultdict[tuple[str, str, str, str], list[Conversion]]:
-    """What is known of each part of these sales."""
+    """What is known of each part of these sales, by network, external id, item and part."""
     v, e = t.conversions.c, t.conversion_events.c
     found: defaultdict[tuple[str, str, str, str], list[Conversion]] = defaultdict(list)
     for part in chunks(sorted(wanted), 300):
@@ -183,8 +195,8 @@ def _known_news(
 
 
 def record_in(db: Database, c: Connection, news: Iterable[tuple[Conversion, int, str]]) -> Recorded:
-    """Records what a network told within the caller's transaction; each of the news with its time
-    and source."""
+    """Records what a network told within the caller's `seals.writing`; each of the news with its
+    time and source."""
     done = Recorded()
     fresh: dict[str, tuple[Conversion, int, str]] = {}
     for one, at, source in news:
@@ -208,40 +220,107 @@ def record_in(db: Database, c: Connection, news: Iterable[tuple[Conversion, int,
 
 
 def settle(c: Connection, ids: Sequence[int], at: int) -> None:
-    """Brings rows and accounts of these sales to what their events tell."""
-    for part in chunks(ids):
-        # PostgreSQL: two news of one sale wait for each other here. SQLite has one writer anyway.
-        v = t.conversions.c
-        wanted = select(t.conversions).where(v.id.in_(part)).order_by(v.id).with_for_update()
-        rows = c.execute(wanted).mappings().all()
-        expected, booked = expected_sales(c, part), booked_for(c, part)
-        postings: list[dict[str, Any]] = []
-        for row in rows:
-            now = expected[row["id"]]
-            if any(row[name] != value for name, value in now.row.items()):
-                c.execute(
-                    update(t.conversions).where(v.id == row["id"]).values(**now.row, updated_at=at)
-                )
-            postings += _posting(row["id"], now.accounts, booked[row["id"]], at)
-        if postings:
-            c.execute(insert(t.entries), postings)
+    """Brings rows and accounts of these sales to what their events tell, and sets those aside that
+    have a cause (`holds`), the other sales that it concerns too."""
+    parts = [_book(c, part, at) for part in chunks(ids)]
+    concerned: set[int] = set()
+    for sales in parts:
+        concerned |= _hold(c, sales, at)
+    if rest := sorted(concerned - set(ids)):
+        settle(c, rest, at)
+
+
+def _book(c: Connection, ids: Sequence[int], at: int) -> list[Candidate]:
+    """Posts what is missing; the sales that may be set aside."""
+    v = t.conversions.c
+    rows = c.execute(select(t.conversions).where(v.id.in_(ids)).order_by(v.id)).mappings().all()
+    expected, booked = expected_sales(c, ids), booked_for(c, ids)
+    postings: list[dict[str, Any]] = []
+    for row in rows:
+        now = expected[row["id"]]
+        if any(row[name] != value for name, value in now.row.items()):
+            c.execute(
+                update(t.conversions).where(v.id == row["id"]).values(**now.row, updated_at=at)
+            )
+        postings += _posting(row["id"], now.accounts, booked[row["id"]], at)
+    if postings:
+        c.execute(insert(t.entries), postings)
+    return [
+        _candidate(row["id"], row["network"], row["external_id"], now)
+        for row in rows
+        if (now := expected[row["id"]]).review.state != "refused" and now.click_id is not None
+    ]
+
+
+def _hold(c: Connection, sales: Sequence[Candidate], at: int) -> set[int]:
+    """Adds the holds that are new and takes back those whose cause is gone; the other sales that
+    this concerns."""
+    found = holds.causes(c, [sale for sale in sales if sale.status != "declined"])
+    events, concerned = [], set[int]()
+    for sale in sales:
+        cause, code = found.get(sale.id), sale.review.code
+        if (cause.code if cause else "") != code:
+            events.append(_hold_event(sale, cause, at))
+            concerned |= set(cause.others) if cause else set()
+        if code == holds.TWO_NETWORKS and cause is None:
+            concerned |= holds.partners(c, sale)
+    if events:
+        c.execute(insert(t.conversion_events), events)
+        _book(c, [event["conversion_id"] for event in events], at)
+    return concerned
+
+
+def _candidate(key: int, network: str, external_id: str, one: ExpectedSale) -> Candidate:
+    sale = one.sale
+    value = sale.order_value or Money(0, "")
+    order = sale.order_id
+    return Candidate(
+        key,
+        network,
+        external_id,
+        sale.status,
+        one.store,
+        order,
+        sale.commission,
+        value,
+        one.terms,
+        one.review,
+    )
+
+
+def _hold_event(sale: Candidate, cause: Cause | None, at: int) -> dict[str, Any]:
+    if cause:
+        return decision_event("hold", sale.id, cause.code, cause.text, at, "rule")
+    return decision_event("release", sale.id, sale.review.code, "its cause is gone", at, "rule")
 
 
 def expected_sales(c: Connection, ids: Sequence[int]) -> dict[int, ExpectedSale]:
     """What the events of each sale tell, read anew."""
-    e = t.conversion_events.c
-    rows = c.execute(select(t.conversion_events).where(e.conversion_id.in_(ids))).mappings()
+    e, v = t.conversion_events.c, t.conversions.c
+    named = c.execute(select(v.id, v.network).where(v.id.in_(ids)))
+    networks = {row.id: row.network for row in named}
+    query = select(t.conversion_events).where(e.conversion_id.in_(ids)).order_by(e.id)
     news: dict[int, list[Conversion]] = defaultdict(list)
     payouts: dict[int, Counter[str]] = defaultdict(Counter)
-    for row in rows:
+    decisions: dict[int, list[RowMapping]] = defaultdict(list)
+    for row in c.execute(query).mappings():
+        key = row["conversion_id"]
         if row["kind"] == "payout":
-            payouts[row["conversion_id"]][row["commission_currency"]] += row["commission_minor"]
+            payouts[key][row["commission_currency"]] += row["commission_minor"]
+        elif row["kind"] in holds.KINDS:
+            decisions[key].append(row)
         else:
-            news[row["conversion_id"]].append(_news(row))
+            news[key].append(_news(row))
     sales = {key: state_of(news[key]) for key in ids}
     clicks = _clicks(c, {sale.subid for sale in sales.values() if sale.subid})
     return {
-        key: _expected_sale(sale, clicks.get(sale.subid), payouts[key])
+        key: _expected_sale(
+            sale,
+            clicks.get(sale.subid),
+            payouts[key],
+            holds.review_of(decisions[key]),
+            networks.get(key, ""),
+        )
         for key, sale in sales.items()
     }
 
@@ -262,33 +341,94 @@ def payout_event(conversion_id: int, amount: Money, reference: str, at: int) -> 
     """The event of cashback handed to the shopper; the same reference pays a sale once."""
     name = Conversion("payout", str(conversion_id), "paid", order_id=reference)
     return {
+        **_NO_EVENT,
         "digest": digest(name, "payout"),
         "conversion_id": conversion_id,
         "kind": "payout",
-        "part": "",
         "status": "paid",
-        "subid": "",
         "commission_minor": amount.minor,
         "commission_currency": amount.currency,
-        "order_value_minor": None,
-        "order_currency": "",
         "order_id": reference,
-        "reason": "",
-        "ordered_at": None,
         "changed_at": at,
         "source": "pay",
         "received_at": at,
     }
 
 
+def decision_event(
+    kind: str,
+    conversion_id: int,
+    code: str,
+    text: str,
+    at: int,
+    source: str,
+    amounts: tuple[Money, Money] = (Money(0, ""), Money(0, "")),
+) -> dict[str, Any]:
+    """The event of a sale that is set aside (`hold`), let through (`release`) or refused (`refuse`), by a
+    rule or an operator; `amounts`: commission and order value that were let through."""
+    return {
+        **_NO_EVENT,
+        "digest": secrets.token_hex(32),
+        "conversion_id": conversion_id,
+        "kind": kind,
+        "commission_minor": amounts[0].minor,
+        "commission_currency": amounts[0].currency,
+        "order_value_minor": amounts[1].minor,
+        "order_currency": amounts[1].currency,
+        "order_id": code,
+        "reason": text,
+        "source": source,
+        "received_at": at,
+    }
+
+
+_NO_EVENT = {
+    "part": "",
+    "status": "",
+    "subid": "",
+    "commission_minor": None,
+    "commission_currency": "",
+    "order_value_minor": None,
+    "order_currency": "",
+    "order_id": "",
+    "reason": "",
+    "ordered_at": None,
+    "changed_at": None,
+}
+
+
 def _expected_sale(
-    sale: Sale, click: RowMapping | None, payouts: Mapping[str, int]
+    sale: Sale,
+    click: RowMapping | None,
+    payouts: Mapping[str, int],
+    review: Review,
+    network: str,
 ) -> ExpectedSale:
     if click is None:
-        return ExpectedSale(sale, None, None, payouts, None)
+        return ExpectedSale(sale, None, None, payouts, None, review)
+    if click["network"] != network and holds.OTHER_NETWORK not in review.released:
+        # A network confirms only clicks that went through it.
+        if not review.state:
+            went = click["network"] or "no network"
+            review = replace(
+                review,
+                state="held",
+                code=holds.OTHER_NETWORK,
+                text=f"the click went through {went}, not through {network}",
+            )
+        return ExpectedSale(sale, None, None, payouts, None, review)
     cashback = cashback_of(sale.commission, share_of(click["terms"]))
     expected = expected_at(sale, click["at"], click["terms"])
-    return ExpectedSale(sale, click["click_id"], cashback, payouts, expected)
+    return ExpectedSale(
+        sale,
+        click["click_id"],
+        cashback,
+        payouts,
+        expected,
+        review,
+        click["store"],
+        click["terms"],
+    )
 
 
 def _posting(key: int, wanted: Accounts, booked: Accounts, at: int) -> list[dict[str, Any]]:
@@ -311,9 +451,10 @@ def _posting(key: int, wanted: Accounts, booked: Accounts, at: int) -> list[dict
 
 def _clicks(c: Connection, wanted: set[str]) -> dict[str, RowMapping]:
     k = t.clicks.c
+    columns = (k.click_id, k.at, k.terms, k.network, k.store)
     found: dict[str, RowMapping] = {}
     for part in chunks(sorted(wanted)):
-        rows = c.execute(select(k.click_id, k.at, k.terms).where(k.click_id.in_(part))).mappings()
+        rows = c.execute(select(*columns).where(k.click_id.in_(part))).mappings()
         found |= {row["click_id"]: row for row in rows}
     return found
 

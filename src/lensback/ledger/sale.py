@@ -202,27 +202,31 @@ def expected_at(sale: Sale, clicked_at: int | None, terms: Mapping[str, Any]) ->
 
 
 def accounts_of(
-    sale: Sale, cashback: Money | None, payouts: Mapping[str, int] | None = None
+    sale: Sale,
+    cashback: Money | None,
+    payouts: Mapping[str, int] | None = None,
+    review: str = "",
 ) -> Accounts:
-    """What each account must hold for this sale. `cashback` is None where no click is known:
-    then the commission is kept aside. `payouts`: currency -> minor units paid to the shopper; they
-    are set against the cashback of this sale, what is over is owed by the shopper."""
+    """What each account must hold for this sale. `cashback` is None where no click is known: then the
+    commission is kept aside, as it is where the sale was refused (`review`); one that is held waits
+    whole in an account of its own. `payouts`: currency -> minor units paid to the shopper; they are
+    set against the cashback of this sale, what is over is owed by the shopper."""
     held: Accounts = Counter()
     due, currency = sale.commission.minor, sale.commission.currency
     left = dict(payouts or {})
     if sale.status != "declined":
         asset = {"pending": "commission_pending", "paid": "commission_received"}
         held[asset.get(sale.status, "commission_due"), currency] = due
-        if cashback is None:
+        theirs = "review" if review == "held" else _CREDIT.get(sale.status, "cashback_due")
+        if cashback is None or review == "refused":
             held["aside", currency] = -due
         else:
-            pending = sale.status == "pending"
-            theirs, ours = (
-                ("cashback_pending", "share_pending") if pending else ("cashback_due", "our_share")
+            ours = {"cashback_pending": "share_pending", "review": "review"}.get(
+                theirs, "our_share"
             )
-            held[theirs, currency] = -cashback.minor
-            held[ours, currency] = cashback.minor - due
-            covered = max(0, min(left.get(currency, 0), cashback.minor)) if pending else 0
+            held[theirs, currency] -= cashback.minor
+            held[ours, currency] += cashback.minor - due
+            covered = max(0, min(left.get(currency, 0), cashback.minor))
             held[theirs, currency] += covered
             held["cashback_paid", currency] -= covered
             left[currency] = left.get(currency, 0) - covered
@@ -230,3 +234,6 @@ def accounts_of(
         held["cashback_due", paid_currency] += minor
         held["cashback_paid", paid_currency] -= minor
     return Counter({key: minor for key, minor in held.items() if minor})
+
+
+_CREDIT = {"pending": "cashback_pending"}

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, RowMapping, Select, func, select
 from lensback.db import Database
 from lensback.db import tables as t
 from lensback.ledger import reasons
+from lensback.ledger.holds import TWO_NETWORKS
 from lensback.ledger.reasons import Say
 from lensback.ledger.sale import DAY_S
 from lensback.types import Money
@@ -62,17 +63,21 @@ _TOLD = (
     "ordered_at",
     "expected_at",
     "first_at",
+    "review",
+    "review_code",
 )
 
 
 def state(row: RowMapping) -> str:
     """The shopper's state of a sale: `pending`, `approved` (the store agreed), `payable` (the network
-    has paid us), `paid` (handed over), `declined`."""
+    has paid us), `paid` (handed over), `review` (set aside for now), `declined`."""
     status = str(row["status"])
-    if status == "declined":
-        return status
+    if status == "declined" or row["review"] == "refused":
+        return "declined"
     if row["paid_out_minor"] and row["paid_out_minor"] >= row["cashback_minor"]:
         return "paid"
+    if row["review"]:
+        return "review"
     return "payable" if status == "paid" else status
 
 
@@ -92,7 +97,7 @@ def _sale(row: RowMapping, now: int, say: Say) -> dict[str, Any]:
         "click": _click(row),
     }
     if shown == "declined":
-        code, open_until = row["reason"] or "other", _claim_until(row, now)
+        code, open_until = _reason(row), _claim_until(row, now)
         sale["declined"] = {
             "code": code,
             "text": say(reasons.text_of(code)),
@@ -101,6 +106,13 @@ def _sale(row: RowMapping, now: int, say: Say) -> dict[str, Any]:
             "claim_until": open_until,
         }
     return sale
+
+
+def _reason(row: RowMapping) -> str:
+    """The store's reason, or ours where we refused the sale."""
+    if row["status"] == "declined" or row["review"] != "refused":
+        return row["reason"] or "other"
+    return "duplicate" if row["review_code"] == TWO_NETWORKS else "refused"
 
 
 def _owed(row: RowMapping, shown: str) -> dict[str, str] | None:
@@ -152,6 +164,8 @@ def _totals(c: Connection, user_token: str) -> dict[str, list[dict[str, str]]]:
         else:
             name = "pending" if row.account == "cashback_pending" else "paid"
         sums[name][row.currency] += abs(minor) if name == "owed" else minor
+    for row in c.execute(_held_back(user_token)):
+        sums["review"][row.currency] += int(row.total)
     for name in ("payable", "approved"):
         for currency, minor in sums["owed"].items():
             part = min(minor, sums[name][currency])
@@ -182,6 +196,16 @@ def _balances(user_token: str) -> Select[Any]:
     total = func.sum(mine.minor).label("total")
     query = select(mine.account, mine.currency, received.label("received"), total)
     return query.group_by(mine.account, mine.currency, received, debt).order_by(mine.currency)
+
+
+def _held_back(user_token: str) -> Select[Any]:
+    """The cashback of a user's sales that are set aside, less what was paid out."""
+    v, k = t.conversions.c, t.clicks.c
+    rest = func.sum(v.cashback_minor - v.paid_out_minor).label("total")
+    query = select(v.currency, rest).join(t.clicks, k.click_id == v.click_id)
+    mine = query.where(k.user_token == user_token, k.user_token != "", v.review == "held")
+    more = mine.where(v.status != "declined", v.cashback_minor > v.paid_out_minor)
+    return more.group_by(v.currency)
 
 
 _SHOWN = ("cashback_pending", "cashback_due", "cashback_paid")

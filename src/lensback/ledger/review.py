@@ -1,0 +1,151 @@
+"""What an operator sees of the sales that were set aside, and decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Connection, RowMapping, insert, select
+
+from lensback.db import Database
+from lensback.db import tables as t
+from lensback.errors import BadQuery, NotFound
+from lensback.ledger import holds
+from lensback.ledger.record import decision_event, settle
+from lensback.ledger.seals import writing
+from lensback.types import Money
+
+MOST = 500
+Verdict = Literal["release", "refuse"]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldSale:
+    """A sale that waits for a decision. Nothing of a person is in it but the click."""
+
+    id: int
+    network: str
+    external_id: str
+    item: str
+    store: str
+    order_id: str
+    status: str
+    commission: Money
+    cashback: Money
+    order_value: Money | None
+    code: str
+    text: str
+    click_id: str
+    since: int
+    """UTC epoch seconds of its last news."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The sale as `ledger review --json` prints it."""
+        value = self.order_value
+        return {
+            "sale_id": str(self.id),
+            "network": self.network,
+            "external_id": self.external_id,
+            "item": self.item,
+            "store": self.store,
+            "order_id": self.order_id,
+            "status": self.status,
+            "commission": self.commission.as_json(),
+            "cashback": self.cashback.as_json(),
+            "order_value": value.as_json() if value else None,
+            "code": self.code,
+            "reason": self.text,
+            "click_id": self.click_id,
+            "since": self.since,
+        }
+
+
+def held_sales(db: Database) -> list[HeldSale]:
+    """The sales that are set aside, those of one order together, the oldest order first. One that its
+    network declined needs no decision."""
+    v, k = t.conversions.c, t.clicks.c
+    query = (
+        select(t.conversions, k.store.label("went_to"))
+        .outerjoin(t.clicks, k.click_id == v.subid)
+        .where(v.review == "held", v.status != "declined")
+        .order_by(v.review_code, v.order_id, v.id)
+        .limit(MOST)
+    )
+    with db.read() as c:
+        return [_held(row) for row in c.execute(query).mappings()]
+
+
+def decide(db: Database, sale_id: int, verdict: Verdict, *, note: str, at: int) -> HeldSale:
+    """Lets a sale through (`release`) or not (`refuse`), for good; the sale as it was before.
+
+    Of one order that two networks told of, the others are refused when one is let through. Raises
+    NotFound for no such sale, BadQuery for one that is not under review.
+    """
+    with writing(db, at) as c:
+        row = _row(c, sale_id)
+        if row["review"] not in {"held", "refused"} or (row["review"], verdict) == (
+            "refused",
+            "refuse",
+        ):
+            raise BadQuery(
+                f"sale {sale_id} is not under review", hint="lensback ledger review lists them"
+            )
+        code = row["review_code"]
+        amounts = (
+            Money(row["commission_minor"], row["currency"]),
+            Money(row["order_value_minor"] or 0, row["order_currency"]),
+        )
+        events = [decision_event(verdict, sale_id, code, note, at, "operator", amounts)]
+        if (verdict, code) == ("release", holds.TWO_NETWORKS):
+            events += [
+                decision_event(
+                    "refuse", other, code, f"sale {sale_id} was let through", at, "operator"
+                )
+                for other in _others(c, row)
+            ]
+        c.execute(insert(t.conversion_events), events)
+        ids = {event["conversion_id"] for event in events}
+        settle(c, sorted(ids | set(_others(c, row))), at)
+        return _held({**row, "went_to": row["store"]})
+
+
+def _row(c: Connection, sale_id: int) -> RowMapping:
+    row = c.execute(select(t.conversions).where(t.conversions.c.id == sale_id)).mappings().first()
+    if row is None:
+        raise NotFound(f"no such sale: {sale_id}", hint="lensback ledger review lists them")
+    return row
+
+
+def _others(c: Connection, row: RowMapping) -> list[int]:
+    """The other networks' sales of the same order at the same store that may still pay."""
+    v = t.conversions.c
+    if not (row["order_id"] and row["store"]):
+        return []
+    query = select(v.id).where(
+        v.order_id == row["order_id"],
+        v.store == row["store"],
+        v.network != row["network"],
+        v.click_id.is_not(None),
+        v.review != "refused",
+    )
+    return list(c.scalars(query.order_by(v.id)))
+
+
+def _held(row: Any) -> HeldSale:
+    value = row["order_value_minor"]
+    return HeldSale(
+        row["id"],
+        row["network"],
+        row["external_id"],
+        row["item"],
+        row["store"] or row["went_to"] or "",
+        row["order_id"],
+        row["status"],
+        Money(row["commission_minor"], row["currency"]),
+        Money(row["cashback_minor"], row["currency"]),
+        None if value is None else Money(value, row["order_currency"]),
+        row["review_code"],
+        row["review_text"],
+        row["subid"],
+        row["updated_at"],
+    )

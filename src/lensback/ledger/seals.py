@@ -1,0 +1,157 @@
+"""The ledger is written by one at a time, and every transaction of it ends with a seal.
+
+A seal hashes the one before it and all rows that were added since, so that a row which is lost or
+changed anywhere shows. A ledger cut at its end has good seals: therefore the workspace remembers,
+beside the database, how far it has come (`remember`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, text
+
+from lensback.db import Database
+from lensback.db import tables as t
+from lensback.db.chain import SEALED, Chain
+from lensback.durable import replace_file
+
+FILE_NAME = "ledger.seal"
+"""In the workspace, and in no backup of the database: the last seal that was seen here."""
+PART = 2000
+LAST = {
+    "conversion_events": "last_event",
+    "entries": "last_entry",
+    "payouts": "last_payout",
+}
+"""Table -> the seal's column of its last row."""
+
+
+@contextmanager
+def writing(db: Database, at: int) -> Iterator[Connection]:
+    """A transaction of the ledger: nobody else writes to it meanwhile, and it is sealed when the
+    block ends. Raises what `Database.write` does."""
+    with db.write() as c:
+        if db.shared:  # SQLite has one writer anyway
+            c.execute(text("LOCK TABLE seals IN EXCLUSIVE MODE"))
+        yield c
+        seal(c, at)
+
+
+def seal(c: Connection, at: int) -> None:
+    """Adds a seal over the rows since the last one; none where there are none."""
+    last = dict(c.execute(_seals().limit(1)).mappings().one())
+    chain = Chain(last["hash"])
+    for table, column in LAST.items():
+        for rows in _parts(c, table, last[column]):
+            chain.add(table, rows)
+            last[column] = rows[-1][0]
+    added = sum(chain.counts.values())
+    if added:
+        said = {"number": last["number"] + 1, "added": added, "hash": chain.seal(), "at": at}
+        c.execute(insert(t.seals), [{**last, **said}])
+
+
+def differences(c: Connection) -> Iterator[str]:
+    """What is wrong between the seals and the rows: nothing where every row is as it was added."""
+    rows = {table: _Ahead(c, table) for table in LAST}
+    before, hash_before = 0, ""
+    for one in _oldest_first(c):
+        if one.number != before + 1:
+            yield f"seals {before + 1} to {one.number - 1} are lost"
+        chain = Chain(hash_before)
+        for table, column in LAST.items():
+            chain.add(table, rows[table].until(getattr(one, column)))
+        found = sum(chain.counts.values())
+        day = f"{datetime.fromtimestamp(one.at, UTC):%Y-%m-%d}"
+        if found != one.added:
+            yield f"seal {one.number} of {day}: {one.added} rows were added, {found} are there"
+        elif chain.seal() != one.hash and one.number == before + 1:
+            yield f"seal {one.number} of {day}: a row of it was changed"
+        before, hash_before = one.number, one.hash
+    if not before:
+        yield "the ledger has no seal"
+    for table, ahead in rows.items():
+        more = sum(1 for _ in ahead.until(None))
+        if more:
+            yield f"{more} rows of {table} were added past the seals"
+
+
+def remember(db: Database, folder: Path, *, accept_loss: bool = False) -> None:
+    """Keeps the last seal beside the database, durable when this returns. What is kept there already
+    stays where the database does not hold it, so that a loss is told until it is accepted."""
+    with db.read() as c:
+        last = c.execute(_seals().limit(1)).mappings().one()
+        lost = not accept_loss and forgotten(c, folder)
+    told = {"number": last["number"], "hash": last["hash"], "at": last["at"]}
+    path = folder / FILE_NAME
+    if not lost and _remembered(path) != told:
+        replace_file(path, lambda file: file.write_text(json.dumps(told) + "\n", "utf-8"))
+
+
+def forgotten(c: Connection, folder: Path) -> str:
+    """What the workspace has seen and this database does not hold, in words; "" where nothing is
+    missing, or nothing was remembered."""
+    told = _remembered(folder / FILE_NAME)
+    if told is None:
+        return ""
+    s = t.seals.c
+    here = c.execute(select(s.hash).where(s.number == told["number"])).scalar()
+    if here == told["hash"]:
+        return ""
+    last = c.execute(_seals().limit(1)).mappings().one()
+    seen = f"{datetime.fromtimestamp(told['at'], UTC):%Y-%m-%d %H:%M} UTC"
+    what = "another one" if here else f"the last one here is {last['number']}"
+    return (
+        f"this workspace has seen seal {told['number']} of {seen}, {what}: "
+        "what was added until then is lost, payouts too (an older backup?)"
+    )
+
+
+def _remembered(path: Path) -> dict[str, Any] | None:
+    try:
+        told = json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    good = isinstance(told, dict) and set(told) == {"number", "hash", "at"}
+    return told if good and all(isinstance(told[name], int) for name in ("number", "at")) else None
+
+
+def _seals() -> Any:
+    return select(t.seals).order_by(t.seals.c.number.desc())
+
+
+def _oldest_first(c: Connection) -> Iterator[Any]:
+    s, after = t.seals.c, 0
+    query = select(t.seals).order_by(s.number).limit(PART)
+    while rows := c.execute(query.where(s.number > after)).all():
+        yield from rows
+        after = rows[-1].number
+
+
+def _parts(c: Connection, table: str, after: int) -> Iterator[list[list[Any]]]:
+    """The sealed columns of all rows after an id, in parts."""
+    columns = t.metadata.tables[table].c
+    wanted = select(*(columns[name] for name in SEALED[table])).order_by(columns.id).limit(PART)
+    while rows := [list(row) for row in c.execute(wanted.where(columns.id > after))]:
+        yield rows
+        after = rows[-1][0]
+
+
+class _Ahead:
+    """Rows of a table in order, taken up to an id at a time."""
+
+    def __init__(self, c: Connection, table: str) -> None:
+        self._rows = (row for part in _parts(c, table, 0) for row in part)
+        self._next = next(self._rows, None)
+
+    def until(self, last: int | None) -> Iterator[list[Any]]:
+        """The rows that were not taken yet, to this id; to the end where there is None."""
+        while self._next is not None and (last is None or self._next[0] <= last):
+            yield self._next
+            self._next = next(self._rows, None)
