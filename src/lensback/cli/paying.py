@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -58,7 +58,7 @@ def ledger_due(
     out.print(table if rows else "nothing is due to anybody")
 
 
-def _due_row(one: Due, least: Mapping[str, int], *, received_only: bool) -> dict[str, object]:
+def _due_row(one: Due, least: Mapping[str, int], *, received_only: bool) -> dict[str, Any]:
     """A line of `ledger due`: `pays` says whether `ledger pay` would pay it now."""
     due = one.sum(received_only=received_only)
     below = due.minor < least.get(one.currency, 0)

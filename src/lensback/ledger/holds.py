@@ -12,7 +12,7 @@ from fractions import Fraction
 from statistics import median_low
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, RowMapping, select
 
 from lensback.db import chunks
 from lensback.db import tables as t
@@ -52,7 +52,7 @@ class Review:
         return same or all(a.currency == b.currency and b.minor <= a.minor for a, b in then)
 
 
-def review_of(events: Iterable[Mapping[str, Any]]) -> Review:
+def review_of(events: Iterable[RowMapping]) -> Review:
     """How a sale stands after its holds and decisions, oldest first."""
     now = Review()
     for event in events:

@@ -91,7 +91,9 @@ def remember(db: Database, folder: Path, *, accept_loss: bool = False) -> None:
     told = {"number": last["number"], "hash": last["hash"], "at": last["at"]}
     path = folder / FILE_NAME
     if not lost and _remembered(path) != told:
-        replace_file(path, lambda file: file.write_text(json.dumps(told) + "\n", "utf-8"))
+        replace_file(
+            path, lambda file: file.write_text(json.dumps(told) + "\n", "utf-8"), private=True
+        )
 
 
 def forgotten(c: Connection, folder: Path) -> str:

@@ -1,0 +1,264 @@
+"""No row of the ledger is lost or changed unseen: the seals over it, and what the workspace remembers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, text
+
+import lensback.db
+from lensback import ledger
+from lensback.db import Database
+from lensback.db import tables as t
+from lensback.ledger import seals
+from lensback.workspace import init, open_workspace
+from servers import Postgres
+from test_ledger import AT, USER, click, news, told
+
+TABLES = ("conversion_events", "entries", "payouts", "seals")
+
+
+@pytest.fixture
+def sealed(db: Database) -> Database:
+    """Four seals: the first, two sales one after the other, a payout."""
+    ledger.apply(db, [click("c1")])
+    told(db, news("approved", 1000))
+    told(db, news("approved", 500, external_id="s2"))
+    ledger.pay(db, USER, "t1", at=AT)
+    return db
+
+
+def unguarded(db: Database) -> None:
+    """As one who may do everything on the database's machine."""
+    with db.write() as c:
+        for table in TABLES:
+            if c.dialect.name == "postgresql":
+                c.execute(text(f"DROP TRIGGER {table}_append_only ON {table}"))
+                continue
+            for verb in ("UPDATE", "DELETE"):
+                c.execute(text(f"DROP TRIGGER {table}_no_{verb}"))
+
+
+def test_every_transaction_of_the_ledger_has_a_seal(sealed: Database) -> None:
+    with sealed.read() as c:
+        found = [
+            (row.number, row.added) for row in c.execute(select(t.seals).order_by(t.seals.c.number))
+        ]
+    assert found == [(1, 0), (2, 4), (3, 4), (4, 7)]
+    told(sealed, news("approved", 500, external_id="s2"))  # known already: nothing is added
+    with sealed.read() as c:
+        assert list(seals.differences(c)) == []
+        assert len(list(c.execute(select(t.seals)))) == 4
+
+
+DAMAGE = {
+    "the last entry": "DELETE FROM entries WHERE id = (SELECT MAX(id) FROM entries)",
+    "a middle entry": "DELETE FROM entries WHERE id = (SELECT MIN(id) + 1 FROM entries)",
+    "the last event": "DELETE FROM conversion_events WHERE id = (SELECT MAX(id) FROM conversion_events)",
+    "the payout": "DELETE FROM payouts",
+    "a whole sale": "DELETE FROM entries WHERE conversion_id = 2;"
+    "DELETE FROM conversion_events WHERE conversion_id = 2; DELETE FROM conversions WHERE id = 2",
+    "the whole tail": "DELETE FROM entries WHERE id > 3; DELETE FROM conversion_events WHERE id > 1",
+    "an amount": "UPDATE entries SET minor = minor + 1 WHERE id = 2",
+    "a reference": "UPDATE payouts SET reference = 't2'",
+    "a request": "UPDATE payouts SET amounts = '[]'",
+    "a reason": "UPDATE conversion_events SET reason = 'x' WHERE id = 1",
+    "a time": "UPDATE conversion_events SET received_at = 7 WHERE id = 1",
+    "a seal": "UPDATE seals SET hash = 'x' WHERE number = 3",
+    "a middle seal": "DELETE FROM seals WHERE number = 3",
+    "the last seal": "DELETE FROM seals WHERE number = 4",
+    "all seals": "DELETE FROM seals",
+    "a row more": "INSERT INTO payouts (reference, request, amounts, sales, at) VALUES ('x','x','[]',0,0)",
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_a_row_that_is_lost_or_changed_is_seen(sealed: Database, what: str) -> None:
+    assert ledger.audit(sealed).proven
+    unguarded(sealed)
+    with sealed.write() as c:
+        for statement in DAMAGE[what].split(";"):
+            c.execute(text(statement))
+    with sealed.read() as c:
+        assert list(seals.differences(c)), what
+    assert not ledger.audit(sealed).proven
+
+
+def test_only_the_seal_that_is_hurt_is_named(sealed: Database) -> None:
+    unguarded(sealed)
+    with sealed.write() as c:
+        c.execute(text("UPDATE entries SET at = 5 WHERE id = 2"))
+    with sealed.read() as c:
+        assert list(seals.differences(c)) == ["seal 2 of 2025-10-09: a row of it was changed"]
+
+
+def test_the_database_itself_refuses(sealed: Database) -> None:
+    for table in TABLES:
+        column = "received_at" if table == "conversion_events" else "at"
+        for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET {column} = 1"):
+            with pytest.raises(Exception, match="append-only"), sealed.write() as c:
+                c.execute(text(statement))
+
+
+# ---- a ledger cut at its end, with good seals
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "w"
+    init(made)
+    with open_workspace(made) as opened:
+        ledger.apply(opened.db, [click("c1")])
+        told(opened.db, news("approved", 1000))
+        opened.journal.append(
+            "news", ledger.news_body(news("approved", 500, external_id="s2"), at=AT, source="x")
+        )
+        opened.drain()
+    return made
+
+
+def audited(folder: Path) -> list[str]:
+    with open_workspace(folder) as opened:
+        opened.drain()
+        return ledger.audit(opened.db, opened.path).differences
+
+
+def test_an_older_backup_is_seen_until_it_is_accepted(folder: Path, tmp_path: Path) -> None:
+    shutil.copy(folder / "catalogue.db", tmp_path / "backup.db")
+    with open_workspace(folder) as opened:
+        ledger.pay(opened.db, USER, "t1", at=AT)
+        ledger.remember(opened.db, opened.path)
+    assert audited(folder) == []
+    assert (folder / seals.FILE_NAME).stat().st_mode & 0o077 == 0
+    for file in folder.glob("catalogue.db*"):
+        file.unlink()
+    shutil.copy(tmp_path / "backup.db", folder / "catalogue.db")
+    (difference,) = audited(folder)
+    assert "has seen seal 4 of 2025-10-09" in difference
+    assert "the last one here is 3" in difference
+    with open_workspace(folder) as opened:  # what comes later hides nothing
+        told(
+            opened.db, news("approved", 7, external_id="s8"), news("approved", 9, external_id="s9")
+        )
+        ledger.remember(opened.db, opened.path)
+    (difference,) = audited(folder)
+    assert "another one" in difference
+    with open_workspace(folder) as opened:
+        ledger.remember(opened.db, opened.path, accept_loss=True)
+    assert audited(folder) == []
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"number": "x"}', '{"number": 1, "hash": "x"}', "\x00"]
+)
+def test_a_note_that_cannot_be_read_is_written_anew(folder: Path, content: str) -> None:
+    (folder / seals.FILE_NAME).write_text(content)
+    assert audited(folder) == []
+    with open_workspace(folder) as opened:
+        ledger.remember(opened.db, opened.path)
+    assert json.loads((folder / seals.FILE_NAME).read_text())["number"] == 3
+
+
+# ---- several writers
+
+
+def test_several_writers_at_once(tmp_path: Path, postgres: Postgres) -> None:
+    for url in (f"sqlite:///{tmp_path}/many.db", postgres.url(postgres.database("migrated"))):
+        databases = [Database(url) for _ in range(3)]
+        databases[0].migrate()
+        ledger.apply(databases[0], [click("c1")])
+        broken: list[BaseException] = []
+
+        def write(db: Database, name: str, broken: list[BaseException] = broken) -> None:
+            try:
+                for n in range(8):
+                    told(
+                        db,
+                        news("approved", 100, external_id=f"{name}{n}"),
+                        news("pending", 5, external_id=f"all{n}"),
+                    )
+                ledger.pay(db, USER, name, at=AT)
+            except BaseException as error:  # noqa: BLE001 - told below
+                broken.append(error)
+
+        threads = [
+            threading.Thread(target=write, args=(db, f"w{n}")) for n, db in enumerate(databases)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        try:
+            assert broken == []
+            found = ledger.audit(databases[0])
+            assert found.differences == []
+            assert -found.balances["EUR"]["cashback_paid"] == 60 * 24
+        finally:
+            for db in databases:
+                db.close()
+
+
+# ---- the version before
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_ledger_of_before_is_sealed(kind: str, tmp_path: Path, postgres: Postgres) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    url = f"sqlite:///{tmp_path}/old.db" if kind == "sqlite" else postgres.url(postgres.database())
+    db = Database(url)
+    try:
+        with db._writing() as c:
+            config = Config()
+            config.set_main_option("script_location", str(Path(lensback.db.__file__).parent))
+            config.attributes["connection"] = c
+            command.upgrade(config, "0008")
+        with db.write() as c:
+            for statement in _OLD.split(";\n"):
+                c.execute(text(statement))
+        db.migrate()
+        found = ledger.audit(db)
+        assert found.differences == []
+        assert found.balances == {
+            "EUR": {"commission_due": 1000, "cashback_paid": -600, "our_share": -400}
+        }
+        with db.read() as c:
+            (sale,) = c.execute(select(t.conversions)).mappings()
+            (payout,) = c.execute(select(t.payouts)).mappings()
+        assert (sale["store"], sale["click_id"]) == ("hats", "c1")
+        assert json.loads(payout["amounts"]) == [[600, "EUR"]]
+        # The same payment once more is still no second one; the sale stays with its click.
+        assert ledger.pay(db, USER, "old", at=AT).repeated
+        told(db, news("approved", 2000, network="elsewhere", changed_at=9))
+        assert [d.approved for d in ledger.due(db)] == [600]
+        assert ledger.audit(db).differences == []
+    finally:
+        db.close()
+
+
+_OLD = """
+INSERT INTO clicks (click_id, at, source, offer_id, product_id, store, search_id, network, program_id,
+ terms, price_minor, currency, user_token)
+ VALUES ('c1', 5, 'go', 'o', '', 'hats', '', 'demo', '7', '{"share": "0.6"}', 1, 'EUR', 'user-token-1');
+INSERT INTO conversions (id, network, external_id, item, subid, click_id, status, currency,
+ commission_minor, cashback_minor, paid_out_minor, order_id, order_currency, reason, reason_text,
+ first_at, updated_at)
+ VALUES (1, 'elsewhere', 's1', '', 'c1', 'c1', 'approved', 'EUR', 1000, 600, 600, '', '', '', '', 5, 5);
+INSERT INTO conversion_events (digest, conversion_id, kind, part, status, subid, commission_minor,
+ commission_currency, order_currency, order_id, reason, source, received_at)
+ VALUES ('d', 1, 'news', '', 'approved', 'c1', 1000, 'EUR', '', '', '', 'poll', 5);
+INSERT INTO conversion_events (digest, conversion_id, kind, part, status, subid, commission_minor,
+ commission_currency, order_currency, order_id, reason, changed_at, source, received_at)
+ VALUES ('e', 1, 'payout', '', 'paid', '', 600, 'EUR', '', 'old', '', 6, 'pay', 6);
+INSERT INTO entries (transaction_id, conversion_id, account, currency, minor, at)
+ VALUES ('x', 1, 'commission_due', 'EUR', 1000, 5);
+INSERT INTO entries (transaction_id, conversion_id, account, currency, minor, at)
+ VALUES ('x', 1, 'our_share', 'EUR', -400, 5);
+INSERT INTO entries (transaction_id, conversion_id, account, currency, minor, at)
+ VALUES ('x', 1, 'cashback_paid', 'EUR', -600, 5)
+"""
