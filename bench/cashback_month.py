@@ -77,11 +77,16 @@ def plan(clicks: int, seed: int) -> tuple[list[Click], list[Call], dict[tuple[st
     return made, calls, {key: minor for key, minor in truth.items() if minor}
 
 
+def network_of(click: Click) -> str:
+    """The network that the store's programme is at."""
+    return "generic" if click.store % 2 == 0 else "epn"
+
+
 def news(click: Click, status: str, minor: int, changed_at: int, item: str = "") -> Conversion:
     """What a network says; even stores call back, odd ones are asked."""
     currency = CURRENCIES[click.store % len(CURRENCIES)]
     return Conversion(
-        network="generic" if click.store % 2 == 0 else "epn",
+        network=network_of(click),
         external_id=f"s{click.click_id}",
         status=status,
         item=item,
@@ -140,7 +145,7 @@ def click_record(click: Click) -> dict[str, Any]:
         "product_id": "",
         "store": f"store{click.store}",
         "search_id": "",
-        "network": "generic",
+        "network": network_of(click),
         "program_id": str(click.store),
         "terms": {"share": click.share, "hold_days": 30},
         "price_minor": 100_000,

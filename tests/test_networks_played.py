@@ -56,7 +56,7 @@ def click_of(name: str, letter: str) -> str:
 
 def clicked(name: str) -> list[Record]:
     stored = StoredOffer(
-        "a" * 16, "harbour", "", Offer("1", "Hat", "https://h.example", Money(1, "EUR"))
+        "a" * 16, f"harbour-{name}", "", Offer("1", "Hat", "https://h.example", Money(1, "EUR"))
     )
     return [
         Record(
