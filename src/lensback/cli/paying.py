@@ -189,8 +189,8 @@ def ledger_review(workspace: Folder = HERE, as_json: AsJson = False) -> None:
         print_json([sale.as_json() for sale in found])
         return
     for sale in found:
-        where = f"{sale.network} {sale.external_id} {sale.item}".strip()
-        say(f"{sale.id:>8}  {sale.store}: {where}, {sale.commission}: {sale.text}")
+        where = f"{sale.store}: {sale.network} {sale.external_id}"
+        say(f"{sale.id:>8}  {where}, {sale.commission}: {sale.text}")
     say("ledger release|refuse NUMBER --note WHY" if found else "nothing is under review")
 
 

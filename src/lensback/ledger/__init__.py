@@ -1,7 +1,7 @@
 """The ledger: clicks, searches, what the networks say of sales, and the money, append-only.
 
 `clicks.py` what is recorded of a search and a click · `sale.py` pure sums: news -> state -> balances ·
-`record.py` news -> events -> entries, in one transaction · `inbox.py` journal -> database ·
+`record.py` news -> events -> entries, in one transaction · `expected.py` what events tell · `inbox.py` journal -> database ·
 `holds.py` which sales are set aside · `review.py` what an operator decides of them · `pay.py` payouts,
 and whom something is due to · `received.py` what a network has paid us · `seals.py` no row is lost ·
 `audit.py` proves the balances · `sales.py` what the shopper sees · `reasons.py` declined, in plain

@@ -16,7 +16,7 @@ from lensback.db import Database
 from lensback.db import tables as t
 from lensback.errors import StateError
 from lensback.ledger import seals
-from lensback.ledger.record import booked_for, expected_sales
+from lensback.ledger.expected import booked_for, expected_sales
 from lensback.types import Money
 
 MOST_SHOWN = 100

@@ -17,7 +17,8 @@ from sqlalchemy import Connection, Select, func, insert, select
 from lensback.db import Database
 from lensback.db import tables as t
 from lensback.errors import AlreadyDone, BadQuery, NotFound
-from lensback.ledger.record import payout_event, settle
+from lensback.ledger.expected import payout_event
+from lensback.ledger.record import settle
 from lensback.ledger.seals import writing
 from lensback.types import Money, currency_exponent, minor_units
 

@@ -11,7 +11,8 @@ from lensback.db import Database
 from lensback.db import tables as t
 from lensback.errors import BadQuery, NotFound
 from lensback.ledger import holds
-from lensback.ledger.record import decision_event, settle
+from lensback.ledger.expected import decision_event
+from lensback.ledger.record import settle
 from lensback.ledger.seals import writing
 from lensback.types import Money
 
@@ -26,7 +27,7 @@ class HeldSale:
     id: int
     network: str
     external_id: str
-    item: str
+    """As the network names it, with the part of the order where it reports those."""
     store: str
     order_id: str
     status: str
@@ -46,7 +47,6 @@ class HeldSale:
             "sale_id": str(self.id),
             "network": self.network,
             "external_id": self.external_id,
-            "item": self.item,
             "store": self.store,
             "order_id": self.order_id,
             "status": self.status,
@@ -136,8 +136,7 @@ def _held(row: Any) -> HeldSale:
     return HeldSale(
         row["id"],
         row["network"],
-        row["external_id"],
-        row["item"],
+        f"{row['external_id']} {row['item']}".strip(),
         row["store"] or row["went_to"] or "",
         row["order_id"],
         row["status"],
