@@ -73,7 +73,7 @@ def review_of(events: Iterable[RowMapping]) -> Review:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class SaleFacts:
     """What the rules look at: a sale of a known click."""
 
     id: int
@@ -97,7 +97,7 @@ class Cause:
     others: tuple[int, ...] = ()
 
 
-def causes(c: Connection, sales: Sequence[Candidate]) -> dict[int, Cause]:
+def causes(c: Connection, sales: Sequence[SaleFacts]) -> dict[int, Cause]:
     """The first cause of each sale that has one which no operator let through."""
     twins = _twins(c, sales)
     usual: dict[tuple[str, str], list[tuple[int, int]]] = {}
@@ -161,7 +161,7 @@ def unusual(value: Money, history: Sequence[int]) -> Cause | None:
     return Cause(ORDER_VALUE, text)
 
 
-def _twins(c: Connection, sales: Sequence[Candidate]) -> dict[int, Cause]:
+def _twins(c: Connection, sales: Sequence[SaleFacts]) -> dict[int, Cause]:
     """The sales whose order another network told of at the same store, too."""
     v = t.conversions.c
     orders = sorted({sale.order_id for sale in sales if sale.order_id and sale.store})
@@ -190,7 +190,7 @@ def _twins(c: Connection, sales: Sequence[Candidate]) -> dict[int, Cause]:
     return found
 
 
-def partners(c: Connection, sale: Candidate) -> set[int]:
+def partners(c: Connection, sale: SaleFacts) -> set[int]:
     """The other sales that are held because of the same order."""
     v = t.conversions.c
     query = select(v.id).where(

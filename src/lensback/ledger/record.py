@@ -25,7 +25,7 @@ from lensback.ledger.expected import (
     expected_sales,
     news_in,
 )
-from lensback.ledger.holds import Candidate, Cause
+from lensback.ledger.holds import Cause, SaleFacts
 from lensback.ledger.sale import (
     Accounts,
     checked,
@@ -186,7 +186,7 @@ def settle(c: Connection, ids: Sequence[int], at: int) -> None:
         settle(c, rest, at)
 
 
-def _book(c: Connection, ids: Sequence[int], at: int) -> list[Candidate]:
+def _book(c: Connection, ids: Sequence[int], at: int) -> list[SaleFacts]:
     """Posts what is missing; the sales that may be set aside."""
     v = t.conversions.c
     rows = c.execute(select(t.conversions).where(v.id.in_(ids)).order_by(v.id)).mappings().all()
@@ -202,13 +202,13 @@ def _book(c: Connection, ids: Sequence[int], at: int) -> list[Candidate]:
     if postings:
         c.execute(insert(t.entries), postings)
     return [
-        _candidate(row["id"], row["network"], row["external_id"], now)
+        _facts(row["id"], row["network"], row["external_id"], now)
         for row in rows
         if (now := expected[row["id"]]).review.state != "refused" and now.click_id is not None
     ]
 
 
-def _hold(c: Connection, sales: Sequence[Candidate], at: int) -> set[int]:
+def _hold(c: Connection, sales: Sequence[SaleFacts], at: int) -> set[int]:
     """Adds the holds that are new and takes back those whose cause is gone; the other sales that
     this concerns."""
     found = holds.causes(c, [sale for sale in sales if sale.status != "declined"])
@@ -226,11 +226,11 @@ def _hold(c: Connection, sales: Sequence[Candidate], at: int) -> set[int]:
     return concerned
 
 
-def _candidate(key: int, network: str, external_id: str, one: ExpectedSale) -> Candidate:
+def _facts(key: int, network: str, external_id: str, one: ExpectedSale) -> SaleFacts:
     sale = one.sale
     value = sale.order_value or Money(0, "")
     order = sale.order_id
-    return Candidate(
+    return SaleFacts(
         key,
         network,
         external_id,
@@ -244,7 +244,7 @@ def _candidate(key: int, network: str, external_id: str, one: ExpectedSale) -> C
     )
 
 
-def _hold_event(sale: Candidate, cause: Cause | None, at: int) -> dict[str, Any]:
+def _hold_event(sale: SaleFacts, cause: Cause | None, at: int) -> dict[str, Any]:
     if cause:
         return decision_event("hold", sale.id, cause.code, cause.text, at, "rule")
     return decision_event("release", sale.id, sale.review.code, "its cause is gone", at, "rule")

@@ -72,7 +72,7 @@ def held_sales(db: Database) -> list[HeldSale]:
         .limit(MOST)
     )
     with db.read() as c:
-        return [_held(row) for row in c.execute(query).mappings()]
+        return [_held_sale(row) for row in c.execute(query).mappings()]
 
 
 def decide(db: Database, sale_id: int, verdict: Verdict, *, note: str, at: int) -> HeldSale:
@@ -106,7 +106,7 @@ def decide(db: Database, sale_id: int, verdict: Verdict, *, note: str, at: int) 
         c.execute(insert(t.conversion_events), events)
         ids = {event["conversion_id"] for event in events}
         settle(c, sorted(ids | set(_others(c, row))), at)
-        return _held({**row, "went_to": row["store"]})
+        return _held_sale({**row, "went_to": row["store"]})
 
 
 def _row(c: Connection, sale_id: int) -> RowMapping:
@@ -131,7 +131,7 @@ def _others(c: Connection, row: RowMapping) -> list[int]:
     return list(c.scalars(query.order_by(v.id)))
 
 
-def _held(row: Any) -> HeldSale:
+def _held_sale(row: Any) -> HeldSale:
     value = row["order_value_minor"]
     return HeldSale(
         row["id"],
