@@ -217,7 +217,7 @@ def test_a_ledger_of_before_is_sealed(kind: str, tmp_path: Path, postgres: Postg
             config = Config()
             config.set_main_option("script_location", str(Path(lensback.db.__file__).parent))
             config.attributes["connection"] = c
-            command.upgrade(config, "0008")
+            command.upgrade(config, "0009")
         with db.write() as c:
             for statement in _OLD.split(";\n"):
                 c.execute(text(statement))

@@ -214,7 +214,7 @@ def _request(
     reference: str, user_token: str, expect: Collection[Money] | None, *, received_only: bool
 ) -> str:
     """Names all that a call asks for, without telling whom for. Kept in the database: migration
-    0009 names the payouts of before in the same way."""
+    0010 names the payouts of before in the same way."""
     wanted = None if expect is None else sorted([m.minor, m.currency] for m in expect)
     said = json.dumps([reference, user_token, received_only, wanted])
     return hashlib.blake2b(said.encode(), digest_size=32).hexdigest()

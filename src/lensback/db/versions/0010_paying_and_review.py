@@ -12,8 +12,8 @@ from alembic import op
 
 from lensback.db.chain import SEALED, Chain
 
-revision = "0009"
-down_revision = "0008"
+revision = "0010"
+down_revision = "0009"
 
 KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
@@ -120,7 +120,7 @@ def _attached_of_before() -> None:
         "INSERT INTO conversion_events (digest, conversion_id, kind, part, status, subid,"
         " commission_minor, commission_currency, order_value_minor, order_currency, order_id, reason,"
         " ordered_at, changed_at, source, received_at)"
-        " SELECT 'attached before 0009: ' || CAST(v.id AS VARCHAR(20)), v.id, 'release', '', '', '',"
+        " SELECT 'attached before 0010: ' || CAST(v.id AS VARCHAR(20)), v.id, 'release', '', '', '',"
         " NULL, '', NULL, '', 'other_network', 'attached before the rule', NULL, NULL, 'upgrade', v.updated_at"
         " FROM conversions v JOIN clicks k ON k.click_id = v.click_id"
         " WHERE k.network <> v.network ORDER BY v.id"
