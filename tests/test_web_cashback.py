@@ -120,16 +120,57 @@ def test_a_click_is_kept_and_leads_through_the_network(
     assert "no-store" in gone.headers["cache-control"]
 
 
-@pytest.mark.parametrize(
-    ("method", "headers", "status"),
-    [
-        ("HEAD", {}, 302),
-        ("GET", {"User-Agent": "Googlebot/2.1 (+http://www.google.com/bot.html)"}, 302),
-        ("GET", {"User-Agent": "facebookexternalhit/1.1"}, 302),
-        ("GET", {"Purpose": "prefetch"}, 503),
-        ("GET", {"Sec-Purpose": "prefetch;prerender"}, 503),
-    ],
-)
+NAVIGATE = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+HTML = "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8"
+
+
+def fetched(mode: str, dest: str, site: str = "cross-site", **more: str) -> dict[str, str]:
+    return {"Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": dest, "Sec-Fetch-Site": site, **more}
+
+
+# What browsers really send: W3C Fetch Metadata; MDN, List of default Accept values; Sec-Purpose.
+NO_CLICK: list[tuple[str, dict[str, str], int]] = [
+    ("HEAD", {}, 302),
+    ("HEAD", NAVIGATE, 302),
+    *(("GET", {"User-Agent": agent}, 302) for agent in (
+        "", "Googlebot/2.1 (+http://www.google.com/bot.html)", "facebookexternalhit/1.1",
+        "TelegramBot (like TwitterBot)", "WhatsApp/2.23.20.0 A", "Slackbot-LinkExpanding 1.0",
+        "Mozilla/5.0 (compatible; Discordbot/2.0; +https://discordapp.com)", "Twitterbot/1.0",
+        "LinkedInBot/1.0 (compatible; Mozilla/5.0)", "SkypeUriPreview Preview/0.5",
+        "Mozilla/5.0 (compatible; vkShare; +http://vk.com/dev/Share)", "Viber/21.5.0.3",
+        "Mozilla/5.0 (Windows NT 5.1) Firefox/11.0 (via ggpht.com GoogleImageProxy)",
+        "YahooMailProxy; https://help.yahoo.com/kb/", "Mozilla/5.0 (compatible; Google-PageRenderer)",
+        "Mozilla/5.0 AppleWebKit/537.36 HeadlessChrome/120.0 Safari/537.36", "curl/8.5", "Wget/1.21",
+        "python-requests/2.32", "axios/1.6.0", "node-fetch/1.0", "Go-http-client/2.0", "okhttp/4.12",
+        "Iframely/1.3.1 (+https://iframely.com/docs/about)", "Mattermost-Bot/1.1", "Synapse/1.98",
+        "Mozilla/5.0 (compatible; YandexBot/3.0)", "Mozilla/5.0 (compatible; Mail.RU_Bot/2.0)",
+    )),
+    *(("GET", {name: value}, 503) for name, value in (
+        ("Purpose", "prefetch"), ("Sec-Purpose", "prefetch"), ("Sec-Purpose", "prefetch;prerender"),
+        ("Sec-Purpose", "prefetch;anonymous-client-ip"), ("X-Moz", "prefetch"), ("X-Purpose", "preview"),
+    )),
+    ("GET", fetched("navigate", "document", "none", **{"Sec-Purpose": "prefetch"}), 503),
+    *(("GET", fetched(mode, dest, site), 200)
+      for site in ("cross-site", "same-site", "same-origin")
+      for mode, dest in (
+        ("no-cors", "image"), ("cors", "image"), ("no-cors", "script"), ("no-cors", "style"),
+        ("cors", "empty"), ("no-cors", "empty"), ("cors", "font"), ("no-cors", "video"),
+        ("navigate", "iframe"), ("navigate", "frame"), ("navigate", "embed"), ("navigate", "object"),
+        ("nested-navigate", ""), ("websocket", "empty"), ("navigate", "fencedframe"),
+    )),
+    ("GET", {"Sec-Fetch-Mode": "no-cors"}, 200),
+    ("GET", {"Sec-Fetch-Dest": "image"}, 200),
+    *(("GET", {"Accept": accept}, 200) for accept in (
+        "image/webp,image/apng,image/*,*/*;q=0.8", "image/png,image/*;q=0.8,*/*;q=0.5",
+        "image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5",
+        "text/css,*/*;q=0.1", "application/json", "video/webm,video/*;q=0.9,*/*;q=0.5",
+        "image/png, image/svg+xml, image/*;q=0.8, */*;q=0.5",
+    )),
+    ("GET", {"Accept": "*/*", "X-Requested-With": "XMLHttpRequest"}, 200),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "headers", "status"), NO_CLICK)
 @pytest.mark.usefixtures("program")
 def test_what_is_no_click(
     client: TestClient,
@@ -140,10 +181,42 @@ def test_what_is_no_click(
     status: int,
 ) -> None:
     before = len(clicks(workspace))
-    answer = client.request(method, f"/go/{offer_id}", headers=headers)
+    answer = client.request(method, f"/go/{offer_id}?search=abcdef0123456789", headers=headers)
     assert answer.status_code == status
-    assert "track.example" not in answer.headers.get("location", "")
+    assert "track.example" not in answer.headers.get("location", "") + answer.text
     assert len(clicks(workspace)) == before
+    assert "no-store" in answer.headers["cache-control"]
+    if status in {200, 503}:
+        assert f'href="/go/{offer_id}?search=abcdef0123456789"' in answer.text
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Accept": HTML},
+        {"Accept": "*/*"},  # Internet Explorer, Opera Mini
+        {"Accept": "image/gif, image/jpeg, image/pjpeg, application/x-ms-application, */*"},
+        {"Accept": HTML, "X-Requested-With": "org.telegram.messenger"},  # an app's own browser
+        NAVIGATE,
+        *(fetched("navigate", "document", site) for site in ("none", "same-origin", "cross-site")),
+        {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "none", "Accept": HTML},  # Chrome 76 to 79
+        {
+            "User-Agent": "Mozilla/5.0 (Linux; Android 13; CUBOT X30) Chrome/120.0 Mobile Safari/537.36"
+        },
+        {"User-Agent": "Mozilla/5.0 (Windows NT 10.0) YaBrowser/24.1 Safari/537.36"},
+        {"User-Agent": "Opera/9.80 (J2ME/MIDP; Opera Mini/9.80) Presto/2.12 Version/12.16"},
+    ],
+)
+@pytest.mark.usefixtures("program")
+def test_what_is_a_click(
+    client: TestClient, workspace: Workspace, offer_id: str, headers: dict[str, str]
+) -> None:
+    before = len(clicks(workspace))
+    answer = client.get(f"/go/{offer_id}", headers=headers)
+    assert answer.status_code == 302
+    assert "track.example" in answer.headers["location"]
+    assert len(clicks(workspace)) == before + 1
 
 
 @pytest.mark.parametrize(
@@ -213,6 +286,9 @@ def test_the_host_service_may_click_from_a_program(
     assert found[-1]["user_token"] == USER
 
 
+HERE = {"Sec-Fetch-Site": "same-origin", **NAVIGATE}
+
+
 @pytest.mark.usefixtures("program")
 def test_a_click_is_whose_pass_it_bears(
     client: TestClient, workspace: Workspace, offer_id: str
@@ -221,8 +297,73 @@ def test_a_click_is_whose_pass_it_bears(
     old = grants.give_pass(workspace.db, workspace.path, USER, 1_700_000_000)
     forged = f"{USER}.{int(time.time()) + 99}.{'0' * 64}"
     for text in (good, old, forged, f"{USER}", "x" * 5000, "é.1.2"):
-        assert client.get(f"/go/{offer_id}", params={"user": text}).status_code == 302
+        answer = client.get(f"/go/{offer_id}", params={"user": text}, headers=HERE)
+        assert answer.status_code == 302
     assert [click["user_token"] for click in clicks(workspace)[-6:]] == [USER, "", "", "", "", ""]
+
+
+FROM_HERE = [
+    HERE,
+    {"Referer": "http://testserver/"},
+    {"Referer": "http://testserver/answers/1?x=2"},
+    {"Referer": "https://TESTSERVER/"},
+]
+FROM_ELSEWHERE = [
+    {},
+    *(fetched("navigate", "document", site) for site in ("none", "same-site", "cross-site")),
+    {**fetched("navigate", "document", "cross-site"), "Referer": "http://testserver/"},
+    {"Referer": "https://forum.example/"},
+    {"Referer": "https://testserver.evil.example/"},
+    {"Referer": "https://evil.example/?http://testserver/"},
+    {"Referer": "http://testserver@evil.example/"},
+    {"Referer": "android-app://org.telegram.messenger/"},
+]
+
+
+@pytest.mark.parametrize("cookie", ["", "own", "other"])
+@pytest.mark.parametrize(
+    ("headers", "counts"), [(h, True) for h in FROM_HERE] + [(h, False) for h in FROM_ELSEWHERE]
+)
+@pytest.mark.usefixtures("program")
+def test_a_pass_in_the_address_counts_from_our_own_pages(
+    client: TestClient,
+    workspace: Workspace,
+    offer_id: str,
+    headers: dict[str, str],
+    counts: bool,
+    cookie: str,
+) -> None:
+    """A link that somebody else put anywhere makes nobody's purchase theirs."""
+    now, whose = int(time.time()), {"own": USER, "other": "user-other"}
+    named = grants.give_pass(workspace.db, workspace.path, USER, now)
+    if cookie:
+        kept = grants.give_pass(workspace.db, workspace.path, whose[cookie], now)
+        client.cookies.set("lensback_user", kept)
+    before = len(clicks(workspace))
+    answer = client.get(f"/go/{offer_id}", params={"user": named}, headers=headers)
+    found = clicks(workspace)[before:]
+    if counts or cookie == "own":
+        assert answer.status_code == 302
+        assert [click["user_token"] for click in found] == [USER]
+    else:
+        assert (answer.status_code, found) == (200, [])
+        assert named not in answer.text, "the way on names nobody"
+        assert "names an account" in answer.text
+
+
+@pytest.mark.usefixtures("program")
+def test_a_user_clicks_no_faster_than_a_person(made: Path, offer_id: str) -> None:
+    limited = Settings(rate_limit=0, write_limit=0, click_limit=60, host_key_hash=digest(HOST_KEY))
+    with Workspace(made, limited) as opened:
+        known = {"Authorization": f"Bearer {HOST_KEY}", "User-Agent": "python-requests/2.32"}
+        with TestClient(create_app(opened), follow_redirects=False, headers=known) as client:
+            for user in ("user-quick", "user-other"):
+                headers = {"X-User-Token": user}
+                answers = [client.get(f"/go/{offer_id}", headers=headers) for _ in range(14)]
+                assert [answer.status_code for answer in answers[:10]] == [302] * 10
+                assert answers[-1].status_code == 429, user
+                assert int(answers[-1].headers["retry-after"]) >= 1
+            assert client.get(f"/go/{offer_id}").status_code == 302, "nobody has no such limit"
 
 
 @pytest.mark.usefixtures("program")

@@ -231,6 +231,11 @@ class Settings(BaseSettings):
         ge=0,
         description="Clicks and votes a minute from one address, in one process; 0: no limit.",
     )
+    click_limit: int = Field(
+        120,
+        ge=0,
+        description="Clicks a minute of one user, in one process; 0: no limit.",
+    )
     guess_limit: int = Field(
         20,
         ge=0,

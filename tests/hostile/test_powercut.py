@@ -107,6 +107,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     set_setting(folder, "host_key_hash", digest(HOST_KEY))
     set_setting(folder, "rate_limit", 0)
     set_setting(folder, "write_limit", 0)
+    set_setting(folder, "click_limit", 0)
     with open_workspace(folder) as workspace:
         offer = earning(workspace)
     shutil.rmtree(folder / "journal", ignore_errors=True)

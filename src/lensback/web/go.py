@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter
@@ -16,8 +17,10 @@ from lensback.cashback import plain_page, program_link
 from lensback.catalogue import offers
 from lensback.catalogue.stores import StoredProgram
 from lensback.errors import NotFound
+from lensback.ledger.clicks import SEARCH_ID
 from lensback.types import StoredOffer
-from lensback.web import bodies, forms, guard, users
+from lensback.web import bodies, forms, guard, navigation, users
+from lensback.web.pages import render
 from lensback.web.service import Opened, Service
 
 router = APIRouter(responses=bodies.FAILURES)
@@ -25,14 +28,7 @@ router = APIRouter(responses=bodies.FAILURES)
 HEADERS = {"Cache-Control": "no-store", "X-Robots-Tag": "noindex, nofollow"}
 MAX_LINK_CHARS = 8000
 
-_PREFETCH = ("purpose", "sec-purpose", "x-purpose", "x-moz")
-_CRAWLER = re.compile(
-    r"bot\b|bot/|crawl|spider|slurp|facebookexternalhit|whatsapp|skypeuripreview|vkshare|embedly"
-    r"|mediapartners|adsbot|apis-google|feedfetcher|bingpreview|yandex(?!search|browser)\w+/"
-    r"|lighthouse|headlesschrome|pingdom|uptime|python-requests|python-httpx|aiohttp|curl/|wget/"
-    r"|go-http-client|java/|okhttp|libwww|scrapy",
-    re.IGNORECASE,
-)
+_PAGE: dict[str, Any] = {"text/html": {}}
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
 
 
@@ -42,45 +38,54 @@ _CONTROL = re.compile(r"[\x00-\x20\x7f]")
     response_class=RedirectResponse,
     status_code=302,
     responses={
+        200: {"description": "A page with the way on, for what is no click", "content": _PAGE},
         302: {"description": "To the offer's page at its store, through its network"},
-        204: {"description": "For crawlers, where the only address is a network's"},
-        503: {"description": "For a prefetch: nobody clicked yet"},
+        204: {"description": "For programs, where the only address is a network's"},
+        503: {"description": "The same page for a prefetch: nobody clicked yet", "content": _PAGE},
     },
 )
 def go(offer_id: str, request: Request, service: Opened, search: str = "") -> Response:
     """Writes the click down and sends the shopper through the program's link to the offer's page,
     nowhere else. `search` is the search it was found by.
 
-    `HEAD` and crawlers get the store's own page, a prefetch is refused: none of them is a click.
-    The host service, which proves itself by its key, may click for its users from a program.
+    Only a page of a browser that goes there is a click. `HEAD` and programs get the store's own page; a
+    prefetch, a frame, a picture or a script of another page get a page with the way on, and so does a
+    pass in the address that did not come from a page of ours. The host service, which proves itself
+    by its key, may click for its users from a program.
     """
     if not forms.OFFER_ID.fullmatch(offer_id):
         raise NotFound(f"no such offer: {offer_id[:64]!r}", hint="take ids from an answer")
-    head = request.scope.get("lensback_head", False)
-    if is_prefetch(request):
-        # The browser asks again when the shopper really clicks.
-        return Response(status_code=503, headers=HEADERS)
     stored, programs = offers.to_click(service.workspace.db, offer_id)
+    if navigation.looks_ahead(request):
+        # Not 2xx: the browser asks again when the shopper really clicks.
+        return _way_on(request, stored, search, status=503)
     host = guard.is_host(request)
-    if head or (is_machine(request) and not host):
+    if request.scope.get("lensback_head", False) or (navigation.is_program(request) and not host):
         return _past_networks(stored, programs)
+    now = int(time.time())
+    user = users.user_of(request, service.workspace, now, host=host)
     if not host:
         guard.writer(request)
-    return _redirect(click(service, request, stored, programs, search, host=host))
+        if not navigation.is_navigation(request):
+            return _way_on(request, stored, search)
+        if users.is_named_by_stranger(request, service.workspace, now, user):
+            return _way_on(request, stored, search, foreign=True)
+    if user:
+        service.click_pace.take(f"user {user}")
+    return _redirect(click(service, stored, programs, search, user, now))
 
 
 def click(
     service: Service,
-    request: Request,
     stored: StoredOffer,
     programs: Sequence[StoredProgram],
     search_id: str,
-    *,
-    host: bool = False,
+    user: str,
+    now: int,
 ) -> str:
     """The link of one click, which is in the journal when this returns. Raises Busy where that
     is full: a click that nobody can find again would be cashback lost."""
-    workspace, now = service.workspace, int(time.time())
+    workspace = service.workspace
     click_id = ledger.new_click_id()
     link = program_link(workspace.networks, programs, stored, click_id, now, workspace.rates)
     body = ledger.click_body(
@@ -89,7 +94,7 @@ def click(
         at=now,
         source="go",
         search_id=search_id,
-        user_token=users.user_of(request, workspace, now, host=host),
+        user_token=user,
         network=link.network,
         program_id=str(link.program_id or ""),
         terms=link.terms_snapshot,
@@ -100,15 +105,15 @@ def click(
     return address
 
 
-def is_prefetch(request: Request) -> bool:
-    """A browser that looks ahead."""
-    said = (request.headers.get(name, "").lower() for name in _PREFETCH)
-    return any("prefetch" in text or "preview" in text or "prerender" in text for text in said)
-
-
-def is_machine(request: Request) -> bool:
-    """A program that says what it is."""
-    return bool(_CRAWLER.search(request.headers.get("user-agent", "")[:500]))
+def _way_on(
+    request: Request, stored: StoredOffer, search: str, *, status: int = 200, foreign: bool = False
+) -> Response:
+    """A page from which a person may click; the link in it names nobody."""
+    known = SEARCH_ID.fullmatch(search)
+    address = f"/go/{stored.offer_id}{f'?search={search}' if known else ''}"
+    return render(
+        request, "go.html", status, HEADERS, store=stored.store, address=address, foreign=foreign
+    )
 
 
 def _past_networks(stored: StoredOffer, programs: Sequence[StoredProgram]) -> Response:

@@ -104,6 +104,7 @@ class Service:
     key_pace: RateLimiter
     keyring: LiveFile[tuple[Key, ...]]
     write_pace: RateLimiter
+    click_pace: RateLimiter
     guesses: Guesses
     memory: Memory
     marks: Marks
@@ -129,6 +130,7 @@ class Service:
             RateLimiter(s.key_rate_limit),
             keys.keyring(workspace.keys_path),
             RateLimiter(s.write_limit),
+            RateLimiter(s.click_limit),
             Guesses(s.guess_limit),
             Memory(s.photo_memory_s),
             Marks(workspace),

@@ -12,6 +12,7 @@ from lensback import grants, tokens
 from lensback.errors import Unauthorized
 from lensback.ledger.clicks import USER_TOKEN
 from lensback.settings import Settings
+from lensback.web.navigation import is_from_here
 from lensback.workspace import Workspace
 
 COOKIE = "lensback_user"
@@ -44,15 +45,26 @@ def checked_pass(workspace: Workspace, text: str, now: int) -> str:
 
 
 def user_of(request: Request, workspace: Workspace, now: int, *, host: bool) -> str:
-    """The user's token: from the host's own request (`host`: it is one), else from a pass (`?user=`,
-    cookie).
+    """The user's token: from the host's own request (`host`: it is one), else from a pass (`?user=` of
+    a link on a page of ours, cookie).
 
     What is not good is nobody: a shopper with an old pass still gets to the store.
     """
     token = request.headers.get(HEADER, "")
     if token and USER_TOKEN.fullmatch(token):
         return token if host else ""
-    given = (request.query_params.get("user", ""), request.cookies.get(COOKIE, ""))
+    named = request.query_params.get("user", "") if host or is_from_here(request) else ""
+    given = (named, request.cookies.get(COOKIE, ""))
     return next(
         (user for text in given if text and (user := user_of_pass(workspace, text, now))), ""
     )
+
+
+def is_named_by_stranger(request: Request, workspace: Workspace, now: int, user: str) -> bool:
+    """Whether the address bears a good pass of another user than `user`, and no page of ours put it
+    there: whoever sent that link wants a stranger's purchases."""
+    text = request.query_params.get("user", "")
+    if not text or is_from_here(request):
+        return False
+    named = user_of_pass(workspace, text, now)
+    return bool(named) and named != user
