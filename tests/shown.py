@@ -7,12 +7,13 @@ from typing import Any
 from lensback import wire
 from lensback.rank import price_after_cashback
 from lensback.types import WHOLE, Money
+from lensback.wire.numbers import Cashback
 
 
 def offer(offer_id: str = "x", *, back: int = 0, up_to: bool = True, **changes: Any) -> wire.Offer:
     """Ten euro in stock, unless said otherwise; `back`: cashback in minor units."""
     price = changes.pop("price", Money(1000, "EUR"))
-    cashback = wire.Cashback(back, price.currency, up_to)
+    cashback = Cashback(back, price.currency, up_to)
     plain = {
         "store": "harbour",
         "store_title": changes.get("store", "harbour"),

@@ -261,7 +261,7 @@ def test_colors_and_order_act_at_once(opened: BrowserContext, served: tuple[str,
     upload(page, served)
     first = searched(page)
     page.locator("#filters summary").click()
-    page.select_option("select[name=sort]", "price")
+    page.select_option("select[name=order]", "price")
     changed(page, first)
     second = searched(page)
     expect(page.locator("#colors input")).not_to_have_count(14)  # only colours that are sold

@@ -87,7 +87,7 @@ def state(page: Page) -> dict[str, Any]:
       products: [...document.querySelectorAll('[data-product]')].map(one => one.dataset.product),
       said: [...document.querySelectorAll('.likelihood')].map(one => one.textContent),
       store: document.querySelector('[name=store]').value,
-      cheap: [...document.querySelectorAll('[name=sort],[name=order]')].map(one => one.value),
+      cheap: [...document.querySelectorAll('[name=order]')].map(one => one.value),
       box: ['left', 'top', 'width', 'height'].map(side => document.getElementById('crop').style[side]),
     })""")
     assert found["products"]
@@ -100,7 +100,7 @@ def filtered(page: Page) -> str:
     page.locator("#filters summary").click()
     page.select_option("select[name=store]", "lavka")
     second = another(page, first)
-    page.locator("select[name=sort], select[name=order]").select_option("price")
+    page.locator("select[name=order]").select_option("price")
     return another(page, second)
 
 

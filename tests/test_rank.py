@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from lensback import rank
 from lensback.rank import Calibration, Ranked
 from lensback.types import Candidate, Money
-from lensback.wire import Cashback, Offer
+from lensback.wire import Offer
+from lensback.wire.numbers import Cashback
 from shown import offer
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lensback import colors, verdicts
+from lensback import colors, rank, verdicts, wire
 from lensback.search import Query
 from lensback.speech import Speech
 from lensback.types import WHOLE, Money
@@ -81,16 +81,29 @@ def test_a_discount_is_whole_percent_and_never_negative() -> None:
 
 
 def test_the_filters_of_an_answer_in_words() -> None:
-    query = Query(stores=("pier",), category="Shoes", price_max="50", currency="EUR", color="red")
-    assert views.filter_words(query, "price", EN) == (
+    query = Query(
+        stores=("pier",),
+        category="Shoes",
+        price_max="50",
+        currency="EUR",
+        color="red",
+        order="price",
+        sizes=("M",),
+        brands=("Marlo",),
+        discount=20,
+    )
+    assert views.filter_words(query, EN) == (
         "pier",
         "Shoes",
+        "Marlo",
+        "Size M",
+        "From 20 % off",
         "Price to 50 EUR",
         "red",
         "Cheapest first",
     )
-    assert views.filter_words(Query(in_stock=True), "best", RU) == ("Только в наличии",)
-    assert views.filter_words(Query(), "best", EN) == ()
+    assert views.filter_words(Query(in_stock=True), RU) == ("Только в наличии",)
+    assert views.filter_words(Query(), EN) == ()
 
 
 def test_cashback_is_shown_where_there_is_some() -> None:
@@ -135,11 +148,11 @@ def test_exact_hits_stay_first_in_every_order() -> None:
         named("b", price=euro(200)),
         named("c", exact=True, price=euro(5000)),
     ]
-    assert [h.product_id for h in views.in_order(hits, "best")] == ["a", "b", "c"]
-    assert [h.product_id for h in views.in_order(hits, "price")] == ["c", "b", "a"]
+    assert [h.product_id for h in rank.hits_in_order(hits, "best")] == ["a", "b", "c"]
+    assert [h.product_id for h in rank.hits_in_order(hits, "price")] == ["c", "b", "a"]
     more = [named("a", back=100), named("b", back=300), named("c")]
-    assert [h.product_id for h in views.in_order(more, "cashback")] == ["b", "a", "c"]
-    assert views.in_order([], "price") == []
+    assert [h.product_id for h in rank.hits_in_order(more, "cashback")] == ["b", "a", "c"]
+    assert rank.hits_in_order([], "price") == []
 
 
 def test_orders_compare_money_exactly_and_only_of_one_currency() -> None:
@@ -149,9 +162,26 @@ def test_orders_compare_money_exactly_and_only_of_one_currency() -> None:
         named("b", price=euro(huge)),
         named("c", price=Money(1, "USD")),
     ]
-    assert [h.product_id for h in views.in_order(hits, "price")] == ["b", "a", "c"]
+    assert [h.product_id for h in rank.hits_in_order(hits, "price")] == ["b", "a", "c"]
     digits = [named("a", price=Money(900, "KWD")), named("b", price=Money(899, "KWD"))]
-    assert [h.product_id for h in views.in_order(digits, "price")] == ["b", "a"]
+    assert [h.product_id for h in rank.hits_in_order(digits, "price")] == ["b", "a"]
+
+
+def test_orders_compare_currencies_where_they_were_converted() -> None:
+    hits = [
+        named("a", price=euro(5900)),
+        named("b", price=Money(6000, "USD"), converted=euro(5500)),
+        named("c", price=Money(7000, "USD"), converted=euro(6400), back=3500),
+    ]
+    assert [h.product_id for h in rank.hits_in_order(hits, "price")] == ["b", "a", "c"]
+    assert rank.hits_in_order(hits, "cashback")[0].product_id == "c"
+
+
+def test_what_is_sold_out_gives_way() -> None:
+    gone, here = {"availability": "out_of_stock"}, {"exact": True}
+    hits = [named("a", exact=True, **gone), named("b", **here), named("c", **gone), named("d")]
+    assert [h.product_id for h in rank.hits_in_order(hits, "best")] == ["b", "a", "c", "d"]
+    assert [h.product_id for h in rank.hits_in_order(hits, "price")] == ["b", "a", "d", "c"]
 
 
 def test_every_basic_color_has_a_word() -> None:
@@ -175,13 +205,21 @@ def test_the_page_offers_the_likeliest_regions_and_the_whole_photo() -> None:
 def test_the_view_of_an_answer() -> None:
     rows = [offer("a", color="dark red/blue", store="pier"), offer("b", color="red", category="")]
     last = Region(box=WHOLE, label="whole", score=1)
-    shown = {"regions": (last,), "probability": 0.97, "verdict": "exact"}
+    facets = wire.Facets(stores=(wire.Facet(value="pier", products=2),))
+    shown = {
+        "total": 30,
+        "facets": facets,
+        "rates_on": "2026-11-27",
+        "regions": (last,),
+        "probability": 0.97,
+        "verdict": "exact",
+    }
     found = answer(hit(*rows, exact=True), named("c", store="pier"), **shown)
     view = views.answer_view(found, EN)
     assert (len(view.exact), len(view.similar)) == (1, 1)
-    assert view.stores == ("pier", "harbour")
-    assert view.categories == ("Shoes",)
-    assert view.colors == ("red", "blue")
+    assert (view.stores, view.sizes) == (("pier",), ())
+    assert (view.shown, view.total, view.more) == (2, 30, True)
+    assert view.rates_on == "Nov 27, 2026"
     assert view.sentence == "This very product: 2 things."
     assert view.headline == "This very product"
     plain = views.answer_view(answer(named("c"), regions=(last,), calibrated=False), EN)

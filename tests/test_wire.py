@@ -143,7 +143,7 @@ def test_titles_are_those_that_the_reader_understands(client: TestClient) -> Non
         assert (product.json()["title"], product.json()["category"]) == (title, "Men > Shirts")
         assert "Accept-Language" in product.headers["vary"]
         page = client.post("/", files=files, headers=said).text
-        assert f"<h3>{title}</h3>" in page
+        assert f">{title}</h3>" in page
 
 
 def test_a_store_is_called_by_its_title_wherever_people_read_it(client: TestClient) -> None:
@@ -161,7 +161,7 @@ def test_a_store_is_called_by_its_title_wherever_people_read_it(client: TestClie
         files = {"photo": ("p.png", tiny.png(PICTURES["red"]))}
         page = client.post("/", files=files, data={"store": "lavka"}).text
         assert '<option value="lavka" selected>Лавка &amp; сыновья</option>' in page
-        assert '<th scope="row">Лавка &amp; сыновья</th>' in page
+        assert "Лавка &amp; сыновья: " in page
         client.app.state.service._overviews.clear()  # type: ignore[attr-defined]
         known = {s["name"]: s["title"] for s in client.get("/api/stores").json()["stores"]}
         assert (known["lavka"], known["outlet"]) == ("Лавка & сыновья", "outlet")

@@ -34,11 +34,12 @@ from lensback.errors import (
 )
 from lensback.types import Box
 from lensback.wire import Hit, Offer
+from lensback.wire.numbers import Body
 
 TRIES = 4
 MAX_WAIT_S = 30.0
 
-B = TypeVar("B", bound=wire.Body)
+B = TypeVar("B", bound=Body)
 
 
 class Answer(wire.Answer):

@@ -32,8 +32,8 @@ class StoreRow:
 
 
 def paid(offer: Offer) -> Money:
-    """What the shopper pays in the end."""
-    return offer.price_after_cashback
+    """What the shopper pays in the end, in the answer's currency where it was converted."""
+    return offer.converted or offer.price_after_cashback
 
 
 def by_store(offers: Sequence[Offer]) -> tuple[StoreRow, ...]:
@@ -55,7 +55,7 @@ def _row(offers: Sequence[Offer]) -> StoreRow:
     )
     return StoreRow(
         first=offers[0],
-        sizes=tuple(sorted((same[0] for same in sized), key=_size_key)),
+        sizes=tuple(sorted((same[0] for same in sized), key=lambda one: size_key(one.size))),
         disclosures=tuple(dict.fromkeys(one.disclosure for one in offers if one.disclosure)),
     )
 
@@ -68,9 +68,9 @@ def discount(offer: Offer) -> int:
     return (old.minor - now.minor) * 100 // old.minor
 
 
-def _size_key(offer: Offer) -> tuple[int, float, str]:
+def size_key(size: str) -> tuple[int, float, str]:
     """S, M, L in that order, then numbers by size, then the rest by name."""
-    size = offer.size.strip().upper()
+    size = size.strip().upper()
     if size in _LETTERS:
         return 0, _LETTERS.index(size), size
     number = size.replace(",", ".")

@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 
 from lensback.types import Candidate, Money
-from lensback.wire import Offer
+from lensback.wire import Hit, Offer
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +94,10 @@ def offer_key(offer: Offer, currency: str) -> tuple[int, bool, str, int, str]:
     """Sort key: in stock first, then what may be, the preferred currency first, then price after
     cashback.
 
-    Amounts of two currencies are not compared: without a rate that would be a guess.
+    Amounts of two currencies are compared where they were converted; without a rate that would be a
+    guess.
     """
-    price = offer.price_after_cashback
+    price = offer.converted or offer.price_after_cashback
     return (
         {"in_stock": 0, "unknown": 1}.get(offer.availability, 2),
         price.currency != currency,
@@ -108,6 +110,47 @@ def offer_key(offer: Offer, currency: str) -> tuple[int, bool, str, int, str]:
 def in_order(offers: Iterable[Offer], currency: str = "") -> tuple[Offer, ...]:
     """Offers as a shopper wants to see them."""
     return tuple(sorted(offers, key=lambda offer: offer_key(offer, currency)))
+
+
+ORDERS = ("best", "price", "cashback")
+
+
+def hits_in_order(hits: Sequence[Hit], order: str) -> list[Hit]:
+    """Hits as the shopper wants them, `order` one of ORDERS: as they are, but that an exact one that is
+    sold out gives way to an exact one that is not; or the exact ones first, then by the amount, and
+    what is sold out last.
+
+    Amounts of different currencies are compared where they were converted; else those of the first
+    hit's currency go first.
+    """
+    if order == "best" or not hits:
+        exact = iter(sorted((hit for hit in hits if hit.exact), key=_gone))
+        return [next(exact) if hit.exact else hit for hit in hits]
+    currency = _comparable(hits[0].offers[0]).currency
+
+    def key(hit: Hit) -> tuple[bool, bool, bool, Decimal]:
+        offer = hit.offers[0]
+        paid = _comparable(offer)
+        amount = paid.amount if order == "price" else -_share(offer)
+        return not hit.exact, _gone(hit), paid.currency != currency, amount
+
+    return sorted(hits, key=key)
+
+
+def _gone(hit: Hit) -> bool:
+    return hit.offers[0].availability == "out_of_stock"
+
+
+def _comparable(offer: Offer) -> Money:
+    return offer.converted or offer.price_after_cashback
+
+
+def _share(offer: Offer) -> Decimal:
+    """Its cashback, in the currency that its price was converted into."""
+    after, converted = offer.price_after_cashback, offer.converted
+    if converted is None or not after.minor:
+        return offer.cashback.amount
+    return offer.cashback.amount * converted.amount / after.amount
 
 
 def folded(offers: Iterable[Offer], alike: Callable[[Offer], Hashable]) -> list[tuple[Offer, ...]]:

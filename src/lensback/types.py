@@ -179,6 +179,15 @@ class Region:
 
 
 @dataclass(frozen=True, slots=True)
+class PriceRange:
+    """Prices in one currency, both ends counting; None: no limit."""
+
+    currency: str
+    low: int | None
+    high: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Filter:
     """Which offers count. Empty means no limit; one offer must meet all of it at once."""
 
@@ -190,7 +199,21 @@ class Filter:
     price_max: Money | None = None
     price_min: Money | None = None
     colors: tuple[str, ...] = ()
-    """Colour words as stores write them. The index knows no colours: the catalogue checks them."""
+    """Colour words as stores write them. The index knows no colours: the catalogue checks them, and
+    brands, sizes and discounts."""
+    brands: tuple[str, ...] = ()
+    sizes: tuple[str, ...] = ()
+    """Both as stores write them."""
+    discount: int = 0
+    """Least percent that a store says it took off."""
+    elsewhere: tuple[PriceRange, ...] = ()
+    """The limits of `price_min` and `price_max` in other currencies: an offer within one of them counts,
+    too."""
+
+    @property
+    def beside_index(self) -> bool:
+        """Whether it asks for what the index does not know: then more images must be looked at."""
+        return bool(self.colors or self.brands or self.sizes or self.discount)
 
     @property
     def empty(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select
 
 from lensback import gtins
-from lensback.catalogue import offers
+from lensback.catalogue.filtered import restrict
 from lensback.db import Database
 from lensback.db import tables as t
 from lensback.types import Filter
@@ -45,6 +45,6 @@ def gtins_of(db: Database, product_ids: Sequence[str]) -> dict[str, set[str]]:
 def _products(db: Database, wanted: Any, where: Filter) -> list[str]:
     o = t.offers
     query = select(o.c.product_id).select_from(o.join(t.stores))
-    query = query.where(wanted, o.c.product_id.is_not(None), *offers.restrict(where)).distinct()
+    query = query.where(wanted, o.c.product_id.is_not(None), *restrict(where)).distinct()
     with db.read() as c:
         return sorted(c.scalars(query))

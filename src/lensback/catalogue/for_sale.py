@@ -8,6 +8,7 @@ from typing import Any, Protocol, cast
 from sqlalchemy import select
 
 from lensback.catalogue import offers
+from lensback.catalogue.filtered import restrict
 from lensback.db import Database, chunks
 from lensback.db import tables as t
 from lensback.types import Availability, Filter
@@ -50,7 +51,20 @@ _ROWS = (
 def rows(db: Database, product_ids: Sequence[str], where: Filter) -> dict[str, list[ForSale]]:
     """What an answer shows of the offers of these products that pass the filter, by product;
     products without any are missing."""
-    return _rows(db, [t.offers.c.product_id.in_(product_ids), *offers.restrict(where)])
+    return _rows(db, [t.offers.c.product_id.in_(product_ids), *restrict(where)])
+
+
+def traits(db: Database, product_ids: Sequence[str]) -> list[Any]:
+    """Rows of (product_id, store, category, brand, size, color), each once, of the offers on sale of
+    these products."""
+    o = t.offers.c
+    columns = (o.product_id, t.stores.c.name.label("store"), o.category, o.brand, o.size, o.color)
+    query = select(*columns).distinct().join_from(t.offers, t.stores).where(o.active)
+    found: list[Any] = []
+    with db.read() as c:
+        for part in chunks(product_ids):
+            found += c.execute(query.where(o.product_id.in_(part))).all()
+    return found
 
 
 def row(db: Database, wanted: str) -> ForSale:

@@ -10,9 +10,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from sqlalchemy import Column, Connection, RowMapping, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    RowMapping,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from lensback import storepage
+from lensback.catalogue.filtered import restrict
 from lensback.catalogue.pictures import ask_soon
 from lensback.catalogue.stores import StoredProgram
 from lensback.db import Database, chunks
@@ -251,27 +262,6 @@ def active_ids(c: Connection, store_id: int) -> Iterable[int]:
     return c.scalars(select(o.id).where(o.store_id == store_id, o.active))
 
 
-def restrict(where: Filter) -> list[Any]:
-    """A Filter as conditions on `offers` joined with `stores`."""
-    o = t.offers.c
-    limits: list[Any] = [o.active]
-    if where.stores:
-        limits.append(t.stores.c.name.in_(where.stores))
-    if where.categories:
-        limits.append(o.category.in_(where.categories))
-    if where.in_stock:
-        limits.append(o.availability == "in_stock")
-    if where.currency:
-        limits.append(o.currency == where.currency)
-    if where.price_max:
-        limits += [o.currency == where.price_max.currency, o.price_minor <= where.price_max.minor]
-    if where.price_min:
-        limits += [o.currency == where.price_min.currency, o.price_minor >= where.price_min.minor]
-    if where.colors:
-        limits.append(o.color.in_(where.colors))
-    return limits
-
-
 def get(db: Database, wanted: str) -> StoredOffer:
     """One offer by its public id, on sale or not. Raises NotFound."""
     with db.read() as c:
@@ -414,9 +404,15 @@ def categories(db: Database) -> tuple[str, ...]:
 
 def color_words(db: Database) -> tuple[str, ...]:
     """The different colour words of the offers on sale."""
+    return words(db, "color")
+
+
+def words(db: Database, column: str) -> tuple[str, ...]:
+    """The different words of one column (`color`, `brand`, `size`) of the offers on sale, sorted."""
     o = t.offers.c
     with db.read() as c:
-        return tuple(sorted(c.scalars(select(o.color).where(o.active, o.color != "").distinct())))
+        said = select(o[column]).where(o.active, o[column] != "").distinct()
+        return tuple(sorted(c.scalars(said)))
 
 
 def category_paths(known: Sequence[str], word: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from lensback.types import Filter
+from lensback.types import Filter, PriceRange
 
 NOTHING = "false"
 _INT64 = 2**63 - 1
@@ -31,13 +31,33 @@ def condition(where: Filter, among: Callable[[str, Iterable[str]], str], in_stoc
         parts.append(in_stock)
     if where.currency:
         parts.append(among("currency", [where.currency]))
+    priced = _prices(where, among)
+    if where.elsewhere:
+        each = [priced, *(_within(one, among) for one in where.elsewhere)]
+        parts.append("(" + " or ".join(f"({' and '.join(one)})" for one in each) + ")")
+    else:
+        parts += priced
+    return NOTHING if NOTHING in parts else " and ".join(dict.fromkeys(parts))
+
+
+def _prices(where: Filter, among: Callable[[str, Iterable[str]], str]) -> list[str]:
+    parts = []
     if where.price_max:
         parts.append(among("currency", [where.price_max.currency]))
         parts.append(f"price_low <= {_clamped(where.price_max.minor)}")
     if where.price_min:
         parts.append(among("currency", [where.price_min.currency]))
         parts.append(f"price_high >= {_clamped(where.price_min.minor)}")
-    return NOTHING if NOTHING in parts else " and ".join(dict.fromkeys(parts))
+    return parts
+
+
+def _within(one: PriceRange, among: Callable[[str, Iterable[str]], str]) -> list[str]:
+    parts = [among("currency", [one.currency])]
+    if one.high is not None:
+        parts.append(f"price_low <= {_clamped(one.high)}")
+    if one.low is not None:
+        parts.append(f"price_high >= {_clamped(one.low)}")
+    return parts
 
 
 def _among_sql(column: str, names: Iterable[str]) -> str:

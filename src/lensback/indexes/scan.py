@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensback.indexes.rows import to_vectors
-from lensback.types import Candidate, Filter, Vector
+from lensback.types import Candidate, Filter, PriceRange, Vector
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,12 +66,29 @@ class Scan:
             mask &= self._in_stock
         if where.currency:
             mask &= self._among("currency", [where.currency])
+        if where.price_max or where.price_min:
+            priced = self._priced(where)
+            for one in where.elsewhere:
+                priced |= self._within(one)
+            mask &= priced
+        return mask
+
+    def _priced(self, where: Filter) -> NDArray[np.bool_]:
+        mask = np.ones(len(self._low), bool)
         if where.price_max:
             mask &= self._among("currency", [where.price_max.currency])
             mask &= self._low <= where.price_max.minor
         if where.price_min:
             mask &= self._among("currency", [where.price_min.currency])
             mask &= self._high >= where.price_min.minor
+        return mask
+
+    def _within(self, one: PriceRange) -> NDArray[np.bool_]:
+        mask = self._among("currency", [one.currency])
+        if one.high is not None:
+            mask &= self._low <= one.high
+        if one.low is not None:
+            mask &= self._high >= one.low
         return mask
 
     def _among(self, column: str, names: Sequence[str]) -> NDArray[np.bool_]:

@@ -116,6 +116,7 @@ def search_body(
             "region_share": round((x1 - x0) * (y1 - y0), 4),
             "calibrated": answer.calibrated,
             "regions": len(answer.regions),
+            "total": answer.total,
             "region": _rounded(answer.region),
             "things": [
                 [*_rounded(one.box), one.label, round(one.score, 4)] for one in answer.regions

@@ -45,6 +45,8 @@ class Shown:
     """The part that was asked for; None where the region was found."""
     regions: tuple[Region, ...] = ()
     calibrated: bool = False
+    total: int = 0
+    """Products found; 0 in older records."""
 
     @property
     def product_ids(self) -> frozenset[str]:
@@ -67,6 +69,7 @@ def shown_of(body: Mapping[str, Any]) -> Shown:
         regions=tuple(
             Region(_box(one[:4]), str(one[4]), float(one[5])) for one in photo.get("things", ())
         ),
+        total=int(photo.get("total", 0)),
         calibrated=bool(photo.get("calibrated")),
     )
 

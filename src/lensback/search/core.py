@@ -19,10 +19,11 @@ from lensback.promise import Promise
 from lensback.rank import Calibration
 from lensback.search.answers import hit_of, in_order
 from lensback.search.coded import NOTHING, Coded, counting, looked_up, other_numbers, with_looks
-from lensback.search.kinds import decided, kinds_of, sunk
+from lensback.search.facets import facets_of
+from lensback.search.kinds import decided, kinds_of, of_kind, sunk
 from lensback.search.looking import Look, Looks, chosen, look, named, searched
 from lensback.search.prices import CashbackBasis, Prices
-from lensback.search.query import MAX_LIMIT, MIN_BOX, Query, filter_of
+from lensback.search.query import MAX_LIMIT, MIN_BOX, Query, currencies, filter_of
 from lensback.types import (
     WHOLE,
     Candidate,
@@ -34,7 +35,7 @@ from lensback.types import (
     Vectors,
     top_category,
 )
-from lensback.wire import Answer, Code, Hit, Offer, Photo, Verdict
+from lensback.wire import Answer, Code, Facets, Hit, Offer, Photo, Verdict
 from lensback.wire import Region as Shown
 
 COLOR_DEPTH = 10
@@ -81,7 +82,7 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
     timings: dict[str, float] = {}
     search_id = secrets.token_hex(8)
     with log.timed("total", timings):
-        where = filter_of(tools.db, query, tools.currency, tools.snapshot.id)
+        where = filter_of(tools.db, query, tools.currency, tools.snapshot.id, tools.cashback.rates)
         side_px, limits = _side_px(query, tools.encoder), (tools.max_bytes, tools.max_pixels)
         sight = look(
             photo, tools.looks, tools.detector, side_px, limits, timings, tools.decode, tools.codes
@@ -93,7 +94,9 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
         said = _coded(sight, query, where, tools, timings)
         region = named(regions[0], regions)
         found = _verdict(vectors, where, query, tools, timings, region, search_id, said)
-    hits = found.hits
+    hits = tuple(
+        rank.hits_in_order(found.hits, query.order)[query.offset : query.offset + query.limit]
+    )
     return Answer(
         search_id=search_id,
         verdict=found.verdict,
@@ -106,6 +109,9 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
         regions=tuple(Shown(box=r.box, label=r.label, score=r.score) for r in regions),
         codes=found.codes,
         hits=hits,
+        total=found.total,
+        facets=found.facets,
+        rates_on=_rates_day(hits, tools),
         timings_ms=timings,
         encoder=tools.encoder.fingerprint,
         snapshot=tools.snapshot.id,
@@ -145,11 +151,13 @@ def _check_encoder(tools: Tools) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Finding:
-    """What an answer tells of the thing."""
+    """What was found, as far as it must be read, and what is told of all of it."""
 
     verdict: Verdict
     hits: tuple[Hit, ...]
     codes: tuple[Code, ...] = ()
+    total: int = 0
+    facets: Facets | None = None
 
 
 def _coded(
@@ -176,7 +184,7 @@ def _verdict(
     """Verdict and hits for one or several vectors [n, dim], the nearest counting; they show `region`.
     What codes say stands above what it looks like."""
     with log.timed("search", timings):
-        found = _nearest(tools.index, vectors, _candidates(query, tools.candidates), where)
+        found = _nearest(tools.index, vectors, _candidates(query, where, tools.candidates), where)
         # What the filter leaves out still competes for being the very product.
         others = [] if where.empty else _nearest(tools.index, vectors, RIVALS, Filter())
         _check_snapshot(tools)
@@ -186,11 +194,32 @@ def _verdict(
         ranked = _near(_by_kind(ranked, region, others or found, tools.db), tools.calibration)
         codes = with_looks(said, (one.product_id for one in ranked))
         ranked = _named_first(ranked, said, tools.db)
-        hits = _hits(ranked[: query.limit], where, tools, search_id, query.language, said)
+        pool = ranked if query.whole else ranked[: query.offset + query.limit]
+        target = _target(query, tools)
+        hits = _hits(pool, where, tools, search_id, target, query.language, said)
+        counted = {one.product_id: None for one in (*ranked, *rivals)} if query.facets else {}
+        facets = facets_of(tools.db, list(counted)) if query.facets and hits else None
     verdict: Verdict = "none"
     if hits:
         verdict = "exact" if any(hit.exact for hit in hits) else "similar"
-    return _Finding(verdict, tuple(hits), codes)
+    total = len(ranked) if hits else 0
+    return _Finding(verdict, tuple(hits), codes, total, facets)
+
+
+def _target(query: Query, tools: Tools) -> str:
+    """The currency that all prices are told in beside their own, or "": the one that was asked for, else
+    the service's, else the rates' own where the stores sell in several."""
+    said = query.currency or tools.currency
+    rates = tools.cashback.rates
+    if said or rates is None:
+        return said
+    return rates.base if len(currencies(tools.db, tools.snapshot.id)) > 1 else ""
+
+
+def _rates_day(hits: Sequence[Hit], tools: Tools) -> str | None:
+    rates = tools.cashback.rates
+    used = any(offer.converted for hit in hits for offer in hit.offers)
+    return str(rates.day) if rates and used else None
 
 
 def _near(ranked: list[rank.Ranked], calibration: Calibration | None) -> list[rank.Ranked]:
@@ -230,12 +259,14 @@ def _by_kind(
     voters = [candidate.image_hash for candidate in nearest[:RIVALS]]
     hashes = list(dict.fromkeys([*voters, *(one.image_hash for one in ranked)]))
     kinds = kinds_of(offers.categories_of_images(db, hashes))
-    return sunk(ranked, kinds, decided(region, nearest, kinds))
+    label = decided(region, nearest, kinds)
+    return of_kind(sunk(ranked, kinds, label), kinds, label)
 
 
-def _candidates(query: Query, usual: int) -> int:
-    """Images to rank. Colours are looked at after the index, so more of them must come."""
-    return max(usual, 4 * query.limit) * (COLOR_DEPTH if query.color else 1)
+def _candidates(query: Query, where: Filter, usual: int) -> int:
+    """Images to rank. What the index does not know is looked at after it, so more of them must come."""
+    wanted = 4 * (query.offset + query.limit)
+    return max(usual, wanted) * (COLOR_DEPTH if where.beside_index else 1)
 
 
 def _check_snapshot(tools: Tools) -> None:
@@ -260,13 +291,15 @@ def _hits(
     where: Filter,
     tools: Tools,
     search_id: str,
+    currency: str,
     language: str,
     said: Coded,
 ) -> list[Hit]:
     """The hits. By its looks nothing is exact without a calibration, nor against what a code says."""
     calibration = tools.calibration
     found = for_sale.rows(tools.db, [r.product_id for r in ranked], where)
-    prices = Prices.of(tools.db, (row for rows in found.values() for row in rows), tools.cashback)
+    rows_of_all = (row for rows in found.values() for row in rows)
+    prices = Prices.of(tools.db, rows_of_all, tools.cashback, currency)
     refuted = other_numbers(tools.db, [r.product_id for r in ranked], said) if said.codes else set()
     hits = []
     for r in ranked:
@@ -274,7 +307,7 @@ def _hits(
         if rows is None:  # taken off sale between two statements
             continue
         probability = calibration.probability(r.similarity, r.margin) if calibration else 0.0
-        ordered = in_order(rows, prices, currency=tools.currency, search_id=search_id)
+        ordered = in_order(rows, prices, currency=currency, search_id=search_id)
         alike = calibration is not None and probability >= _exact_from(ordered, tools)
         certain = r.product_id in said.certain
         hits.append(

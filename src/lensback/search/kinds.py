@@ -52,14 +52,28 @@ def decided(region: Region, nearest: Sequence[Candidate], kinds: Kinds) -> str:
     return label if weight >= MAJORITY * votes.total() else ""
 
 
+def of_kind(ranked: Sequence[Ranked], kinds: Kinds, label: str) -> list[Ranked]:
+    """Without what is of another kind than `label`, unless that is all there is; what is nearer than
+    every other product stays, of whatever kind it is said to be."""
+    if not label:
+        return list(ranked)
+    kept = [one for one in ranked if not _wrong(one, kinds, label)]
+    if not kept:
+        return list(ranked)
+    return [one for one in ranked if one.margin > 0 or not _wrong(one, kinds, label)]
+
+
+def _wrong(one: Ranked, kinds: Kinds, label: str) -> bool:
+    own = kinds.get(one.image_hash)
+    return bool(own) and not any(close(label, other) for other in own or ())
+
+
 def sunk(ranked: Sequence[Ranked], kinds: Kinds, label: str) -> list[Ranked]:
     """In order again, those of another kind SINK farther down. Nothing changes without a label."""
     if not label:
         return list(ranked)
 
     def key(one: Ranked) -> float:
-        own = kinds.get(one.image_hash)
-        wrong = bool(own) and not any(close(label, other) for other in own or ())
-        return (SINK if wrong else 0.0) - one.similarity
+        return (SINK if _wrong(one, kinds, label) else 0.0) - one.similarity
 
     return sorted(ranked, key=key)

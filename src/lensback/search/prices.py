@@ -18,7 +18,8 @@ from lensback.networks import Reach
 from lensback.rank import price_after_cashback
 from lensback.terms import Terms
 from lensback.types import Money
-from lensback.wire import Cashback, Offer
+from lensback.wire import Offer
+from lensback.wire.numbers import Cashback
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Amounts(NamedTuple):
     after: Money
     depends_on: tuple[str, ...]
     none_because: str
+    converted: Money | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +56,24 @@ class Prices:
     """The programs of some stores, as of now."""
 
     def __init__(
-        self, programs: Mapping[str, Sequence[_Paying]], rates: Rates | None, at: int
+        self,
+        programs: Mapping[str, Sequence[_Paying]],
+        rates: Rates | None,
+        at: int,
+        currency: str = "",
     ) -> None:
         self._programs = programs
         self._rates = rates
+        self._currency = currency
         self._at = at
         self._known: dict[tuple[object, ...], Amounts] = {}
 
     @classmethod
-    def of(cls, db: Database, rows: Iterable[ForSale], basis: CashbackBasis) -> Prices:
-        """Prices with cashback of these rows. A program that is broken pays nothing, and the log
-        says so."""
+    def of(
+        cls, db: Database, rows: Iterable[ForSale], basis: CashbackBasis, currency: str = ""
+    ) -> Prices:
+        """Prices with cashback of these rows, converted into `currency` where that is another and there
+        are rates. A program that is broken pays nothing, and the log says so."""
         known: dict[str, list[_Paying]] = {}
         for name, programs in stores.programs(db, {row.store for row in rows}).items():
             for program in programs:
@@ -78,7 +87,7 @@ class Prices:
                 else:
                     one = _Paying(parsed, None if parsed.paused else Reach(network, parsed))
                 known.setdefault(name, []).append(one)
-        return cls(known, basis.rates, int(time.time()))
+        return cls(known, basis.rates, int(time.time()), currency)
 
     def offer(self, row: ForSale, search_id: str = "") -> Offer:
         """The offer of a row. Where it has no program, or every one is paused, or no link of it can
@@ -99,6 +108,7 @@ class Prices:
             price_after_cashback=amounts.after,
             depends_on=amounts.depends_on,
             no_cashback=amounts.none_because,
+            converted=amounts.converted,
             availability=row.availability,
             disclosure=row.disclosure,
             link=f"/go/{row.offer_id}?search={search_id}" if search_id else f"/go/{row.offer_id}",
@@ -126,14 +136,21 @@ class Prices:
             depends_on, why_none = said.depends_on, "no_rate"
             if said.cashback.minor:
                 cashback = Cashback(said.cashback.minor, row.currency, said.up_to)
+        after = price_after_cashback(price, cashback)
         return Amounts(
             price,
             None if old is None else Money(old, row.currency),
             cashback,
-            price_after_cashback(price, cashback),
+            after,
             depends_on if cashback.minor else (),
             "" if cashback.minor else why_none,
+            self._converted(after),
         )
+
+    def _converted(self, after: Money) -> Money | None:
+        if self._rates is None or not self._currency or after.currency == self._currency:
+            return None
+        return self._rates.convert(after, self._currency)
 
 
 def _why_none(programs: Sequence[_Paying]) -> str:

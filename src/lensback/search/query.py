@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 
-from lensback import colors
+from lensback import colors, rank
 from lensback.catalogue import offers, stores
 from lensback.db import Database
 from lensback.errors import BadQuery
-from lensback.types import (
-    Box,
-    Filter,
-    Money,
-)
+from lensback.exchange import Rates
+from lensback.types import Box, Filter, Money, PriceRange
 
 MAX_LIMIT = 100
+MAX_OFFSET = 1000
 MIN_BOX = 0.02
 
 
@@ -36,10 +35,33 @@ class Query:
     """A basic colour (`lensback.colors`): the same but in this colour."""
     language: str = ""
     """What the shopper reads (ISO 639): titles are taken in it where a store has one."""
+    brands: tuple[str, ...] = ()
+    sizes: tuple[str, ...] = ()
+    discount: int = 0
+    """Least percent that a store says it took off."""
+    offset: int = 0
+    """Hits to pass over: the next page of the same answer."""
+    order: str = "best"
+    """One of `rank.ORDERS`, over all that was found."""
+    facets: bool = False
+    """Whether to count what all hits have, for filters worth offering."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether all that was found must be read to answer it, and not the first hits alone."""
+        return self.order != "best"
 
 
-def filter_of(db: Database, query: Query, currency: str = "", snapshot: str = "") -> Filter:
-    """The shopper's words as a Filter. Raises BadQuery or UnknownName for words that mean nothing."""
+def filter_of(
+    db: Database,
+    query: Query,
+    currency: str = "",
+    snapshot: str = "",
+    rates: Rates | None = None,
+) -> Filter:
+    """The shopper's words as a Filter; with rates a limit of the price holds in every currency. Raises
+    BadQuery or UnknownName for words that mean nothing."""
+    _check_page(query)
     if not 1 <= query.limit <= MAX_LIMIT:
         raise BadQuery(f"limit is {query.limit}", hint=f"use 1 to {MAX_LIMIT}")
     check_box(query.box)
@@ -52,14 +74,64 @@ def filter_of(db: Database, query: Query, currency: str = "", snapshot: str = ""
             f"no offer has the category {query.category!r}",
             hint="use a category as a store names it, for example one seen in an answer",
         )
+    said = query.currency or currency
+    least = _price(db, query.price_min, said, snapshot)
+    most = _price(db, query.price_max, said, snapshot)
     return Filter(
         stores=wanted,
         categories=categories,
         in_stock=query.in_stock,
-        price_max=_price(db, query.price_max, query.currency or currency, snapshot),
-        price_min=_price(db, query.price_min, query.currency or currency, snapshot),
+        price_max=most,
+        price_min=least,
         colors=_colors(db, query.color, snapshot),
+        brands=_spelled(db, "brand", query.brands, snapshot),
+        sizes=_spelled(db, "size", query.sizes, snapshot),
+        discount=query.discount,
+        elsewhere=_elsewhere(least, most, currencies(db, snapshot), rates) if rates else (),
     )
+
+
+def _check_page(query: Query) -> None:
+    if not 0 <= query.offset <= MAX_OFFSET:
+        raise BadQuery(f"offset is {query.offset}", hint=f"use 0 to {MAX_OFFSET}")
+    if query.order not in rank.ORDERS:
+        hint = f"use {', '.join(rank.ORDERS)}"
+        raise BadQuery(f"no such order: {query.order[:30]!r}", hint=hint)
+    if not 0 <= query.discount <= 99:
+        raise BadQuery(f"not a discount: {query.discount}", hint="use whole percent, 1 to 99")
+
+
+def _elsewhere(
+    least: Money | None, most: Money | None, sold: Sequence[str], rates: Rates
+) -> tuple[PriceRange, ...]:
+    """The same limits in every other currency of the catalogue that has a rate."""
+    own = least or most
+    if own is None or (least and most and least.currency != most.currency):
+        return ()
+    found = []
+    for currency in sold:
+        low = rates.convert(least, currency) if least else None
+        high = rates.convert(most, currency) if most else None
+        if currency != own.currency and (low or high):
+            limits = (None if one is None else one.minor for one in (low, high))
+            found.append(PriceRange(currency, *limits))
+    return tuple(found)
+
+
+def _spelled(db: Database, column: str, wanted: Sequence[str], snapshot: str) -> tuple[str, ...]:
+    """The stores' own spellings of some words, upper and lower case alike; what no store writes stays
+    as it is, and nothing has it."""
+    if not wanted:
+        return ()
+    asked = {word.strip().casefold() for word in wanted}
+    known = (word for word in _words(db, column, snapshot) if word.strip().casefold() in asked)
+    return tuple(known) or tuple(wanted)
+
+
+@lru_cache(maxsize=8)
+def _words(db: Database, column: str, _snapshot: str) -> tuple[str, ...]:
+    """Read once per snapshot, as the categories are."""
+    return offers.words(db, column)
 
 
 def _colors(db: Database, color: str, snapshot: str) -> tuple[str, ...]:
@@ -84,7 +156,8 @@ def _categories(db: Database, _snapshot: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=4)
-def _currencies(db: Database, _snapshot: str) -> tuple[str, ...]:
+def currencies(db: Database, _snapshot: str) -> tuple[str, ...]:
+    """The currencies that are sold in, read once per snapshot."""
     return tuple(offers.currencies(db))
 
 
@@ -123,7 +196,7 @@ def _price(db: Database, amount: str, currency: str, snapshot: str) -> Money | N
         raise BadQuery(f"not a price: {amount[:30]!r}", hint="use a number, e.g. 49.90") from error
     if not value.is_finite() or not 0 <= value < 10**12:
         raise BadQuery(f"not a price: {amount[:30]!r}", hint="use a number, e.g. 49.90")
-    sold = _currencies(db, snapshot)
+    sold = currencies(db, snapshot)
     if currency and currency.upper() not in sold:
         listed = ", ".join(sold) or "none yet"
         raise BadQuery(f"no offer is in {currency[:10]!r}", hint=f"currencies here: {listed}")

@@ -11,8 +11,10 @@ from lensback.catalogue import for_sale
 from lensback.catalogue.for_sale import ForSale
 from lensback.db import Database
 from lensback.errors import BadQuery, UnknownName
+from lensback.exchange import Rates
 from lensback.ledger.shown import Shown, ShownHit
 from lensback.search.answers import hit_of, in_order
+from lensback.search.facets import facets_of
 from lensback.search.prices import CashbackBasis, Prices
 from lensback.search.query import Query, filter_of
 from lensback.types import Filter
@@ -27,7 +29,9 @@ def query_of(said: Shown) -> Query:
     is left out."""
     known = {one.name for one in fields(Query)} - {"box"}
     kept = {name: value for name, value in said.filters.items() if name in known}
-    kept["stores"] = tuple(kept.get("stores", ()))
+    for name in ("stores", "brands", "sizes"):
+        kept[name] = tuple(kept.get(name, ()))
+    kept["order"] = str(said.filters.get("order", "best"))
     return Query(box=said.box, **kept)
 
 
@@ -39,7 +43,8 @@ def recalled(
     currency: str = "",
     language: str = "",
 ) -> Answer:
-    """The answer again, for a reader of `language`. Products that nobody sells any more are left out; where the filters of then
+    """The answer again, for a reader of `language`. Products that nobody sells any more are left out;
+    where the filters of then
     let no offer of a product through today, all of its offers are there."""
     hits = _hits(db, said, search_id, basis, currency, language)
     width, height = said.size
@@ -53,17 +58,29 @@ def recalled(
         region=said.region,
         regions=tuple(SeenRegion(box=r.box, label=r.label, score=r.score) for r in said.regions),
         hits=tuple(hits),
+        total=said.total or len(hits),
+        facets=facets_of(db, [one.product_id for one in said.hits]),
+        rates_on=str(basis.rates.day) if basis.rates and _converted(hits) else None,
         timings_ms={},
         encoder="",
         snapshot="",
     )
 
 
+def _converted(hits: Sequence[Hit]) -> bool:
+    return any(offer.converted for hit in hits for offer in hit.offers)
+
+
 def _hits(
     db: Database, said: Shown, search_id: str, basis: CashbackBasis, currency: str, language: str
 ) -> list[Hit]:
-    found = _rows(db, said, currency)
-    prices = Prices.of(db, (row for rows in found.values() for row in rows), basis)
+    found = _rows(db, said, currency, basis.rates)
+    prices = Prices.of(
+        db,
+        (row for rows in found.values() for row in rows),
+        basis,
+        query_of(said).currency or currency,
+    )
     ordered = {
         product_id: in_order(rows, prices, currency=currency, search_id=search_id)
         for product_id, rows in found.items()
@@ -88,18 +105,18 @@ def _hits(
     ]
 
 
-def _rows(db: Database, said: Shown, currency: str) -> Rows:
+def _rows(db: Database, said: Shown, currency: str, rates: Rates | None) -> Rows:
     """The offers on sale of the products shown."""
     wanted = [one.product_id for one in said.hits]
-    found = for_sale.rows(db, wanted, _filter(db, said, currency))
+    found = for_sale.rows(db, wanted, _filter(db, said, currency, rates))
     missing = [product_id for product_id in wanted if product_id not in found]
     return {**found, **(for_sale.rows(db, missing, Filter()) if missing else {})}
 
 
-def _filter(db: Database, said: Shown, currency: str) -> Filter:
+def _filter(db: Database, said: Shown, currency: str, rates: Rates | None) -> Filter:
     """The filters of then, where they mean something today."""
     try:
-        return filter_of(db, query_of(said), currency)
+        return filter_of(db, query_of(said), currency, rates=rates)
     except (BadQuery, UnknownName):
         return Filter()
 

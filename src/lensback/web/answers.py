@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from functools import partial
 
 from fastapi import APIRouter
@@ -15,7 +16,8 @@ from starlette.responses import HTMLResponse, Response
 from lensback import images
 from lensback.errors import NotFound
 from lensback.ledger.shown import Shown
-from lensback.search import query_of, recalled
+from lensback.rank import ORDERS, hits_in_order
+from lensback.search import Query, query_of, recalled
 from lensback.web.bodies import FRESH
 from lensback.web.browser import address_of, browser_of, keep_browser
 from lensback.web.kept import QUALITY, bare
@@ -23,7 +25,7 @@ from lensback.web.language import speech_of
 from lensback.web.notes import recorded
 from lensback.web.pages import render, search_page
 from lensback.web.service import Opened, Service
-from lensback.web.uploads import SORTS, Upload
+from lensback.web.uploads import Upload
 from lensback.web.views import AnswerView, answer_view, filter_words
 from lensback.wire import Answer
 
@@ -34,7 +36,7 @@ _SEARCH_ID = re.compile(r"[0-9a-f]{16}")
 
 @router.get("/answers/{search_id}")
 async def answer_page(
-    request: Request, search_id: str, service: Opened, sort: str = ""
+    request: Request, search_id: str, service: Opened, order: str = ""
 ) -> Response:
     """What a search showed, with the prices and the stock of now, its filters and its order.
 
@@ -42,26 +44,27 @@ async def answer_page(
     everybody else, and it too after that, the products without it.
     """
     said = await recorded(service.workspace, service.shown, _known(search_id))
-    return await run_in_threadpool(_page, request, service, said, search_id, sort)
+    return await run_in_threadpool(_page, request, service, said, search_id, order)
 
 
-def _page(request: Request, service: Service, said: Shown, search_id: str, sort: str) -> Response:
+def _page(request: Request, service: Service, said: Shown, search_id: str, order: str) -> Response:
     workspace, reads = service.workspace, speech_of(request).language
     basis, currency = workspace.cashback, workspace.settings.currency
     answer = recalled(workspace.db, said, search_id, basis, currency, reads)
-    kept = str(said.filters.get("sort", ""))
-    order = next((one for one in (sort, kept) if one in SORTS), SORTS[0])
+    query = query_of(said)
+    if order in ORDERS:
+        query = replace(query, order=order)
+        answer = answer.model_copy(update={"hits": tuple(hits_in_order(answer.hits, order))})
     if service.memory.has(search_id, browser_of(request)):
-        upload = Upload(b"", query_of(said), sort=order)
-        page = search_page(request, service, upload, answer)
+        page = search_page(request, service, Upload(b"", query), answer)
         return keep_browser(request, page, workspace.settings)
-    return _shared(request, said, answer, order)
+    return _shared(request, said, answer, query)
 
 
-def _shared(request: Request, said: Shown, answer: Answer, sort: str) -> Response:
+def _shared(request: Request, said: Shown, answer: Answer, query: Query) -> Response:
     """The answer for somebody who does not have its photo."""
     speech = speech_of(request)
-    view = answer_view(answer, speech, sort)
+    view = answer_view(answer, speech)
     lead = speech.say("An answer of {day}.", day=speech.date(said.at))
     if answer.hits:
         lead += " " + speech.say("Prices and stock are those of now.")
@@ -73,7 +76,7 @@ def _shared(request: Request, said: Shown, answer: Answer, sort: str) -> Respons
         headers=FRESH,
         answer=view,
         lead=lead,
-        filters=filter_words(query_of(said), sort, speech),
+        filters=filter_words(query, speech),
         about=_about(view),
         base=str(request.base_url).rstrip("/"),
     )

@@ -7,7 +7,8 @@ from typing import Any
 
 from starlette.responses import Response
 
-from lensback.wire import Body, Failure
+from lensback.wire import Failure
+from lensback.wire.numbers import Body
 
 FRESH = MappingProxyType({"Cache-Control": "no-store"})
 """Headers of what must not be kept."""

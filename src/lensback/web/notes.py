@@ -17,7 +17,6 @@ from lensback.errors import Error, NotFound
 from lensback.fleeting import Fleeting
 from lensback.ledger.shown import Shown, shown
 from lensback.search import Query
-from lensback.web.uploads import Upload
 from lensback.wire import Answer
 from lensback.workspace import Workspace
 
@@ -25,20 +24,21 @@ DRAIN_S = 1.0
 PATIENCE_S = 1.5 * DRAIN_S
 """How long a search of another process may take to reach the database."""
 _PAUSE_S = 0.25
+_APART = ("box", "offset", "facets")
+"""Fields of a query that limit nothing."""
 
 
 def note_search(
-    workspace: Workspace, request: Request, upload: Upload, answer: Answer, variant: str = ""
+    workspace: Workspace, request: Request, query: Query, answer: Answer, variant: str = ""
 ) -> dict[str, Any]:
     """Writes a search down, and gives what was written. Where that fails the answer is given all the
     same."""
-    query = upload.query
     source = "api" if request.url.path.startswith("/api/") else "page"
     body = ledger.search_body(
         answer,
         at=int(time.time()),
         source=source,
-        filters={**filters_of(query), **({"sort": upload.sort} if upload.sort != "best" else {})},
+        filters=filters_of(query),
         photo={"box_given": query.box is not None},
         variant=variant,
     )
@@ -66,7 +66,8 @@ async def recorded(workspace: Workspace, recent: Fleeting[Shown], search_id: str
 
 def filters_of(query: Query) -> Mapping[str, Any]:
     """What the shopper asked for beside the photo, without what was left open."""
-    return {k: v for k, v in asdict(query).items() if v and k != "box"}
+    plain = asdict(Query(limit=0))
+    return {k: v for k, v in asdict(query).items() if v != plain[k] and k not in _APART}
 
 
 class Drainer:

@@ -121,13 +121,14 @@ def search_page(
         front=service.front(),
         query=query,
         box=box_text(query.box) if query.box else "",
-        sort=upload.sort,
-        filtered=replace(query, box=None, limit=Query().limit, currency="") != Query(),
-        answer=answer_view(answer, speech, upload.sort) if answer else None,
+        filtered=replace(query, box=None, limit=Query().limit, currency="", facets=False, offset=0)
+        != Query(),
+        answer=answer_view(answer, speech) if answer else None,
         photo=photo_address(answer.search_id) if answer and _mine(request, service, answer) else "",
         max_bytes=max_bytes,
         max_mb=max_bytes / (1 << 20),
         sorts=SORTS,
+        preferred=service.workspace.settings.currency,
         colors=COLORS,
     )
 

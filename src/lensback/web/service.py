@@ -162,7 +162,7 @@ class Service:
             )
             answer, variant = await self._searched(replace(upload, photo=photo), who)
         self.meters.searched(answer)
-        body = note_search(self.workspace, request, asked, answer, variant)
+        body = note_search(self.workspace, request, asked.query, answer, variant)
         self.shown.put(answer.search_id, shown_of(body))
         return answer
 

@@ -15,6 +15,7 @@ from starlette.requests import Request
 
 from lensback import colors
 from lensback.errors import BadQuery
+from lensback.rank import ORDERS
 from lensback.search import Query, parse_box
 from lensback.web import limits
 
@@ -26,7 +27,6 @@ MAX_PHOTOS = 16
 """Photos of one batch."""
 BATCH_SHARE = 4
 """A batch may have as many times the bytes of one photo."""
-SORTS = ("best", "price", "cashback")
 OVERHEAD_BYTES = 64 << 10
 """What the other fields and the part headers may add to the photo."""
 
@@ -85,6 +85,31 @@ SEARCH_BODY: dict[str, Any] = {
                         "again, with another box or other filters. Photos are remembered for ten "
                         "minutes unless the operator says otherwise; then 404.",
                     },
+                    "brand": {**_TEXT, "description": "Repeatable, or a list with commas."},
+                    "size": {**_TEXT, "description": "As stores write it; repeatable."},
+                    "discount": {
+                        "type": "integer",
+                        "minimum": 1,
+                        "maximum": 99,
+                        "description": "Least percent that a store says it took off.",
+                    },
+                    "order": {
+                        **_TEXT,
+                        "enum": list(ORDERS),
+                        "default": "best",
+                        "description": "Over all that was found, exact hits first in every order.",
+                    },
+                    "offset": {
+                        "type": "integer",
+                        "minimum": 0,
+                        "default": 0,
+                        "description": "Hits to pass over: the next page.",
+                    },
+                    "facets": {
+                        "type": "boolean",
+                        "default": False,
+                        "description": "Count what all hits have: filters worth offering.",
+                    },
                     "in_stock": {
                         "type": "boolean",
                         "default": False,
@@ -115,9 +140,10 @@ BATCH_BODY: dict[str, Any] = {
         }
     },
 }
-FIELDS = (*(name for name in _ONE if name != "photo"), "sort")
-"""Text fields that are read; `sort` is the page's own."""
+FIELDS = tuple(name for name in _ONE if name != "photo")
+"""Text fields that are read."""
 
+_SEVERAL = ("store", "brand", "size")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _YES = {"1", "true", "yes", "on"}
 _NO = {"", "0", "false", "no", "off"}
@@ -131,7 +157,6 @@ class Upload:
     """Empty where an address or an earlier search was given in its place."""
     query: Query
     photo_url: str = ""
-    sort: str = "best"
     again: str = ""
     """Id of an earlier search whose photo is searched again."""
 
@@ -171,12 +196,11 @@ async def read_upload(request: Request, max_bytes: int) -> Upload:
         )
     if photos and len(photos[0]) > max_bytes:
         raise limits.too_large(_size(max_bytes))
-    sort = _sort(_one("sort", texts["sort"]))
     if photos:
-        return Upload(photos[0], query_of(texts), sort=sort)
+        return Upload(photos[0], query_of(texts))
     if photo_url:
         again = ""
-    return Upload(b"", query_of(texts), photo_url, sort, again)
+    return Upload(b"", query_of(texts), photo_url, again)
 
 
 async def read_uploads(request: Request, max_bytes: int, most: int) -> list[Upload]:
@@ -215,12 +239,6 @@ async def _form(
         parser.close()
 
 
-def _sort(text: str) -> str:
-    if text not in {"", *SORTS}:
-        raise BadQuery(f"no such order: {text[:30]!r}", hint=f"use {', '.join(SORTS)}")
-    return text or "best"
-
-
 async def _photos(form: FormData) -> list[bytes]:
     """The photos; a file field left empty in a browser counts as none."""
     sent = [part for part in form.getlist("photo") if isinstance(part, UploadFile)]
@@ -243,12 +261,17 @@ def _texts(request: Request, form: FormData) -> dict[str, list[str]]:
 
 def query_of(texts: dict[str, list[str]]) -> Query:
     """Text fields -> Query. Raises BadQuery for what makes no sense."""
-    one = {name: _one(name, values) for name, values in texts.items() if name != "store"}
-    listed = [name.strip() for text in texts.get("store", []) for name in text.split(",")]
+    one = {name: _one(name, values) for name, values in texts.items() if name not in _SEVERAL}
     return Query(
         box=parse_box(one.get("box", "")),
-        limit=_limit(one.get("limit", "")),
-        stores=tuple(dict.fromkeys(filter(None, listed))),
+        limit=_whole("limit", one.get("limit", ""), Query().limit),
+        stores=_listed(texts.get("store", [])),
+        brands=_listed(texts.get("brand", [])),
+        sizes=tuple(dict.fromkeys(filter(None, texts.get("size", [])))),
+        discount=_whole("discount", one.get("discount", ""), 0),
+        offset=_whole("offset", one.get("offset", ""), 0),
+        order=one.get("order", "") or "best",
+        facets=_flag("facets", one.get("facets", "")),
         category=one.get("category", ""),
         price_max=one.get("price_max", ""),
         currency=_currency(one.get("currency", "")),
@@ -265,11 +288,16 @@ def _one(name: str, values: list[str]) -> str:
     return said[0] if said else ""
 
 
-def _limit(text: str) -> int:
+def _listed(texts: list[str]) -> tuple[str, ...]:
+    """The names in several fields, and in lists with commas, each once."""
+    return tuple(dict.fromkeys(filter(None, (n.strip() for t in texts for n in t.split(",")))))
+
+
+def _whole(name: str, text: str, plain: int) -> int:
     if not text:
-        return Query().limit
+        return plain
     if not re.fullmatch(r"[+-]?[0-9]{1,9}", text):
-        raise BadQuery(f"limit is not a number: {text[:30]!r}", hint="use 1 to 100")
+        raise BadQuery(f"{name} is not a number: {text[:30]!r}", hint=f"use a number as {name}")
     return int(text)
 
 

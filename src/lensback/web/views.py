@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from datetime import UTC, datetime
 
-from lensback import colors
-from lensback.comparison import StoreRow, by_store, discount
-from lensback.search import Query
+from lensback.comparison import StoreRow, by_store, discount, size_key
+from lensback.search import MAX_LIMIT, Query
 from lensback.speech import N_, Speech
 from lensback.types import WHOLE, Box
 from lensback.verdicts import (
@@ -20,7 +19,7 @@ from lensback.verdicts import (
     reasons,
     sold_out,
 )
-from lensback.wire import Answer, Hit, Offer
+from lensback.wire import Answer, Facet, Facets, Hit, Offer
 
 MOST_REGIONS = 8
 """Regions to choose from, beside the whole photo."""
@@ -87,6 +86,8 @@ class OfferLine:
     price: str
     dearer_sizes: bool
     """The price is the lowest of several."""
+    about: str
+    """What is paid in the end in the answer's currency, by exchange rates; empty where it is that one."""
     old_price: str
     discount: int
     """Whole percent, 0 where there is none."""
@@ -150,18 +151,29 @@ class AnswerView:
     exact: tuple[Card, ...]
     similar: tuple[Card, ...]
     stores: tuple[str, ...]
-    """Stores, categories and basic colours that the hits have: filters worth offering."""
+    """What its hits have, all that were found: filters worth offering."""
     categories: tuple[str, ...]
+    brands: tuple[str, ...]
+    sizes: tuple[str, ...]
     colors: tuple[str, ...]
     sentence: str
     """What a screen reader says of it."""
+    shown: int
+    total: int
+    """Products found; more than are shown, where there are more to show."""
+    rates_on: str
+    """The day of the exchange rates, where some were used."""
+
+    @property
+    def more(self) -> bool:
+        """Whether there is more to show, within what one answer may have."""
+        return self.shown < min(self.total, MAX_LIMIT)
 
 
-def answer_view(answer: Answer, speech: Speech, sort: str = "best") -> AnswerView:
-    """An answer in words, its hits in the order `sort`, one of SORTS."""
-    cards = [card(hit, speech, calibrated=answer.calibrated) for hit in in_order(answer.hits, sort)]
-    offers = [offer for hit in answer.hits for offer in hit.offers]
-    named = Counter(offer.color for offer in offers)
+def answer_view(answer: Answer, speech: Speech) -> AnswerView:
+    """An answer in words."""
+    cards = [card(hit, speech, calibrated=answer.calibrated) for hit in answer.hits]
+    facets = answer.facets or Facets()
     return AnswerView(
         search_id=answer.search_id,
         verdict=answer.verdict,
@@ -172,9 +184,14 @@ def answer_view(answer: Answer, speech: Speech, sort: str = "best") -> AnswerVie
         regions=region_choices(answer, speech),
         exact=tuple(card for card in cards if card.exact),
         similar=tuple(card for card in cards if not card.exact),
-        stores=_common(Counter(offer.store for offer in offers)),
-        categories=_common(Counter(offer.category for offer in offers)),
-        colors=_common(_basic_colors(named)),
+        stores=_values(facets.stores),
+        categories=_values(facets.categories),
+        brands=_values(facets.brands),
+        sizes=tuple(sorted(_values(facets.sizes), key=size_key)),
+        colors=_values(facets.colors),
+        shown=len(answer.hits),
+        total=answer.total,
+        rates_on=_day(answer.rates_on, speech),
         sentence=sentence(answer, speech),
     )
 
@@ -188,36 +205,15 @@ def sentence(answer: Answer, speech: Speech) -> str:
     return f"{headline}: {things}."
 
 
-def in_order(hits: Sequence[Hit], sort: str) -> list[Hit]:
-    """Hits as the shopper wants them; the exact ones stay first, whatever the order.
-
-    Amounts of different currencies are not compared: those of the first hit's go first.
-    """
-    if sort not in {"price", "cashback"} or not hits:
-        return list(hits)
-    currency = hits[0].offers[0].price.currency
-
-    def key(hit: Hit) -> tuple[bool, bool, Decimal]:
-        offer = hit.offers[0]
-        amount = offer.price_after_cashback.amount
-        if sort == "cashback":
-            amount = -offer.cashback.amount
-        return not hit.exact, offer.price.currency != currency, amount
-
-    return sorted(hits, key=key)
+def _values(facets: Sequence[Facet]) -> tuple[str, ...]:
+    return tuple(one.value for one in facets)
 
 
-def _basic_colors(named: Counter[str]) -> Counter[str]:
-    """Basic colour -> offers that have it, from the stores' own words."""
-    found: Counter[str] = Counter()
-    for words, n in named.items():
-        for color in sorted(colors.basic(words)):
-            found[color] += n
-    return found
-
-
-def _common(words: Counter[str], most: int = 8) -> tuple[str, ...]:
-    return tuple(word for word, _ in words.most_common() if word)[:most]
+def _day(said: str | None, speech: Speech) -> str:
+    """An ISO day in words, "" for none."""
+    if not said:
+        return ""
+    return speech.date(int(datetime.fromisoformat(said).replace(tzinfo=UTC).timestamp()))
 
 
 def card(hit: Hit, speech: Speech, *, calibrated: bool = True) -> Card:
@@ -249,6 +245,7 @@ def _line(row: StoreRow, speech: Speech) -> OfferLine:
         chips=tuple(_chip(one, row, speech) for one in row.sizes),
         price=speech.money(first.price),
         dearer_sizes=row.dearer_sizes,
+        about=_converted(first, speech),
         old_price=speech.money(first.old_price) if first.old_price else "",
         discount=discount(first),
         cashback=speech.money(first.cashback) if has_cashback else "",
@@ -262,6 +259,11 @@ def _line(row: StoreRow, speech: Speech) -> OfferLine:
     )
 
 
+def _converted(offer: Offer, speech: Speech) -> str:
+    told = offer.converted
+    return speech.about(float(told.amount), told.currency) if told else ""
+
+
 def _chip(offer: Offer, row: StoreRow, speech: Speech) -> SizeChip:
     same = offer.price == row.first.price
     return SizeChip(
@@ -272,9 +274,12 @@ def _chip(offer: Offer, row: StoreRow, speech: Speech) -> SizeChip:
     )
 
 
-def filter_words(query: Query, sort: str, speech: Speech) -> tuple[str, ...]:
+def filter_words(query: Query, speech: Speech) -> tuple[str, ...]:
     """What an answer was limited to and ordered by, in words; empty where by nothing."""
-    words = [*query.stores, query.category]
+    words = [*query.stores, query.category, *query.brands]
+    words += [speech.say("Size {size}", size=size) for size in query.sizes]
+    if query.discount:
+        words.append(speech.say("From {n} % off", n=query.discount))
     if query.price_min:
         words.append(speech.say("Price from {amount}", amount=_limit(query.price_min, query)))
     if query.price_max:
@@ -283,8 +288,8 @@ def filter_words(query: Query, sort: str, speech: Speech) -> tuple[str, ...]:
         words.append(speech.say(COLORS.get(query.color, query.color)))
     if query.in_stock:
         words.append(speech.say("Only what is in stock"))
-    if sort != "best":
-        words.append(speech.say(SORTS[sort]))
+    if query.order != "best":
+        words.append(speech.say(SORTS[query.order]))
     return tuple(filter(None, words))
 
 

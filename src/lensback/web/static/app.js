@@ -67,7 +67,7 @@
     at("heat").hidden = true;
   }
 
-  async function search(part) {
+  async function search(part, limit = "") {
     if (!input.files.length && !url.value && !known.value) { at("photo").focus(); return; }
     box = part;
     if (running) running.abort();
@@ -75,11 +75,11 @@
     form.classList.add("answered");
     waiting(true);
     try {
-      let response = await send(part, mine.signal);
+      let response = await send(part, limit, mine.signal);
       if (response.status === 404 && known.value) { // forgotten meanwhile
         known.value = "";
         if (!input.files.length && !url.value) { waiting(false); say(form.dataset.forgotten); return; }
-        response = await send(part, mine.signal);
+        response = await send(part, limit, mine.signal);
       }
       show(new DOMParser().parseFromString(await response.text(), "text/html"), part);
     } catch (error) {
@@ -89,10 +89,11 @@
     if (running === mine) waiting(false);
   }
 
-  async function send(part, signal) {
+  async function send(part, limit, signal) {
     const data = new FormData(form);
     data.delete("photo");
     if (part) data.set("box", part);
+    if (limit) data.set("limit", limit);
     if (known.value) data.delete("photo_url");
     else if (input.files.length) data.set("photo", await smaller(input.files[0]), "photo.jpg");
     return fetch(form.action, { method: "POST", body: data, headers: { Accept: "text/html" }, signal });
@@ -136,8 +137,7 @@
     }
     keepChips(part);
     mark(fresh.dataset.region);
-    const list = page.getElementById("categories");
-    if (list && list.childElementCount) at("categories").replaceChildren(...list.childNodes);
+    bringFilters(page);
     if (fresh.dataset.search && !at("stage").hidden) {
       recent.add(`/answers/${fresh.dataset.search}`, answer.querySelector("h2").textContent, at("shown"));
     }
@@ -146,6 +146,14 @@
     fit();
     const narrow = window.matchMedia("(max-width: 63.99rem)").matches;
     if (!part) window.scrollTo({ top: narrow ? form.offsetTop : 0, behavior: "instant" });
+  }
+
+  // The filters that the new answer offers; the one in use keeps the focus.
+  function bringFilters(page) {
+    const fresh = page.getElementById("filter-fields");
+    const focused = at("filter-fields").contains(document.activeElement) ? document.activeElement.name : "";
+    at("filter-fields").replaceChildren(...fresh.childNodes);
+    if (focused && form.elements[focused]) form.elements[focused].focus({ preventScroll: true });
   }
 
   function keepChips(part) {
@@ -263,6 +271,7 @@
     const button = event.target.closest("button");
     if (!button) return;
     if (button.dataset.box) { event.preventDefault(); search(button.dataset.box); }
+    else if (button.dataset.more) { event.preventDefault(); search(box, button.dataset.more); }
     else if (button.dataset.vote) vote(button);
     else if (button.dataset.why) why(button);
     else if (button.id === "share") share(button);
@@ -301,7 +310,8 @@
     for (const name of ["search", "region", "box", "verdict"]) {
       answer.dataset[name] = page.getElementById("answer").dataset[name] || "";
     }
-    for (const fresh of there.querySelectorAll("select, input:not([type=file])")) {
+    bringFilters(page);
+    for (const fresh of there.querySelectorAll("input:not([type=file])")) {
       const same = (one) => one.name === fresh.name && (one.type !== "radio" || one.value === fresh.value);
       const own = [...form.elements].find((one) => fresh.name && same(one));
       if (!own) continue;

@@ -7,23 +7,13 @@ The order of the fields is the order of the keys.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, Literal, get_args
+from typing import Literal, get_args
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    GetCoreSchemaHandler,
-    PlainSerializer,
-    WithJsonSchema,
-)
-from pydantic_core import core_schema
+from pydantic import Field
 
 from lensback.errors import Error
-from lensback.types import Availability, Box, Money
+from lensback.types import Availability
+from lensback.wire.numbers import Amount, Area, Body, Estimated, Share
 
 Verdict = Literal["exact", "similar", "none"]
 Depends = Literal["category", "brand", "customer", "region", "voucher", "condition", "exchange"]
@@ -32,103 +22,6 @@ DEPENDS_ON = get_args(Depends)
 NoCashback = Literal["", "no_program", "paused", "no_link", "no_rate"]
 By = Literal["looks", "barcode", "link"]
 """What something was told by: the photo's looks, a bar code in it, a square code with a store's page."""
-
-
-class Body(BaseModel):
-    """A JSON object of the API; unknown keys are refused, but by the client, which may be older."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-# ---- numbers
-
-
-@dataclass(frozen=True, slots=True)
-class Cashback(Money):
-    """Cashback estimated for an offer; it equals the same amount of plain Money."""
-
-    up_to: bool = True
-    """It may also be less."""
-
-    def as_json(self) -> dict[str, Any]:
-        """The amount, its currency and `up_to`: `{"amount": "172.80", "currency": "RUB", "up_to":
-        true}`."""
-        return {**Money.as_json(self), "up_to": self.up_to}
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Money):
-            return NotImplemented
-        same = (self.minor, self.currency) == (other.minor, other.currency)
-        return same and (not isinstance(other, Cashback) or self.up_to == other.up_to)
-
-    def __hash__(self) -> int:
-        return hash((self.minor, self.currency))
-
-
-class AmountShape(Body):
-    """An amount as it is written: a decimal text in the currency's own digits, ISO 4217."""
-
-    amount: str = Field(examples=["3456.00"])
-    currency: str = Field(examples=["RUB"])
-
-
-class CashbackShape(AmountShape):
-    """Cashback as it is written: an amount, and whether it is the most."""
-
-    up_to: bool = Field(description="It may also be less.")
-
-
-@dataclass(frozen=True, slots=True)
-class _Written:
-    """How one of our amounts is described, and read from that shape."""
-
-    shape: type[AmountShape]
-    read: Callable[[Any], Money]
-
-    def __get_pydantic_core_schema__(
-        self, source: type[Money], handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
-        made = core_schema.is_instance_schema(source)
-        shape = handler.generate_schema(self.shape)
-        read = core_schema.no_info_after_validator_function(self.read, shape)
-        return core_schema.json_or_python_schema(
-            json_schema=read,
-            python_schema=core_schema.union_schema([made, read], mode="left_to_right"),
-            serialization=core_schema.plain_serializer_function_ser_schema(source.as_json),
-        )
-
-
-def _money(shape: AmountShape) -> Money:
-    try:
-        return Money.of(Decimal(shape.amount), shape.currency)
-    except (InvalidOperation, ValueError, OverflowError) as error:
-        raise ValueError(f"not an amount: {shape.amount[:30]!r}") from error
-
-
-def _cashback(shape: CashbackShape) -> Cashback:
-    money = _money(shape)
-    return Cashback(money.minor, money.currency, shape.up_to)
-
-
-def _rounded(value: float) -> float:
-    return round(value, 4)
-
-
-def _rounded_box(box: Box) -> list[float]:
-    return [round(value, 4) for value in box]
-
-
-Amount = Annotated[Money, _Written(AmountShape, _money)]
-Estimated = Annotated[Cashback, _Written(CashbackShape, _cashback)]
-Share = Annotated[float, PlainSerializer(_rounded, return_type=float)]
-Area = Annotated[
-    Box,
-    PlainSerializer(_rounded_box, return_type=list[float]),
-    WithJsonSchema(
-        {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4}
-        | {"description": "x0, y0, x1, y1 as fractions of width and height."}
-    ),
-]
 
 
 # ---- offers, hits, answers
@@ -155,6 +48,11 @@ class Offer(Body):
     )
     no_cashback: NoCashback = Field(
         "", description="Why there is no cashback; empty where there is some."
+    )
+    converted: Amount | None = Field(
+        None,
+        description="price_after_cashback in the answer's currency by the exchange rates of `rates_on`, "
+        "where the price is in another one and there are rates.",
     )
     disclosure: str = Field(description="Advertising disclosure that must be shown, or empty.")
     link: str = Field(description="Where to go to buy it; following it records a click.")
@@ -239,6 +137,24 @@ class Photo(Body):
     height: int
 
 
+class Facet(Body):
+    """A value that hits have, for a filter."""
+
+    value: str
+    products: int = Field(description="How many of the hits have it.")
+
+
+class Facets(Body):
+    """What all hits of an answer have, the commonest first: filters worth offering."""
+
+    stores: tuple[Facet, ...] = ()
+    categories: tuple[Facet, ...] = ()
+    brands: tuple[Facet, ...] = ()
+    sizes: tuple[Facet, ...] = ()
+    colors: tuple[Facet, ...] = ()
+    """Basic colours (`lensback.colors`)."""
+
+
 class Answer(Body):
     """The whole reply to one photo."""
 
@@ -253,6 +169,9 @@ class Answer(Body):
     regions: tuple[Region, ...]
     codes: tuple[Code, ...] = Field((), description="Codes read in the photo that say what it is.")
     hits: tuple[Hit, ...]
+    total: int = Field(0, description="Products found; hits are `limit` of them from `offset` on.")
+    facets: Facets | None = Field(None, description="Where `facets` was asked for.")
+    rates_on: str | None = Field(None, description="Day of the exchange rates used, ISO 8601.")
     timings_ms: dict[str, float] = Field(examples=[{"decode": 9.3, "total": 23.0}])
     encoder: str
     snapshot: str
