@@ -167,7 +167,7 @@ def test_the_commands_of_the_contract_are_there() -> None:
     """Those of the main job; the others join as they are built."""
     known = {" ".join(path) for path in COMMANDS}
     assert known >= {
-        "init", "store add", "store list", "store remove", "sync", "search", "serve",
+        "init", "store add", "store set", "store rename", "store list", "store remove", "offers find", "offers export", "backup", "restore", "sync", "search", "serve",
         "encoder list", "encoder add", "encoder use", "doctor", "train",
         "detector list", "detector add", "detector use",
     }  # fmt: skip
@@ -186,7 +186,11 @@ def test_every_command_takes_a_workspace() -> None:
 NEED_A_WORKSPACE: list[Sequence[str]] = [
     ("store", "list"),
     ("store", "add", "x", "--feed", "f.xml"),
-    ("store", "remove", "x"),
+    ("store", "remove", "x", "--yes"),
+    ("store", "set", "x", "--title", "y"),
+    ("store", "rename", "x", "y"),
+    ("offers", "find", "x"),
+    ("offers", "export"),
     ("sync",),
     ("search", __file__),
     ("serve",),
@@ -305,7 +309,7 @@ def test_stores_come_and_go(fresh: Path, tmp_path: Path, monkeypatch: pytest.Mon
     (state,) = listed.json
     assert state["feed_url"].startswith("https://hats.example/feed")
     assert state["format"] == "yml"
-    assert "removed hats" in lensback("store", "remove", "hats", *where).out
+    assert "removed hats" in lensback("store", "remove", "hats", "--yes", *where).out
     assert lensback("store", "list", "--json", *where).json == []
 
 
@@ -362,7 +366,7 @@ def test_a_column_map_and_a_programme_are_kept(fresh: Path, tmp_path: Path) -> N
 
 
 def test_a_store_nobody_connected(shop: Shop) -> None:
-    for command in (("store", "remove", "nowhere"), ("sync", "nowhere")):
+    for command in (("store", "remove", "nowhere", "--yes"), ("sync", "nowhere")):
         refused = shop.run(*command)
         assert refused.code == 2
         assert "UnknownName" in refused.err

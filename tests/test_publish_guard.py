@@ -143,7 +143,7 @@ def test_a_small_loss_and_a_removed_store_are_none(folder: Path, world: World) -
         assert shown(workspace) == 13
     runner = CliRunner()
     assert not runner.invoke(
-        app, ["store", "remove", "harbour", "--workspace", str(folder)]
+        app, ["store", "remove", "harbour", "--yes", "--workspace", str(folder)]
     ).exit_code
     with opened(folder) as workspace:
         assert not warning(sync(workspace, only="publish"))

@@ -61,6 +61,14 @@ def forget_store(path: Path, store: str) -> None:
         write_rows(path, replace(known, rows=left))
 
 
+def rename_store(path: Path, old: str, new: str) -> None:
+    """The store has another name from now on: its rows are still its own."""
+    known = read_rows(path)
+    if old in known.rows:
+        named = {(new if name == old else name): n for name, n in known.rows.items()}
+        write_rows(path, replace(known, rows=named))
+
+
 @dataclass(frozen=True, slots=True)
 class LossGuard:
     """What a publish may take from the searched index: of each store's rows, and of all together,

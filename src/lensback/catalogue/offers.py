@@ -265,7 +265,7 @@ def active_ids(c: Connection, store_id: int) -> Iterable[int]:
 def get(db: Database, wanted: str) -> StoredOffer:
     """One offer by its public id, on sale or not. Raises NotFound."""
     with db.read() as c:
-        found = _stored(c, [t.offers.c.offer_id == wanted])
+        found = stored_where(c, [t.offers.c.offer_id == wanted])
     if not found:
         raise no_such(wanted)
     return found[0]
@@ -296,7 +296,7 @@ def of_products(
 ) -> dict[str, list[StoredOffer]]:
     """The offers on sale of these products that pass the filter, by product."""
     with db.read() as c:
-        rows = _stored(c, [t.offers.c.product_id.in_(product_ids), *restrict(where)])
+        rows = stored_where(c, [t.offers.c.product_id.in_(product_ids), *restrict(where)])
     by_product: dict[str, list[StoredOffer]] = {}
     for row in rows:
         by_product.setdefault(row.product_id, []).append(row)
@@ -353,7 +353,8 @@ def _of_images(
     return found
 
 
-def _stored(c: Connection, limits: Sequence[Any]) -> list[StoredOffer]:
+def stored_where(c: Connection, limits: Sequence[Any]) -> list[StoredOffer]:
+    """The offers that meet all of these conditions, by database id, with their images."""
     rows = c.execute(_OFFERS.where(*limits)).mappings().all()
     images: dict[int, list[tuple[str, str | None]]] = {}
     for part in chunks([row["id"] for row in rows]):
@@ -457,7 +458,7 @@ def samples(db: Database, most: int) -> list[StoredOffer]:
         steps = range(low, high + 1, max(1, (high + 1 - low) // most)) if low else range(0)
         first = [select(func.min(o.id)).where(o.active, o.id >= at) for at in steps]
         keys = {c.scalar(query) for query in first} - {None}
-        found = _stored(c, [o.id.in_(keys)])
+        found = stored_where(c, [o.id.in_(keys)])
     unlike = {stored.product_id: stored for stored in found if stored.image_hashes}
     return list(unlike.values())[:most]
 

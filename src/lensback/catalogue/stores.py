@@ -34,35 +34,63 @@ class FeedState:
 def add(
     db: Database,
     name: str,
-    feed_url: str,
+    feed_url: str = "",
     *,
-    format: str = "auto",  # noqa: A002 - the contract's word
-    columns: str = "",
-    base: str = "",
-    title: str = "",
+    format: str | None = None,  # noqa: A002 - the contract's word
+    columns: str | None = None,
+    base: str | None = None,
+    title: str | None = None,
     program: Mapping[str, Any] | None = None,
     fallbacks: Sequence[Mapping[str, Any]] = (),
 ) -> Store:
-    """Connects a store; the same name again changes its feed and keeps its offers. `fallbacks` are
-    programs for what `program` does not pay, in order; both replace what was there."""
+    """Connects a store. The same name again changes what is given and keeps the rest, its offers
+    too. `fallbacks` are programs for what `program` does not pay, in order; both replace what was
+    there. Raises BadQuery for a new store without a feed, and for a name that another one had."""
+    now = int(time.time())
+    own = {k: v for k, v in (("title", title), ("base", base)) if v is not None}
+    feed = {"url": feed_url or None, "format": format, "columns": columns}
+    changes = {key: value for key, value in feed.items() if value is not None}
+    with db.write() as c:
+        _check_name(c, name)
+        plain = {"name": name, "title": "", "base": "", "created_at": now}
+        db.upsert(c, t.stores, [plain | own], ["name"], list(own))
+        row = c.execute(select(t.stores).where(t.stores.c.name == name)).one()
+        _put_feed(c, row, changes, now)
+        if program is not None:
+            _put_programs(c, row.id, [program, *fallbacks], now)
+    return Store(name=name, id=row.id, title=row.title, base=row.base)
+
+
+def rename(db: Database, old: str, new: str) -> None:
+    """Calls a store by another name. Its offers keep their ids, so links, prices over time, clicks
+    and sales stay with it. Raises UnknownName, and BadQuery where the name is taken."""
+    s = t.stores.c
+    with db.write() as c:
+        row = c.execute(select(s.id, s.former).where(s.name == old)).first()
+        if row is None:
+            raise UnknownName("store", old, _names(c))
+        if c.execute(select(s.id).where(s.name == new)).first():
+            raise BadQuery(f"there is a store {new!r}", hint="choose another name")
+        _check_name(c, new, row.id)
+        former = [*(name for name in row.former if name not in {old, new}), old]
+        c.execute(update(t.stores).where(s.id == row.id).values(name=new, former=former))
+        c.execute(update(t.clicks).where(t.clicks.c.store == old).values(store=new))
+
+
+def _check_name(c: Any, name: str, own: int | None = None) -> None:
+    """Ids of offers are made of the name that their store had when they came: two stores must
+    never share one."""
     if not NAME.fullmatch(name):
         raise BadQuery(
             f"not a store name: {name!r}", hint="use a-z, 0-9, '.', '-', '_', at most 80 characters"
         )
-    now = int(time.time())
-    with db.write() as c:
-        db.upsert(
-            c,
-            t.stores,
-            [{"name": name, "title": title, "base": base, "created_at": now}],
-            ["name"],
-            ["title", "base"],
-        )
-        store_id = c.execute(select(t.stores.c.id).where(t.stores.c.name == name)).scalar_one()
-        _put_feed(c, store_id, {"url": feed_url, "format": format, "columns": columns}, now)
-        if program is not None:
-            _put_programs(c, store_id, [program, *fallbacks], now)
-    return Store(name=name, id=store_id, title=title, base=base)
+    s = t.stores.c
+    for row in c.execute(select(s.id, s.name, s.former).where(s.name != name)):
+        if name in row.former and row.id != own:
+            raise BadQuery(
+                f"{name!r} was the name of the store {row.name!r}, and is in its offers' ids",
+                hint="choose another name",
+            )
 
 
 def _put_programs(c: Any, store_id: int, wanted: Sequence[Mapping[str, Any]], now: int) -> None:
@@ -90,19 +118,22 @@ def change_program(db: Database, program_id: int, terms: Mapping[str, Any]) -> N
         c.execute(mine.values(**_program_row(terms)))
 
 
-def _put_feed(c: Any, store_id: int, values: dict[str, str], now: int) -> None:
+def _put_feed(c: Any, store: Any, values: dict[str, str], now: int) -> None:
     f = t.feeds.c
     known = c.execute(
-        select(f.id, f.url, f.format, f.columns).where(f.store_id == store_id)
+        select(f.id, f.url, f.format, f.columns).where(f.store_id == store.id)
     ).first()
     if known is None:
-        c.execute(insert(t.feeds).values(store_id=store_id, created_at=now, **values))
+        if "url" not in values:
+            raise BadQuery(f"{store.name!r} is new and needs a feed", hint="add --feed URL")
+        plain = {"format": "auto", "columns": ""}
+        c.execute(insert(t.feeds).values(store_id=store.id, created_at=now, **plain | values))
         return
-    if all(getattr(known, name) == value for name, value in values.items()):
+    if all(getattr(known, key) == value for key, value in values.items()):
         return
     # Another address or map: what the last run remembered is about another file.
     fresh = {"etag": "", "last_modified": "", "content_hash": ""}
-    c.execute(update(t.feeds).where(t.feeds.c.id == known.id).values(**values, **fresh))
+    c.execute(update(t.feeds).where(f.id == known.id).values(**values, **fresh))
     health.forgive(c, known.id)
 
 
@@ -110,14 +141,17 @@ def remove(db: Database, name: str) -> None:
     """Disconnects a store and forgets its offers. Images stay until nobody needs them."""
     with db.write() as c:
         if c.execute(delete(t.stores).where(t.stores.c.name == name)).rowcount == 0:
-            known = list(c.scalars(select(t.stores.c.name).order_by(t.stores.c.name)))
-            raise UnknownName("store", name, known)
+            raise UnknownName("store", name, _names(c))
 
 
 def names(db: Database) -> list[str]:
     """All store names, in order."""
     with db.read() as c:
-        return list(c.scalars(select(t.stores.c.name).order_by(t.stores.c.name)))
+        return _names(c)
+
+
+def _names(c: Any) -> list[str]:
+    return list(c.scalars(select(t.stores.c.name).order_by(t.stores.c.name)))
 
 
 def titles(db: Database) -> dict[str, str]:

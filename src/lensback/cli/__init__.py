@@ -18,6 +18,7 @@ from lensback.cli import (
     evaluation,
     keys,
     ledger,
+    offers,
     paying,
     people,
     programs,
@@ -32,6 +33,7 @@ from lensback.legible import legible_json
 
 GROUPS = (
     stores,
+    offers,
     watching,
     syncing,
     searching,

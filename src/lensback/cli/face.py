@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +14,7 @@ from rich.markup import escape
 
 from lensback import log
 from lensback.console import Terminal
-from lensback.errors import ConfigError, Error
+from lensback.errors import BadQuery, ConfigError, Error, Stopped
 from lensback.legible import legible_json
 from lensback.workspace import Workspace, open_workspace
 
@@ -53,6 +55,25 @@ def refuse(name: str, error: Error) -> None:
 def say(text: str) -> None:
     """A line as it is: no markup, and no path broken in two."""
     out.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def command(text: str, folder: Path) -> str:
+    """A command as it can be pasted: with the workspace, unless that is the usual one here."""
+    usual = os.environ.get("LENSBACK_WORKSPACE") or str(HERE)
+    return f"lensback {text}" + (
+        "" if str(folder) == usual else f" --workspace {shlex.quote(str(folder))}"
+    )
+
+
+def confirmed(question: str, yes: bool) -> None:
+    """Asks on a terminal before something is lost. Raises BadQuery where nobody can be asked, and
+    Stopped for a no."""
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise BadQuery(f"{question} Nobody can be asked here", hint="say it with --yes")
+    if not typer.confirm(question, err=True):
+        raise Stopped("nothing was done", hint="")
 
 
 def opened_workspace(folder: Path) -> Workspace:

@@ -37,7 +37,7 @@ REFUSED = "refused_postbacks.log"
 
 @app.command("click")
 def click_command(
-    offer_id: str,
+    offer_id: Annotated[str, typer.Argument(help="Its id, or STORE:SKU.")],
     user: Annotated[str, typer.Option(help="The host service's token of the user.")] = "",
     search: Annotated[str, typer.Option(help="The search it was found by.")] = "",
     workspace: Folder = HERE,
@@ -46,12 +46,12 @@ def click_command(
     """Record a click on an offer and print its link."""
     from lensback import ledger
     from lensback.cashback import offer_link
-    from lensback.catalogue import offers
+    from lensback.catalogue import named, offers
     from lensback.ledger.clicks import checked_user
 
     checked_user(user)
     with opened_workspace(workspace) as opened:
-        stored = offers.get(opened.db, offer_id)
+        stored = offers.get(opened.db, named.public_id(opened.db, offer_id))
         click_id, now = ledger.new_click_id(), int(time.time())
         link = offer_link(opened.db, opened.networks, stored, click_id, now, opened.rates)
         body = ledger.click_body(

@@ -74,17 +74,19 @@ def network_show(name: str, workspace: Folder = HERE, as_json: AsJson = False) -
 @program_app.command("show")
 def program_show(
     store: str,
-    offer: Annotated[str, typer.Option(help="Explain the estimate of this offer.")] = "",
+    offer: Annotated[
+        str, typer.Option(help="Explain the estimate of this offer: its id, or STORE:SKU.")
+    ] = "",
     workspace: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
     """A store's program, and step by step how the cashback of an offer is estimated."""
     from lensback import terms
     from lensback.cashback import explain
-    from lensback.catalogue import offers
+    from lensback.catalogue import named, offers
 
     with opened_workspace(workspace) as opened:
-        stored = offers.get(opened.db, offer) if offer else None
+        stored = offers.get(opened.db, named.public_id(opened.db, offer)) if offer else None
         if stored is not None and stored.store != store:
             raise BadQuery(f"offer {offer} is of store {stored.store}", hint="name that store")
         told = explain(opened.db, opened.path / "networks", store, stored, opened.rates)

@@ -1,9 +1,12 @@
-"""Workspace and stores: init, store add, list, remove."""
+"""Workspace and stores: init, store add, set, rename, list, remove."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -14,6 +17,8 @@ from lensback.cli.face import (
     AsJson,
     Folder,
     app,
+    command,
+    confirmed,
     opened_workspace,
     out,
     print_json,
@@ -22,7 +27,7 @@ from lensback.cli.face import (
     store_app,
 )
 from lensback.errors import BadQuery
-from lensback.workspace import init
+from lensback.workspace import Workspace, init
 
 EVERY_HELP = "Its schedule in `sync --every`: 30m, 6h, 1d, or a cron line in UTC; '' for the usual."
 
@@ -42,71 +47,206 @@ def init_command(
         opened.db.revision()
     say(f"{'made' if made else 'already there:'} {workspace}")
     if made:
-        out.print("next: lensback store add NAME --feed URL", highlight=False)
+        say(f"next: {command('store add NAME --feed URL --dry-run', workspace)}")
+
+
+Feed = Annotated[str, typer.Option(help="URL or path of the feed; needed for a new store.")]
+Format = Annotated[str | None, typer.Option(help="auto (unless said), google, yml or table.")]
+Columns = Annotated[Path | None, typer.Option(help="TOML column map of an unusual table.")]
+Base = Annotated[str | None, typer.Option(help="What {BASE} in the feed stands for.")]
+Program = Annotated[
+    list[Path] | None,
+    typer.Option(help="TOML of the affiliate programme; again for a second choice."),
+]
+Title = Annotated[str | None, typer.Option(help="Name that shoppers see.")]
+Currency = Annotated[str, typer.Option(help="Of prices that name none: EUR, RUB …")]
+Every = Annotated[str | None, typer.Option(help=EVERY_HELP)]
 
 
 @store_app.command("add")
 def store_add(
     name: str,
-    feed: Annotated[str, typer.Option(help="URL or path of the feed.")],
-    format: Annotated[str, typer.Option(help="auto, google, yml or table.")] = "auto",  # noqa: A002
-    columns: Annotated[
-        Path | None, typer.Option(help="TOML column map of an unusual table.")
-    ] = None,
-    base: Annotated[str, typer.Option(help="What {BASE} in the feed stands for.")] = "",
-    program: Annotated[
-        list[Path] | None,
-        typer.Option(help="TOML of the affiliate programme; again for a second choice."),
-    ] = None,
-    title: Annotated[str, typer.Option(help="Name that shoppers see.")] = "",
-    every: Annotated[str | None, typer.Option(help=EVERY_HELP)] = None,
+    feed: Feed = "",
+    format: Format = None,  # noqa: A002
+    columns: Columns = None,
+    base: Base = None,
+    program: Program = None,
+    title: Title = None,
+    currency: Currency = "",
+    every: Every = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read the feed, show what it gives, write nothing.")
     ] = False,
     workspace: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Connect a store. The same name again changes its feed."""
-    from lensback import schedule
-    from lensback.cashback import check_program
-    from lensback.catalogue import health, stores
-    from lensback.checked import read_toml
-    from lensback.feeds import FORMATS, ColumnMap
-    from lensback.ingest.collect import REMOTE
+    """Connect a store. The same name again changes what is named and keeps the rest."""
     from lensback.net import redact
 
-    if format not in FORMATS:
-        raise BadQuery(f"no such format: {format!r}", hint=f"use one of {', '.join(FORMATS)}")
-    columns_text = read_text_file(columns) if columns else ""
-    if columns_text:
-        ColumnMap.parse(columns_text)
-    terms = [read_toml(path, "programs.md") for path in program or ()]
+    change = _change(workspace, feed, format, columns, base, program, title, currency, every)
+    with opened_workspace(workspace) as opened:
+        if dry_run:
+            _dry_run(opened, name, change, as_json)
+            return
+        _apply(opened, name, change)
+        address = _feed_of(opened, name)
+    say(f"connected {name}: {redact(address)}")
+    if "://" not in address and not Path(address).exists():
+        say("that file is not there yet")
+    say(f"next: {command(f'sync {name}', workspace)}")
+
+
+@store_app.command("set")
+def store_set(
+    name: str,
+    feed: Feed = "",
+    format: Format = None,  # noqa: A002
+    columns: Columns = None,
+    base: Base = None,
+    program: Program = None,
+    title: Title = None,
+    currency: Currency = "",
+    every: Every = None,
+    workspace: Folder = HERE,
+) -> None:
+    """Change what is named of a connected store, and nothing else."""
+    from lensback.catalogue import stores
+
+    change = _change(workspace, feed, format, columns, base, program, title, currency, every)
+    if change == StoreChange():
+        raise BadQuery("nothing to change", hint="name at least one option, as --title or --feed")
+    with opened_workspace(workspace) as opened:
+        stores.check_names(opened.db, [name])
+        _apply(opened, name, change)
+    say(f"changed {name}")
+    if change.feed or change.read:
+        say(f"next: {command(f'sync {name}', workspace)}")
+
+
+@dataclass(frozen=True)
+class StoreChange:
+    """What a command names of a store, checked; what it does not name stays."""
+
+    feed: str = ""
+    read: Mapping[str, str] = field(default_factory=dict)
+    """How the feed is read: format, columns, base."""
+    title: str | None = None
+    currency: str = ""
+    terms: tuple[Mapping[str, Any], ...] = ()
+    every: str | None = None
+
+
+def _change(
+    workspace: Path,
+    feed: str,
+    form: str | None,
+    columns: Path | None,
+    base: str | None,
+    program: list[Path] | None,
+    title: str | None,
+    currency: str,
+    every: str | None,
+) -> StoreChange:
+    from lensback import schedule
+    from lensback.cashback import check_program
+    from lensback.checked import read_toml
+    from lensback.feeds import FORMATS, ColumnMap
+
+    if form is not None and form not in FORMATS:
+        raise BadQuery(f"no such format: {form!r}", hint=f"use one of {', '.join(FORMATS)}")
+    read = {"format": form, "base": base, "columns": read_text_file(columns) if columns else None}
+    if currency:
+        ColumnMap.with_currency("", currency)
+    if read["columns"]:
+        ColumnMap.parse(read["columns"])
+    terms = tuple(read_toml(path, "programs.md") for path in program or ())
     if every:
         schedule.parse(every)
     for one in terms:
         check_program(one, workspace / "networks")
+    named = {key: value for key, value in read.items() if value is not None}
+    return StoreChange(_address(feed), named, title, currency, terms, every)
+
+
+def _address(feed: str) -> str:
+    from lensback.ingest.collect import REMOTE
+
     scheme, mark, _ = feed.partition("://")
     if not mark:
-        feed = str(Path(feed).absolute())
-    elif scheme.lower() not in {*REMOTE, "file"}:
+        return str(Path(feed).absolute()) if feed else ""
+    if scheme.lower() not in {*REMOTE, "file"}:
         hint = "use http, https, ftp, ftps, or a path; mirror sftp to a path with sftp or rclone"
         raise BadQuery(f"cannot fetch {scheme}:// feeds", hint=hint)
-    if dry_run:
-        from lensback.cli.dry_run import report_dry_run
+    return feed
 
-        with opened_workspace(workspace) as opened:
-            report_dry_run(opened, feed, format, columns_text, base, as_json)
-        return
-    with opened_workspace(workspace) as opened:
-        options = {"format": format, "columns": columns_text, "base": base, "title": title}
-        first, others = (terms[0], terms[1:]) if terms else (None, [])
-        stores.add(opened.db, name, feed, **options, program=first, fallbacks=others)
-        if every is not None:
-            health.set_schedule(opened.db, name, every)
-    say(f"connected {name}: {redact(feed)}")
-    if not mark and not Path(feed).exists():
-        say("that file is not there yet")
-    say(f"next: lensback sync {name}")
+
+def _columns(opened: Workspace, name: str, change: StoreChange) -> dict[str, str]:
+    """How the feed is read, with the currency in the column map that is given, or is there."""
+    from lensback.catalogue import stores
+    from lensback.feeds import ColumnMap
+
+    read = dict(change.read)
+    if change.currency:
+        known = name in stores.names(opened.db)
+        kept = stores.feed(opened.db, name).feed.columns if known else ""
+        read["columns"] = ColumnMap.with_currency(read.get("columns", kept), change.currency)
+        ColumnMap.parse(read["columns"])
+    return read
+
+
+def _apply(opened: Workspace, name: str, change: StoreChange) -> None:
+    from lensback.catalogue import health, stores
+
+    first, *others = change.terms or (None,)
+    read = _columns(opened, name, change)
+    fallbacks = [one for one in others if one is not None]
+    stores.add(
+        opened.db, name, change.feed, title=change.title, program=first, fallbacks=fallbacks, **read
+    )
+    if change.every is not None:
+        health.set_schedule(opened.db, name, change.every)
+
+
+def _feed_of(opened: Workspace, name: str) -> str:
+    from lensback.catalogue import stores
+
+    return stores.feed(opened.db, name).feed.url
+
+
+def _dry_run(opened: Workspace, name: str, change: StoreChange, as_json: bool) -> None:
+    """As the feed would be read: with what is named, and what the store has already."""
+    from lensback.catalogue import stores
+    from lensback.cli.dry_run import report_dry_run
+
+    read = {"format": "auto", "columns": "", "base": ""}
+    feed = change.feed
+    if name in stores.names(opened.db):
+        state = stores.feed(opened.db, name)
+        feed = feed or state.feed.url
+        read = {
+            "format": state.feed.format, "columns": state.feed.columns, "base": state.base
+        }  # fmt: skip
+    if not feed:
+        raise BadQuery(f"{name!r} is new and needs a feed", hint="add --feed URL")
+    read |= _columns(opened, name, change)
+    report_dry_run(opened, feed, read["format"], read["columns"], read["base"], as_json)
+
+
+@store_app.command("rename")
+def store_rename(old: str, new: str, workspace: Folder = HERE) -> None:
+    """Call a store by another name; offers keep their ids, clicks and sales stay with it."""
+    from lensback import deeds
+    from lensback.catalogue import stores
+    from lensback.publish import rename_store
+
+    with opened_workspace(workspace) as opened, opened.locked():
+        opened.drain()
+        stores.rename(opened.db, old, new)
+        rename_store(opened.rows_path, old, new)
+        who = deeds.actor_here()
+        deeds.note(opened.db, int(time.time()), who, "store rename", f"{old} -> {new}")
+    say(f"{old} is {new} now; a search of --store {new} finds its offers after the next sync")
+    say(f"next: {command(f'sync {new}', workspace)}")
 
 
 @store_app.command("list")
@@ -131,16 +271,29 @@ def store_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
         numbers = (str(s.offers), str(s.in_stock), images, ago(s.last_sync))
         told = f"{s.message}; {s.todo}" if s.message and s.todo else s.message or s.todo
         table.add_row(*map(escape, (s.name, s.health, *numbers, coming(s.next_run), told)))
-    out.print(table if states else "no stores yet: lensback store add NAME --feed URL")
+    if states:
+        out.print(table)
+    else:
+        say(f"no stores yet: {command('store add NAME --feed URL', workspace)}")
 
 
 @store_app.command("remove")
-def store_remove(name: str, workspace: Folder = HERE) -> None:
+def store_remove(
+    name: str,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    workspace: Folder = HERE,
+) -> None:
     """Disconnect a store and forget its offers; the next sync takes them out of the index."""
-    from lensback.catalogue import stores
+    from lensback.catalogue import offers, stores
     from lensback.publish import forget_store
 
-    with opened_workspace(workspace) as opened, opened.locked():
-        stores.remove(opened.db, name)
-        forget_store(opened.rows_path, name)
-    say(f"removed {name}; run lensback sync to take it out of the index")
+    with opened_workspace(workspace) as opened:
+        stores.check_names(opened.db, [name])
+        sold = offers.counts(opened.db)[name]
+        told = f"Forget the store {name}, its {sold} offers on sale, their prices over time, and its program?"
+        confirmed(told, yes)
+        with opened.locked():
+            stores.remove(opened.db, name)
+            forget_store(opened.rows_path, name)
+    say(f"removed {name}; the next sync takes it out of the index")
+    say(f"next: {command('sync', workspace)}")

@@ -44,6 +44,7 @@ stores = Table(
     Column("title", Text, nullable=False, default=""),
     Column("base", Text, nullable=False, default=""),
     Column("created_at", BigInteger, nullable=False),
+    Column("former", JSON, nullable=False, default=list, server_default="[]"),
 )
 
 programs = Table(

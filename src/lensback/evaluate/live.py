@@ -17,10 +17,10 @@ from typing import Any
 
 from sqlalchemy import select
 
-from lensback.catalogue import offers, products
+from lensback.catalogue import named, offers, products
 from lensback.db import Database, chunks
 from lensback.db import tables as t
-from lensback.errors import BadImage, BadQuery, TooLarge
+from lensback.errors import BadImage, BadQuery, NotFound, TooLarge
 from lensback.evaluate import measure, runs
 from lensback.evaluate.albums import compare, leaked, of_files, of_workspace
 from lensback.evaluate.benchmark import Watch, unseen
@@ -103,6 +103,7 @@ def truths(db: Database, asked: Sequence[Asked]) -> tuple[list[Truth | None], in
 
     Raises BadQuery for an offer the catalogue never had.
     """
+    asked = [_by_public_id(db, one) for one in asked]
     wanted = sorted({offer for one in asked for offer in one.offers})
     known = _offers(db, wanted)
     strangers = [f"line {one.line}: {o}" for one in asked for o in one.offers if o not in known]
@@ -120,6 +121,17 @@ def truths(db: Database, asked: Sequence[Asked]) -> tuple[list[Truth | None], in
             continue
         found.append(_truth(on_sale, one.kind, bands))
     return found, sum(truth is None for truth in found)
+
+
+def _by_public_id(db: Database, one: Asked) -> Asked:
+    """The query with `STORE:SKU` of its file as the offer's id; one that is not there stays."""
+    ids = []
+    for offer in one.offers:
+        try:
+            ids.append(named.public_id(db, offer))
+        except NotFound:
+            ids.append(offer)
+    return replace(one, offers=tuple(ids))
 
 
 def _offers(db: Database, wanted: Sequence[str]) -> dict[str, StoredOffer]:

@@ -104,7 +104,8 @@ def _members(
     from lensback.feeds.stock import KNOWN, Words
 
     words = Words(columns.stock) if columns and columns.stock else KNOWN
-    rules = clean.RowRules(base=base, stock=words)
+    currency = columns.currency if columns else ""
+    rules = clean.RowRules(base=base, stock=words, currency=currency)
     columns = _naming(columns)
     seems = sniffing.sniff(source, form, columns)
     if seems.format == "table":

@@ -12,7 +12,7 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from lensback.checked import STRICT, checked, parse_toml, wrong
-from lensback.errors import ConfigError
+from lensback.errors import BadQuery, ConfigError
 from lensback.types import AVAILABILITIES
 
 FIELDS = (
@@ -66,7 +66,7 @@ class _Written:
 
     fields: Mapping[str, Names] = field(default_factory=dict)
     """A table: field = "column", or a list of columns, best first. Left out where the map adds
-    nothing but words of stock to what we know ourselves."""
+    nothing but words of stock, or the currency, to what we know ourselves."""
     name: str = ""
     currency: str = ""
     category_separator: str = ""
@@ -89,7 +89,7 @@ class _Written:
             raise wrong(f"fields.{unknown[0]}", f"is not known; known: {', '.join(FIELDS)}")
         if odd := sorted(set(self.stock) - set(AVAILABILITIES)):
             raise wrong(f"stock.{odd[0]}", f"is not known; known: {', '.join(AVAILABILITIES)}")
-        if self.stock and not self.fields:
+        if (self.stock or self.currency) and not self.fields:
             return self
         if not self.fields:
             raise wrong("fields", "is missing")
@@ -153,6 +153,19 @@ class ColumnMap:
             stock=by_alias(found.stock),
             minor_units=found.minor_units,
         )
+
+    @staticmethod
+    def with_currency(text: str, currency: str) -> str:
+        """The text of a column map (empty: of none) that names this currency for rows that name
+        none. Raises BadQuery for what is no currency."""
+        from lensback.feeds.money import currency as known
+
+        code = known(currency)
+        if not code:
+            raise BadQuery(f"no such currency: {currency!r}", hint="use its code, as EUR or RUB")
+        head, table, rest = text.partition("\n[") if not text.startswith("[") else ("", text, "")
+        kept = [line for line in head.splitlines() if not re.match(r"\s*currency\s*=", line)]
+        return "\n".join([f'currency = "{code}"', *kept]) + "\n" + table.lstrip("\n") + rest
 
     @property
     def row(self) -> str:
