@@ -340,4 +340,4 @@ def test_a_currency_in_a_map(tmp_path: Path) -> None:
         ),
         ('[fields]\ncurrency = "c"', 'currency = "EUR"\n[fields]\ncurrency = "c"'),
     ):
-        assert ColumnMap.with_currency(text_, "€") == wanted
+        assert ColumnMap.with_currency(text_, "EUR") == wanted

@@ -151,12 +151,14 @@ def _change(
     from lensback.cashback import check_program
     from lensback.checked import read_toml
     from lensback.feeds import FORMATS, ColumnMap
+    from lensback.feeds.money import currency as known_currency
 
     if form is not None and form not in FORMATS:
         raise BadQuery(f"no such format: {form!r}", hint=f"use one of {', '.join(FORMATS)}")
     read = {"format": form, "base": base, "columns": read_text_file(columns) if columns else None}
-    if currency:
-        ColumnMap.with_currency("", currency)
+    code = known_currency(currency) if currency else ""
+    if currency and not code:
+        raise BadQuery(f"no such currency: {currency!r}", hint="use its code, as EUR or RUB")
     if read["columns"]:
         ColumnMap.parse(read["columns"])
     terms = tuple(read_toml(path, "programs.md") for path in program or ())
@@ -165,7 +167,7 @@ def _change(
     for one in terms:
         check_program(one, workspace / "networks")
     named = {key: value for key, value in read.items() if value is not None}
-    return StoreChange(_address(feed), named, title, currency, terms, every)
+    return StoreChange(_address(feed), named, title, code, terms, every)
 
 
 def _address(feed: str) -> str:

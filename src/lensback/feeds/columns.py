@@ -12,7 +12,7 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from lensback.checked import STRICT, checked, parse_toml, wrong
-from lensback.errors import BadQuery, ConfigError
+from lensback.errors import ConfigError
 from lensback.types import AVAILABILITIES
 
 FIELDS = (
@@ -155,14 +155,9 @@ class ColumnMap:
         )
 
     @staticmethod
-    def with_currency(text: str, currency: str) -> str:
+    def with_currency(text: str, code: str) -> str:
         """The text of a column map (empty: of none) that names this currency for rows that name
-        none. Raises BadQuery for what is no currency."""
-        from lensback.feeds.money import currency as known
-
-        code = known(currency)
-        if not code:
-            raise BadQuery(f"no such currency: {currency!r}", hint="use its code, as EUR or RUB")
+        none."""
         head, table, rest = text.partition("\n[") if not text.startswith("[") else ("", text, "")
         kept = [line for line in head.splitlines() if not re.match(r"\s*currency\s*=", line)]
         return "\n".join([f'currency = "{code}"', *kept]) + "\n" + table.lstrip("\n") + rest
