@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,21 @@ import pytest
 from sqlalchemy import select
 from typer.testing import CliRunner
 
-from lensback import deeds, ledger
+from lensback import deeds, keys, ledger
 from lensback.cli import app
 from lensback.db import Database
 from lensback.db import tables as t
 from lensback.errors import BadQuery, NotFound
 from lensback.ledger.holds import dear, unusual
+from lensback.settings import Settings
 from lensback.types import Conversion, Money
-from lensback.workspace import init, open_workspace
+from lensback.web import create_app
+from lensback.workspace import Workspace, init, open_workspace
 from test_ledger import AT, USER, click, told
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from starlette.testclient import TestClient
 
 OTHER = "user-token-2"
 
@@ -342,3 +349,40 @@ def test_the_commands(tmp_path: Path) -> None:
     with open_workspace(folder) as opened:
         noted = [(deed.deed, deed.detail) for deed in deeds.last(opened.db)]
     assert ("ledger release", f"sale {listed[0]['sale_id']}: the later click") in noted
+
+
+# ---- the operator's page
+
+
+def test_the_operators_page(tmp_path: Path) -> None:
+    folder = tmp_path / "w"
+    init(folder)
+    secret = keys.add(folder / "keys.json", "boss", "admin")
+    with Workspace(folder, Settings(rate_limit=0)) as opened:
+        db = opened.db
+        ledger.apply(db, [at_network("c1", "awin"), at_network("c2", "admitad", user=OTHER)])
+        told(db, sale("awin", "c1", order_id="<o>"), sale("admitad", "c2", order_id="<o>"))
+        with TestClient(create_app(opened), follow_redirects=False) as client:
+            first = str(ledger.held_sales(db)[0].id)
+            path = f"/admin/sales/{first}/release"
+            assert client.get("/admin/review").headers["location"] == "/admin"
+            client.post(path, data={"note": "x"})
+            assert len(ledger.held_sales(db)) == 2, "not without the key"
+            client.post("/admin/enter", data={"key": secret})
+            assert "2 sales under review" in client.get("/admin").text
+            page = client.get("/admin/review").text
+            assert "order &lt;o&gt; was told by" in page
+            assert f'action="{path}"' in page
+            elsewhere = {"Sec-Fetch-Site": "cross-site"}
+            assert client.post(path, data={"note": "x"}, headers=elsewhere).status_code == 403
+            assert client.post(path, data={"note": " "}).status_code == 422
+            assert len(ledger.held_sales(db)) == 2
+            assert client.post(path, data={"note": "the later click"}).status_code == 303
+            assert ledger.held_sales(db) == []
+            assert client.post(path, data={"note": "again"}).status_code == 422
+            assert "Nothing is under review" in client.get("/admin/review").text
+        deed = next(deed for deed in deeds.last(db) if deed.deed == "ledger release")
+        assert (deed.actor, deed.detail) == ("key boss", f"sale {first}: the later click") or (
+            deed.detail.endswith("again")
+        )
+        assert ledger.audit(db, folder).proven

@@ -352,6 +352,9 @@ def _networks(workspace: Workspace) -> Iterator[Check]:
         if state.aside:
             text = f"{state.aside} sales without a click: their commission waits aside"
             yield Check(part, "warn", text, "look for the click ids in the network's report")
+        if state.review:
+            text = f"{state.review} sales under review: nobody is paid for them"
+            yield Check(part, "warn", text, "lensback ledger review lists them")
 
 
 def _strange_host(workspace: Workspace, program: stores.StoredProgram) -> str:

@@ -34,7 +34,9 @@ class PullState:
     refused: Counter[str] = field(default_factory=Counter)
     """Rows that could not be read, by reason."""
     aside: int = 0
-    """Sales whose click nobody knows: their commission waits."""
+    """Sales whose click nobody knows, or that went through another network: their commission waits."""
+    review: int = 0
+    """Sales that wait for an operator's decision."""
 
     @property
     def good(self) -> str:
@@ -111,6 +113,8 @@ def states(db: Database) -> list[PullState]:
             refused.setdefault(network, Counter())[reason] = count
         waiting = select(v.network, func.count()).where(v.click_id.is_(None)).group_by(v.network)
         aside = {str(row[0]): int(row[1]) for row in c.execute(waiting)}
+        held = select(v.network, func.count()).where(v.review == "held", v.status != "declined")
+        review = {str(row[0]): int(row[1]) for row in c.execute(held.group_by(v.network))}
         known = set(c.scalars(select(v.network).distinct()))
     return [
         PullState(
@@ -120,6 +124,7 @@ def states(db: Database) -> list[PullState]:
             tried[name].error if name in tried else "",
             refused.get(name, Counter()),
             aside.get(name, 0),
+            review.get(name, 0),
         )
         for name in sorted({*tried, *refused, *known})
     ]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from html import escape
+from typing import Literal
 
 from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
-from lensback import deeds, grants, keys, tokens
+from lensback import deeds, grants, keys, ledger, tokens
 from lensback.catalogue import health, stores
-from lensback.errors import Forbidden, NotFound, Unauthorized
+from lensback.errors import BadQuery, Forbidden, NotFound, Unauthorized
 from lensback.keys import Key
 from lensback.ledger import pulls
 from lensback.ledger.activity import days
@@ -45,6 +47,7 @@ def overview(request: Request, service: Opened) -> Response:
         waiting=service.workspace.journal.waiting_bytes,
         snapshot=service.workspace.index.snapshot,
         networks=pulls.states(service.workspace.db),
+        held=len(ledger.held_sales(service.workspace.db)),
         report=(service.workspace.path / REPORT).exists(),
     )
 
@@ -154,6 +157,39 @@ def end_grant(request: Request, grant_id: str, service: Opened) -> Response:
             db, now, f"key {key.name}", "grant end", f"{ended.kind} {ended.id[: grants.SHOWN]}"
         )
     return RedirectResponse("/admin/access", status_code=303, headers=FRESH)
+
+
+@router.get("/admin/review")
+def review(request: Request, service: Opened) -> Response:
+    """The sales that were set aside until somebody has looked at them."""
+    if _entered(request, service) is None:
+        return RedirectResponse("/admin", status_code=303, headers=FRESH)
+    sales = ledger.held_sales(service.workspace.db)
+    return render(request, "admin_review.html", headers=FRESH, sales=sales, ago=ago)
+
+
+@router.post("/admin/sales/{sale_id}/{verdict}")
+async def decide(
+    request: Request, sale_id: int, verdict: Literal["release", "refuse"], service: Opened
+) -> Response:
+    """Lets a sale through that was set aside, or refuses it; the note is kept."""
+    key = _sent(request, service)
+    note = (await forms.fields(request, 4096)).get("note", "").strip()[:500]
+    if key is not None and not note:
+        raise BadQuery("say why", hint="the note is kept with the sale")
+    if key is not None:
+        await run_in_threadpool(_decide, service, key, sale_id, verdict, note)
+    return RedirectResponse("/admin/review", status_code=303, headers=FRESH)
+
+
+def _decide(
+    service: Service, key: Key, sale_id: int, verdict: Literal["release", "refuse"], note: str
+) -> None:
+    """The line of the audit log comes first: without it nothing is decided."""
+    now, workspace = int(time.time()), service.workspace
+    deeds.note(workspace.db, now, f"key {key.name}", f"ledger {verdict}", f"sale {sale_id}: {note}")
+    ledger.decide(workspace.db, sale_id, verdict, note=note, at=now)
+    ledger.remember(workspace.db, workspace.path)
 
 
 def _sent(request: Request, service: Service) -> Key | None:

@@ -66,6 +66,11 @@ def _money(service: Service) -> str:
             "Sales whose click nobody knows.",
             {state.network: state.aside for state in found},
         ),
+        (
+            "sales_review",
+            "Sales that wait for an operator's decision.",
+            {state.network: state.review for state in found},
+        ),
         ("postbacks_refused", "Calls that were refused lately.", dict(refused)),
     )
     text = ""
