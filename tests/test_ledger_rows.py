@@ -779,12 +779,16 @@ def test_how_long_a_claim_is_open(
     assert (declined["claim"], declined["claim_until"]) == (until is not None, until)
     assert (until or "There is nothing to do.") in declined["advice"]
     (visit,) = found["visits"]
+    first = min(until, "2025-10-12") if until else None
     assert visit == {
         "store": "hats",
+        "store_title": "hats",
         "title": "",
         "click": {"id": "c2", "at": "2025-10-09T08:53:20Z", "offer_id": "a" * 16},
-        "claim": until is not None,
+        "claim": until is not None and later > 3 * DAY,
+        "claim_from": first,
         "claim_until": until,
+        "claimed": None,
     }
 
 
@@ -796,7 +800,9 @@ def test_a_declined_sale_in_the_shoppers_words(one: Database) -> None:
         "text": "<The purchase was returned.>",
         "advice": "<There is nothing to do.>",
         "claim": False,
+        "claim_from": "2025-10-09",
         "claim_until": "2025-12-08",
+        "claimed": None,
     }
     told(one, news("declined", 100, external_id="s2"))
     other = next(s for s in seen(one)["sales"] if s["sale_id"] != sale["sale_id"])

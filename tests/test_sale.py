@@ -427,7 +427,7 @@ def test_what_can_be_done() -> None:
     def say(text: str, **values: str) -> str:
         return f"<{text.format(**values)}>"
 
-    claim = "<If that is not so, write to us until 2026-01-02: the click is your proof.>"
+    claim = "<If that is not so, claim it until 2026-01-02: the click is your proof.>"
     assert reasons.advice("cookies", "2026-01-02", say) == claim
     for code, until in (("cookies", ""), ("returned", "2026-01-02"), ("returned", "")):
         assert reasons.advice(code, until, say) == "<There is nothing to do.>"

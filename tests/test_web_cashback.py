@@ -496,7 +496,7 @@ def test_the_page_says_what_is_owed_and_what_was_visited(
     said = ledger.sales_of(workspace.db, user, now=int(time.time()), say=nearest("ru").say)
     assert {**said, "pass": found["pass"], "page": f"/cashback/{found['pass']}"} == found
     (visit,) = found["visits"]
-    assert (visit["click"]["id"], visit["claim"]) == (visited, True)
+    assert (visit["click"]["id"], visit["claim"]) == (visited, False), "it may still show"
     page = client.get(found["page"], headers={"Accept-Language": "ru"}).text
     for words in ("будет вычтено из следующего кешбэка", "Покупка возвращена.", visited):
         assert words in page

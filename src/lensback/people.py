@@ -18,6 +18,7 @@ from lensback import grants, ledger
 from lensback.db import Database, chunks
 from lensback.db import tables as t
 from lensback.errors import Busy
+from lensback.ledger import claims
 
 DAY_S = 86_400
 WAIT_S = 20.0
@@ -52,8 +53,8 @@ class Outdated:
 
 
 def data_of(db: Database, folder: Path, token: str, now: int) -> dict[str, Any]:
-    """Everything that is kept of a user, as JSON: sales, clicks, the searches they came from, votes
-    on them, passes, and the names of kept photos."""
+    """Everything that is kept of a user, as JSON: sales, claims, clicks, the searches they came from,
+    votes on them, passes, and the names of kept photos."""
     k, s, f = t.clicks.c, t.searches.c, t.feedback.c
     with db.read() as c:
         clicks = [
@@ -62,6 +63,7 @@ def data_of(db: Database, folder: Path, token: str, now: int) -> dict[str, Any]:
                 select(t.clicks).where(k.user_token == token).order_by(k.at)
             ).mappings()
         ]
+        claimed = claims.of_clicks(c, [row["click_id"] for row in clicks])
         searches, votes = [], []
         for part in chunks(sorted({row["search_id"] for row in clicks if row["search_id"]})):
             searches += [
@@ -78,6 +80,7 @@ def data_of(db: Database, folder: Path, token: str, now: int) -> dict[str, Any]:
         "user": token,
         "cashback": ledger.sales_of(db, token, now=now),
         "clicks": clicks,
+        "claims": [{"click_id": key, **claim} for key, claim in claimed.items()],
         "searches": searches,
         "votes": votes,
         "photos": photos,
@@ -86,13 +89,14 @@ def data_of(db: Database, folder: Path, token: str, now: int) -> dict[str, Any]:
 
 
 def erase(db: Database, folder: Path, token: str, now: int, drain: Callable[[], object]) -> Erased:
-    """Takes the person out of clicks, searches, votes, kept photos, the journal and passes. Sales
-    and what was paid stay, with nobody's name. Raises Busy where a serve keeps a click of the
+    """Takes the person out of clicks, searches, votes, claims, kept photos, the journal and passes.
+    Sales and what was paid stay, with nobody's name. Raises Busy where a serve keeps a click of the
     person to itself for too long."""
     _handed_over(folder, token, drain)
     with db.write() as c:
         mine = t.clicks.c.user_token == token
         ids = sorted({text for text in c.scalars(select(t.clicks.c.search_id).where(mine)) if text})
+        claims.forget(c, c.scalars(select(t.clicks.c.click_id).where(mine)))
         gone = update(t.clicks).where(mine).values(user_token="", search_id="", rank=None)
         clicks = c.execute(gone).rowcount
         searches = sum(
@@ -125,7 +129,7 @@ def let_go(db: Database, now: int, *, search_days: int, click_days: int) -> Outd
         clicks = _in_parts(
             db,
             unsold,
-            lambda c, ids: c.execute(delete(t.clicks).where(k.click_id.in_(ids))).rowcount,
+            _drop_clicks,
         )
         waits = and_(
             v.status != "declined", or_(v.cashback_minor > v.paid_out_minor, v.review == "held")
@@ -133,9 +137,12 @@ def let_go(db: Database, now: int, *, search_days: int, click_days: int) -> Outd
         open_sale = sale.where(or_(v.status.not_in(SETTLED), waits))
         sold = select(k.click_id).where(old, k.user_token != "", sale.exists(), ~open_sale.exists())
         nobody = update(t.clicks).values(user_token="", search_id="")
-        anonymous = _in_parts(
-            db, sold, lambda c, ids: c.execute(nobody.where(k.click_id.in_(ids))).rowcount
-        )
+
+        def forget(c: Connection, ids: list[str]) -> int:
+            claims.forget(c, ids)
+            return int(c.execute(nobody.where(k.click_id.in_(ids))).rowcount)
+
+        anonymous = _in_parts(db, sold, forget)
     if search_days:
         old_searches = select(s.search_id).where(s.at < now - search_days * DAY_S)
         searches = _in_parts(db, old_searches, _drop_searches)
@@ -143,6 +150,11 @@ def let_go(db: Database, now: int, *, search_days: int, click_days: int) -> Outd
         with db.write() as c:
             c.execute(late)
     return Outdated(clicks, anonymous, searches)
+
+
+def _drop_clicks(c: Connection, ids: list[str]) -> int:
+    claims.forget(c, ids)
+    return int(c.execute(delete(t.clicks).where(t.clicks.c.click_id.in_(ids))).rowcount)
 
 
 def _drop_searches(c: Connection, ids: list[str]) -> int:

@@ -12,6 +12,7 @@ from lensback import __version__
 from lensback.cli import (
     backups,
     bot,
+    claims,
     cluster,
     detectors,
     encoders,
@@ -43,6 +44,7 @@ GROUPS = (
     cluster,
     ledger,
     paying,
+    claims,
     people,
     programs,
     keys,

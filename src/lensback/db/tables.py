@@ -400,6 +400,23 @@ refused_rows = Table(
     Column("last_at", BigInteger, nullable=False),
 )
 
+claims = Table(
+    "claims",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("click_id", String(32), nullable=False, unique=True),
+    Column("state", String(10), nullable=False, index=True),
+    Column("order_id", String(80), nullable=False),
+    Column("ordered_on", String(10), nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("sent_at", BigInteger),
+    Column("decided_at", BigInteger),
+    Column("answer", Text, nullable=False),
+)
+
 # ---- operations: schedules and breakers of feeds and hosts
 
 feed_states = Table(

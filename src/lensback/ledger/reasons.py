@@ -148,6 +148,4 @@ def advice(code: str, until: str, say: Say) -> str:
     """What can be done, as a sentence; `until` is the last day of a claim, "" where it is over."""
     if not until or not claimable(code):
         return say("There is nothing to do.")
-    return say(
-        "If that is not so, write to us until {until}: the click is your proof.", until=until
-    )
+    return say("If that is not so, claim it until {until}: the click is your proof.", until=until)

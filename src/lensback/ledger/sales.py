@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,10 +11,9 @@ from sqlalchemy import Connection, RowMapping, Select, func, select
 
 from lensback.db import Database
 from lensback.db import tables as t
-from lensback.ledger import reasons
+from lensback.ledger import claims, reasons
 from lensback.ledger.holds import TWO_NETWORKS
 from lensback.ledger.reasons import Say
-from lensback.ledger.sale import DAY_S
 from lensback.types import Money
 
 MOST = 200
@@ -43,11 +43,12 @@ def sales_of(db: Database, user_token: str, *, now: int, say: Say = str.format) 
     with db.read() as c:
         sold = c.execute(statement.where(v.id.is_not(None)).limit(MOST + 1)).mappings().all()
         rest = c.execute(without).mappings().all()
+        claimed = claims.of_clicks(c, [row["click_id"] for row in (*sold, *rest)])
         totals = _totals(c, user_token)
     return {
-        "sales": [_sale(row, now, say) for row in sold[:MOST]],
+        "sales": [_sale(row, now, say, claimed) for row in sold[:MOST]],
         "more": len(sold) > MOST,
-        "visits": [_visit(row, now) for row in rest],
+        "visits": [_visit(row, now, claimed) for row in rest],
         "totals": totals,
     }
 
@@ -81,7 +82,11 @@ def state(row: RowMapping) -> str:
     return "payable" if status == "paid" else status
 
 
-def _sale(row: RowMapping, now: int, say: Say) -> dict[str, Any]:
+Claimed = Mapping[str, dict[str, Any]]
+"""Click -> its claim as JSON."""
+
+
+def _sale(row: RowMapping, now: int, say: Say, claimed: Claimed) -> dict[str, Any]:
     shown = state(row)
     ordered = row["ordered_at"] if row["ordered_at"] is not None else row["first_at"]
     sale: dict[str, Any] = {
@@ -97,13 +102,14 @@ def _sale(row: RowMapping, now: int, say: Say) -> dict[str, Any]:
         "click": _click(row),
     }
     if shown == "declined":
-        code, open_until = _reason(row), _claim_until(row, now)
+        code = _reason(row)
+        may = _may_claim(row, now, claimed, declined=True)
+        may["claim"] = may["claim"] and reasons.claimable(code)
         sale["declined"] = {
             "code": code,
             "text": say(reasons.text_of(code)),
-            "advice": reasons.advice(code, open_until or "", say),
-            "claim": reasons.claimable(code) and open_until is not None,
-            "claim_until": open_until,
+            "advice": reasons.advice(code, may["claim_until"] or "", say),
+            **may,
         }
     return sale
 
@@ -122,15 +128,13 @@ def _owed(row: RowMapping, shown: str) -> dict[str, str] | None:
     return _money(over, row["currency"]) if row["paid_out_minor"] > 0 and over > 0 else None
 
 
-def _visit(row: RowMapping, now: int) -> dict[str, Any]:
-    open_until = _claim_until(row, now)
+def _visit(row: RowMapping, now: int, claimed: Claimed) -> dict[str, Any]:
     return {
         "store": row["store"],
         "store_title": row["store_title"] or row["store"],
         "title": row["title"] or "",
         "click": _click(row),
-        "claim": open_until is not None,
-        "claim_until": open_until,
+        **_may_claim(row, now, claimed),
     }
 
 
@@ -140,14 +144,21 @@ def _click(row: RowMapping) -> dict[str, Any]:
     return {"id": row["click_id"], "at": at, "offer_id": row["offer_id"]}
 
 
-def _claim_until(row: RowMapping, now: int) -> str | None:
-    """The last day of a claim; None where the program takes none, or it is over."""
-    try:
-        days = int(row["terms"].get("claim_days") or 0)
-    except (TypeError, ValueError):
-        days = 0
-    until = row["at"] + days * DAY_S
-    return _day(until) if days > 0 and now <= until else None
+NO_CLAIM = {"claim": False, "claim_from": None, "claim_until": None, "claimed": None}
+
+
+def _may_claim(
+    row: RowMapping, now: int, claimed: Claimed, *, declined: bool = False
+) -> dict[str, Any]:
+    """Whether a claim is taken now, its first and last day (None where the program takes none, or it
+    is over), and the one that there is. For a purchase that was declined nobody has to wait."""
+    known, span = claimed.get(row["click_id"]), claims.window(row["at"], row["terms"])
+    if span is None or now > span[1]:
+        return {**NO_CLAIM, "claimed": known}
+    first = row["at"] if declined else span[0]
+    taken = known is None and now >= first
+    days = {"claim_from": _day(first), "claim_until": _day(span[1])}
+    return {"claim": taken, **days, "claimed": known}
 
 
 TOTALS = ("pending", "approved", "payable", "paid", "review", "owed")

@@ -15,6 +15,7 @@ from typing import Any
 from lensback.checked import checked, parse_toml
 from lensback.errors import UnknownName
 from lensback.livefile import LiveFile
+from lensback.networks.claims import claim_fields
 from lensback.networks.links import (
     check_settings,
     deeplink,
@@ -39,6 +40,7 @@ __all__ = [
     "Reach",
     "canonical",
     "check_settings",
+    "claim_fields",
     "deeplink",
     "erid_of",
     "list_networks",

@@ -291,6 +291,19 @@ class ProgramForm:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimForm:
+    """Where the network takes a claim for a lost order, and what it asks for."""
+
+    __pydantic_config__ = CLOSED
+
+    where: str
+    """The place, in words or as an address."""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """The network's name of a field -> its value, with `{order}`, `{day}`, `{amount}`, `{currency}`,
+    `{click}`, `{clicked}`, `{note}`, `{store}`, `{program}`, a link setting or a key of the account."""
+
+
+@dataclass(frozen=True, slots=True)
 class Network:
     """An affiliate network as its file tells it."""
 
@@ -304,6 +317,7 @@ class Network:
     postback: NewsForm = field(default_factory=NewsForm)
     poll: PollForm | None = None
     programs: ProgramForm | None = None
+    claim: ClaimForm | None = None
     sources: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     """Dotted key -> the documentation that says it."""

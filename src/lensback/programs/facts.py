@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from decimal import ROUND_FLOOR, Decimal
 from pathlib import Path
 
-from lensback import networks, terms, wire
+from lensback import networks, terms
 from lensback.catalogue import stores
 from lensback.catalogue.stores import StoredProgram
 from lensback.db import Database
 from lensback.errors import ConfigError
+from lensback.programs import shape
 from lensback.speech import N_, Speech
 from lensback.terms import Rule, Terms
 from lensback.types import Money
@@ -50,7 +51,7 @@ DEPENDS = {
 
 def of_stores(
     db: Database, folder: Path, names: Iterable[str], at: int, speech: Speech, *, signed_in: bool
-) -> tuple[wire.Program, ...]:
+) -> tuple[shape.Program, ...]:
     """The facts of these stores at a moment (UTC epoch), in their order; `folder` has the
     workspace's own networks. Raises UnknownName."""
     wanted = stores.check_names(db, list(dict.fromkeys(names)))
@@ -69,7 +70,7 @@ def of_store(
     speech: Speech,
     *,
     signed_in: bool,
-) -> wire.Program:
+) -> shape.Program:
     """The facts of one store: those of its first program that pays, else why none does."""
     why = "no_program"
     for program in programs:
@@ -77,7 +78,7 @@ def of_store(
         if found is not None:
             return _facts(store, found, at, speech, signed_in=signed_in)
         why = reason if why in {"no_program", "paused"} else why
-    return wire.Program(
+    return shape.Program(
         store=store,
         pays=False,
         no_cashback=why,
@@ -107,12 +108,14 @@ def _usable(program: StoredProgram, folder: Path) -> tuple[Terms | None, str]:
     return (None, "paused") if found.paused else (found, "")
 
 
-def _facts(store: str, program: Terms, at: int, speech: Speech, *, signed_in: bool) -> wire.Program:
+def _facts(
+    store: str, program: Terms, at: int, speech: Speech, *, signed_in: bool
+) -> shape.Program:
     rules = terms.valid(program, at)
     pays = any(_shares(program, rule) for rule in rules)
     why = "" if pays else "no_rate"
     best, up_to = _headline(program, rules, speech)
-    return wire.Program(
+    return shape.Program(
         store=store,
         pays=pays,
         no_cashback=why,
@@ -220,11 +223,11 @@ def percent_of(percent: Decimal, speech: Speech) -> str:
     return f"{speech.number(float(percent))}\xa0%"
 
 
-def _rate(program: Terms, rule: Rule, speech: Speech) -> wire.Rate:
+def _rate(program: Terms, rule: Rule, speech: Speech) -> shape.Rate:
     percent, excluded = _percent(program, rule), not _shares(program, rule)
     most = [one for one in (rule.max, program.cap) if one is not None]
     currency = terms.currency_of(program, rule)
-    return wire.Rate(
+    return shape.Rate(
         percent=None if percent is None else f"{percent.normalize():f}",
         amount=_part(program, rule, rule.fixed),
         most=_part(program, rule, min(most)) if most else None,

@@ -17,6 +17,7 @@ from lensback.web import (
     api,
     batch,
     cashback,
+    claims,
     failures,
     feedback,
     go,
@@ -54,7 +55,7 @@ def create_app(workspace: Workspace) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.service = service
-    for part in (api, batch, why, go, feedback, postbacks, programs, cashback, metrics):
+    for part in (api, batch, why, go, feedback, postbacks, programs, cashback, claims, metrics):
         app.include_router(part.router)
     app.include_router(similar.router)
     app.include_router(answers.router)

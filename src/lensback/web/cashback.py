@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -11,8 +13,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from lensback import grants, ledger, wire
 from lensback.errors import Forbidden, NotFound, Unauthorized
 from lensback.ledger.clicks import USER_TOKEN
-from lensback.speech import N_, nearest
-from lensback.web import bodies, guard, users
+from lensback.speech import nearest
+from lensback.web import bodies, guard, purchases, users
 from lensback.web.bodies import FRESH
 from lensback.web.browser import from_own_page, is_secure
 from lensback.web.guard import Writer
@@ -21,16 +23,6 @@ from lensback.web.pages import render
 from lensback.web.service import Opened, Service
 
 router = APIRouter(responses=bodies.FAILURES)
-
-STATES = {
-    "pending": N_("waiting for the store"),
-    "approved": N_("confirmed"),
-    "payable": N_("ready to be paid out"),
-    "paid": N_("paid out"),
-    "review": N_("being checked"),
-    "declined": N_("declined"),
-    "owed": N_("to be set off against your next cashback"),
-}
 
 
 @router.get(
@@ -59,18 +51,30 @@ def cashback_page(token: str, request: Request, service: Opened) -> Response:
     """A page of the shopper's purchases, for who has a pass from the host service. It asks whether
     this browser's later clicks shall count for the same user."""
     workspace, now = service.workspace, int(time.time())
-    user = _user(token, request, service, now)
+    user = user_of_page(token, request, service, now)
     kept = users.user_of_pass(workspace, request.cookies.get(users.COOKIE, ""), now)
-    found = ledger.sales_of(workspace.db, user, now=now, say=speech_of(request).say)
+    speech = speech_of(request)
+    found = ledger.sales_of(workspace.db, user, now=now, say=speech.say)
     return render(
         request,
         "cashback.html",
         headers=FRESH,
-        states=STATES,
-        found=found,
+        page=f"/cashback/{token}",
+        states=purchases.STATES,
+        totals=[(name, found["totals"][name]) for name in purchases.TOTALS],
+        sales=[purchases.sale_line(sale, speech) for sale in found["sales"]],
+        visits=[purchases.visit_line(visit, speech) for visit in found["visits"]],
+        more=found["more"],
+        currency=_currency(found, workspace.settings.currency),
         mine=kept == user,
         other=bool(kept),
     )
+
+
+def _currency(found: Mapping[str, Any], usual: str) -> str:
+    """The currency that a claim's form begins with: the shopper's own, else the service's."""
+    own = [amount["currency"] for amounts in found["totals"].values() for amount in amounts]
+    return str(max(own, key=own.count)) if own else usual
 
 
 @router.post("/cashback/{token}", include_in_schema=False, dependencies=[Writer])
@@ -79,7 +83,7 @@ def keep_pass(token: str, request: Request, service: Opened) -> Response:
     else sent makes nobody click for a stranger."""
     if not from_own_page(request):
         raise Forbidden("this was not sent from our page", hint="open the link and choose there")
-    _user(token, request, service, int(time.time()))
+    user_of_page(token, request, service, int(time.time()))
     page = RedirectResponse(f"/cashback/{token}", status_code=303, headers=FRESH)
     page.set_cookie(
         users.COOKIE,
@@ -92,7 +96,7 @@ def keep_pass(token: str, request: Request, service: Opened) -> Response:
     return page
 
 
-def _user(token: str, request: Request, service: Service, now: int) -> str:
+def user_of_page(token: str, request: Request, service: Service, now: int) -> str:
     """The user of a pass. Raises NotFound, and TooMany for who tries passes out."""
     try:
         with guard.guessed(request, "pass"):

@@ -9,10 +9,9 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lensback import wire
 from lensback.catalogue import stores
 from lensback.errors import BadQuery, NotFound
-from lensback.programs import facts
+from lensback.programs import facts, shape
 from lensback.speech import Speech, languages
 from lensback.web import bodies, guard, users
 from lensback.web.language import speech_of
@@ -24,7 +23,7 @@ MOST = 50
 """Stores of one question."""
 
 
-@router.get("/api/programs", tags=["cashback"], responses={200: {"model": wire.Programs}})
+@router.get("/api/programs", tags=["cashback"], responses={200: {"model": shape.Programs}})
 def programs(
     request: Request,
     service: Opened,
@@ -36,10 +35,10 @@ def programs(
     if not 1 <= len(store) <= MOST:
         raise BadQuery("name the stores", hint=f"store=NAME, 1 to {MOST} times")
     found = facts_of(request, service, store, lang)
-    return bodies.respond(wire.Programs(programs=found), fresh=True)
+    return bodies.respond(shape.Programs(programs=found), fresh=True)
 
 
-@router.get("/api/programs/{name}", tags=["cashback"], responses={200: {"model": wire.Program}})
+@router.get("/api/programs/{name}", tags=["cashback"], responses={200: {"model": shape.Program}})
 def program(name: str, request: Request, service: Opened, lang: str = "") -> Response:
     """What one store pays, as in `/api/programs`."""
     (found,) = facts_of(request, service, [name], lang)
@@ -48,7 +47,7 @@ def program(name: str, request: Request, service: Opened, lang: str = "") -> Res
 
 def facts_of(
     request: Request, service: Service, names: list[str], lang: str = ""
-) -> tuple[wire.Program, ...]:
+) -> tuple[shape.Program, ...]:
     """The facts of these stores for who asks, in `lang` or the visitor's language. Raises
     UnknownName."""
     if any(not stores.NAME.fullmatch(name) for name in names):

@@ -223,55 +223,6 @@ class Stores(Body):
     stores: tuple[Store, ...]
 
 
-# ---- what a store pays, before the click
-
-
-class Rate(Body):
-    """One rate of a store as it is for the shopper; where several hold, the first one counts."""
-
-    percent: str | None = Field(
-        description="The shopper's part of the price, per cent.", examples=["5.1"]
-    )
-    amount: Amount | None = Field(description="In place of it: for each order.")
-    most: Amount | None = Field(description="Most cashback of one order.")
-    categories: tuple[str, ...] = Field(description="Empty: all.")
-    brands: tuple[str, ...]
-    customer: str = Field(description="`new`, `returning`, another kind; empty: everybody.")
-    region: str
-    voucher: bool | None = Field(description="With or without a promo code; null: either.")
-    condition: str = Field(description="Any other condition, as the network words it.")
-    from_price: Amount | None = Field(description="For orders of at least this.")
-    until: str | None = Field(description="The last day.")
-    excluded: bool = Field(description="Nothing is paid for this.")
-    text: str = Field(description="All of it in the language that was asked for.")
-
-
-class Program(Body):
-    """What a store pays and what a shopper must know before the click."""
-
-    store: str
-    pays: bool
-    no_cashback: NoCashback = Field(description="Why nothing is paid; empty where it is.")
-    why: str = Field(description="The same in words.")
-    headline: str = Field(description="The best rate in words.", examples=["up to 5.1\xa0%"])
-    up_to: bool = Field(description="It may also be less.")
-    rates: tuple[Rate, ...]
-    notes: tuple[str, ...] = Field(description="What the program says, in plain words.")
-    track_hours: int | None = Field(description="Usually seen within; null: not told.")
-    hold_days: int | None = Field(description="Confirmed in about; null: not told.")
-    claim_days: int | None = Field(description="Days after the click for a claim; null: none.")
-    timing: tuple[str, ...] = Field(description="The three of them in words.")
-    steps: tuple[str, ...] = Field(description="What to do for the purchase to count, in order.")
-    signed_in: bool = Field(description="Whether this request's clicks count for somebody.")
-    sign_in: str = Field(description="To be shown where they do not.")
-
-
-class Programs(Body):
-    """The programs of several stores."""
-
-    programs: tuple[Program, ...]
-
-
 # ---- a shopper's cashback
 
 
@@ -283,6 +234,23 @@ class Click(Body):
     offer_id: str
 
 
+ClaimState = Literal["open", "sent", "accepted", "refused"]
+
+
+class Claim(Body):
+    """What a shopper tells of a purchase that is missing, or was declined wrongly."""
+
+    claim_id: str
+    state: ClaimState = Field(description="`sent`: to the network; then it is decided.")
+    order_id: str = Field(description="The store's number of the order.")
+    ordered_on: str = Field(description="A day.")
+    amount: Amount = Field(description="What was paid for the things.")
+    opened_at: str = Field(description="UTC, ISO 8601.")
+    sent_at: str | None
+    decided_at: str | None
+    answer: str = Field(description="What the network said, or empty.")
+
+
 class Declined(Body):
     """Why a store declined a sale, and what the shopper can do."""
 
@@ -290,7 +258,9 @@ class Declined(Body):
     text: str
     advice: str
     claim: bool = Field(description="Whether a claim is taken now.")
+    claim_from: str | None = Field(None, description="The first day of a claim.")
     claim_until: str | None = Field(description="The last day of a claim.")
+    claimed: Claim | None = Field(None, description="The claim that was opened.")
 
 
 class Sale(Body):
@@ -320,7 +290,9 @@ class Visit(Body):
     title: str
     click: Click
     claim: bool = Field(description="Whether a claim is taken now.")
+    claim_from: str | None = Field(None, description="The first day of a claim.")
     claim_until: str | None = Field(description="The last day of a claim.")
+    claimed: Claim | None = Field(None, description="The claim that was opened.")
 
 
 class Totals(Body):
