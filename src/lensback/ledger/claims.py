@@ -171,7 +171,7 @@ def _says(row: RowMapping) -> dict[str, Any]:
     return {n: row[n] for n in ("order_id", "ordered_on", "amount_minor", "currency", "note")}
 
 
-def as_json(row: Mapping[str, Any]) -> dict[str, Any]:
+def as_json(row: RowMapping) -> dict[str, Any]:
     """A claim as its shopper sees it, see `wire.Claim`."""
     return {
         "claim_id": str(row["id"]),
