@@ -18,6 +18,7 @@ from lensback.db import Database, chunks
 from lensback.db import tables as t
 from lensback.errors import AlreadyDone, BadQuery, NotFound
 from lensback.ledger import reasons
+from lensback.ledger.holds import TWO_NETWORKS
 from lensback.types import Money
 
 DAY_S = 86_400
@@ -136,13 +137,22 @@ def _is_declined(c: Connection, click_id: str) -> bool:
     """Whether the click has a sale that was declined. Raises AlreadyDone for one that was not, and
     BadQuery for a reason that no claim mends."""
     v, declined = t.conversions.c, False
-    for row in c.execute(select(v.status, v.reason).where(v.click_id == click_id)):
-        if row.status != "declined":
+    told = select(v.status, v.reason, v.review, v.review_code).where(v.click_id == click_id)
+    for row in c.execute(told).mappings():
+        if row["status"] != "declined" and row["review"] != "refused":
             raise AlreadyDone("this purchase is known", hint="it is in your list")
-        if not reasons.claimable(row.reason or "other"):
-            raise BadQuery("no claim mends this", hint=reasons.text_of(row.reason or "other"))
+        code = reason_of(row)
+        if not reasons.claimable(code):
+            raise BadQuery("no claim mends this", hint=reasons.text_of(code))
         declined = True
     return declined
+
+
+def reason_of(row: RowMapping) -> str:
+    """Why a sale pays nothing: the store's reason, or ours where we refused it, as a code."""
+    if row["status"] == "declined" or row["review"] != "refused":
+        return row["reason"] or "other"
+    return "duplicate" if row["review_code"] == TWO_NETWORKS else "refused"
 
 
 def _check_count(c: Connection, user_token: str) -> None:

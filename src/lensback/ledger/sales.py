@@ -12,7 +12,6 @@ from sqlalchemy import Connection, RowMapping, Select, func, select
 from lensback.db import Database
 from lensback.db import tables as t
 from lensback.ledger import claims, reasons
-from lensback.ledger.holds import TWO_NETWORKS
 from lensback.ledger.reasons import Say
 from lensback.types import Money
 
@@ -102,7 +101,7 @@ def _sale(row: RowMapping, now: int, say: Say, claimed: Claimed) -> dict[str, An
         "click": _click(row),
     }
     if shown == "declined":
-        code = _reason(row)
+        code = claims.reason_of(row)
         may = _may_claim(row, now, claimed, declined=True)
         may["claim"] = may["claim"] and reasons.claimable(code)
         sale["declined"] = {
@@ -112,13 +111,6 @@ def _sale(row: RowMapping, now: int, say: Say, claimed: Claimed) -> dict[str, An
             **may,
         }
     return sale
-
-
-def _reason(row: RowMapping) -> str:
-    """The store's reason, or ours where we refused the sale."""
-    if row["status"] == "declined" or row["review"] != "refused":
-        return row["reason"] or "other"
-    return "duplicate" if row["review_code"] == TWO_NETWORKS else "refused"
 
 
 def _owed(row: RowMapping, shown: str) -> dict[str, str] | None:
