@@ -442,7 +442,7 @@ def test_the_operators_commands(client: TestClient, workspace: Workspace) -> Non
 # ---- the page's words
 
 
-def line(language: str, state: str, **more: Any) -> purchases.Line:
+def line(language: str, state: str, **more: Any) -> purchases.PurchaseLine:
     sale: Mapping[str, Any] = {
         "state": state, "store_title": "Harbour", "title": "Shirt", "ordered_at": "2026-09-01", "expected": None,
         "cashback": {"amount": "5.00", "currency": "EUR"}, "owed": None, "click": {"id": "c1"}, **more,

@@ -51,7 +51,7 @@ DEPENDS = {
 
 def of_stores(
     db: Database, folder: Path, names: Iterable[str], at: int, speech: Speech, *, signed_in: bool
-) -> tuple[shape.Program, ...]:
+) -> tuple[shape.ProgramFacts, ...]:
     """The facts of these stores at a moment (UTC epoch), in their order; `folder` has the
     workspace's own networks. Raises UnknownName."""
     wanted = stores.check_names(db, list(dict.fromkeys(names)))
@@ -70,7 +70,7 @@ def of_store(
     speech: Speech,
     *,
     signed_in: bool,
-) -> shape.Program:
+) -> shape.ProgramFacts:
     """The facts of one store: those of its first program that pays, else why none does."""
     why = "no_program"
     for program in programs:
@@ -78,7 +78,7 @@ def of_store(
         if found is not None:
             return _facts(store, found, at, speech, signed_in=signed_in)
         why = reason if why in {"no_program", "paused"} else why
-    return shape.Program(
+    return shape.ProgramFacts(
         store=store,
         pays=False,
         no_cashback=why,
@@ -110,12 +110,12 @@ def _usable(program: StoredProgram, folder: Path) -> tuple[Terms | None, str]:
 
 def _facts(
     store: str, program: Terms, at: int, speech: Speech, *, signed_in: bool
-) -> shape.Program:
+) -> shape.ProgramFacts:
     rules = terms.valid(program, at)
     pays = any(_shares(program, rule) for rule in rules)
     why = "" if pays else "no_rate"
     best, up_to = _headline(program, rules, speech)
-    return shape.Program(
+    return shape.ProgramFacts(
         store=store,
         pays=pays,
         no_cashback=why,

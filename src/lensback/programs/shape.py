@@ -27,7 +27,7 @@ class Rate(Body):
     text: str = Field(description="All of it in the language that was asked for.")
 
 
-class Program(Body):
+class ProgramFacts(Body):
     """What a store pays and what a shopper must know before the click."""
 
     store: str
@@ -50,4 +50,4 @@ class Program(Body):
 class Programs(Body):
     """The programs of several stores."""
 
-    programs: tuple[Program, ...]
+    programs: tuple[ProgramFacts, ...]

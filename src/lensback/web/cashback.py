@@ -71,9 +71,9 @@ def cashback_page(token: str, request: Request, service: Opened) -> Response:
     )
 
 
-def _currency(found: Mapping[str, Any], usual: str) -> str:
+def _currency(statement: Mapping[str, Any], usual: str) -> str:
     """The currency that a claim's form begins with: the shopper's own, else the service's."""
-    own = [amount["currency"] for amounts in found["totals"].values() for amount in amounts]
+    own = [amount["currency"] for amounts in statement["totals"].values() for amount in amounts]
     return str(max(own, key=own.count)) if own else usual
 
 

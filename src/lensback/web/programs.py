@@ -38,7 +38,9 @@ def programs(
     return bodies.respond(shape.Programs(programs=found), fresh=True)
 
 
-@router.get("/api/programs/{name}", tags=["cashback"], responses={200: {"model": shape.Program}})
+@router.get(
+    "/api/programs/{name}", tags=["cashback"], responses={200: {"model": shape.ProgramFacts}}
+)
 def program(name: str, request: Request, service: Opened, lang: str = "") -> Response:
     """What one store pays, as in `/api/programs`."""
     (found,) = facts_of(request, service, [name], lang)
@@ -47,7 +49,7 @@ def program(name: str, request: Request, service: Opened, lang: str = "") -> Res
 
 def facts_of(
     request: Request, service: Service, names: list[str], lang: str = ""
-) -> tuple[shape.Program, ...]:
+) -> tuple[shape.ProgramFacts, ...]:
     """The facts of these stores for who asks, in `lang` or the visitor's language. Raises
     UnknownName."""
     if any(not stores.NAME.fullmatch(name) for name in names):

@@ -69,7 +69,7 @@ class ClaimLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PurchaseLine:
     """One purchase, or one visit without one."""
 
     store: str
@@ -86,11 +86,11 @@ class Line:
     claim: ClaimLine
 
 
-def sale_line(sale: Mapping[str, Any], speech: Speech) -> Line:
+def sale_line(sale: Mapping[str, Any], speech: Speech) -> PurchaseLine:
     """A sale of `ledger.sales_of` as a line."""
     state = sale["state"]
     owed = sale["owed"]
-    return Line(
+    return PurchaseLine(
         store=sale["store_title"],
         title=sale["title"],
         day=day(sale["ordered_at"], speech),
@@ -105,9 +105,9 @@ def sale_line(sale: Mapping[str, Any], speech: Speech) -> Line:
     )
 
 
-def visit_line(visit: Mapping[str, Any], speech: Speech) -> Line:
+def visit_line(visit: Mapping[str, Any], speech: Speech) -> PurchaseLine:
     """A visit without a purchase as a line."""
-    return Line(
+    return PurchaseLine(
         store=visit["store_title"],
         title=visit["title"],
         day=day(visit["click"]["at"][:10], speech),
