@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from lensback.wire import Amount, Body, NoCashback
+from lensback.wire import NoCashback
+from lensback.wire.numbers import Amount, Body
 
 
 class Rate(Body):
