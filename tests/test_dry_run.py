@@ -42,6 +42,14 @@ def test_the_account():
     assert json.loads(json.dumps(dry_run.as_json()))["rejected"]["no url"]["lines"] == [15, 16]
 
 
+def test_image_addresses_that_cannot_be_taken_are_told():
+    rows = GOOD.format(1) + GOOD.format(2).replace("https://s.example/2.jpg", "pictures/2.jpg")
+    dry_run = tried(HEADER + rows)
+    assert dry_run.as_json()["images_left_out"] == {"no address": 1}
+    (warning,) = [told for told in dry_run.warnings() if "left out" in told]
+    assert warning == "1 image addresses left out: no address, for example 'pictures/2.jpg'"
+
+
 def test_words_of_stock_that_nobody_knows_are_told():
     rows = "".join(
         GOOD.format(n).replace("\n", f",{said}\n")

@@ -81,13 +81,13 @@ def test_another_namespace_speaks_where_the_row_is_silent():
 def test_addresses(raw: str, address: str):
     assert clean.address(raw, "") == address
     if "\n" not in raw:  # there one address ends
-        assert clean.images(raw, "") == (address,)
+        assert clean.pictures(raw, "").urls == (address,)
 
 
 def test_a_bracket_that_belongs_to_the_address_stays():
     listed = "[https://s.example/a.jpg, https://s.example/b.jpg]"
-    assert clean.images(listed, "") == ("https://s.example/a.jpg", "https://s.example/b.jpg")
-    assert clean.images("https://s.example/a[1]", "") == ("https://s.example/a[1]",)
+    assert clean.pictures(listed, "").urls == ("https://s.example/a.jpg", "https://s.example/b.jpg")
+    assert clean.pictures("https://s.example/a[1]", "").urls == ("https://s.example/a[1]",)
 
 
 IANA = "http://www.iana.org/assignments/relation/"
@@ -123,4 +123,73 @@ def test_a_relative_link_and_its_base(where: str):
 )
 def test_lists_and_escapes_of_other_tools(raw: str):
     wanted = ("https://s.example/a.jpg?x=1&y=2", "https://s.example/b.jpg")
-    assert clean.images(raw, "") == wanted
+    assert clean.pictures(raw, "").urls == wanted
+
+
+PERMALINKS = [
+    (f"<guid>{PAGE}</guid>", PAGE),
+    (f'<guid isPermaLink="true">{PAGE}</guid>', PAGE),
+    (f'<guid isPermaLink=" False ">{PAGE}</guid>', "no url"),
+    ("<guid>cup-1</guid>", "no url"),
+    (f"<guid>{PAGE}/old</guid><link>{PAGE}</link>", PAGE),
+    (f"<link> </link><guid>{PAGE}</guid>", PAGE),
+]
+
+
+@pytest.mark.parametrize(("parts", "found"), PERMALINKS)
+def test_a_guid_is_the_page_where_no_link_is(parts: str, found: str) -> None:
+    (row,) = feeds.read(
+        io.BytesIO(RSS.format(f"<item><title>Cup</title>{REST}{parts}</item>").encode())
+    )
+    assert (row.url if isinstance(row, Offer) else row.reason) == found
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [(PAGE, PAGE), ("tag:s.example,2026:cup", "no url"), ("urn:uuid:1", "no url")],
+)
+def test_an_id_of_atom_is_the_page_where_no_link_is(said: str, found: str) -> None:
+    entry = f"<entry><title>Cup</title><id>{said}</id>{REST}</entry>"
+    (row,) = feeds.read(io.BytesIO(ATOM.format(entry).encode()))
+    assert (row.url if isinstance(row, Offer) else row.reason) == found
+    linked = f'<entry><title>Cup</title><id>{PAGE}/id</id><link href="{PAGE}"/>{REST}</entry>'
+    assert read(ATOM.format(linked)).url == PAGE
+
+
+# --- addresses of pictures that cannot be taken -----------------------------------------------------
+
+GOOD = "https://s.example/a.jpg"
+
+
+@pytest.mark.parametrize(
+    ("raw", "left_out"),
+    [
+        (GOOD, ()),
+        ("", ()),
+        (f"{GOOD}\n  \n{GOOD}", ()),
+        (f"{GOOD}\nno picture", (("no address", "no picture"),)),
+        (f"{GOOD}\nimages/a.jpg", (("no address", "images/a.jpg"),)),
+        (f"{GOOD}\nftp://s.example/a.jpg", (("no address", "ftp://s.example/a.jpg"),)),
+        (f"{GOOD}\ndata:image/png;base64", (("no address", "data:image/png;base64"),)),
+        (f"{GOOD}\n" + "h" * 999, (("no address", "h" * clean.MAX_SAMPLE),)),
+    ],
+)
+def test_image_addresses_that_are_none_are_counted(
+    raw: str, left_out: tuple[tuple[str, str], ...]
+) -> None:
+    found = clean.pictures(raw, "")
+    assert found.left_out == left_out
+    assert found.urls == ((GOOD,) if raw else ())
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_no_image_address_is_lost_in_silence(good: int, bad: int) -> None:
+    urls = [f"https://s.example/{n}.jpg" for n in range(good)] + [f"bad{n}" for n in range(bad)]
+    images = "".join(f"<g:additional_image_link>{u}</g:additional_image_link>" for u in urls)
+    text = RSS.format(f"<item><title>Cup</title><link>{PAGE}</link>{REST}{images}</item>")
+    offer = read(text)
+    assert len(offer.image_urls) == min(good, clean.MAX_IMAGES)
+    counted = [reason for reason, _ in offer.images_left_out]
+    assert counted.count("no address") == min(bad, clean.MAX_LEFT_OUT)
+    if bad + good - len(offer.image_urls) <= clean.MAX_LEFT_OUT:
+        assert len(offer.image_urls) + len(counted) == good + bad

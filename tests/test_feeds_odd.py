@@ -125,7 +125,7 @@ def test_a_sale_that_is_over_is_no_price(dates: str, price: str) -> None:
 )
 def test_lists_of_pictures_in_json(written: list[object]) -> None:
     wanted = ("https://s.example/1.jpg", "https://s.example/2.jpg")
-    assert clean.images(json.dumps(written), "") == wanted
+    assert clean.pictures(json.dumps(written), "").urls == wanted
 
 
 def test_paths_without_a_host_take_the_stores() -> None:

@@ -233,3 +233,114 @@ def test_cdata_left_in_a_table():
     assert isinstance(row, Offer)
     found = (row.external_id, row.title, row.url, str(row.price))
     assert found == ("7", "Cup & lid", "https://s.example/1", "5.00 EUR")
+
+
+@pytest.mark.parametrize(
+    ("raw", "fallback", "price"),
+    [
+        ("1.299,-", "EUR", "1299.00 EUR"),
+        ("kr 1.299,-", "NOK", "1299.00 NOK"),
+        ("1.299.-- CHF", "", "1299.00 CHF"),
+        ("49.95.-", "CHF", "49.95 CHF"),
+        ("£12 .50", "", "12.50 GBP"),
+        ("£12. 50", "", "12.50 GBP"),
+        ("12 lei 50", "", "12.50 RON"),
+        ("12 lei 50 bani", "", "12.50 RON"),
+        ("12 руб. 50 коп.", "", "12.50 RUB"),
+        ("от 1 990 ₽", "", "1990.00 RUB"),
+        ("за 1 990 ₽/шт.", "", "1990.00 RUB"),
+        ("Rs. 1,29,999/-", "INR", "129999.00 INR"),
+        ("Rs 1,299/-", "PKR", "1299.00 PKR"),
+        ("¥1,980(税込)", "", "1980 JPY"),
+        ("1 299:90 kr", "SEK", "1299.90 SEK"),
+        ("1 299:-", "SEK", "1299.00 SEK"),
+        ("12,50 €/Stück", "", "12.50 EUR"),
+        ("€12.50 each", "", "12.50 EUR"),
+        ("1299,00 Kč s DPH", "", "1299.00 CZK"),
+        ("12 500 so'm", "", "12500.00 UZS"),
+        ("12,500 KWD", "", "12.500 KWD"),
+        ("12,500 BHD", "", "12.500 BHD"),
+        ("OMR 12,500", "", "12.500 OMR"),
+        ("12,500 TND", "", "12.500 TND"),
+        ("JOD 12,500", "", "12.500 JOD"),
+        ("1 250,500 TND", "", "1250.500 TND"),
+        ("1,250.500 KWD", "", "1250.500 KWD"),
+        ("1.250,500", "KWD", "1250.500 KWD"),
+        ("1,234,567 JOD", "", "1234567.000 JOD"),
+        ("25,000 IQD", "", "25000.000 IQD"),
+        ("12.505", "EUR", "12.51 EUR"),
+    ],
+)  # fmt: skip
+def test_prices_of_many_countries(raw: str, fallback: str, price: str) -> None:
+    assert str(money(raw, fallback)) == price
+
+
+@pytest.mark.parametrize(
+    "raw",
+    ["12 € 15 €", "12.50 € 10", "12 €/kg", "12 € / m²", "1299 Kč bez DPH", "2 for 5 €", "12$ 50%"],
+)
+def test_a_price_for_something_else_is_none(raw: str) -> None:
+    assert money(raw) == "bad price"
+
+
+THIRDS = st.sampled_from(["KWD", "BHD", "OMR", "TND", "JOD", "LYD"])
+
+
+@given(st.integers(1, 10**9), THIRDS, st.sampled_from([",", "."]), st.booleans())
+def test_three_decimals_survive_either_mark(minor: int, code: str, mark: str, before: bool) -> None:
+    number = f"{minor // 1000}{mark}{minor % 1000:03}"
+    assert money(f"{code} {number}" if before else f"{number} {code}") == Money(minor, code)
+
+
+# --- amounts in JSON ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("amount", "found"),
+    [
+        ({"amount": 1999, "currency": "EUR", "minorUnit": 2}, "19.99 EUR"),
+        ({"amount": "1999", "currency_code": "EUR", "minor_unit": "2"}, "19.99 EUR"),
+        ({"value": 1999, "currency": "EUR", "decimalPlaces": 2}, "19.99 EUR"),
+        ({"amount": 12345, "currency": "KWD", "exponent": 3}, "12.345 KWD"),
+        ({"amount": 1999, "currency": "JPY", "minorUnit": 0}, "1999 JPY"),
+        ({"amount": 5, "currency": "EUR", "decimals": 2}, "0.05 EUR"),
+        ({"type": "centPrecision", "currencyCode": "EUR", "centAmount": 1999, "fractionDigits": 2}, "19.99 EUR"),
+        ({"centAmount": 1999, "currencyCode": "JPY"}, "1999 JPY"),
+        ({"unit_amount": 1999, "currency": "eur"}, "19.99 EUR"),
+        ({"amountMicros": "19990000", "currencyCode": "USD"}, "19.99 USD"),
+        ({"units": "19", "nanos": 990000000, "currencyCode": "USD"}, "19.99 USD"),
+        ({"amount": 1999, "currency": {"code": "EUR", "base": 10, "exponent": 2}, "scale": 2}, "19.99 EUR"),
+        ({"amount": 1999, "currency": {"code": "EUR", "base": 10, "exponent": 2}}, "19.99 EUR"),
+        ({"amount": "19.99", "currencyCode": "EUR"}, "19.99 EUR"),
+        ({"value": "19.99", "currency": "EUR"}, "19.99 EUR"),
+        ({"amount": "19.99", "currency": "EUR", "minorUnit": 2}, "bad price"),
+        ({"amount": 1999.5, "currency": "EUR", "minorUnit": 2}, "bad price"),
+    ],
+)  # fmt: skip
+def test_amounts_in_json_are_read_in_their_own_unit(amount: dict[str, object], found: str) -> None:
+    thing = {"id": "1", "title": "Cup", "link": "https://s.example/1", "price": amount}
+    lines = json.dumps(thing) + "\n" + json.dumps(thing | {"id": "2"}) + "\n"
+    rows = list(feeds.read(io.BytesIO(lines.encode())))
+    assert {str(row.price) if isinstance(row, Offer) else row.reason for row in rows} == {found}
+
+
+@pytest.mark.parametrize(
+    ("more", "price"),
+    [
+        ({"prijs": "1999", "html": "<b>19,99&nbsp;€</b>"}, "19.99 EUR"),
+        ({"prijs": "1999", "prijs_tekst": "19,99"}, "19.99 EUR"),
+        ({"prijs": "1999", "weight": "19.99"}, "1999.00 EUR"),
+        ({"prijs": "1999", "html": "€ 1.999,00"}, "1999.00 EUR"),
+        ({"prijs": {"amount": 1999, "currency": "EUR", "minorUnit": 2}}, "19.99 EUR"),
+        ({"prijs": "12500", "curr": "KWD", "prijs_tekst": "12.500"}, "12.500 KWD"),
+    ],
+)  # fmt: skip
+def test_a_guess_looks_at_the_price_that_is_written_out_beside(
+    more: dict[str, object], price: str
+) -> None:
+    thing = {"sku": "1", "titel": "Cup", "href": "https://s.example/1", "curr": "EUR", **more}
+    dry_run = try_feed(io.BytesIO(json.dumps([thing, thing]).encode()))
+    assert dry_run.guessed
+    assert str(dry_run.shown[0].price) == price
+    told = any("whole number" in warning for warning in dry_run.warnings())
+    assert told == price.endswith(".00 EUR")

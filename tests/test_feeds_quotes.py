@@ -77,3 +77,28 @@ def test_every_title_survives_either_convention(words: list[str]):
     wanted = [" ".join(word.split()) for word in words]
     assert titles(escaped) == [word.replace("\\", "/") for word in wanted]
     assert titles(doubled.getvalue()) == wanted
+
+
+CELLS = st.sampled_from(["{}", '="{}"', '"=""{}"""', '" =""{}"""'])
+
+
+@given(st.lists(CELLS, min_size=4, max_size=4), st.sampled_from([",", ";", "\t"]))
+def test_a_cell_that_excel_was_to_keep_as_text(cells: list[str], delimiter: str) -> None:
+    values = ["00123", "Cup", "https://s.example/1", "5.50 EUR"]
+    head = delimiter.join(["id", "title", "link", "price"])
+    line = delimiter.join(cell.format(value) for cell, value in zip(cells, values, strict=True))
+    (found,) = feeds.read(io.BytesIO(f"{head}\n{line}\n".encode()))
+    assert isinstance(found, Offer), found
+    assert [found.external_id, found.title, found.url, str(found.price)] == values
+
+
+def test_a_header_of_such_cells() -> None:
+    head = ",".join(f'="{name}"' for name in ("id", "title", "link", "price"))
+    (found,) = feeds.read(io.BytesIO(f"{head}\n1,Cup,https://s.example/1,5 EUR\n".encode()))
+    assert isinstance(found, Offer)
+
+
+def test_what_only_looks_like_such_a_cell_stays() -> None:
+    (found,) = read(row(1, 'A ""="" sign', '<a href=""x"">y</a>'))
+    assert isinstance(found, Offer)
+    assert (found.title, found.description) == ('A "=" sign', "y")

@@ -584,6 +584,33 @@ def test_a_photograph_joins_no_things_whose_words_speak_against_it(
     assert "placeholders" not in tally.notes
 
 
+@pytest.mark.parametrize(
+    ("one", "two", "same"),
+    [
+        ("Evening dress", "Вечернее платье", False),  # a picture of the brand, beside their own
+        ("Evening dress", "Leather wallet", False),
+        ("Evening dress of silk", "Silk evening dress", True),
+        ("Runner RS2000", "Кроссовки RS2000", True),
+    ],
+)
+@pytest.mark.parametrize("main", [0, 1, 2])
+def test_what_is_shown_among_others_joins_only_what_words_join(
+    db: Database, one: str, two: str, same: bool, main: int
+) -> None:
+    """`main`: how many of the two show the shared picture first."""
+    for n, title in enumerate((one, two)):
+        urls = [f"https://s{n}.example/{n}shared.jpg", f"https://s{n}.example/{n}own.jpg"]
+        put(
+            db,
+            f"s{n}",
+            offer(str(n), title=title, image_urls=tuple(urls[:: 1 if n < main else -1])),
+        )
+    show(db, {"0shared.jpg": 1, "1shared.jpg": 1, "0own.jpg": 2, "1own.jpg": 3})
+    found, _ = grouped(db)
+    joined = same or (main == 2 and two == "Вечернее платье")
+    assert found == (sets("s0/0 s1/1") if joined else sets("s0/0", "s1/1"))
+
+
 def test_a_picture_that_shows_a_thing_again_is_searched_again(db: Database, tmp_path: Path) -> None:
     shops = {"a": [("Evening dress", "one")], "b": [("Leather wallet", "one")]}
     case(db, tmp_path, shops, one=no_image())

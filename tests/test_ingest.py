@@ -132,6 +132,32 @@ def test_words_of_stock_that_nobody_knows_are_counted_and_told(sync: Sync, db: D
     assert stock(db) == {"0": "in_stock", **dict.fromkeys("123", "out_of_stock")}
 
 
+def test_image_addresses_that_cannot_be_taken_are_counted_and_told(
+    sync: Sync, db: Database
+) -> None:
+    bad = ["no picture", "https://s.example/" + "x" * 3000 + ".jpg", "https://s.example/ok.jpg"]
+    more = [f"https://s.example/{n}.jpg" for n in range(25)]
+    element = "<g:additional_image_link>{}</g:additional_image_link>".format
+    links = [*map(element, bad), "".join(map(element, more))]
+    rows = [item(n).replace("</item>", f"{link}</item>") for n, link in enumerate(links)]
+    tally = sync(rss(*rows))
+    assert (tally.done, tally.rejects) == (4, 0)
+    assert {name: n for name, n in tally.notes.items() if "image" in name} == {
+        "image addresses no address": 1,
+        "image addresses too long": 1,
+        "image addresses too many": 5,
+    }
+    with db.read() as c:
+        (samples,) = c.scalars(select(t.feed_runs.c.samples))
+    told = {s["reason"]: (s["id"], s["count"], s["sample"][:10]) for s in samples}
+    assert told == {
+        "image addresses no address": ("0", 1, "no picture"),
+        "image addresses too long": ("1", 1, "https://s."),
+        "image addresses too many": ("3", 5, "https://s."),
+    }
+    assert sync(rss(*rows)).notes["feed"] == "unchanged"
+
+
 def test_rejects_are_counted_with_samples(sync: Sync, db: Database) -> None:
     tally = sync(rss(item(1), item(1), item(2, "free"), *(item(3, "") for _ in range(9))))
     assert tally.done == 1

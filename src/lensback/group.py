@@ -222,15 +222,19 @@ def _across_stores(
 def _agreed(
     members: Sequence[Member], doubt: tuple[bool, str] | None, tally: Tally, reason: str
 ) -> Iterator[Sequence[Member]]:
-    """The offers that show a picture, parted where their words speak against one thing."""
-    if doubt is None or doubt[1] == Doubt.NONE:
-        yield members
-        return
+    """The offers that show a picture, parted where nothing says that they are one thing. It says so
+    itself of those that show it first; what somebody shows among others, such as a picture of the
+    brand, says so only where the words agree."""
     sets: list[list[Member]] = []
-    if doubt[1] == Doubt.PLACEHOLDER:
+    if doubt and doubt[1] == Doubt.PLACEHOLDER:
         tally.rejected[f"{reason}: shows no thing"] += 1
     else:
+        sure = not doubt or doubt[1] == Doubt.NONE
+        first = [member for member in members if sure and member.main]
+        sets += [first] if first else []
         for member in members:
+            if sure and member.main:
+                continue
             for known in sets:
                 if _alike(known[0], member):
                     known.append(member)

@@ -121,6 +121,8 @@ class Offer:
     """Advertising disclosure (erid) that must travel with the link."""
     stock_words: str = ""
     """What the feed says of stock where nobody knows what it means; counted, never stored."""
+    images_left_out: tuple[tuple[str, str], ...] = ()
+    """Of each image address that could not be taken: the reason and the address; never stored."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,9 @@ from lensback.errors import NotFound
 from lensback.types import Filter, Money, Offer, StoredOffer
 
 _APART = ("price", "old_price", "image_urls", "deleted", "external_id")
-_PLAIN = [f.name for f in fields(Offer) if f.name not in {*_APART, "stock_words"}]
+_COUNTED = {"stock_words", "images_left_out"}
+"""What only the account of a run is made of."""
+_PLAIN = [f.name for f in fields(Offer) if f.name not in {*_APART, *_COUNTED}]
 _READ = [
     column
     for column in t.offers.c
@@ -68,7 +70,7 @@ def offer_id(store: str, external_id: str) -> str:
 
 def content_hash(offer: Offer) -> str:
     """Changes when anything in the row changed."""
-    text = repr([getattr(offer, f.name) for f in fields(Offer) if f.name != "stock_words"])
+    text = repr([getattr(offer, f.name) for f in fields(Offer) if f.name not in _COUNTED])
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

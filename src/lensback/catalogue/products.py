@@ -59,6 +59,8 @@ class Member:
     brand: str
     thing: Showing | None = None
     """What it says of itself, where a picture is to be judged by it."""
+    main: bool = False
+    """Whether the picture is its first."""
 
 
 def _folded(column: Any) -> ColumnElement[str]:
@@ -189,17 +191,26 @@ def _showing() -> Any:
             o.category,
             o.price_minor,
             o.currency,
+            func.min(oi.position).label("position"),
         )
-        .distinct()
         .select_from(t.offers)
         .join(t.offer_images, oi.offer_id == o.id)
         .join(t.image_urls, u.id == oi.image_url_id)
         .where(o.active, u.image_hash.is_not(None))
+        .group_by(u.image_hash, o.id)
     )
 
 
 def _member(row: Any) -> Member:
-    return Member(row.id, row.store_id, row.item_group_id, row.color, row.brand, _thing(row))
+    return Member(
+        row.id,
+        row.store_id,
+        row.item_group_id,
+        row.color,
+        row.brand,
+        _thing(row),
+        main=row.position == 0,
+    )
 
 
 def _thing(row: Any) -> Showing:

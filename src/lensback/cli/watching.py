@@ -66,7 +66,7 @@ def store_show(name: str, workspace: Folder = HERE, as_json: AsJson = False) -> 
     for host, until, why in closed:
         say(f"{host} is left alone, next try {coming(until)}: {why}")
     if runs:
-        out.print(_runs(runs), _rejects(runs), _unknown_stock(runs))
+        out.print(_runs(runs), _rejects(runs), _unknown_stock(runs), _left_out(runs))
     if failures:
         out.print(_table(("images that failed", "how many"), failures.items()))
         _show_missing(name, missing, sum(failures.values()))
@@ -126,6 +126,23 @@ def _unknown_stock(runs: list[dict[str, Any]]) -> Table | str:
     )
     rows = next(told, [])
     return _table(("words of stock not known", "offers"), rows) if rows else ""
+
+
+def _left_out(runs: list[dict[str, Any]]) -> Table | str:
+    """Image addresses that could not be taken, of the last run that read any."""
+    from lensback.ingest.write import LEFT_OUT
+
+    told = (
+        [
+            (s["reason"].removeprefix(LEFT_OUT), s["count"], s["id"], s["sample"])
+            for s in run["samples"]
+            if s["reason"].startswith(LEFT_OUT)
+        ]
+        for run in runs
+        if run["offers"]
+    )
+    rows = next(told, [])
+    return _table(("image addresses left out", "how many", "id", "sample"), rows) if rows else ""
 
 
 def _table(head: tuple[str, ...], rows: Any) -> Table:

@@ -145,7 +145,7 @@ def _columns(columns: Columns, rules: clean.RowRules, odd: set[int]) -> dict[str
         odd.update(i for i, value in enumerate(gone) if clean.deleted(value))
     made: dict[str, Iterable[Any]] = {"external_id": ids, "title": titles, "url": urls}
     made["price"], made["old_price"] = _prices(columns, rules.currency, odd)
-    made["image_urls"] = _images(columns, rules.base)
+    made |= _images(columns, rules.base)
     made["tracked"], made["target_url"] = _network(columns, urls, rules.base)
     return made | _stock(columns, rules.stock) | _words(columns, rules.category_separator)
 
@@ -244,24 +244,32 @@ def _prices(columns: Columns, fallback: str, odd: set[int]) -> tuple[Iterable[An
     ]
 
 
-def _images(columns: Columns, base: str) -> Iterable[tuple[str, ...]]:
+def _images(columns: Columns, base: str) -> dict[str, Iterable[Any]]:
     main, more = columns.get("image"), columns.get("images")
     if not main and not more:
-        return repeat(())
+        return {}
     if main and more:
         texts: Sequence[str] = [f"{a}\n{b}" for a, b in zip(main, more, strict=True)]
     else:
         texts = main or more or ()
     joined = "\n".join(texts) + "\n"
     if _ADDRESSES.fullmatch(joined) and "&amp;" not in joined and not _LISTED.search(joined):
-        return [_listed(text) for text in texts]
-    return [clean.images(text, base) for text in texts]
+        urls = [_listed(text) for text in texts]
+        if max(map(len, urls)) <= clean.MAX_IMAGES:
+            return {"image_urls": urls}
+        found = [clean.at_most(some) for some in urls]
+    else:
+        found = [clean.pictures(text, base) for text in texts]
+    return {
+        "image_urls": [some.urls for some in found],
+        "images_left_out": [some.left_out for some in found],
+    }
 
 
 def _listed(text: str) -> tuple[str, ...]:
     if "\n" not in text:
         return (text,) if text else ()
-    return tuple(dict.fromkeys(filter(None, text.split("\n"))))[: clean.MAX_IMAGES]
+    return tuple(dict.fromkeys(filter(None, text.split("\n"))))
 
 
 def _network(

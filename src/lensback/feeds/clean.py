@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import parse_qs, quote, urlsplit
 
 from lensback.feeds.columns import ColumnMap, by_alias
@@ -36,6 +37,8 @@ MAX_PATH = 500
 MAX_URL = 4096
 MAX_IMAGES = 20
 MAX_SAMPLE = 120
+MAX_LEFT_OUT = 50
+"""Image addresses of one row that are counted where they could not be taken."""
 
 # What the caches below may hold: no key is longer.
 SHORT_CHARS = 1000
@@ -108,13 +111,15 @@ def _offer(row: Row, rules: RowRules, external_id: str) -> Offer:
     more |= stock(row, rules.stock)
     via = bool(row.get("tracked"))
     tracked, target = through_network(url, row.get("target_url", ""), via, rules.base)
+    found = pictures(row.get("image", "") + "\n" + row.get("images", ""), rules.base)
     return Offer(
         external_id=external_id,
         title=title,
         url=url,
         price=price,
         old_price=old_price,
-        image_urls=images(row.get("image", "") + "\n" + row.get("images", ""), rules.base),
+        image_urls=found.urls,
+        images_left_out=found.left_out,
         adult=flag(row.get("adult", "")),
         tracked=tracked,
         target_url=target,
@@ -299,9 +304,21 @@ def _bare(raw: str) -> str:
     return url
 
 
-def images(raw: str, base: str) -> tuple[str, ...]:
-    """Addresses of pictures, the main one first, each once; what is no address is left out."""
+class Pictures(NamedTuple):
+    """Addresses of pictures, the main one first, each once; and what could not be taken, each with
+    its reason."""
+
+    urls: tuple[str, ...]
+    left_out: tuple[tuple[str, str], ...] = ()
+
+
+NO_ADDRESS, TOO_MANY = "no address", "too many"
+
+
+def pictures(raw: str, base: str) -> Pictures:
+    """The addresses in one text, or in several, a line each."""
     found: dict[str, None] = {}
+    none: dict[str, None] = {}
     for part in raw[:MAX_RAW].split("\n"):
         listed = _BETWEEN.split(part) if part.count("//") > 1 or "," in part else (part,)
         if (
@@ -314,9 +331,18 @@ def images(raw: str, base: str) -> tuple[str, ...]:
         elif part.lstrip().startswith(("[", "{")):
             listed = _json_addresses(part) or listed
         for value in listed:
-            if (value := _unlisted(value)) and (url := address(value, base)):
-                found[url] = None
-    return tuple(found)[:MAX_IMAGES]
+            if value := _unlisted(value):
+                url = address(value, base)
+                (found if url else none)[url or value[:MAX_SAMPLE]] = None
+    return at_most(tuple(found), tuple((NO_ADDRESS, text(value, MAX_SAMPLE)) for value in none))
+
+
+def at_most(urls: tuple[str, ...], left_out: tuple[tuple[str, str], ...] = ()) -> Pictures:
+    """The first MAX_IMAGES of them; the others are left out."""
+    if len(urls) <= MAX_IMAGES and not left_out:
+        return Pictures(urls)
+    more = [(TOO_MANY, url[:MAX_SAMPLE]) for url in urls[MAX_IMAGES:]]
+    return Pictures(urls[:MAX_IMAGES], (*left_out, *more)[:MAX_LEFT_OUT])
 
 
 def _unlisted(value: str) -> str:

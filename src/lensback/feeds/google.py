@@ -8,7 +8,7 @@ from lensback.errors import FeedError, FeedTruncated
 from lensback.feeds import batch, clean
 from lensback.feeds.columns import ColumnMap, Picker
 from lensback.feeds.dialects import GOOGLE
-from lensback.feeds.markup import Document, deep_pairs, pairs
+from lensback.feeds.markup import Document, Element, deep_pairs, pairs, permalink
 from lensback.types import Offer, Rejected
 
 ROWS = ("item", "entry", "product")
@@ -34,11 +34,20 @@ def read(
                 yield from doubt.settle([block], [])
                 continue
             rows = [picker.row(values(element)) for element in block.rows]
+            if columns is GOOGLE:
+                _add_permalinks(rows, block.rows)
             yield from doubt.settle(block.offers(batch.columns_of(rows), rules), rows)
     except FeedTruncated:
         yield from doubt.end()
         raise
     yield from doubt.end()
+
+
+def _add_permalinks(rows: list[clean.Row], elements: list[Element]) -> None:
+    """The page of rows without a link, where their id is the address of one."""
+    for row, element in zip(rows, elements, strict=True):
+        if "url" not in row and (page := permalink(element)):
+            row["url"] = page
 
 
 class _Doubt:

@@ -10,6 +10,7 @@ from typing import Any
 
 from lensback.errors import FeedError
 from lensback.feeds import batch, clean, propose
+from lensback.feeds.amounts import amount_of
 from lensback.feeds.columns import ColumnMap, Picker
 from lensback.feeds.dialects import GOOGLE, READY, SCHEMA_ORG, TRADEDOUBLER, WOOCOMMERCE
 from lensback.feeds.rows import SAMPLE_CHARS, Lines, Pending, empty, truncated
@@ -206,9 +207,8 @@ def _values(item: dict[str, Any], path: str, depth: int) -> Iterator[tuple[str, 
 
 
 def _of_dict(value: dict[str, Any], path: str, depth: int) -> Iterator[tuple[str, str]]:
-    amount = value.get("value", value.get("amount"))
-    if isinstance(amount, str):
-        yield path, f"{amount} {_as_text(value.get('currency'))}".strip()
+    if amount := amount_of(value):
+        yield path, amount
     else:
         # What stands for the whole: {"brand": {"name": …}}, {"image": {"url": …}}
         for name in ("name", "url"):

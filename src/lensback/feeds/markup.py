@@ -23,12 +23,14 @@ from lensback.feeds import batch, clean
 from lensback.feeds.stream import CONTROL_TEXT
 from lensback.types import Offer, Rejected
 
+Element = etree._Element  # noqa: SLF001 - lxml's own name for it
 BLOCK_CHARS = 1 << 17
 MAX_ROW_CHARS = 4 << 20
 MAX_DEPTH = 5
 """Levels of elements in a row that a column map's path may go down."""
 MAX_HEAD_CHARS = 64 << 20
 _RELATIONS = "http://www.iana.org/assignments/relation/"
+_ATOM_ID = "{http://www.w3.org/2005/Atom}id"
 _ABSOLUTE = re.compile(r"\s*(?:[A-Za-z][A-Za-z0-9+.\-]*:|[/\\]{2})")
 _BASE = "{http://www.w3.org/XML/1998/namespace}base"
 GOOGLE_NAMESPACE = "http://base.google.com/ns/1.0"
@@ -375,6 +377,22 @@ def pairs(element: etree._Element) -> Iterator[tuple[str, str]]:
             yield name, inner_text(child)
     # media:title and atom:link say something only where the row's own elements do not
     yield from foreign
+
+
+def permalink(element: etree._Element) -> str:
+    """The address that a row's id is: RSS's guid, unless it says that it is none, and Atom's id.
+    Empty where it is no address of a page."""
+    for child in element:
+        name = local(child.tag)
+        if name == "guid":
+            found = child.get("isPermaLink", "true").strip().lower() != "false"
+        else:
+            found = child.tag == _ATOM_ID
+        if found and (said := inner_text(child).strip()).lower().startswith(
+            ("http://", "https://")
+        ):
+            return said
+    return ""
 
 
 def _page(link: etree._Element) -> tuple[str, bool]:

@@ -47,7 +47,7 @@ _SIGNS = by_alias(
         "RON": "lei leu",
         "BYN": "br б.р",
         "MDL": "лей",
-        "UZS": "сум",
+        "UZS": "сум so'm so‘m soʻm som",
         "AED": "د.إ dhs",
         "SAR": "ر.س sr",
         "KWD": "د.ك",
@@ -78,7 +78,7 @@ _SHARED = {
 }
 _SHARERS = {sign: frozenset(codes.split()) for sign, codes in _SHARED.items()}
 """Signs of several currencies: the feed's own word decides where it is one of them."""
-_PLAIN = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,6}))?(?: ?([A-Z]{3}))?")
+_PLAIN = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(?: ?([A-Z]{3}))?")
 _NUMBER = re.compile(r"[0-9](?:[0-9.,'’\s]*[0-9])?")
 # Thousands apart by a space or an apostrophe: three digits each, or it is no one number.
 _GROUPED = re.compile(r"[0-9]{1,3}(?:[\s'’][0-9]{3})+(?:[.,][0-9]+)?|[0-9.,]+")
@@ -87,14 +87,27 @@ _THOUSANDS = re.compile(
 )
 """Of one mark; groups of two digits are Indian (`12,34,567`)."""
 _NO_CENTS = re.compile(r"^(?:[.,:]\s?|/)[-–—=]+")
-_SIGN_FOR_MARK = re.compile(r"([0-9])(€|£|\$|₺|₴|₪|zł)([0-9]{2})(?![0-9])")
+_SIGN_FOR_MARK = re.compile(
+    r"(?<![.,][0-9])(?<![.,][0-9]{2})(?<=[0-9])(?:\s(?=\S+\s))?(€|£|\$|₺|₴|₪|₽|zł|kč|kr|lei|leu|lv|лв|грн|руб|р)\.?\s?([0-9]{2})"
+    r"\s*(?:cents?|ct|p|gr|hal|bani|öre|øre|коп|копеек|к|ст)?\.?\s*\Z",
+    re.IGNORECASE,
+)
+"""A sign where the mark would be: `12 lei 50`, `12€50`, `12 руб. 50 коп.`."""
+_SPACED_MARK = re.compile(r"(?<=[0-9])(?: ([.,])|([.,]) )(?=[0-9]{2}(?![0-9.,]))")
+_COLON = re.compile(r"(?<=[0-9]):(?=[0-9]{2}(?![0-9]))")
+_EACH = re.compile(
+    r"/\s?(?:pcs?|piece|ea|unit|шт|stück|stk|st|szt|ks|db|stuk|buc|adet)\b\.?|\beach\b",
+    re.IGNORECASE,
+)
 _BARE_CENTS = re.compile(r"(?<![\w/.,])[.,](?=[0-9]{1,2}(?![0-9.,]))")
 _TAX_RATE = re.compile(r"(?<=\bin[ck]l)\.?\s*[0-9]{1,2}(?:[.,][0-9])?\s?%", re.IGNORECASE)
 _DIRECTIONS = re.compile("[\u200c-\u200f]")
 _GROUP = 3
+_MOST_DIGITS = 20
+"""Of one number, with its marks."""
 _MARKS_BESIDE = re.compile(r"[()*\[\]]")
-_ROUND = frozenset(("HUF", "IDR", "COP", "CRC", "IRR", "LBP", "MMK", "SOS", "LAK"))
-"""Of two decimals by ISO 4217, of which nobody makes use."""
+_ROUND = frozenset(("HUF", "IDR", "COP", "CRC", "IRR", "LBP", "MMK", "SOS", "LAK", "IQD"))
+"""Of decimals by ISO 4217, of which nobody makes use."""
 _MAX_PRICE, _MAX_RAW, _MAX_NAMES = 40, 1000, 4
 # Shops strike the old price through, and lift the cents.
 _STRUCK = re.compile(r"<(del|s|strike)\b[^>]*>.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
@@ -103,6 +116,7 @@ _ARABIC = str.maketrans("٫٬", ".,")
 _BESIDE_WORDS = (
     "from от від ab od dès desde vanaf από da a partir de à fra från alkaen incl inkl inc including"
     " vat mwst ust ttc iva tax btw tva dph kdv dahil moms brutto áfa ндс пдв с з z με συμπ φπα"
+    " s vč včetně cu sis alv ддс за"
     " price preis цена ціна cena prix precio prezzo preço prijs fiyat fiyatı τιμή pris ár 税込 税込価格"
 )
 _BESIDE = frozenset(_BESIDE_WORDS.split()) | {""}
@@ -132,10 +146,12 @@ def money(raw: str, fallback: str = "") -> Money | str:
     """
     raw = raw.strip()
     found = _PLAIN.fullmatch(raw)
-    whole, part, named = _read(found) if found else _loose(raw)
+    digits, named = _read(found) if found else _loose(raw)
+    known = _named(named, fallback) if named else fallback
+    number = digits if found else _dotted(digits, known)
+    whole, _, part = number.partition(".")
     if not whole:
         return "bad price" if raw else "no price"
-    known = _named(named, fallback) if named else fallback
     if not known:
         return "no currency" if all(map(_meant, named)) else "bad price"
     if len(part) == _GROUP and len(whole) <= _GROUP and whole.strip("0") and _has_no_cents(known):
@@ -144,13 +160,17 @@ def money(raw: str, fallback: str = "") -> Money | str:
     return Money(minor, known) if 0 < minor < _MAX_MINOR else "bad price"
 
 
+def _has_thirds(code: str) -> bool:
+    return currency_exponent(code) == _GROUP and code not in _ROUND
+
+
 def _has_no_cents(code: str) -> bool:
     return code in _ROUND or currency_exponent(code) == 0
 
 
-def _read(match: re.Match[str]) -> tuple[str, str, tuple[str, ...]]:
-    whole, part, code = match.groups("")
-    return whole, part, (code,) if code else ()
+def _read(match: re.Match[str]) -> tuple[str, tuple[str, ...]]:
+    number, code = match.groups("")
+    return number, (code,) if code else ()
 
 
 def _named(words: tuple[str, ...], fallback: str) -> str:
@@ -177,7 +197,7 @@ def _meant(word: str) -> frozenset[str]:
 def is_one(raw: str) -> bool:
     """Whether a price is exactly 1 of whatever: what stores write that have none to tell."""
     found = _PLAIN.fullmatch(raw.strip())
-    return found is not None and int(found[1]) == 1 and not (found[2] or "").strip("0")
+    return found is not None and Decimal(found[1]) == 1
 
 
 def _minor(whole: str, part: str, code: str) -> int:
@@ -188,22 +208,24 @@ def _minor(whole: str, part: str, code: str) -> int:
     return Money.of(Decimal(f"{whole}.{part}"), code).minor
 
 
-def _loose(raw: str) -> tuple[str, str, tuple[str, ...]]:
-    """Whole part, decimals and the currency's names of a written price; empty if unclear."""
+def _loose(raw: str) -> tuple[str, tuple[str, ...]]:
+    """The number and the currency's names of a written price; empty if unclear."""
     words = _written(raw)
     found = _NUMBER.search(words) if len(words) <= _MAX_PRICE else None
     if not found or not _GROUPED.fullmatch(found[0]):
-        return "", "", ()
+        return "", ()
     before, after = words[: found.start()], words[found.end() :]
     around = before + " " + _NO_CENTS.sub("", after)
+    number = re.sub(r"[\s'’]", "", found[0])
+    if _NO_CENTS.match(after) and _THOUSANDS.fullmatch(number):
+        number = re.sub("[.,]", "", number)  # 1.299,- has no decimals
     if any(map(str.isdigit, around)):
-        return "", "", ()  # a second number, of which nobody says what it is
+        return "", ()  # a second number, of which nobody says what it is
     beside = [token for token in around.split() if token.strip(".:").lower() not in _BESIDE]
     named = _names(beside)
     if len(named) > _MAX_NAMES or not all(map(_meant, named)):
-        return "", "", ()
-    whole, _, part = _dotted(re.sub(r"[\s'’]", "", found[0])).partition(".")
-    return whole, part, tuple(named)
+        return "", ()
+    return number, tuple(named)
 
 
 def _written(raw: str) -> str:
@@ -218,7 +240,8 @@ def _written(raw: str) -> str:
     if not said.isascii():
         said = unicodedata.normalize("NFKC", _DIRECTIONS.sub("", said)).translate(_ARABIC)
         said = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in said)
-    said = _SIGN_FOR_MARK.sub(r"\1,\3 \2", said)
+    said = _EACH.sub(" ", said)
+    said = _COLON.sub(",", _SPACED_MARK.sub(r"\1\2", _SIGN_FOR_MARK.sub(r",\2 \1", said)))
     said = _TAX_RATE.sub("", said) if "%" in said else said
     return _MARKS_BESIDE.sub(" ", _BARE_CENTS.sub("0.", said)).strip()
 
@@ -236,17 +259,19 @@ def _names(words: list[str]) -> list[str]:
     return named
 
 
-def _dotted(digits: str) -> str:
-    """Both marks: the last is decimal. One comma: decimal unless three digits follow. Empty where the
-    groups are no thousands (`1.299.00`)."""
+def _dotted(digits: str, code: str) -> str:
+    """Both marks: the last is decimal. One comma: decimal unless three digits follow, and also then
+    where the currency has three decimals (`12,500 KWD`). Empty where the groups are no thousands
+    (`1.299.00`)."""
     mark = "." if digits.rfind(".") > digits.rfind(",") else ","
     whole, _, part = digits.rpartition(mark)
     thousands = {".": ",", ",": "."}[mark]
     if not whole and thousands not in part:
         return digits.replace(",", ".")
     if thousands in whole and mark not in whole:
-        grouped = _THOUSANDS.fullmatch(whole)
-        return f"{whole.replace(thousands, '')}.{part}" if grouped and len(digits) <= 20 else ""
-    if mark in whole or (mark == "," and len(part) == 3 and whole != "0"):
+        sound = _THOUSANDS.fullmatch(whole) and len(digits) <= _MOST_DIGITS
+        return f"{whole.replace(thousands, '')}.{part}" if sound else ""
+    grouped = mark == "," and len(part) == _GROUP and whole != "0" and not _has_thirds(code)
+    if mark in whole or grouped:
         digits = digits.replace(mark, "") if _THOUSANDS.fullmatch(digits) else ""
-    return digits.replace(",", ".") if len(digits) <= 20 else ""
+    return digits.replace(",", ".") if len(digits) <= _MOST_DIGITS else ""

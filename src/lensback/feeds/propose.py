@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from lxml import etree
 
@@ -14,6 +15,8 @@ from lensback.errors import FeedError
 from lensback.feeds import markup
 from lensback.feeds.clean import PRICES
 from lensback.feeds.columns import NEEDED, ColumnMap, by_alias, key
+from lensback.feeds.money import money
+from lensback.types import Money
 
 HINT = "write a column map (TOML) and name it with --columns"
 _SAMPLE_CHARS = 40
@@ -59,6 +62,8 @@ _NAMES = by_alias(
 _CENTS = re.compile(
     r"(?:in)?(?:cents?|minor|pence|kopecks|kopeks|centimes?|grosz|subunits?)$|centamount$"
 )
+_PRICED = re.compile("price|amount|cost|pris|prix|prijs|cena|цена|preis")
+_MAX_WRITTEN = 200
 _PICTURE = re.compile(r"(?i)(?:https?:)?//\S+\.(?:jpe?g|png|webp|gif)\b")
 _ADDRESS = re.compile(r"(?i)https?://\S+")
 _PRICE = re.compile(r"\d+[.,]\d\d(?: ?[A-Z]{3})?")
@@ -90,7 +95,9 @@ class Proposal:
         if "currency" not in self.fields:
             lines.append('# currency = "EUR"   # where rows name none')
         if self.minor_units:
-            lines.append(f"minor_units = {self.minor_units}   # prices seem to be cents")
+            lines.append(
+                f"minor_units = {self.minor_units}   # prices seem to lack so many decimals"
+            )
         lines += ["", "[fields]"]
         for target, names in self.fields.items():
             listed = ", ".join(map(_quoted, names))
@@ -157,7 +164,7 @@ def of_samples(
     unused = {n: _short(v) for n, v in samples.items() if n not in used}
     ordered = {n: fields[n] for n in dict.fromkeys((*NEEDED, *fields)) if n in fields}
     if columns is None:
-        places = 2 if "minor_unit" not in fields and _in_cents(samples, fields) else 0
+        places = 0 if "minor_unit" in fields else _places(samples, fields)
         return Proposal(ordered, unused, item, name, minor_units=places)
     return Proposal(ordered, unused, item, columns.name, columns.stock, columns.minor_units)
 
@@ -194,6 +201,9 @@ def _guess(samples: dict[str, str]) -> dict[str, tuple[str, ...]]:
         if given not in used and target and target not in fields:
             fields[target] = (given,)
             used.add(given)
+    units = {name.rpartition("/")[0] for name in fields.get("minor_unit", ())}
+    if units & set(fields.get("price", ())):  # an amount that was read with its own unit
+        del fields["minor_unit"]
     return fields
 
 
@@ -201,6 +211,28 @@ def _by_name(name: str) -> str | None:
     last = key(name.rpartition("/")[2].lstrip("@"))
     last = last.replace("_", "")
     return _NAMES.get(last) or _NAMES.get(_CENTS.sub("", last))
+
+
+def _places(samples: Mapping[str, str], fields: Mapping[str, tuple[str, ...]]) -> int:
+    """Decimals that prices seem to lack: 2 for cents, 0 where nothing says so."""
+    return _told_beside(samples, fields) or (2 if _in_cents(samples, fields) else 0)
+
+
+def _told_beside(samples: Mapping[str, str], fields: Mapping[str, tuple[str, ...]]) -> int:
+    """The same, by the same price written out in another value (`price: 1999`, `html: <b>19,99 €</b>`)."""
+    names = fields.get("price", ())
+    raw = samples[names[0]].strip() if names else ""
+    if not raw.isdecimal():
+        return 0
+    for name, value in samples.items():
+        if name in names or len(value) > _MAX_WRITTEN:
+            continue
+        written = money(value, "XXX" if _PRICED.search(key(name)) else "")
+        if isinstance(written, Money):
+            for places in (1, 2, 3):
+                if Decimal(raw).scaleb(-places) == written.amount:
+                    return places
+    return 0
 
 
 def _in_cents(samples: Mapping[str, str], fields: Mapping[str, tuple[str, ...]]) -> bool:

@@ -19,6 +19,7 @@ from itertools import chain
 from typing import IO, BinaryIO
 
 from lensback.errors import FeedError, FeedTruncated
+from lensback.gunzip import gunzip
 
 CHUNK_BYTES = 1 << 16
 HEAD_BYTES = 1 << 16
@@ -125,25 +126,13 @@ class Source:
             yield chunk
 
     def _gunzip(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """Every member of a gzip file; zero padding and junk behind the last are ignored."""
-        inflater = zlib.decompressobj(31)
+        """Every member of a gzip file."""
         try:
-            for chunk in chunks:
-                data = chunk
-                while data:
-                    if inflater.eof:
-                        data = data.lstrip(b"\0")
-                        if not data.startswith(b"\x1f"):
-                            break
-                        inflater = zlib.decompressobj(31)
-                    yield inflater.decompress(data, CHUNK_BYTES)
-                    data = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
-            yield inflater.flush()
+            yield from gunzip(chunks, CHUNK_BYTES)
         except zlib.error as error:
             self._fail(f"the gzip data is damaged: {error}")
-            return
-        if not inflater.eof:
-            self._fail("the gzip data stops in the middle")
+        except EOFError as error:
+            self._fail(str(error))
 
     def _bunzip(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         inflater = bz2.BZ2Decompressor()

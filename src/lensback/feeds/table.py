@@ -99,7 +99,7 @@ def header_of(header_line: str, delimiter: str) -> list[str]:
     if header_line.count(delimiter) > _MOST_COLUMNS:
         raise FeedError("a header with that many columns is none", hint="check the address")
     try:
-        return next(csv.reader([header_line], delimiter=delimiter), [])
+        return list(_uncelled(tuple(next(csv.reader([header_line], delimiter=delimiter), []))))
     except csv.Error as error:
         raise FeedError(
             f"the table's header cannot be read: {error}", hint="check the address"
@@ -292,9 +292,12 @@ def _maker(header: list[str], columns: ColumnMap, rules: clean.RowRules) -> Make
     via_network = {key(name) for name in columns.tracked}
     through = [i for i, name in enumerate(header) if key(name) in via_network]
     rules = clean.with_columns(rules, columns)
+    short = {place for field, places in plan if field not in clean.LONG for place in places}
 
     def make(rows: list[list[str]]) -> list[Offer | Rejected]:
-        values = list(zip(*rows, strict=True))
+        values = [*zip(*rows, strict=True)]
+        for place in short:
+            values[place] = _uncelled(values[place])
         found: batch.Columns = {
             field: _joined(values, places) if field == "images" else _first(values, places)
             for field, places in plan
@@ -306,6 +309,13 @@ def _maker(header: list[str], columns: ColumnMap, rules: clean.RowRules) -> Make
         return batch.offers(found, len(rows), rules)
 
     return make
+
+
+def _uncelled(column: tuple[str, ...]) -> tuple[str, ...]:
+    """The cells without the formula by which Excel keeps their digits: `="00123"`."""
+    if '="' not in "".join(column):
+        return column
+    return tuple(_bare(v[1:]) if v.startswith('="') else v for v in map(str.strip, column))
 
 
 def _first(values: list[tuple[str, ...]], places: tuple[int, ...]) -> Sequence[str]:

@@ -18,7 +18,7 @@ from lensback.feeds.worker import Job, packed, unpacked
 from lensback.ingest import readers
 from lensback.ingest.collect import Limits, local_path, readable
 from lensback.net import Fetcher, redact
-from lensback.types import Offer, Rejected
+from lensback.types import Offer, Rejected, currency_exponent
 
 SHOWN = 10
 """Offers, and lines of each reason, that are shown."""
@@ -50,8 +50,13 @@ class DryRun:
     without_image: int = 0
     unknown_stock: Counter[str] = field(default_factory=Counter)
     """Words of stock that nobody knows."""
+    images_left_out: Counter[str] = field(default_factory=Counter)
+    """Image addresses that cannot be taken, by reason."""
+    image_samples: dict[str, str] = field(default_factory=dict)
     ones: int = 0
     """Offers that cost exactly 1."""
+    whole: int = 0
+    """Offers whose price has no cents, in a currency that has some."""
     currencies: Counter[str] = field(default_factory=Counter)
     duplicates: int = 0
     refused: dict[str, RefusedRows] = field(default_factory=dict)
@@ -64,6 +69,11 @@ class DryRun:
         found = [self.truncated] if self.truncated else []
         if self.guessed:
             found.append("the column map is a guess: save it, look it over, name it with --columns")
+        if self.guessed and self.offers and self.whole == self.offers:
+            found.append(
+                "every price is a whole number: where these are cents, write minor_units = 2 into "
+                "the column map"
+            )
         if "no currency" in self.refused:
             found.append('prices without a currency: write currency = "…" into the column map')
         if not self.offers:
@@ -75,6 +85,9 @@ class DryRun:
                 f"{count} of {self.offers} offers say of their stock what we do not know: {told}; "
                 "tell what it means under [stock] in a column map"
             )
+        for reason, count in self.images_left_out.most_common():
+            example = self.image_samples[reason]
+            found.append(f"{count} image addresses left out: {reason}, for example {example!r}")
         if len(self.currencies) > 1:
             listed = ", ".join(f"{n} {code}" for code, n in self.currencies.most_common())
             found.append(f"prices in several currencies: {listed}")
@@ -103,6 +116,7 @@ class DryRun:
             "without_image": self.without_image,
             "currencies": dict(self.currencies),
             "unknown_stock": dict(self.unknown_stock.most_common(SHOWN)),
+            "images_left_out": dict(self.images_left_out),
             "rejected": refused,
             "shown": [_offer_json(offer) for offer in self.shown],
             "truncated": bool(self.truncated),
@@ -195,9 +209,14 @@ def _take(offer: Offer, dry_run: DryRun, seen: set[int]) -> None:
     seen.add(mark)
     dry_run.offers += 1
     dry_run.without_image += not offer.image_urls
+    for reason, url in offer.images_left_out:
+        dry_run.images_left_out[reason] += 1
+        dry_run.image_samples.setdefault(reason, redact(url))
     if offer.stock_words:
         dry_run.unknown_stock[offer.stock_words] += 1
     dry_run.ones += offer.price.amount == 1
+    places = currency_exponent(offer.price.currency)
+    dry_run.whole += places > 0 and offer.price.minor % 10**places == 0
     dry_run.currencies[offer.price.currency] += 1
     if len(dry_run.shown) < SHOWN:
         dry_run.shown.append(offer)

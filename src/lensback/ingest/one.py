@@ -13,7 +13,7 @@ from lensback.db import Database
 from lensback.errors import DataError, Error, FeedTruncated, Stopped, TooLarge
 from lensback.ingest.collect import Collected, Limits, collect, readable
 from lensback.ingest.readers import Readers
-from lensback.ingest.write import FeedRun, write
+from lensback.ingest.write import LEFT_OUT, FeedRun, write
 from lensback.net import Fetcher, scrub, secrets_of
 from lensback.types import Progress, Tally
 
@@ -103,8 +103,7 @@ def _tally(
     tally = Tally(f"ingest {state.feed.store}", run.offers, run.offers - run.changed, run.rejected)
     tally.seconds = seconds
     tally.notes |= {"changed": run.changed, "removed": run.removed, "bytes": collected.size}
-    if run.long_images:
-        tally.notes["image addresses too long"] = run.long_images
+    tally.notes |= {f"{LEFT_OUT} {why}": n for why, n in run.images_left_out.items()}
     if message:
         tally.notes["warning"] = message
     log.event("ingested", store=state.feed.store, **tally.as_json())

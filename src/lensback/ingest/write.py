@@ -21,6 +21,8 @@ SAMPLES = 5
 """Kept of each reason."""
 UNKNOWN_STOCK = "unknown stock"
 """What a sample of words of stock is called that nobody knows. No reject: the offer is sold."""
+LEFT_OUT = "image addresses"
+"""How the reason of a sample of image addresses begins that could not be taken. No reject either."""
 WORDS = 1000
 """Different words of stock counted of one run."""
 REASONS = 40
@@ -42,8 +44,10 @@ class FeedRun:
     removed: int = 0
     jumped: int = 0
     """Offers whose price became less than a tenth, or more than ten times, of what it was."""
-    long_images: int = 0
-    """Image addresses left out because they are too long."""
+    images_left_out: Counter[str] = field(default_factory=Counter)
+    """Image addresses that could not be taken, by reason."""
+    image_samples: dict[str, dict[str, object]] = field(default_factory=dict)
+    """The first address of each such reason, and whose it is."""
     unknown_stock: Counter[str] = field(default_factory=Counter)
     """Words of stock that nobody knows, the first WORDS of them; what came later is under ``."""
     rejected: Counter[str] = field(default_factory=Counter)
@@ -62,7 +66,18 @@ class FeedRun:
         """The samples, and the commonest words of stock that nobody knows with their counts."""
         common = [(said, n) for said, n in self.unknown_stock.most_common() if said][:SAMPLES]
         blank = {"reason": UNKNOWN_STOCK, "line": 0, "id": ""}
-        return [*self.samples, *({**blank, "sample": said, "count": n} for said, n in common)]
+        words = ({**blank, "sample": said, "count": n} for said, n in common)
+        images = (
+            {**sample, "count": self.images_left_out[reason]}
+            for reason, sample in self.image_samples.items()
+        )
+        return [*self.samples, *words, *images]
+
+    def leave_out(self, reason: str, url: str, external_id: str) -> None:
+        """Counts an image address that could not be taken."""
+        self.images_left_out[reason] += 1
+        sample = {"reason": f"{LEFT_OUT} {reason}", "line": 0, "id": external_id, "sample": url}
+        self.image_samples.setdefault(reason, sample)
 
 
 def write(
@@ -151,11 +166,15 @@ def _accepted(rows: Iterable[Offer | Rejected], run: FeedRun, limits: Limits) ->
 
 
 def _fitted(offer: Offer, run: FeedRun) -> Offer:
-    """Without image addresses that no index of a database can hold."""
+    """Without image addresses that no index of a database can hold; counts them and those that the
+    reader could not take."""
+    for reason, url in offer.images_left_out:
+        run.leave_out(reason, url, offer.external_id)
     if all(len(url) * 4 <= MAX_IMAGE_URL_BYTES for url in offer.image_urls):
         return offer
     kept = tuple(u for u in offer.image_urls if len(u.encode()) <= MAX_IMAGE_URL_BYTES)
-    run.long_images += len(offer.image_urls) - len(kept)
+    for url in set(offer.image_urls) - set(kept):
+        run.leave_out("too long", url[:200], offer.external_id)
     return replace(offer, image_urls=kept) if len(kept) < len(offer.image_urls) else offer
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from lensback.errors import FetchFailed
+from lensback.gunzip import gunzip
 
 MAX_WAIT_S = 30.0
 """Longest pause that a server's Retry-After may ask of us."""
@@ -39,7 +40,7 @@ def coding(encoding: str) -> str:
     What is no coding at all (a charset, `none`, `aws-chunked`) is passed over, as browsers do.
     Raises FetchFailed for a coding that exists and that we did not ask for.
     """
-    named = [name.strip() for name in encoding.lower().split(",")]
+    named = [name.partition(";")[0].strip() for name in encoding.lower().split(",")]
     done = [_CODINGS[name] for name in named if name in _CODINGS]
     if _FOREIGN.intersection(named) or len(done) > _MAX_CODINGS:
         raise FetchFailed(f"the server sent an encoding we did not ask for: {encoding[:40]!r}")
@@ -51,11 +52,13 @@ def decoded(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
     before it fills the memory."""
     for name in reversed(coding(encoding).split(", ")):
         if name:
-            chunks = _gunzipped(chunks) if name == "gzip" else _inflated(chunks)
+            chunks = gunzip(chunks, _PIECE_BYTES) if name == "gzip" else _inflated(chunks)
     try:
         yield from chunks
     except zlib.error as error:
         raise FetchFailed("the server sent a broken gzip stream", retry=True) from error
+    except EOFError as error:
+        raise FetchFailed("the server's gzip stream stops in the middle", retry=True) from error
 
 
 def _inflated(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -73,22 +76,3 @@ def _inflated(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield unzip.flush()
         if not unzip.eof:
             raise FetchFailed("the server's deflate stream stops in the middle", retry=True)
-
-
-def _gunzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """All members of a gzip stream (RFC 1952); what follows the last one is ignored, as gzip does."""
-    unzip, begun = zlib.decompressobj(31), False
-    for chunk in chunks:
-        rest = chunk
-        while rest:
-            if unzip.eof:
-                if not rest.startswith(b"\x1f"):
-                    break
-                unzip = zlib.decompressobj(31)
-            begun = True
-            yield unzip.decompress(rest, _PIECE_BYTES)
-            rest = unzip.unused_data if unzip.eof else unzip.unconsumed_tail
-    if begun and not unzip.eof:
-        yield unzip.flush()
-        if not unzip.eof:
-            raise FetchFailed("the server's gzip stream stops in the middle", retry=True)
