@@ -22,6 +22,7 @@ from lensback.types import Offer, Rejected, currency_exponent
 
 SHOWN = 10
 """Offers, and lines of each reason, that are shown."""
+COUNTED = ("unknown_stock", "currencies", "images_left_out")
 _ODD_SHARE = 0.2
 _RECIPE = ("format", "dialect", "compression", "encoding", "delimiter")
 
@@ -133,8 +134,8 @@ def try_apart(job: Job, halt: Event) -> DryRun:
     _, account, refused, shown = readers.once("lensback.ingest.dry_run", job, halt)
     dry_run = DryRun(**account, shown=[o for o in unpacked(*shown) if isinstance(o, Offer)])
     dry_run.refused = {reason: RefusedRows(*said) for reason, said in refused.items()}
-    dry_run.unknown_stock = Counter(dry_run.unknown_stock)
-    dry_run.currencies = Counter(dry_run.currencies)
+    for name in COUNTED:
+        setattr(dry_run, name, Counter(account[name]))
     return dry_run
 
 
@@ -145,7 +146,7 @@ def _tried(stream: BinaryIO, job: Job) -> Iterator[tuple[Any, ...]]:
     dry_run = try_feed(stream, format=form, columns=named, base=base, name=name, max_bytes=most)
     names = {f.name for f in fields(DryRun)} - {"refused", "shown"}
     account = {name: getattr(dry_run, name) for name in names}
-    account |= {name: dict(account[name]) for name in ("unknown_stock", "currencies")}
+    account |= {name: dict(account[name]) for name in COUNTED}
     refused = {reason: (r.count, r.lines, r.sample) for reason, r in dry_run.refused.items()}
     yield "tried", account, refused, packed(dry_run.shown)
 
