@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, tuple_, update
+from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
 
 from lensback.db import Database, chunks
 from lensback.db import tables as t
@@ -191,14 +191,16 @@ def _book(c: Connection, ids: Sequence[int], at: int) -> list[SaleFacts]:
     v = t.conversions.c
     rows = c.execute(select(t.conversions).where(v.id.in_(ids)).order_by(v.id)).mappings().all()
     expected, booked = expected_sales(c, ids), booked_for(c, ids)
+    changed: list[dict[str, Any]] = []
     postings: list[dict[str, Any]] = []
     for row in rows:
         now = expected[row["id"]]
-        if any(row[name] != value for name, value in now.row.items()):
-            c.execute(
-                update(t.conversions).where(v.id == row["id"]).values(**now.row, updated_at=at)
-            )
+        told = now.row
+        if any(row[name] != value for name, value in told.items()):
+            changed.append({**told, "updated_at": at, "sale": row["id"]})
         postings += _posting(row["id"], now.accounts, booked[row["id"]], at)
+    if changed:
+        c.execute(update(t.conversions).where(v.id == bindparam("sale")), changed)
     if postings:
         c.execute(insert(t.entries), postings)
     return [
