@@ -23,7 +23,7 @@ from lensback.ledger.audit import HEADER, MOST_SHOWN, PART, _cell
 from lensback.ledger.pay import due_to
 from lensback.ledger.record import Recorded
 from lensback.ledger.sale import digest
-from lensback.ledger.shown import Shown, shown
+from lensback.ledger.shown import Shown, ShownHit, shown
 from lensback.types import Conversion, Money
 from servers import Postgres
 from test_ledger import AT, SEARCH, TERMS, USER, click, news, told
@@ -406,7 +406,7 @@ def test_a_search_is_shown_again(db: Database) -> None:
     body = {**SEARCH, "search_id": "s" * 8, "hits": HITS, "shown": 2, "at": AT + 3}
     ledger.apply(db, [Record("search", body)])
     ledger.apply(db, [Record("search", {**body, "at": 1, "verdict": "none"})])  # kept as it was
-    products = (("p" + "b" * 16, 0.9), ("p" + "a" * 16, 0.5))
+    products = (ShownHit("p" + "b" * 16, 0.9), ShownHit("p" + "a" * 16, 0.5))
     assert shown(db, "s" * 8) == Shown(AT + 3, "exact", products)
     with pytest.raises(NotFound):
         shown(db, "t" * 8)

@@ -553,9 +553,21 @@ def test_what_a_search_showed() -> None:
         "similarity": 0.9,
         "latency_ms": 12.5,
         "shown": 2,
-        "hits": [["p1", ["p1-0", "p1-1"], 1, 0.1235], ["p2", ["p2-0"], 2, 0.1]],
+        "hits": [
+            ["p1", ["p1-0", "p1-1"], 1, 0.1235, False, "00"],
+            ["p2", ["p2-0"], 2, 0.1, False, "00"],
+        ],
         "filters": {},
-        "photo": {"width": 640, "height": 480, "region_share": 0.1, "regions": 0},
+        "photo": {
+            "width": 640,
+            "height": 480,
+            "region_share": 0.1,
+            "calibrated": two.calibrated,
+            "regions": 0,
+            "total": two.total,
+            "region": [0.1, 0.2, 0.6, 0.4],
+            "things": [],
+        },
         "variant": "",
     }
     more = search_body(
