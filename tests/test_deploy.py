@@ -99,6 +99,24 @@ def test_settings_and_commands_are_real() -> None:
                 assert container["args"][0] in commands
 
 
+def test_the_networks_are_asked_wherever_it_runs() -> None:
+    """The same command in both, understood by the program, once at a time, started again when it ends."""
+    wanted = ["conversions", "pull", "--all", "--every", "1h"]
+    money = documents(COMPOSE)[0]["services"]["money"]
+    assert money["entrypoint"] == ["lensback", *wanted]
+    assert money["restart"] == "unless-stopped"
+    (made,) = [
+        m
+        for m in documents(MANIFESTS[0])
+        if m["metadata"]["name"] == "lensback-money" and m["kind"] == "Deployment"
+    ]
+    assert (made["spec"]["replicas"], made["spec"]["strategy"]["type"]) == (1, "Recreate")
+    (container,) = pods(made)[0]["containers"]
+    assert container["args"] == wanted
+    pull = get_command(app).commands["conversions"].commands["pull"]  # type: ignore[attr-defined]
+    assert pull.make_context("pull", wanted[2:]).params["every"] == "1h"
+
+
 def test_addresses_open_what_they_should(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The secrets of the example, as files, are settings."""
     told = documents(DEPLOY / "kubernetes" / "secret.example.yaml")[0]["stringData"]
@@ -154,11 +172,12 @@ def test_pods_are_talked_to_by_the_ingress_alone() -> None:
     covered = {
         p["podSelector"]["matchLabels"]["app.kubernetes.io/component"] for p in policies.values()
     }
-    assert covered == pod == {"web", "sync"}
-    assert policies["lensback-sync"]["ingress"] == []
+    assert covered == pod == {"web", "sync", "money"}
+    assert policies["lensback-sync"]["ingress"] == policies["lensback-money"]["ingress"] == []
     (way_in,) = policies["lensback-web"]["ingress"]
     assert all("namespaceSelector" in who for who in way_in["from"])
     assert policies["lensback-web"]["egress"] == policies["lensback-sync"]["egress"]
+    assert policies["lensback-web"]["egress"] == policies["lensback-money"]["egress"]
     for policy in policies.values():
         assert policy["policyTypes"] == ["Ingress", "Egress"]
         blocks = [to["ipBlock"] for rule in policy["egress"] for to in rule.get("to", [])]
