@@ -18,10 +18,10 @@ def chromium_path() -> str:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """A headless browser that is closed in the end."""
+def chromium(*flags: str) -> Iterator[Browser]:
+    """A headless browser, started with these flags, that is closed in the end."""
     path = chromium_path()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", *flags])
         yield browser
         browser.close()

@@ -10,20 +10,47 @@
   const input = at("photo");
   const url = at("photo_url");
   const known = at("search_id"); // the last search: its photo need not be sent again
-  const MOST_PX = 1600;
-  const MOST_BYTES = 500_000;
   const recent = window.recentSearches;
-  const crop = window.makeCrop(at("frame"), at("crop"), (box) => search(box));
+  const { smaller, post } = window.sendPhotos;
+  const crop = window.makeCrop(at("frame"), at("crop"), (part) => search(part));
+  const photo = window.makePhoto((part) => search(part));
+  const NOTED_MS = 400; // what is quicker needs no progress
   let running = null;
   let address = "";
   let chips = null; // the things found in the photo; a search of one part does not look for them again
   let box = ""; // what was searched last, so that a filter keeps it
+  let before = null; // what stood here before the search under way
 
-  function choose(file) {
+  // Photos that came in: the first is searched, the others wait beside it.
+  function choose(files) {
+    queue(files);
     const list = new DataTransfer();
-    list.items.add(file);
+    list.items.add(files[0]);
     input.files = list.files;
     chosen();
+  }
+
+  function queue(files) {
+    const shelf = at("queue");
+    for (const one of shelf.querySelectorAll("img")) URL.revokeObjectURL(one.src);
+    shelf.hidden = files.length < 2;
+    shelf.replaceChildren(...(files.length < 2 ? [] : files.slice(0, 12)).map((file, number) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.setAttribute("aria-label", `${shelf.dataset.photo} ${number + 1}`);
+      button.setAttribute("aria-pressed", String(!number));
+      const picture = document.createElement("img");
+      Object.assign(picture, { src: URL.createObjectURL(file), alt: "" });
+      button.append(picture);
+      button.addEventListener("click", () => {
+        for (const one of shelf.children) one.setAttribute("aria-pressed", String(one === button));
+        const list = new DataTransfer();
+        list.items.add(file);
+        input.files = list.files;
+        chosen();
+      });
+      return button;
+    }));
   }
 
   function chosen() {
@@ -35,7 +62,7 @@
     if (address) URL.revokeObjectURL(address);
     address = URL.createObjectURL(file);
     clear();
-    // Browsers that cannot show a HEIC picture still send it.
+    // A format that the browser cannot show (HEIC) is shown as the server decoded it, once it has.
     at("shown").onerror = () => stage(false);
     at("shown").src = address;
     stage(true);
@@ -45,25 +72,12 @@
   function stage(on) {
     at("stage").hidden = !on;
     form.classList.toggle("full", on);
-    if (on) at("shown").addEventListener("load", fit, { once: true });
-  }
-
-  // The photo as large as its window allows; the box and the dots stand on the frame around it.
-  function fit() {
-    const frame = at("frame");
-    const shown = at("shown");
-    delete frame.dataset.sized;
-    frame.style.width = "";
-    if (!shown.naturalWidth) return;
-    const room = at("window");
-    const scale = Math.min(room.clientWidth / shown.naturalWidth, room.clientHeight / shown.naturalHeight);
-    frame.style.width = `${shown.naturalWidth * scale}px`;
-    frame.dataset.sized = "";
+    if (on) photo.fit();
   }
 
   function clear() {
     crop.hide();
-    at("dots").replaceChildren();
+    photo.things([]);
     at("heat").hidden = true;
   }
 
@@ -72,21 +86,28 @@
     box = part;
     if (running) running.abort();
     const mine = running = new AbortController();
+    const anew = !known.value;
+    const focused = document.activeElement;
+    const chip = answer.contains(focused) ? focused.dataset.box : "";
+    if (!answer.hasAttribute("aria-busy")) before = { nodes: [...answer.childNodes], answered: form.classList.contains("answered") };
     form.classList.add("answered");
     waiting(true);
+    const slow = setTimeout(() => progress(0), NOTED_MS);
     try {
-      let response = await send(part, limit, mine.signal);
-      if (response.status === 404 && known.value) { // forgotten meanwhile
+      let reply = await send(part, limit, mine.signal);
+      if (reply.status === 404 && known.value) { // forgotten meanwhile
         known.value = "";
-        if (!input.files.length && !url.value) { waiting(false); say(form.dataset.forgotten); return; }
-        response = await send(part, limit, mine.signal);
+        if (!input.files.length && !url.value) { say(form.dataset.forgotten); return; }
+        reply = await send(part, limit, mine.signal);
       }
-      show(new DOMParser().parseFromString(await response.text(), "text/html"), part);
+      if (running === mine) show(reply.page, part, { anew, chip });
     } catch (error) {
       if (error.name === "AbortError") return;
       say(form.dataset.offline);
+    } finally {
+      clearTimeout(slow);
+      if (running === mine) { running = null; waiting(false); at("progress").hidden = true; }
     }
-    if (running === mine) waiting(false);
   }
 
   async function send(part, limit, signal) {
@@ -96,26 +117,27 @@
     if (limit) data.set("limit", limit);
     if (known.value) data.delete("photo_url");
     else if (input.files.length) data.set("photo", await smaller(input.files[0]), "photo.jpg");
-    return fetch(form.action, { method: "POST", body: data, headers: { Accept: "text/html" }, signal });
+    return post(form.action, data, signal, (share) => { if (!at("progress").hidden) progress(share); });
   }
 
-  // A phone's photo of many megabytes is made smaller here: quicker to send, and where it was taken stays here.
-  async function smaller(file) {
-    if (file.size <= MOST_BYTES) return file;
-    try {
-      const picture = await createImageBitmap(file);
-      const scale = Math.min(1, MOST_PX / Math.max(picture.width, picture.height));
-      const canvas = document.createElement("canvas");
-      canvas.width = Math.round(picture.width * scale);
-      canvas.height = Math.round(picture.height * scale);
-      const pen = canvas.getContext("2d");
-      pen.fillStyle = "#fff";
-      pen.fillRect(0, 0, canvas.width, canvas.height);
-      pen.drawImage(picture, 0, 0, canvas.width, canvas.height);
-      picture.close();
-      const made = await new Promise((done) => { canvas.toBlob(done, "image/jpeg", 0.9); });
-      return made && made.size < file.size ? made : file;
-    } catch { return file; } // a format that this browser cannot show; the server can
+  function progress(share) {
+    at("progress").hidden = false;
+    const bar = at("progress").querySelector("progress");
+    if (share > 0 && share < 1) bar.value = share;
+    else bar.removeAttribute("value"); // the server is at work
+  }
+
+  // What stood here before the search that was stopped.
+  function stop() {
+    if (!running) return;
+    running.abort();
+    running = null;
+    waiting(false);
+    at("progress").hidden = true;
+    answer.replaceChildren(...before.nodes);
+    form.classList.toggle("answered", before.answered);
+    if (!before.answered) { stage(false); input.value = ""; }
+    at("said").textContent = form.dataset.stopped;
   }
 
   function waiting(on) {
@@ -126,31 +148,50 @@
     }
   }
 
-  function show(page, part) {
+  function show(page, part, { anew, chip }) {
     const fresh = page.getElementById("answer");
     if (!fresh) { say(form.dataset.unread); return; }
     answer.replaceChildren(...fresh.childNodes);
-    answer.dataset.search = known.value = fresh.dataset.search || "";
+    for (const name of ["search", "region", "box", "verdict"]) answer.dataset[name] = fresh.dataset[name] || "";
+    known.value = answer.dataset.search;
     if (known.value) {
       document.title = page.title;
       history.pushState({}, "", `/answers/${known.value}`);
     }
     keepChips(part);
-    mark(fresh.dataset.region);
+    const own = page.getElementById("shown");
+    if (at("stage").hidden && own && own.getAttribute("src")) decoded(own.getAttribute("src"), fresh.dataset.region);
+    else mark(fresh.dataset.region);
     bringFilters(page);
     if (fresh.dataset.search && !at("stage").hidden) {
       recent.add(`/answers/${fresh.dataset.search}`, answer.querySelector("h2").textContent, at("shown"));
     }
-    answer.focus({ preventScroll: true });
-    at("said").textContent = fresh.dataset.sentence || "";
-    fit();
+    at("said").textContent = fresh.dataset.sentence || answer.querySelector("h2, p").textContent;
+    refocus(chip, anew);
     const narrow = window.matchMedia("(max-width: 63.99rem)").matches;
-    if (!part) window.scrollTo({ top: narrow ? form.offsetTop : 0, behavior: "instant" });
+    if (anew) window.scrollTo({ top: narrow ? form.offsetTop : 0, behavior: "instant" });
+  }
+
+  // The photo as the server decoded it: for a format that the browser cannot show, or from an address.
+  function decoded(source, region) {
+    at("shown").onerror = () => stage(false);
+    at("shown").addEventListener("load", () => mark(region), { once: true });
+    at("shown").src = source;
+    stage(true);
+  }
+
+  // The focus stays where the shopper is: on the box, on the part, on the filter; after a new photo it goes to the answer.
+  function refocus(chip, anew) {
+    const same = chip && [...answer.querySelectorAll(".chip")].find((one) => one.dataset.box === chip);
+    if (same) same.focus({ preventScroll: true });
+    else if (anew) answer.focus({ preventScroll: true });
+    else if (document.activeElement === document.body && !at("stage").hidden) at("crop").focus({ preventScroll: true });
   }
 
   // The filters that the new answer offers; the one in use keeps the focus.
   function bringFilters(page) {
     const fresh = page.getElementById("filter-fields");
+    if (!fresh) return; // a failure has none
     const focused = at("filter-fields").contains(document.activeElement) ? document.activeElement.name : "";
     at("filter-fields").replaceChildren(...fresh.childNodes);
     if (focused && form.elements[focused]) form.elements[focused].focus({ preventScroll: true });
@@ -172,7 +213,6 @@
   function say(text) {
     const note = document.createElement("div");
     note.className = "verdict failed";
-    note.setAttribute("role", "alert");
     note.append(document.createElement("h2"), document.createElement("p"));
     note.firstChild.textContent = form.dataset.failed;
     note.lastChild.textContent = text;
@@ -185,6 +225,8 @@
     form.classList.add("answered");
     answer.replaceChildren(note);
     waiting(false);
+    at("said").textContent = text;
+    note.scrollIntoView({ block: "nearest" });
   }
 
   // The searched box, and a dot for every other thing that was found.
@@ -192,17 +234,8 @@
     clear();
     if (!region || at("stage").hidden) return;
     crop.set(region);
-    for (const chip of answer.querySelectorAll("#parts .chip:not([data-whole])")) {
-      if (chip.getAttribute("aria-pressed") === "true") continue;
-      const [x0, y0, x1, y1] = chip.dataset.box.split(",").map(Number);
-      const dot = document.createElement("button");
-      Object.assign(dot, { type: "button", className: "dot", title: chip.dataset.label });
-      dot.setAttribute("aria-label", chip.dataset.label);
-      dot.dataset.box = chip.dataset.box;
-      dot.style.left = `${(x0 + x1) * 50}%`;
-      dot.style.top = `${(y0 + y1) * 50}%`;
-      at("dots").append(dot);
-    }
+    const others = [...answer.querySelectorAll("#parts .chip:not([data-whole])")].filter((one) => one.getAttribute("aria-pressed") !== "true");
+    photo.things(others.map((one) => ({ box: one.dataset.box.split(",").map(Number), text: one.dataset.box, label: one.dataset.label })));
   }
 
   async function vote(button) {
@@ -255,18 +288,15 @@
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (url.value) { input.value = known.value = ""; stage(false); clear(); }
+    if (url.value) { input.value = known.value = ""; queue([]); stage(false); clear(); }
     search("");
   });
-  input.addEventListener("change", chosen);
+  input.multiple = true; // without a script there is one photo
+  input.addEventListener("change", () => input.files.length && choose([...input.files]));
   at("renew").addEventListener("click", () => input.click());
-  at("camera").addEventListener("change", () => at("camera").files[0] && choose(at("camera").files[0]));
   for (const filters of [at("filters"), at("colors")]) {
     if (filters) filters.addEventListener("change", () => search(box));
   }
-  at("dots").addEventListener("click", (event) => {
-    if (event.target.dataset.box) search(event.target.dataset.box);
-  });
   answer.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (!button) return;
@@ -277,22 +307,15 @@
     else if (button.id === "share") share(button);
   });
   at("forget").addEventListener("click", () => recent.forget());
-  document.addEventListener("paste", (event) => {
-    const file = [...event.clipboardData.files].find((one) => one.type.startsWith("image/"));
-    if (file) choose(file);
+  at("cancel").addEventListener("click", stop);
+  window.takePhotos({
+    files: choose,
+    address(said) {
+      url.value = said;
+      form.requestSubmit();
+    },
   });
-  // A photo dropped beside the field must not replace the page.
-  for (const name of ["dragover", "drop"]) {
-    document.addEventListener(name, (event) => event.preventDefault());
-  }
-  document.addEventListener("dragover", () => at("drop").classList.add("over"));
-  document.addEventListener("dragleave", (event) => {
-    if (!event.relatedTarget) at("drop").classList.remove("over");
-  });
-  document.addEventListener("drop", (event) => {
-    at("drop").classList.remove("over");
-    if (event.dataTransfer.files[0]) choose(event.dataTransfer.files[0]);
-  });
+
   // Back and forward, and a page that was opened at the address of an answer: what the server shows there.
   window.addEventListener("popstate", async () => {
     if (running) running.abort();
@@ -322,10 +345,10 @@
     document.title = page.title;
     form.classList.toggle("answered", there.classList.contains("answered"));
     opened();
-    const photo = page.getElementById("shown").getAttribute("src");
-    stage(Boolean(photo));
-    if (!photo) return;
-    at("shown").src = photo;
+    const source = page.getElementById("shown").getAttribute("src");
+    stage(Boolean(source));
+    if (!source) return;
+    at("shown").src = source;
     mark(answer.dataset.region);
   }
 
@@ -338,12 +361,11 @@
 
   if (answer.dataset.search) {
     opened();
-    const photo = at("shown");
+    const shown = at("shown");
     stage(!at("stage").hidden);
-    if (photo.complete && photo.naturalWidth) mark(answer.dataset.region);
-    else photo.addEventListener("load", () => mark(answer.dataset.region), { once: true });
-    photo.onerror = () => stage(false);
+    if (shown.complete && shown.naturalWidth) mark(answer.dataset.region);
+    else shown.addEventListener("load", () => mark(answer.dataset.region), { once: true });
+    shown.onerror = () => stage(false);
   }
-  window.addEventListener("resize", fit);
   recent.show();
 })();

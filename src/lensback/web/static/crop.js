@@ -1,11 +1,12 @@
-// A box over a picture that fingers, a mouse and the keyboard can move. window.makeCrop(frame, box, changed).
+// A box over a picture: drawn, moved and resized by fingers, a mouse and the keyboard. window.makeCrop(frame, box, changed).
 "use strict";
 
 window.makeCrop = (frame, box, changed) => {
   const LEAST = 0.06; // of width and height: nothing smaller is worth a search
   const STEP = 0.02;
+  const SLACK_PX = 8; // a finger that rests moves so far
   let now = [0, 0, 1, 1];
-  let grip = null;
+  let grip = null; // what a pointer does: where it began, with which box, by which corner
   let later = 0;
 
   for (const corner of ["nw", "ne", "sw", "se"]) {
@@ -17,23 +18,21 @@ window.makeCrop = (frame, box, changed) => {
 
   const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
   const percent = (value) => `${(value * 100).toFixed(2)}%`;
+  const text = () => now.map((value) => value.toFixed(4)).join(",");
 
   function draw() {
     const [x0, y0, x1, y1] = now;
     Object.assign(box.style, {
       left: percent(x0), top: percent(y0), width: percent(x1 - x0), height: percent(y1 - y0),
     });
-    const words = now.map((value) => `${Math.round(value * 100)} %`).join(", ");
-    box.setAttribute("aria-valuetext", words);
+    box.setAttribute("aria-valuetext", now.map((value) => `${Math.round(value * 100)} %`).join(", "));
   }
 
   function move(start, dx, dy) {
     const [x0, y0, x1, y1] = start;
-    const w = x1 - x0;
-    const h = y1 - y0;
-    const left = clamp(x0 + dx, 0, 1 - w);
-    const top = clamp(y0 + dy, 0, 1 - h);
-    now = [left, top, left + w, top + h];
+    const left = clamp(x0 + dx, 0, 1 - (x1 - x0));
+    const top = clamp(y0 + dy, 0, 1 - (y1 - y0));
+    now = [left, top, left + x1 - x0, top + y1 - y0];
   }
 
   function resize(start, corner, dx, dy) {
@@ -45,29 +44,53 @@ window.makeCrop = (frame, box, changed) => {
     now = [x0, y0, x1, y1];
   }
 
-  const text = () => now.map((value) => value.toFixed(4)).join(",");
+  // A new box from where the pointer went down to where it is.
+  function span(x, y, dx, dy) {
+    const ends = [clamp(x, 0, 1), clamp(y, 0, 1), clamp(x + dx, 0, 1), clamp(y + dy, 0, 1)];
+    now = [Math.min(ends[0], ends[2]), Math.min(ends[1], ends[3]), Math.max(ends[0], ends[2]), Math.max(ends[1], ends[3])];
+  }
 
-  box.addEventListener("pointerdown", (event) => {
-    grip = { x: event.clientX, y: event.clientY, start: now, corner: event.target.dataset.corner };
-    box.setPointerCapture(event.pointerId);
-    event.preventDefault();
-    box.focus({ preventScroll: true });
-  });
-  box.addEventListener("pointermove", (event) => {
+  const whole = () => now[2] - now[0] > 0.95 && now[3] - now[1] > 0.95;
+
+  function stop(keep) {
     if (!grip) return;
+    const { start, moved } = grip;
+    grip = null;
+    const small = now[2] - now[0] < LEAST || now[3] - now[1] < LEAST;
+    if (!keep || small) now = start;
+    draw();
+    if (moved && keep && String(start) !== String(now)) changed(text());
+  }
+
+  frame.addEventListener("pointerdown", (event) => {
+    if (box.hidden || event.button) return;
+    if (!event.isPrimary) { stop(false); return; } // a second finger zooms
+    const inside = box.contains(event.target);
+    const corner = inside ? event.target.dataset.corner : "";
     const area = frame.getBoundingClientRect();
-    const dx = (event.clientX - grip.x) / area.width;
-    const dy = (event.clientY - grip.y) / area.height;
-    if (grip.corner) resize(grip.start, grip.corner, dx, dy);
+    grip = {
+      x: event.clientX, y: event.clientY, start: now, corner, moved: false, new: !corner && (!inside || whole()),
+      from: [(event.clientX - area.left) / area.width, (event.clientY - area.top) / area.height], id: event.pointerId,
+    };
+    if (!event.target.closest(".dot")) {
+      event.preventDefault();
+      box.focus({ preventScroll: true });
+    }
+  });
+  frame.addEventListener("pointermove", (event) => {
+    if (!grip || event.pointerId !== grip.id) return;
+    const [x, y] = [event.clientX - grip.x, event.clientY - grip.y];
+    if (!grip.moved && Math.hypot(x, y) < SLACK_PX) return;
+    if (!grip.moved) { grip.moved = true; frame.setPointerCapture(event.pointerId); }
+    const area = frame.getBoundingClientRect();
+    const [dx, dy] = [x / area.width, y / area.height];
+    if (grip.new) span(...grip.from, dx, dy);
+    else if (grip.corner) resize(grip.start, grip.corner, dx, dy);
     else move(grip.start, dx, dy);
     draw();
   });
-  for (const name of ["pointerup", "pointercancel"]) {
-    box.addEventListener(name, () => {
-      if (grip && String(grip.start) !== String(now)) changed(text());
-      grip = null;
-    });
-  }
+  frame.addEventListener("pointerup", () => stop(true));
+  frame.addEventListener("pointercancel", () => stop(false));
   box.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] };
     if (!(event.key in step)) return;
@@ -86,6 +109,6 @@ window.makeCrop = (frame, box, changed) => {
       box.hidden = false;
       draw();
     },
-    hide() { box.hidden = true; },
+    hide() { box.hidden = true; stop(false); clearTimeout(later); },
   };
 };

@@ -1,0 +1,46 @@
+// A photo on its way: made smaller first, with a progress that can be stopped.
+"use strict";
+
+window.sendPhotos = (() => {
+  const MOST_PX = 1600;
+  const MOST_BYTES = 500_000;
+
+  // A phone's photo of many megabytes is made smaller here: quicker to send, and where it was taken stays here.
+  async function smaller(file) {
+    if (file.size <= MOST_BYTES) return file;
+    try {
+      const picture = await createImageBitmap(file);
+      const scale = Math.min(1, MOST_PX / Math.max(picture.width, picture.height));
+      const canvas = document.createElement("canvas");
+      canvas.width = Math.round(picture.width * scale);
+      canvas.height = Math.round(picture.height * scale);
+      const pen = canvas.getContext("2d");
+      pen.fillStyle = "#fff";
+      pen.fillRect(0, 0, canvas.width, canvas.height);
+      pen.drawImage(picture, 0, 0, canvas.width, canvas.height);
+      picture.close();
+      const made = await new Promise((done) => { canvas.toBlob(done, "image/jpeg", 0.9); });
+      return made && made.size < file.size ? made : file;
+    } catch { return file; } // a format that this browser cannot show; the server can
+  }
+
+  // The form, sent: {status, page}. Rejects with AbortError once the signal says so. `progress` gets 0 to 1.
+  function post(address, body, signal, progress) {
+    return new Promise((resolve, reject) => {
+      const request = new XMLHttpRequest(); // fetch does not tell how far an upload is
+      request.open("POST", address);
+      request.setRequestHeader("Accept", "text/html");
+      request.upload.onprogress = (event) => event.lengthComputable && progress(event.loaded / event.total);
+      request.onload = () => resolve({
+        status: request.status, page: new DOMParser().parseFromString(request.responseText, "text/html"),
+      });
+      request.onerror = () => reject(new TypeError("no network"));
+      request.onabort = () => reject(new DOMException("stopped", "AbortError"));
+      if (signal.aborted) { request.onabort(); return; }
+      signal.addEventListener("abort", () => request.abort());
+      request.send(body);
+    });
+  }
+
+  return { smaller, post };
+})();

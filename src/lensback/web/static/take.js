@@ -1,0 +1,74 @@
+// Ways for a photo to come in beside the field: several files, drop, paste, an address, the live camera.
+// window.takePhotos({ files, address }) calls one of the two.
+"use strict";
+
+window.takePhotos = ({ files, address }) => {
+  const at = (id) => document.getElementById(id);
+  const isPicture = (file) => file.type.startsWith("image/") || /\.(hei[cf]|avif|jpe?g|png|webp)$/i.test(file.name);
+
+  // The address of a picture in what was dropped or pasted; "" where there is none.
+  function addressIn(data) {
+    const html = new DOMParser().parseFromString(data.getData("text/html"), "text/html");
+    const picture = html.querySelector("img[src^='http']");
+    const said = (picture && picture.src) || data.getData("text/uri-list").split("\n")[0] || data.getData("text/plain");
+    return /^https?:\/\/\S+$/i.test(said.trim()) ? said.trim() : "";
+  }
+
+  function from(data) {
+    const pictures = [...data.files].filter(isPicture);
+    if (pictures.length) { files(pictures); return true; }
+    if (data.files.length) { files([...data.files]); return true; } // the server says what it is
+    const said = addressIn(data);
+    if (said) address(said);
+    return Boolean(said);
+  }
+
+  document.addEventListener("paste", (event) => {
+    const typing = event.target.closest && event.target.closest("input, textarea");
+    if (typing && !event.clipboardData.files.length) return;
+    if (from(event.clipboardData)) event.preventDefault();
+  });
+  // A photo dropped beside the field must not replace the page.
+  document.addEventListener("dragover", (event) => { event.preventDefault(); at("drop").classList.add("over"); });
+  document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) at("drop").classList.remove("over"); });
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    at("drop").classList.remove("over");
+    from(event.dataTransfer);
+  });
+
+  // ---- the camera: live where the browser lets us, else the phone's own
+  const camera = at("live");
+  const video = at("video");
+  let stream = null;
+
+  function dark() {
+    if (stream) for (const track of stream.getTracks()) track.stop();
+    stream = null;
+    video.srcObject = null;
+  }
+
+  async function open() {
+    try {
+      stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: { ideal: 1920 } }, audio: false });
+    } catch { at("camera").click(); return; }
+    video.srcObject = stream;
+    camera.showModal();
+    await video.play().catch(() => {});
+  }
+
+  function shoot() {
+    if (!video.videoWidth) return;
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
+    canvas.getContext("2d").drawImage(video, 0, 0);
+    camera.close();
+    canvas.toBlob((blob) => files([new File([blob], "camera.jpg", { type: "image/jpeg" })]), "image/jpeg", 0.92);
+  }
+
+  at("take").addEventListener("click", () => (navigator.mediaDevices ? open() : at("camera").click()));
+  at("shutter").addEventListener("click", shoot);
+  at("leave").addEventListener("click", () => camera.close());
+  camera.addEventListener("close", dark);
+  at("camera").addEventListener("change", () => { if (at("camera").files.length) files([...at("camera").files]); });
+};
