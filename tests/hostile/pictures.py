@@ -81,6 +81,26 @@ def gif_of_comments(size: int) -> bytes:
     )
 
 
+def webp_of_a_canvas(side: int) -> bytes:
+    """An animation (RIFF container, ANMF) of one small frame on a canvas of this side."""
+    still = saved((16, 16), "WEBP", lossless=True)[12:]
+    corner, sides = bytes(6), (15).to_bytes(3, "little") * 2
+    canvas = b"\x02\0\0\0" + (side - 1).to_bytes(3, "little") * 2
+    parts = ((b"VP8X", canvas), (b"ANIM", bytes(6)), (b"ANMF", corner + sides + bytes(4) + still))
+    body = b"WEBP" + b"".join(
+        k + struct.pack("<I", len(b)) + b + bytes(len(b) % 2) for k, b in parts
+    )
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def gif_beyond_its_screen(side: int) -> bytes:
+    """A frame larger than what the header of the file announces."""
+    Image.new("P", (side, side)).save(b := io.BytesIO(), "GIF")
+    data = bytearray(b.getvalue())
+    data[6:10] = struct.pack("<HH", 16, 16)
+    return bytes(data)
+
+
 def tiff_of_strips(strips: int) -> bytes:
     """A directory whose lists of strips are longer than the picture."""
     tags = [(256, 3, 1, 64), (257, 3, 1, 64), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
@@ -111,9 +131,12 @@ REFUSED: dict[str, Make] = {
     "segments": lambda: jpeg(0, 64, before=segment(0xE1) * 400_000),
     "PNG of 16 bits": lambda: png(7000, 6, 16),
     "PNG of a million chunks": lambda: png(64, 0, 8, extra=chunk(b"teXt", b"") * 400_000),
+    "PNG of profiles": lambda: png(64, 0, 8, extra=3000 * chunk(b"iCCP", b"c\0\0" + zlib.compress(bytes(1_000_000), 9))),
     "GIF of comments": lambda: gif_of_comments(8 << 20),
     "TIFF of strips": lambda: tiff_of_strips(1_000_000),
     "TIFF in a circle": tiff_in_a_circle,
+    "WebP of a large canvas": lambda: webp_of_a_canvas(7000),
+    "GIF larger than its screen": lambda: gif_beyond_its_screen(7000),
     "HEIC that lies": lambda: heic_that_lies(60_000),
     "AVIF cut off": lambda: saved((800, 600), "AVIF")[:9000],
     "PNG cut off": lambda: saved((800, 600), "PNG")[:9000],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ MAX_SEGMENTS = 1000
 """Before the pixels of a JPEG; a colour profile has 255 at the most."""
 MAX_CHUNKS = 20_000
 """Of one PNG: 20 MB in pieces of a kilobyte."""
+MAX_PROFILES = 4
+"""Of one PNG, which should have one: each may unpack to a megabyte."""
 
 _S_PER_BYTE = 30e-9
 """For formats with lists of many small parts."""
@@ -161,13 +164,16 @@ def _next(data: bytes, at: int) -> int:
 
 def _png(data: bytes, _side_px: int | None) -> Cost:
     width, height, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
-    at, chunks, clear = 8, 0, colour in (4, 6)
+    at, chunks, found = 8, 0, Counter[bytes]()
     while at + 8 <= len(data):
         chunks += 1
         if chunks > MAX_CHUNKS:
             raise _too_many("chunks", MAX_CHUNKS)
-        clear |= data[at + 4 : at + 8] == b"tRNS"
+        found[data[at + 4 : at + 8]] += 1
         at += 12 + int(struct.unpack_from(">I", data, at)[0])
+    if found[b"iCCP"] > MAX_PROFILES:
+        raise _too_many("profiles", MAX_PROFILES)
+    clear = colour in (4, 6) or b"tRNS" in found
     ns = 40.0 * (2 if depth == 16 else 1) * (1.5 if interlaced else 1) * (1.5 if clear else 1)
     return _cost(width, height, ns, 17 if clear else 10 if depth == 16 else 8)
 
