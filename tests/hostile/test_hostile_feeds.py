@@ -152,10 +152,10 @@ def test_reading_ends_with_its_budget(tmp_path: Path) -> None:
     folder = workspace(tmp_path / "w", {"s": str(tmp_path / "feed.xml")})
     with syncing(folder, "--only", "ingest", feed_budget_s=2) as process:
         begin = time.monotonic()
-        _, told = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "took more than 2 s" in told
-    assert time.monotonic() - begin < 20
+    assert time.monotonic() - begin < 60  # it would take ten minutes; the machine is busy
 
 
 @contextmanager
