@@ -16,7 +16,13 @@ from lensback.errors import Busy, ConfigError, SchemaTooNew
 
 def test_migrations_and_tables_agree(db: Database) -> None:
     with db.read() as c:
-        assert compare_metadata(MigrationContext.configure(c), t.metadata) == []
+        # How words are kept is each database's own: SQLite makes tables of its own for them.
+        own = {
+            "include_name": lambda name, kind, _: (
+                not (kind == "table" and name.startswith("offer_words"))
+            )
+        }
+        assert compare_metadata(MigrationContext.configure(c, opts=own), t.metadata) == []
     versions = Path(db_module.__file__).parent / "versions"
     assert max(path.name[:4] for path in versions.glob("0*.py")) == db_module.HEAD == db.revision()
 

@@ -13,7 +13,7 @@ from tools.house import circles, graph, imported
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "lensback"
 FLOORS = [
-    {"errors", "types", "quiet", "legible", "storepage", "gunzip"},
+    {"errors", "types", "quiet", "legible", "storepage", "gunzip", "colors"},
     {
         "settings",
         "children",
@@ -32,6 +32,7 @@ FLOORS = [
         "lanes",
         "profiles",
         "gtins",
+        "stems",
         "schedule",
         "fleeting",
         "session",
@@ -42,7 +43,6 @@ FLOORS = [
         "client",
         "images",
         "likeness",
-        "colors",
         "vectors",
         "distort",
         "rank",
@@ -108,6 +108,7 @@ HEAVY = {
     "alembic": {"db"},
     "pillow_heif": {"images"},
     "zxingcpp": {"images"},
+    "snowballstemmer": {"stems"},
     "typer": {"cli"},
     "rich": {"cli", "console"},
 }

@@ -83,8 +83,9 @@ class Client:
 
     def search(
         self,
-        photo: bytes,
+        photo: bytes = b"",
         *,
+        words: str = "",
         box: Box | None = None,
         limit: int = 12,
         stores: Sequence[str] = (),
@@ -96,12 +97,13 @@ class Client:
         in_stock: bool = False,
         again: str = "",
     ) -> Answer:
-        """The thing in a photo. Raises what the service answers: BadImage, BadQuery, Busy …
+        """The thing in a photo, or what `words` name: of what looks like the photo, or alone. Raises what the service answers: BadImage, BadQuery, Busy …
 
         With `again`, the id of an earlier search of this photo, it is sent only where the service
         has forgotten it.
         """
         fields = {
+            "q": words,
             "box": ",".join(f"{value:g}" for value in box) if box else "",
             "limit": str(limit),
             "store": ",".join(stores),
@@ -117,6 +119,9 @@ class Client:
             parts = {name: (None, value) for name, value in {**said, "search_id": again}.items()}
             with suppress(NotFound):
                 return self._answer(self._ask("POST", "api/search", files=parts))
+        if not photo:
+            alone = {name: (None, value) for name, value in said.items()}
+            return self._answer(self._ask("POST", "api/search", files=alone))
         return self._answer(self._ask("POST", "api/search", files={"photo": photo}, data=said))
 
     def similar(self, offer_id: str, *, limit: int = 12) -> tuple[Hit, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensback import log
-from lensback.catalogue import pictures
+from lensback.catalogue import pictures, words
 from lensback.checked import checked
 from lensback.db import Database, chunks
 from lensback.durable import replace_file
@@ -116,6 +116,7 @@ def publish(
     """
     begin = time.perf_counter()
     tally, found = Tally("publish"), Counter[str]()
+    words.refresh(db)
     staged = _Staged(*index.staged())
     with db.read() as c:
         for rows in chunks(pictures.searchable(c, fingerprint, row_id), BATCH):

@@ -59,8 +59,17 @@ def groups(hits: Sequence[Hit]) -> tuple[VerdictGroup, ...]:
     return tuple(group for group in both if group.hits)
 
 
+UNPICTURED = {
+    "similar": N_("What your words find in the stores."),
+    "none": N_("Nothing in the connected stores goes by these words."),
+}
+"""What stands under the headline where there was no photo."""
+
+
 def explanation(answer: Answer) -> str:
     """The sentence under the headline (English; a face translates it)."""
+    if answer.by == "words" and not answer.photo.width:
+        return UNPICTURED[answer.verdict]
     if answer.verdict == "similar" and not answer.calibrated:
         return UNMEASURED
     return EXPLANATIONS[answer.verdict]
@@ -83,6 +92,7 @@ def sold_out(hit: Hit) -> bool:
 BY = {
     "barcode": N_("By the bar code in the photo."),
     "link": N_("By the store's page in the photo's square code."),
+    "words": N_("By your words: nothing that looks like the photo goes by them."),
 }
 UNSOLD = N_("No connected store sells the thing with the bar code {number}.")
 LEFT_OUT = N_("The thing with the bar code {number} is sold, but the filters leave it out.")
@@ -94,7 +104,8 @@ UNLIKE = N_("The photo itself looks like something else.")
 
 def reasons(answer: Answer, speech: Speech) -> tuple[str, ...]:
     """What codes in the photo have to do with the answer, a sentence each; none where there are none."""
-    said = [speech.say(BY[answer.by])] if answer.by in BY else []
+    by = "" if answer.by == "words" and not answer.photo.width else answer.by
+    said = [speech.say(BY[by])] if by in BY else []
     for code in answer.codes:
         words = _of_code(code)
         if words:

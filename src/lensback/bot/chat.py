@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -41,6 +42,8 @@ from lensback.wire import Answer
 from lensback.workspace import Workspace
 
 PHOTOS_A_MINUTE = 10
+MAX_WORDS = 200
+"""Characters of a caption that are read as words of the thing."""
 CHATS = 10_000
 """Chats whose pace is remembered; the longest silent are forgotten first."""
 THUMBNAIL_PX = 640
@@ -96,7 +99,9 @@ class Chat:
         try:
             data = await self._photo_of(message)
             async with self._places:
-                answer = await asyncio.to_thread(self._search, data, speech.language)
+                answer = await asyncio.to_thread(
+                    self._search, data, speech.language, self._words(message)
+                )
         except (BadImage, TooLarge, Error, TelegramAPIError) as error:
             log.event("bot photo failed", 30, type=type(error).__name__)
             await self._say(message, speech.say(_words(error)))
@@ -121,8 +126,13 @@ class Chat:
         await self._bot.download(file, destination=buffer)
         return buffer.getvalue()
 
-    def _search(self, data: bytes, language: str) -> Answer:
-        query = Query(limit=c.MOST_CARDS, language=language)
+    def _words(self, message: Message) -> str:
+        """What a caption says of the thing, without our name."""
+        name = re.escape(self._name) or "(?!)"
+        return re.sub(name, " ", message.caption or "", flags=re.IGNORECASE).strip()[:MAX_WORDS]
+
+    def _search(self, data: bytes, language: str, words: str) -> Answer:
+        query = Query(limit=c.MOST_CARDS, language=language, words=words)
         return search_live(data, query, self._workspace.tools)
 
     def _record(self, answer: Answer) -> None:

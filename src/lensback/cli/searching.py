@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
 @app.command("search")
 def search_command(
-    photo: Path,
+    photo: Annotated[Path | None, typer.Argument(help="The photo; words alone do, too.")] = None,
+    words: Annotated[
+        str, typer.Option("--words", "-q", help='What it is called: "red Nike".')
+    ] = "",
     box: Annotated[str, typer.Option(help="x0,y0,x1,y1 as fractions of width and height.")] = "",
     limit: Annotated[int, typer.Option(help="Most products to show.")] = 12,
     store: Annotated[list[str] | None, typer.Option(help="Only this store; repeatable.")] = None,
@@ -42,18 +45,26 @@ def search_command(
     workspace: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Find the thing in a photo."""
-    from lensback.search import Query, parse_box, search
+    """Find the thing in a photo, or by words, or both."""
+    from lensback.search import Query, parse_box, search, search_words
 
     query = Query(
-        parse_box(box), limit, tuple(store or ()), category, price_max, currency, in_stock
+        parse_box(box),
+        limit,
+        tuple(store or ()),
+        category,
+        price_max,
+        currency,
+        in_stock,
+        words=words,
     )
     try:
-        data = photo.read_bytes()
+        data = photo.read_bytes() if photo else b""
     except OSError as error:
         raise BadQuery(f"cannot read {photo}: {error.strerror}", hint="check the path") from error
     with opened_workspace(workspace) as opened:
-        answer = search(data, query, opened.tools())
+        tools = opened.tools()
+        answer = search(data, query, tools) if photo else search_words(query, tools)
     if as_json:
         print_json(answer.model_dump(mode="json"))
     else:

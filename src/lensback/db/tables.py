@@ -6,6 +6,7 @@ A change here needs a migration in `versions/`; tests/test_db.py fails until bot
 from __future__ import annotations
 
 from sqlalchemy import (
+    DDL,
     JSON,
     BigInteger,
     Boolean,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    event,
 )
 
 DECODING = 1
@@ -142,6 +144,29 @@ prices = Table(
     Column("old_price_minor", BigInteger),
     Column("currency", String(3), nullable=False),
 )
+
+worded_offers = Table(
+    "worded_offers",
+    metadata,
+    Column("offer_id", ForeignKey("offers.id", ondelete="CASCADE"), primary_key=True),
+    Column("content_hash", String(32), nullable=False),
+)
+
+WORDS = {
+    "sqlite": (
+        """CREATE VIRTUAL TABLE offer_words
+        USING fts5(said, beside, tokenize = 'unicode61 remove_diacritics 0')""",
+    ),
+    "postgresql": (
+        """CREATE TABLE offer_words (offer_id BIGINT PRIMARY KEY
+        REFERENCES offers (id) ON DELETE CASCADE, words TSVECTOR NOT NULL)""",
+        "CREATE INDEX ix_offer_words_words ON offer_words USING gin (words)",
+    ),
+}
+"""The words of offers, which each database keeps in its own way (`catalogue.words`)."""
+for _kind, _statements in WORDS.items():
+    for _statement in _statements:
+        event.listen(offers, "after_create", DDL(_statement).execute_if(dialect=_kind))  # type: ignore[no-untyped-call]
 
 images = Table(
     "images",

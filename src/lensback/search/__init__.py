@@ -1,7 +1,7 @@
 """photo -> answer: the query, the search itself, and the answer as every face shows it."""
 
 from lensback.search.answers import hit_of, in_order, product_of
-from lensback.search.core import Tools, search, search_live, similar
+from lensback.search.core import Tools, search, search_live, search_words, similar
 from lensback.search.looking import Looks
 from lensback.search.prices import CashbackBasis, Prices
 from lensback.search.query import MAX_LIMIT, MIN_BOX, Query, check_box, filter_of, parse_box
@@ -28,5 +28,6 @@ __all__ = [
     "recalled",
     "search",
     "search_live",
+    "search_words",
     "similar",
 ]

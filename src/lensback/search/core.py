@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from lensback import images, log, rank
@@ -24,6 +24,7 @@ from lensback.search.kinds import decided, kinds_of, of_kind, sunk
 from lensback.search.looking import Look, Looks, chosen, look, named, searched
 from lensback.search.prices import CashbackBasis, Prices
 from lensback.search.query import MAX_LIMIT, MIN_BOX, Query, currencies, filter_of
+from lensback.search.worded import alone, asked, named_by
 from lensback.types import (
     WHOLE,
     Candidate,
@@ -35,7 +36,7 @@ from lensback.types import (
     Vectors,
     top_category,
 )
-from lensback.wire import Answer, Code, Facets, Hit, Offer, Photo, Verdict
+from lensback.wire import Answer, By, Code, Facets, Hit, Offer, Photo, Verdict
 from lensback.wire import Region as Shown
 
 COLOR_DEPTH = 10
@@ -100,7 +101,7 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
     return Answer(
         search_id=search_id,
         verdict=found.verdict,
-        by=next((hit.by for hit in hits if hit.exact), "looks"),
+        by=_basis(hits),
         probability=max((hit.probability for hit in hits), default=0.0),
         calibrated=tools.calibration is not None,
         certified=_certified(hits, tools),
@@ -125,6 +126,46 @@ def search_live(photo: bytes, query: Query, tools: Callable[[], Tools]) -> Answe
         return search(photo, query, tools())
     except (StaleIndex, Away):
         return search(photo, query, tools())
+
+
+def search_words(query: Query, tools: Tools) -> Answer:
+    """Answers words without a photo: `query.words`, with the filters. Raises BadQuery, UnknownName."""
+    timings: dict[str, float] = {}
+    search_id = secrets.token_hex(8)
+    with log.timed("total", timings):
+        where = filter_of(tools.db, query, tools.currency, tools.snapshot.id, tools.cashback.rates)
+        with log.timed("search", timings):
+            worded = alone(asked(query.words), where, tools.db, query.offset + MAX_LIMIT)
+        by, target = worded.by, _target(query, tools)
+        named = _hits(worded.ranked, where, tools, search_id, target, query.language, NOTHING, by)
+        facets = facets_of(tools.db, list(by)) if query.facets and named else None
+    end = query.offset + query.limit
+    hits = tuple(rank.hits_in_order(tuple(named), query.order)[query.offset : end])
+    return Answer(
+        search_id=search_id,
+        verdict="similar" if hits else "none",
+        by="words",
+        probability=0.0,
+        calibrated=tools.calibration is not None,
+        certified=False,
+        photo=Photo(width=0, height=0),
+        region=WHOLE,
+        regions=(Shown(box=WHOLE, label="whole", score=1.0),),
+        hits=hits,
+        total=len(named),
+        facets=facets,
+        rates_on=_rates_day(hits, tools),
+        timings_ms=timings,
+        encoder=tools.encoder.fingerprint,
+        snapshot=tools.snapshot.id,
+    )
+
+
+def _basis(hits: Sequence[Hit]) -> By:
+    """What a verdict rests on: what made a hit exact, else what found the hits."""
+    if any(hit.exact for hit in hits):
+        return next(hit.by for hit in hits if hit.exact)
+    return "words" if hits and all(hit.by == "words" for hit in hits) else "looks"
 
 
 def similar(stored: StoredOffer, vector: Vector, query: Query, tools: Tools) -> list[Hit]:
@@ -193,10 +234,13 @@ def _verdict(
         ranked = rank.by_product(found, _shows(tools.db, found, where), rivals)
         ranked = _near(_by_kind(ranked, region, others or found, tools.db), tools.calibration)
         codes = with_looks(said, (one.product_id for one in ranked))
-        ranked = _named_first(ranked, said, tools.db)
+        line = tools.calibration.none_below if tools.calibration else -1.0
+        worded = named_by(ranked, query.words, where, tools.db, query.offset + MAX_LIMIT, line)
+        ranked = _named_first(worded.ranked, said, tools.db)
+        by = {**worded.by, **said.first}
         pool = ranked if query.whole else ranked[: query.offset + query.limit]
         target = _target(query, tools)
-        hits = _hits(pool, where, tools, search_id, target, query.language, said)
+        hits = _hits(pool, where, tools, search_id, target, query.language, said, by)
         counted = {one.product_id: None for one in (*ranked, *rivals)} if query.facets else {}
         facets = facets_of(tools.db, list(counted)) if query.facets and hits else None
     verdict: Verdict = "none"
@@ -266,7 +310,7 @@ def _by_kind(
 def _candidates(query: Query, where: Filter, usual: int) -> int:
     """Images to rank. What the index does not know is looked at after it, so more of them must come."""
     wanted = 4 * (query.offset + query.limit)
-    return max(usual, wanted) * (COLOR_DEPTH if where.beside_index else 1)
+    return max(usual, wanted) * (COLOR_DEPTH if where.beside_index or query.words else 1)
 
 
 def _check_snapshot(tools: Tools) -> None:
@@ -294,6 +338,7 @@ def _hits(
     currency: str,
     language: str,
     said: Coded,
+    by: Mapping[str, By],
 ) -> list[Hit]:
     """The hits. By its looks nothing is exact without a calibration, nor against what a code says."""
     calibration = tools.calibration
@@ -306,9 +351,11 @@ def _hits(
         rows = found.get(r.product_id)
         if rows is None:  # taken off sale between two statements
             continue
-        probability = calibration.probability(r.similarity, r.margin) if calibration else 0.0
+        # What was found without its looks has no likeness that a probability could be made of.
+        likely = None if r.product_id in by and not r.similarity else calibration
+        probability = likely.probability(r.similarity, r.margin) if likely else 0.0
         ordered = in_order(rows, prices, currency=currency, search_id=search_id)
-        alike = calibration is not None and probability >= _exact_from(ordered, tools)
+        alike = likely is not None and probability >= _exact_from(ordered, tools)
         certain = r.product_id in said.certain
         hits.append(
             hit_of(
@@ -319,7 +366,7 @@ def _hits(
                 similarity=r.similarity,
                 probability=1.0 if certain else probability,
                 exact=certain or (alike and r.product_id not in refuted),
-                by=said.first.get(r.product_id, "looks"),
+                by=by.get(r.product_id, "looks"),
                 language=language,
             )
         )

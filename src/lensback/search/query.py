@@ -33,6 +33,8 @@ class Query:
     price_min: str = ""
     color: str = ""
     """A basic colour (`lensback.colors`): the same but in this colour."""
+    words: str = ""
+    """What the thing is called, in the shopper's words."""
     language: str = ""
     """What the shopper reads (ISO 639): titles are taken in it where a store has one."""
     brands: tuple[str, ...] = ()

@@ -31,7 +31,7 @@ from lensback.fleeting import Fleeting
 from lensback.keys import Key
 from lensback.ledger.shown import Shown, shown_of
 from lensback.livefile import LiveFile
-from lensback.search import Query, Tools, search, search_live
+from lensback.search import Query, Tools, search, search_live, search_words
 from lensback.types import StoredOffer
 from lensback.web import kept
 from lensback.web.browser import address_of, browser_of
@@ -156,6 +156,9 @@ class Service:
         upload = replace(upload, query=reads)
         if upload.photo_url:
             answer, variant = await self._from_address(upload, who)
+        elif not (upload.photo or upload.again):
+            work = partial(self._by_words, upload.query)
+            answer, variant = await self.gate.run(work, who.address, 0.0), ""
         else:
             photo = (
                 self.memory.get(upload.again, who.browser).photo if upload.again else upload.photo
@@ -221,6 +224,9 @@ class Service:
                 log.event("trial out", 30, type=type(error).__name__, message=error.message)
                 variant = ""
         return search_live(photo, query, lambda: _own(self.tools(), whose, decode)), variant
+
+    def _by_words(self, query: Query) -> Answer:
+        return search_words(query, self.tools())
 
     def _side(self) -> str:
         """Each search by itself, by chance: the test of the trial counts on it."""

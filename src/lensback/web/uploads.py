@@ -57,6 +57,12 @@ SEARCH_BODY: dict[str, Any] = {
                         "default": 12,
                         "description": "Most hits, 1 to 100; 12 unless said.",
                     },
+                    "q": {
+                        **_TEXT,
+                        "description": "Words, in Russian or English: of what looks like the photo, that which "
+                        "they name; without a photo, what they find alone.",
+                        "example": "red Nike",
+                    },
                     "store": {**_TEXT, "description": "Repeatable, or a list with commas."},
                     "category": {**_TEXT, "description": "A category as a store names it."},
                     "price_max": {
@@ -154,7 +160,7 @@ class Upload:
     """One search as it came in."""
 
     photo: bytes
-    """Empty where an address or an earlier search was given in its place."""
+    """Empty where an address, an earlier search or words were given in its place."""
     query: Query
     photo_url: str = ""
     again: str = ""
@@ -189,18 +195,19 @@ async def read_upload(request: Request, max_bytes: int) -> Upload:
     """The photo and the query. Raises TooLarge, BadQuery, InputError (a broken upload)."""
     photos, texts = await _form(request, max_bytes, max_bytes, 4)
     photo_url, again = _one("photo_url", texts["photo_url"]), _one("search_id", texts["search_id"])
-    if len(photos) > 1 or not (photos or photo_url or again):
+    query = query_of(texts)
+    if len(photos) > 1 or not (photos or photo_url or again or query.words):
         raise BadQuery(
             "more than one photo" if photos else "the photo is missing",
-            hint="send one file as the field photo, or the address of a picture as photo_url",
+            hint="send one file as the field photo, or the address of a picture as photo_url, or words as q",
         )
     if photos and len(photos[0]) > max_bytes:
         raise limits.too_large(_size(max_bytes))
     if photos:
-        return Upload(photos[0], query_of(texts))
+        return Upload(photos[0], query)
     if photo_url:
         again = ""
-    return Upload(b"", query_of(texts), photo_url, again)
+    return Upload(b"", query, photo_url, again)
 
 
 async def read_uploads(request: Request, max_bytes: int, most: int) -> list[Upload]:
@@ -278,6 +285,7 @@ def query_of(texts: dict[str, list[str]]) -> Query:
         in_stock=_flag("in_stock", one.get("in_stock", "")),
         price_min=one.get("price_min", ""),
         color=one.get("color", "").lower(),
+        words=one.get("q", ""),
     )
 
 
