@@ -584,7 +584,11 @@ def test_what_a_search_showed() -> None:
         "width": 640,
         "height": 480,
         "region_share": 0.3333,
+        "calibrated": two.calibrated,
         "regions": 0,
+        "total": two.total,
+        "region": [0.0, 0.0, 0.3333, 1.0],
+        "things": [],
         "bytes": 9,
     }
     many = search_body(answer(hit("p1", 50, 0.9, 0.5)), at=5, source="api")
