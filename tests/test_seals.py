@@ -14,6 +14,7 @@ import lensback.db
 from lensback import ledger
 from lensback.db import Database
 from lensback.db import tables as t
+from lensback.errors import StateError
 from lensback.ledger import seals
 from lensback.workspace import init, open_workspace
 from servers import Postgres
@@ -161,6 +162,36 @@ def test_a_note_that_cannot_be_read_is_written_anew(folder: Path, content: str) 
     with open_workspace(folder) as opened:
         ledger.remember(opened.db, opened.path)
     assert json.loads((folder / seals.FILE_NAME).read_text())["number"] == 3
+
+
+def test_threads_remember_at_once(folder: Path) -> None:
+    """A server drains its journal while somebody decides in /admin."""
+    with open_workspace(folder) as opened:
+        broken: list[BaseException] = []
+
+        def work(name: str) -> None:
+            try:
+                for n in range(6):
+                    told(opened.db, news("approved", 7, external_id=f"{name}{n}"))
+                    ledger.remember(opened.db, folder)
+            except BaseException as error:  # noqa: BLE001 - told below
+                broken.append(error)
+
+        threads = [threading.Thread(target=work, args=(name,)) for name in "abcd"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert broken == []
+        assert ledger.audit(opened.db, folder).proven
+    assert json.loads((folder / seals.FILE_NAME).read_text())["number"] == 3 + 24
+
+
+def test_a_note_that_cannot_be_written_is_told(folder: Path) -> None:
+    with open_workspace(folder) as opened:
+        told(opened.db, news("approved", 7, external_id="s9"))
+        with pytest.raises(StateError, match="cannot write"):
+            ledger.remember(opened.db, folder / "gone")
 
 
 # ---- several writers

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, text
@@ -20,6 +21,7 @@ from lensback.db import Database
 from lensback.db import tables as t
 from lensback.db.chain import SEALED, Chain
 from lensback.durable import replace_file
+from lensback.errors import StateError
 
 FILE_NAME = "ledger.seal"
 """In the workspace, and in no backup of the database: the last seal that was seen here."""
@@ -30,6 +32,8 @@ LAST = {
     "payouts": "last_payout",
 }
 """Table -> the seal's column of its last row."""
+_ONE_AT_A_TIME = Lock()
+"""Threads of a process would write one temporary file."""
 
 
 @contextmanager
@@ -84,16 +88,22 @@ def differences(c: Connection) -> Iterator[str]:
 
 def remember(db: Database, folder: Path, *, accept_loss: bool = False) -> None:
     """Keeps the last seal beside the database, durable when this returns. What is kept there already
-    stays where the database does not hold it, so that a loss is told until it is accepted."""
-    with db.read() as c:
-        last = c.execute(_seals().limit(1)).mappings().one()
-        lost = not accept_loss and forgotten(c, folder)
-    told = {"number": last["number"], "hash": last["hash"], "at": last["at"]}
+    stays where the database does not hold it, so that a loss is told until it is accepted. Raises
+    StateError where the disk refuses."""
     path = folder / FILE_NAME
-    if not lost and _remembered(path) != told:
-        replace_file(
-            path, lambda file: file.write_text(json.dumps(told) + "\n", "utf-8"), private=True
-        )
+    with _ONE_AT_A_TIME:
+        with db.read() as c:
+            last = c.execute(_seals().limit(1)).mappings().one()
+            lost = not accept_loss and forgotten(c, folder)
+        told = {"number": last["number"], "hash": last["hash"], "at": last["at"]}
+        if lost or _remembered(path) == told:
+            return
+        text = json.dumps(told) + "\n"
+        try:
+            replace_file(path, lambda file: file.write_text(text, "utf-8"), private=True)
+        except OSError as error:
+            message = f"cannot write {path}: {error.strerror}"
+            raise StateError(message, hint="free some space, or look at its rights") from error
 
 
 def forgotten(c: Connection, folder: Path) -> str:
