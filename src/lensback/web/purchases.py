@@ -124,7 +124,9 @@ def visit_line(visit: Mapping[str, Any], speech: Speech) -> PurchaseLine:
 
 def _to_do(sale: Mapping[str, Any], speech: Speech) -> str:
     if sale["state"] == "declined":
-        return f"{sale['declined']['text']} {sale['declined']['advice']}"
+        declined = sale["declined"]
+        # Where a claim is taken its own line says until when.
+        return declined["text"] if declined["claim"] else f"{declined['text']} {declined['advice']}"
     if sale["state"] == "pending" and sale["expected"]:
         by = day(sale["expected"], speech)
         return speech.say("Nothing to do: the store usually decides by {day}.", day=by)
