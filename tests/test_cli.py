@@ -582,7 +582,7 @@ def test_another_encoder_switches_over_with_the_next_sync(small: Shop, tmp_path:
     assert "next: lensback encoder use tiny" in added.out
     used = small.run("encoder", "use", "tiny")
     assert used.code == 0
-    assert "run lensback sync" in used.out
+    assert "next: lensback sync" in used.out
     listed = {info["name"]: info for info in small.run("encoder", "list", "--json").json}
     assert (listed["tiny"]["used"], listed["pixels"]["used"]) == (True, False)
     assert listed["tiny"]["dim"] == 12

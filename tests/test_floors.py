@@ -78,7 +78,7 @@ FLOORS = [
         "backup",
     },
     {"workspace", "demo"},
-    {"sync", "spread", "doctor", "train", "evaluate", "pulling"},
+    {"sync", "spread", "doctor", "train", "evaluate", "pulling", "prune"},
     {"showcase", "service", "bot", "web", "console"},
     {"cli"},
     {"__main__"},

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ from lensback.errors import BadQuery, NotFound, UnknownName
 from lensback.feeds import ColumnMap
 from lensback.publish import StoreRows, read_rows, write_rows
 from lensback.types import Money
-from lensback.workspace import open_workspace, set_setting
+from lensback.workspace import init, open_workspace, set_setting
 from test_cli import lensback
 from tiny import Row, write
 
@@ -38,10 +39,11 @@ def hats(db: Database) -> Database:
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Path:
+def kept(tmp_path: Path, migrated_sqlite: Path) -> Path:
     """A workspace with a store that has everything, synced from a file without images."""
     folder = tmp_path / "workspace"
-    assert lensback("init", "--workspace", folder).code == 0
+    init(folder)
+    shutil.copy(migrated_sqlite, folder / "catalogue.db")
     set_setting(folder, "encoder", "pixels")
     (tmp_path / "map.toml").write_text(
         'currency = "DKK"\n[fields]\nid = "nr"\ntitle = "navn"\nurl = "go"\nprice = "pris"\n'

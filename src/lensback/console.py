@@ -132,9 +132,11 @@ def answer_table(answer: Answer) -> RenderableType:
     if not answer.hits:
         return Group(head, *why, Text("Try a closer photo of one thing, or mark it with --box."))
     table = Table(
-        "", "product", "match", "store", "sizes", "price", "after cashback", "stock", "link"
+        "", "product", "match", "store", "sizes", "price", "after cashback", "stock", "offer"
     )
-    for n, hit in enumerate(answer.hits, 1):
+    likely = [hit for hit in answer.hits if hit.exact or round(hit.probability, 2) > 0]
+    table.columns[-1].no_wrap = True  # an id broken in two cannot be copied
+    for n, hit in enumerate(likely, 1):
         for at, same in enumerate(folded(hit.offers, _store_price_stock)):
             first, offer = at == 0, same[0]
             match = f"{hit.similarity:.2f} / {hit.probability:.0%}"
@@ -147,14 +149,16 @@ def answer_table(answer: Answer) -> RenderableType:
                 str(offer.price),
                 _after_cashback(offer),
                 _stock(offer),
-                f"/go/{offer.offer_id}",
+                offer.offer_id,
             )
     spent = ", ".join(f"{name} {ms:.0f}" for name, ms in answer.timings_ms.items())
     tail = Text(f"match = similarity / probability; = means exact; ms: {spent}", style="dim")
     notes = (
         [] if answer.calibrated else [Text("not calibrated: nothing is called exact by its looks")]
     )
-    return Group(head, *why, table, *notes, tail)
+    if unlikely := len(answer.hits) - len(likely):
+        notes.append(Text(f"{unlikely} more are not shown: less than 1 % likely (--json has them)"))
+    return Group(head, *why, *([table] if likely else []), *notes, tail)
 
 
 def _store(offer: Offer) -> str:

@@ -1,4 +1,4 @@
-"""What libraries would tell their makers, switched off before any of them is imported.
+"""What libraries would tell their makers, or a terminal, switched off before any of them is imported.
 
 Three do it without being asked: ONNX Runtime tells Microsoft, OpenVINO Google Analytics, Ray its
 makers (docs/outgoing.md). The package calls `quiet` first of all, so that it holds in every process
@@ -13,6 +13,8 @@ from typing import Any
 
 SWITCHES = {"ORT_DISABLE_TELEMETRY": "1", "RAY_USAGE_STATS_ENABLED": "0"}
 """Environment variables that the libraries read when they are loaded; children inherit them."""
+WORDS = {"LANCE_LOG": "error", "LANCEDB_LOG": "error"}
+"""Of how much libraries write to the terminal; what the environment says stands above."""
 SILENCED = ("openvino_telemetry",)
 """Packages that only send. Whoever imports them has a stub for where they are not installed."""
 
@@ -23,6 +25,8 @@ def quiet() -> None:
     What was imported before Lensback is past this: `session.py` has ONNX Runtime's own call, too.
     """
     os.environ.update(SWITCHES)
+    for name, value in WORDS.items():
+        os.environ.setdefault(name, value)
     modules: dict[str, Any] = (
         sys.modules
     )  # None there: the import fails as if it were not installed

@@ -6,12 +6,16 @@ Pure sums, each term named: see `Calibration.probability` and `offer_key`.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 
 from lensback.types import Candidate, Money
 from lensback.wire import Hit, Offer
+
+_LETTER_SIZE = re.compile(r"(\d)?(X*)([SML])(?![A-Z])")
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,5 +166,22 @@ def folded(offers: Iterable[Offer], alike: Callable[[Offer], Hashable]) -> list[
 
 
 def sizes(offers: Iterable[Offer]) -> str:
-    """Their sizes, each once: "S, M, L"."""
-    return ", ".join(dict.fromkeys(offer.size for offer in offers if offer.size))
+    """Their sizes, each once, from small to large: "S, M, L", "38, 39.5, 40"."""
+    return ", ".join(sorted({offer.size for offer in offers if offer.size}, key=_size_key))
+
+
+def _size_key(size: str) -> tuple[int, float, str]:
+    """Letters before numbers before words.
+
+    >>> sorted(["one size", "10", "9,5", "XL", "2XS", "M", "XXL", "EU 38", "S/M"], key=_size_key)
+    ['2XS', 'S/M', 'M', 'XL', 'XXL', '9,5', '10', 'EU 38', 'one size']
+    """
+    text = size.strip().upper()
+    if letters := _LETTER_SIZE.match(text):
+        count, more, letter = letters.groups()
+        far = int(count or 0) or len(more) + 1 if letter != "M" else 0
+        far = far + 1 if count else far
+        return 0, float(-far if letter == "S" else far), text
+    if number := _NUMBER.search(text):
+        return 1, float(number[0].replace(",", ".")), text
+    return 2, 0.0, text

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -40,13 +41,41 @@ def _split(value: object) -> object:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+def _code(value: str) -> str:
+    if value and not re.fullmatch("[A-Za-z]{3}", value):
+        raise ValueError("must be a code of three letters, as EUR, or empty")
+    return value.upper()
+
+
+def _web_address(value: str) -> str:
+    if value and not re.fullmatch(r"https?://[^/\s?#]+(/[^\s?#]*)?", value):
+        raise ValueError("must be an address, as https://shop.example, or empty")
+    return value
+
+
+def _origin(value: str) -> str:
+    if value != "*" and not re.fullmatch(r"https?://[^/\s?#]+", value):
+        raise ValueError("must be an origin, as https://shop.example")
+    return value
+
+
+def _sha256(value: str) -> str:
+    if value and not re.fullmatch("[0-9a-f]{64}", value):
+        raise ValueError(
+            "must be 64 hex digits, as `lensback ledger host-key` writes them, or empty"
+        )
+    return value
+
+
 HostList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
     """Every setting, its default, and what it means. Written into a new `lensback.toml` by `init`."""
 
-    model_config = SettingsConfigDict(env_prefix="LENSBACK_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="LENSBACK_", frozen=True, extra="forbid", allow_inf_nan=False
+    )
 
     database: str = Field(
         "", description="Database URL. Empty: SQLite in the workspace (catalogue.db)."
@@ -66,7 +95,7 @@ class Settings(BaseSettings):
         "lensback-detector",
         description="What finds the items in a photo; see `lensback detector list`.",
     )
-    currency: str = Field(
+    currency: Annotated[str, AfterValidator(_code)] = Field(
         "", description="Currency listed first and assumed for price limits; empty: none."
     )
     allow_hosts: HostList = Field(
@@ -205,7 +234,7 @@ class Settings(BaseSettings):
         (),
         description='Least amounts that `ledger pay` pays, one for each currency: "10 EUR", "500 RUB".',
     )
-    host_key_hash: str = Field(
+    host_key_hash: Annotated[str, AfterValidator(_sha256)] = Field(
         "",
         description="SHA-256 of the host service's key, hex; written by `lensback ledger host-key`.",
     )
@@ -242,7 +271,7 @@ class Settings(BaseSettings):
         description="Wrong keys, passes and secrets a minute from one address, in one process, and ten "
         "times as many in all; 0: no limit.",
     )
-    cors_origins: tuple[str, ...] = Field(
+    cors_origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = Field(
         (), description="Web origins whose pages may use the API, e.g. https://shop.example."
     )
     trusted_proxies: tuple[str, ...] = Field(
@@ -272,7 +301,7 @@ class Settings(BaseSettings):
         description="Days for which clicks are kept; one with a sale stays for the money, without the "
         "person once the sale is paid or declined. 0: for good.",
     )
-    public_url: str = Field(
+    public_url: Annotated[str, AfterValidator(_web_address)] = Field(
         "",
         description="Address under which shoppers reach this service; the bot needs it. Set, requests for "
         "other names are refused, and with https cookies stay on encrypted connections.",
@@ -306,14 +335,16 @@ class Settings(BaseSettings):
         return env_settings, SecretsSettingsSource(settings_cls, secrets_dir=folder), init_settings
 
 
-OTHER_NAMES = ("WORKSPACE", "DATA", "SECRETS")
+OTHER_NAMES = ("WORKSPACE", "DATA", "SECRETS", "BOT_TOKEN")
 """LENSBACK_ names of the environment that are no settings."""
 
 
 def strangers(environment: Iterable[str]) -> dict[str, str]:
     """LENSBACK_ names that mean nothing -> the likeliest name that was meant, or empty."""
     known = [f"LENSBACK_{name.upper()}" for name in (*Settings.model_fields, *OTHER_NAMES)]
-    odd = [n for n in environment if n.upper().startswith("LENSBACK_") and n.upper() not in known]
+    named = (name for name in environment if name.upper().startswith("LENSBACK_"))
+    secrets = "LENSBACK_NETWORK_"  # secrets of networks: docs/networks.md
+    odd = [n for n in named if n.upper() not in known and not n.upper().startswith(secrets)]
     return {name: next(iter(get_close_matches(name.upper(), known, 1)), "") for name in sorted(odd)}
 
 
@@ -323,6 +354,14 @@ def load(workspace: Path) -> Settings:
     values: dict[str, Any] = {}
     if path.exists():
         values = read_toml(path, "settings.md")
+    for name, meant in strangers(os.environ).items():
+        raise ConfigError(
+            f"{name} is in the environment and is no setting", hint=_meant(meant, f"unset {name}")
+        )
+    for name in sorted(set(values) - set(Settings.model_fields)):
+        near = next(iter(get_close_matches(name, Settings.model_fields, 1)), "")
+        hint = _meant(near, f"take it out of {path}; docs/settings.md has all")
+        raise ConfigError(f"setting {name!r}: is not known", hint=hint)
     try:
         return Settings(**values)
     except SettingsError as error:
@@ -335,6 +374,28 @@ def load(workspace: Path) -> Settings:
         raise ConfigError(
             f"setting {first_fault(first)}", hint=f"change it in {path} or LENSBACK_{key.upper()}"
         ) from error
+
+
+def _meant(near: str, otherwise: str) -> str:
+    return f"did you mean {near}? Else {otherwise}" if near else otherwise
+
+
+def origins(workspace: Path) -> dict[str, str]:
+    """Where each setting comes from: `default`, `file`, `secret`, or `environment`."""
+    file = workspace / FILE_NAME
+    given = read_toml(file, "settings.md") if file.exists() else {}
+    outside = {name.upper() for name in os.environ}
+    folder = os.environ.get(SECRETS, "")
+    found = {}
+    for name in Settings.model_fields:
+        in_folder = bool(folder) and Path(folder, f"lensback_{name}").is_file()
+        if f"LENSBACK_{name.upper()}" in outside:
+            found[name] = "environment"
+        elif in_folder:
+            found[name] = "secret"
+        else:
+            found[name] = "file" if name in given else "default"
+    return found
 
 
 def template() -> str:

@@ -26,6 +26,7 @@ from lensback.cli import (
     searching,
     stores,
     syncing,
+    upkeep,
     watching,
 )
 from lensback.cli.face import app, refuse
@@ -49,6 +50,7 @@ GROUPS = (
     programs,
     keys,
     backups,
+    upkeep,
     bot,
 )
 """Imported for the commands they add to `app`."""

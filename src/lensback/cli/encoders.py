@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -14,6 +15,8 @@ from lensback.cli.face import (
     AsJson,
     Folder,
     app,
+    command,
+    confirmed,
     encoder_app,
     err,
     opened_workspace,
@@ -22,9 +25,12 @@ from lensback.cli.face import (
     say,
 )
 from lensback.console import StageProgress
-from lensback.errors import BadQuery, ConfigError
+from lensback.errors import BadQuery, ConfigError, UnknownName
 from lensback.session import processors
 from lensback.workspace import set_setting, write_atomically
+
+if TYPE_CHECKING:
+    from lensback.train import Trained
 
 
 @app.command("train")
@@ -71,14 +77,25 @@ def train_command(
     if as_json:
         print_json(done.as_json())
         return
+    _show_trained(done, workspace)
+
+
+def _show_trained(done: Trained, workspace: Path) -> None:
+    """The outcome first: what gained nothing on pictures that it had not seen is not to be used."""
+    figures = f"{done.before:.3f} before, {done.after:.3f} after"
+    gained = done.kept != "start" and done.after > done.before
+    if not done.queries:
+        say("NOT KNOWN whether it gained anything: no product has another view to ask with.")
+    elif gained:
+        say(f"GAINED on {done.queries} other views of held-out products: {figures}.")
+    else:
+        say(f"GAINED NOTHING, do not use it: {done.queries} held-out views, {figures}.")
     say(f"{done.pictures} pictures, {done.several} products with several of them -> {done.folder}")
-    say(
-        f"held-out products' other views: {done.before:.3f} before, {done.after:.3f} after ({done.kept})"
-    )
     if not done.calibrated_on:
         say("too few held-out views for a match probability: run lensback calibrate after the sync")
     say(f"loss and validation by step: {done.folder / 'chart.svg'}, {done.folder / 'log.csv'}")
-    say(f"next: lensback encoder add NAME {done.folder}")
+    if gained:
+        say(f"next: {command(f'encoder add NAME {done.folder}', workspace)}")
 
 
 @encoder_app.command("list")
@@ -127,7 +144,7 @@ def encoder_add(
             fetch=lambda url, to: opened.fetcher.download(url, to, max_bytes=limit),
         )
     say(f"added {name}: {path}")
-    say(f"next: lensback encoder use {name}")
+    say(f"next: {command(f'encoder use {name}', workspace)}")
 
 
 def _check_file(path: Path) -> None:
@@ -141,9 +158,37 @@ def encoder_use(name: str, workspace: Folder = HERE) -> None:
     with opened_workspace(workspace) as opened:
         opened.encoder(name)
         set_setting(workspace, "encoder", name)
-    say(f"{name} from the next sync on: run lensback sync")
+    say(f"{name} from the next sync on; until then searches go on with the one before")
+    say(f"next: {command('sync', workspace)}")
     if "LENSBACK_ENCODER" in os.environ:
         err.print("LENSBACK_ENCODER is set and stands above this setting")
+
+
+@encoder_app.command("remove")
+def encoder_remove(
+    name: str,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    workspace: Folder = HERE,
+) -> None:
+    """Take an encoder that was added off the shelf; its vectors go with `prune`."""
+    from lensback.encoders import list_encoders
+
+    with opened_workspace(workspace) as opened:
+        added = {info.name for info in list_encoders(opened.models) if info.kind == "added"}
+        if name not in added:
+            raise UnknownName("added encoder", name, sorted(added))
+        snapshot = opened.index.snapshot
+        used = {
+            opened.settings.encoder: "the next sync's",
+            snapshot.encoder if snapshot else "": "the index's",
+        }
+        if name in used:
+            hint = f"first: {command('encoder use OTHER', workspace)}, then sync"
+            raise BadQuery(f"{name} is {used[name]} encoder", hint=hint)
+        confirmed(f"Remove the encoder {name}, its model and its description?", yes)
+        shutil.rmtree(opened.models / name)
+    say(f"removed {name}")
+    say(f"next: {command('prune', workspace)}")
 
 
 @encoder_app.command("compare")

@@ -27,6 +27,7 @@ from lensback.settings import FILE_NAME, load
 
 if TYPE_CHECKING:
     from lensback.evaluate.runs import Figure, Run
+    from lensback.promise import Promise
 
 
 @app.command("evaluate")
@@ -138,16 +139,34 @@ def promise_command(
     workspace: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Certify from which match probability an answer may be called exact."""
+    """Certify from which match probability an answer may be called exact. Exit code 1: it may not."""
     from lensback.evaluate.promise import certify
+    from lensback.promise import CERTIFIED
 
     with opened_workspace(workspace) as opened, StageProgress(err) as watcher:
         made = certify(opened, promised=wrong, seed=seed, progress=watcher.stage("promise"))
+        before, _ = opened.promise(opened.tools().snapshot)
+    certified = made.overall.state == CERTIFIED
     if as_json:
         print_json(made.as_json())
-        return
-    say(f"promised: with {made.confidence:.0%} confidence at most {made.promised:.0%} of what is")
-    say(f"called exact is wrong; judged on {made.cases} cases of {made.source}")
+    else:
+        _show_promise(made, before)
+    if not certified:
+        raise typer.Exit(1)
+
+
+def _show_promise(made: Promise, before: Promise | None) -> None:
+    """The outcome first, then what it rests on."""
+    found, share = made.overall, f"{made.promised:.0%}"
+    if found.threshold is not None:
+        say(f"CERTIFIED: from {found.threshold:.0%} on an answer is called exact; with")
+        say(f"{made.confidence:.0%} confidence at most {share} of those are wrong.")
+    else:
+        why = "it was wrong too often" if found.state == "broken" else "too few answers to be sure"
+        say(f"NOT CERTIFIED: nothing is promised ({why}). Nothing was changed.")
+        if before:
+            say(f"An earlier promise stands: at most {before.promised:.0%} wrong.")
+    say(f"judged on {made.cases} cases of {made.source}")
     table = Table("category", "state", "exact from", "answers", "wrong", "at most wrong")
     for each in (made.overall, *made.categories):
         bar = "" if each.threshold is None else f"{each.threshold:.2f}"

@@ -15,6 +15,7 @@ from lensback.cli.face import (
     AsJson,
     Folder,
     app,
+    command,
     err,
     opened_workspace,
     out,
@@ -98,15 +99,20 @@ def calibrate_command(
     from lensback.workspace import save_calibration
 
     with opened_workspace(workspace) as opened, StageProgress(err) as watcher:
-        encoder = opened.encoder()
+        snapshot = opened.index.snapshot  # searches are of its encoder, whatever the next sync's is
+        encoder = opened.encoder(snapshot.encoder if snapshot else "")
         things = (opened.db, opened.images, opened.vectors, encoder)
         watch = watcher.stage("calibrate")
         calibration = calibrate(*things, limit=limit, seed=seed, progress=watch)
         path = save_calibration(opened, calibration)
+        broken = opened.promise(snapshot)[1] if snapshot else ""
     if as_json:
         print_json(calibration.as_json())
         return
-    say(f"{calibration.cases} cases of {calibration.kind} -> {path}")
+    say(f"{encoder.name}: {calibration.cases} cases of {calibration.kind} -> {path}")
+    say(f"a search says exact from {opened.settings.exact_precision:.0%} on, which is no promise")
+    if broken:
+        say(f"no promise holds ({broken}); next: {command('promise', workspace)}")
     if calibration.kind == COPIES:
         out.print("too few products have several images: these probabilities are optimistic")
 

@@ -117,7 +117,8 @@ def certify(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Promise:
-    """Fits the calibration on a third of the products, chooses thresholds on the others, keeps both.
+    """Fits the calibration on a third of the products and chooses thresholds on the others. Both are
+    kept where the promise is certified for all answers; else nothing is touched.
 
     Raises DataError where the catalogue has too few products, StateError where nothing is
     published or the index is of another encoder.
@@ -130,8 +131,9 @@ def certify(
         seed=seed,
         progress=progress,
     )
-    save_calibration(workspace, calibration)
-    save_promise(workspace, made)
+    if made.overall.state == CERTIFIED:
+        save_calibration(workspace, calibration)
+        save_promise(workspace, made)
     return made
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lensback.encoders import open_encoder
+from lensback.errors import BadQuery
 from lensback.evaluate import measure, runs
 from lensback.evaluate.benchmark import Watch, evaluate_folder, unseen
 from lensback.evaluate.live import evaluate_live
@@ -42,7 +43,7 @@ def of_folder(gallery: Path, images: Path, ask: Ask, settings: Settings, models:
             watch=ask.watch,
         )
 
-    run = one(ask.encoder or settings.encoder)
+    run = _asked(one(ask.encoder or settings.encoder), ask)
     if not ask.against:
         return run
     path = Path(ask.against)
@@ -59,7 +60,17 @@ def of_workspace(workspace: Workspace, ask: Ask, folder: Path) -> Run:
         machine_hour=ask.machine_hour,
         watch=ask.watch,
     )
+    _asked(run, ask)
     return set_against(run, runs.read(Path(ask.against))) if ask.against else run
+
+
+def _asked(run: Run, ask: Ask) -> Run:
+    """The run. Raises BadQuery where it asked nothing: it would take the place of one that did."""
+    if not run.queries["all"]:
+        raise BadQuery(
+            f"{ask.queries} asks nothing", hint="write a line for each photo whose answer you know"
+        )
+    return run
 
 
 def set_against(run: Run, other: Run) -> Run:
