@@ -286,19 +286,26 @@ def test_sizes_go_from_small_to_large() -> None:
 def test_a_search_shows_no_rows_of_nothing() -> None:
     from rich.console import Console
 
-    hit = ANSWER.hits[0]
+    hit = ANSWER.hits[0].model_copy(update={"probability": 0.5})
     unlikely = hit.model_copy(
         update={"probability": 0.004, "exact": False, "title": "Nothing like it"}
     )
-    many = ANSWER.model_copy(update={"hits": [hit, unlikely]})
     console = Console(width=200)
-    with console.capture() as shown:
-        console.print(answer_table(many))
-    told = shown.get()
+
+    def shown(calibrated: bool) -> str:
+        told = {"hits": [hit, unlikely], "calibrated": calibrated}
+        with console.capture() as printed:
+            console.print(answer_table(ANSWER.model_copy(update=told)))
+        return printed.get()
+
+    assert "Nothing like it" in shown(False), "where no probability is known, all are shown"
+    assert "%" not in shown(False)
+    told = shown(True)
     assert hit.title in told
     assert "Nothing like it" not in told
     assert "1 more are not shown" in told
-    assert "0%" not in told.replace("100%", "")
+    assert "50%" in told
+    assert " 0%" not in told
 
 
 def test_no_library_speaks_on_the_terminal(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from lensback.legible import legible
 from lensback.rank import folded, sizes
 from lensback.types import Progress as Callback
 from lensback.types import Tally
-from lensback.wire import Answer, Offer
+from lensback.wire import Answer, Hit, Offer
 
 PLAIN_EVERY_S = 10.0
 HEADLINES = {
@@ -134,12 +134,13 @@ def answer_table(answer: Answer) -> RenderableType:
     table = Table(
         "", "product", "match", "store", "sizes", "price", "after cashback", "stock", "offer"
     )
-    likely = [hit for hit in answer.hits if hit.exact or round(hit.probability, 2) > 0]
+    likely = [hit for hit in answer.hits if _is_likely(hit, answer)]
     table.columns[-1].no_wrap = True  # an id broken in two cannot be copied
     for n, hit in enumerate(likely, 1):
         for at, same in enumerate(folded(hit.offers, _store_price_stock)):
             first, offer = at == 0, same[0]
-            match = f"{hit.similarity:.2f} / {hit.probability:.0%}"
+            match = f"{hit.similarity:.2f}"
+            match += f" / {hit.probability:.0%}" if answer.calibrated else ""
             table.add_row(
                 (f"{n}{' =' if hit.exact else ''}") if first else "",
                 escape(hit.title) if first else "",
@@ -159,6 +160,11 @@ def answer_table(answer: Answer) -> RenderableType:
     if unlikely := len(answer.hits) - len(likely):
         notes.append(Text(f"{unlikely} more are not shown: less than 1 % likely (--json has them)"))
     return Group(head, *why, *([table] if likely else []), *notes, tail)
+
+
+def _is_likely(hit: Hit, answer: Answer) -> bool:
+    """Whether a hit is worth a row: one of 0 % is not, where the probability is known."""
+    return not answer.calibrated or hit.exact or round(hit.probability, 2) > 0
 
 
 def _store(offer: Offer) -> str:
