@@ -299,7 +299,7 @@ class Settings(BaseSettings):
         ge=0,
         le=3650,
         description="Days for which clicks are kept; one with a sale stays for the money, without the "
-        "person once the sale is paid or declined. 0: for good.",
+        "person once its cashback is paid out or declined. 0: for good.",
     )
     public_url: Annotated[str, AfterValidator(_web_address)] = Field(
         "",
