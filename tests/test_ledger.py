@@ -117,6 +117,30 @@ def test_a_declined_sale_that_was_opened_again_waits_again(one: Database) -> Non
     assert ledger.audit(one).proven
 
 
+REPORTS = {
+    # what was known -> what the report shows -> the state, and how many news the report makes
+    "dated later": ([("declined", 5)], ("pending", 9), "pending", 1),
+    "dated as the decision": ([("declined", 5)], ("pending", 5), "declined", 0),
+    "dated before it": ([("declined", 5)], ("pending", 3), "declined", 0),
+    "of a report without dates": ([("declined", AT - 9)], ("pending", None), "pending", 1),
+    "behind a call without a date": ([("approved", None)], ("pending", None), "approved", 0),
+    "behind a call without a date, dated": ([("declined", None)], ("pending", 9), "declined", 0),
+    "after the money": ([("paid", 5)], ("pending", 9), "paid", 0),
+}
+
+
+@pytest.mark.parametrize("what", REPORTS)
+def test_a_report_that_shows_pending_again(one: Database, what: str) -> None:
+    known, (status, at), ends, new = REPORTS[what]
+    told(one, *(news(state, changed_at=when) for state, when in known))
+    done = ledger.observe(one, [news(status, changed_at=at)], at=AT)
+    assert done.new == new
+    with one.read() as c:
+        assert c.execute(select(t.conversions.c.status)).scalar_one() == ends
+    assert ledger.observe(one, [news(status, changed_at=at)], at=AT + 60).new == 0, "once is enough"
+    assert ledger.audit(one).proven
+
+
 def test_what_was_paid_out_stays_so_while_a_sale_is_looked_at_again(one: Database) -> None:
     told(one, news("approved", 1000, changed_at=1))
     ledger.pay(one, USER, "t1", at=AT)

@@ -117,8 +117,10 @@ def _changes(
         if when is None or (_told_anew(one, rows) and not pending):
             when = max(at, (state.changed_at or 0) + 1)  # a tie would be decided by the status
         news_now = replace(one, changed_at=when)
-        if pending and rows and state_of([*rows, news_now]) == state:
-            continue  # a report that lags behind a call
+        if pending and rows:
+            then = state_of([*rows, news_now])
+            if replace(then, changed_at=state.changed_at) == state:
+                continue  # a report that lags behind a call
         rows.append(news_now)
         fresh.append(news_now)
     return fresh, len(clean) - len(fresh), refused
