@@ -16,6 +16,7 @@ from garments import items
 from lensback.catalogue import stores
 from lensback.cli import app
 from lensback.db import tables as t
+from lensback.doctor import examine
 from lensback.publish import LossGuard, StoreRows, write_rows
 from lensback.search import Query, search
 from lensback.settings import Settings
@@ -107,6 +108,9 @@ def test_a_worse_index_is_held_back_until_forced(cause: str, folder: Path, world
     harm(folder, world)
     with opened(folder) as workspace:
         before = workspace.index.snapshot
+        foretold = {check.part: check for check in examine(workspace)}["next index"]
+        assert foretold.state == "warn"
+        assert told in foretold.message
         for _ in range(2):
             report = sync(workspace, only="publish")
             assert told in warning(report)
@@ -116,6 +120,7 @@ def test_a_worse_index_is_held_back_until_forced(cause: str, folder: Path, world
         assert search(photo, Query(), workspace.tools()).snapshot == before.id  # type: ignore[union-attr]
         assert not warning(sync(workspace, only="publish", force=True))
         assert shown(workspace) < before.rows  # type: ignore[union-attr]
+        assert "next index" not in {check.part for check in examine(workspace)}
 
 
 def test_force_for_one_store_is_no_leave_for_another(folder: Path, world: World) -> None:

@@ -20,7 +20,7 @@ from lensback.db import copying
 from lensback.errors import Error, NotFound
 from lensback.indexes import health
 from lensback.ledger import pulls
-from lensback.publish import read_rows, searched
+from lensback.publish import LossGuard, foretold, read_rows, searched
 from lensback.questions import COPIES
 from lensback.types import Snapshot
 from lensback.workspace import Workspace, age_s
@@ -56,7 +56,17 @@ def examine(workspace: Workspace, *, deep: bool = False) -> list[Check]:
     every picture file and vector is looked at, not a sample. What one part says is not said again
     by those that lean on it."""
     sight = (_pictures, partial(_files, deep=deep), _encoder, _detector, _index_server, _index)
-    checks = (_disk, _folder, _rights, _database, _stores, *sight, _calibration, _findable)
+    checks = (
+        _disk,
+        _folder,
+        _rights,
+        _database,
+        _stores,
+        *sight,
+        _calibration,
+        _findable,
+        _next_index,
+    )
     lines: list[Check] = []
     for check in (*checks, _programs, _networks, _journal, _backup):
         told = {line.message for line in lines if line.state == "fail"}
@@ -232,6 +242,14 @@ def _findable(workspace: Workspace) -> Iterator[Check]:
             yield Check(part, "warn", text, f"lensback store show {store} lists missing pictures")
         else:
             yield Check(part, "ok", f"{found} of {sold} offers can be found")
+
+
+def _next_index(workspace: Workspace) -> Iterator[Check]:
+    """Whether the next sync would rather keep the index that is searched."""
+    guard = LossGuard(workspace.rows_path, workspace.settings.max_drop)
+    if text := foretold(workspace.db, workspace.index, guard):
+        hint = "find out where they went; if it is meant so: lensback sync --force"
+        yield Check("next index", "warn", text, hint)
 
 
 def _encoder(workspace: Workspace) -> Iterator[Check]:

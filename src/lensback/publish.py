@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lensback import log
 from lensback.catalogue import pictures, words
+from lensback.catalogue.findable import rows_by_store
 from lensback.checked import checked
 from lensback.db import Database, chunks
 from lensback.durable import replace_file
@@ -149,6 +150,19 @@ def publish(
     return tally
 
 
+def foretold(db: Database, index: Index, guard: LossGuard) -> str:
+    """Why the next publish would be held back, as things stand now; empty where it would not."""
+    live = searched(index)
+    if live is None:
+        return ""
+    losses = guard.losses(live, rows_by_store(db, live.fingerprint))
+    return (
+        f"the next sync would hold its index back: of its rows it would keep {_named(losses)}"
+        if losses
+        else ""
+    )
+
+
 def searched(index: Index) -> Snapshot | None:
     """The snapshot that searches see; None where there is none, or none that can be read."""
     try:
@@ -161,14 +175,18 @@ def searched(index: Index) -> Snapshot | None:
 
 
 def _held_back(losses: list[tuple[str, int, int]]) -> dict[str, str]:
-    named = [f"{name or 'all together'} {now} of {before}" for name, before, now in losses[:TOLD]]
-    more = f" and {len(losses) - TOLD} more" if len(losses) > TOLD else ""
     warning = (
-        f"held back, searches go on in the old index: the new one would keep of its rows "
-        f"{', '.join(named)}{more}"
+        "held back, searches go on in the old index: the new one would keep of its rows "
+        f"{_named(losses)}"
     )
     hint = "lensback doctor says what is missing; if it is meant so: lensback sync --force"
     return {"warning": warning, "hint": hint}
+
+
+def _named(losses: list[tuple[str, int, int]]) -> str:
+    named = [f"{name or 'all together'} {now} of {before}" for name, before, now in losses[:TOLD]]
+    more = f" and {len(losses) - TOLD} more" if len(losses) > TOLD else ""
+    return f"{', '.join(named)}{more}"
 
 
 class _Staged:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from sqlalchemy import and_, case, exists, func, select
 
+from lensback.catalogue.pictures import index_rows
 from lensback.db import Database
 from lensback.db import tables as t
 
@@ -23,3 +26,11 @@ def findable(db: Database, fingerprint: str) -> dict[str, tuple[int, int]]:
     with db.read() as c:
         rows = c.execute(query.where(o.active).group_by(t.stores.c.name).order_by(t.stores.c.name))
         return {name: (int(n), int(sold)) for name, n, sold in rows}
+
+
+def rows_by_store(db: Database, fingerprint: str) -> Counter[str]:
+    """Store -> how many rows the index should hold of it."""
+    rows = index_rows(fingerprint).subquery()
+    query = select(rows.c.store, func.count()).group_by(rows.c.store)
+    with db.read() as c:
+        return Counter({str(store): int(n) for store, n in c.execute(query)})

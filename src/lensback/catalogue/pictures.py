@@ -447,9 +447,17 @@ def searchable(c: Connection, fingerprint: str, identify: RowId) -> Iterator[Ind
 
     `identify` is the index family's `row_id`.
     """
+    rows = c.execution_options(yield_per=PAGE).execute(index_rows(fingerprint))
+    for row in rows:
+        key = (row.image_hash, row.store, row.category, bool(row.in_stock), row.currency)
+        yield IndexRow(identify(*key), *key, price_low=row.low, price_high=row.high)
+
+
+def index_rows(fingerprint: str) -> Select[Any]:
+    """The statement behind `searchable`."""
     u, oi, o, e = t.image_urls.c, t.offer_images.c, t.offers.c, t.embeddings.c
     in_stock = (o.availability == "in_stock").label("in_stock")
-    query = (
+    return (
         select(
             u.image_hash,
             t.stores.c.name.label("store"),
@@ -467,10 +475,6 @@ def searchable(c: Connection, fingerprint: str, identify: RowId) -> Iterator[Ind
         .where(o.active, e.status == "ok", o.product_id.is_not(None), ~_placeholder(u.image_hash))
         .group_by(u.image_hash, t.stores.c.name, o.category, in_stock, o.currency)
     )
-    rows = c.execution_options(yield_per=PAGE).execute(query)
-    for row in rows:
-        key = (row.image_hash, row.store, row.category, bool(row.in_stock), row.currency)
-        yield IndexRow(identify(*key), *key, price_low=row.low, price_high=row.high)
 
 
 def counts(db: Database) -> dict[str, int]:

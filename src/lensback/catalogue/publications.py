@@ -36,6 +36,16 @@ def behind(db: Database, live: Snapshot | None) -> str:
     p = t.publications.c
     with db.read() as c:
         rows = c.execute(select(t.publications).order_by(p.id.desc()).limit(KEPT)).all()
+        e = t.embeddings.c
+        one = (
+            select(e.image_hash).where(e.fingerprint == (live.fingerprint if live else "")).limit(1)
+        )
+        encoded = c.execute(one).first() is not None
+    if live and live.rows and not rows and not encoded:  # a copy from before the first publish
+        return (
+            "the database is older than the index: it knows of none, searched is one of "
+            f"{live.created_at[:16].replace('T', ' ')} UTC"
+        )
     if live is None or not live.created_at or not rows or rows[0].finished_at is None:
         return ""
     published_at = datetime.fromisoformat(live.created_at).timestamp()
