@@ -192,6 +192,30 @@ def test_one_damaged_picture_is_found_by_a_deep_look(folder: Path, world: World)
     assert looked(folder, deep=True) == []
 
 
+@pytest.mark.parametrize("encoded", [False, True])
+def test_a_database_from_before_the_first_publish(
+    folder: Path, world: World, encoded: bool
+) -> None:
+    """One of a version that kept no notes of publishes has its vectors noted, and is none."""
+    with closing(sqlite3.connect(folder / "catalogue.db")) as db:
+        db.execute("DELETE FROM publications")
+        if not encoded:
+            db.execute("DELETE FROM embeddings")
+        db.commit()
+    told = synced(folder)
+    if encoded:
+        assert isinstance(told, SyncReport)
+        return
+    assert isinstance(told, StateError)
+    assert "knows of none" in told.message
+    (line,) = [x for x in looked(folder) if x.state == "fail"]
+    assert (line.part, line.message, line.hint) == ("database", told.message, told.hint)
+    assert finds(folder, world), "searches go on"
+    with opened(folder) as workspace:
+        assert not sync(workspace, force=True).failed
+    assert looked(folder) == []
+
+
 def test_a_database_older_than_its_index(folder: Path, world: World) -> None:
     """Put back from a backup that was taken before the last publish."""
     backup = folder.parent / "backup.db"
