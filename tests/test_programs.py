@@ -330,10 +330,19 @@ def test_who_is_signed_in(client: TestClient, workspace: Workspace) -> None:
     good = grants.give_pass(workspace.db, workspace.path, USER, AT)
     known = {"X-User-Token": USER, "Authorization": f"Bearer {HOST_KEY}"}
     for headers, query, signed in (
-        ({}, {}, False), ({}, {"user": good}, True), ({}, {"user": good[:-1] + "x"}, False),
+        ({}, {}, False), ({}, {"user": good}, False), ({"Sec-Fetch-Site": "same-origin"}, {"user": good}, True), ({}, {"user": good[:-1] + "x"}, False),
         (known, {}, True), ({**known, "Authorization": "Bearer guess"}, {}, False),
         ({"Cookie": f"lensback_user={good}"}, {}, True),
     ):  # fmt: skip
         found = client.get("/api/programs/outlet", params=query, headers=headers).json()
         assert found["signed_in"] is signed
         assert (found["sign_in"] in found["steps"]) is (not signed)
+
+
+def test_an_api_key_is_no_guess_at_the_hosts(client: TestClient, workspace: Workspace) -> None:
+    many = workspace.settings.guess_limit + 5
+    for _ in range(many):
+        headers = {"Authorization": "Bearer pk_search"}
+        assert client.get("/api/programs/outlet", headers=headers).status_code == 200
+    known = {"X-User-Token": USER, "Authorization": f"Bearer {HOST_KEY}"}
+    assert client.get("/api/programs/outlet", headers=known).json()["signed_in"] is True

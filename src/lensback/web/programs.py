@@ -55,7 +55,8 @@ def facts_of(
     if any(not stores.NAME.fullmatch(name) for name in names):
         raise NotFound("no such store", hint="take names from GET /api/stores")
     workspace, now = service.workspace, int(time.time())
-    host = guard.is_host(request)
+    # A bearer without a user is an API key, and no guess at the host's.
+    host = users.HEADER in request.headers and guard.is_host(request)
     known = bool(users.user_of(request, workspace, now, host=host))
     speech = Speech(lang) if lang in languages() else speech_of(request)
     return facts.of_stores(workspace.db, workspace.networks, names, now, speech, signed_in=known)
