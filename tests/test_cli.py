@@ -229,6 +229,16 @@ def test_the_environment_names_the_workspace(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert lensback("store", "list").code == 0, "./workspace is the default"
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    for inside in (below, fresh, fresh / "images"):
+        inside.mkdir(exist_ok=True)
+        monkeypatch.chdir(inside)
+        assert lensback("store", "list").code == 0, "it is found upward"
+        again = lensback("init")
+        assert f"already there: {fresh}" in again.out
+        assert not (inside / "workspace").exists(), "no second one"
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LENSBACK_WORKSPACE", str(tmp_path / "other"))
     assert lensback("store", "list").code == 2
     assert lensback("init").code == 0
@@ -819,6 +829,21 @@ def test_serve_answers_until_it_is_told_to_stop(shop: Shop) -> None:
             child.terminate()
             said, _ = child.communicate(timeout=20)
     assert "Traceback" not in said
+    sold = sum(store["offers"] for store in shop.run("store", "list", "--json").json)
+    assert f"{base}  {sold} offers of 2 stores, encoder eye" in said
+    lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    asked = [line for line in lines if line["event"] == "request"]
+    assert {"/healthz", "/api/search"} <= {line["route"] for line in asked}
+    assert set(asked[0]) == {
+        "time",
+        "level",
+        "event",
+        "method",
+        "route",
+        "status",
+        "ms",
+        "request_id",
+    }
 
 
 def test_serve_where_the_port_is_taken(shop: Shop) -> None:

@@ -16,6 +16,7 @@ from lensback import log
 from lensback.console import Terminal
 from lensback.errors import BadQuery, ConfigError, Error, Stopped
 from lensback.legible import legible_json
+from lensback.settings import FILE_NAME
 from lensback.workspace import Workspace, open_workspace
 
 app = typer.Typer(
@@ -35,14 +36,32 @@ app.add_typer(detector_app, name="detector")
 out = Terminal(width=None if sys.stdout.isatty() else 120)
 err = Terminal(stderr=True)
 
+HERE = Path("workspace")
+
+
+def found_upward(folder: Path) -> Path:
+    """The folder, or where none was named and none is here, the workspace above the current one: a
+    command in a folder below must not lead to a second, empty workspace."""
+    if folder != HERE:
+        return folder
+    here = Path.cwd()
+    for above in (here, *here.parents):
+        for place in (above / HERE, above):
+            if (place / FILE_NAME).is_file():
+                return folder if place == here / HERE else place
+    return folder
+
+
 Folder = Annotated[
     Path,
     typer.Option(
-        "--workspace", envvar="LENSBACK_WORKSPACE", help="The folder that is the service."
+        "--workspace",
+        envvar="LENSBACK_WORKSPACE",
+        help="The folder that is the service; unnamed, it is looked for from here upward.",
+        callback=found_upward,
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-HERE = Path("workspace")
 
 
 def refuse(name: str, error: Error) -> None:

@@ -20,11 +20,12 @@ from lensback.cli.face import (
     opened_workspace,
     out,
     print_json,
+    refuse,
     say,
 )
 from lensback.console import StageProgress, answer_table, tally_table
 from lensback.errors import BadQuery
-from lensback.workspace import open_workspace
+from lensback.workspace import Workspace, open_workspace
 
 if TYPE_CHECKING:
     from lensback.showcase import DemoQuestion
@@ -82,8 +83,31 @@ def serve_command(
     """Serve the page and the API."""
     from lensback.web import run
 
-    open_workspace(workspace).close()
+    with open_workspace(workspace) as opened:
+        _say_what_is_served(opened, f"http://{f'[{host}]' if ':' in host else host}:{port}")
     run(workspace, host=host, port=port, workers=workers)
+
+
+def _say_what_is_served(opened: Workspace, address: str) -> None:
+    """On stderr, before the first request: where, what, and what a change of it needs."""
+    from lensback.catalogue import offers
+    from lensback.errors import Error
+
+    try:
+        counts = offers.counts(opened.db)
+        snapshot = opened.index.snapshot
+    except Error as error:  # the server tells of it by /readyz and goes on
+        refuse(type(error).__name__, error)
+        return
+    sold = f"{counts.total()} offers of {len(counts)} stores"
+    by = f"encoder {snapshot.encoder}" if snapshot else "nothing is published yet: lensback sync"
+    lines = (
+        f"{address}  {sold}, {by}",
+        "a new index, keys, rates and calibration are seen at once; lensback.toml after a restart",
+        'a line for each request follows; log_level = "warning" in lensback.toml turns it off',
+    )
+    for line in lines:
+        err.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command("calibrate")

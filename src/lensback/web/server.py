@@ -32,7 +32,7 @@ def serve(path: Path, host: str, port: int, workers: int) -> None:
     """Serves until stopped by a signal. Raises ConfigError where there is nothing to serve."""
     with open_workspace(path) as workspace, _bound(host, port) as listener:
         if workers == 1:
-            log.setup(workspace.settings.log_level)
+            log.setup(_level(workspace.settings))
             app = create_app(workspace)
             limits = _limits(workspace.settings)
             uvicorn.Server(uvicorn.Config(app, **_OPTIONS, **limits)).run(sockets=[listener])
@@ -41,6 +41,11 @@ def serve(path: Path, host: str, port: int, workers: int) -> None:
     # The port was free and the settings are good: each worker opens its own.
     os.environ[WORKSPACE] = str(path.absolute())
     uvicorn.run(FACTORY, factory=True, host=host, port=port, workers=workers, **_OPTIONS, **limits)
+
+
+def _level(settings: Settings) -> str:
+    """What is logged: a line for each request, unless the settings say another level."""
+    return settings.log_level if "log_level" in settings.model_fields_set else "info"
 
 
 def _limits(settings: Settings) -> dict[str, Any]:
@@ -59,7 +64,7 @@ def _limits(settings: Settings) -> dict[str, Any]:
 def from_environment() -> FastAPI:
     """The application of one worker process."""
     workspace = open_workspace(Path(os.environ[WORKSPACE]))
-    log.setup(workspace.settings.log_level)
+    log.setup(_level(workspace.settings))
     return create_app(workspace)
 
 
