@@ -21,7 +21,7 @@ from lensback.cli import app
 from lensback.db import Database
 from lensback.indexes.milvus_link import Address
 from lensback.settings import OTHER_NAMES, Settings, load
-from lensback.web import postbacks, uploads
+from lensback.web import connections, limits, postbacks, uploads
 from lensback.web.pace import RateLimiter
 
 ROOT = Path(__file__).parents[1]
@@ -247,7 +247,13 @@ def test_nginx_waits_for_nobody_longer_than_the_application() -> None:
         name: int(s) for name, s in re.findall(r"(client_\w+_timeout|send_timeout) (\d+)s;", NGINX)
     }
     assert set(waits) == {"client_header_timeout", "client_body_timeout", "send_timeout"}
-    assert all(0 < wait <= 60 for wait in waits.values())
+    assert waits["client_header_timeout"] == connections.HEAD_S
+    assert waits["send_timeout"] == connections.SEND_S
+    assert waits["client_body_timeout"] <= limits.UPLOAD_S, "between two reads"
+    (heads,) = re.findall(r"large_client_header_buffers (\d+) (\w+);", NGINX)
+    assert int(heads[0]) * size(heads[1]) == connections.HEAD_BYTES
+    (at_once,) = re.findall(r"limit_conn addresses (\d+);", NGINX)
+    assert int(at_once) <= Settings().connections_per_address
     assert "return 404;" in location("= /metrics")
     assert "server_tokens off;" in NGINX
 

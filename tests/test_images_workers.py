@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ import pytest
 from hostile.pictures import DEAR, HONEST, PHONES, REFUSED, jpeg, saved, segment
 from lensback.errors import BadImage, Busy, TooLarge
 from lensback.images import Decoders, ImageStore, TooDear, cost, decode, decoded, inspect
+from lensback.images.workers import _Memory
 
 LIMITS = (20 << 20, 50_000_000)
 QUICK, LARGE = 0, 1
@@ -156,3 +158,28 @@ def test_workers_end_with_whoever_started_them() -> None:
     while Path(f"/proc/{pid}").exists() and time.monotonic() < end:
         time.sleep(0.05)
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_no_codes_are_waited_for_in_a_later_lane(decoders: Decoders) -> None:
+    """A JPEG is dearer whole than at the size that is searched: it is read smaller, where it is decoded."""
+    asked: list[tuple[int, int | None]] = []
+    for lane, workers in enumerate(decoders._workers):
+        workers.codes = lambda data, side_px, *_, n=lane: asked.append((n, side_px)) or ()  # type: ignore[method-assign]
+    try:
+        for name in ("50 MP JPEG", "12 MP AVIF", "12 MP progressive"):
+            decoders.codes(PHONES[name](), *LIMITS)
+    finally:
+        for workers in decoders._workers:
+            del workers.codes  # type: ignore[method-assign]
+    assert asked == [(LARGE, 3500), (LARGE, None), (LARGE, None)]
+
+
+def test_later_lanes_share_their_memory() -> None:
+    memory, came = _Memory(100), []
+    with memory.lent(80):
+        other = threading.Thread(target=lambda: came.append(memory.lent(40).__enter__()))
+        other.start()
+        other.join(0.1)
+        assert other.is_alive()
+    other.join(10)
+    assert came == [None]

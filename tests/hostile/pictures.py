@@ -138,6 +138,7 @@ REFUSED: dict[str, Make] = {
     "WebP of a large canvas": lambda: webp_of_a_canvas(7000),
     "GIF larger than its screen": lambda: gif_beyond_its_screen(7000),
     "HEIC that lies": lambda: heic_that_lies(60_000),
+    "AVIF of 49 MP": lambda: b"\0\0\0\x1cftypavif" + bytes(16) + struct.pack(">I4sIII", 20, b"ispe", 0, 7000, 7000),
     "AVIF cut off": lambda: saved((800, 600), "AVIF")[:9000],
     "PNG cut off": lambda: saved((800, 600), "PNG")[:9000],
 }  # fmt: skip

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from lensback.errors import TooLarge
 
 MAX_SECONDS = 5.0
-MAX_MEMORY = 512 << 20
+MAX_MEMORY = 384 << 20
 MAX_SCANS = 64
 """Of one JPEG: encoders make ten or so."""
 MAX_SEGMENTS = 1000

@@ -52,6 +52,10 @@ class Lane:
 QUICK = Lane(0.15, 96 << 20, 0.6, 8, nice=0)
 LARGE = Lane(1.2, 240 << 20, 4.0, 2, nice=5)
 DEAR = Lane(cost.MAX_SECONDS, cost.MAX_MEMORY, 1.6 * cost.MAX_SECONDS, 1, nice=10)
+TOGETHER = cost.MAX_MEMORY + (120 << 20)
+"""Memory of what the later lanes decode at once: the dearest of all, and a phone's 12 megapixels."""
+SMALL_PX = 64
+"""Shorter side at which a JPEG costs as little as it can."""
 SILENCE_S = 90.0
 """Without a word a worker is taken for stuck. Far above what the processor's limit allows."""
 ROOM = 12 << 20
@@ -174,11 +178,32 @@ class _Worker:
         return code
 
 
+class _Memory:
+    """So many bytes, for those who wait for some of them."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+        self._change = threading.Condition()
+
+    @contextmanager
+    def lent(self, size: int) -> Iterator[None]:
+        """Waits until there is so much, and keeps it for the block."""
+        with self._change:
+            self._change.wait_for(lambda: self._left >= size)
+            self._left -= size
+        try:
+            yield
+        finally:
+            with self._change:
+                self._left += size
+                self._change.notify_all()
+
+
 class _Workers:
     """The workers of a lane, started when they are first needed, replaced when they died."""
 
-    def __init__(self, lane: Lane) -> None:
-        self._lane = lane
+    def __init__(self, lane: Lane, memory: _Memory) -> None:
+        self._lane, self._memory = lane, memory
         self._places = threading.BoundedSemaphore(lane.workers)
         self._change = threading.Lock()
         self._idle: list[_Worker] = []
@@ -186,14 +211,14 @@ class _Workers:
 
     def decode(self, data: bytes, side_px: int | None, max_pixels: int, memory: int) -> Decoded:
         """Waits for a worker. Raises _Died, BadImage, TooLarge."""
-        with self._places, self._worker() as worker:
+        with self._places, self._memory.lent(memory), self._worker() as worker:
             return worker.decode(data, self._order(side_px, max_pixels, memory))
 
     def codes(
         self, data: bytes, side_px: int | None, max_pixels: int, memory: int
     ) -> tuple[Code, ...]:
         """Waits for a worker. Raises _Died, BadImage, TooLarge."""
-        with self._places, self._worker() as worker:
+        with self._places, self._memory.lent(memory), self._worker() as worker:
             return worker.codes(data, self._order(side_px, max_pixels, memory))
 
     def _order(self, side_px: int | None, max_pixels: int, memory: int) -> dict[str, Any]:
@@ -248,9 +273,12 @@ class Decoders:
     def __init__(self, quick: int) -> None:
         large = max(1, min(LARGE.workers, quick // 2))
         self.lanes = (replace(QUICK, workers=quick), replace(LARGE, workers=large), DEAR)
-        self._workers = [_Workers(lane) for lane in self.lanes]
+        own, together = _Memory(quick * QUICK.memory), _Memory(TOGETHER)
+        self._workers = [_Workers(lane, together) for lane in self.lanes]
+        self._workers[0] = _Workers(self.lanes[0], own)
         # Workers of their own: no photo waits to be decoded because another is read for codes.
-        self._reading = _Workers(replace(QUICK, workers=quick, nice=LARGE.nice))
+        reading = replace(QUICK, workers=quick, nice=LARGE.nice)
+        self._reading = _Workers(reading, _Memory(quick * QUICK.memory))
 
     def __call__(
         self, data: bytes, side_px: int | None, max_bytes: int, max_pixels: int
@@ -282,22 +310,21 @@ class Decoders:
             ) from died
 
     def codes(self, data: bytes, max_bytes: int, max_pixels: int) -> tuple[Code, ...]:
-        """The codes of a photo, read from all of its pixels; where these are not for the quick lane, from
-        half of them each way; what is dear in every size is read in the lane that decodes it. None
-        where a photo cannot be read: whoever searches it hears why from its decoding."""
-        try:
+        """The codes of a photo, read in the lane that decodes it at its smallest, so that no search
+        waits for a later one: from all of its pixels, or where these are not for that lane from half of them
+        each way, or a quarter. None where a photo cannot be read: whoever searches it hears why from
+        its decoding."""
+        with suppress(BadImage, TooLarge):
             whole = worth(data, None, max_bytes, max_pixels)
-            sides = [None, _half(whole)]
-            cheap = [s for s in sides if QUICK.takes(worth(data, s, max_bytes, max_pixels))]
-            for side_px in cheap:
-                with suppress(_Died):  # dearer than its header says: smaller, or not at all
-                    return self._reading.codes(data, side_px, max_pixels, QUICK.memory)
-            if cheap:
-                return ()
-            lane = next((n for n, one in enumerate(self.lanes) if one.takes(whole)), -1)
-            return self._workers[lane].codes(data, None, max_pixels, whole.memory)
-        except (BadImage, TooLarge, _Died):
-            return ()
+            small = worth(data, SMALL_PX, max_bytes, max_pixels)
+            lane = next((n for n, one in enumerate(self.lanes) if one.takes(small)), -1)
+            readers = self._workers[lane] if lane else self._reading
+            for side_px in (None, _part(whole, 2), _part(whole, 4)):
+                weight = worth(data, side_px, max_bytes, max_pixels)
+                if self.lanes[lane].takes(weight):
+                    with suppress(_Died):  # dearer than its header says: smaller, or not at all
+                        return readers.codes(data, side_px, max_pixels, weight.memory)
+        return ()
 
     def pids(self) -> list[int]:
         """Ids of the processes that wait for a picture."""
@@ -312,9 +339,9 @@ class Decoders:
         return [*self._workers, self._reading]
 
 
-def _half(weight: cost.Cost) -> int:
-    """Half of the shorter side."""
-    return max(1, min(weight.width, weight.height) // 2)
+def _part(weight: cost.Cost, parts: int) -> int:
+    """A part of the shorter side."""
+    return max(1, min(weight.width, weight.height) // parts)
 
 
 @functools.cache
