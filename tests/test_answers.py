@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from sqlalchemy import text
 
-from lensback import wire
+from lensback import grants, verdicts, wire
 from lensback.ledger.shown import shown
 from lensback.settings import Settings
 from lensback.web import create_app
@@ -168,3 +168,83 @@ def test_what_is_sold_no_more_is_said(
             c.execute(text("UPDATE offers SET active = true"))
     assert cards(page) == []
     assert "not sold any more" in page
+
+
+# ---- the page of a product
+
+
+def test_the_page_of_a_product(
+    workspace: Workspace, client: TestClient, made: tuple[Path, bytes]
+) -> None:
+    found = search(client, made[1])
+    hit = found.hits[0]
+    told = client.get(f"/api/products/{hit.product_id}").json()
+    page = client.get(f"/products/{hit.product_id}?search={found.search_id}").text
+    assert f'<h1 dir="auto">{told["title"]}</h1>' in page
+    for image in told["images"]:
+        assert f'src="{image}"' in page
+    for offer in told["offers"]:
+        assert offer["link"] in page, "every size of every store can be reached"
+    assert f"/answers/{found.search_id}" in page
+    assert verdicts.likelihood(hit.probability) in page
+    plain = client.get(f"/products/{hit.product_id}").text
+    assert "Back to the answer" not in plain
+    assert "Price over time" not in plain, "a price that never changed is no chart"
+    like = re.findall(r'<article class="card[^"]*" data-product="(\w+)"', plain)
+    assert like
+    assert hit.product_id not in like
+
+
+def test_the_price_over_time_is_drawn(
+    workspace: Workspace, client: TestClient, made: tuple[Path, bytes]
+) -> None:
+    product_id = search(client, made[1]).hits[0].product_id
+    with workspace.db.write() as c:
+        c.execute(
+            text(
+                "INSERT INTO prices (offer_id, at, price_minor, currency) SELECT id, 1700000000, "
+                "price_minor * 3, currency FROM offers WHERE product_id = :id"
+            ),
+            {"id": product_id},
+        )
+    page = client.get(f"/products/{product_id}", headers={"accept-language": "en"}).text
+    drawn = re.search(r'<path d="M12\.0 12\.0H628\.0V168\.0"', page)
+    assert drawn, "from the upper left to the lower right"
+    assert "Nov 14, 2023" in page
+    assert page.count("<tr>") >= 3
+
+
+@pytest.mark.parametrize("wrong", ["nonsense", "p" + "a" * 16, "p" + "A" * 16, "p" * 18])
+def test_no_such_product(client: TestClient, wrong: str) -> None:
+    assert client.get(f"/products/{wrong}").status_code == 404
+    assert client.get("/saved").status_code == 200
+
+
+# ---- a member's click from a page of the host service
+
+
+def test_a_member_clicks_by_a_form_of_a_known_page_only(made: tuple[Path, bytes]) -> None:
+    shop = "https://shop.example"
+    with (
+        Workspace(made[0], Settings(rate_limit=0, cors_origins=(shop,))) as workspace,
+        TestClient(create_app(workspace), follow_redirects=False) as client,
+    ):
+        offer = search(client, made[1]).hits[0].offers[0]
+        member = grants.give_pass(workspace.db, workspace.path, "member-1234", int(time.time()))
+        person = {"user-agent": "Mozilla/5.0 Firefox/140.0", "sec-fetch-mode": "navigate"}
+
+        def clicks(origin: str, given: str) -> list[str]:
+            with workspace.db.write() as c:
+                c.execute(text("DELETE FROM clicks"))
+            sent = client.post(
+                offer.link, data={"user": given}, headers={**person, "origin": origin}
+            )
+            assert sent.status_code == (303 if origin == shop else 200), sent.text
+            workspace.drain()
+            with workspace.db.read() as c:
+                return list(c.scalars(text("SELECT user_token FROM clicks")))
+
+        assert clicks(shop, member) == ["member-1234"]
+        assert clicks(shop, "nonsense") == [""]
+        for stranger in ("https://evil.example", "null", "", "*", f"{shop}.evil.example"):
+            assert clicks(stranger, member) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import email.parser
 import email.policy
+import io
 import json
 import os
 import re
@@ -20,14 +21,18 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
+from PIL import Image
 
 from lensback.bot import cards, run_bot
+from lensback.bot.tiles import strip
 from lensback.errors import ConfigError
 from lensback.settings import Settings
 from lensback.speech import Speech
+from lensback.types import WHOLE
+from lensback.wire import Region
 from lensback.workspace import Workspace, open_workspace
 from published import publish
-from shown import hit, offer
+from shown import answer, hit, offer
 
 pytest.importorskip(
     "aiogram", reason="the bot's library is not installed: pip install lensback[bot]"
@@ -81,6 +86,14 @@ class Telegram:
         }
         self.message(update_id, photo=[size], **fields)
 
+    def document(self, update_id: int, data: bytes, mime: str = "", **fields: Any) -> None:
+        name = f"file{update_id}"
+        self.files[name] = data
+        kept = {"file_id": name, "file_unique_id": name, "file_size": len(data)}
+        if mime:
+            kept["mime_type"] = mime
+        self.message(update_id, document=kept, **fields)
+
     def texts(self) -> list[str]:
         return [fields.get("text") or fields.get("caption", "") for _, fields in self.sent]
 
@@ -96,6 +109,8 @@ class Telegram:
             self.hold_back -= 1
             return 429, {"retry_after": 1}
         self.sent.append((method, fields))
+        if method == "answerCallbackQuery":
+            return 200, True
         chat = {"id": 70, "type": "private"}
         return 200, {"message_id": 1, "date": 1, "chat": chat}
 
@@ -268,6 +283,81 @@ def test_what_is_no_photo_and_too_many(
     wait_for(lambda: any("a lot of photos" in text for text in telegram.texts()))
     telegram.photo(50, made[1], **group, caption="what is this, @lens_bot?")
     wait_for(lambda: any(method == "sendPhoto" for method, _ in telegram.sent))
+
+
+ENGLISH = {"from": {**PERSON, "language_code": "en"}}
+ASKED = cards.ASK
+
+
+def test_a_picture_is_one_whatever_its_type_says_and_all_else_gets_a_sentence(
+    bot: Callable[[], Any], telegram: Telegram, made: tuple[Path, bytes]
+) -> None:
+    """Telegram's own message objects; the types are those that phones and clients send."""
+    file = {"file_id": "f", "file_unique_id": "f", "file_size": 9}
+    shape = {**file, "width": 9, "height": 9, "duration": 1}
+    others: list[dict[str, Any]] = [
+        {"text": "red sneakers"},
+        {"text": "https://shop.example/shoe.jpg"},
+        {"text": "/nonsense"},
+        {"sticker": {**file, "type": "regular", "width": 9, "height": 9, "is_animated": False, "is_video": False}},
+        {"voice": {**file, "duration": 1}},
+        {"video": shape},
+        {"animation": shape, "document": {**file, "mime_type": "video/mp4"}},
+        {"location": {"latitude": 1.0, "longitude": 1.0}},
+    ]  # fmt: skip
+    for n, fields in enumerate(others):
+        telegram.message(60 + n, **ENGLISH, **fields)
+    telegram.message(70, **ENGLISH, new_chat_title="Telegram's own word")
+    bot()
+    wait_for(lambda: len(telegram.sent) == len(others))
+    assert telegram.texts() == [ASKED] * len(others)
+    for n, mime in enumerate(["application/octet-stream", "", "IMAGE/JPEG"]):
+        chat = {"chat": {"id": 71 + n, "type": "private"}}
+        before = len(telegram.sent)
+        telegram.document(80 + 2 * n, made[1], mime, **ENGLISH, **chat)
+        telegram.document(81 + 2 * n, b"%PDF-1.4", "image/jpeg" if n else "", **ENGLISH, **chat)
+        for wanted in (("sendPhoto", ""), ("sendMessage", cards.BROKEN)):
+            wait_for(
+                lambda wanted=wanted, before=before: _was_sent(telegram.sent[before:], *wanted)
+            )
+
+
+def _was_sent(sent: list[tuple[str, dict[str, str]]], method: str, text: str) -> bool:
+    return any(one == method and text in fields.get("text", "") for one, fields in sent)
+
+
+def test_a_button_of_a_forgotten_photo_says_so(bot: Callable[[], Any], telegram: Telegram) -> None:
+    person = {**PERSON, "language_code": "en"}
+    message = {"message_id": 1, "date": 1, "chat": {"id": 70, "type": "private"}, "text": "x"}
+    pressed = {"id": "1", "from": person, "chat_instance": "1", "message": message}
+    telegram.updates.append(
+        {"update_id": 5, "callback_query": {**pressed, "data": "part:" + "0" * 16 + ":1"}}
+    )
+    bot()
+    wait_for(lambda: cards.FORGOTTEN in telegram.texts())
+    assert "answerCallbackQuery" in [method for method, _ in telegram.sent]
+
+
+def test_the_other_things_of_a_photo_are_buttons_under_their_crops(
+    made: tuple[Path, bytes],
+) -> None:
+    boxes = [(n / 10, 0.1, n / 10 + 0.1, 0.9) for n in range(9)]
+    regions = [
+        Region(box=box, label="shoes" if n else "x", score=0.5) for n, box in enumerate(boxes)
+    ]
+    whole = Region(box=WHOLE, label="whole", score=0.1)
+    found = answer(search_id="0" * 16, region=boxes[1], regions=(*regions, whole))
+    parts = cards.parts(found, Speech("en"))
+    assert [part.name for part in parts][:2] == ["1. an item", "2. shoes"]
+    assert len(parts) == cards.MOST_PARTS
+    assert boxes[1] not in [part.box for part in parts]
+    assert all(len(part.data) <= 64 for part in parts), "Telegram's limit"
+    assert cards.part_of(parts[1].data) == ("0" * 16, 1)
+    for wrong in ("", "part:x:1", "part:" + "0" * 16, "go:" + "0" * 16 + ":1"):
+        assert cards.part_of(wrong) == ("", 0)
+    drawn = Image.open(io.BytesIO(strip(made[1], [part.box for part in parts], 10**8)))
+    assert drawn.size == (6 * 220 + 5 * 8, 220)
+    assert cards.parts(answer(regions=(whole,), region=WHOLE), Speech("en")) == []
 
 
 def test_a_refused_token(bot: Callable[..., Any]) -> None:

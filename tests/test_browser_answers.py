@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from browser import chromium
+from lensback import grants
 from lensback.settings import Settings
 from lensback.web import create_app
 from lensback.workspace import Workspace
@@ -26,11 +29,37 @@ from published import publish
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
 
+class HostPage(BaseHTTPRequestHandler):
+    """Somebody else's page, which may use the API; its body is told by the test."""
+
+    body = b""
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(self.body)))
+        self.end_headers()
+        self.wfile.write(self.body)
+
+
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path, Any]]:
+def shop() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), HostPage) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://localhost:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, shop: str) -> Iterator[tuple[str, Path, Any]]:
     """Address of a small service, a photo of a thing that it sells, and its parts."""
     folder, photo = publish(tmp_path_factory.mktemp("addresses"))
-    with Workspace(folder, Settings(rate_limit=0)) as workspace:
+    with Workspace(folder, Settings(rate_limit=0, cors_origins=(shop,))) as workspace:
         app = create_app(workspace)
         server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -187,3 +216,29 @@ def test_a_shared_link_says_what_it_shows(
     expect(reader.locator("#without")).to_be_visible()
     expect(reader.locator("img[src*='/photo']")).to_have_count(0)
     other.close()
+
+
+def test_the_widget_clicks_for_the_member(
+    page: Page, served: tuple[str, Path, Any], shop: str
+) -> None:
+    service = served[2]
+    workspace = service.workspace
+    made = grants.give_pass(workspace.db, workspace.path, "member-1234", int(time.time()))
+    html = (
+        "<!doctype html><html lang=en><body style='background:#111'><script>"
+        f"window.member = async () => '{made}'</script>"
+        f"<script src='{served[0]}/static/widget.js' data-pass-from=member></script>"
+    )
+    HostPage.body = html.encode()
+    page.goto(shop)
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Find by photo").click()
+    chooser.value.set_files(served[1])
+    expect(page.locator("dialog h2")).to_have_text(re.compile("very product|Looks like it"))
+    expect(page.locator("dialog .said").first).not_to_be_empty()
+    assert page.locator("dialog").evaluate("one => getComputedStyle(one).colorScheme") == "dark"
+    expect(page.locator("dialog a.go")).to_have_count(0)
+    with page.context.expect_event("request", lambda r: "/go/" in r.url) as sent:
+        page.locator("dialog form button").first.click()
+    assert sent.value.method == "POST"
+    assert made not in sent.value.url

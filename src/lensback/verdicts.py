@@ -31,6 +31,25 @@ AVAILABILITY = {
     "backorder": N_("Ships later"),
     "unknown": N_("Check at the store"),
 }
+LABELS = {
+    "top": N_("top"),
+    "outerwear": N_("outerwear"),
+    "dress": N_("dress"),
+    "trousers": N_("trousers"),
+    "skirt": N_("skirt"),
+    "shoes": N_("shoes"),
+    "bag": N_("bag"),
+    "hat": N_("hat"),
+    "eyewear": N_("eyewear"),
+    "belt": N_("belt"),
+    "scarf": N_("scarf"),
+    "jewellery": N_("jewellery"),
+    "watch": N_("watch"),
+    "whole": N_("the whole photo"),
+    "given": N_("your box"),
+}
+"""Region labels in words."""
+UNNAMED = N_("an item")
 LIKELIHOOD = (
     (0.95, N_("Almost certainly the same")),
     (0.8, N_("Very likely the same")),

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from lensback.comparison import by_store
 from lensback.speech import N_, Speech
-from lensback.verdicts import CLOSEST, HEADLINES, reasons
+from lensback.types import WHOLE, Box
+from lensback.verdicts import (
+    CLOSEST,
+    HEADLINES,
+    LABELS,
+    UNNAMED,
+    groups,
+    likelihood,
+    reasons,
+)
 from lensback.wire import Answer, Hit, Offer
 
 MOST_CARDS = 5
 MOST_BUTTONS = 4
+MOST_PARTS = 6
+_PART = re.compile(r"part:([0-9a-f]{16}):([0-9])")
 MAX_CAPTION = 900
 """Telegram allows 1024 characters after its markup is taken out."""
 
@@ -21,6 +34,9 @@ HELLO = N_(
 )
 TIPS = N_("Take the photo closer, with the thing in the middle and in daylight.")
 SLOWER = N_("That is a lot of photos at once. Send the next one in a minute.")
+ASK = N_("I look at photos only: send me one of the thing that you want to find.")
+OTHERS = N_("Something else in the photo? Choose it:")
+FORGOTTEN = N_("This photo is forgotten by now. Send it again.")
 BROKEN = N_("This file is not a picture that we can read.")
 LARGE = N_("This photo is too large for us.")
 LATER = N_("The service is not ready. Try again later.")
@@ -53,15 +69,49 @@ def headline(answer: Answer, speech: Speech) -> str:
     return "\n".join(lines)
 
 
-def cards(hits: Sequence[Hit], speech: Speech, public_url: str) -> list[ChatCard]:
-    """The first hits; after an exact one only the exact ones, nobody asked for more."""
-    wanted = [hit for hit in hits if hit.exact] or hits
-    return [_card(hit, speech, public_url) for hit in wanted[:MOST_CARDS]]
+def cards(
+    hits: Sequence[Hit], speech: Speech, public_url: str, *, calibrated: bool = False
+) -> list[ChatCard]:
+    """The first hits of the first group; after an exact one nobody asked for more. With how likely each
+    is the thing, where that is `calibrated`."""
+    first = next(iter(groups(hits)), None)
+    wanted = first.hits if first else ()
+    return [_card(hit, speech, public_url, calibrated) for hit in wanted[:MOST_CARDS]]
 
 
-def _card(hit: Hit, speech: Speech, public_url: str) -> ChatCard:
+@dataclass(frozen=True, slots=True)
+class OtherThing:
+    """Another thing of a photo: its name, its box, and what its button sends back."""
+
+    name: str
+    box: Box
+    data: str
+
+
+def parts(answer: Answer, speech: Speech) -> list[OtherThing]:
+    """The things of the photo that were not searched, the likeliest first, numbered as their crops are."""
+    others = [one for one in answer.regions if one.box not in {answer.region, WHOLE}]
+    return [
+        OtherThing(
+            f"{n}. {speech.say(LABELS.get(one.label, UNNAMED))}",
+            one.box,
+            f"part:{answer.search_id}:{n - 1}",
+        )
+        for n, one in enumerate(others[:MOST_PARTS], 1)
+    ]
+
+
+def part_of(data: str) -> tuple[str, int]:
+    """The search and the number of a part, from what its button sent; ("", 0) for anything else."""
+    found = _PART.fullmatch(data)
+    return (found[1], int(found[2])) if found else ("", 0)
+
+
+def _card(hit: Hit, speech: Speech, public_url: str, calibrated: bool) -> ChatCard:
     lines = [f"<b>{escape(hit.title[:200])}</b>", escape(hit.brand[:100])]
-    offers = _by_store(hit.offers)[:MOST_BUTTONS]
+    if calibrated:
+        lines.append(speech.say(likelihood(hit.probability)))
+    offers = [row.first for row in by_store(hit.offers)][:MOST_BUTTONS]
     lines += [_line(offer, speech) for offer in offers]
     caption = "\n".join(filter(None, lines))
     while len(caption) > MAX_CAPTION:
@@ -71,17 +121,11 @@ def _card(hit: Hit, speech: Speech, public_url: str) -> ChatCard:
     return ChatCard(hit.image_hash, caption, buttons)
 
 
-def _by_store(offers: Sequence[Offer]) -> list[Offer]:
-    """The first offer of each store: sizes are chosen there."""
-    first: dict[str, Offer] = {}
-    for offer in offers:
-        first.setdefault(offer.store, offer)
-    return list(first.values())
-
-
 def _line(offer: Offer, speech: Speech) -> str:
     """`outlet: 3 990 ₽, cashback up to 120 ₽, sold out`, with the advertiser where that must be said."""
     parts = [speech.money(offer.price)]
+    if offer.converted:
+        parts[0] += f" (≈ {speech.about(float(offer.converted.amount), offer.converted.currency)})"
     if offer.cashback.minor > 0:
         up_to = f"{speech.say('up to')} " if offer.up_to else ""
         parts.append(f"{speech.say('Cashback').lower()} {up_to}{speech.money(offer.cashback)}")

@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aiogram import Bot, Dispatcher, F
@@ -25,6 +25,7 @@ from aiogram.exceptions import (
 from aiogram.filters import Command
 from aiogram.types import (
     BufferedInputFile,
+    CallbackQuery,
     InlineKeyboardButton,
     InlineKeyboardMarkup,
     Message,
@@ -34,10 +35,13 @@ from aiogram.utils.token import TokenValidationError
 
 from lensback import ledger, log
 from lensback.bot import cards as c
+from lensback.bot.tiles import strip
 from lensback.durable import replace_file
 from lensback.errors import BadImage, ConfigError, Error, FetchFailed, TooLarge
+from lensback.fleeting import Fleeting
 from lensback.search import Query, search_live
 from lensback.speech import Speech, nearest
+from lensback.types import Box
 from lensback.wire import Answer
 from lensback.workspace import Workspace
 
@@ -49,6 +53,24 @@ CHATS = 10_000
 THUMBNAIL_PX = 640
 TRIES = 4
 DRAIN_S = 2.0
+
+
+OTHER = {
+    *("text", "sticker", "voice", "video", "video_note", "audio", "contact", "location", "venue"),
+    *("poll", "dice", "story", "animation", "game"),
+}
+"""What people send that is no photo; what Telegram itself says in a chat gets no answer."""
+PHOTO_BYTES = 64 << 20
+"""Of all photos that are remembered for their other things."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A photo that was answered just now, and the boxes of its other things."""
+
+    chat_id: int
+    photo: bytes
+    boxes: tuple[Box, ...]
 
 
 @dataclass(slots=True)
@@ -76,6 +98,9 @@ class Chat:
         self._public_url = public_url
         self._places = asyncio.Semaphore(workspace.settings.search_jobs)
         self._pace = PhotoQuota()
+        self._photos: Fleeting[Sent] = Fleeting(
+            workspace.settings.photo_memory_s, PHOTO_BYTES, lambda sent: len(sent.photo)
+        )
         self._seen = AnsweredUpdates(workspace.path / "bot.offset")
         self._name = ""
 
@@ -98,23 +123,83 @@ class Chat:
             return
         try:
             data = await self._photo_of(message)
-            async with self._places:
-                answer = await asyncio.to_thread(
-                    self._search, data, speech.language, self._words(message)
-                )
+            query = Query(words=self._words(message))
+            answer = await self._answered(data, query, speech)
         except (BadImage, TooLarge, Error, TelegramAPIError) as error:
             log.event("bot photo failed", 30, type=type(error).__name__)
             await self._say(message, speech.say(_words(error)))
             return
-        self._record(answer)
         await self._say(message, c.headline(answer, speech))
         self._seen.add(event_update.update_id)
-        for card in c.cards(answer.hits, speech, self._public_url):
+        await self._cards(message, answer, speech)
+        await self._parts(message, answer, data, speech)
+
+    async def part(self, call: CallbackQuery) -> None:
+        """Searches another thing of a photo that the same chat sent just now."""
+        await _patiently(call.answer)
+        search_id, n = c.part_of(call.data or "")
+        message, sent = call.message, self._photos.get(search_id)
+        if not isinstance(message, Message):
+            return
+        speech = nearest(call.from_user.language_code or "")
+        if sent is None or sent.chat_id != message.chat.id or n >= len(sent.boxes):
+            await self._say(message, speech.say(c.FORGOTTEN))
+            return
+        if not self._pace.allows(message.chat.id, time.monotonic()):
+            await self._say(message, speech.say(c.SLOWER))
+            return
+        try:
+            answer = await self._answered(sent.photo, Query(box=sent.boxes[n]), speech)
+        except Error as error:
+            log.event("bot photo failed", 30, type=type(error).__name__)
+            await self._say(message, speech.say(_words(error)))
+            return
+        await self._say(message, c.headline(answer, speech))
+        await self._cards(message, answer, speech)
+
+    async def other(self, message: Message, event_update: Update) -> None:
+        """One sentence to whatever is no photo: text, a sticker, a voice message, a video."""
+        if not self._meant(message) or self._seen.has(event_update.update_id):
+            return
+        if self._pace.allows(message.chat.id, time.monotonic()):
+            await self._say(message, _speech(message).say(c.ASK))
+        self._seen.add(event_update.update_id)
+
+    async def _answered(self, data: bytes, query: Query, speech: Speech) -> Answer:
+        async with self._places:
+            answer = await asyncio.to_thread(self._search, data, query, speech.language)
+        self._record(answer)
+        return answer
+
+    async def _cards(self, message: Message, answer: Answer, speech: Speech) -> None:
+        shown = c.cards(answer.hits, speech, self._public_url, calibrated=answer.calibrated)
+        for card in shown:
             await self._show(message, card)
 
+    async def _parts(self, message: Message, answer: Answer, data: bytes, speech: Speech) -> None:
+        """Offers the other things of the photo as buttons under their crops."""
+        parts = c.parts(answer, speech)
+        if not parts or not self._workspace.settings.photo_memory_s:
+            return
+        boxes = tuple(part.box for part in parts)
+        self._photos.put(answer.search_id, Sent(message.chat.id, data, boxes))
+        try:
+            pixels = self._workspace.settings.max_image_pixels
+            picture = await asyncio.to_thread(strip, data, boxes, pixels)
+        except Error:
+            return
+        rows = [[InlineKeyboardButton(text=p.name[:60], callback_data=p.data)] for p in parts]
+        keys, file = (
+            InlineKeyboardMarkup(inline_keyboard=rows),
+            BufferedInputFile(picture, "parts.jpg"),
+        )
+        said = speech.say(c.OTHERS)
+        await _patiently(lambda: message.answer_photo(file, caption=said, reply_markup=keys))
+
     def _meant(self, message: Message) -> bool:
-        """Private photos, and those whose caption calls the bot: a group's others are nobody's."""
-        return message.chat.type == "private" or self._name in (message.caption or "").lower()
+        """What comes in private, or calls the bot by its name: a group's other messages are nobody's."""
+        said = (message.caption or message.text or "").lower()
+        return message.chat.type == "private" or self._name in said
 
     async def _photo_of(self, message: Message) -> bytes:
         """The largest size of a photo, or a picture sent as a file. Raises TooLarge."""
@@ -131,8 +216,8 @@ class Chat:
         name = re.escape(self._name) or "(?!)"
         return re.sub(name, " ", message.caption or "", flags=re.IGNORECASE).strip()[:MAX_WORDS]
 
-    def _search(self, data: bytes, language: str, words: str) -> Answer:
-        query = Query(limit=c.MOST_CARDS, language=language, words=words)
+    def _search(self, data: bytes, query: Query, language: str) -> Answer:
+        query = replace(query, limit=c.MOST_CARDS, language=language)
         return search_live(data, query, self._workspace.tools)
 
     def _record(self, answer: Answer) -> None:
@@ -214,12 +299,15 @@ async def _serve(workspace: Workspace, token: str, public_url: str, api: str) ->
     dispatcher = Dispatcher()
     dispatcher.message.register(chat.hello, Command("start", "help"))
     dispatcher.message.register(chat.photo, F.photo)
-    dispatcher.message.register(chat.photo, F.document.mime_type.startswith("image/"))
+    dispatcher.message.register(chat.other, F.animation)  # Telegram gives it as a document, too
+    dispatcher.message.register(chat.photo, F.document)  # what it is, its bytes tell
+    dispatcher.message.register(chat.other, F.content_type.in_(OTHER))
+    dispatcher.callback_query.register(chat.part, F.data.startswith("part:"))
     await chat.learn_name()
     log.event("bot ready")
     draining = asyncio.create_task(chat.drain())
     try:
-        await dispatcher.start_polling(bot, allowed_updates=["message"])
+        await dispatcher.start_polling(bot, allowed_updates=["message", "callback_query"])
     finally:
         draining.cancel()
         with suppress(asyncio.CancelledError):

@@ -25,6 +25,7 @@ from lensback.web import (
     notes,
     pages,
     postbacks,
+    products,
     programs,
     similar,
     why,
@@ -59,6 +60,7 @@ def create_app(workspace: Workspace) -> FastAPI:
         app.include_router(part.router)
     app.include_router(similar.router)
     app.include_router(answers.router)
+    app.include_router(products.router)
     app.include_router(admin.router)
     app.include_router(pages.router)
     app.mount("/static", Static(packages=[("lensback.web", "static")]), name="static")

@@ -17,6 +17,14 @@ MAX_DEPTH = 6
 PRODUCT_ID = re.compile(r"p[a-z2-7]{16}")
 OFFER_ID = re.compile(r"[a-z2-7]{16}")
 
+PASS_BODY = {
+    "required": True,
+    "content": {
+        "application/x-www-form-urlencoded": {
+            "schema": {"type": "object", "properties": {"user": {"type": "string"}}}
+        }
+    },
+}
 VOTE_BODY = {
     "required": True,
     "content": {

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -73,6 +74,40 @@ def go(offer_id: str, request: Request, service: Opened, search: str = "") -> Re
     if user:
         service.click_pace.take(f"user {user}")
     return _redirect(click(service, stored, programs, search, user, now))
+
+
+@router.post(
+    "/go/{offer_id}",
+    tags=["search"],
+    response_class=RedirectResponse,
+    status_code=303,
+    responses={303: {"description": "To the offer's page at its store, through its network"}},
+    openapi_extra={"requestBody": forms.PASS_BODY},
+)
+async def go_as_member(
+    offer_id: str, request: Request, service: Opened, search: str = ""
+) -> Response:
+    """Writes a member's click down and sends him to the offer's page, asked by a form of the host service's
+    own page: `user` is the pass. Only pages of `cors_origins` may send it, and no link can; from
+    elsewhere it leads to a page with the way on."""
+    if not forms.OFFER_ID.fullmatch(offer_id):
+        raise NotFound(f"no such offer: {offer_id[:64]!r}", hint="take ids from an answer")
+    guard.writer(request)
+    if request.headers.get("origin", "") not in service.workspace.settings.cors_origins:
+        stored, _ = await run_in_threadpool(offers.to_click, service.workspace.db, offer_id)
+        return _way_on(request, stored, search)
+    fields = await forms.fields(request, MAX_LINK_CHARS)
+    return await run_in_threadpool(_as_member, service, offer_id, search, fields.get("user", ""))
+
+
+def _as_member(service: Service, offer_id: str, search: str, text: str) -> Response:
+    now = int(time.time())
+    stored, programs = offers.to_click(service.workspace.db, offer_id)
+    user = users.user_of_pass(service.workspace, text, now)
+    if user:
+        service.click_pace.take(f"user {user}")
+    address = click(service, stored, programs, search, user, now)
+    return RedirectResponse(address, status_code=303, headers=HEADERS)
 
 
 def click(

@@ -20,6 +20,7 @@ from lensback import __version__
 from lensback.legible import shown
 from lensback.search import Query
 from lensback.speech import N_, Speech, languages
+from lensback.verdicts import LIKELIHOOD
 from lensback.web.bodies import FRESH
 from lensback.web.browser import browser_of, is_secure, keep_browser
 from lensback.web.guard import Searcher
@@ -64,6 +65,8 @@ WIDGET = {
     "none": N_("We did not find it"),
     "busy": N_("Searching…"),
     "failed": N_("That did not work. Try again."),
+    "offline": N_("The service cannot be reached. Check the connection and try again."),
+    "soldOut": N_("Sold out"),
     "go": N_("To store"),
     "upTo": N_("Cashback up to"),
     "back": N_("Cashback"),
@@ -76,6 +79,8 @@ def widget_script() -> Response:
     """The button's script, with its words in every language: it reads the other page's."""
     words = {
         language: {name: Speech(language).say(text) for name, text in WIDGET.items()}
+        | {"failures": {name: Speech(language).say(text) for name, text in FAILURES.items()}}
+        | {"likelihood": [(least, Speech(language).say(text)) for least, text in LIKELIHOOD]}
         for language in languages()
     }
     text = _environment().get_template("widget.js").render(words=words)
@@ -95,6 +100,7 @@ FAILURES = {
     "Busy": N_("Many people search just now. Try again in a moment."),
     "StateError": N_("The service is not ready. Try again later."),
     "NotFound": N_("There is nothing at this address."),
+    "TooMany": N_("Many people search just now. Try again in a moment."),
 }
 """What a shopper reads first; the message for programs stands under it."""
 

@@ -49,7 +49,7 @@ async def similar_offers(
         in_stock=in_stock,
         language=speech_of(request).language,
     )
-    work, address = partial(_similar, service, offer_id, query), address_of(request)
+    work, address = partial(likes, service, offer_id, query), address_of(request)
     stored, hits = await service.gate.run(work, address)
     return bodies.respond(wire.Similar(offer_id=stored.offer_id, hits=tuple(hits)))
 
@@ -64,7 +64,7 @@ async def similar_page(request: Request, offer_id: str, service: Opened) -> Resp
     """A page of the products that look like one offer."""
     speech = speech_of(request)
     query = Query(language=speech.language)
-    work = partial(_similar, service, offer_id, query)
+    work = partial(likes, service, offer_id, query)
     stored, hits = await service.gate.run(work, address_of(request))
     title = speech.say("Similar to {title}", title=stored.offer.title)
     cards = [card(hit, speech, calibrated=False) for hit in hits]
@@ -72,7 +72,8 @@ async def similar_page(request: Request, offer_id: str, service: Opened) -> Resp
     return render(request, "answers.html", title=title, lead=lead, cards=cards)
 
 
-def _similar(service: Service, offer_id: str, query: Query) -> tuple[StoredOffer, list[wire.Hit]]:
+def likes(service: Service, offer_id: str, query: Query) -> tuple[StoredOffer, list[wire.Hit]]:
+    """An offer and what looks like it. Raises NotFound, StateError."""
     if not OFFER_ID.fullmatch(offer_id):
         raise NotFound(f"no such offer: {offer_id[:64]!r}", hint="take ids from an answer")
     stored = offers.get(service.workspace.db, offer_id)

@@ -14,6 +14,8 @@ from lensback.types import WHOLE, Box
 from lensback.verdicts import (
     AVAILABILITY,
     HEADLINES,
+    LABELS,
+    UNNAMED,
     explanation,
     likelihood,
     reasons,
@@ -23,25 +25,6 @@ from lensback.wire import Answer, Facet, Facets, Hit, Offer
 
 MOST_REGIONS = 8
 """Regions to choose from, beside the whole photo."""
-LABELS = {
-    "top": N_("top"),
-    "outerwear": N_("outerwear"),
-    "dress": N_("dress"),
-    "trousers": N_("trousers"),
-    "skirt": N_("skirt"),
-    "shoes": N_("shoes"),
-    "bag": N_("bag"),
-    "hat": N_("hat"),
-    "eyewear": N_("eyewear"),
-    "belt": N_("belt"),
-    "scarf": N_("scarf"),
-    "jewellery": N_("jewellery"),
-    "watch": N_("watch"),
-    "whole": N_("the whole photo"),
-    "given": N_("your box"),
-}
-"""Region labels in words."""
-UNNAMED = N_("an item")
 COLORS = {
     "black": N_("black"),
     "white": N_("white"),

@@ -1,5 +1,7 @@
 // "Find by photo" for any page: <script src="https://find.example.com/static/widget.js" data-key="pk_…" async></script>
 // Draws a button where the script stands, asks the API from the visitor's browser, shows the answer in a dialog.
+// A member's clicks are the member's: data-pass="PASS", or data-pass-from="NAME" of a function of the page that gives
+// the pass or a promise of it. data-theme="light|dark" where the page's own colours do not tell.
 // Everything lives in a shadow root: the host page's styles and ours do not meet.
 "use strict";
 
@@ -26,7 +28,8 @@
     li { display: grid; grid-template-columns: 5.5rem 1fr; gap: .9rem; align-items: center; }
     img { width: 5.5rem; height: 5.5rem; object-fit: contain; background: #fff; border-radius: 8px; }
     p { margin: 0; } .offer { display: flex; justify-content: space-between; gap: .8rem; align-items: center; margin-top: .35rem; }
-    .small { font-size: .85em; opacity: .75; }`;
+    .small { font-size: .85em; opacity: .75; } .gone { opacity: .6; } h3 { font-size: 1rem; margin: 1rem 0 0; }
+    form { margin: 0; }`;
 
   const node = (tag, text = "", fields = {}) => Object.assign(document.createElement(tag), { textContent: text }, fields);
   const host = node("span");
@@ -41,7 +44,8 @@
   title.setAttribute("aria-live", "polite");
   const close = node("button", words.close, { type: "button" });
   const head = node("header");
-  const list = node("ol");
+  const list = node("div");
+  let pass = "";
   head.append(title, close);
   dialog.append(head, list);
   root.append(open, input, dialog);
@@ -51,10 +55,61 @@
     style: "currency", currency: amount.currency, minimumFractionDigits: Number(amount.amount) % 1 ? 2 : 0,
   }).format(Number(amount.amount));
 
+  // Whose clicks they are; nobody's where the page's function fails.
+  async function passOf() {
+    const from = window[script.dataset.passFrom || ""];
+    try { return String((typeof from === "function" ? await from() : script.dataset.pass) || ""); } catch { return ""; }
+  }
+
+  // Dark where the page behind the button is: the page's own colours count, not the system's.
+  function theme() {
+    const said = script.dataset.theme;
+    if (said === "light" || said === "dark") return said;
+    for (let at = host.parentElement; at; at = at.parentElement) {
+      const [r, g, b, a = 1] = (getComputedStyle(at).backgroundColor.match(/[\d.]+/g) || [0, 0, 0, 0]).map(Number);
+      if (a > 0.5) return 0.299 * r + 0.587 * g + 0.114 * b < 128 ? "dark" : "light";
+    }
+    return getComputedStyle(document.documentElement).colorScheme.includes("dark") && matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  }
+
+  // A phone's photo of many megabytes is made smaller here: quicker to send, and where it was taken stays here.
+  async function smaller(file) {
+    if (file.size <= 500000) return file;
+    try {
+      const picture = await createImageBitmap(file);
+      const scale = Math.min(1, 1600 / Math.max(picture.width, picture.height));
+      const canvas = node("canvas", "", { width: Math.round(picture.width * scale), height: Math.round(picture.height * scale) });
+      canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
+      picture.close();
+      const made = await new Promise((done) => { canvas.toBlob(done, "image/jpeg", 0.9); });
+      return made && made.size < file.size ? made : file;
+    } catch { return file; } // a format that this browser cannot show; the server can
+  }
+
+  // The way to the store: a link, or for a member a form, so that no link with a pass can be passed on.
+  function way(offer) {
+    const address = new URL(offer.link, base).href;
+    if (!pass) return node("a", words.go, { className: "go", href: address, target: "_blank", rel: "nofollow sponsored noopener" });
+    const form = node("form", "", { method: "post", action: address, target: "_blank", rel: "noopener" });
+    form.append(node("input", "", { type: "hidden", name: "user", value: pass }), node("button", words.go, { type: "submit", className: "go" }));
+    return form;
+  }
+
+  function group(verdict, hits) {
+    const rows = node("ol");
+    rows.append(...hits.map(card));
+    return hits.length ? [node("h3", words[verdict]), rows] : [];
+  }
+
   function card(hit) {
     const item = node("li");
     const about = node("div");
     about.append(node("p", hit.title));
+    if (hit.said) about.append(node("p", hit.said, { className: "small said" }));
+    if (hit.offers.every((offer) => offer.availability === "out_of_stock")) {
+      item.className = "gone";
+      about.append(node("p", words.soldOut, { className: "small sold" }));
+    }
     const seen = new Set();
     for (const offer of hit.offers) {
       if (seen.has(offer.store) || seen.size === 3) continue;
@@ -66,10 +121,8 @@
         price.append(node("br"), node("span", `${label} ${money(offer.cashback)}`, { className: "small" }));
       }
       if (offer.disclosure) price.append(node("br"), node("span", offer.disclosure, { className: "small" }));
-      const go = node("a", words.go, {
-        className: "go", href: new URL(offer.link, base).href, target: "_blank", rel: "nofollow sponsored noopener",
-      });
-      line.append(price, go);
+      if (offer.availability === "out_of_stock") price.append(node("br"), node("span", words.soldOut, { className: "small" }));
+      line.append(price, way(offer));
       about.append(line);
     }
     item.append(node("img", "", { src: new URL(hit.image, base).href, alt: "", loading: "lazy" }), about);
@@ -79,21 +132,32 @@
   async function search(file) {
     title.textContent = words.busy;
     list.replaceChildren();
+    host.style.colorScheme = theme();
     if (!dialog.open) dialog.showModal();
     const body = new FormData();
-    body.append("photo", file);
+    const [photo, member] = await Promise.all([smaller(file), passOf()]);
+    pass = member;
+    body.append("photo", photo, "photo.jpg");
     body.append("limit", "6");
+    const headers = key ? { Authorization: `Bearer ${key}` } : {};
+    let response, answer;
     try {
-      const headers = key ? { Authorization: `Bearer ${key}` } : {};
-      const response = await fetch(new URL("api/search", base), { method: "POST", body, headers });
-      const answer = await response.json();
-      if (!response.ok) throw new Error(answer.error.message);
-      title.textContent = words[answer.verdict];
-      list.replaceChildren(...answer.hits.map(card));
-      host.dispatchEvent(new CustomEvent("lensback:answer", { bubbles: true, composed: true, detail: answer }));
+      response = await fetch(new URL("api/search", base), { method: "POST", body, headers });
+      answer = await response.json();
     } catch {
-      title.textContent = words.failed;
+      title.textContent = response ? words.failed : words.offline;
+      return;
     }
+    if (!response.ok) {
+      title.textContent = words.failures[answer.error.type] || words.failed;
+      list.replaceChildren(node("p", answer.error.message, { className: "small" }));
+      return;
+    }
+    title.textContent = words[answer.verdict];
+    const said = (hit) => ({ ...hit, said: answer.calibrated ? words.likelihood.find(([least]) => hit.probability >= least)[1] : "" });
+    const hits = answer.hits.map(said);
+    list.replaceChildren(...group("exact", hits.filter((hit) => hit.exact)), ...group("similar", hits.filter((hit) => !hit.exact)));
+    host.dispatchEvent(new CustomEvent("lensback:answer", { bubbles: true, composed: true, detail: answer }));
   }
 
   open.addEventListener("click", () => input.click());

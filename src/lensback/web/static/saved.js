@@ -1,0 +1,79 @@
+// Things that the shopper saved: kept in this browser and nowhere else, compared with what they cost now.
+"use strict";
+
+(() => {
+  const KEY = "lensback.saved";
+  const MOST = 100;
+
+  function load() {
+    try {
+      const kept = JSON.parse(localStorage.getItem(KEY) || "[]");
+      return Array.isArray(kept) ? kept.filter((one) => /^p[a-z2-7]{16}$/.test(one.product)) : [];
+    } catch { return []; }
+  }
+
+  function keep(list) {
+    try { localStorage.setItem(KEY, JSON.stringify(list.slice(0, MOST))); return true; } catch { return false; }
+  }
+
+  const button = document.getElementById("save");
+  if (button) {
+    const mine = button.dataset;
+    const has = () => load().some((one) => one.product === mine.product);
+    const draw = () => {
+      button.setAttribute("aria-pressed", String(has()));
+      button.textContent = has() ? mine.saved : mine.save;
+    };
+    button.addEventListener("click", () => {
+      const others = load().filter((one) => one.product !== mine.product);
+      const { product, title, image, amount, currency } = mine;
+      keep(has() ? others : [{ product, title, image, amount, currency, here: Boolean(mine.here) }, ...others]);
+      draw();
+    });
+    draw();
+  }
+
+  const page = document.getElementById("saved");
+  if (!page) return;
+  const node = (tag, text = "", fields = {}) => Object.assign(document.createElement(tag), { textContent: text }, fields);
+  const money = ({ amount, currency }) => new Intl.NumberFormat(document.documentElement.lang, { style: "currency", currency }).format(Number(amount));
+
+  function draw() {
+    const list = load();
+    document.getElementById("none-saved").hidden = list.length > 0;
+    page.querySelector("ul").replaceChildren(...list.map(entry));
+  }
+
+  function entry(one) {
+    const item = node("li");
+    const link = node("a", one.title, { href: `/products/${one.product}` });
+    const state = node("p", money(one), { className: "state" });
+    const remove = node("button", page.dataset.remove, { type: "button", className: "link" });
+    remove.setAttribute("aria-label", `${page.dataset.remove}: ${one.title}`);
+    remove.addEventListener("click", () => { keep(load().filter((other) => other.product !== one.product)); draw(); });
+    if (/^\/images\/[0-9a-f]{64}$/.test(one.image)) item.append(node("img", "", { src: one.image, alt: "", width: 96, height: 96 }));
+    item.append(link, state, remove);
+    now(one, state);
+    return item;
+  }
+
+  // What it costs today, and what that means beside what was saved.
+  async function now(one, state) {
+    let response;
+    try { response = await fetch(`/api/products/${one.product}`); } catch { return; }
+    if (response.status === 404) { state.textContent = page.dataset.away; return; }
+    if (!response.ok) return;
+    const { offers } = await response.json();
+    const here = offers.filter((offer) => offer.availability === "in_stock");
+    const prices = (here.length ? here : offers).map((offer) => offer.price).filter((price) => price.currency === one.currency);
+    if (!prices.length) return;
+    const best = prices.reduce((a, b) => (Number(b.amount) < Number(a.amount) ? b : a));
+    state.textContent = money(best);
+    const say = (text, kind) => state.append(" ", node("span", text, { className: `mark ${kind}` }));
+    if (!here.length) say(page.dataset.gone, "sold");
+    else if (!one.here) say(page.dataset.back, "back");
+    if (here.length && Number(best.amount) < Number(one.amount)) say(page.dataset.cheaper.replace("{before}", money(one)), "cheaper");
+  }
+
+  draw();
+})();
