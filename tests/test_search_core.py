@@ -41,6 +41,7 @@ from lensback.search import (
 from lensback.search.core import RIVALS
 from lensback.search.kinds import LABEL_WEIGHT, MAJORITY, SINK, VOTERS, decided, kinds_of, sunk
 from lensback.search.looking import CENTRED, MARGIN, PHOTOS, look, named, prominence, widened
+from lensback.search.recolor import WIDE
 from lensback.types import WHOLE, Candidate, Filter, IndexRow, Money, Offer, Region, Vectors
 from lensback.wire import Answer
 from tiny import ColourEncoder, FixedDetector, Row, Tiny, even, photo, product_of
@@ -263,9 +264,21 @@ def test_as_many_images_as_are_usual(tmp_path: Path, candidates: int, hits: int)
     assert len(ask(crowd(tmp_path, 9, candidates=candidates), limit=2).hits) == hits
 
 
-@pytest.mark.parametrize(("n", "hits"), [(39, 1), (40, 0)])
-def test_a_colour_is_looked_for_ten_times_deeper(tmp_path: Path, n: int, hits: int) -> None:
-    assert len(ask(crowd(tmp_path, n, candidates=4), limit=1, color="blue").hits) == hits
+@pytest.mark.parametrize(("n", "asked"), [(39, 1), (40, 2)])
+def test_a_colour_is_looked_for_ten_times_deeper_then_in_all_of_the_category(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n: int, asked: int
+) -> None:
+    made, counts = crowd(tmp_path, n, candidates=4), []
+    real = type(made.index).search
+    monkeypatch.setattr(
+        type(made.index),
+        "search",
+        lambda self, vector, count, where: (
+            (where.colors and counts.append(count)) or real(self, vector, count, where)
+        ),
+    )
+    assert len(ask(made, limit=1, color="blue").hits) == 1
+    assert counts == [40, WIDE][:asked]
 
 
 @pytest.mark.parametrize(("own", "lead"), [(23, True), (24, False)])

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Column,
     Connection,
     RowMapping,
+    and_,
     delete,
     func,
     insert,
@@ -325,6 +326,25 @@ def images_of_products(db: Database, product_ids: Sequence[str]) -> dict[str, st
         for row in c.execute(query) if product_ids else ():
             found.setdefault(row.product_id, row.image_hash)
     return found
+
+
+def same_model(db: Database, product_id: str, where: Filter) -> list[str]:
+    """Products of the same model (a store's item group) that have an offer passing the filter, the
+    product itself among them."""
+    o, known = t.offers, t.offers.alias("known")
+    one_model = and_(
+        known.c.product_id == product_id,
+        known.c.active,
+        known.c.store_id == o.c.store_id,
+        or_(
+            and_(known.c.item_group_id != "", known.c.item_group_id == o.c.item_group_id),
+            o.c.product_id == product_id,
+        ),
+    )
+    query = select(o.c.product_id).select_from(o.join(t.stores).join(known, one_model))
+    with db.read() as c:
+        found = c.scalars(query.where(o.c.product_id.is_not(None), *restrict(where)).distinct())
+        return sorted(found)
 
 
 def categories_of_images(db: Database, hashes: Sequence[str]) -> dict[str, list[str]]:

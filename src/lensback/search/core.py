@@ -24,6 +24,7 @@ from lensback.search.kinds import decided, kinds_of, of_kind, sunk
 from lensback.search.looking import Look, Looks, chosen, look, named, searched
 from lensback.search.prices import CashbackBasis, Prices
 from lensback.search.query import MAX_LIMIT, MIN_BOX, Query, currencies, filter_of
+from lensback.search.recolor import WIDE, Recolored, model_first, thing, wider
 from lensback.search.worded import alone, asked, named_by
 from lensback.types import (
     WHOLE,
@@ -232,12 +233,22 @@ def _verdict(
     with log.timed("rank", timings):
         rivals = rank.by_product(others, _shows(tools.db, others, Filter()))
         ranked = rank.by_product(found, _shows(tools.db, found, where), rivals)
-        ranked = _near(_by_kind(ranked, region, others or found, tools.db), tools.calibration)
-        codes = with_looks(said, (one.product_id for one in ranked))
         line = tools.calibration.none_below if tools.calibration else -1.0
-        worded = named_by(ranked, query.words, where, tools.db, query.offset + MAX_LIMIT, line)
+        shown = thing(rivals, line) if query.color else None
+        if shown and not ranked:
+            wide = _nearest(tools.index, vectors, WIDE, wider(shown, where, tools.db))
+            ranked = rank.by_product(wide, _shows(tools.db, wide, where), rivals)
+        ranked = _by_kind(ranked, region, others or found, tools.db)
+        if shown:
+            again = model_first(ranked, shown, where, tools.db)
+        else:
+            again = Recolored(_near(ranked, line))
+        ranked = again.ranked
+        codes = with_looks(said, (one.product_id for one in ranked))
+        far = -1.0 if shown else line
+        worded = named_by(ranked, query.words, where, tools.db, query.offset + MAX_LIMIT, far)
         ranked = _named_first(worded.ranked, said, tools.db)
-        by = {**worded.by, **said.first}
+        by = {**again.by, **worded.by, **said.first}
         pool = ranked if query.whole else ranked[: query.offset + query.limit]
         target = _target(query, tools)
         hits = _hits(pool, where, tools, search_id, target, query.language, said, by)
@@ -266,10 +277,10 @@ def _rates_day(hits: Sequence[Hit], tools: Tools) -> str | None:
     return str(rates.day) if rates and used else None
 
 
-def _near(ranked: list[rank.Ranked], calibration: Calibration | None) -> list[rank.Ranked]:
+def _near(ranked: list[rank.Ranked], line: float) -> list[rank.Ranked]:
     """All of them where the best is near enough to be shown; else none."""
     nearest = max((one.similarity for one in ranked), default=-1.0)
-    return [] if calibration and nearest < calibration.none_below else ranked
+    return [] if nearest < line else ranked
 
 
 def _named_first(ranked: list[rank.Ranked], said: Coded, db: Database) -> list[rank.Ranked]:

@@ -20,9 +20,9 @@ Depends = Literal["category", "brand", "customer", "region", "voucher", "conditi
 """What cashback may depend on; `condition`: what the program says of it in words."""
 DEPENDS_ON = get_args(Depends)
 NoCashback = Literal["", "no_program", "paused", "no_link", "no_rate"]
-By = Literal["looks", "barcode", "link", "words"]
+By = Literal["looks", "barcode", "link", "words", "model"]
 """What something was told by: the photo's looks, a bar code in it, a square code with a store's page, the
-shopper's words."""
+shopper's words, the model that another hit has in another colour."""
 
 
 # ---- offers, hits, answers
