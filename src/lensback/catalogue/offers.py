@@ -328,11 +328,11 @@ def images_of_products(db: Database, product_ids: Sequence[str]) -> dict[str, st
     return found
 
 
-def same_model(db: Database, product_id: str, where: Filter) -> list[str]:
+def same_group(db: Database, product_id: str, where: Filter) -> list[str]:
     """Products of the same model (a store's item group) that have an offer passing the filter, the
     product itself among them."""
     o, known = t.offers, t.offers.alias("known")
-    one_model = and_(
+    one_group = and_(
         known.c.product_id == product_id,
         known.c.active,
         known.c.store_id == o.c.store_id,
@@ -341,7 +341,7 @@ def same_model(db: Database, product_id: str, where: Filter) -> list[str]:
             o.c.product_id == product_id,
         ),
     )
-    query = select(o.c.product_id).select_from(o.join(t.stores).join(known, one_model))
+    query = select(o.c.product_id).select_from(o.join(t.stores).join(known, one_group))
     with db.read() as c:
         found = c.scalars(query.where(o.c.product_id.is_not(None), *restrict(where)).distinct())
         return sorted(found)

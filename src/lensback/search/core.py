@@ -24,7 +24,7 @@ from lensback.search.kinds import decided, kinds_of, of_kind, sunk
 from lensback.search.looking import Look, Looks, chosen, look, named, searched
 from lensback.search.prices import CashbackBasis, Prices
 from lensback.search.query import MAX_LIMIT, MIN_BOX, Query, currencies, filter_of
-from lensback.search.recolor import WIDE, Recolored, model_first, thing, wider
+from lensback.search.recolor import WIDE, Recolored, group_first, thing, wider
 from lensback.search.worded import alone, asked, named_by
 from lensback.types import (
     WHOLE,
@@ -240,7 +240,7 @@ def _verdict(
             ranked = rank.by_product(wide, _shows(tools.db, wide, where), rivals)
         ranked = _by_kind(ranked, region, others or found, tools.db)
         if shown:
-            again = model_first(ranked, shown, where, tools.db)
+            again = group_first(ranked, shown, where, tools.db)
         else:
             again = Recolored(_near(ranked, line))
         ranked = again.ranked

@@ -40,14 +40,14 @@ def wider(shown: Ranked, where: Filter, db: Database) -> Filter:
     return replace(where, categories=tuple(paths))
 
 
-def model_first(ranked: list[Ranked], shown: Ranked, where: Filter, db: Database) -> Recolored:
+def group_first(ranked: list[Ranked], shown: Ranked, where: Filter, db: Database) -> Recolored:
     """The photo's model in the colour that was asked for, the nearest first, then the others. What the
     index did not bring has similarity 0."""
     known = {one.product_id: one for one in ranked}
-    of_model = offers.same_model(db, shown.product_id, where)
-    pictures = offers.images_of_products(db, [one for one in of_model if one not in known])
-    models = [known.get(one) or Ranked(one, pictures.get(one, ""), 0.0, 0.0) for one in of_model]
-    models.sort(key=lambda one: (-one.similarity, one.product_id))
-    rest = [one for one in ranked if one.product_id not in set(of_model)]
-    by: dict[str, By] = {one: "model" for one in of_model if one != shown.product_id}
-    return Recolored([*models, *rest], by)
+    of_group = offers.same_group(db, shown.product_id, where)
+    pictures = offers.images_of_products(db, [one for one in of_group if one not in known])
+    grouped = [known.get(one) or Ranked(one, pictures.get(one, ""), 0.0, 0.0) for one in of_group]
+    grouped.sort(key=lambda one: (-one.similarity, one.product_id))
+    rest = [one for one in ranked if one.product_id not in set(of_group)]
+    by: dict[str, By] = {one: "model" for one in of_group if one != shown.product_id}
+    return Recolored([*grouped, *rest], by)
