@@ -25,7 +25,7 @@ from lensback.sync import sync
 from lensback.types import ImageInfo, Money, Offer, Tally
 from lensback.workspace import Workspace, init
 from servers import Postgres
-from world import World, WorldStore
+from world import LIES, World, WorldStore
 
 THINGS = items(12)
 VALIDATORS = ("etag", "modified", "none", "changing")
@@ -124,6 +124,24 @@ def test_the_same_bytes_are_no_new_picture(
     )
     assert searched(workspace) == before
     assert workspace.index.snapshot.rows == snapshot.rows  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_server_that_denies_the_change_is_overruled_by_force(
+    lie: str, world: World, store: WorldStore, workspace: Workspace
+) -> None:
+    """Another picture under the same ETag or date: by its word nobody can know, so it stays until all
+    is asked for without conditions; and what stays is a good picture, no failure."""
+    world.validators = lie
+    assert synced(workspace).done == 6
+    before = searched(workspace)
+    world.repaint(store.offers[0], THINGS[8])
+    world.change(store.offers[0], price="11.00")
+    tally = synced(workspace)
+    assert (tally.done, tally.rejects, tally.notes.get("unchanged")) == (0, 0, 1)
+    assert searched(workspace) == before
+    assert synced(workspace, "harbour", force=True).notes.get("replaced") == 1
+    assert len(searched(workspace) - before) == len(before - searched(workspace)) == 1
 
 
 @pytest.mark.parametrize(
