@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import re
 import shlex
 import shutil
 import subprocess
@@ -59,3 +60,14 @@ def test_systemd_finds_nothing(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     about_ours = [line for line in done.stderr.splitlines() if "lensback" in line]
     assert about_ours == []
+
+
+def test_every_line_of_doctor_has_its_row() -> None:
+    """`store harbour` is of the row `store`; a row that no line has is gone, too."""
+    root = Path(__file__).parents[1]
+    source = (root / "src" / "lensback" / "doctor.py").read_text("utf-8")
+    said = set(re.findall(r'(?:Check\(\s*|part = )f?"([a-z ]+?) ?["{]', source))
+    assert len(said) > 12
+    page = (root / "docs" / "operating.md").read_text("utf-8")
+    table = page.split("## What doctor says")[1].split("\n## ")[0]
+    assert set(re.findall(r"^\| `([a-z ]+)` \|", table, re.MULTILINE)) == said
