@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.sql import ColumnElement
 
 from lensback import colors
-from lensback.catalogue import offers
+from lensback.catalogue.filtered import restrict
 from lensback.db import Database, chunks
 from lensback.db import tables as t
 from lensback.stems import color_term, stems_of
@@ -157,7 +157,7 @@ def _products(
     db: Database, terms: Terms, where: Filter, among: Sequence[str] | None, most: int
 ) -> list[str]:
     o = t.offers.c
-    limits = [o.product_id.is_not(None), *offers.restrict(where)]
+    limits = [o.product_id.is_not(None), *restrict(where)]
     limits += [] if among is None else [o.product_id.in_(among)]
     passing = select(o.id).select_from(t.offers.join(t.stores)).where(*limits)
     query, key = _ranked(db, terms)
