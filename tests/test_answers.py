@@ -233,13 +233,16 @@ def test_a_member_clicks_by_a_form_of_a_known_page_only(made: tuple[Path, bytes]
         member = grants.give_pass(workspace.db, workspace.path, "member-1234", int(time.time()))
         person = {"user-agent": "Mozilla/5.0 Firefox/140.0", "sec-fetch-mode": "navigate"}
 
-        def clicks(origin: str, given: str) -> list[str]:
+        def clicks(origin: str, given: str, dest: str = "document") -> list[str]:
             with workspace.db.write() as c:
                 c.execute(text("DELETE FROM clicks"))
             sent = client.post(
-                offer.link, data={"user": given}, headers={**person, "origin": origin}
+                offer.link,
+                data={"user": given},
+                headers={**person, "origin": origin, "sec-fetch-dest": dest},
             )
-            assert sent.status_code == (303 if origin == shop else 200), sent.text
+            good = origin == shop and dest == "document"
+            assert sent.status_code == (303 if good else 200), sent.text
             workspace.drain()
             with workspace.db.read() as c:
                 return list(c.scalars(text("SELECT user_token FROM clicks")))
@@ -248,3 +251,5 @@ def test_a_member_clicks_by_a_form_of_a_known_page_only(made: tuple[Path, bytes]
         assert clicks(shop, "nonsense") == [""]
         for stranger in ("https://evil.example", "null", "", "*", f"{shop}.evil.example"):
             assert clicks(stranger, member) == []
+        for target in ("iframe", "empty", "object"):
+            assert clicks(shop, member, target) == [], "a frame or a script of it is no person"

@@ -93,7 +93,8 @@ async def go_as_member(
     if not forms.OFFER_ID.fullmatch(offer_id):
         raise NotFound(f"no such offer: {offer_id[:64]!r}", hint="take ids from an answer")
     guard.writer(request)
-    if request.headers.get("origin", "") not in service.workspace.settings.cors_origins:
+    known = request.headers.get("origin", "") in service.workspace.settings.cors_origins
+    if not known or not navigation.is_navigation(request):
         stored, _ = await run_in_threadpool(offers.to_click, service.workspace.db, offer_id)
         return _way_on(request, stored, search)
     fields = await forms.fields(request, MAX_LINK_CHARS)
