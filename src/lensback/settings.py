@@ -311,6 +311,10 @@ class Settings(BaseSettings):
         description="Further names under which shoppers reach this service; with `public_url` set, "
         "requests for any other name are refused.",
     )
+    templates: str = Field(
+        "",
+        description="Folder of page templates that stand before ours (docs/page.md); empty: none.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning", description="`debug`, `info`, `warning` or `error`."
     )

@@ -21,6 +21,7 @@ from lensback.web import (
     failures,
     feedback,
     go,
+    install,
     metrics,
     notes,
     pages,
@@ -63,6 +64,7 @@ def create_app(workspace: Workspace) -> FastAPI:
     app.include_router(products.router)
     app.include_router(admin.router)
     app.include_router(pages.router)
+    app.include_router(install.router)
     app.mount("/static", Static(packages=[("lensback.web", "static")]), name="static")
     app.add_middleware(Squeezed)
     if workspace.settings.cors_origins:

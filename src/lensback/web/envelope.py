@@ -16,7 +16,7 @@ HEADERS = {
     # blob: and data: are the shopper's own photo and its small copies, shown from memory.
     "Content-Security-Policy": (
         "default-src 'none'; img-src 'self' blob: data:; style-src 'self'; script-src 'self'; "
-        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     # Networks want to know which site a visitor comes from, but not which page of it.

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from fastapi import APIRouter
-from jinja2 import Environment, PackageLoader
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, PrefixLoader
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -79,11 +79,11 @@ def widget_script() -> Response:
     """The button's script, with its words in every language: it reads the other page's."""
     words = {
         language: {name: Speech(language).say(text) for name, text in WIDGET.items()}
-        | {"failures": {name: Speech(language).say(text) for name, text in FAILURES.items()}}
+        | {"failures": {name: _whole(said, Speech(language)) for name, said in FAILURES.items()}}
         | {"likelihood": [(least, Speech(language).say(text)) for least, text in LIKELIHOOD]}
         for language in languages()
     }
-    text = _environment().get_template("widget.js").render(words=words)
+    text = _environment("").get_template("widget.js").render(words=words)
     lasts = {"Cache-Control": f"public, max-age={HOUR_S}"}
     return Response(text, media_type="text/javascript", headers=lasts)
 
@@ -95,23 +95,43 @@ def docs(request: Request) -> Response:
 
 
 FAILURES = {
-    "BadImage": N_("This file is not a picture that we can read."),
-    "TooLarge": N_("This photo is too large for us."),
-    "Busy": N_("Many people search just now. Try again in a moment."),
-    "StateError": N_("The service is not ready. Try again later."),
-    "NotFound": N_("There is nothing at this address."),
-    "TooMany": N_("Many people search just now. Try again in a moment."),
+    "BadImage": (
+        N_("This file is not a picture that we can read."),
+        N_("Choose a photo, or take a new one."),
+    ),
+    "TooLarge": (N_("This photo is too large for us."), N_("Choose a smaller one.")),
+    "TooMany": (N_("That was a lot in a short time."), N_("Wait a minute and try again.")),
+    "Busy": (N_("Many people search just now."), N_("Try again in a moment.")),
+    "StateError": (N_("The service is not ready."), N_("Try again later.")),
+    "NotFound": (N_("There is nothing at this address."), N_("Search with a photo instead.")),
+    "BadQuery": (
+        N_("Something in the search cannot be understood."),
+        N_("Look at the filters and the price, and try again."),
+    ),
+    "InputError": (
+        N_("No picture can be read from this address."),
+        N_("Save the picture and choose it as a file."),
+    ),
+    "Forbidden": (N_("This is not allowed here."), N_("Open the page anew and try again.")),
+    "MethodNotAllowed": (
+        N_("There is nothing at this address."),
+        N_("Search with a photo instead."),
+    ),
 }
-"""What a shopper reads first; the message for programs stands under it."""
+"""What a shopper reads, and the one thing to do; the message for programs stands folded under it."""
+UNFORESEEN = (N_("Something went wrong on our side."), N_("Try again in a moment."))
+
+
+def _whole(said: tuple[str, str], speech: Speech) -> str:
+    return " ".join(speech.say(text) for text in said)
 
 
 def failure(
     request: Request, error: Mapping[str, str], status: int, headers: Mapping[str, str]
 ) -> Response:
     """A failure as a page for people."""
-    return render(
-        request, "failure.html", status, headers, error=error, words=FAILURES.get(error["type"], "")
-    )
+    words, advice = FAILURES.get(error["type"], UNFORESEEN)
+    return render(request, "failure.html", status, headers, error=error, words=words, advice=advice)
 
 
 def search_page(
@@ -161,7 +181,9 @@ def render(
     service: Service = request.app.state.service
     values["keep_days"] = service.workspace.settings.keep_photos_days
     values["marks"] = service.marks
-    text = _environment().get_template(template).render(**values)
+    text = (
+        _environment(service.workspace.settings.templates).get_template(template).render(**values)
+    )
     response = HTMLResponse(text, status_code=status, headers=dict(headers))
     response.headers["Vary"] = "Accept-Language, Cookie"
     response.headers["Content-Language"] = speech.language
@@ -174,9 +196,12 @@ def render(
 
 
 @cache
-def _environment() -> Environment:
+def _environment(own: str) -> Environment:
+    """Our templates; those in the folder `own` stand before them, and may extend `lensback/NAME`."""
+    ours = PackageLoader("lensback.web")
+    first = [FileSystemLoader(own)] if own else []
     environment = Environment(
-        loader=PackageLoader("lensback.web"),
+        loader=ChoiceLoader([*first, ours, PrefixLoader({"lensback": ours})]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -368,4 +368,5 @@
     shown.onerror = () => stage(false);
   }
   recent.show();
+  if (navigator.serviceWorker) navigator.serviceWorker.register("/worker.js").catch(() => {}); // says "no connection", keeps nothing
 })();

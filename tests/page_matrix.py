@@ -1,0 +1,223 @@
+"""Awkward answers, and what may not happen to a page that shows them, at any width.
+
+Used by tests/test_browser_matrix.py (a part, quickly) and bench/page_matrix.py (everything).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from garments import draw, items
+from lensback.errors import BadImage
+from lensback.search import Query
+from lensback.settings import Settings
+from lensback.types import WHOLE, Money
+from lensback.web import create_app, failures, pages
+from lensback.web.service import Front
+from lensback.web.uploads import Upload
+from lensback.wire import Answer, Region
+from lensback.workspace import Workspace, init
+from serving import serving
+from shown import answer, hit, offer
+
+WIDTHS = (320, 360, 390, 412, 480, 600, 768, 1024, 1280, 1440, 1920)
+STATES = ("home", "exact", "similar", "many", "none", "failure", "empty")
+LONG = "Women's water-repellent quilted down-filled hooded parka with removable faux-fur trim, limited winter edition 2026"
+UNBROKEN = "Superduperwasserabweisendesteppjackenmantelkleid_ULTRA-PRO-MAX-2026/4711.0815-XXXXL"
+ARABIC = "فستان سهرة طويل من الساتان الأزرق بأكمام واسعة"
+EMOJI = "👗✨ Sommerkleid 🌸 mit Blüten 🌼🌼🌼"
+SIZES = [str(number) for number in range(34, 54)]
+
+
+def _offers(title: str, number: int, images: list[str]) -> Any:
+    """One hit: every third in another currency, with cashback, sizes and stock of many kinds."""
+    currency = ("EUR", "RUB", "USD")[number % 3]
+    minor = (4999, 123456789, 700)[number % 3]
+    old = Money(minor * 2, currency) if number % 4 == 1 else None
+    back = minor // 11 if number % 5 else 0
+    sold = number % 7 == 3
+    sizes = SIZES if number % 6 == 1 else ["M", "one size fits all"][: number % 3]
+    own = [
+        offer(
+            f"{number}{size}", size=size, price=Money(minor, currency), old_price=old, back=back,
+            title=title, store="harbour", store_title="Harbour",
+            availability="out_of_stock" if sold else "in_stock",
+            disclosure="Реклама. ООО «Очень длинное название рекламодателя», erid: 2VtzqwErTyUiOp" if number % 5 == 2 else "",
+        )
+        for size in sizes or [""]
+    ]  # fmt: skip
+    if number % 2:
+        other = {
+            "store": "a-store-with-a-long-name",
+            "store_title": "A Department Store With a Long Name",
+        }
+        own.append(
+            offer(f"{number}b", price=Money(minor + 100, currency), back=back, title=title, **other)
+        )
+    return hit(
+        *own, product_id=f"p{number}", title=title, brand="" if number % 3 == 0 else f"Brand {number}",
+        exact=False, image=images[number % len(images)], probability=0.3,
+    )  # fmt: skip
+
+
+def answer_of(state: str, images: list[str]) -> Answer:
+    """The answer of one state; `many`: 48 things."""
+    titles = (LONG, "Hat", UNBROKEN, ARABIC, EMOJI, "Red dress")
+    count = {"many": 48, "none": 0}.get(state, 12)
+    hits = [_offers(titles[n % 6], n, images) for n in range(count)]
+    if state == "exact":
+        hits[0] = hits[0].model_copy(update={"exact": True, "probability": 0.97})
+        hits[1] = hits[1].model_copy(update={"exact": True, "probability": 0.96})
+    labels = ("dress", "shoes", "shoes", "bag", "outerwear", "hat", "watch", "belt")
+    regions = [
+        Region(box=(n / 10, 0.1, n / 10 + 0.2, 0.6), label=label, score=1 - n / 10)
+        for n, label in enumerate(labels)
+    ]
+    return answer(
+        *hits,
+        search_id="0123456789abcdef",
+        verdict="none" if state == "none" else "exact" if state == "exact" else "similar",
+        regions=(*regions, Region(box=WHOLE, label="whole", score=0.1)),
+        region=regions[0].box,
+        total=len(hits) * 2,
+    )
+
+
+class _Stocked:
+    """A service whose catalogue and memory are what the matrix says; all else is the real one's."""
+
+    def __init__(self, service: Any, *, empty: bool) -> None:
+        self._service = service
+        stores = {} if empty else {"harbour": 120_000, "a-store-with-a-long-name": 7}
+        self._front = Front(
+            stores=stores, currencies=("EUR", "RUB", "USD"),
+            colors=frozenset({"black", "white", "red", "blue", "beige", "pink", "green"}),
+            titles={"harbour": "Harbour", "a-store-with-a-long-name": "A Department Store With a Long Name"},
+        )  # fmt: skip
+        self.memory = SimpleNamespace(has=lambda *_: True)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._service, name)
+
+    def front(self) -> Front:
+        return self._front
+
+
+def _pictures(workspace: Workspace) -> list[str]:
+    """Addresses of pictures of several shapes, and one where there is none."""
+    found = []
+    for number, size in enumerate(((480, 480), (300, 600), (700, 320))):
+        sink = io.BytesIO()
+        draw(items(3)[number]).resize(size).save(sink, "JPEG")
+        found.append(f"/images/{workspace.images.put(sink.getvalue()).hash}")
+    return [*found, f"/images/{'0' * 64}"]
+
+
+def _add_routes(app: FastAPI, images: list[str]) -> None:
+    def state(request: Request, name: str) -> Response:
+        if name == "failure":
+            error = BadImage("this is a web page, not a picture", hint="send a JPEG")
+            return failures.respond(request, error)
+        stocked: Any = _Stocked(app.state.service, empty=name == "empty")
+        found = None if name in {"home", "empty"} else answer_of(name, images)
+        page = pages.search_page(request, stocked, Upload(b"", Query()), found)
+        body = bytes(page.body).replace(b"/answers/0123456789abcdef/photo", images[0].encode())
+        return Response(body, headers={"Content-Type": "text/html"})
+
+    app.add_api_route("/matrix/{name}", state, methods=["GET"])
+    app.router.routes.insert(0, app.router.routes.pop())
+
+
+@contextmanager
+def matrix(folder: Path) -> Iterator[str]:
+    """The address under which `/matrix/STATE` shows each state, by the real templates and styles."""
+    init(folder)
+    with Workspace(folder, Settings(rate_limit=0)) as workspace:
+        app = create_app(workspace)
+        _add_routes(app, _pictures(workspace))
+        with serving(app) as address:
+            yield address
+
+
+WATCH = """window.shift = 0; new PerformanceObserver(list => list.getEntries().forEach(
+  e => { if (!e.hadRecentInput) window.shift += e.value; })).observe({type: 'layout-shift', buffered: true});"""
+
+FAULTS = r"""() => {
+  const faults = [];
+  const name = (one) => `${one.tagName.toLowerCase()}.${one.className} "${(one.textContent || '').trim().slice(0, 40)}"`;
+  const seen = (one) => {
+    if (!one.checkVisibility({visibilityProperty: true, opacityProperty: true})) return false;
+    const {width, height} = one.getBoundingClientRect();
+    return width > 1 && height > 1 && !one.closest('.hidden, .skip, [hidden], .answered .hello');
+  };
+  const scrolls = (one) => { // inside something that scrolls sideways by itself, or is cut on purpose
+    for (let up = one.parentElement; up && up !== document.body; up = up.parentElement)
+      if (getComputedStyle(up).overflowX !== 'visible') return true;
+    return false;
+  };
+  const all = [...document.body.querySelectorAll('*')].filter(seen);
+  const width = document.documentElement.clientWidth;
+  if (document.documentElement.scrollWidth > width) faults.push('overflow: the page scrolls sideways');
+  for (const one of all) {
+    const box = one.getBoundingClientRect();
+    if ((box.right > width + 1 || box.left < -1) && !scrolls(one)) faults.push(`overflow: ${name(one)}`);
+  }
+  const texts = all.filter(one => !one.closest('.frame, svg') && [...one.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()));
+  for (const one of texts) {
+    const style = getComputedStyle(one);
+    if (one.scrollWidth > one.clientWidth + 1 && style.display !== 'inline' && style.overflowX === 'visible') faults.push(`spill: ${name(one)}`);
+    const own = [...one.childNodes].filter(n => n.nodeType === 3);
+    const words = own.map(n => n.textContent.trim()).join('');
+    const range = document.createRange();
+    const rects = own.flatMap(n => { range.selectNodeContents(n); return [...range.getClientRects()]; });
+    const lines = new Set(rects.map(r => Math.round(r.top / 4))).size;
+    if (words.length >= 6 && lines >= 3 && words.length / lines < 4) faults.push(`letters in a column: ${name(one)}`);
+  }
+  const parts = [...texts, ...all.filter(one => one.matches('a, button, summary, img, input, select') && !one.closest('.frame, .tools'))]
+    .filter(one => !one.matches('.more summary, .swatch *, .file') && !one.closest('.more, .swatch, .stage'));
+  const boxes = [...new Set(parts)].map(one => [one, one.getBoundingClientRect()]).filter(([, b]) => b.bottom > 0);
+  for (let i = 0; i < boxes.length; i += 1) {
+    for (let j = i + 1; j < boxes.length; j += 1) {
+      const [[a, p], [b, q]] = [boxes[i], boxes[j]];
+      const w = Math.min(p.right, q.right) - Math.max(p.left, q.left);
+      const h = Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top);
+      if (w < 2 || h < 2 || a.contains(b) || b.contains(a) || scrolls(a) !== scrolls(b)) continue;
+      if (getComputedStyle(a).display === 'inline' || getComputedStyle(b).display === 'inline') continue;
+      faults.push(`overlap: ${name(a)} and ${name(b)}`);
+    }
+  }
+  for (const list of document.querySelectorAll('.cards.grid')) {
+    const rows = new Map();
+    for (const card of list.querySelectorAll('.card')) {
+      const top = Math.round(card.parentElement.getBoundingClientRect().top);
+      rows.set(top, [...(rows.get(top) || []), card]);
+    }
+    const middles = [...rows.keys()].sort((a, b) => a - b);
+    for (let i = 1; i < middles.length; i += 1) if (middles[i] - middles[i - 1] < 40) faults.push('uneven: cards of a row begin at several heights');
+    for (const cards of rows.values()) {
+      for (const part of ['.pic', 'h3', '.now', '.card > .button']) {
+        const tops = cards.map(one => one.querySelector(part.replace('.card > ', ':scope > '))).filter(Boolean).map(one => one.getBoundingClientRect().top);
+        if (Math.max(...tops) - Math.min(...tops) > 1) faults.push(`uneven: ${part} of a row`);
+      }
+      const widths = cards.map(one => one.getBoundingClientRect().width);
+      if (Math.max(...widths) - Math.min(...widths) > 1) faults.push('uneven: widths of a row');
+    }
+  }
+  for (const one of all.filter(e => e.matches('a[href], button, summary, select, input:not([type=file]), label.main'))) {
+    if (getComputedStyle(one).display === 'inline' && one.closest('p, h3, li, legend')) continue; // a word of a sentence
+    const label = one.closest('label');
+    const box = (label || one).getBoundingClientRect();
+    if (box.width < 43.5 || box.height < 43.5) faults.push(`target: ${name(one)} ${Math.round(box.width)} x ${Math.round(box.height)}`);
+  }
+  return [...new Set(faults)];
+}"""
+"""What is wrong with the page as it stands; each fault begins with its kind."""

@@ -1,0 +1,109 @@
+"""Awkward catalogues at every width: nothing overflows, overlaps, stands uneven, is too pale or too small."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+pytest.importorskip(
+    "playwright", reason="the browser driver is not installed: pip install playwright"
+)
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page
+
+from browser import chromium
+from page_matrix import FAULTS, STATES, WATCH, WIDTHS, matrix
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
+MOST_SHIFT = 0.02
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with matrix(tmp_path_factory.mktemp("matrix") / "workspace") as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(reduced_motion="reduce", has_touch=True)
+    context.add_init_script(WATCH)
+    opened = context.new_page()
+    yield opened
+    context.close()
+
+
+def opened(
+    page: Page, address: str, state: str, language: str = "en", scheme: str = "light"
+) -> None:
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    page.goto(f"{address}/matrix/{state}?lang={language}", wait_until="load")
+
+
+def faults_at(page: Page, width: int) -> list[str]:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    return [f"{width} px: {fault}" for fault in page.evaluate(FAULTS)]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_every_width(page: Page, address: str, state: str) -> None:
+    page.set_viewport_size({"width": 412, "height": 800})
+    opened(page, address, state)
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("window.shift") < MOST_SHIFT
+    found = [fault for width in WIDTHS for fault in faults_at(page, width)]
+    opened(page, address, state, "ru", "dark")
+    found += [fault for width in (320, 412, 768, 1280) for fault in faults_at(page, width)]
+    page.evaluate("document.documentElement.style.fontSize = '200%'")  # 200 % zoom of the text
+    found += [f"200 %: {fault}" for width in (390, 1280) for fault in faults_at(page, width)]
+    assert found == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("state", STATES)
+def test_axe_is_clean(page: Page, address: str, state: str, scheme: str) -> None:
+    page.set_viewport_size({"width": 412, "height": 800})
+    opened(page, address, state, "en", scheme)
+    page.evaluate(
+        "document.querySelectorAll('details').forEach(one => { one.open = !one.matches('.more'); })"
+    )
+    violations = Axe().run(page).response["violations"]
+    assert [f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in violations] == []
+
+
+BROKEN = {
+    "overflow": ".card h3 { min-width: 130vw; }",
+    "spill": ".grid .card > .button { white-space: nowrap; width: 2rem; }",
+    "letters in a column": ".card h3 { width: .5rem; font-size: .7rem; display: block; }",
+    "overlap": ".card .deal { margin-top: -3rem; }",
+    "uneven": ".grid .card { display: flex; } .grid > li { grid-row: auto; }",
+    "target": ".button { min-height: 30px; padding: 0 1rem; }",
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_each_kind_of_fault_is_seen(page: Page, address: str, kind: str) -> None:
+    page.set_viewport_size({"width": 412, "height": 800})
+    opened(page, address, "similar")
+    page.evaluate(
+        "css => { const sheet = new CSSStyleSheet(); sheet.replaceSync(css); document.adoptedStyleSheets = [sheet]; }",
+        BROKEN[kind],
+    )
+    assert any(fault.startswith(f"412 px: {kind}") for fault in faults_at(page, 412))
+
+
+def test_a_shift_of_the_layout_is_seen(page: Page, address: str) -> None:
+    opened(page, address, "similar")
+    page.evaluate(
+        "document.querySelector('.verdict').before(Object.assign(document.createElement('div'), {style: 'height: 400px'}))"
+    )
+    page.evaluate("document.querySelector('.results').style.paddingTop = '300px'")
+    page.wait_for_function(f"window.shift > {MOST_SHIFT}")
