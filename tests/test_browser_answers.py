@@ -205,11 +205,11 @@ def test_a_shared_link_says_what_it_shows(
     page: Page, browser: Browser, served: tuple[str, Path, Any]
 ) -> None:
     mine = upload(page, served)
-    title = page.locator("[data-product] h3").first.inner_text()
     other: BrowserContext = browser.new_context(locale="ru")
     reader = other.new_page()
     reader.goto(f"{served[0]}/answers/{mine}")
     expect(reader.locator("h1")).to_have_text(re.compile("Похожее|Та самая вещь"))
+    title = reader.locator("[data-product] h3").first.inner_text()
     assert title in (
         reader.locator("meta[property='og:description']").get_attribute("content") or ""
     )

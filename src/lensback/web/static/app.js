@@ -319,10 +319,12 @@
   // Back and forward, and a page that was opened at the address of an answer: what the server shows there.
   window.addEventListener("popstate", async () => {
     if (running) running.abort();
+    const mine = running = new AbortController();
     try {
-      const response = await fetch(location.href, { headers: { Accept: "text/html" } });
-      bring(new DOMParser().parseFromString(await response.text(), "text/html"));
-    } catch { location.reload(); }
+      const response = await fetch(location.href, { headers: { Accept: "text/html" }, signal: mine.signal });
+      const page = new DOMParser().parseFromString(await response.text(), "text/html");
+      if (running === mine) bring(page); // twice back: the last one counts, whichever comes first
+    } catch (error) { if (error.name !== "AbortError") location.reload(); }
   });
 
   // Another page's answer, photo, filters and order, in place.
