@@ -30,7 +30,7 @@ from lensback.session import processors
 from lensback.workspace import set_setting, write_atomically
 
 if TYPE_CHECKING:
-    from lensback.train import Trained
+    from lensback.train.run import Trained
 
 
 @app.command("train")
