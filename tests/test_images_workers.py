@@ -78,6 +78,12 @@ def test_what_is_no_picture_costs_next_to_nothing(name: str, decoders: Decoders)
     assert all(peak(pid) < 700 << 20 for pid in decoders.pids())
 
 
+def test_what_is_told_of_no_picture_costs_nothing_either(decoders: Decoders) -> None:
+    """Comments that each could end in as many places: who tries them all never says what it is."""
+    with pytest.raises(BadImage, match="it seems to be text"):
+        decoders(b"<!---->" * 70, 448, *LIMITS)
+
+
 @pytest.mark.parametrize("name", DEAR)
 def test_a_dear_picture_leaves_the_quick_lane(name: str, decoders: Decoders) -> None:
     data = DEAR[name]()

@@ -20,6 +20,8 @@ MAX_SCANS = 64
 """Of one JPEG: encoders make ten or so."""
 MAX_SEGMENTS = 1000
 """Before the pixels of a JPEG; a colour profile has 255 at the most."""
+MAX_FILL = 64 << 10
+"""Bytes before a segment of a JPEG that say nothing: most encoders write none."""
 MAX_CHUNKS = 20_000
 """Of one PNG: 20 MB in pieces of a kilobyte."""
 MAX_PROFILES = 4
@@ -112,12 +114,15 @@ def _fraction(side: int, side_px: int | None) -> int:
 
 def _frame(data: bytes) -> tuple[int, int]:
     """Kind and place of the marker that starts the frame. Raises TooLarge for too many before it."""
-    found = _MARKER.search(data, 2)
-    at = found.end() - 2 if found else len(data)
+    begin = 2
     for _ in range(MAX_SEGMENTS):
+        found = _MARKER.search(data, begin)
+        at = found.start() if found else len(data)
+        if at - begin > MAX_FILL:
+            raise _too_many("fill bytes", MAX_FILL)
         if _FRAMES.match(data, at):
             return data[at + 1], at
-        at = _next(data, at)
+        begin = _after(data, at)
     raise _too_many("segments", MAX_SEGMENTS)
 
 
@@ -150,16 +155,22 @@ def _walked(data: bytes, at: int) -> int:
     raise _too_many("scans", MAX_SCANS)
 
 
-_MARKER = re.compile(rb"\xff+[^\x00\x01\xff\xd0-\xd9]")
+_MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd9]")
+"""Of a row of fill bytes (0xFF) the last alone: to begin at each of them would take the square of their
+number."""
 
 
 def _next(data: bytes, at: int) -> int:
     """Place of the marker after the one at `at`. Raises ValueError, struct.error at the end."""
-    after = at + 2 + int(struct.unpack_from(">H", data, at + 2)[0])
-    found = _MARKER.search(data, after)
+    found = _MARKER.search(data, _after(data, at))
     if found is None:
         raise ValueError
-    return found.end() - 2
+    return found.start()
+
+
+def _after(data: bytes, at: int) -> int:
+    """Where the segment ends whose marker is at `at`. Raises struct.error at the end."""
+    return at + 2 + int(struct.unpack_from(">H", data, at + 2)[0])
 
 
 def _png(data: bytes, _side_px: int | None) -> Cost:

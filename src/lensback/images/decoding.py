@@ -58,7 +58,10 @@ _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 _KINDS = (
     (rb"\s*<(!doctype html|html|head|body)", "a web page"),
-    (rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*(<!doctype svg[^>]*>\s*)?<svg", "an SVG drawing"),
+    (
+        rb"\s*(<\?xml[^>]*>\s*)?(<!--(?:(?!-->).)*-->\s*)*(<!doctype svg[^>]*>\s*)?<svg",
+        "an SVG drawing",
+    ),
     (rb"\s*<\?xml|\s*<[a-z]", "XML"),
     (rb"%PDF-", "a PDF document"),
     (rb"\s*[{\[]", "JSON"),
