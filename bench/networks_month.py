@@ -41,10 +41,10 @@ from lensback.sync import sync
 from lensback.types import Conversion, Money, Offer, StoredOffer
 from lensback.web import create_app
 from lensback.workspace import Workspace, init
-from network_servers import FIXTURES, SERVERS, Wrong
-from standin import Api, Asked, Reply, running
-from test_networks import FOREIGN_LINKS, FRAMES, SUBID
-from test_networks_played import DAY_S, SECRET, START, click_of, told, unhurried
+from network_servers import FIXTURES, SERVERS, Wrong  # type: ignore[import-not-found,unused-ignore]
+from standin import Api, Asked, Reply, running  # type: ignore[import-not-found,unused-ignore]
+from test_networks import FOREIGN_LINKS, FRAMES, SUBID  # type: ignore[import-not-found,unused-ignore]
+from test_networks_played import DAY_S, SECRET, START, click_of, told, unhurried  # type: ignore[import-not-found,unused-ignore]
 
 NAMES = sorted(SERVERS)
 CALLED = sorted(path.parent.name for path in FIXTURES.glob("*/calls.json"))

@@ -183,7 +183,7 @@ class Web:
         width, height = photo.size
         left, top, right, bottom = (self.luck.uniform(0, 0.05) for _ in range(4))
         box = (left * width, top * height, width * (1 - right), height * (1 - bottom))
-        cut = photo.crop(tuple(map(round, box)))
+        cut = photo.crop(box)
         cut.thumbnail((shop.side_px, shop.side_px))
         return jpeg(cut, shop.quality)
 
