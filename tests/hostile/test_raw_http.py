@@ -153,6 +153,21 @@ def test_bytes_that_are_no_body_have_an_end(flood: bytes, port: int) -> None:
     assert answer[9:12] in {b"400", b""}, answer[:80]  # closed while it was sending
 
 
+def test_one_large_body_after_another_is_taken(port: int) -> None:
+    """A connection is used again: what came before is no framing of what comes now."""
+    head = POST + b"Content-Length: 200000\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as opened:
+        for _ in range(3):
+            for part in (head, bytes(100_000), bytes(100_000)):
+                opened.sendall(part)
+                time.sleep(0.02)  # so that they are received apart
+            answer = b""
+            while not answer.endswith(b"\r\n\r\n200000"):
+                block = opened.recv(1 << 16)
+                assert block, answer
+                answer += block
+
+
 def test_a_row_of_requests_has_an_end(port: int) -> None:
     few, many = said(port, (GET + b"\r\n") * IN_A_ROW), said(port, (GET + b"\r\n") * 1000)
     assert few.count(b"HTTP/1.1 200 ") == IN_A_ROW

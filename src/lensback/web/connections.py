@@ -107,6 +107,8 @@ class Connection(HttpToolsProtocol):
         self._framing = 0
         """Bytes that came after a head and were no body."""
         self._body_bytes = 0
+        self._began = False
+        """Whether a message begins in the bytes that are parsed just now."""
 
     @property
     def arrives(self) -> bool:
@@ -141,7 +143,7 @@ class Connection(HttpToolsProtocol):
         """Parses what came, and ends a head that grows too long."""
         if self._clock is None:  # the first bytes of the next request
             self._wait(HEAD_S)
-        before, in_body = self._body_bytes, not self._in_head
+        before, in_body, self._began = self._body_bytes, not self._in_head, False
         super().data_received(data)
         if self.transport.is_closing():
             return
@@ -149,7 +151,7 @@ class Connection(HttpToolsProtocol):
             self._raw_bytes += len(data)
             if self._raw_bytes > HEAD_BYTES:
                 self._answer(TOO_LONG)
-        elif in_body and self.arrives:
+        elif in_body and self.arrives and not self._began:
             self._framing += len(data) - (self._body_bytes - before)
             if self._framing > FRAMING + FRAMING_SHARE * self._body_bytes:
                 self._answer(b"400 Bad Request")
@@ -157,6 +159,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begins to count the bytes of a head."""
         super().on_message_begin()
+        self._began = True
         self._in_head, self._raw_bytes, self._head_bytes = True, 0, 0
         self._framing = self._body_bytes = 0
 
