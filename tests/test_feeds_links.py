@@ -193,3 +193,14 @@ def test_no_image_address_is_lost_in_silence(good: int, bad: int) -> None:
     assert counted.count("no address") == min(bad, clean.MAX_LEFT_OUT)
     if bad + good - len(offer.image_urls) <= clean.MAX_LEFT_OUT:
         assert len(offer.image_urls) + len(counted) == good + bad
+
+
+@pytest.mark.parametrize(
+    "written", ["a=1&#38;b=2", "a=1&#x26;b=2", "a=1&amp;#38;b=2", "a=1&amp;b=2"]
+)
+def test_an_address_that_is_escaped_once_more(written: str):
+    """By row and by batch; the reader of tables has no escapes of its own."""
+    table = f"id,title,link,price,image_link\n1,Cup,{PAGE}?{written},5 EUR,{PAGE}.jpg?{written}\n"
+    row = read(table)
+    assert (row.url, row.image_urls) == (f"{PAGE}?a=1&b=2", (f"{PAGE}.jpg?a=1&b=2",))
+    assert clean.address(f"{PAGE}?{written}", "") == row.url

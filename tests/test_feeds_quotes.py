@@ -102,3 +102,9 @@ def test_what_only_looks_like_such_a_cell_stays() -> None:
     (found,) = read(row(1, 'A ""="" sign', '<a href=""x"">y</a>'))
     assert isinstance(found, Offer)
     assert (found.title, found.description) == ('A "=" sign', "y")
+
+
+def test_a_space_after_every_delimiter():
+    text = 'id, "title", link, price\n1, "Cup, red", https://s.example/1, 5 EUR\n2, Mug, https://s.example/2, 5 EUR\n'
+    rows = list(feeds.read(io.BytesIO(text.encode())))
+    assert [getattr(one, "title", "") for one in rows] == ["Cup, red", "Mug"]

@@ -22,6 +22,8 @@ SAID = {
         "|1 234|1\u2009234|1\u00a0234|1\u202f234|1'234|1.234,50|5 pcs|5 шт.|> 10|&gt; 10|>0|10+|< 5|1-3|0.5|1e3|+5|٥|много"
         "|в наличии|in stock (5)|5 in stock|Only 3 left in stock!|Осталось 2 шт|In Stock: Yes|Skladem > 5 ks|<b>In stock</b>"
         "|Available from 1 to 3 days|Available in store / Delivery 1 to 3 days|Παράδοση σε 1-3 ημέρες|Lieferzeit: 3-5 Werktage"
+        "|Skladom|Skladom v predajni|Nur noch wenige Exemplare|Saatavilla heti|尚有庫存|24小时内发货|متوفر حاليا|Kohe saadaval|Pe stoc|Skickas inom 24 timmar"
+        "|Dernier article en stock|Disponibile subito|Tükenmek üzere|Скоро закончится|Last pieces available|sofort verfuegbar|paa lager"
         "|24h|sofort lieferbar|Sofort verfügbar, Lieferzeit 1-3 Tage|+|+++|✓|在庫あり|ＩＮ　ＳＴＯＣＫ|mehr als 10 Stück"
     ),
     "out_of_stock": (
@@ -30,12 +32,14 @@ SAID = {
         "|Немає в наявності|ausverkauft|nicht lieferbar|rupture de stock|esaurito|agotado|uitverkocht|niedostępny|NIEDOSTEPNY"
         "|není skladem|Neni skladem|slutsåld|In stock: no|Наличие: нет|В наличии: нет|не в наличии|nicht auf Lager|ikke på lager"
         "|Not currently in stock|Derzeit nicht lieferbar|εξαντλημένο|Μη διαθέσιμο|stok yok|nincs raktáron|売り切れ|품절|缺货"
-        "|אזל מהמלאי|غير متوفر"
+        "|אזל מהמלאי|غير متوفر|Няма на склад|Neturime sandėlyje|Produkt již není dostupný|in_stock: false|Slut på lager|Отсутствует на складе"
+        "|Закінчився, немає в наявності|Nu mai este în stoc|Ei saatavana|Laos otsas|Stokta kalmadı|库存不足|재고가 없습니다|nicht verfuegbar|Skladom: 0"
+        "|Χωρίς απόθεμα|nessuna disponibilità|Plus de stock|No quedan unidades|brak na magazynie"
     ),
-    "preorder": "preorder|pre-order|PreOrder|предзаказ|Sold out - preorder now",
+    "preorder": "Förhandsbokning|预购|preorder|pre-order|PreOrder|предзаказ|Sold out - preorder now",
     "backorder": "backorder|BackOrder|onbackorder|available for order|под заказ|Нет в наличии, под заказ|auf Bestellung"
     "|κατόπιν παραγγελίας",
-    "unknown": "bald da|n/a|null|None|call us|0-5|0+|in stock from 12.05.2027|2027-05-12|not sold out|in stock in Prague"
+    "unknown": "in Berlin ausverkauft, in Köln verfügbar|bald da|n/a|null|None|call us|0-5|0+|in stock from 12.05.2027|2027-05-12|not sold out|in stock in Prague"
     "|in stock online, sold out in stores|in_stok|maybe in stock|?",
 }
 CASES = [(text, state) for state, listed in SAID.items() for text in listed.split("|")]

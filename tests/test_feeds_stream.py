@@ -173,3 +173,33 @@ def test_memory_stays_flat():
 def test_the_source_tells_what_it_unpacked():
     source = Source(io.BytesIO(PACKED["gzip in zip"](table(3))), 1 << 20)
     assert (source.compression, source.encoding) == ("zip+gzip", "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("declared", "codec", "title"),
+    [
+        # names of the Encoding Standard (WHATWG), and what browsers take them for
+        ("windows-31j", "cp932", "①赤い帽子"),
+        ("Shift_JIS", "cp932", "①赤い帽子"),
+        ("x-sjis", "cp932", "赤い帽子"),
+        ("ks_c_5601-1987", "cp949", "빨간 모자 똠"),
+        ("gb2312", "gb18030", "红色帽子€"),
+        ("x-cp1250", "cp1250", "Žlutý kůň"),
+        ("win-1251", "cp1251", "Красная шапка"),
+        # what is declared as UTF-8 and is none
+        ("utf-8", "cp1252", "Chapeau d’été créé à l’œuvre"),
+        ("utf-8", "cp1252", "Hut für Größe ß"),
+        ("utf-8", "cp1251", "Шапка Nike красная, с ёлкой"),
+        ("utf-8", "cp1251", "Капелюх зимовий «Київ»"),
+    ],
+)
+def test_pages_of_characters_by_their_names_and_by_their_bytes(
+    declared: str, codec: str, title: str
+):
+    text = (
+        f'<?xml version="1.0" encoding="{declared}"?><rss><channel><item><id>1</id><title>{title}</title>'
+        "<link>https://s.example/1</link><price>5 EUR</price></item></channel></rss>"
+    )
+    (offer,) = feeds.read(io.BytesIO(text.encode(codec)))
+    assert isinstance(offer, Offer)
+    assert offer.title == title

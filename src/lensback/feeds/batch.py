@@ -209,7 +209,7 @@ def _tidied(values: Sequence[str], limit: int, one: Callable[[str], str]) -> Seq
 
 def _addresses(values: Sequence[str], base: str) -> Sequence[str]:
     joined = "\n".join(values) + "\n"
-    if _ADDRESSES.fullmatch(joined) and "&amp;" not in joined:
+    if _ADDRESSES.fullmatch(joined) and not clean.escaped(joined):
         return values
     return [clean.address(value, base) for value in values]
 
@@ -253,7 +253,7 @@ def _images(columns: Columns, base: str) -> dict[str, Iterable[Any]]:
     else:
         texts = main or more or ()
     joined = "\n".join(texts) + "\n"
-    if _ADDRESSES.fullmatch(joined) and "&amp;" not in joined and not _LISTED.search(joined):
+    if _ADDRESSES.fullmatch(joined) and not clean.escaped(joined) and not _LISTED.search(joined):
         urls = [_listed(text) for text in texts]
         if max(map(len, urls)) <= clean.MAX_IMAGES:
             return {"image_urls": urls}

@@ -264,7 +264,7 @@ _BETWEEN = re.compile(r"[\s,;|\"'\[\]]+(?=https?:|//|\{BASE\})")
 
 def address(raw: str, base: str) -> str:
     """An http or https address without user or white space; else empty."""
-    if _SIMPLE_ADDRESS.fullmatch(raw) and "&amp;" not in raw:
+    if _SIMPLE_ADDRESS.fullmatch(raw) and not escaped(raw):
         return raw
     url = _bare(raw)
     if "{BASE}" in url:
@@ -281,6 +281,11 @@ def address(raw: str, base: str) -> str:
     if _ODD.search(url):
         url = _ODD.sub(lambda odd: quote(odd[0]), url)
     return url if len(url) <= MAX_URL and _ADDRESS.fullmatch(url) and url.isprintable() else ""
+
+
+def escaped(raw: str) -> bool:
+    """Whether something in it is written as HTML writes it."""
+    return "&amp;" in raw or "&#" in raw
 
 
 # What browsers encode in an address, and white space that is no plain space.

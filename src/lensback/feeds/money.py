@@ -20,7 +20,7 @@ _SIGNS = by_alias(
         "GBP": "£",
         "USD": "$ us$",
         "JPY": "¥ 円 jp¥ 日元",
-        "CNY": "元 cn¥ rmb",
+        "CNY": "元 cn¥ rmb 人民币",
         "INR": "₹",
         "UAH": "₴ грн",
         "KZT": "₸ тг тенге теңге",
@@ -30,9 +30,9 @@ _SIGNS = by_alias(
         "ILS": '₪ nis ש"ח ש״ח שח',
         "KRW": "₩ 원",
         "VND": "₫ đ vnđ",
-        "AZN": "₼",
+        "AZN": "₼ ман манат manat",
         "GEL": "₾",
-        "AMD": "֏",
+        "AMD": "֏ դր",
         "BRL": "r$",
         "CAD": "ca$ c$ can$",
         "AUD": "a$ au$",
@@ -47,10 +47,10 @@ _SIGNS = by_alias(
         "RON": "lei leu",
         "BYN": "br б.р",
         "MDL": "лей",
-        "UZS": "сум so'm so‘m soʻm som",
-        "AED": "د.إ dhs",
-        "SAR": "ر.س sr",
-        "KWD": "د.ك",
+        "UZS": "сум so'm so‘m soʻm som сўм",
+        "AED": "د.إ dhs درهم",
+        "SAR": "ر.س sr ريال",
+        "KWD": "د.ك kd",
         "THB": "฿ บาท",
         "PHP": "₱",
         "NGN": "₦",
@@ -60,6 +60,20 @@ _SIGNS = by_alias(
         "MKD": "ден",
         "BAM": "km",
         "IRR": "ریال",
+        "QAR": "ر.ق qr",
+        "OMR": "ر.ع",
+        "BHD": "د.ب",
+        "JOD": "د.أ",
+        "IQD": "د.ع",
+        "LBP": "ل.ل",
+        "MAD": "د.م",
+        "DZD": "د.ج",
+        "TND": "د.ت dt",
+        "EGP": "ج.م e£ l.e جنيه",
+        "MYR": "rm",
+        "KES": "ksh",
+        "GHS": "gh₵ ₵",
+        "PYG": "₲",
     }
 )
 _SHARED = {
@@ -73,6 +87,10 @@ _SHARED = {
     "рублей": "RUB BYN",
     "lei": "RON MDL",
     "сом": "KGS",
+    "درهم": "AED MAD",
+    "ريال": "SAR QAR OMR YER",
+    "جنيه": "EGP SDG",
+    "دينار": "KWD BHD JOD IQD LYD TND DZD",
     "din": "RSD",
     "дин": "RSD",
 }
@@ -96,7 +114,7 @@ _SIGN_FOR_MARK = re.compile(
 _SPACED_MARK = re.compile(r"(?<=[0-9])(?: ([.,])|([.,]) )(?=[0-9]{2}(?![0-9.,]))")
 _COLON = re.compile(r"(?<=[0-9]):(?=[0-9]{2}(?![0-9]))")
 _EACH = re.compile(
-    r"/\s?(?:pcs?|piece|ea|unit|шт|stück|stk|st|szt|ks|db|stuk|buc|adet)\b\.?|\beach\b",
+    r"(?:/|\bper\b|\bpro\b|\bza\b|\bla\b)\s?(?:pcs?|piece|pièce|ea|unit|шт|stück|stk|st|szt|ks|db|stuk|buc|adet|kpl|tk|vnt|gab|kom)\b\.?|\beach\b",
     re.IGNORECASE,
 )
 _BARE_CENTS = re.compile(r"(?<![\w/.,])[.,](?=[0-9]{1,2}(?![0-9.,]))")
@@ -106,6 +124,7 @@ _GROUP = 3
 _MOST_DIGITS = 20
 """Of one number, with its marks."""
 _MARKS_BESIDE = re.compile(r"[()*\[\]]")
+_QUOTES = " \"'“”„«»"
 _ROUND = frozenset(("HUF", "IDR", "COP", "CRC", "IRR", "LBP", "MMK", "SOS", "LAK", "IQD"))
 """Of decimals by ISO 4217, of which nobody makes use."""
 _MAX_PRICE, _MAX_RAW, _MAX_NAMES = 40, 1000, 4
@@ -114,7 +133,7 @@ _STRUCK = re.compile(r"<(del|s|strike)\b[^>]*>.*?</\1\s*>", re.DOTALL | re.IGNOR
 _LIFTED = re.compile(r"[.,]?\s*<sup\b[^>]*>\s*([0-9]{2})\s*</sup\s*>", re.IGNORECASE)
 _ARABIC = str.maketrans("٫٬", ".,")
 _BESIDE_WORDS = (
-    "from от від ab od dès desde vanaf από da a partir de à fra från alkaen incl inkl inc including"
+    "from от від ab od dès desde vanaf από da a partir partire de à fra från alkaen incl inkl inc including"
     " vat mwst ust ttc iva tax btw tva dph kdv dahil moms brutto áfa ндс пдв с з z με συμπ φπα"
     " s vč včetně cu sis alv ддс за"
     " price preis цена ціна cena prix precio prezzo preço prijs fiyat fiyatı τιμή pris ár 税込 税込価格"
@@ -243,7 +262,7 @@ def _written(raw: str) -> str:
     said = _EACH.sub(" ", said)
     said = _COLON.sub(",", _SPACED_MARK.sub(r"\1\2", _SIGN_FOR_MARK.sub(r",\2 \1", said)))
     said = _TAX_RATE.sub("", said) if "%" in said else said
-    return _MARKS_BESIDE.sub(" ", _BARE_CENTS.sub("0.", said)).strip()
+    return _MARKS_BESIDE.sub(" ", _BARE_CENTS.sub("0.", said)).strip(_QUOTES)
 
 
 def _names(words: list[str]) -> list[str]:

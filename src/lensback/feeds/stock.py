@@ -24,6 +24,8 @@ _NUMBER = re.compile(r"(?<![^\W\d_])[0-9](?:[0-9.,'\u2019 ]*[0-9])?(?:e[+-]?[0-9
 _DATE = re.compile(r"\b[0-9]{1,4}[./\-][0-9]{1,2}(?:[./\-][0-9]{1,4}|\.(?![0-9]))")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _SPECIAL = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ı": "i", "æ": "ae", "−": "-", "–": "-"})
+_TYPED = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})
+"""How letters are typed where a keyboard lacks them."""
 _YES, _NO = frozenset("+✓✔☑✅○◎△🟢"), frozenset("-—✗✘✕✖❌×🚫⛔🔴")
 _DENIED = re.compile(r"[:：=]\s*[-—–×]+\s*$|^[×]\s|[✗✘✕✖❌🚫⛔🔴]")
 """A sign beside words that turns them round: `In stock: -`."""
@@ -75,12 +77,11 @@ class Words:
         """`state_of` one text, remembered."""
 
     def _learn(self, said: str, state: str) -> None:
-        parts = tokens(said)
-        joined = "".join(parts)
-        self._whole[joined] = state
-        if said.startswith("="):
-            return
-        self._phrases[parts] = self._phrases[(joined,)] = state
+        for parts in {tokens(said), tokens(said.translate(_TYPED))}:
+            joined = "".join(parts)
+            self._whole[joined] = state
+            if not said.startswith("="):
+                self._phrases[parts] = self._phrases[(joined,)] = state
 
     def __call__(self, words: str, count: str = "") -> str:
         """One of AVAILABILITIES for what a row says in words, and for its count. A row that says nothing is
@@ -138,13 +139,15 @@ class Words:
         return "in_stock" if states or timed else "unknown"
 
     def _neutral(self, counting: bool) -> frozenset[str]:
-        known = self._kinds["filler"]
-        return known | self._kinds["unit"] | self._kinds["time"] if counting else known
+        known = self._kinds["filler"] | self._kinds["unit"]
+        return known | self._kinds["time"] if counting else known
 
     def _phrases_in(self, parts: list[str]) -> tuple[set[str], set[str], set[str]]:
         """States of the phrases, the words that are in none, and those of them that stand right
-        before a phrase for sold out."""
+        before a phrase for sold out. A mere *no* beside "in stock" turns that round
+        (`Няма на склад`, `in_stock: false`)."""
         states: set[str] = set()
+        denied = False
         left: set[str] = set()
         before_out: set[str] = set()
         last = ""
@@ -152,7 +155,9 @@ class Words:
         while at < len(parts):
             for size in range(min(self._longest, len(parts) - at), 0, -1):
                 if state := self._phrases.get(tuple(parts[at : at + size])):
-                    states.add(state)
+                    mere = state == _OUT and size == 1 and parts[at] in self._kinds["no"]
+                    denied |= mere
+                    states |= set() if mere else {state}
                     before_out |= {last} if state == _OUT else set()
                     last = ""
                     at += size
@@ -161,7 +166,7 @@ class Words:
                 last = parts[at]
                 left.add(last)
                 at += 1
-        return states, left, before_out
+        return states - {"in_stock"} | {_OUT} if denied else states, left, before_out
 
 
 _OUT = "out_of_stock"

@@ -270,9 +270,20 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _DECLARED = re.compile(rb"""^\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9._:-]{1,40})["']""")
-_KNOWN = re.compile(r"windows-|cp\d|iso-?8859|koi8|gb|big5|shift|sjis|euc|mac|latin|tis")
-# As browsers do: these two names mean Windows-1252 in the wild.
-_ALIASES = {"iso-8859-1": "cp1252", "latin1": "cp1252", "latin-1": "cp1252"}
+_KNOWN = re.compile(r"win|cp\d|iso[-_]?8859|koi8|gb|big5|shift|x-|sjis|ks_c|euc|mac|latin|tis")
+# What browsers take these names for (Encoding Standard of the WHATWG, 4.2): the Windows page that
+# has more characters than the name says, and names that Python lacks.
+_ALIASES = {
+    **dict.fromkeys(("iso-8859-1", "iso_8859-1", "latin1", "latin-1", "x-cp1252"), "cp1252"),
+    **dict.fromkeys(("shift_jis", "shift-jis", "sjis", "x-sjis", "windows-31j"), "cp932"),
+    **dict.fromkeys(("euc-kr", "ks_c_5601-1987", "windows-949"), "cp949"),
+    **dict.fromkeys(("gb2312", "gbk", "x-gbk", "windows-936"), "gb18030"),
+    **dict.fromkeys(("x-cp1251", "win-1251", "win1251"), "cp1251"),
+    "x-cp1250": "cp1250",
+    "x-euc-jp": "euc_jp",
+    "x-mac-cyrillic": "mac_cyrillic",
+    "windows-874": "cp874",
+}
 _ENOUGH_BYTES = 512
 _WAIT_BYTES = 1 << 20
 
@@ -370,8 +381,16 @@ def _by_bytes(data: bytes, declared: str) -> str:
         return "utf-8"
     if declared and not declared.startswith("utf"):
         return declared
-    runs = sum(len(run) for run in re.findall(rb"[\x80-\xff]{2,}", data))
-    return "cp1251" if runs * 2 > high else "cp1252"
+    latin = cyrillic = 0
+    for word in _WORDS.findall(data):
+        letters = _high(word)
+        latin += letters if letters < len(word) else 0
+        cyrillic += letters if 1 < letters == len(word) else 0
+    return "cp1251" if cyrillic > latin else "cp1252"
+
+
+# Letters of Windows-1251 or 1252. A word with some of ASCII among them is Latin.
+_WORDS = re.compile(rb"[A-Za-z\xa8\xb8\xc0-\xff]+")
 
 
 def _high(data: bytes) -> int:

@@ -53,7 +53,8 @@ def read(
             hint=propose.hint(propose.of_table(header, [])),
         )
     make = _maker(header, columns, rules)
-    yield from _rows(lines, chain(first, lines), delimiter, len(header), make)
+    spaced = _spaced(header_line, delimiter)
+    yield from _rows(lines, chain(first, lines), delimiter, len(header), make, spaced=spaced)
 
 
 def _rakuten(lines: Lines, rules: clean.RowRules, columns: ColumnMap) -> Iterator[Offer | Rejected]:
@@ -99,11 +100,19 @@ def header_of(header_line: str, delimiter: str) -> list[str]:
     if header_line.count(delimiter) > _MOST_COLUMNS:
         raise FeedError("a header with that many columns is none", hint="check the address")
     try:
-        return list(_uncelled(tuple(next(csv.reader([header_line], delimiter=delimiter), []))))
+        reader = csv.reader(
+            [header_line], delimiter=delimiter, skipinitialspace=_spaced(header_line, delimiter)
+        )
+        return list(_uncelled(tuple(next(reader, []))))
     except csv.Error as error:
         raise FeedError(
             f"the table's header cannot be read: {error}", hint="check the address"
         ) from error
+
+
+def _spaced(header_line: str, delimiter: str) -> bool:
+    """Whether a space follows every delimiter, as people write tables: `1, "Cup, red", 5 EUR`."""
+    return header_line.count(delimiter) == header_line.count(delimiter + " ")
 
 
 Plan = list[tuple[str, tuple[int, ...]]]
@@ -121,12 +130,12 @@ def _plan(header: list[str], columns: ColumnMap) -> Plan:
 
 
 def _rows(
-    lines: Lines, text: Iterable[str], delimiter: str, width: int, make: Make
+    lines: Lines, text: Iterable[str], delimiter: str, width: int, make: Make, *, spaced: bool
 ) -> Iterator[Offer | Rejected]:
     """The table's rows in batches; what is no row goes where it stood."""
     taken: list[str] = []
     more = _Noted(text, taken)
-    reader = csv.reader(more, delimiter=delimiter)
+    reader = csv.reader(more, delimiter=delimiter, skipinitialspace=spaced)
     at = lines.skipped + 2
     pending = Pending(make)
     rows, places = pending.rows, pending.lines
