@@ -205,7 +205,7 @@ def test_axe_finds_nothing_serious(opened: BrowserContext, served: tuple[str, Pa
     page.locator("#filters summary").click()
     assert serious(page) == []
     page.locator(".card .more summary").first.click()
-    page.locator(".card a.link").first.click()
+    page.locator(".card .acts a[href^='/similar/']").first.click()
     page.wait_for_url("**/similar/*")
     assert serious(page) == []
 

@@ -106,4 +106,4 @@ def test_a_shift_of_the_layout_is_seen(page: Page, address: str) -> None:
         "document.querySelector('.verdict').before(Object.assign(document.createElement('div'), {style: 'height: 400px'}))"
     )
     page.evaluate("document.querySelector('.results').style.paddingTop = '300px'")
-    page.wait_for_function(f"window.shift > {MOST_SHIFT}")
+    page.wait_for_function(f"() => window.shift > {MOST_SHIFT}")

@@ -177,7 +177,7 @@ def test_a_thing_of_the_sheet_is_searched(page: Page, street: str) -> None:
 def test_a_new_box_is_drawn(page: Page, street: str, how: str) -> None:
     first = upload(page, street, photo_of(0))
     page.mouse.wheel(0, 60)
-    page.wait_for_function("scrollY > 20")
+    page.wait_for_function("() => scrollY > 20")
     before = page.evaluate("scrollY")
     frame = page.locator("#frame").bounding_box()
     assert frame
@@ -314,7 +314,7 @@ def test_heic_is_shown_as_the_server_decoded_it(page: Page, street: str) -> None
         "#photo", [{**file_of(sink.getvalue(), "a.heic"), "mimeType": "image/heic"}]
     )
     answered(page)
-    page.wait_for_function("document.getElementById('shown').naturalWidth > 0")
+    page.wait_for_function("() => document.getElementById('shown').naturalWidth > 0")
     assert re.search(
         r"/answers/[0-9a-f]{16}/photo$", page.locator("#shown").get_attribute("src") or ""
     )
@@ -326,7 +326,7 @@ def test_the_live_camera(page: Page, street: str) -> None:
     page.goto(street)
     page.locator("#take").tap()
     expect(page.locator("#live")).to_be_visible()
-    page.wait_for_function("document.getElementById('video').videoWidth > 0")
+    page.wait_for_function("() => document.getElementById('video').videoWidth > 0")
     page.locator("#shutter").tap()
     answered(page)
     expect(page.locator("#live")).to_be_hidden()
