@@ -134,7 +134,8 @@ def opened(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Browser
     yield context
     context.close()
     # What the server refused is in the console too; that is not the page's fault.
-    assert [line for line in said if not line.startswith("Failed to load resource")] == []
+    refused = ("Failed to load resource", "An unknown error occurred when fetching the script")
+    assert [line for line in said if not line.startswith(refused)] == []
 
 
 def upload(page: Page, served: tuple[str, Path]) -> None:
