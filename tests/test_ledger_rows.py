@@ -642,6 +642,7 @@ def test_the_export_line_by_line(one: Database, tmp_path: Path) -> None:
     told(one, news("approved", 5, external_id="@s2", subid="-gone", currency="JPY"))
     path = tmp_path / "entries.csv"
     assert ledger.export_csv(one, path) == 5
+    assert path.stat().st_mode & 0o077 == 0, "what was bought is for the owner alone"
     lines = list(csv.reader(path.read_text("utf-8").splitlines()))
     assert tuple(lines[0]) == HEADER
     assert [",".join(line) for line in lines[0:1]] == [

@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 
 from lensback.db import Database
 from lensback.db import tables as t
+from lensback.durable import make_private
 from lensback.errors import StateError
 from lensback.ledger import seals
 from lensback.ledger.expected import booked_for, expected_sales
@@ -141,10 +142,12 @@ def balances(db: Database) -> dict[str, dict[str, int]]:
 
 
 def export_csv(db: Database, path: Path) -> int:
-    """Every entry, oldest first, as CSV (UTF-8); the number of lines. The file appears whole."""
+    """Every entry, oldest first, as CSV (UTF-8); the number of lines. The file appears whole, for its
+    owner alone."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     lines = 0
     try:
+        make_private(partial)
         with partial.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(HEADER)
