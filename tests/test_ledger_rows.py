@@ -19,7 +19,7 @@ from lensback.db import tables as t
 from lensback.errors import AlreadyDone, BadQuery, Busy, NotFound, StateError
 from lensback.journal import Record
 from lensback.ledger import activity, inbox, pulls
-from lensback.ledger.audit import HEADER, MOST_SHOWN, PART, _cell
+from lensback.ledger.audit import HEADER, MOST_SHOWN, PART
 from lensback.ledger.pay import due_to
 from lensback.ledger.record import Recorded
 from lensback.ledger.sale import digest
@@ -668,25 +668,6 @@ def test_the_export_line_by_line(one: Database, tmp_path: Path) -> None:
     assert ids == sorted(ids)
     assert {line[2] for line in lines[1:4]} == {due[2]}
     assert sorted(p.name for p in tmp_path.iterdir() if "csv" in p.name) == ["entries.csv"]
-
-
-@pytest.mark.parametrize(
-    ("text_", "cell"),
-    [
-        ("=1", "'=1"),
-        ("+1", "'+1"),
-        ("-1", "'-1"),
-        ("@a", "'@a"),
-        ("\ta", "'\ta"),
-        ("\ra", "'\ra"),
-        ("a=1", "a=1"),
-        ("", ""),
-        ("1", "1"),
-        ("'=", "'="),
-    ],
-)
-def test_a_cell_is_no_formula(text_: str, cell: str) -> None:
-    assert _cell(text_) == cell
 
 
 def test_an_export_that_cannot_be_written(one: Database, tmp_path: Path) -> None:

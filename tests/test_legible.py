@@ -18,7 +18,7 @@ from lensback import log
 from lensback.console import Terminal
 from lensback.errors import Error
 from lensback.feeds.texts import text
-from lensback.legible import legible, legible_json, shown
+from lensback.legible import cell, legible, legible_json, shown
 
 EVIL = "\x1b[2Ja\x1b]0;t\x07b\x9b31mc\u202ed\u2066e\nf\r\x00\x7fg\u2028h\udc9bi\u200bj\x1bPq\x1b\\k"
 OBEYED = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\u200b]")
@@ -92,3 +92,22 @@ def test_every_face_goes_through_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert not OBEYED.search(page.render(said=EVIL + "<b>"))
     assert "&lt;b&gt;" in page.render(said=EVIL + "<b>")
     assert text(f"<b>{EVIL}</b>", 200).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("=1", "'=1"),
+        ("+1", "'+1"),
+        ("-1", "'-1"),
+        ("@a", "'@a"),
+        ("\ta", "'\ta"),
+        ("\ra", "'\ra"),
+        ("a=1", "a=1"),
+        ("", ""),
+        ("1", "1"),
+        ("'=", "'="),
+    ],
+)
+def test_a_cell_is_no_formula(text: str, written: str) -> None:
+    assert cell(text) == written

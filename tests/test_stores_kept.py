@@ -309,6 +309,13 @@ def test_store_and_sku_name_an_offer(hats: Database) -> None:
             named.public_id(hats, wrong)
 
 
+def test_no_title_becomes_a_formula(kept: Path) -> None:
+    with open_workspace(kept) as opened, opened.db.write() as c:
+        c.execute(t.offers.update().where(t.offers.c.title == "Cap").values(title="=1+1"))
+    rows = csv.DictReader(io.StringIO(lensback("offers", "export", "--workspace", kept).out))
+    assert {row["title"] for row in rows} == {"Red hat", "'=1+1"}
+
+
 def test_offers_by_command(kept: Path, tmp_path: Path) -> None:
     where = ("--workspace", kept)
     (row,) = lensback("offers", "find", "red", "--json", *where).json

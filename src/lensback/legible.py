@@ -64,6 +64,15 @@ def _escaped(match: re.Match[str]) -> str:
     return "".join(f"\\u{units[at] << 8 | units[at + 1]:04x}" for at in range(0, len(units), 2))
 
 
+def cell(text: str) -> str:
+    """The text as a cell of a table for a spreadsheet: what others wrote never becomes a formula.
+
+    >>> cell("=1+1"), cell("a=1")
+    ("'=1+1", 'a=1')
+    """
+    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
+
+
 def shown(value: object) -> object:
     """What a template writes for a value: text and markup cleaned, with their lines; all else as it
     is. For `finalize` of Jinja, so that no page has an expression that goes past this."""

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from lensback.cli.face import HERE, AsJson, Folder, app, opened_workspace, out, print_json, say
 from lensback.errors import BadQuery
+from lensback.legible import cell
 from lensback.types import StoredOffer
 
 offers_app = typer.Typer(help="Offers of the catalogue.", no_args_is_help=True)
@@ -92,7 +93,8 @@ def offers_export(
         rows.writeheader()
         count = 0
         for stored in named.every(opened.db, store, sold_only=not everything):
-            rows.writerow(_row(stored))
+            row = _row(stored)
+            rows.writerow({k: cell(v) if isinstance(v, str) else v for k, v in row.items()})
             count += 1
     if file:
         say(f"{count} offers -> {file}")

@@ -18,6 +18,7 @@ from lensback.durable import make_private
 from lensback.errors import StateError
 from lensback.ledger import seals
 from lensback.ledger.expected import booked_for, expected_sales
+from lensback.legible import cell
 from lensback.types import Money
 
 MOST_SHOWN = 100
@@ -178,14 +179,9 @@ def _lines(db: Database) -> Iterator[list[Any]]:
                 told = (row.network, row.external_id, row.item, row.status)
                 at = datetime.fromtimestamp(row.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
                 head = [row.id, at, row.transaction_id, row.account, amount, row.currency]
-                tail = map(_cell, (*told, row.click_id or "", row.store or ""))
+                tail = map(cell, (*told, row.click_id or "", row.store or ""))
                 yield [*head, row.minor, *tail]
             after = rows[-1].id
-
-
-def _cell(text: str) -> str:
-    """A network's text never becomes a formula in a spreadsheet."""
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
 
 
 def _count(c: Any, table: Any) -> int:
