@@ -242,6 +242,7 @@ def test_a_user_has_so_many_open(db: Database) -> None:
     "more",
     [
         {"order_id": ""}, {"order_id": "  "}, {"order_id": "x" * 81}, {"order_id": "a\nb"}, {"order_id": "a\x00"},
+        {"order_id": "a\ud800"}, {"order_id": "a\u202eb"}, {"order_id": "\x9b31ma"},
         {"amount": Money(0, "EUR")}, {"amount": Money(-5, "EUR")}, {"amount": Money(10**12, "EUR")},
         {"amount": Money(5, "eu")}, {"note": "x" * 501}, {"ordered_on": date(2026, 8, 30)},
         {"ordered_on": date(2026, 9, 13)}, {"ordered_on": date(1, 1, 1)}, {"ordered_on": date(9999, 12, 31)},
@@ -252,6 +253,13 @@ def test_what_makes_no_sense_leaves_nothing(db: Database, more: Any) -> None:
     with pytest.raises(BadQuery):
         claims.open_claim(db, USER, "c1", bought(**more), now=NOW)
     assert claims.listed(db) == []
+
+
+def test_a_note_is_kept_as_far_as_it_can_be_read(db: Database) -> None:
+    clicked(db, "c1")
+    claims.open_claim(db, USER, "c1", bought(note="late\n\ud800\x1b[31mred\u202e"), now=NOW)
+    (one,) = claims.listed(db)
+    assert one["note"] == "late red"
 
 
 # ---- what becomes of it
@@ -351,6 +359,9 @@ def recent(workspace: Workspace, click_id: str, days: int = 10, **more: Any) -> 
     }
 
 
+JSON = {"Content-Type": "application/json"}
+
+
 def test_the_host_service_opens_a_claim(client: TestClient, workspace: Workspace) -> None:
     said = recent(workspace, "h1")
     path = f"/api/users/{USER}/claims"
@@ -372,8 +383,10 @@ def test_the_host_service_opens_a_claim(client: TestClient, workspace: Workspace
         {"currency": "R"},
         {"order_id": ""},
         {"amount": "1,2.3"},
+        {"amount": "1e999999999"},
+        {"order_id": "half \ud800"},
     ):
-        answer = client.post(path, json={**said, **wrong}, headers=HOST)
+        answer = client.post(path, content=json.dumps({**said, **wrong}), headers=HOST | JSON)
         assert answer.status_code == 422, wrong
         assert answer.json()["error"]["hint"]
     (visit,) = client.get(f"/api/users/{USER}/cashback", headers=HOST).json()["visits"]

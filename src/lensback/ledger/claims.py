@@ -19,6 +19,7 @@ from lensback.db import tables as t
 from lensback.errors import AlreadyDone, BadQuery, NotFound
 from lensback.ledger import reasons
 from lensback.ledger.holds import TWO_NETWORKS
+from lensback.legible import legible
 from lensback.types import Money
 
 DAY_S = 86_400
@@ -30,7 +31,6 @@ MAX_ORDER = 80
 MAX_NOTE = 500
 MAX_MINOR = 10**12
 STATES = ("open", "sent", "accepted", "refused")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 
 
@@ -66,11 +66,11 @@ def _number(terms: Mapping[str, Any], key: str) -> int:
 def checked_bought(bought: Bought) -> Bought:
     """What was said, with clean text. Raises BadQuery where it makes no sense."""
     order = bought.order_id.strip()
-    if not order or len(order) > MAX_ORDER or _CONTROL.search(order):
+    if not order or len(order) > MAX_ORDER or legible(order) != order:
         raise BadQuery("not a number of an order", hint=f"1 to {MAX_ORDER} characters")
     if not 0 < bought.amount.minor < MAX_MINOR or not _CURRENCY.fullmatch(bought.amount.currency):
         raise BadQuery("not an amount", hint="what you paid, such as 3456.00, and its currency")
-    note = _CONTROL.sub(" ", bought.note).strip()
+    note = legible(bought.note).strip()
     if len(note) > MAX_NOTE:
         raise BadQuery("the note is too long", hint=f"at most {MAX_NOTE} characters")
     return Bought(order, bought.ordered_on, bought.amount, note)
@@ -271,7 +271,7 @@ def advance(db: Database, claim_id: str, state: str, *, now: int, answer: str = 
     if state == "sent":
         values["sent_at"] = now
     else:
-        values |= {"decided_at": now, "answer": _CONTROL.sub(" ", answer)[:MAX_NOTE]}
+        values |= {"decided_at": now, "answer": legible(answer)[:MAX_NOTE]}
     with db.write() as c:
         mine = update(t.claims).where(m.id == int(claim_id), m.state == known["state"])
         c.execute(mine.values(**values))

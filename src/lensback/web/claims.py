@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from fastapi import APIRouter
@@ -96,6 +96,6 @@ def bought(fields: Mapping[str, str]) -> Bought:
     amount = "".join(fields.get("amount", "").split()).replace(",", ".")
     try:
         paid = Money.of(Decimal(amount), currency)
-    except (InvalidOperation, ValueError, OverflowError) as error:
+    except (ArithmeticError, ValueError) as error:
         raise BadQuery("not an amount", hint="what you paid, such as 3456.00") from error
     return Bought(fields.get("order_id", ""), ordered, paid, fields.get("note", ""))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import (
@@ -85,7 +85,7 @@ class _Written:
 def _money(shape: AmountShape) -> Money:
     try:
         return Money.of(Decimal(shape.amount), shape.currency)
-    except (InvalidOperation, ValueError, OverflowError) as error:
+    except (ArithmeticError, ValueError) as error:
         raise ValueError(f"not an amount: {shape.amount[:30]!r}") from error
 
 
