@@ -105,11 +105,28 @@ def test_signs_of_several_currencies(raw: str, fallback: str, shown: str) -> Non
         ("2999-01-01/2999-02-01", "5.00 EUR"),
         ("some day", "4.00 EUR"),
         ("", "4.00 EUR"),
+        ("/2020-02-01T23:59:59Z", "5.00 EUR"),
+        ("2999-01-01T00:00Z/", "5.00 EUR"),
+        ("2020-01-01/", "4.00 EUR"),
+        ("01.01.2020 - 1.2.2020", "5.00 EUR"),
+        ("01.01.2020 00:00 / 01.02.2999 23:59", "4.00 EUR"),
+        ("2020-01-01 bis 2020-02-01", "5.00 EUR"),
+        ("99.99.2020 - 98.98.2020", "4.00 EUR"),
+        ("01/01/2020 - 02/01/2020", "4.00 EUR"),
     ],
 )
 def test_a_sale_that_is_over_is_no_price(dates: str, price: str) -> None:
     sale = f"<sale_price>4 EUR</sale_price><sale_price_effective_date>{dates}</sale_price_effective_date>"
     assert str(offer(rss("<price>5 EUR</price>", sale)).price) == price
+
+
+def test_the_lowest_price_of_several_offers() -> None:
+    """schema.org's AggregateOffer."""
+    thing = {"sku": "1", "name": "Hat", "url": "https://s.example/1", "offers": {
+        "lowPrice": "12.5", "highPrice": "20", "priceCurrency": "EUR", "availability": "https://schema.org/OutOfStock"}}  # fmt: skip
+    (row,) = feeds.read(io.BytesIO(json.dumps([thing]).encode()))
+    assert isinstance(row, Offer)
+    assert (str(row.price), row.availability) == ("12.50 EUR", "out_of_stock")
 
 
 # ---- pictures, addresses, links through a network

@@ -455,12 +455,29 @@ def on_sale(dates: str) -> bool:
 
 @lru_cache(1024)
 def _span(dates: str) -> tuple[float, float]:
-    try:
-        begin, end = (datetime.fromisoformat(part.strip()) for part in dates.split("/"))
-        whole_day = timedelta(days=len(dates.rpartition("/")[2].strip()) <= _DATE_CHARS)
-        return _epoch(begin), _epoch(end + whole_day)
-    except (ValueError, OverflowError):
+    """Begin and end; what is left out or no date leaves its side open."""
+    begin, *ends = _BETWEEN_DATES.split(dates.strip()) if dates.count("/") < 2 else [""]
+    if len(ends) != 1:
         return -math.inf, math.inf
+    return _moment(begin, -math.inf), _moment(ends[0], math.inf, end=True)
+
+
+_BETWEEN_DATES = re.compile(r"\s*/\s*|\s+(?:[-–—]|to|bis|по)\s+")
+_DAY_FIRST = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})\b")
+
+
+def _moment(raw: str, otherwise: float, *, end: bool = False) -> float:
+    """ISO 8601 or `28.11.2026`, as seconds; of an end without a time the whole day counts."""
+    day_first = _DAY_FIRST.match(raw)
+    iso = (
+        raw.replace(day_first[0], "{2}-{1:0>2}-{0:0>2}".format(*day_first.groups()), 1)
+        if day_first
+        else raw
+    )
+    try:
+        return _epoch(datetime.fromisoformat(iso) + timedelta(days=end and len(iso) <= _DATE_CHARS))
+    except (ValueError, OverflowError):
+        return otherwise
 
 
 _DATE_CHARS = len("2026-11-24")

@@ -308,7 +308,7 @@ SCHEMA_ORG = ColumnMap(
         pattern="pattern",
         condition="offers/itemcondition itemcondition",
     ),
-    marks=("name", "offers/price", "offers/pricecurrency"),
+    marks=("name", "offers/pricecurrency"),
 )
 """JSON-LD, as shops write it into their pages: one Product an object."""
 
