@@ -1,6 +1,6 @@
 """Awkward answers, and what may not happen to a page that shows them, at any width.
 
-Used by tests/test_browser_matrix.py (a part, quickly) and bench/page_matrix.py (everything).
+Used by tests/test_browser_matrix.py.
 """
 
 from __future__ import annotations

@@ -173,6 +173,7 @@ HARMLESS = {
     "name another folder, or remove it",  # of an output
     "remove it first, or use another name",  # a key
     "remove it; passes are made anew",  # a secret of cookies
+    "remove it: the next import begins anew",  # what a network said last time
     "restore or remove it",  # keys.json: hashes of API keys
     "take them out, or use --leaks drop to leave them out and count them",
     "use another name after the host, or drop that alias and sync",  # an alias that is not ours

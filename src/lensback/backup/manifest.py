@@ -79,7 +79,7 @@ def read_object(place: BackupPlace, name: str) -> bytes:
     except NotFound as error:
         raise DataError(f"the backup lacks {folder_of(name)}/{name}", hint=_AGAIN) from error
     if digest(data) != name:
-        hint = f"remove it and back up again; {_AGAIN}"
+        hint = "make another backup in another place; what is damaged is not used"
         raise DataError(f"damaged: {folder_of(name)}/{name}", hint=hint)
     return data
 

@@ -50,6 +50,8 @@ def search_command(
     """Find the thing in a photo, or by words, or both."""
     from lensback.search import Query, parse_box, search, search_words
 
+    if photo is None and not words.strip():
+        raise typer.BadParameter("a photo is needed, or words by -q", param_hint="PHOTO")
     query = Query(
         parse_box(box),
         limit,
