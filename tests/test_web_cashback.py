@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 import time
@@ -565,6 +566,17 @@ def test_forged_postbacks_change_nothing(client: TestClient, workspace: Workspac
     counted = conversions.RefusedCalls(workspace.path / "refused_postbacks.log").counts()
     assert sum(counted.values()) >= 5
     assert SECRET not in str(counted)
+
+
+def test_half_a_letter_is_refused_before_it_is_answered_for(client: TestClient) -> None:
+    """JSON can write it, and no database takes it: what was answered with 200 would be lost."""
+    fields = {"external_id": "half", "status": "pending", "secret": SECRET}
+    for name in ("external_id", "subid", "order_id"):
+        body = json.dumps(fields | {name: "half \ud800"})
+        headers = {"Content-Type": "application/json"}
+        said = client.post("/postback/generic", content=body, headers=headers)
+        assert said.status_code == 400, name
+        assert said.json()["error"]["type"] == "PostbackError"
 
 
 def test_signed_postbacks_altered_and_replayed(client: TestClient, workspace: Workspace) -> None:

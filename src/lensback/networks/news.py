@@ -15,7 +15,9 @@ from lensback.errors import PostbackError
 from lensback.networks.shape import Network, NewsForm
 from lensback.types import Conversion, Money, currency_exponent
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+"""Halves of letters (JSON can write them) are no text either: no database takes them, and the sale would be
+lost after it was answered for."""
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _LOST = re.compile(
     r"""\[.*\] | [$#%@]?\{.*\} | !!!.*!!! | <.*> | (?P<sign>[%#$@]|__)(?!\s).*(?P=sign)
