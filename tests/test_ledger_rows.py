@@ -705,6 +705,7 @@ def test_a_sale_as_its_shopper_sees_it(one: Database) -> None:
             {
                 "sale_id": str(row["id"]),
                 "store": "hats",
+                "store_title": "hats",
                 "title": "",
                 "state": "pending",
                 "cashback": {"amount": "6.00", "currency": "EUR"},

@@ -74,6 +74,18 @@ def test_what_is_due_in_every_state(one: Database, state: str, received_only: bo
         assert ledger.sales_of(one, USER, now=AT)["sales"][0]["state"] == "paid"
 
 
+def test_a_sale_amended_to_another_currency_is_settled_in_both(one: Database) -> None:
+    """Paid out in euro, then amended to roubles: one payout hands over the one and sets off the other."""
+    told(one, news("approved", 1000, changed_at=1))
+    ledger.pay(one, USER, "t1", at=AT)
+    told(one, news("approved", 90_000, changed_at=2, currency="RUB"))
+    told(one, news("approved", 5000, external_id="s2"))
+    done = ledger.pay(one, USER, "t2", at=AT)
+    assert done.amounts == (Money(2400, "EUR"), Money(54_000, "RUB"))
+    assert ledger.due(one) == []
+    assert ledger.audit(one).proven
+
+
 def test_due_is_by_user_and_currency(one: Database) -> None:
     told(
         one,

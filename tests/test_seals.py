@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from sqlalchemy import select, text
 
 import lensback.db
 from lensback import ledger
-from lensback.db import Database
+from lensback.db import Database, sqlite_url
 from lensback.db import tables as t
 from lensback.errors import StateError
 from lensback.ledger import seals
@@ -74,6 +76,12 @@ DAMAGE = {
     "the last seal": "DELETE FROM seals WHERE number = 4",
     "all seals": "DELETE FROM seals",
     "a row more": "INSERT INTO payouts (reference, request, amounts, sales, at) VALUES ('x','x','[]',0,0)",
+    "a row before the first": "INSERT INTO payouts (id, reference, request, amounts, sales, at)"
+    " VALUES (-1,'x','x','[]',0,0)",
+    "entries before the first": "INSERT INTO entries (id, transaction_id, conversion_id, account, currency,"
+    " minor, at) VALUES (-1,'x',1,'a','EUR',5,0), (-2,'x',1,'a','EUR',-5,0)",
+    "a seal before the first": "INSERT INTO seals (number, last_event, last_entry, last_payout, added, hash,"
+    " at) VALUES (-1,0,0,0,0,'x',0)",
 }
 
 
@@ -87,6 +95,45 @@ def test_a_row_that_is_lost_or_changed_is_seen(sealed: Database, what: str) -> N
     with sealed.read() as c:
         assert list(seals.differences(c)), what
     assert not ledger.audit(sealed).proven
+
+
+SWAP = "UPDATE conversions SET external_id = 'x' WHERE id = 1;"
+SALES = {
+    "another number": "UPDATE conversions SET external_id = 's9' WHERE id = 2",
+    "another item": "UPDATE conversions SET item = '1' WHERE id = 2",
+    "two numbers swapped": f"{SWAP}UPDATE conversions SET external_id = 's1' WHERE id = 2;"
+    "UPDATE conversions SET external_id = 's2' WHERE id = 1",
+    "a sale more": "INSERT INTO conversions (id, network, external_id, item, subid, status, currency,"
+    " commission_minor, cashback_minor, paid_out_minor, order_id, reason, reason_text, order_currency,"
+    " first_at, updated_at) VALUES (-1,'demo','x','','c1','approved','EUR',9,9,0,'','','','',0,0)",
+}
+"""What no seal covers: it follows from the events."""
+
+
+@pytest.mark.parametrize("what", SALES)
+def test_a_sale_that_is_not_the_one_of_its_news_is_seen(sealed: Database, what: str) -> None:
+    with sealed.write() as c:
+        for statement in SALES[what].split(";"):
+            c.execute(text(statement))
+    assert not ledger.audit(sealed).proven
+
+
+def test_a_sale_that_is_lost_is_seen(tmp_path: Path) -> None:
+    """SQLite asks for foreign keys only where the one that writes wants it."""
+    db = Database(sqlite_url(tmp_path / "d.db"))
+    db.migrate()
+    ledger.apply(db, [click("c1")])
+    told(db, news("approved", 1000), news("approved", 500, external_id="s2"))
+    db.close()
+    with closing(sqlite3.connect(tmp_path / "d.db")) as raw, raw:
+        raw.execute("DELETE FROM conversions WHERE id = 2")
+    try:
+        assert ledger.audit(db).differences == [
+            "1 rows of conversion_events are of a sale that is lost",
+            "3 rows of entries are of a sale that is lost",
+        ]
+    finally:
+        db.close()
 
 
 def test_only_the_seal_that_is_hurt_is_named(sealed: Database) -> None:
@@ -282,7 +329,7 @@ INSERT INTO conversions (id, network, external_id, item, subid, click_id, status
  VALUES (1, 'elsewhere', 's1', '', 'c1', 'c1', 'approved', 'EUR', 1000, 600, 600, '', '', '', '', 5, 5);
 INSERT INTO conversion_events (digest, conversion_id, kind, part, status, subid, commission_minor,
  commission_currency, order_currency, order_id, reason, source, received_at)
- VALUES ('d', 1, 'news', '', 'approved', 'c1', 1000, 'EUR', '', '', '', 'poll', 5);
+ VALUES ('d041175f1d7cda1bdcf131373cd1f4ac36eb1fdb69aca300d798b51bc47452d2', 1, 'news', '', 'approved', 'c1', 1000, 'EUR', '', '', '', 'poll', 5);
 INSERT INTO conversion_events (digest, conversion_id, kind, part, status, subid, commission_minor,
  commission_currency, order_currency, order_id, reason, changed_at, source, received_at)
  VALUES ('e', 1, 'payout', '', 'paid', '', 600, 'EUR', '', 'old', '', 6, 'pay', 6);

@@ -17,7 +17,7 @@ from lensback.db import tables as t
 from lensback.durable import make_private
 from lensback.errors import StateError
 from lensback.ledger import seals
-from lensback.ledger.expected import booked_for, expected_sales
+from lensback.ledger.expected import booked_for, expected_sales, renamed
 from lensback.legible import cell
 from lensback.types import Money
 
@@ -85,7 +85,7 @@ def audit(db: Database, workspace: Path | None = None) -> Audit:
     """Computes every sale anew from its events and compares; sums every transaction; holds every row
     against the seals, and the last seal against what the workspace has seen."""
     found = Audit()
-    after = 0
+    after = seals.BEFORE_ALL
     with db.read() as c:
         v, e = t.conversions.c, t.entries.c
         while rows := (
@@ -95,9 +95,15 @@ def audit(db: Database, workspace: Path | None = None) -> Audit:
         ):
             ids = [row["id"] for row in rows]
             expected, booked = expected_sales(c, ids), booked_for(c, ids)
+            others = renamed(c, ids)
             for row in rows:
                 _compare(row, expected[row["id"]], booked[row["id"]], found)
+                if row["id"] in others:
+                    found.differs(f"{_name(row)}: its news are those of another sale")
             after = ids[-1]
+        for table in (t.conversion_events, t.entries):
+            if lost := _without_sale(c, table):
+                found.differs(f"{lost} rows of {table.name} are of a sale that is lost")
         total = func.sum(e.minor)
         sums = select(e.transaction_id, e.currency).group_by(e.transaction_id, e.currency)
         for name, currency in c.execute(sums.having(total != 0)):
@@ -114,8 +120,18 @@ def audit(db: Database, workspace: Path | None = None) -> Audit:
     return found
 
 
+def _name(row: Any) -> str:
+    return f"{row['network']} {row['external_id']} {row['item']}".strip()
+
+
+def _without_sale(c: Any, table: Any) -> int:
+    v = t.conversions.c
+    joined = table.outerjoin(t.conversions, v.id == table.c.conversion_id)
+    return int(c.scalar(select(func.count()).select_from(joined).where(v.id.is_(None))))
+
+
 def _compare(row: Any, expected: Any, booked: Any, audit: Audit) -> None:
-    name = f"{row['network']} {row['external_id']} {row['item']}".strip()
+    name = _name(row)
     audit.conversions += 1
     audit.aside += expected.click_id is None
     audit.review += expected.review.state == "held" and expected.sale.status != "declined"

@@ -116,6 +116,23 @@ def booked_for(c: Connection, ids: Sequence[int]) -> dict[int, Accounts]:
     return held
 
 
+def renamed(c: Connection, ids: Sequence[int]) -> set[int]:
+    """The sales that are not the ones whose news they hold: the name of each of the news is made of the
+    sale's network, number and item, too."""
+    e, v = t.conversion_events.c, t.conversions.c
+    query = (
+        select(t.conversion_events, v.network, v.external_id, v.item)
+        .join(t.conversions, v.id == e.conversion_id)
+        .where(e.conversion_id.in_(ids), e.kind == "news")
+    )
+    found = set()
+    for row in c.execute(query).mappings():
+        whose = {name: row[name] for name in ("network", "external_id", "item")}
+        if digest(replace(news_in(row), **whose)) != row["digest"]:
+            found.add(row["conversion_id"])
+    return found
+
+
 def _expected_sale(
     sale: Sale,
     click: RowMapping | None,
@@ -182,8 +199,10 @@ def _money(minor: int | None, currency: str) -> Money | None:
 
 
 def payout_event(conversion_id: int, amount: Money, reference: str, at: int) -> dict[str, Any]:
-    """The event of cashback handed to the shopper; the same reference pays a sale once."""
-    name = Conversion("payout", str(conversion_id), "paid", order_id=reference)
+    """The event of cashback handed to the shopper; the same reference pays a sale once, and sets off once
+    what is owed of it in each currency that it had before."""
+    owed = amount.currency if amount.minor < 0 else ""
+    name = Conversion("payout", str(conversion_id), "paid", item=owed, order_id=reference)
     return {
         **_NO_EVENT,
         "digest": digest(name, "payout"),

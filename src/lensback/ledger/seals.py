@@ -26,6 +26,8 @@ from lensback.errors import StateError
 FILE_NAME = "ledger.seal"
 """In the workspace, and in no backup of the database: the last seal that was seen here."""
 PART = 2000
+BEFORE_ALL = -(1 << 63)
+"""Smaller than every id: a row that somebody adds may have an id below the first."""
 LAST = {
     "conversion_events": "last_event",
     "entries": "last_entry",
@@ -66,6 +68,9 @@ def differences(c: Connection) -> Iterator[str]:
     rows = {table: _Ahead(c, table) for table in LAST}
     before, hash_before = 0, ""
     for one in _oldest_first(c):
+        if one.number <= 0:
+            yield f"there is a seal {one.number}, before the first"
+            continue
         if one.number != before + 1:
             yield f"seals {before + 1} to {one.number - 1} are lost"
         chain = Chain(hash_before)
@@ -139,7 +144,7 @@ def _seals() -> Any:
 
 
 def _oldest_first(c: Connection) -> Iterator[Any]:
-    s, after = t.seals.c, 0
+    s, after = t.seals.c, BEFORE_ALL
     query = select(t.seals).order_by(s.number).limit(PART)
     while rows := c.execute(query.where(s.number > after)).all():
         yield from rows
@@ -159,7 +164,7 @@ class _Ahead:
     """Rows of a table in order, taken up to an id at a time."""
 
     def __init__(self, c: Connection, table: str) -> None:
-        self._rows = (row for part in _parts(c, table, 0) for row in part)
+        self._rows = (row for part in _parts(c, table, BEFORE_ALL) for row in part)
         self._next = next(self._rows, None)
 
     def until(self, last: int | None) -> Iterator[list[Any]]:
