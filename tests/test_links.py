@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -31,6 +32,7 @@ FORM = LinkForm(
     hosts=("go.example",),
     settings={"id": "[0-9]+"},
     own={"Id": "id"},
+    keep=("Ad",),
 )
 BASED = LinkForm(
     template="{base}?s={subid}&u={url}", subid="s", settings={"base": "https://.+"}, target=("u",)
@@ -224,19 +226,20 @@ ANEW = f"https://go.example/c?id=7&s={S}&u={QUOTED}"
 @pytest.mark.parametrize(
     ("url", "made"),
     [
-        ("https://go.example/c?id=7&x=1", f"https://go.example/c?id=7&x=1&s={S}"),
+        ("https://go.example/c?id=7&ad=1", f"https://go.example/c?id=7&ad=1&s={S}"),
+        ("https://go.example/c?id=7&x=1", f"https://go.example/c?id=7&s={S}"),
         ("https://go.example/c?s=old&id=7", f"https://go.example/c?s={S}&id=7"),
-        ("https://go.example/c?id=7&S=old&y=2&s=more", f"https://go.example/c?id=7&s={S}&y=2"),
+        ("https://go.example/c?id=7&S=old&ad=2&s=more", f"https://go.example/c?id=7&s={S}&ad=2"),
         (f"https://go.example/c?id=7&u={QUOTED}", f"https://go.example/c?id=7&s={S}&u={QUOTED}"),
         (
             f"https://go.example/c?URL={QUOTED}&id=7",
             f"https://go.example/c?s={S}&URL={QUOTED}&id=7",
         ),
-        ("https://go.example/c?s=a=b&id=7&x=c=d", f"https://go.example/c?s={S}&id=7&x=c=d"),
+        ("https://go.example/c?s=a=b&id=7&ad=c=d", f"https://go.example/c?s={S}&id=7&ad=c=d"),
         ("https://go.example/c?&&id=7&", f"https://go.example/c?id=7&s={S}"),
         ("https://go.example/c?ID=7#f", f"https://go.example/c?ID=7&s={S}#f"),
-        ("https://go.example/c?id=7&x=ü", f"https://go.example/c?id=7&x=%C3%BC&s={S}"),
-        ("https://go.example/c?id=7&u=&x=1", f"https://go.example/c?id=7&s={S}&u=&x=1"),
+        ("https://go.example/c?id=7&ad=ü", f"https://go.example/c?id=7&ad=%C3%BC&s={S}"),
+        ("https://go.example/c?id=7&u=&ad=1", f"https://go.example/c?id=7&s={S}&u=&ad=1"),
     ],
 )
 def test_only_the_click_id_is_put_in(url: str, made: str) -> None:
@@ -309,8 +312,38 @@ def test_two_pages_are_none() -> None:
 
 def test_click_ids_of_somebody_else_go() -> None:
     form = {"more_subids": ("s2", "s3")}
-    made = link(url="https://go.example/c?id=7&s2=x&S3=y&%733=z&k=1", changed=form)
-    assert made == f"https://go.example/c?id=7&k=1&s={S}"
+    made = link(url="https://go.example/c?id=7&s2=x&S3=y&%733=z&ad=1", changed=form)
+    assert made == f"https://go.example/c?id=7&ad=1&s={S}"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "pid=8",
+        "?id=8",
+        "id%00x=8",
+        "%252569d=8",
+        "p(1)a(8)",
+        "p=https%3A%2F%2Fevil.example",
+        "ad=https%3A%2F%2Fevil.example",
+        "ad=https%253A%252F%252Fevil.example",
+        "ad=%2F%2Fevil.example",
+        "ad=%20https:evil.example",
+        "a%64=%5C%5Cevil.example",
+    ],
+)
+def test_what_we_do_not_know_is_taken_out(other: str) -> None:
+    """A network may have more names for whom a link pays, and where it leads, than we know."""
+    plain = f"https://go.example/c?id=7&s={S}&u={QUOTED}"
+    assert link(url=f"https://go.example/c?id=7&{other}&u={QUOTED}") == plain
+    assert link(url=f"https://go.example/c?{other}&id=7&u={QUOTED}") == plain
+
+
+@pytest.mark.parametrize("credit", ["awc=8", "ClickRef=8", "g%63lid=8"])
+@pytest.mark.parametrize("mark", ["&", ";"])
+def test_a_page_that_credits_somebody_is_cleaned(credit: str, mark: str) -> None:
+    page = quote(f"{PAGE}{mark}{credit}", safe="")
+    assert link(url=f"https://go.example/c?id=7&u={page}") == ANEW
 
 
 @pytest.mark.parametrize(
@@ -345,6 +378,10 @@ def test_a_click_id_in_the_path(url: str, made: str) -> None:
         "cam:abc/CAM:abc",
         "x:1",
         "cam:abc/%63am:other",
+        "cam%3Aother/cam:abc",
+        "x:1%2Fcam:other/cam:abc",
+        "other/cam:abc",
+        "x:1/cam:abc",
     ],
 )
 def test_a_path_that_is_not_ours_is_made_anew(head: str) -> None:
@@ -353,6 +390,10 @@ def test_a_path_that_is_not_ours_is_made_anew(head: str) -> None:
     assert link(PATH, url, ids={"cam": "abc"}).startswith(anew)
     with pytest.raises(BadQuery):
         link(PATH, f"https://prf.example/click/{head}", ids={"cam": "abc"})
+    for rest in ("cam:other", "CAM:other", "ref:x", "to:x"):
+        url = f"https://prf.example/click/cam:abc/to:https%3A%2F%2Fshop.example%2Fp/{rest}"
+        assert link(PATH, url, ids={"cam": "abc"}).count("/cam:") == 1
+        assert f"/{rest}" not in link(PATH, url, ids={"cam": "abc"})
     with pytest.raises(BadQuery, match="beside its path"):
         link(PATH, "https://prf.example/click/cam:abc?cam=other", ids={"cam": "abc"})
 
@@ -379,7 +420,7 @@ def test_a_base_says_whose_the_link_is() -> None:
     changed = {"hosts": ("other.example",)}
     for host in ("go.example", "other.example"):
         made = link(BASED, f"https://{host}/g/ours/?i=5&x=1", ids=ids, changed=changed)
-        assert made == f"https://{host}/g/ours/?i=5&x=1&s={S}"
+        assert made == f"https://{host}/g/ours/?i=5&s={S}"
         for foreign in ("/g/theirs/?i=5", "/g/ours/?i=6", "/g/ours/?x=1", "/c/ours/?i=5", "/?i=5"):
             url = f"https://{host}{foreign}"
             anew = link(BASED, f"{url}&u={QUOTED}", ids=ids, changed=changed)
@@ -415,8 +456,8 @@ def test_a_page_as_the_link() -> None:
         ("https://shop.example/p?a=1#f", f"https://shop.example/p?a=1&camp=77&cust={S}"),
         ("https://shop.example/p?campid=9&%63ampid=9", f"https://shop.example/p?camp=77&cust={S}"),
         (
-            "https://shop.example/p?a=1;campid=9",
-            f"https://shop.example/p?a=1%3Bcampid=9&camp=77&cust={S}",
+            "https://shop.example/p?a=1;b=9;campid=9",
+            f"https://shop.example/p?a=1%3Bb=9&camp=77&cust={S}",
         ),
     ):
         assert link(form, page, ids=ids) == made
@@ -467,7 +508,7 @@ def test_a_link_has_a_length() -> None:
     with pytest.raises(BadQuery, match="the link has 4001 characters") as refused:
         link(url="https://shop.example/" + "x" * (room + 1))
     assert refused.value.hint == "Mine takes 4000 at most"
-    tracked = "https://go.example/c?id=7&x=" + "x" * 4000
+    tracked = "https://go.example/c?id=7&ad=" + "x" * 4000
     with pytest.raises(BadQuery, match="characters"):
         link(url=tracked)
 

@@ -403,6 +403,7 @@ FOREIGN_LINKS = [
     ("awin", "https://www.awin1.com/cread.php?awinmid=1001&awinaffid=45628&AWINAFFID=666&ued={u}"),
     ("awin", "https://www.awin1.com/cread.php?awinmid=666&awinaffid=45628&ued={u}"),
     ("awin", "https://www.awin1.com/a/b/666?ued={u}"),
+    ("awin", "https://www.awin1.com/awclick.php?id=666&mid=1001&awinaffid=45628&ued={u}"),
     ("cj", "https://www.anrdoezrs.net/click-666-12345678?url={u}"),
     ("cj", "https://www.jdoqocy.com/click-7777777-666?url={u}"),
     ("cj", "https://www.dpbolvw.net/links/666/type/dlg/?url={u}"),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from lensback.errors import BadQuery, ConfigError
-from lensback.networks.shape import Linked, LinkSettings, Network, Program
+from lensback.networks.shape import Linked, LinkForm, LinkSettings, Network, Program
 from lensback.networks.targets import (
     ascii_domains,
     canonical,
@@ -19,12 +19,15 @@ from lensback.networks.targets import (
 from lensback.networks.tracked import (
     Parameter,
     empty_settings,
+    is_address,
+    known_parameters,
     parameters,
     segments,
     subid_of,
     target_in,
     why_not_ours,
 )
+from lensback.storepage import is_credit, plain_name
 
 _SUBID = re.compile(r"[0-9A-Za-z]+")
 _ERID = re.compile(r"\berid\s*[:=]?\s*([0-9A-Za-z]{8,60})", re.IGNORECASE)
@@ -199,7 +202,7 @@ def _with_subid(network: Network, settings: LinkSettings, url: str, subid: str) 
     link = readable(url)
     template = form.template or _own_template(settings)
     name = subid_of(form, template)
-    wrong = why_not_ours(form, settings, link)
+    wrong = why_not_ours(form, settings, link) or _credits_others(form, link)
     if wrong or form.style == "tail" or not name:
         try:
             page = target_in(form, settings, link)
@@ -211,22 +214,41 @@ def _with_subid(network: Network, settings: LinkSettings, url: str, subid: str) 
     for one in found:
         if one.name in {target.lower() for target in form.target} and one.value:
             canonical(one.value, settings.domains)
-    link = _without(link, {other.lower() for other in form.more_subids} - {name.lower()})
+    if form.style == "query":  # else the query is of the page in the path
+        link = _only(link, known_parameters(form, settings), set(map(str.lower, form.keep)))
     link = put(link, name, subid, before=form.target)
     if settings.erid and form.erid and "erid=" not in link.lower():
         link = put(link, form.erid, settings.erid, before=form.target)
     return link
 
 
-def _without(link: str, names: set[str]) -> str:
-    """The link without these parameters: click ids of somebody else."""
+def _credits_others(form: LinkForm, link: str) -> str:
+    """What is wrong where the page that a link leads to credits the visit to somebody; "" where it does
+    not. A campaign's name (`utm_`) credits nobody."""
+    found = segments(link, form.target) if form.style == "path" else parameters(link)
+    targets = {target.lower() for target in form.target}
+    for one in found:
+        if one.name in targets and one.value:
+            named = re.split("[?&;]", one.value)[1:]
+            if any(
+                is_credit(piece) and not plain_name(piece).startswith("utm_") for piece in named
+            ):
+                return "its page credits somebody"
+    return ""
+
+
+def _only(link: str, known: set[str], kept: set[str]) -> str:
+    """The link with the parameters that we know, no others: click ids of somebody else are among
+    those. One that is merely kept leads nowhere."""
     parts = urlsplit(link)
-    kept = [
-        piece
-        for piece in parts.query.split("&")
-        if piece and Parameter(piece.partition("=")[0], "").name not in names
-    ]
-    return urlunsplit(parts._replace(query="&".join(kept)))
+    found = [piece for piece in parts.query.split("&") if piece]
+
+    def stays(piece: str) -> bool:
+        raw, _, value = piece.partition("=")
+        name = Parameter(raw, "").name
+        return name in known and not (name in kept and is_address(value))
+
+    return urlunsplit(parts._replace(query="&".join(filter(stays, found))))
 
 
 def _put(link: str, name: str, value: str, *, before: tuple[str, ...]) -> str:
@@ -246,7 +268,7 @@ def _put_segment(link: str, name: str, value: str, *, before: tuple[str, ...]) -
 def _split_path(link: str, target: tuple[str, ...]) -> tuple[list[str], str]:
     """The segments before the target, and the rest: a raw target has slashes of its own."""
     path = urlsplit(link).path
-    mark = re.search("/(?:" + "|".join(target) + "):", path) if target else None
+    mark = re.search("/(?:" + "|".join(target) + "):", path, re.IGNORECASE) if target else None
     at = mark.start() if mark else len(path)
     return [piece for piece in path[:at].split("/") if piece], path[at:]
 

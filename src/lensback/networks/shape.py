@@ -48,6 +48,9 @@ class LinkForm:
     """Most characters of it; our click ids have 22."""
     more_subids: tuple[str, ...] = ()
     """Further sub-id parameters the network knows; not used."""
+    keep: tuple[str, ...] = ()
+    """Further parameters that a tracked link may bring, such as the number of an ad. Whatever else
+    it brings is taken out: a network may know more names for whom a link pays than we do."""
     target: tuple[str, ...] = ()
     """Parameters that may hold the target in a link that is tracked already."""
     style: Literal["query", "path", "tail"] = "query"

@@ -82,11 +82,15 @@ def canonical(url: str, domains: tuple[str, ...]) -> str:
         raise BadQuery(
             f"{host} is not a domain of the program", hint=f"the program's domains: {listed}"
         )
-    kept = [p for p in parts.query.split("&") if p and not is_credit(p)]
-    query = "&".join(kept)
+    query = "&".join(kept for piece in parts.query.split("&") if (kept := _without_credit(piece)))
     return urlunsplit(
         (parts.scheme, host, _encoded(parts.path), _encoded(query), _encoded(parts.fragment))
     )
+
+
+def _without_credit(piece: str) -> str:
+    """Some servers part parameters at `;` too."""
+    return ";".join(part for part in piece.split(";") if not is_credit(part))
 
 
 def readable(url: str) -> str:

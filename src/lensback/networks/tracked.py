@@ -86,16 +86,47 @@ def _spelling(form: LinkForm, template: str, own: Owners, link: str) -> str:
         return "its parameters cannot be told apart"
     found = _read(form, link)
     watched = {*own, *map(str.lower, form.target)}
-    also = parameters(link) if form.style == "path" else []
-    if any(one.name in watched for one in also):
-        return "it names a publisher beside its path"
     subid = subid_of(form, template).lower()
+    if form.style == "path":
+        if any(one.name in watched for one in parameters(link)):
+            return "it names a publisher beside its path"
+        if _is_odd_path(template, {*watched, subid}, found, form):
+            return "its path may be read in two ways"
     odd = [one.raw for one in found if one.name in {*watched, subid} and not one.plain]
     if odd:
         return f"{odd[0][:40]!r} is an odd spelling"
     counts = Counter(one.name for one in found)
     doubled = [name for name in watched if counts[name] > 1]
     return f"{doubled[0]!r} is there {counts[doubled[0]]} times" if doubled else ""
+
+
+def _is_odd_path(template: str, known: set[str], found: list[Parameter], form: LinkForm) -> bool:
+    """Whether a segment is none of the template's, is coded where a server may decode it before it parts
+    the path, or stands behind the target."""
+    usual = {one.raw for one in segments(template, form.target)}
+    targets = {name.lower() for name in form.target}
+    names = re.compile(f"/(?:{'|'.join(map(re.escape, sorted(known)))}):", re.IGNORECASE)
+    return any(
+        names.search(one.value)
+        if one.name in targets
+        else "%" in one.raw or (one.name not in known and one.raw not in usual)
+        for one in found
+    )
+
+
+def known_parameters(form: LinkForm, settings: LinkSettings) -> set[str]:
+    """Names of parameters that a tracked link may have, in small letters."""
+    template = form.template or settings.ids.get("template", "")
+    base = settings.ids.get("base", "") if "{base}" in template else ""
+    written = {one.name for text in (template, base) for one in parameters(text)}
+    more = (*form.own, *form.target, *form.keep, form.erid, subid_of(form, template))
+    return (written | set(map(str.lower, more))) - {""}
+
+
+def is_address(value: str) -> bool:
+    """Whether a parameter's value is an address that a network might send the shopper to."""
+    plain = unquote(unquote(unquote(value)))
+    return bool(re.match(r"\s*(?:[a-z][a-z0-9+.-]*:|[/\\]{2})", plain, re.IGNORECASE))
 
 
 def _whose(form: LinkForm, own: Owners, link: str) -> str:
