@@ -287,7 +287,9 @@ def test_an_answer_that_loses_most_is_not_believed(workspaces: Any) -> None:
     assert bring(many) == ["same", "changed", "changed", "changed"], "and comes back"
     bring(many[:1], force=True)
     with pytest.raises(StateError, match="1 of 1 programs"):
-        bring([OfferedProgram("7", "Another", offered().terms)])  # all that we knew are gone, however few
+        bring(
+            [OfferedProgram("7", "Another", offered().terms)]
+        )  # all that we knew are gone, however few
 
 
 def test_what_cannot_be_used_is_refused_and_harms_no_other(workspaces: Any) -> None:
