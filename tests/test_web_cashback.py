@@ -145,6 +145,8 @@ NO_CLICK: list[tuple[str, dict[str, str], int]] = [
         "python-requests/2.32", "axios/1.6.0", "node-fetch/1.0", "Go-http-client/2.0", "okhttp/4.12",
         "Iframely/1.3.1 (+https://iframely.com/docs/about)", "Mattermost-Bot/1.1", "Synapse/1.98",
         "Mozilla/5.0 (compatible; YandexBot/3.0)", "Mozilla/5.0 (compatible; Mail.RU_Bot/2.0)",
+        "Mozilla/5.0 (compatible; Perplexity-User/1.0; +https://perplexity.ai/perplexity-user)",
+        "Mozilla/5.0 (compatible; Claude-User/1.0)", "Google-Safety", "Microsoft Office/16.0 (MSOutlook 16.0)",
     )),
     *(("GET", {name: value}, 503) for name, value in (
         ("Purpose", "prefetch"), ("Sec-Purpose", "prefetch"), ("Sec-Purpose", "prefetch;prerender"),
@@ -166,7 +168,9 @@ NO_CLICK: list[tuple[str, dict[str, str], int]] = [
         "image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5",
         "text/css,*/*;q=0.1", "application/json", "video/webm,video/*;q=0.9,*/*;q=0.5",
         "image/png, image/svg+xml, image/*;q=0.8, */*;q=0.5",
+        "image/webp,*/*", "image/avif,image/webp,*/*",  # Firefox 65 to 91
     )),
+    ("GET", {"Accept": "*/*", "Origin": "https://elsewhere.example"}, 200),  # fetch of before 2019
     ("GET", {"Accept": "*/*", "X-Requested-With": "XMLHttpRequest"}, 200),
 ]  # fmt: skip
 

@@ -100,7 +100,7 @@ def _spelling(form: LinkForm, template: str, own: Owners, link: str) -> str:
     return f"{doubled[0]!r} is there {counts[doubled[0]]} times" if doubled else ""
 
 
-def _is_odd_path(template: str, known: set[str], found: list[Parameter], form: LinkForm) -> bool:
+def _is_odd_path(template: str, known: set[str], pieces: list[Parameter], form: LinkForm) -> bool:
     """Whether a segment is none of the template's, is coded where a server may decode it before it parts
     the path, or stands behind the target."""
     usual = {one.raw for one in segments(template, form.target)}
@@ -110,7 +110,7 @@ def _is_odd_path(template: str, known: set[str], found: list[Parameter], form: L
         names.search(one.value)
         if one.name in targets
         else "%" in one.raw or (one.name not in known and one.raw not in usual)
-        for one in found
+        for one in pieces
     )
 
 

@@ -100,7 +100,7 @@ def import_programs(
     listed = {each.id for each in offered}
     gone = sorted(alive - listed)
     many = len(gone) >= FEW and len(gone) > LOST_SHARE * len(alive)
-    if gone and (many or len(gone) == len(alive)) and not force:
+    if (many or (gone and not offered)) and not force:
         raise StateError(
             f"{len(gone)} of {len(alive)} programs of {network.title} are gone at once",
             hint="look there; if it is true, run it again with --force",

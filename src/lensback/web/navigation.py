@@ -21,12 +21,14 @@ _PROGRAM = re.compile(
     r"|lighthouse|headlesschrome|phantomjs|electron/.*snippet|pingdom|uptime|site24x7|statuscake"
     r"|python-requests|python-httpx|python-urllib|aiohttp|curl/|wget/|go-http-client|java/|okhttp"
     r"|libwww|scrapy|node-fetch|axios/|undici|got \(|postmanruntime|insomnia|guzzle|httpclient"
-    r"|apache-http|ruby|php/|dart/|reqwest",
+    r"|apache-http|ruby|php/|dart/|reqwest|(?:claude|perplexity|chatgpt|mistralai|google)-(?:user|safety)"
+    r"|google-cloudvertex|ms-?office|microsoft office",
     re.IGNORECASE,
 )
 """Cubot is a maker of phones."""
 _CONTENT = re.compile(
-    r"\b(?:image|video|audio|font)/\*|^\s*(?:text/css|application/json|font/)", re.IGNORECASE
+    r"\b(?:image|video|audio|font)/\*|^\s*(?:text/css|application/json|font/|image/(?:webp|avif|apng|svg))",
+    re.IGNORECASE,
 )
 """In what a browser accepts: a picture, a film, a style sheet, a script's data. A page comes first as
 text/html; the oldest browsers ask for pages with */* or with some kinds of pictures by name."""
@@ -52,6 +54,8 @@ def is_navigation(request: Request) -> bool:
         return mode in {"", "navigate"} and target in {"", "document"}
     if request.headers.get("x-requested-with", "").lower() == "xmlhttprequest":
         return False  # other values are names of apps: their pages are pages
+    if "origin" in request.headers:
+        return False  # a script asks across origins; whoever goes to a page says none
     accepted = request.headers.get("accept", "")
     return "text/html" in accepted.lower() or not _CONTENT.search(accepted)
 
