@@ -285,14 +285,6 @@ def test_an_answer_that_loses_most_is_not_believed(workspaces: Any) -> None:
     assert bring(many[:2]) == ["same", "same"], "what is gone is told once"
     assert bring(many[:1], force=True) == ["same", "gone"]
     assert bring(many) == ["same", "changed", "changed", "changed"], "and comes back"
-<<<<<<< HEAD
-    bring(many[:1], force=True)
-    with pytest.raises(StateError, match="1 of 1 programs"):
-        bring(
-            [OfferedProgram("7", "Another", offered().terms)]
-        )  # all that we knew are gone, however few
-=======
->>>>>>> parent of 0a8c344 (An import that loses every known program is not believed, however few there were)
 
 
 def test_what_cannot_be_used_is_refused_and_harms_no_other(workspaces: Any) -> None:
