@@ -691,6 +691,14 @@ def test_an_empty_workspace_has_a_friendly_page(tmp_path: Path, photo: bytes) ->
         assert other.get("/api/stores").json() == {"stores": []}
 
 
+def test_what_is_the_same_for_all_is_written_once(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = [client.get(path).text for path in ("/openapi.json", "/docs")]
+    monkeypatch.setattr(client.app, "openapi", lambda: pytest.fail("made anew for a caller"))
+    assert [client.get(path).text for path in ("/openapi.json", "/docs")] == before
+
+
 def test_docs_say_every_route(client: TestClient) -> None:
     spec = client.get("/openapi.json").json()
     page = client.get("/docs").text

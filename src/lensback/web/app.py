@@ -51,6 +51,7 @@ def create_app(workspace: Workspace) -> FastAPI:
         title="Lensback",
         version=__version__,
         description=DESCRIPTION,
+        openapi_url=None,  # made once, in pages.description: dear to write for every caller
         docs_url=None,  # the framework's own pages load scripts from elsewhere; see pages.docs
         redoc_url=None,
         lifespan=_lifespan,

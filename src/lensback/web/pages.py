@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -90,8 +91,30 @@ def widget_script() -> Response:
 
 @router.get("/docs")
 def docs(request: Request) -> Response:
-    """The API's description, rendered from its own /openapi.json."""
-    return render(request, "docs.html", spec=request.app.openapi(), operations=_operations(request))
+    """The API's description, rendered from its own /openapi.json; once for each language."""
+    speech, kept = speech_of(request), _kept(request)
+    if (text := kept.get(speech.language)) is None:
+        values = {"spec": request.app.openapi(), "operations": _operations(request)}
+        text = kept[speech.language] = _text(request, speech, "docs.html", **values)
+    return _page(request, speech, text)
+
+
+@router.get("/openapi.json", include_in_schema=False)
+def description(request: Request) -> Response:
+    """The API's description for programs, written once."""
+    kept = _kept(request)
+    if (text := kept.get("json")) is None:
+        text = kept["json"] = json.dumps(request.app.openapi(), ensure_ascii=False)
+    return Response(text, media_type="application/json")
+
+
+def _kept(request: Request) -> dict[str, str]:
+    """What is dear to make and the same for everybody, as long as the application lives."""
+    state = request.app.state
+    if not hasattr(state, "kept"):
+        state.kept = {}
+    kept: dict[str, str] = state.kept
+    return kept
 
 
 FAILURES = {
@@ -175,20 +198,35 @@ def render(
     headers: Mapping[str, str] = MappingProxyType({}),
     **values: Any,
 ) -> Response:
-    """A template in the visitor's language. A language chosen by `?lang=` is remembered."""
+    """A template in the visitor's language."""
     speech = speech_of(request)
+    return _page(request, speech, _text(request, speech, template, **values), status, headers)
+
+
+def _text(request: Request, speech: Speech, template: str, **values: Any) -> str:
+    """A template with the words of a language."""
     values |= {"speech": speech, "_": speech.say, "_n": speech.plural, "number": speech.number}
     service: Service = request.app.state.service
     values["keep_days"] = service.workspace.settings.keep_photos_days
     values["marks"] = service.marks
-    text = (
-        _environment(service.workspace.settings.templates).get_template(template).render(**values)
-    )
+    environment = _environment(service.workspace.settings.templates)
+    return environment.get_template(template).render(**values)
+
+
+def _page(
+    request: Request,
+    speech: Speech,
+    text: str,
+    status: int = 200,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> Response:
+    """The text as an answer. A language chosen by `?lang=` is remembered."""
+    settings = request.app.state.service.workspace.settings
     response = HTMLResponse(text, status_code=status, headers=dict(headers))
     response.headers["Vary"] = "Accept-Language, Cookie"
     response.headers["Content-Language"] = speech.language
     if request.query_params.get("lang") == speech.language:
-        secure = is_secure(request, service.workspace.settings)
+        secure = is_secure(request, settings)
         response.set_cookie(
             COOKIE, speech.language, max_age=YEAR_S, samesite="lax", httponly=True, secure=secure
         )
