@@ -10,7 +10,7 @@ from lensback import log
 from lensback.catalogue import stores
 from lensback.catalogue.stores import FeedState
 from lensback.db import Database
-from lensback.errors import DataError, Error, FeedTruncated, Stopped, TooLarge
+from lensback.errors import DataError, Error, FeedTruncated, StateError, TooLarge
 from lensback.ingest.collect import Collected, Limits, collect, readable
 from lensback.ingest.readers import Readers
 from lensback.ingest.write import LEFT_OUT, FeedRun, write
@@ -129,7 +129,7 @@ def note_failure(
 
 
 def _status(error: Error) -> str:
-    if isinstance(error, Stopped):
+    if isinstance(error, StateError):  # a full disk, a database that is away: no fault of the store's
         return "stopped"
     return "truncated" if isinstance(error, FeedTruncated) else "failed"
 
