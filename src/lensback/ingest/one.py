@@ -129,7 +129,9 @@ def note_failure(
 
 
 def _status(error: Error) -> str:
-    if isinstance(error, StateError):  # a full disk, a database that is away: no fault of the store's
+    if isinstance(
+        error, StateError
+    ):  # a full disk, a database that is away: no fault of the store's
         return "stopped"
     return "truncated" if isinstance(error, FeedTruncated) else "failed"
 
