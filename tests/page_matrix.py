@@ -129,7 +129,7 @@ def _add_routes(app: FastAPI, images: list[str]) -> None:
             return failures.respond(request, error)
         stocked: Any = _Stocked(app.state.service, empty=name == "empty")
         found = None if name in {"home", "empty"} else answer_of(name, images)
-        page = pages.search_page(request, stocked, Upload(b"", Query()), found)
+        page = pages.search_page(request, stocked, Upload(None, Query()), found)
         body = bytes(page.body).replace(b"/answers/0123456789abcdef/photo", images[0].encode())
         return Response(body, headers={"Content-Type": "text/html"})
 

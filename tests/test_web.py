@@ -254,6 +254,7 @@ def bomb(side_px: int = 60_000) -> bytes:
 )
 def test_what_is_no_picture_is_refused(client: TestClient, name: str, data: bytes) -> None:
     refused(ask(client, data, name), 415, "BadImage")
+    refused(ask(client, data, name, q="boots"), 415, "BadImage")  # no words stand in for it
 
 
 def test_a_bomb_is_refused(client: TestClient) -> None:

@@ -56,7 +56,7 @@ def _page(request: Request, service: Service, said: Shown, search_id: str, order
         query = replace(query, order=order)
         answer = answer.model_copy(update={"hits": tuple(hits_in_order(answer.hits, order))})
     if service.memory.has(search_id, browser_of(request)):
-        page = search_page(request, service, Upload(b"", query), answer)
+        page = search_page(request, service, Upload(None, query), answer)
         return keep_browser(request, page, workspace.settings)
     return _shared(request, said, answer, query)
 

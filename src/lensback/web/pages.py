@@ -39,7 +39,7 @@ YEAR_S = 365 * 86400
 @router.get("/")
 def home(request: Request, service: Opened) -> Response:
     """The page with the search form."""
-    return search_page(request, service, Upload(b"", Query()), None)
+    return search_page(request, service, Upload(None, Query()), None)
 
 
 @router.post("/", dependencies=[Searcher])

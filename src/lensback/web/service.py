@@ -147,7 +147,7 @@ class Service:
         """The request's photo, searched. The photo itself is let go."""
         async with self.arrivals.body_of(request):
             upload = await read_upload(request, self.workspace.settings.max_image_bytes)
-            return replace(upload, photo=b""), await self.find(request, upload)
+            return replace(upload, photo=None), await self.find(request, upload)
 
     async def find(self, request: Request, upload: Upload) -> Answer:
         """One upload, searched, counted and written down. Raises Busy where all places are taken."""
@@ -156,7 +156,7 @@ class Service:
         upload = replace(upload, query=reads)
         if upload.photo_url:
             answer, variant = await self._from_address(upload, who)
-        elif not (upload.photo or upload.again):
+        elif upload.photo is None and not upload.again:
             work = partial(self._by_words, upload.query)
             answer, variant = await self.gate.run(work, who.address, 0.0), ""
         else:
@@ -205,7 +205,7 @@ class Service:
 
     def _search(self, upload: Upload, whose: str, decode: images.Decode) -> tuple[Answer, str]:
         """The answer, and the side of a trial that gave it; empty: no trial."""
-        photo = upload.photo
+        photo = upload.photo or b""
         answer, variant = self._answered(photo, upload.query, whose, decode)
         self.memory.keep(answer.search_id, photo, answer.region, whose)
         if not upload.again:

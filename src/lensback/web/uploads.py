@@ -159,8 +159,8 @@ _NO = {"", "0", "false", "no", "off"}
 class Upload:
     """One search as it came in."""
 
-    photo: bytes
-    """Empty where an address, an earlier search or words were given in its place."""
+    photo: bytes | None
+    """None where an address, an earlier search or words were given in its place."""
     query: Query
     photo_url: str = ""
     again: str = ""
@@ -207,7 +207,7 @@ async def read_upload(request: Request, max_bytes: int) -> Upload:
         return Upload(photos[0], query)
     if photo_url:
         again = ""
-    return Upload(b"", query, photo_url, again)
+    return Upload(None, query, photo_url, again)
 
 
 async def read_uploads(request: Request, max_bytes: int, most: int) -> list[Upload]:
