@@ -49,6 +49,7 @@ def take(browser: Browser, url: str, photo: Path, exact: Path) -> None:
     keep(answered(browser, url, photo, dark), "phone-dark-ru")
     keep(answered(browser, url, exact, {**PHONE, "locale": "en"}), "phone-exact")
     why = answered(browser, url, photo, {**PHONE, "locale": "en"})
+    why.locator("details.more > summary").first.click()
     why.locator("[data-why]").first.click()
     why.wait_for_selector("#heat:not([hidden])")
     why.evaluate("window.scrollTo(0, 0)")
