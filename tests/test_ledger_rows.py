@@ -16,6 +16,7 @@ import lensback.db
 from lensback import ledger
 from lensback.db import Database
 from lensback.db import tables as t
+from lensback.doctor import examine
 from lensback.errors import AlreadyDone, BadQuery, Busy, NotFound, StateError
 from lensback.journal import Record
 from lensback.ledger import activity, inbox, pulls
@@ -24,7 +25,9 @@ from lensback.ledger.pay import due_to
 from lensback.ledger.record import Recorded
 from lensback.ledger.sale import digest
 from lensback.ledger.shown import Shown, ShownHit, shown
+from lensback.settings import Settings
 from lensback.types import Conversion, Money
+from lensback.workspace import Workspace, init
 from servers import Postgres
 from test_ledger import AT, SEARCH, TERMS, USER, click, news, told
 
@@ -295,6 +298,22 @@ def test_a_batch_is_counted_by_kind(db: Database) -> None:
     (event,) = rows(db, t.conversion_events)
     assert (event["received_at"], event["source"]) == (AT, "postback")
     assert ledger.apply(db, []) == {}
+
+
+def test_a_sale_that_the_database_refuses_is_kept_and_told(tmp_path: Path) -> None:
+    init(tmp_path)
+    with Workspace(tmp_path, Settings()) as workspace:
+        workspace.journal.append("news", {"news": 5})
+        workspace.journal.append("click", {"click_id": "x"})
+        assert workspace.drain().records == 2
+        kept = workspace.journal.refused
+        assert [line.split(b" ", 1)[1] for line in kept.read_bytes().splitlines()] == [
+            b'["news",{"news":5}]'
+        ]
+        assert kept.stat().st_mode & 0o777 == 0o600
+        assert workspace.drain().records == 0, "nothing is drained twice"
+        told = [check for check in examine(workspace) if check.part == "journal"]
+        assert [(check.state, str(kept) in check.message) for check in told] == [("warn", True)]
 
 
 def test_a_bad_record_alone_is_counted_and_a_locked_database_is_told(

@@ -391,6 +391,12 @@ def _journal(workspace: Workspace) -> Iterator[Check]:
     if waiting > workspace.settings.journal_max_bytes / 2:
         text = f"{waiting >> 20} MiB of clicks and postbacks wait for the database"
         yield Check("journal", "warn", text, "run: lensback ledger audit, which brings them in")
+    refused = workspace.journal.refused
+    if refused.is_file():
+        text = f"sales that networks told of and the database refused are kept in {refused}"
+        yield Check(
+            "journal", "warn", text, "pull the networks' reports anew, then move that file away"
+        )
 
 
 def _backup(workspace: Workspace) -> Iterator[Check]:

@@ -96,6 +96,26 @@ class Journal:
                         path.unlink()
         return done
 
+    def set_aside(self, record: Record) -> None:
+        """Keeps a record that the database refuses in `refused.lines`, for a person to look at; it is
+        on the disk when this returns. Nothing more is kept once the file is as large as the bound."""
+        with _disk_errors(), self._lock:
+            handle = os.open(
+                self.refused, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
+            )
+            try:
+                if os.fstat(handle).st_size < self.max_bytes:
+                    os.write(handle, _line(record.kind, record.body))
+                    os.fsync(handle)
+            finally:
+                os.close(handle)
+            _flush_folder(self.folder)
+
+    @property
+    def refused(self) -> Path:
+        """Where `set_aside` keeps records."""
+        return self.folder / "refused.lines"
+
     @property
     def waiting_bytes(self) -> int:
         """Bytes that no drain has taken yet, of all processes."""

@@ -114,7 +114,8 @@ class Workspace:
 
     def drain(self) -> Drained:
         """Brings what waits in the journal into the database. Raises Busy where it is locked."""
-        done = self.journal.drain(lambda records: ledger.apply(self.db, records))
+        aside = self.journal.set_aside
+        done = self.journal.drain(lambda records: ledger.apply(self.db, records, aside))
         if done.records:
             ledger.remember(self.db, self.path)
         return done

@@ -22,11 +22,13 @@ from lensback.ledger.record import record_in, settle
 Body = dict[str, Any]
 
 
-def apply(db: Database, records: Sequence[Record]) -> Counter[str]:
+def apply(
+    db: Database, records: Sequence[Record], refused: Callable[[Record], object] | None = None
+) -> Counter[str]:
     """Writes a batch in one transaction; returns how many of each kind, `rejected` among them.
 
     A record that the database refuses is left out and counted, so that it never holds up the
-    others. Raises Busy where the database is locked: nothing is written then.
+    others; `refused` gets it where it is a sale, which a network was told is safe with us. Raises Busy where the database is locked: nothing is written then.
     """
     try:
         with _writing(db, records) as c:
@@ -35,10 +37,12 @@ def apply(db: Database, records: Sequence[Record]) -> Counter[str]:
         if len(records) > 1:
             done: Counter[str] = Counter()
             for record in records:
-                done += apply(db, [record])
+                done += apply(db, [record], refused)
             return done
         kind = records[0].kind
         log.event("journal record refused", 40, kind=kind, type=type(error).__name__)
+        if refused and kind == "news":
+            refused(records[0])
         return Counter(rejected=1)
 
 
