@@ -307,7 +307,7 @@ def test_the_currency_of_an_amount(code: str, default: str, is_: str) -> None:
     assert told(row, currency=default).commission == Money(100, is_)
 
 
-@pytest.mark.parametrize("code", ["EU", "EURO", "E1R", "€"])
+@pytest.mark.parametrize("code", ["EU", "EURO", "E1R", "€", "ZZZ", "XXX", "XTS"])
 def test_no_currency(code: str) -> None:
     with pytest.raises(PostbackError, match=f"not a currency: '{code}'"):
         told({"external_id": "1", "status": "ok", "currency": code})
