@@ -265,6 +265,18 @@ def test_a_note_is_kept_as_far_as_it_can_be_read(db: Database) -> None:
 # ---- what becomes of it
 
 
+def test_two_who_decide_at_once(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    clicked(db, "c1")
+    claim, _ = claims.open_claim(db, USER, "c1", bought(), now=NOW)
+    key, before = claim["claim_id"], claims.get(db, claim["claim_id"])
+    claims.advance(db, key, "accepted", now=NOW, answer="the first")
+    monkeypatch.setattr(claims, "get", lambda *_: before)  # as the second had seen it
+    with pytest.raises(AlreadyDone, match="somebody else"):
+        claims.advance(db, key, "refused", now=NOW, answer="the second")
+    monkeypatch.undo()
+    assert claims.get(db, key)["answer"] == "the first"
+
+
 def test_its_way_to_the_end(db: Database) -> None:
     clicked(db, "c1")
     claim, _ = claims.open_claim(db, USER, "c1", bought(), now=NOW)

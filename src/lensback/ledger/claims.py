@@ -274,7 +274,9 @@ def advance(db: Database, claim_id: str, state: str, *, now: int, answer: str = 
         values |= {"decided_at": now, "answer": legible(answer)[:MAX_NOTE]}
     with db.write() as c:
         mine = update(t.claims).where(m.id == int(claim_id), m.state == known["state"])
-        c.execute(mine.values(**values))
+        if not c.execute(mine.values(**values)).rowcount:
+            hint = "see lensback claim show"
+            raise AlreadyDone("somebody else changed this claim just now", hint=hint)
 
 
 def _time(epoch: int | None) -> str | None:
