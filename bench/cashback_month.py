@@ -11,10 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
-import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,7 +28,7 @@ from lensback.errors import Error, FetchFailed, Unauthorized
 from lensback.networks import open_network
 from lensback.types import Conversion, Money
 from lensback.workspace import Workspace, init, open_workspace
-from rig import arguments, write
+from rig import arguments, killed_at, write
 
 STORES = 200
 DAY_S = 86_400
@@ -220,26 +217,6 @@ def ask(workspace: Workspace, calls: list[Call]) -> None:
             conversions.pull(workspace.db, "epn", poll, since=START, now=until, window_days=5)
         except Error:
             continue
-
-
-def killed_at(command: list[str], progress: Path, places: list[int]) -> list[int]:
-    """Runs the month to its end; kills it with -9 as soon as it has come to each of the places.
-    Returns where each kill found it."""
-    found: list[int] = []
-    while True:
-        process = subprocess.Popen(command, env=dict(os.environ))
-        while (code := process.poll()) is None:
-            at = int((progress.read_text() if progress.exists() else "") or 0)
-            if len(found) < len(places) and at >= places[len(found)]:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-                found.append(at)
-                break
-            time.sleep(0.005)
-        else:
-            if code:
-                raise SystemExit(f"the month stopped with {code}")
-            return found
 
 
 def rows(workspace: Workspace) -> dict[str, int]:

@@ -15,11 +15,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import re
-import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,7 +24,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from rig import arguments, write
+from rig import arguments, killed_at, write
 
 # isort: split
 # Of the tests, in whose folder `rig` lets us look.
@@ -362,25 +359,6 @@ def made(folder: Path) -> None:
     with Workspace(folder, Settings()) as workspace:
         stores.add(workspace.db, "hats", str(feed), program=terms)
         sync(workspace, only="ingest")
-
-
-def killed_at(command: list[str], progress: Path, places: list[int]) -> list[int]:
-    """Runs the months to their end, killed with -9 as soon as they came to each of the places."""
-    found: list[int] = []
-    while True:
-        process = subprocess.Popen(command, env=dict(os.environ))
-        while (code := process.poll()) is None:
-            at = int((progress.read_text() if progress.exists() else "") or 0)
-            if len(found) < len(places) and at >= places[len(found)]:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-                found.append(at)
-                break
-            time.sleep(0.005)
-        else:
-            if code:
-                raise SystemExit(f"the months stopped with {code}")
-            return found
 
 
 def simulate(copies: int, kills: int, seed: int = 1) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import platform
+import signal
 import socket
 import subprocess
 import sys
@@ -340,3 +341,23 @@ def milvus() -> Iterator[Any]:
         yield server
     finally:
         server.close()
+
+
+def killed_at(command: list[str], progress: Path, places: list[int]) -> list[int]:
+    """Runs a command, which writes into `progress` how far it has come, to its end; kills it with -9 as
+    soon as it has come to each of the places. Returns where each kill found it."""
+    found: list[int] = []
+    while True:
+        process = subprocess.Popen(command, env=dict(os.environ))
+        while (code := process.poll()) is None:
+            at = int((progress.read_text() if progress.exists() else "") or 0)
+            if len(found) < len(places) and at >= places[len(found)]:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+                found.append(at)
+                break
+            time.sleep(0.005)
+        else:
+            if code:
+                raise SystemExit(f"{command[1]} stopped with {code}")
+            return found

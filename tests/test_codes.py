@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import zxingcpp
-from alembic import command
-from alembic.config import Config
 from PIL import Image
 from sqlalchemy import text
 from stdnum import ean
@@ -415,10 +413,7 @@ def test_offers_of_before_are_found_by_their_page(
     database = Database(url)
     try:
         with database._writing() as c:
-            config = Config()
-            config.set_main_option("script_location", str(Path(lensback.db.__file__).parent))
-            config.attributes["connection"] = c
-            command.upgrade(config, "0008")
+            lensback.db._upgrade(c, "0008")
         with database.write() as c:
             c.execute(
                 text(

@@ -971,17 +971,12 @@ def test_the_newest_searches_count(busy: Database, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_sales_of_before_have_one_part(kind: str, tmp_path: Path, postgres: Postgres) -> None:
     """A ledger of the version before 0006 keeps its events, its triggers and its balances."""
-    from alembic import command
-    from alembic.config import Config
 
     url = f"sqlite:///{tmp_path}/old.db" if kind == "sqlite" else postgres.url(postgres.database())
     database = Database(url)
     try:
         with database._writing() as c:
-            config = Config()
-            config.set_main_option("script_location", str(Path(lensback.db.__file__).parent))
-            config.attributes["connection"] = c
-            command.upgrade(config, "0005")
+            lensback.db._upgrade(c, "0005")
         with database.write() as c:
             c.execute(
                 text(

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import insert, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 from typer.testing import CliRunner
@@ -187,10 +185,7 @@ def test_a_database_of_before_gets_the_new_tables(workspace: Workspace) -> None:
         )
         c.execute(text(f"UPDATE alembic_version SET version_num = '{int(version) - 1:04d}'"))
         c.execute(insert(t.pulls), [{"network": "n", "since": 1, "until": 2, "news": 3, "at": 4}])
-        config = Config()
-        config.set_main_option("script_location", str(Path(db_module.__file__).parent))
-        config.attributes["connection"] = c
-        command.upgrade(config, version)
+        db_module._upgrade(c, version)
     assert {"grants", "audit_log"} <= set(inspect(db.engine).get_table_names())
     assert len(rows(db, select(t.pulls))) == 1
     deeds.note(db, NOW, "a", "b")

@@ -371,16 +371,11 @@ def test_the_examples() -> None:
 def test_a_catalogue_of_before_is_asked_for_again_bit_by_bit(
     kind: str, tmp_path: Path, postgres: Postgres
 ) -> None:
-    from alembic import command
-    from alembic.config import Config
 
     url = f"sqlite:///{tmp_path}/x.db" if kind == "sqlite" else postgres.url(postgres.database())
     db = Database(url)
-    config = Config()
-    config.set_main_option("script_location", str(Path(lensback.db.__file__).parent))
     with db._writing() as c:
-        config.attributes["connection"] = c
-        command.upgrade(config, "0004")
+        lensback.db._upgrade(c, "0004")
     old = "INSERT INTO image_urls (id, url, status, reason, attempts, tried_at, image_hash) VALUES "
     rows = [f"({n}, 'u{n}', 'ok', '', 1, 1000, NULL)" for n in range(1, 50)]
     rows += [

@@ -285,17 +285,12 @@ def test_several_writers_at_once(tmp_path: Path, postgres: Postgres) -> None:
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_a_ledger_of_before_is_sealed(kind: str, tmp_path: Path, postgres: Postgres) -> None:
-    from alembic import command
-    from alembic.config import Config
 
     url = f"sqlite:///{tmp_path}/old.db" if kind == "sqlite" else postgres.url(postgres.database())
     db = Database(url)
     try:
         with db._writing() as c:
-            config = Config()
-            config.set_main_option("script_location", str(Path(lensback.db.__file__).parent))
-            config.attributes["connection"] = c
-            command.upgrade(config, "0009")
+            lensback.db._upgrade(c, "0009")
         with db.write() as c:
             for statement in _OLD.split(";\n"):
                 c.execute(text(statement))

@@ -221,17 +221,12 @@ def test_rename_by_command(kept: Path) -> None:
 
 def test_the_upgrade_from_the_version_before(tmp_path: Path) -> None:
     """Stores of a database of revision 0010 have had no other name."""
-    from alembic import command
-    from alembic.config import Config
 
     from lensback import db as room
 
     database = Database(f"sqlite:///{tmp_path / 'x.db'}")
-    config = Config()
-    config.set_main_option("script_location", str(Path(room.__file__).parent))
     with database._writing() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0010")
+        room._upgrade(connection, "0010")
         connection.execute(
             text("INSERT INTO stores (name, title, base, created_at) VALUES ('a', '', '', 0)")
         )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
+
+from lensback.errors import Busy
 
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
@@ -38,6 +42,18 @@ def make_private_folder(path: Path) -> None:
     for part in (*reversed(path.parents), path):
         if not part.is_dir():
             part.mkdir(PRIVATE_FOLDER, exist_ok=True)
+
+
+@contextmanager
+def held(file: IO[str], message: str, hint: str) -> Iterator[None]:
+    """The lock of an open file, which goes with the process; closes the file in the end. Raises Busy with
+    these words where another process holds it."""
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise Busy(message, hint=hint) from error
+        yield
 
 
 def flush(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import time
@@ -20,10 +19,10 @@ from lensback.catalogue.sketch import smallest_images
 from lensback.checked import checked
 from lensback.db import Database, presence, sqlite_url
 from lensback.detectors import Detector, open_detector
-from lensback.durable import make_private, make_private_folder, replace_file
+from lensback.durable import held, make_private, make_private_folder, replace_file
 from lensback.encoders import Encoder, open_encoder
 from lensback.encoders.shelf import CALIBRATION_FILE, SHELF
-from lensback.errors import Busy, ConfigError, Error, StateError
+from lensback.errors import ConfigError, Error, StateError
 from lensback.exchange import Rates, usable
 from lensback.images import ImageStore, shared
 from lensback.indexes import Index, open_index
@@ -348,13 +347,7 @@ class Workspace:
             raise StateError(
                 f"cannot write {self.path}: {error.strerror}", hint="check the folder's rights"
             ) from error
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise Busy(
-                    "another sync works on this workspace", hint="wait for it to end, or stop it"
-                ) from error
+        with held(file, "another sync works on this workspace", "wait for it to end, or stop it"):
             yield
 
     def close(self) -> None:

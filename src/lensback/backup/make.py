@@ -8,7 +8,6 @@ Both may have it, and the database takes everything only once.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
@@ -29,7 +28,7 @@ from lensback.backup.places import BackupPlace, FolderPlace
 from lensback.checked import checked
 from lensback.db import copying
 from lensback.db.presence import check_there, sqlite_file
-from lensback.durable import make_private, make_private_folder, replace_file
+from lensback.durable import held, make_private, make_private_folder, replace_file
 from lensback.errors import BadQuery, Busy, StateError, Stopped
 from lensback.settings import Settings
 from lensback.types import Progress
@@ -333,13 +332,7 @@ def _alone(workspace: Path) -> Iterator[None]:
     """One backup of a workspace at a time."""
     path = workspace / ".backup.lock"
     make_private(path)
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise Busy(
-                "another backup of this workspace runs", hint="wait for it to end"
-            ) from error
+    with held(path.open("a"), "another backup of this workspace runs", "wait for it to end"):
         yield
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import secrets
@@ -13,8 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from lensback.durable import PRIVATE_FILE, flush, make_private, make_private_folder
-from lensback.errors import Busy, ConfigError, NotFound, StateError
+from lensback.durable import PRIVATE_FILE, flush, held, make_private, make_private_folder
+from lensback.errors import ConfigError, NotFound, StateError
 
 if TYPE_CHECKING:
     from pyarrow import fs
@@ -120,13 +119,7 @@ class FolderPlace:
             make_private_folder(self.root)
             make_private(self.root / ".lock")
             file = (self.root / ".lock").open("a")
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise Busy(
-                    f"another backup is written to {self.root}", hint="wait for it to end"
-                ) from error
+        with held(file, f"another backup is written to {self.root}", "wait for it to end"):
             yield
 
     @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import time
@@ -19,7 +18,7 @@ from lensback.backup.places import BackupPlace
 from lensback.db import copying
 from lensback.db.presence import place as shown
 from lensback.db.presence import sqlite_file
-from lensback.durable import PRIVATE_FILE, flush, make_private, make_private_folder
+from lensback.durable import PRIVATE_FILE, flush, held, make_private, make_private_folder
 from lensback.errors import BadQuery, Busy, DataError, NotFound, StateError, Stopped
 from lensback.settings import FILE_NAME, template
 from lensback.types import Progress
@@ -239,9 +238,6 @@ def _write(place: BackupPlace, file: KeptFile, path: Path) -> None:
 def _alone(workspace: Path) -> Iterator[None]:
     """No sync meanwhile: its own lock."""
     make_private(workspace / ".lock")
-    with (workspace / ".lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise Busy(f"something works on {workspace}", hint="stop it first") from error
+    file = (workspace / ".lock").open("a+")
+    with held(file, f"something works on {workspace}", "stop it first"):
         yield

@@ -28,7 +28,8 @@ def apply(
     """Writes a batch in one transaction; returns how many of each kind, `rejected` among them.
 
     A record that the database refuses is left out and counted, so that it never holds up the
-    others; `refused` gets it where it is a sale, which a network was told is safe with us. Raises Busy where the database is locked: nothing is written then.
+    others; `refused` gets it where it is a sale, which a network was told is safe with us.
+    Raises Busy where the database is locked: nothing is written then.
     """
     try:
         with _writing(db, records) as c:

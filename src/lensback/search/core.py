@@ -22,7 +22,7 @@ from lensback.search.coded import NOTHING, Coded, counting, looked_up, other_num
 from lensback.search.facets import facets_of
 from lensback.search.kinds import decided, kinds_of, of_kind, sunk
 from lensback.search.looking import Look, Looks, chosen, look, named, searched
-from lensback.search.prices import CashbackBasis, Prices
+from lensback.search.prices import CashbackBasis, Prices, rates_day
 from lensback.search.query import MAX_LIMIT, MIN_BOX, Query, currencies, filter_of
 from lensback.search.recolor import WIDE, Recolored, group_first, thing, wider
 from lensback.search.worded import alone, asked, named_by
@@ -113,7 +113,7 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
         hits=hits,
         total=found.total,
         facets=found.facets,
-        rates_on=_rates_day(hits, tools),
+        rates_on=rates_day(hits, tools.cashback.rates),
         timings_ms=timings,
         encoder=tools.encoder.fingerprint,
         snapshot=tools.snapshot.id,
@@ -155,7 +155,7 @@ def search_words(query: Query, tools: Tools) -> Answer:
         hits=hits,
         total=len(named),
         facets=facets,
-        rates_on=_rates_day(hits, tools),
+        rates_on=rates_day(hits, tools.cashback.rates),
         timings_ms=timings,
         encoder=tools.encoder.fingerprint,
         snapshot=tools.snapshot.id,
@@ -269,12 +269,6 @@ def _target(query: Query, tools: Tools) -> str:
     if said or rates is None:
         return said
     return rates.base if len(currencies(tools.db, tools.snapshot.id)) > 1 else ""
-
-
-def _rates_day(hits: Sequence[Hit], tools: Tools) -> str | None:
-    rates = tools.cashback.rates
-    used = any(offer.converted for hit in hits for offer in hit.offers)
-    return str(rates.day) if rates and used else None
 
 
 def _near(ranked: list[rank.Ranked], line: float) -> list[rank.Ranked]:

@@ -18,7 +18,7 @@ from lensback.networks import Reach
 from lensback.rank import price_after_cashback
 from lensback.terms import Terms
 from lensback.types import Money
-from lensback.wire import Offer
+from lensback.wire import Hit, Offer
 from lensback.wire.numbers import Cashback
 
 
@@ -151,6 +151,12 @@ class Prices:
         if self._rates is None or not self._currency or after.currency == self._currency:
             return None
         return self._rates.convert(after, self._currency)
+
+
+def rates_day(hits: Iterable[Hit], rates: Rates | None) -> str | None:
+    """The day of the exchange rates, ISO 8601, where a price of the hits was converted by them."""
+    used = any(offer.converted for hit in hits for offer in hit.offers)
+    return str(rates.day) if rates and used else None
 
 
 def _why_none(programs: Sequence[_Paying]) -> str:

@@ -15,7 +15,7 @@ from lensback.exchange import Rates
 from lensback.ledger.shown import Shown, ShownHit
 from lensback.search.answers import hit_of, in_order
 from lensback.search.facets import facets_of
-from lensback.search.prices import CashbackBasis, Prices
+from lensback.search.prices import CashbackBasis, Prices, rates_day
 from lensback.search.query import Query, filter_of
 from lensback.types import Filter
 from lensback.wire import Answer, Hit, Photo, Verdict
@@ -44,8 +44,7 @@ def recalled(
     language: str = "",
 ) -> Answer:
     """The answer again, for a reader of `language`. Products that nobody sells any more are left out;
-    where the filters of then
-    let no offer of a product through today, all of its offers are there."""
+    where the filters of then let no offer of a product through today, all of its offers are there."""
     hits = _hits(db, said, search_id, basis, currency, language)
     width, height = said.size
     return Answer(
@@ -60,15 +59,11 @@ def recalled(
         hits=tuple(hits),
         total=said.total or len(hits),
         facets=facets_of(db, [one.product_id for one in said.hits]),
-        rates_on=str(basis.rates.day) if basis.rates and _converted(hits) else None,
+        rates_on=rates_day(hits, basis.rates),
         timings_ms={},
         encoder="",
         snapshot="",
     )
-
-
-def _converted(hits: Sequence[Hit]) -> bool:
-    return any(offer.converted for hit in hits for offer in hit.offers)
 
 
 def _hits(
