@@ -45,7 +45,7 @@ def make_private_folder(path: Path) -> None:
 
 
 @contextmanager
-def held(file: IO[str], message: str, hint: str) -> Iterator[None]:
+def lock_file(file: IO[str], message: str, hint: str) -> Iterator[None]:
     """The lock of an open file, which goes with the process; closes the file in the end. Raises Busy with
     these words where another process holds it."""
     with file:

@@ -19,7 +19,7 @@ from lensback.catalogue.sketch import smallest_images
 from lensback.checked import checked
 from lensback.db import Database, presence, sqlite_url
 from lensback.detectors import Detector, open_detector
-from lensback.durable import held, make_private, make_private_folder, replace_file
+from lensback.durable import lock_file, make_private, make_private_folder, replace_file
 from lensback.encoders import Encoder, open_encoder
 from lensback.encoders.shelf import CALIBRATION_FILE, SHELF
 from lensback.errors import ConfigError, Error, StateError
@@ -347,7 +347,9 @@ class Workspace:
             raise StateError(
                 f"cannot write {self.path}: {error.strerror}", hint="check the folder's rights"
             ) from error
-        with held(file, "another sync works on this workspace", "wait for it to end, or stop it"):
+        with lock_file(
+            file, "another sync works on this workspace", "wait for it to end, or stop it"
+        ):
             yield
 
     def close(self) -> None:

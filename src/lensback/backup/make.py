@@ -28,7 +28,7 @@ from lensback.backup.places import BackupPlace, FolderPlace
 from lensback.checked import checked
 from lensback.db import copying
 from lensback.db.presence import check_there, sqlite_file
-from lensback.durable import held, make_private, make_private_folder, replace_file
+from lensback.durable import lock_file, make_private, make_private_folder, replace_file
 from lensback.errors import BadQuery, Busy, StateError, Stopped
 from lensback.settings import Settings
 from lensback.types import Progress
@@ -332,7 +332,7 @@ def _alone(workspace: Path) -> Iterator[None]:
     """One backup of a workspace at a time."""
     path = workspace / ".backup.lock"
     make_private(path)
-    with held(path.open("a"), "another backup of this workspace runs", "wait for it to end"):
+    with lock_file(path.open("a"), "another backup of this workspace runs", "wait for it to end"):
         yield
 
 

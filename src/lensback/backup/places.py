@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from lensback.durable import PRIVATE_FILE, flush, held, make_private, make_private_folder
+from lensback.durable import PRIVATE_FILE, flush, lock_file, make_private, make_private_folder
 from lensback.errors import ConfigError, NotFound, StateError
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class FolderPlace:
             make_private_folder(self.root)
             make_private(self.root / ".lock")
             file = (self.root / ".lock").open("a")
-        with held(file, f"another backup is written to {self.root}", "wait for it to end"):
+        with lock_file(file, f"another backup is written to {self.root}", "wait for it to end"):
             yield
 
     @contextmanager

@@ -18,7 +18,7 @@ from lensback.backup.places import BackupPlace
 from lensback.db import copying
 from lensback.db.presence import place as shown
 from lensback.db.presence import sqlite_file
-from lensback.durable import PRIVATE_FILE, flush, held, make_private, make_private_folder
+from lensback.durable import PRIVATE_FILE, flush, lock_file, make_private, make_private_folder
 from lensback.errors import BadQuery, Busy, DataError, NotFound, StateError, Stopped
 from lensback.settings import FILE_NAME, template
 from lensback.types import Progress
@@ -239,5 +239,5 @@ def _alone(workspace: Path) -> Iterator[None]:
     """No sync meanwhile: its own lock."""
     make_private(workspace / ".lock")
     file = (workspace / ".lock").open("a+")
-    with held(file, f"something works on {workspace}", "stop it first"):
+    with lock_file(file, f"something works on {workspace}", "stop it first"):
         yield
