@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event, inspect
 
 import tiny
+from lensback import db as room
+from lensback.catalogue import offers
+from lensback.db import Database
 from lensback.search import Query, search
-from lensback.types import Money
+from lensback.types import Filter, Money
 from lensback.wire import Answer
 from tiny import Row, Tiny, even, photo, product_of
 
@@ -115,3 +119,37 @@ def test_a_colour_far_from_the_photo_is_found_behind_many_nearer_things(tmp_path
     vectors = {**shades, "far-green": (0.0, 1.0, 0.2), "green-hat": (0.0, 1.0, 0.0)}
     made = tiny.opened(tmp_path, rows, vectors, candidates=1)
     assert names(ask(made, "green", limit=1)) == [product_of("far-green")]
+
+
+def test_the_model_is_found_by_an_index(made: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However large the catalogue: no plan reads all offers."""
+    plans: list[str] = []
+
+    def explained(connection: Any, cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        if statement.startswith("SELECT") and "item_group_id" in statement:
+            cursor.execute(f"EXPLAIN QUERY PLAN {statement}", values)
+            plans.extend(str(row[3]) for row in cursor.fetchall())
+
+    event.listen(made.tools.db.engine, "before_cursor_execute", explained)
+    try:
+        found = offers.same_group(made.tools.db, product_of("red-shirt"), Filter())
+    finally:
+        event.remove(made.tools.db.engine, "before_cursor_execute", explained)
+    assert found == sorted(map(product_of, ("red-shirt", "green-shirt", "blue-shirt")))
+    assert any("ix_offers_item_group" in plan for plan in plans)
+    assert not [plan for plan in plans if plan.startswith("SCAN offers")], plans
+
+
+def test_the_upgrade_from_the_version_before(tmp_path: Path) -> None:
+    """Offers of revision 0013 stay, and their models are found by an index."""
+    database = Database(f"sqlite:///{tmp_path / 'x.db'}")
+    with database._writing() as connection:
+        room._upgrade(connection, "0013")
+        connection.commit()
+    tiny.write(database, [ROWS[0], ROWS[1]], "c0107")
+    database.migrate()
+    found = offers.same_group(database, product_of("red-shirt"), Filter())
+    assert found == sorted(map(product_of, ("red-shirt", "green-shirt")))
+    names = {one["name"] for one in inspect(database.engine).get_indexes("offers")}
+    assert "ix_offers_item_group" in names
+    database.close()

@@ -14,7 +14,6 @@ from sqlalchemy import (
     Column,
     Connection,
     RowMapping,
-    and_,
     delete,
     func,
     insert,
@@ -331,19 +330,16 @@ def images_of_products(db: Database, product_ids: Sequence[str]) -> dict[str, st
 def same_group(db: Database, product_id: str, where: Filter) -> list[str]:
     """Products of the same model (a store's item group) that have an offer passing the filter, the
     product itself among them."""
-    o, known = t.offers, t.offers.alias("known")
-    one_group = and_(
-        known.c.product_id == product_id,
-        known.c.active,
-        known.c.store_id == o.c.store_id,
-        or_(
-            and_(known.c.item_group_id != "", known.c.item_group_id == o.c.item_group_id),
-            o.c.product_id == product_id,
-        ),
+    o = t.offers
+    groups = select(o.c.store_id, o.c.item_group_id).where(
+        o.c.product_id == product_id, o.c.active, o.c.item_group_id != ""
     )
-    query = select(o.c.product_id).select_from(o.join(t.stores).join(known, one_group))
     with db.read() as c:
-        found = c.scalars(query.where(o.c.product_id.is_not(None), *restrict(where)).distinct())
+        query = select(o.c.product_id).select_from(o.join(t.stores))
+        query = query.where(o.c.product_id.is_not(None), *restrict(where)).distinct()
+        found = set(c.scalars(query.where(o.c.product_id == product_id)))
+        for store, group in c.execute(groups.distinct()).all():
+            found.update(c.scalars(query.where(o.c.store_id == store, o.c.item_group_id == group)))
         return sorted(found)
 
 

@@ -132,6 +132,7 @@ offers = Table(
     Index("ix_offers_gtin", "gtin"),
     Index("ix_offers_page_key", "page_key"),
     Index("ix_offers_category", "category"),
+    Index("ix_offers_item_group", "store_id", "item_group_id"),
 )
 
 prices = Table(
