@@ -35,7 +35,7 @@ demo: $(BIN)/lensback ## set up, ingest a demo catalogue, search three photos, s
 	$(BIN)/lensback demo $(if $(filter 0,$(SERVE)),--no-serve,)
 
 test: $(VENV)/train $(VENV)/cluster ## set up, then every test
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2
 
 check: $(VENV)/train $(VENV)/cluster format lint types test ## format, lint, types, tests
 

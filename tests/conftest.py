@@ -12,8 +12,10 @@ import shutil
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,6 +24,9 @@ from lensback.db import Database, sqlite_url
 from milvus_server import MilvusServer
 from servers import Postgres
 
+if TYPE_CHECKING:
+    from xdist.scheduler import LoadScopeScheduling
+
 DATA = Path(
     os.environ.get("LENSBACK_DATA", Path(__file__).parents[1] / ".." / "shared" / "data")
 ).resolve()
@@ -29,6 +34,42 @@ DATA = Path(
 # How long an example takes says what else the machine does.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
+
+
+TOGETHER = {"tests/behaviour/test_indexes.py": "tests/test_milvus.py"}
+"""Files that share a server which takes long to start: one worker runs both."""
+
+
+def unit_of(nodeid: str) -> str:
+    """What one worker runs from its beginning to its end: a file, or files that belong together.
+
+    >>> unit_of("tests/test_rank.py::test_order[a::b]"), unit_of("tests/behaviour/test_indexes.py::x")
+    ('tests/test_rank.py', 'tests/test_milvus.py')
+    """
+    path = nodeid.partition("::")[0]
+    return TOGETHER.get(path, path)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Whole files to each worker: what a file sets up is set up once, not once in every worker."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return unit_of(nodeid)
+
+    config.option.loadscopereorder = False  # the order of `pytest_collection_modifyitems`
+    return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where workers share the work, the files with most slow tests come first: what comes last must
+    be short, or one worker ends long after the others."""
+    if not hasattr(config, "workerinput"):
+        return
+    slow = Counter(unit_of(item.nodeid) for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: (-slow[unit_of(item.nodeid)], unit_of(item.nodeid)))
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +111,7 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def milvus() -> Iterator[MilvusServer]:
-    """A real Milvus in one process. Its tests run in one group: it is started once."""
+    """A real Milvus in one process. One worker runs all of its tests: it is started once."""
     server = MilvusServer()
     server.start()
     yield server

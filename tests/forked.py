@@ -85,10 +85,10 @@ class Forked:
         while self.worked_s() < until:
             time.sleep(0.005)
 
-    def kill(self) -> None:
-        """kill -9, where it still runs."""
+    def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
+        """kill -9, or another signal, where it still runs."""
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self._pid, signal.SIGKILL)
+            os.kill(self._pid, how)
 
     def finished(self) -> tuple[int, list[str]]:
         """The exit code (-9: killed), and the lines that were still to be read."""

@@ -26,7 +26,7 @@ from lensback.web import create_app
 from lensback.workspace import Workspace
 from published import publish
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.slow
 
 
 class HostPage(BaseHTTPRequestHandler):

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page
 from browser import chromium
 from page_matrix import FAULTS, STATES, WATCH, WIDTHS, matrix
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.slow
 MOST_SHIFT = 0.02
 
 

@@ -24,7 +24,7 @@ from lensback.workspace import Workspace
 from published import publish
 from serving import serving
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.slow
 
 # Things of seven street photos as a detector boxes them: people wear a hat over sunglasses, a watch at a
 # bag, two shoes side by side. 49 in all.

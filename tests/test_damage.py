@@ -23,6 +23,8 @@ from lensback.sync import SyncReport, sync
 from lensback.workspace import Workspace, init
 from world import World
 
+pytestmark = pytest.mark.slow
+
 THINGS = items(8)
 STEPS = 3
 Harm = Callable[[Path], None]

@@ -33,6 +33,8 @@ from servers import Postgres
 from test_sync import state
 from world import World
 
+pytestmark = pytest.mark.slow
+
 SRC = Path(db_module.__file__).parents[1]
 REFUSALS = ("40001", "40P01", "55P03", "53300")
 """Serialisation failure, deadlock, a lock waited for too long, no connection left."""

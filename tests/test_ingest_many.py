@@ -20,9 +20,12 @@ from lensback.net import Fetcher
 from lensback.types import Tally
 
 ROADS = Roads(jobs=24, per_host=6)
-pytestmark = pytest.mark.skipif(
-    not broken_web.free_port_is_loopback(), reason="127.0.0.0/8 does not answer here"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not broken_web.free_port_is_loopback(), reason="127.0.0.0/8 does not answer here"
+    ),
+]
 
 
 @pytest.fixture

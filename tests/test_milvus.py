@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -22,8 +23,6 @@ from milvus_server import MilvusServer
 from servers import Postgres, free_port
 from test_sync import THINGS, opened, state
 from world import World
-
-pytestmark = pytest.mark.xdist_group("milvus")
 
 PRINT = "a1" * 8
 
@@ -183,6 +182,8 @@ def test_a_restart_is_an_outage_and_loses_nothing(tmp_path: Path) -> None:
 
 # --- killed writers ---
 
+MOMENTS_S = (0.3, 0.9, 1.7, 2.6, 3.3) if os.environ.get("INDEX_KILLS") else (0.9, 2.6)
+"""When a writer is killed; `bench/kills.py` does it more often."""
 CHILD = """
 import sys
 import numpy as np
@@ -210,7 +211,7 @@ def test_killed_at_any_moment(milvus: MilvusServer, tmp_path: Path) -> None:
     index.upsert(rows(300, 1), vectors(300))
     index.publish("pixels")
     price = 1
-    for wait_s in (0.3, 0.9, 1.7, 2.6, 3.3):
+    for wait_s in MOMENTS_S:
         source = CHILD.format(tests=str(Path(__file__).parent), url=url, start=price + 1)
         child = subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, text=True)
         assert child.stdout

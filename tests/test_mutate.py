@@ -17,6 +17,8 @@ from tools import mutate
 
 from mutants import Mutant, mutants_of  # `mutate` puts its folder on the path
 
+pytestmark = pytest.mark.slow
+
 SOURCE = '''"""Docstring."""
 
 LIMIT = 3
@@ -64,6 +66,17 @@ def test_a_mutant_is_the_file_with_one_change(mutants: list[Mutant]) -> None:
     assert (limit.function, limit.ran) == ("", (0, 0))
 
 
+def test_the_mutants_of_some_functions_are_those_of_all(tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text(
+        SOURCE
+        + "\n\nclass C:\n    def fits(self):\n        return 5\n\n    def not_fits(self):\n        return 6\n"
+    )
+    every = {one.key for one in mutants_of("m", tmp_path / "m.py")}
+    for only in (["fits"], ["C.fits"], [""], ["C.not_fits", ""]):
+        some = {one.key for one in mutants_of("m", tmp_path / "m.py", only)}
+        assert some == {key for key in every if key.split(" ")[1].rstrip(":") in only}, only
+
+
 def test_what_is_noticed_and_what_is_not(tmp_path: Path, mutants: list[Mutant]) -> None:
     """A test of 0 to 4 leaves two mutants alive: nothing asks for -1."""
     (tmp_path / "tests").mkdir()
@@ -95,11 +108,14 @@ mutate.run(mutate.Target("m", here / "m.py", ("tests/test_m.py",), ""), None)
 
 
 def test_every_argument_is_about_a_mutant_that_there_is() -> None:
-    by_module: dict[str, set[str]] = {}
+    functions: dict[str, set[str]] = {}
+    for key in mutate.argued():
+        module, _, function = key.partition(":")[0].partition(" ")
+        functions.setdefault(module, set()).add(function)
     paths = {one.name: one.path for one in mutate.targets()}
+    there = {
+        one.key for name, only in functions.items() for one in mutants_of(name, paths[name], only)
+    }
     for key, reason in mutate.argued().items():
-        module = key.split(" ")[0]
-        if module not in by_module:
-            by_module[module] = {one.key for one in mutants_of(module, paths[module])}
-        assert key in by_module[module], f"no such mutant any more: {key}"
+        assert key in there, f"no such mutant any more: {key}"
         assert len(reason) > 10

@@ -5,6 +5,7 @@ What a library would send it may keep in a file first, so the home of the user m
 
 from __future__ import annotations
 
+import importlib.util
 import signal
 import subprocess
 import sys
@@ -21,6 +22,8 @@ import traced
 from garments import items
 from servers import free_port
 from world import World
+
+pytestmark = pytest.mark.slow
 
 THINGS = items(8)
 CLOUD = ("169.254.169.254:80", "metadata.google.internal", "metadata.google.internal.")
@@ -104,26 +107,41 @@ def test_train_reaches_nobody(person: tuple[Person, Path]) -> None:
     one.does("train", "--stores", "harbour", "--out", one.folder / "mine", "--minutes", "0.05")
 
 
-@pytest.mark.parametrize(
-    ("library", "use", "asks"),
-    [
-        ("onnxruntime", "from lensback.encoders import open_encoder; open_encoder('eye', Path('models'))", ()),
-        ("openvino", "import openvino; openvino.Core()", ()),
-        ("ray", "from lensback.spread.ray import _connected; _connected('local').__enter__()", CLOUD),
-    ],
-    ids=lambda value: value if isinstance(value, str) and value.isalpha() else "",
-)  # fmt: skip
-def test_libraries_that_would_tell_are_silent(
-    library: str, use: str, asks: Collection[str], tmp_path: Path
-) -> None:
-    """Each on its own, long enough for what it does in the background."""
-    pytest.importorskip(library)
-    one = Person(tmp_path)
-    code = f"import lensback, time; from pathlib import Path; {use}; time.sleep(6)"
+USES = {
+    "onnxruntime": "from lensback.encoders import open_encoder; open_encoder('eye', Path('models'))",
+    "openvino": "import openvino; openvino.Core()",
+    "ray": "from lensback.spread.ray import _connected; _connected('local').__enter__()",
+}
+ASKS = {"ray": CLOUD}
+
+
+@pytest.fixture(scope="module")
+def started(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[dict[str, tuple[Person, subprocess.Popen[bytes]]]]:
+    """The libraries that are installed, each in a process of its own, long enough for what it does
+    in the background; all at once."""
     with tempfile.TemporaryDirectory(prefix="ray") as short:  # its sockets' paths have a limit
-        process = one.starts([sys.executable, "-c", code], RAY_TMPDIR=short)
-        assert traced.ended(process, one.log) == 0
-    one.told_nobody(asks)
+        begun = {}
+        for library, use in USES.items():
+            if importlib.util.find_spec(library):
+                one = Person(tmp_path_factory.mktemp(library))
+                code = f"import lensback, time; from pathlib import Path; {use}; time.sleep(6)"
+                begun[library] = one, one.starts([sys.executable, "-c", code], RAY_TMPDIR=short)
+        yield begun
+        for one, process in begun.values():
+            traced.ended(process, one.log)
+
+
+@pytest.mark.parametrize("library", USES)
+def test_libraries_that_would_tell_are_silent(
+    library: str, started: dict[str, tuple[Person, subprocess.Popen[bytes]]]
+) -> None:
+    if library not in started:
+        pytest.skip(f"{library} is not installed")
+    one, process = started[library]
+    assert traced.ended(process, one.log) == 0
+    one.told_nobody(ASKS.get(library, ()))
 
 
 def test_ray_is_told_not_to_report() -> None:

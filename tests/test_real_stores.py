@@ -19,7 +19,7 @@ from rig import connected
 ENCODER = "imagenet*0.7+pixels*0.3"
 PHOTOS = 60
 
-pytestmark = [pytest.mark.data, pytest.mark.slow, pytest.mark.xdist_group("real-stores")]
+pytestmark = [pytest.mark.data, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

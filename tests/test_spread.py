@@ -32,7 +32,6 @@ from servers import free_port
 ray = pytest.importorskip("ray", reason="pip install -r requirements-cluster.txt")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("ray"),
     # Ray leaves sockets and processes to the end of the interpreter, and warns of its own ways.
     pytest.mark.filterwarnings("ignore"),
 ]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from forked import Forked
 from lensback.db import tables as t
 from lensback.sync import sync
 from lensback.workspace import Workspace, open_workspace
@@ -22,15 +21,15 @@ from servers import Postgres
 from test_sync import THINGS, opened, state
 from world import World
 
+pytestmark = pytest.mark.slow
+
 CHILD = """
-import sys
 from pathlib import Path
 from lensback.sync import sync
 from lensback.workspace import open_workspace
-with open_workspace(Path(sys.argv[1])) as workspace:
+with open_workspace(Path({folder!r})) as workspace:
     print("started", flush=True)
-    report = sync(workspace, jobs=2)
-    sys.exit(len(report.failed))
+    assert not sync(workspace, jobs=2).failed
 """
 
 
@@ -72,62 +71,62 @@ def test_the_same_as_on_sqlite(
         )
 
 
-def start(folder: Path, running: contextlib.ExitStack) -> subprocess.Popen[str]:
-    """A sync that has begun; killed at the end of `running` if it still runs then."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(folder)], stdout=subprocess.PIPE, text=True
-    )
-    running.enter_context(process)
-    running.callback(process.kill)
-    assert process.stdout
-    assert process.stdout.readline() == "started\n"
-    return process
+@pytest.fixture(scope="module")
+def two() -> Iterator[list[Forked]]:
+    with Forked() as one, Forked() as other:
+        yield [one, other]
 
 
-@pytest.mark.slow
+def start(folder: Path, forked: Forked) -> None:
+    """A sync that has begun."""
+    forked.start(CHILD.format(folder=str(folder)))
+    assert forked.line() == "started"
+
+
 def test_a_sync_waits_for_a_database_that_is_away(
-    world: World, clean: dict[str, Any], tmp_path: Path
+    world: World, clean: dict[str, Any], two: list[Forked], tmp_path: Path
 ) -> None:
     """Whatever stage it is in; it ends well and has done everything."""
-    with contextlib.closing(Postgres()) as server, contextlib.ExitStack() as running:
+    with contextlib.closing(Postgres()) as server:
         server.start()
         for turn, moment_s in enumerate((0.2, 0.9, 1.6)):
             server.execute(f"CREATE DATABASE shop{turn}")
             with on_postgres(tmp_path / str(turn), world, server.url(f"shop{turn}")):
                 pass
-            process = start(tmp_path / str(turn), running)
+            start(tmp_path / str(turn), two[0])
             time.sleep(moment_s)
             server.stop(signal.SIGQUIT)
             time.sleep(1)
             server.start()
-            assert process.wait(120) == 0
+            assert two[0].finished()[0] == 0
             with open_workspace(tmp_path / str(turn)) as workspace:
                 assert state(workspace) == clean
 
 
-@pytest.mark.slow
 def test_two_syncs_at_once_killed_at_random_and_the_server_restarted(
-    world: World, clean: dict[str, Any], tmp_path: Path
+    world: World, clean: dict[str, Any], two: list[Forked], tmp_path: Path
 ) -> None:
     """Nothing lost, nothing twice: the state at the end is that of one undisturbed sync."""
     draw = random.Random(5)
-    with contextlib.closing(Postgres()) as server, contextlib.ExitStack() as running:
+    with contextlib.closing(Postgres()) as server:
         server.start()
         server.execute("CREATE DATABASE shop")
         with on_postgres(tmp_path, world, server.url("shop")):
             pass
         for turn in range(4):
-            syncs = [start(tmp_path, running) for _ in range(2)]
+            for forked in two:
+                start(tmp_path, forked)
             time.sleep(draw.uniform(0, 1.5))
             if turn % 2:
                 server.stop(signal.SIGQUIT)
                 server.start()
             else:
-                syncs[draw.randrange(2)].kill()
-            codes = sorted(process.wait(120) for process in syncs)
+                two[draw.randrange(2)].kill()
+            codes = sorted(forked.finished()[0] for forked in two)
             assert codes in ([0, 0], [-9, 0]), "who was not killed ends well"
-        last = [start(tmp_path, running), start(tmp_path, running)]
-        assert [process.wait(120) for process in last] == [0, 0]
+        for forked in two:
+            start(tmp_path, forked)
+        assert [forked.finished()[0] for forked in two] == [0, 0]
         with open_workspace(tmp_path) as workspace:
             assert state(workspace) == clean
             with workspace.db.read() as c:

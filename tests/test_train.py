@@ -44,6 +44,8 @@ from lensback.train.validate import Score, paired, score
 from lensback.workspace import Workspace, init, save_calibration
 from world import World
 
+pytestmark = pytest.mark.slow
+
 THINGS = items(12, seed=5)
 FAST = Recipe(copies=1, steps=40, batch=16, held_out=3)
 WIDTH = 32

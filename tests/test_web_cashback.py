@@ -373,9 +373,10 @@ def test_a_user_clicks_no_faster_than_a_person(made: Path, offer_id: str) -> Non
 
 @pytest.mark.usefixtures("program")
 def test_a_full_queue_refuses_the_click_and_keeps_the_others(
-    made: Path, workspace: Workspace, offer_id: str
+    made: Path, workspace: Workspace, offer_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Over its bound on disk the queue says so; a shopper is never sent off without a trace."""
+    monkeypatch.setattr("lensback.db.BUSY_TIMEOUT_S", 0.5)  # the end of `serve` waits for the lock
     small = Settings(rate_limit=0, journal_max_bytes=2000)
     with Workspace(made, small) as full, sqlite3.connect(made / "catalogue.db") as other:
         other.execute("BEGIN IMMEDIATE")  # so that nothing leaves the queue

@@ -9,7 +9,7 @@ imports.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,10 +65,11 @@ class Mutant:
         return changed.code
 
 
-def mutants_of(module: str, path: Path) -> list[Mutant]:
-    """All of a file, in its order; those that read the same are one."""
+def mutants_of(module: str, path: Path, only: Collection[str] = ()) -> list[Mutant]:
+    """All of a file, or of some of its functions and classes ("": of none), in its order; those that
+    read the same are one."""
     wrapper = MetadataWrapper(cst.parse_module(path.read_text("utf-8")))
-    visitor = _Visitor(module, wrapper.module)
+    visitor = _Visitor(module, wrapper.module, only)
     wrapper.visit(visitor)
     return list({(one.key, one.line): one for one in visitor.found}.values())
 
@@ -155,9 +156,10 @@ OPERATORS = [pair for pair in mutation_operators if pair[1] not in NARROWED] + l
 class _Visitor(cst.CSTVisitor):
     METADATA_DEPENDENCIES = (PositionProvider, ParentNodeProvider)
 
-    def __init__(self, module: str, tree: cst.Module) -> None:
+    def __init__(self, module: str, tree: cst.Module, only: Collection[str]) -> None:
         super().__init__()
         self._module = module
+        self._only = only
         self._tree = tree
         self._units: list[tuple[str, cst.CSTNode]] = []
         self._names: list[str] = []
@@ -170,6 +172,8 @@ class _Visitor(cst.CSTVisitor):
             self._names.append(node.name.value)
         if isinstance(node, cst.FunctionDef | cst.SimpleStatementLine):
             self._units.append((".".join(self._names), node))
+        if not self._wanted():
+            return False
         for changed in self._changes(node):
             self._add(node, changed)
         return True
@@ -181,6 +185,14 @@ class _Visitor(cst.CSTVisitor):
             self._names.pop()
         if isinstance(original_node, cst.FunctionDef | cst.SimpleStatementLine):
             self._units.pop()
+
+    def _wanted(self) -> bool:
+        """Whether what is visited now is, or holds, or is held by, one of those that are asked for."""
+        if not self._only or (not self._names and not self._units):
+            return True
+        here = ".".join(self._names)
+        return any(f"{one}.".startswith(f"{here}.") or f"{here}.".startswith(f"{one}.")
+                   for one in self._only)  # fmt: skip
 
     def _skipped(self, node: cst.CSTNode) -> bool:
         """Nodes in which nothing is changed."""

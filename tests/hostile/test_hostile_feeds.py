@@ -32,6 +32,8 @@ from lensback.net import Fetcher
 from lensback.workspace import init
 from world import World
 
+pytestmark = pytest.mark.slow
+
 FEED_BYTES = int(os.environ.get("HOSTILE_BYTES", "150000"))
 """About so much a feed; `bench/feeds_attacked.py` takes eight million."""
 OBEYED = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")

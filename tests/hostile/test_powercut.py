@@ -32,6 +32,8 @@ from powercut import CALLS, OPTIONS, Disk, Event, events
 from published import publish
 from servers import free_port
 
+pytestmark = pytest.mark.slow
+
 CUTS = int(os.environ.get("POWER_CUTS", "1000"))
 """Power cuts that are tried, spread evenly over the run; `bench/power_cuts.py` tries more."""
 DAYS, SHOPPERS, SALES = int(os.environ.get("POWER_DAYS", "1")), 2, 9

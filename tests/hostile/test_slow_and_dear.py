@@ -25,6 +25,8 @@ from hostile.pictures import DEAR, REFUSED, saved
 from published import publish
 from servers import free_port
 
+pytestmark = pytest.mark.slow
+
 MIB = 1 << 20
 DRIPS, PICTURES = free_port(), free_port()
 HEIC = saved((2100, 1700), "HEIF", quality=50)

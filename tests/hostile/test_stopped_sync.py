@@ -10,22 +10,32 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from sqlalchemy import Table, func, select
 
+from forked import Forked
 from garments import items
 from lensback.catalogue import stores
+from lensback.cli import stopping
 from lensback.db import Database, sqlite_url
 from lensback.db import tables as t
 from lensback.sync import STAGES
 from lensback.workspace import init, open_workspace
 from world import World
 
+pytestmark = pytest.mark.slow
+
+ENV = {"LENSBACK_ALLOW_HOSTS": "127.0.0.1", "LENSBACK_ENCODER": "pixels"}
 CAUGHT = """
-import ctypes, sys
+import ctypes, os, sys
 from contextlib import contextmanager
 from lensback import cli, sync
+from lensback.cli import stopping
 from lensback.db import Database
-stage, here = sys.argv.pop(1), ""
+stage, here = {stage!r}, ""
+stopping.GRACE_S = {grace_s!r}
+os.environ.update({env!r})
+sys.argv[1:] = ["sync", "--json", "--workspace", {folder!r}]
 
 def within(real, name):
     def work(*given, **named):
@@ -53,14 +63,6 @@ cli.main()
 """
 
 
-def syncing(folder: Path, *code: str) -> subprocess.Popen[str]:
-    command = [sys.executable, *code, "sync", "--json", "--workspace", str(folder)]
-    env = {**os.environ, "LENSBACK_ALLOW_HOSTS": "127.0.0.1", "LENSBACK_ENCODER": "pixels"}
-    return subprocess.Popen(
-        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-
-
 def count(database: Database, *conditions: object, table: Table) -> int:
     with database.read() as c:
         found = c.execute(select(func.count()).select_from(table).where(*conditions))  # type: ignore[arg-type]
@@ -76,19 +78,23 @@ def test_sigterm_ends_each_stage_and_nothing_is_lost(tmp_path: Path) -> None:
         for name, form in (("harbour", "google"), ("lavka", "yml")):  # the same things, with codes
             store = world.store(name, form, things, marker=True)
             stores.add(database, name, store.feed_url, base=world.base)
-        for stage in STAGES[1:]:  # reading: test_hostile_feeds.py
-            with syncing(folder, "-c", CAUGHT, stage) as process:
-                try:
-                    assert process.stdout
-                    assert process.stdout.readline() == "caught\n", stage
-                    begin = time.monotonic()
-                    process.send_signal(signal.SIGTERM)
-                    assert process.wait(30) == 128 + signal.SIGTERM, stage
-                    assert time.monotonic() - begin < 5 + 1, stage  # the machine is busy
-                finally:
-                    process.kill()
-        with syncing(folder, "-m", "lensback") as process:
-            assert process.wait(120) == 0
+        with Forked() as forked:
+            for number, stage in enumerate(STAGES[1:]):  # reading: test_hostile_feeds.py
+                grace_s = 0.3 if number else stopping.GRACE_S  # one of them as it is
+                forked.start(
+                    CAUGHT.format(stage=stage, grace_s=grace_s, env=ENV, folder=str(folder))
+                )
+                assert forked.line() == "caught", stage
+                begin = time.monotonic()
+                forked.kill(signal.SIGTERM)
+                assert forked.finished()[0] == 128 + signal.SIGTERM, stage
+                assert time.monotonic() - begin < 5 + 1, stage  # the machine is busy
+        command = [sys.executable, "-m", "lensback", "sync", "--json", "--workspace", str(folder)]
+        quiet = subprocess.DEVNULL
+        done = subprocess.run(
+            command, check=False, env=os.environ | ENV, stdout=quiet, stderr=quiet, timeout=120
+        )
+        assert done.returncode == 0
         pictures = {name for offer in store.offers for name in offer.images}
     try:
         images = count(database, table=t.images)
