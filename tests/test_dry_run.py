@@ -154,7 +154,7 @@ def test_it_is_the_same_apart(tmp_path: Path):
     feed.write_text(
         UNKNOWN + "9;Hat;https://s.example/9;1,00;SEK\n10;Hat;https://s.example/10;x;SEK\n"
     )
-    job = (str(feed), "auto", "", "", "feed", 1 << 20, 30.0)
+    job = (str(feed), "auto", "", "", "feed", "", "", 1 << 20, 30.0)
     with feed.open("rb") as stream:
         here = try_feed(stream, name="feed")
     apart = try_apart(job, Event())

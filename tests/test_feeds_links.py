@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lensback import feeds
-from lensback.feeds import clean
+from lensback.feeds import addresses
+from lensback.ingest.collect import beside
 from lensback.types import Offer
 
 ATOM = '<feed xmlns="http://www.w3.org/2005/Atom" xmlns:g="http://base.google.com/ns/1.0" xmlns:m="http://search.yahoo.com/mrss/">{}</feed>'
@@ -79,15 +80,18 @@ def test_another_namespace_speaks_where_the_row_is_silent():
     ],
 )
 def test_addresses(raw: str, address: str):
-    assert clean.address(raw, "") == address
+    assert addresses.address(raw, "") == address
     if "\n" not in raw:  # there one address ends
-        assert clean.pictures(raw, "").urls == (address,)
+        assert addresses.pictures(raw, "").urls == (address,)
 
 
 def test_a_bracket_that_belongs_to_the_address_stays():
     listed = "[https://s.example/a.jpg, https://s.example/b.jpg]"
-    assert clean.pictures(listed, "").urls == ("https://s.example/a.jpg", "https://s.example/b.jpg")
-    assert clean.pictures("https://s.example/a[1]", "").urls == ("https://s.example/a[1]",)
+    assert addresses.pictures(listed, "").urls == (
+        "https://s.example/a.jpg",
+        "https://s.example/b.jpg",
+    )
+    assert addresses.pictures("https://s.example/a[1]", "").urls == ("https://s.example/a[1]",)
 
 
 IANA = "http://www.iana.org/assignments/relation/"
@@ -123,7 +127,7 @@ def test_a_relative_link_and_its_base(where: str):
 )
 def test_lists_and_escapes_of_other_tools(raw: str):
     wanted = ("https://s.example/a.jpg?x=1&y=2", "https://s.example/b.jpg")
-    assert clean.pictures(raw, "").urls == wanted
+    assert addresses.pictures(raw, "").urls == wanted
 
 
 PERMALINKS = [
@@ -171,13 +175,13 @@ GOOD = "https://s.example/a.jpg"
         (f"{GOOD}\nimages/a.jpg", (("no address", "images/a.jpg"),)),
         (f"{GOOD}\nftp://s.example/a.jpg", (("no address", "ftp://s.example/a.jpg"),)),
         (f"{GOOD}\ndata:image/png;base64", (("no address", "data:image/png;base64"),)),
-        (f"{GOOD}\n" + "h" * 999, (("no address", "h" * clean.MAX_SAMPLE),)),
+        (f"{GOOD}\n" + "h" * 999, (("no address", "h" * addresses.MAX_SAMPLE),)),
     ],
 )
 def test_image_addresses_that_are_none_are_counted(
     raw: str, left_out: tuple[tuple[str, str], ...]
 ) -> None:
-    found = clean.pictures(raw, "")
+    found = addresses.pictures(raw, "")
     assert found.left_out == left_out
     assert found.urls == ((GOOD,) if raw else ())
 
@@ -188,10 +192,10 @@ def test_no_image_address_is_lost_in_silence(good: int, bad: int) -> None:
     images = "".join(f"<g:additional_image_link>{u}</g:additional_image_link>" for u in urls)
     text = RSS.format(f"<item><title>Cup</title><link>{PAGE}</link>{REST}{images}</item>")
     offer = read(text)
-    assert len(offer.image_urls) == min(good, clean.MAX_IMAGES)
+    assert len(offer.image_urls) == min(good, addresses.MAX_IMAGES)
     counted = [reason for reason, _ in offer.images_left_out]
-    assert counted.count("no address") == min(bad, clean.MAX_LEFT_OUT)
-    if bad + good - len(offer.image_urls) <= clean.MAX_LEFT_OUT:
+    assert counted.count("no address") == min(bad, addresses.MAX_LEFT_OUT)
+    if bad + good - len(offer.image_urls) <= addresses.MAX_LEFT_OUT:
         assert len(offer.image_urls) + len(counted) == good + bad
 
 
@@ -203,4 +207,101 @@ def test_an_address_that_is_escaped_once_more(written: str):
     table = f"id,title,link,price,image_link\n1,Cup,{PAGE}?{written},5 EUR,{PAGE}.jpg?{written}\n"
     row = read(table)
     assert (row.url, row.image_urls) == (f"{PAGE}?a=1&b=2", (f"{PAGE}.jpg?a=1&b=2",))
-    assert clean.address(f"{PAGE}?{written}", "") == row.url
+    assert addresses.address(f"{PAGE}?{written}", "") == row.url
+
+
+# --- relative addresses ---------------------------------------------------------------------------
+
+SHOP, FEED = "https://s.example/shop", "https://s.example/feeds/google.xml"
+RELATIVE = [
+    # raw, with --base, with only the feed's address
+    ("/p/1", f"{SHOP}/p/1", "https://s.example/p/1"),
+    ("p/1", f"{SHOP}/p/1", "https://s.example/feeds/p/1"),
+    ("./p/1", f"{SHOP}/p/1", "https://s.example/feeds/p/1"),
+    ("../p/1", "https://s.example/p/1", "https://s.example/p/1"),
+    ("?id=1", f"{SHOP}/?id=1", f"{FEED}?id=1"),
+    ("p/1?a=b&amp;c=d#x", f"{SHOP}/p/1?a=b&c=d#x", "https://s.example/feeds/p/1?a=b&c=d#x"),
+    ("cup.html", f"{SHOP}/cup.html", "https://s.example/feeds/cup.html"),
+    ("шапки/зимняя", f"{SHOP}/шапки/зимняя", "https://s.example/feeds/шапки/зимняя"),
+    (" p\\1 ", f"{SHOP}/p/1", "https://s.example/feeds/p/1"),
+    ("//cdn.example/p/1", "https://cdn.example/p/1", "https://cdn.example/p/1"),
+    ("www.other.example/p/1", "https://www.other.example/p/1", "https://www.other.example/p/1"),
+    ("www.s.example/p/1", "https://www.s.example/p/1", "https://www.s.example/p/1"),
+    ("s.example/p/1", "https://s.example/p/1", "https://s.example/p/1"),
+    ("https://o.example/p/1", "https://o.example/p/1", "https://o.example/p/1"),
+    *((none, "", "") for none in ("n/a", "N/A", "-", "none", "нет", "no link", "mailto:a@s.example",
+      "javascript:void(0)", "ftp://s.example/1", "#", "tel:+49 1", "http:/p", "&nbsp;")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("raw", "by_base", "by_feed"), RELATIVE)
+def test_relative_addresses(raw: str, by_base: str, by_feed: str) -> None:
+    for base, feed, wanted in (
+        (SHOP, "", by_base),
+        (SHOP + "/", FEED, by_base),
+        ("", FEED, by_feed),
+    ):
+        assert addresses.address(raw, base, feed) == wanted
+    alone = raw.strip().startswith(("//", "www.", "https:"))
+    assert bool(addresses.address(raw, "")) == alone
+
+
+def table(link: str, image: str) -> str:
+    return f'id,title,link,price,image_link\n1,Cup,{link},5 EUR,"{image}"\n'
+
+
+def in_rss(link: str, image: str, base: str = "") -> str:
+    base = f' xml:base="{base}"' if base else ""
+    return (
+        f"<rss{base}><channel><item><title>Cup</title><link>{link}</link><g:id>1</g:id><g:price>5 EUR</g:price>"
+        f"<g:image_link>{image}</g:image_link></item></channel></rss>"
+    )
+
+
+@pytest.mark.parametrize("made", [table, in_rss])
+@pytest.mark.parametrize(
+    "where", [{"base": SHOP}, {"address": FEED}, {"base": SHOP, "address": FEED}, {}]
+)
+def test_a_row_of_relative_addresses(made: object, where: dict[str, str]) -> None:
+    text = made("p/1", "img/1.jpg")  # type: ignore[operator]
+    (row,) = feeds.read(io.BytesIO(text.encode()), **where)
+    if not where:
+        assert not isinstance(row, Offer)
+        assert row.reason == "bad url"
+        return
+    at = "https://s.example/shop" if "base" in where else "https://s.example/feeds"
+    assert isinstance(row, Offer)
+    assert (row.url, row.image_urls) == (f"{at}/p/1", (f"{at}/img/1.jpg",))
+
+
+def test_xml_base_stands_above_both() -> None:
+    text = in_rss("p/1", "../img/1.jpg", "https://x.example/y/")
+    (row,) = feeds.read(io.BytesIO(text.encode()), base=SHOP, address=FEED)
+    assert isinstance(row, Offer)
+    assert row.url == "https://x.example/y/p/1"
+    assert row.image_urls == ("https://x.example/img/1.jpg",)
+
+
+def test_a_list_of_relative_pictures() -> None:
+    for listed in (
+        "a/1.jpg, a/2.jpg",
+        "a/1.jpg|a/2.jpg",
+        "/shop/a/1.jpg;/shop/a/2.jpg",
+        '["a/1.jpg","a/2.jpg"]',
+    ):
+        found = addresses.pictures(listed, "https://s.example", "")
+        assert [url.rsplit("/", 1)[1] for url in found.urls] == ["1.jpg", "2.jpg"], listed
+    assert addresses.pictures("no picture, sorry", SHOP).left_out
+
+
+@pytest.mark.parametrize(
+    ("feed", "address"),
+    [
+        ("https://u:secret@s.example/f/x.xml?token=abc", "https://s.example/f/x.xml"),
+        ("https://p.example/apikey/0123456789/fid/1", ""),
+        ("ftp://s.example/x.xml", ""),
+        ("/srv/x.xml", ""),
+    ],
+)
+def test_no_secret_of_the_feeds_address_gets_into_links(feed: str, address: str) -> None:
+    assert beside(feed) == address

@@ -10,7 +10,7 @@ import pytest
 
 from lensback import feeds
 from lensback.errors import FeedError, FeedTruncated
-from lensback.feeds import ColumnMap, clean
+from lensback.feeds import ColumnMap, addresses
 from lensback.feeds.money import money
 from lensback.ingest.dry_run import try_feed
 from lensback.types import Offer, Rejected
@@ -142,7 +142,7 @@ def test_the_lowest_price_of_several_offers() -> None:
 )
 def test_lists_of_pictures_in_json(written: list[object]) -> None:
     wanted = ("https://s.example/1.jpg", "https://s.example/2.jpg")
-    assert clean.pictures(json.dumps(written), "").urls == wanted
+    assert addresses.pictures(json.dumps(written), "").urls == wanted
 
 
 def test_paths_without_a_host_take_the_stores() -> None:

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from lensback.cli.face import err, out, print_json, say
 from lensback.ingest import Limits
+from lensback.ingest.collect import beside
 from lensback.ingest.dry_run import SHOWN, DryRun, fetched, try_apart
 from lensback.types import Offer
 from lensback.workspace import Workspace
@@ -22,11 +23,12 @@ def report_dry_run(
 
     s, fetcher = workspace.settings, workspace.fetcher
     limits = Limits(s.max_feed_bytes, s.max_drop, budget_s=s.feed_budget_s)
-    with fetched(fetcher, feed, workspace.spool, limits) as path:
-        limit = (limits.max_bytes, limits.budget_s)
-        dry_run = try_apart(
-            (str(path), form, columns_text, base, redact(feed), *limit), fetcher.halt
+    with fetched(fetcher, feed, workspace.spool, limits) as (path, charset):
+        job = (
+            *(str(path), form, columns_text, base, redact(feed), charset, beside(feed)),
+            *(limits.max_bytes, limits.budget_s),
         )
+        dry_run = try_apart(job, fetcher.halt)
     if as_json:
         print_json(dry_run.as_json())
     else:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from lensback.errors import FeedError, UnknownName
@@ -27,13 +28,16 @@ def read(
     columns: ColumnMap | None = None,
     base: str = "",
     name: str = "",
+    charset: str = "",
+    address: str = "",
     max_bytes: int = MAX_BYTES,
 ) -> Iterator[Offer | Rejected]:
     """Offers of a feed in file order, and a Rejected for each row that is none. One pass, flat
     memory; nothing is read before the first `next`.
 
-    `base` stands for `{BASE}` in addresses; `name` begins every message; `max_bytes` caps the
-    decompressed bytes. Ids are not compared: two rows with one id are two offers. A delta's
+    `base` stands for `{BASE}` in addresses; `name` begins every message; `charset` is what the
+    server said of the encoding; `address` is the feed's own, to which addresses in it are relative
+    where there is no `base`; `max_bytes` caps the decompressed bytes. Ids are not compared: two rows with one id are two offers. A delta's
     tombstone is an Offer with `deleted` and only its id.
 
     Raises UnknownName at once for an unknown format; then, for any bytes, only FeedError (what
@@ -41,7 +45,8 @@ def read(
     """
     if format not in FORMATS:
         raise UnknownName("feed format", format, list(FORMATS))
-    return _read(stream, format, columns, base, name, max_bytes)
+    source = partial(_source, stream, columns, charset, max_bytes)
+    return _read(source, format, columns, (base, address), name)
 
 
 def sniff(
@@ -49,6 +54,7 @@ def sniff(
     *,
     format: str = "auto",  # noqa: A002 - the contract's word
     columns: ColumnMap | None = None,
+    charset: str = "",
 ) -> Sniffed:
     """What the feed seems to be: format, dialect, compression, encoding, delimiter. Reads the
     beginning only (all of a zip) and seeks back where the stream can. Raises FeedError."""
@@ -56,32 +62,38 @@ def sniff(
 
     begin = stream.tell() if stream.seekable() else None
     try:
-        return sniffing.sniff(_source(stream, MAX_BYTES), format, _naming(columns))
+        return sniffing.sniff(_source(stream, columns, charset), format, _naming(columns))
     finally:
         if begin is not None:
             stream.seek(begin)
 
 
-def propose_columns(stream: BinaryIO, columns: ColumnMap | None = None) -> Proposal | None:
+def propose_columns(
+    stream: BinaryIO, columns: ColumnMap | None = None, charset: str = ""
+) -> Proposal | None:
     """The column map that would read the feed: yours, a ready one, or a guess; None for YML, which
     needs none. Reads and goes back like `sniff`. Raises FeedError."""
     from lensback.feeds import sniffing
 
     begin = stream.tell() if stream.seekable() else None
     try:
-        return sniffing.propose_columns(_source(stream, MAX_BYTES), _naming(columns))
+        return sniffing.propose_columns(_source(stream, columns, charset), _naming(columns))
     finally:
         if begin is not None:
             stream.seek(begin)
 
 
 def _read(
-    stream: BinaryIO, form: str, columns: ColumnMap | None, base: str, name: str, max_bytes: int
+    opened: Callable[[], Source],
+    form: str,
+    columns: ColumnMap | None,
+    where: tuple[str, str],
+    name: str,
 ) -> Iterator[Offer | Rejected]:
     source = None
     try:
-        source = _source(stream, max_bytes)
-        yield from _members(source, form, columns, base)
+        source = opened()
+        yield from _members(source, form, columns, where)
     except FeedError as error:
         # A broken container explains the broken document in it, not the other way round.
         cause = (source and source.failure) or error
@@ -90,14 +102,17 @@ def _read(
         raise _named(source.failure, name)
 
 
-def _source(stream: BinaryIO, max_bytes: int) -> Source:
+def _source(
+    stream: BinaryIO, columns: ColumnMap | None, charset: str, max_bytes: int = MAX_BYTES
+) -> Source:
     from lensback.feeds.stream import Source
 
-    return Source(stream, max_bytes)
+    encoding = columns.encoding if columns else ""
+    return Source(stream, max_bytes, charset=charset, encoding=encoding)
 
 
 def _members(
-    source: Source, form: str, columns: ColumnMap | None, base: str
+    source: Source, form: str, columns: ColumnMap | None, where: tuple[str, str]
 ) -> Iterator[Offer | Rejected]:
     """The rows of whichever member reads this file."""
     from lensback.feeds import clean, sniffing
@@ -105,7 +120,7 @@ def _members(
 
     words = Words(columns.stock) if columns and columns.stock else KNOWN
     currency = columns.currency if columns else ""
-    rules = clean.RowRules(base=base, stock=words, currency=currency)
+    rules = clean.RowRules(*where, stock=words, currency=currency)
     columns = _naming(columns)
     seems = sniffing.sniff(source, form, columns)
     if seems.format == "table":

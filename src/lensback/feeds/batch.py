@@ -15,12 +15,14 @@ from operator import attrgetter
 from typing import Any
 
 from lensback import gtins
-from lensback.feeds import clean
+from lensback.feeds import addresses, clean
 from lensback.feeds.money import currency, is_one, money
 from lensback.feeds.stock import Words
 from lensback.feeds.texts import MAX_RAW, plain, text, uncovered
 from lensback.types import Money, Offer, Rejected
 
+Where = tuple[str, str]
+"""What relative addresses are relative to: the store's base, the feed's address."""
 Columns = dict[str, Sequence[str]]
 """Field -> raw texts, one a row; all of one length. An empty text says nothing."""
 
@@ -46,7 +48,7 @@ _CACHED: dict[str, Callable[[str], str | bool]] = {
     "adult": clean.flag,
 }
 _DISTINCT = ("mpn", "item_group_id")
-_ADDRESSES = re.compile(rf"(?:(?:{clean.SIMPLE_ADDRESS})?\n)*+")
+_ADDRESSES = re.compile(rf"(?:(?:{addresses.SIMPLE_ADDRESS})?\n)*+")
 # What may stand between two addresses in one text.
 _LISTED = re.compile(r"[,;\[\]]")
 
@@ -64,7 +66,7 @@ def offers(columns: Columns, count: int, rules: clean.RowRules) -> list[Offer | 
     odd: set[int] = set()
     try:
         made = _columns(columns, rules, odd) if _usual(columns) else None
-    except clean.Bad:  # an address needs a base
+    except addresses.Bad:  # an address needs a base
         made = None
     if made is None:
         found = [clean.offer(_row(columns, i), rules) for i in range(count)]
@@ -96,7 +98,7 @@ def _without_placeholders(
     if 2 * ones <= len(sample) or len(sample) < _FEW:
         return made
     return [
-        Rejected("placeholder price", 0, row.external_id, row.title[: clean.MAX_SAMPLE])
+        Rejected("placeholder price", 0, row.external_id, row.title[: addresses.MAX_SAMPLE])
         if isinstance(row, Offer) and not row.deleted and is_one(raw)
         else row
         for row, raw in zip(made, prices, strict=True)
@@ -137,7 +139,8 @@ def _columns(columns: Columns, rules: clean.RowRules, odd: set[int]) -> dict[str
     if max(map(len, ids)) > clean.MAX_WORD:
         odd.update(i for i, value in enumerate(ids) if len(value) > clean.MAX_WORD)
     titles = _tidied(columns["title"], clean.MAX_TITLE, _title)
-    urls = _addresses(columns["url"], rules.base)
+    where = rules.base, rules.feed
+    urls = _addresses(columns["url"], where)
     for values in (ids, titles, urls):
         if not all(values):
             odd.update(i for i, value in enumerate(values) if not value)
@@ -145,8 +148,8 @@ def _columns(columns: Columns, rules: clean.RowRules, odd: set[int]) -> dict[str
         odd.update(i for i, value in enumerate(gone) if clean.deleted(value))
     made: dict[str, Iterable[Any]] = {"external_id": ids, "title": titles, "url": urls}
     made["price"], made["old_price"] = _prices(columns, rules.currency, odd)
-    made |= _images(columns, rules.base)
-    made["tracked"], made["target_url"] = _network(columns, urls, rules.base)
+    made |= _images(columns, where)
+    made["tracked"], made["target_url"] = _network(columns, urls, where)
     return made | _stock(columns, rules.stock) | _words(columns, rules.category_separator)
 
 
@@ -207,11 +210,11 @@ def _tidied(values: Sequence[str], limit: int, one: Callable[[str], str]) -> Seq
     return values if tidy else [one(value) for value in values]
 
 
-def _addresses(values: Sequence[str], base: str) -> Sequence[str]:
+def _addresses(values: Sequence[str], where: Where) -> Sequence[str]:
     joined = "\n".join(values) + "\n"
-    if _ADDRESSES.fullmatch(joined) and not clean.escaped(joined):
+    if _ADDRESSES.fullmatch(joined) and not addresses.escaped(joined):
         return values
-    return [clean.address(value, base) for value in values]
+    return [addresses.address(value, *where) for value in values]
 
 
 def _prices(columns: Columns, fallback: str, odd: set[int]) -> tuple[Iterable[Any], Iterable[Any]]:
@@ -244,7 +247,7 @@ def _prices(columns: Columns, fallback: str, odd: set[int]) -> tuple[Iterable[An
     ]
 
 
-def _images(columns: Columns, base: str) -> dict[str, Iterable[Any]]:
+def _images(columns: Columns, where: Where) -> dict[str, Iterable[Any]]:
     main, more = columns.get("image"), columns.get("images")
     if not main and not more:
         return {}
@@ -253,13 +256,17 @@ def _images(columns: Columns, base: str) -> dict[str, Iterable[Any]]:
     else:
         texts = main or more or ()
     joined = "\n".join(texts) + "\n"
-    if _ADDRESSES.fullmatch(joined) and not clean.escaped(joined) and not _LISTED.search(joined):
+    if (
+        _ADDRESSES.fullmatch(joined)
+        and not addresses.escaped(joined)
+        and not _LISTED.search(joined)
+    ):
         urls = [_listed(text) for text in texts]
-        if max(map(len, urls)) <= clean.MAX_IMAGES:
+        if max(map(len, urls)) <= addresses.MAX_IMAGES:
             return {"image_urls": urls}
-        found = [clean.at_most(some) for some in urls]
+        found = [addresses.at_most(some) for some in urls]
     else:
-        found = [clean.pictures(text, base) for text in texts]
+        found = [addresses.pictures(text, *where) for text in texts]
     return {
         "image_urls": [some.urls for some in found],
         "images_left_out": [some.left_out for some in found],
@@ -273,20 +280,20 @@ def _listed(text: str) -> tuple[str, ...]:
 
 
 def _network(
-    columns: Columns, urls: Sequence[str], base: str
+    columns: Columns, urls: Sequence[str], where: Where
 ) -> tuple[Iterable[bool], Iterable[str]]:
     via: Iterable[str] = columns.get("tracked", repeat(""))
     if "tracked" not in columns:
         joined = "\n".join(urls)
-        if not any(mark in joined for mark in clean.THROUGH):
+        if not any(mark in joined for mark in addresses.THROUGH):
             return repeat(False), repeat("")
     targets = columns.get("target_url", repeat(""))
     if "tracked" in columns and all(columns["tracked"]) and "target_url" in columns:
-        found = _addresses(columns["target_url"], base)
+        found = _addresses(columns["target_url"], where)
         if all(found):
             return repeat(True), found
     pairs = [
-        clean.through_network(url, target, bool(mark), base)
+        addresses.through_network(url, target, bool(mark), *where)
         for url, target, mark in zip(urls, targets, via, strict=False)
     ]
     return [tracked for tracked, _ in pairs], [target for _, target in pairs]

@@ -8,7 +8,6 @@ bad price, placeholder price, no currency, needs base.
 from __future__ import annotations
 
 import html
-import json
 import math
 import re
 import time
@@ -16,9 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import NamedTuple
-from urllib.parse import parse_qs, quote, urlsplit
 
+from lensback.feeds.addresses import MAX_SAMPLE, Bad, address, pictures, through_network
 from lensback.feeds.columns import ColumnMap, by_alias
 from lensback.feeds.money import currency, money
 from lensback.feeds.stock import KNOWN, Words
@@ -34,11 +32,6 @@ MAX_TITLE = 300
 MAX_DESCRIPTION = 5000
 MAX_WORD = 200
 MAX_PATH = 500
-MAX_URL = 4096
-MAX_IMAGES = 20
-MAX_SAMPLE = 120
-MAX_LEFT_OUT = 50
-"""Image addresses of one row that are counted where they could not be taken."""
 
 # What the caches below may hold: no key is longer.
 SHORT_CHARS = 1000
@@ -51,7 +44,9 @@ class RowRules:
     """What holds for every row of one feed."""
 
     base: str = ""
-    """What `{BASE}` stands for."""
+    """What `{BASE}` stands for, and what relative addresses are relative to."""
+    feed: str = ""
+    """The feed's own address, to which they are relative where no base is given."""
     currency: str = ""
     """Where a row names none."""
     category_separator: str = ">"
@@ -70,14 +65,6 @@ def with_columns(rules: RowRules, columns: ColumnMap) -> RowRules:
         minor_units=columns.minor_units or rules.minor_units,
         stock=Words(columns.stock) if columns.stock else rules.stock,
     )
-
-
-class Bad(Exception):
-    """One row's refusal on its way to `offer`; never leaves the readers."""
-
-    def __init__(self, reason: str, sample: str = "") -> None:
-        super().__init__(reason)
-        self.reason, self.sample = reason, sample
 
 
 def offer(row: Row, rules: RowRules) -> Offer | Rejected:
@@ -100,7 +87,7 @@ def _offer(row: Row, rules: RowRules, external_id: str) -> Offer:
     title = plain(row.get("title", ""), MAX_TITLE)
     if not title:
         raise Bad("no title")
-    url = _page(row, rules.base)
+    url = _page(row, rules)
     if rules.minor_units or "minor_unit" in row:
         row = _scaled_row(row, rules.minor_units)
     price, old_price = _prices(row, rules.currency)
@@ -110,8 +97,9 @@ def _offer(row: Row, rules: RowRules, external_id: str) -> Offer:
         more["category"] = category(raw[:SHORT_CHARS], rules.category_separator)
     more |= stock(row, rules.stock)
     via = bool(row.get("tracked"))
-    tracked, target = through_network(url, row.get("target_url", ""), via, rules.base)
-    found = pictures(row.get("image", "") + "\n" + row.get("images", ""), rules.base)
+    where = rules.base, rules.feed
+    tracked, target = through_network(url, row.get("target_url", ""), via, *where)
+    found = pictures(row.get("image", "") + "\n" + row.get("images", ""), *where)
     return Offer(
         external_id=external_id,
         title=title,
@@ -140,11 +128,11 @@ def unknown_words(availability: str, said: str, count: str) -> str:
     return text(said or count, MAX_WORD) if availability == "unknown" else ""
 
 
-def _page(row: Row, base: str) -> str:
+def _page(row: Row, rules: RowRules) -> str:
     raw = row.get("url", "")
     if not raw.strip():
         raise Bad("no url")
-    url = address(raw, base)
+    url = address(raw, rules.base, rules.feed)
     if not url:
         raise Bad("bad url", raw)
     return url
@@ -249,158 +237,6 @@ SHORT: dict[str, Callable[[str], str]] = {
     "age_group": age_group,
     "gtin": gtin,
 }
-
-# --- addresses --------------------------------------------------------------------------------
-
-_ADDRESS = re.compile(
-    r"https?://(?:\[[0-9a-f:.]+\]|[^\W_][^\s/?#@\\<>\"]*)(?:[/?#]\S*)?", re.IGNORECASE
-)
-# What nearly every address looks like: checked first, for speed.
-SIMPLE_ADDRESS = r"https?://[A-Za-z0-9][A-Za-z0-9.\-]*+(?:/[!#-\[\]_a-z~]{0,2000})?"
-_SIMPLE_ADDRESS = re.compile(SIMPLE_ADDRESS)
-_AROUND = " \t\r\n,;|\"'[]"
-_BETWEEN = re.compile(r"[\s,;|\"'\[\]]+(?=https?:|//|\{BASE\})")
-
-
-def address(raw: str, base: str) -> str:
-    """An http or https address without user or white space; else empty."""
-    if _SIMPLE_ADDRESS.fullmatch(raw) and not escaped(raw):
-        return raw
-    url = _bare(raw)
-    if "{BASE}" in url:
-        if not base:
-            raise Bad("needs base", url)
-        url = url.replace("{BASE}", base.rstrip("/"))
-    for _ in range(_ESCAPED):
-        if "&" in url:
-            url = _NUMBERED.sub(lambda one: html.unescape(one[0]), url.replace("&amp;", "&"))
-    if url.startswith("//"):
-        url = "https:" + url
-    elif url.startswith("/") and base:
-        url = base.rstrip("/") + url
-    if _ODD.search(url):
-        url = _ODD.sub(lambda odd: quote(odd[0]), url)
-    return url if len(url) <= MAX_URL and _ADDRESS.fullmatch(url) and url.isprintable() else ""
-
-
-def escaped(raw: str) -> bool:
-    """Whether something in it is written as HTML writes it."""
-    return "&amp;" in raw or "&#" in raw
-
-
-# What browsers encode in an address, and white space that is no plain space.
-_ODD = re.compile(r"[\s<>`^{}|]")
-_HIDDEN = re.compile(
-    "[\t\n\r\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]"
-)
-_NUMBERED = re.compile(r"&#(?:x[0-9a-f]{2,6}|[0-9]{2,7});", re.IGNORECASE)
-_ESCAPED = 2
-"""How often a shop may have escaped its addresses."""
-
-
-def _bare(raw: str) -> str:
-    """Without what surrounds an address or hides in it; backslashes before the query are slashes."""
-    url = _HIDDEN.sub("", uncovered(raw).strip()).strip()
-    if url.startswith("<") and url.endswith(">"):
-        url = url[1:-1].strip()
-    if "\\" in url:
-        path, mark, query = url.partition("?")
-        url = path.replace("\\/", "/").replace("\\", "/") + mark + query
-    return url
-
-
-class Pictures(NamedTuple):
-    """Addresses of pictures, the main one first, each once; and what could not be taken, each with
-    its reason."""
-
-    urls: tuple[str, ...]
-    left_out: tuple[tuple[str, str], ...] = ()
-
-
-NO_ADDRESS, TOO_MANY = "no address", "too many"
-
-
-def pictures(raw: str, base: str) -> Pictures:
-    """The addresses in one text, or in several, a line each."""
-    found: dict[str, None] = {}
-    none: dict[str, None] = {}
-    for part in raw[:MAX_RAW].split("\n"):
-        listed = _BETWEEN.split(part) if part.count("//") > 1 or "," in part else (part,)
-        if (
-            (bare := part.strip())[:1] == "{"
-            and bare[-1:] == "}"
-            and "://" in bare
-            and '"' not in bare
-        ):
-            listed = _BETWEEN.split(bare[1:-1])  # a list of PostgreSQL
-        elif part.lstrip().startswith(("[", "{")):
-            listed = _json_addresses(part) or listed
-        for value in listed:
-            if value := _unlisted(value):
-                url = address(value, base)
-                (found if url else none)[url or value[:MAX_SAMPLE]] = None
-    return at_most(tuple(found), tuple((NO_ADDRESS, text(value, MAX_SAMPLE)) for value in none))
-
-
-def at_most(urls: tuple[str, ...], left_out: tuple[tuple[str, str], ...] = ()) -> Pictures:
-    """The first MAX_IMAGES of them; the others are left out."""
-    if len(urls) <= MAX_IMAGES and not left_out:
-        return Pictures(urls)
-    more = [(TOO_MANY, url[:MAX_SAMPLE]) for url in urls[MAX_IMAGES:]]
-    return Pictures(urls[:MAX_IMAGES], (*left_out, *more)[:MAX_LEFT_OUT])
-
-
-def _unlisted(value: str) -> str:
-    """Without the marks of a list around it; a bracket that belongs to the address stays."""
-    bare = value.strip(_AROUND)
-    whole = bare.count("[") > bare.count("]") and value[value.find(bare) + len(bare) :][:1] == "]"
-    return f"{bare}]" if whole else bare
-
-
-def _json_addresses(part: str) -> list[str]:
-    """Addresses in a JSON list of texts, or of objects with a `url` or `src`; none where it is no
-    JSON."""
-    try:
-        values = json.loads(part)
-    except (ValueError, RecursionError):
-        return []
-    listed = values if isinstance(values, list) else [values]
-    inner = [v.get("url") or v.get("src") if isinstance(v, dict) else v for v in listed]
-    return [value for value in inner if isinstance(value, str)]
-
-
-def through_network(url: str, target_raw: str, via: bool, base: str) -> tuple[bool, str]:
-    """Whether the address is tracked already (`via`, or an Admitad link), and the store's own page."""
-    if not via and not any(mark in url for mark in THROUGH):
-        return False, ""
-    target = address(target_raw, base) or _inner(url)
-    return via or bool(target), target
-
-
-THROUGH = {
-    "ulp=": "ulp",
-    "awin1.com/": "ued",
-    **dict.fromkeys(
-        ("anrdoezrs.net/", "dpbolvw.net/", "jdoqocy.com/", "kqzyfj.com/", "tkqlhce.com/"), "url"
-    ),
-    "linksynergy.com/": "murl",
-    "tradedoubler.com/click": "url",
-    "webgains.com/click": "wgtarget",
-    "tradetracker.net/": "u",
-}
-"""What gives a network's link away -> the parameter that holds the store's page."""
-
-
-def _inner(url: str) -> str:
-    """The store's page inside a network's link, or empty."""
-    names = [name for mark, name in THROUGH.items() if mark in url]
-    try:
-        query = parse_qs(urlsplit(url).query)
-    except ValueError:
-        return ""
-    target = next((query[name][0] for name in names if name in query), "")
-    return address(target, "") if "{BASE}" not in target else ""
-
 
 # --- prices -----------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from lensback.checked import STRICT, checked, parse_toml, wrong
 from lensback.errors import ConfigError
+from lensback.feeds.encodings import codec_of
 from lensback.types import AVAILABILITIES
 
 FIELDS = (
@@ -58,6 +59,12 @@ def _names(value: object) -> tuple[str, ...]:
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
 
 
+def _encoding(value: object) -> str:
+    if not isinstance(value, str) or not codec_of(value):
+        raise ValueError("must be an encoding, as windows-1250 or shift_jis")
+    return value
+
+
 @dataclass(frozen=True)
 class _Written:
     """The same as people write it; docs/feeds.md tells of the keys."""
@@ -66,7 +73,7 @@ class _Written:
 
     fields: Mapping[str, Names] = field(default_factory=dict)
     """A table: field = "column", or a list of columns, best first. Left out where the map adds
-    nothing but words of stock, or the currency, to what we know ourselves."""
+    nothing but words of stock, the currency or the encoding to what we know ourselves."""
     name: str = ""
     currency: str = ""
     category_separator: str = ""
@@ -79,6 +86,8 @@ class _Written:
     ] = False
     """true, or the columns whose links go through an affiliate network."""
     header: tuple[str, ...] = ()
+    encoding: Annotated[str, BeforeValidator(_encoding)] = ""
+    """The feed's encoding by any name that browsers know, where it declares none or a wrong one."""
     minor_units: Annotated[int, Field(ge=0, le=6)] = 0
     stock: Mapping[str, Names] = field(default_factory=dict)
     """A table: state = "word", or a list of words."""
@@ -89,7 +98,7 @@ class _Written:
             raise wrong(f"fields.{unknown[0]}", f"is not known; known: {', '.join(FIELDS)}")
         if odd := sorted(set(self.stock) - set(AVAILABILITIES)):
             raise wrong(f"stock.{odd[0]}", f"is not known; known: {', '.join(AVAILABILITIES)}")
-        if (self.stock or self.currency) and not self.fields:
+        if (self.stock or self.currency or self.encoding) and not self.fields:
             return self
         if not self.fields:
             raise wrong("fields", "is missing")
@@ -115,6 +124,8 @@ class ColumnMap:
     """XML only: the element of one row, with the elements around it if need be: `products/product`."""
     header: tuple[str, ...] = ()
     """Names of the columns of a table that has no header."""
+    encoding: str = ""
+    """Of the feed, where that is told against what it says itself; empty: found by its bytes."""
     minor_units: int = 0
     """Prices are whole numbers of units so many decimal places down: 2 where they are cents."""
     stock: Mapping[str, str] = field(default_factory=dict)
@@ -152,6 +163,7 @@ class ColumnMap:
             header=found.header,
             stock=by_alias(found.stock),
             minor_units=found.minor_units,
+            encoding=found.encoding,
         )
 
     @staticmethod

@@ -20,7 +20,7 @@ from lxml import etree
 
 from lensback.errors import FeedError, FeedTruncated
 from lensback.feeds import batch, clean
-from lensback.feeds.stream import CONTROL_TEXT
+from lensback.feeds.encodings import CONTROL_TEXT
 from lensback.types import Offer, Rejected
 
 Element = etree._Element  # noqa: SLF001 - lxml's own name for it
@@ -33,6 +33,10 @@ _RELATIONS = "http://www.iana.org/assignments/relation/"
 _ATOM_ID = "{http://www.w3.org/2005/Atom}id"
 _ABSOLUTE = re.compile(r"\s*(?:[A-Za-z][A-Za-z0-9+.\-]*:|[/\\]{2})")
 _BASE = "{http://www.w3.org/XML/1998/namespace}base"
+_ADDRESSES = frozenset(
+    ("link", "url", "image_link", "additional_image_link", "mobile_link", "image", "picture")
+)
+"""Elements whose text is an address, relative to their `xml:base` if to anything."""
 GOOGLE_NAMESPACE = "http://base.google.com/ns/1.0"
 
 # --- mending ----------------------------------------------------------------------------------
@@ -374,7 +378,8 @@ def pairs(element: etree._Element) -> Iterator[tuple[str, str]]:
         elif space and space != own and "base.google.com" not in space:
             foreign.append((name, inner_text(child)))
         else:
-            yield name, inner_text(child)
+            said = inner_text(child)
+            yield name, _resolved(child, said) if name in _ADDRESSES else said
     # media:title and atom:link say something only where the row's own elements do not
     yield from foreign
 

@@ -18,7 +18,7 @@ _SIGNS = by_alias(
         "RUB": "rur rub ₽ р руб рублей",
         "EUR": "€ euro euros",
         "GBP": "£",
-        "USD": "$ us$",
+        "USD": "$ us$ us",
         "JPY": "¥ 円 jp¥ 日元",
         "CNY": "元 cn¥ rmb 人民币",
         "INR": "₹",
@@ -34,14 +34,14 @@ _SIGNS = by_alias(
         "GEL": "₾",
         "AMD": "֏ դր",
         "BRL": "r$",
-        "CAD": "ca$ c$ can$",
-        "AUD": "a$ au$",
+        "CAD": "ca$ c$ can$ cdn$ ca",
+        "AUD": "a$ au$ au",
         "NZD": "nz$",
         "HKD": "hk$",
         "SGD": "s$ sg$",
         "TWD": "nt$",
         "MXN": "mx$",
-        "CHF": "fr sfr",
+        "CHF": "fr sfr francs francos franken",
         "HUF": "ft",
         "BGN": "лв",
         "RON": "lei leu",
@@ -73,7 +73,23 @@ _SIGNS = by_alias(
         "MYR": "rm",
         "KES": "ksh",
         "GHS": "gh₵ ₵",
-        "PYG": "₲",
+        "PYG": "₲ gs",
+        "CRC": "₡",
+        "DOP": "rd$",
+        "COP": "col$",
+        "ARS": "ar$",
+        "CLP": "clp$",
+        "UYU": "$u",
+        "GTQ": "q",
+        "PAB": "b/",
+        "BOB": "bs",
+        "BDT": "৳ tk",
+        "MNT": "₮ төг",
+        "LAK": "₭",
+        "KHR": "៛",
+        "ALL": "lek lekë",
+        "TZS": "tsh",
+        "UGX": "ush",
     }
 )
 _SHARED = {
@@ -81,10 +97,12 @@ _SHARED = {
     "kr": "SEK NOK DKK ISK",
     "£": "GBP EGP GIP FKP SHP SYP LBP SSP SDG",
     "¥": "JPY CNY",
-    "rs": "INR PKR LKR NPR MUR SCR",
+    **dict.fromkeys(("rs", "₨", "re"), "INR PKR LKR NPR MUR SCR"),
+    **dict.fromkeys(("fcfa", "cfa"), "XOF XAF"),
     "руб": "RUB BYN",
     "р": "RUB BYN",
     "рублей": "RUB BYN",
+    "p": "RUB PHP BWP",
     "lei": "RON MDL",
     "сом": "KGS",
     "درهم": "AED MAD",
@@ -97,14 +115,15 @@ _SHARED = {
 _SHARERS = {sign: frozenset(codes.split()) for sign, codes in _SHARED.items()}
 """Signs of several currencies: the feed's own word decides where it is one of them."""
 _PLAIN = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(?: ?([A-Z]{3}))?")
-_NUMBER = re.compile(r"[0-9](?:[0-9.,'’\s]*[0-9])?")
+_NUMBER = re.compile(r"[0-9](?:[0-9.,'\s]*[0-9])?")
 # Thousands apart by a space or an apostrophe: three digits each, or it is no one number.
-_GROUPED = re.compile(r"[0-9]{1,3}(?:[\s'’][0-9]{3})+(?:[.,][0-9]+)?|[0-9.,]+")
+_GROUPED = re.compile(r"[0-9]{1,3}(?:[\s'][0-9]{3})+(?:[.,][0-9]+)?|[0-9.,]+")
 _THOUSANDS = re.compile(
     r"[0-9]{1,3}(?:(?:\.[0-9]{3})+|(?:,[0-9]{3})+)|[0-9]{1,2}(?:,[0-9]{2})+,[0-9]{3}"
 )
 """Of one mark; groups of two digits are Indian (`12,34,567`)."""
 _NO_CENTS = re.compile(r"^(?:[.,:]\s?|/)[-–—=]+")
+_DASH = re.compile(r"^[-–—=]+(?!\s*[0-9])")
 _SIGN_FOR_MARK = re.compile(
     r"(?<![.,][0-9])(?<![.,][0-9]{2})(?<=[0-9])(?:\s(?=\S+\s))?(€|£|\$|₺|₴|₪|₽|zł|kč|kr|lei|leu|lv|лв|грн|руб|р)\.?\s?([0-9]{2})"
     r"\s*(?:cents?|ct|p|gr|hal|bani|öre|øre|коп|копеек|к|ст)?\.?\s*\Z",
@@ -131,8 +150,52 @@ _MAX_PRICE, _MAX_RAW, _MAX_NAMES = 40, 1000, 4
 # Shops strike the old price through, and lift the cents.
 _STRUCK = re.compile(r"<(del|s|strike)\b[^>]*>.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
 _LIFTED = re.compile(r"[.,]?\s*<sup\b[^>]*>\s*([0-9]{2})\s*</sup\s*>", re.IGNORECASE)
-_ARABIC = str.maketrans("٫٬", ".,")
+_GROUPING = str.maketrans({"٫": ".", **dict.fromkeys("٬’‘´`ʼ′˙", "'")})
+"""Marks of other scripts and keyboards: the Arabic ones mean the same wherever they stand."""
+_DASHED_CENTS = re.compile(
+    r"(?<![0-9.,'\-])(?:([0-9]{3,}|[0-9]{1,3}(?:[\s'.][0-9]{3})+)[-–—=]([0-9]{2})|([0-9]{1,2})[-–—=](00))(?![0-9.,\-])"
+)
+"""Cents behind a dash, as in `1299-00`: no span of two prices, whose second is the greater."""
+_CENTS = re.compile(
+    r"(?<![0-9.,'])([0-9]{1,4})\s?(¢|cents?|ct|cts|c|centavos?|céntimos?|centimes?|centesimi|коп|копеек|копійок|groszy|grosze"
+    r"|gr|pence|p|öre|øre|fillér)\.?(?![^\W\d_])",
+    re.IGNORECASE,
+)
+_CENTS_OF = {"¢": "$", "коп": "руб", "копеек": "руб", "pence": "£", "groszy": "zł", "grosze": "zł"}
+"""What they are cents of where the feed names no currency."""
+_CENTS_WHERE = {"p": "GBP", "gr": "PLN", "c": "USD"}
+"""What means cents only where that is the feed's currency."""
+_COMMA_DECIMALS = frozenset(
+    (
+        "EUR",
+        "PLN",
+        "CZK",
+        "RON",
+        "BGN",
+        "DKK",
+        "NOK",
+        "SEK",
+        "TRY",
+        "RUB",
+        "UAH",
+        "BYN",
+        "KZT",
+        "RSD",
+        "BAM",
+        "MKD",
+        "BRL",
+        "ARS",
+        "UYU",
+        "MDL",
+        "GEL",
+        "AZN",
+    )
+)
+"""Where a comma is decimal: beside a sign, as people write, `1.299` is over a thousand there."""
+_GROUP_ALONE = re.compile(r"[1-9][0-9]{0,2}\.[0-9]{3}")
 _BESIDE_WORDS = (
+    "nur jetzt now only just sale nu bara kun bare vain tylko teraz jen pouze csak numai doar samo solo soltanto"
+    " seulement alleen apenas só только всего лише тільки само μόνο sadece akció promo oferta offer angebot "
     "from от від ab od dès desde vanaf από da a partir partire de à fra från alkaen incl inkl inc including"
     " vat mwst ust ttc iva tax btw tva dph kdv dahil moms brutto áfa ндс пдв с з z με συμπ φπα"
     " s vč včetně cu sis alv ддс за"
@@ -165,9 +228,9 @@ def money(raw: str, fallback: str = "") -> Money | str:
     """
     raw = raw.strip()
     found = _PLAIN.fullmatch(raw)
-    digits, named = _read(found) if found else _loose(raw)
+    digits, named = _read(found) if found else _loose(raw, fallback)
     known = _named(named, fallback) if named else fallback
-    number = digits if found else _dotted(digits, known)
+    number = digits if found else _dotted(_grouped(digits, named, known), known)
     whole, _, part = number.partition(".")
     if not whole:
         return "bad price" if raw else "no price"
@@ -177,6 +240,12 @@ def money(raw: str, fallback: str = "") -> Money | str:
         whole, part = whole + part, ""  # 12.000 ₫
     minor = _minor(whole, part, known)
     return Money(minor, known) if 0 < minor < _MAX_MINOR else "bad price"
+
+
+def _grouped(digits: str, named: tuple[str, ...], code: str) -> str:
+    """Without the dot of a thousand that people wrote: `1.299 €`, but not `1.299 EUR`."""
+    signed = code in _COMMA_DECIMALS and any(w.strip(" .").upper() != code for w in named)
+    return digits.replace(".", "") if signed and _GROUP_ALONE.fullmatch(digits) else digits
 
 
 def _has_thirds(code: str) -> bool:
@@ -227,17 +296,19 @@ def _minor(whole: str, part: str, code: str) -> int:
     return Money.of(Decimal(f"{whole}.{part}"), code).minor
 
 
-def _loose(raw: str) -> tuple[str, tuple[str, ...]]:
+def _loose(raw: str, fallback: str) -> tuple[str, tuple[str, ...]]:
     """The number and the currency's names of a written price; empty if unclear."""
-    words = _written(raw)
+    words = _CENTS.sub(lambda cents: _as_whole(cents, fallback), _written(raw))
     found = _NUMBER.search(words) if len(words) <= _MAX_PRICE else None
     if not found or not _GROUPED.fullmatch(found[0]):
         return "", ()
     before, after = words[: found.start()], words[found.end() :]
-    around = before + " " + _NO_CENTS.sub("", after)
-    number = re.sub(r"[\s'’]", "", found[0])
-    if _NO_CENTS.match(after) and _THOUSANDS.fullmatch(number):
+    number = re.sub(r"[\s']", "", found[0])
+    bare = _THOUSANDS.fullmatch(number) is not None
+    dash = _NO_CENTS.match(after) or (_DASH.match(after) if bare or number.isdigit() else None)
+    if dash and bare:
         number = re.sub("[.,]", "", number)  # 1.299,- has no decimals
+    around = before + " " + (after[dash.end() :] if dash else after)
     if any(map(str.isdigit, around)):
         return "", ()  # a second number, of which nobody says what it is
     beside = [token for token in around.split() if token.strip(".:").lower() not in _BESIDE]
@@ -245,6 +316,15 @@ def _loose(raw: str) -> tuple[str, tuple[str, ...]]:
     if len(named) > _MAX_NAMES or not all(map(_meant, named)):
         return "", ()
     return number, tuple(named)
+
+
+def _as_whole(cents: re.Match[str], fallback: str) -> str:
+    """`99¢` as `0.99 $`; as it was where the word means no cents in the feed's currency."""
+    word = cents[2].lower()
+    if _CENTS_WHERE.get(word, fallback) != fallback or (fallback and _has_no_cents(fallback)):
+        return cents[0]
+    amount = cents[1].zfill(3)
+    return f"{amount[:-2]}.{amount[-2:]} {'' if fallback else _CENTS_OF.get(word, '')}"
 
 
 def _written(raw: str) -> str:
@@ -255,11 +335,12 @@ def _written(raw: str) -> str:
             raw = raw.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
     if "<" in raw:
         raw = _LIFTED.sub(r",\1", _STRUCK.sub(" ", raw))
-    said = plain(raw, _MAX_RAW)
+    said = plain(raw, _MAX_RAW).translate(_GROUPING)
     if not said.isascii():
-        said = unicodedata.normalize("NFKC", _DIRECTIONS.sub("", said)).translate(_ARABIC)
+        said = unicodedata.normalize("NFKC", _DIRECTIONS.sub("", said))
         said = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in said)
     said = _EACH.sub(" ", said)
+    said = _DASHED_CENTS.sub(lambda m: f"{m[1] or m[3]},{m[2] or m[4]}", said)
     said = _COLON.sub(",", _SPACED_MARK.sub(r"\1\2", _SIGN_FOR_MARK.sub(r",\2 \1", said)))
     said = _TAX_RATE.sub("", said) if "%" in said else said
     return _MARKS_BESIDE.sub(" ", _BARE_CENTS.sub("0.", said)).strip(_QUOTES)
@@ -290,7 +371,8 @@ def _dotted(digits: str, code: str) -> str:
     if thousands in whole and mark not in whole:
         sound = _THOUSANDS.fullmatch(whole) and len(digits) <= _MOST_DIGITS
         return f"{whole.replace(thousands, '')}.{part}" if sound else ""
-    grouped = mark == "," and len(part) == _GROUP and whole != "0" and not _has_thirds(code)
+    grouped = mark == "," and len(part) == _GROUP >= len(whole) and whole != "0"
+    grouped = grouped and not _has_thirds(code)
     if mark in whole or grouped:
         digits = digits.replace(mark, "") if _THOUSANDS.fullmatch(digits) else ""
     return digits.replace(",", ".") if len(digits) <= _MOST_DIGITS else ""

@@ -7,7 +7,6 @@ so that every complete row comes out before the reader raises.
 from __future__ import annotations
 
 import bz2
-import codecs
 import lzma
 import re
 import struct
@@ -19,6 +18,7 @@ from itertools import chain
 from typing import IO, BinaryIO
 
 from lensback.errors import FeedError, FeedTruncated
+from lensback.feeds.encodings import as_utf8, decode, encoding_of
 from lensback.gunzip import gunzip
 
 CHUNK_BYTES = 1 << 16
@@ -28,10 +28,6 @@ _BOMB_BYTES = 16 << 20
 _BOMB_RATIO = 300
 _SPOOL_BYTES = 16 << 20
 _AGAIN = "fetch the feed again; if it stays so, tell the store"
-
-# Control characters that no text format allows; they only break parsers.
-_CONTROLS = bytes(set(range(32)) - {9, 10, 13})
-CONTROL_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 _FOREIGN = {
     b"7z\xbc\xaf\x27\x1c": "a 7z archive",
@@ -57,7 +53,10 @@ _NOISE = re.compile(
 class Source:
     """One feed's bytes, unpacked. `failure` is set once a container has broken off."""
 
-    def __init__(self, stream: BinaryIO, max_bytes: int) -> None:
+    def __init__(
+        self, stream: BinaryIO, max_bytes: int, *, charset: str = "", encoding: str = ""
+    ) -> None:
+        """`charset`: what the server says of the encoding; `encoding`: what the operator does."""
         self.failure: FeedTruncated | None = None
         self.compression = ""
         self._max_bytes = max_bytes
@@ -67,19 +66,20 @@ class Source:
             self.head, *_ = beheaded = [b"\n" * noise[0].count(b"\n") + self.head[noise.end() :]]
             next(self._chunks)
             self._chunks = chain(beheaded, self._chunks)
-        self.encoding = encoding_of(self.head)
+        self._encoding = encoding_of(self.head, charset, encoding)
+        self.encoding = self._encoding.name
 
     def text(self) -> Iterator[str]:
         """The feed's characters in order, undecodable ones as U+FFFD. Only once."""
-        return decode(self._chunks, self.encoding)
+        return decode(self._chunks, self._encoding)
 
     def utf8(self) -> Iterator[bytes]:
         """The feed's bytes in order as UTF-8, for XML; see `as_utf8`. Only once."""
-        return as_utf8(self._chunks, self.encoding)
+        return as_utf8(self._chunks, self._encoding)
 
     def head_text(self) -> str:
         """The first characters, for sniffing."""
-        return "".join(decode(iter([self.head]), self.encoding))
+        return "".join(decode(iter([self.head]), self._encoding))
 
     def _unpacked(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         layers = []
@@ -258,144 +258,3 @@ def _rank(path: str) -> int | None:
         parts.pop()
     kind = parts[-1] if len(parts) > 1 else ""
     return next((rank for rank, kinds in enumerate(_KINDS) if kind in kinds), None)
-
-
-# --- encoding ---------------------------------------------------------------------------------
-
-_BOMS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-_DECLARED = re.compile(rb"""^\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9._:-]{1,40})["']""")
-_KNOWN = re.compile(r"win|cp\d|iso[-_]?8859|koi8|gb|big5|shift|x-|sjis|ks_c|euc|mac|latin|tis")
-# What browsers take these names for (Encoding Standard of the WHATWG, 4.2): the Windows page that
-# has more characters than the name says, and names that Python lacks.
-_ALIASES = {
-    **dict.fromkeys(("iso-8859-1", "iso_8859-1", "latin1", "latin-1", "x-cp1252"), "cp1252"),
-    **dict.fromkeys(("shift_jis", "shift-jis", "sjis", "x-sjis", "windows-31j"), "cp932"),
-    **dict.fromkeys(("euc-kr", "ks_c_5601-1987", "windows-949"), "cp949"),
-    **dict.fromkeys(("gb2312", "gbk", "x-gbk", "windows-936"), "gb18030"),
-    **dict.fromkeys(("x-cp1251", "win-1251", "win1251"), "cp1251"),
-    "x-cp1250": "cp1250",
-    "x-euc-jp": "euc_jp",
-    "x-mac-cyrillic": "mac_cyrillic",
-    "windows-874": "cp874",
-}
-_ENOUGH_BYTES = 512
-_WAIT_BYTES = 1 << 20
-
-
-def encoding_of(head: bytes) -> str:
-    """Codec of a feed by its first bytes, as far as they tell.
-
-    Order: byte order mark, UTF-16 pattern, then the bytes: what is valid UTF-8 is UTF-8,
-    whatever the declaration says; else the declared codec; else a guess of 1251 or 1252.
-    """
-    for bom, codec in _BOMS:
-        if head.startswith(bom):
-            return codec
-    sample = head[:2000]
-    if sample[1::2].count(0) * 4 > len(sample) or head.startswith(b"<\0"):
-        return "utf-16-le"
-    if sample[0::2].count(0) * 4 > len(sample) or head.startswith(b"\0<"):
-        return "utf-16-be"
-    return _by_bytes(head, _declared(head))
-
-
-def decode(chunks: Iterator[bytes], encoding: str) -> Iterator[str]:
-    """Text of the chunks, undecodable bytes as U+FFFD, without control characters."""
-    decoder = None
-    for codec, data in _settled(chunks, encoding):
-        if decoder is None and codec == "ascii":
-            yield data.translate(None, _CONTROLS).decode("ascii")
-            continue
-        decoder = decoder or codecs.getincrementaldecoder(codec)("replace")
-        yield CONTROL_TEXT.sub("", decoder.decode(data))
-    if decoder:
-        yield decoder.decode(b"", True)
-
-
-def as_utf8(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
-    """Chunks of any encoding as UTF-8. What claims to be UTF-8 already passes as it is, for speed:
-    the reader finds bytes that are none, and control characters, when its parser does."""
-    decoder = None
-    for codec, data in _settled(chunks, encoding):
-        if decoder is None and codec in ("ascii", "utf-8"):
-            yield data
-            continue
-        decoder = decoder or codecs.getincrementaldecoder(codec)("replace")
-        yield CONTROL_TEXT.sub("", decoder.decode(data)).encode("utf-8", "replace")
-    if decoder:
-        yield decoder.decode(b"", True).encode("utf-8", "replace")
-
-
-def _settled(chunks: Iterator[bytes], encoding: str) -> Iterator[tuple[str, bytes]]:
-    """Chunks with their codec.
-
-    Where the head was plain ASCII the decision waits for the first 512 bytes beyond it
-    (or one MiB after the first of them, or the end), so that memory stays flat.
-    """
-    if encoding == "utf-8-sig" or (encoding.startswith("utf-") and encoding != "utf-8"):
-        yield from ((encoding, chunk) for chunk in chunks)
-        return
-    pending = b""
-    for chunk in chunks:
-        if not pending and chunk.isascii():
-            yield "ascii", chunk
-            continue
-        pending += chunk
-        if len(pending) > _WAIT_BYTES or _high(pending) >= _ENOUGH_BYTES:
-            break
-    if pending:
-        codec = _by_bytes(pending, encoding)
-        yield codec, pending
-        yield from ((codec, chunk) for chunk in chunks)
-
-
-def _declared(head: bytes) -> str:
-    """The codec an XML declaration names, where it is one we would use; else empty."""
-    found = _DECLARED.match(head)
-    name = found[1].decode("ascii").lower() if found else ""
-    if not _KNOWN.match(name):
-        return ""
-    try:
-        codec = codecs.lookup(_ALIASES.get(name, name)).name
-    except LookupError:
-        return ""
-    return "cp1252" if codec == "iso8859-1" else codec
-
-
-def _by_bytes(data: bytes, declared: str) -> str:
-    """UTF-8 where (nearly) every character beyond ASCII is valid; a cut word now and then is not
-    a reason to misread the rest. Else `declared`, else the likelier of two Windows pages."""
-    if data.isascii():
-        return declared or "utf-8"
-    text = codecs.getincrementaldecoder("utf-8")("replace").decode(data)
-    bad = text.count("\ufffd")
-    high = _high(data)
-    good = len(text) - bad - (len(data) - high)
-    if good > 9 * bad:
-        return "utf-8"
-    if declared and not declared.startswith("utf"):
-        return declared
-    latin = cyrillic = 0
-    for word in _WORDS.findall(data):
-        letters = _high(word)
-        latin += letters if letters < len(word) else 0
-        cyrillic += letters if 1 < letters == len(word) else 0
-    return "cp1251" if cyrillic > latin else "cp1252"
-
-
-# Letters of Windows-1251 or 1252. A word with some of ASCII among them is Latin.
-_WORDS = re.compile(rb"[A-Za-z\xa8\xb8\xc0-\xff]+")
-
-
-def _high(data: bytes) -> int:
-    """Bytes beyond ASCII."""
-    return len(data.translate(None, _ASCII))
-
-
-_ASCII = bytes(range(128))

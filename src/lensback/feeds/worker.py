@@ -36,8 +36,9 @@ ROWS = 500
 IDLE_S = 60.0
 LENGTH = struct.Struct("<I")
 _PRICES = frozenset(("price", "old_price"))
-Job = tuple[str, str, str, str, str, int, float]
-"""Path, format, column map as TOML, base, name, most bytes, seconds."""
+Job = tuple[str, str, str, str, str, str, str, int, float]
+"""Path, format, column map as TOML, base, name, charset as the server said it, the feed's address to
+which others are relative, most bytes, seconds."""
 Read = Callable[[BinaryIO, Job], Iterator[tuple[Any, ...]]]
 """What a worker does with an opened feed: gives frames, a word first. Raises FeedError."""
 
@@ -119,9 +120,10 @@ def _answers(job: Job, read: Read) -> Iterator[tuple[Any, ...]]:
 
 def _rows(stream: BinaryIO, job: Job) -> Iterator[tuple[Any, ...]]:
     """Frames of rows."""
-    _, form, columns, base, name, most, _ = job
+    _, form, columns, base, name, charset, address, most, _ = job
     named = feeds.ColumnMap.parse(columns) if columns else None
-    rows = feeds.read(stream, format=form, columns=named, base=base, name=name, max_bytes=most)
+    where = {"base": base, "name": name, "charset": charset, "address": address}
+    rows = feeds.read(stream, format=form, columns=named, max_bytes=most, **where)
     while True:
         some: list[Offer | Rejected] = []
         try:

@@ -39,17 +39,21 @@ FIELDS = by_alias(
         "gtin": "barcode",
         "description": "description",
         "availability": "available",
-        "quantity": "count quantity stock_quantity quantity_in_stock stock instock amount",
+        "quantity": "count quantity stock_quantity quantity_in_stock stock instock in_stock amount"
+        " available_quantity stock_count qty quantityinstock stockquantity stock_qty",
         "adult": "adult",
         "param": "param",
         "condition": "condition",
         "item_group_id": "group_id",
         "disclosure": "ad_disclosure",
+        "outlets": "outlets",
     }
 )
 ATTRIBUTES = {
     "id": "id",
     "available": "availability",
+    "in_stock": "quantity",
+    "instock": "quantity",
     "group_id": "item_group_id",
     "deleted": "deleted",
 }
@@ -71,24 +75,41 @@ def read(chunks: Iterator[bytes], rules: clean.RowRules) -> Iterator[Offer | Rej
 
 
 def _row(element: etree._Element, fields: _Fields, words: Words) -> clean.Row:
-    row = {ATTRIBUTES[name]: value for name, value in attributes(element) if name in ATTRIBUTES}
-    for child in element:
-        name = fields[child.tag]
-        if not name:
-            continue
-        value = inner_text(child) if len(child) else child.text
-        if name == "param":
-            name = _param(child.get("name", "")[:_LONGEST])
-        elif name == "condition":  # <condition type="used"/>
-            value = child.get("type") or value
-        if name and value:
-            if name not in row:
-                row[name] = value
-            elif name == "images":
-                row[name] = f"{row[name]}\n{value}"[:MAX_RAW]
-            else:
-                _again(row, name, value, words)
+    row: clean.Row = {}
+    for name, value in _said(element, fields):
+        if name not in row:
+            row[name] = value
+        elif name == "images":
+            row[name] = f"{row[name]}\n{value}"[:MAX_RAW]
+        else:
+            _again(row, name, value, words)
+    if (counts := row.pop("outlets", "")) and not any(name in row for name in _STOCK):
+        row["quantity"] = counts
     return row
+
+
+def _said(element: etree._Element, fields: _Fields) -> Iterator[tuple[str, str]]:
+    """Field and value of what says something, attributes first."""
+    for name, value in attributes(element):
+        if value and name in ATTRIBUTES:
+            yield ATTRIBUTES[name], value
+    for child in element:
+        if name := fields[child.tag]:
+            said = inner_text(child) if len(child) else child.text
+            if name == "param":
+                name = _param(child.get("name", "")[:_LONGEST])
+            elif name == "condition":  # <condition type="used"/>
+                said = child.get("type") or said
+            elif name == "outlets":
+                said = _count_of(child)
+            if name and said:
+                yield name, said
+
+
+def _count_of(outlets: etree._Element) -> str:
+    """How many are in the shop of which most is told: `<outlet id="1" instock="5"/>`."""
+    counts = [count for outlet in outlets if (count := outlet.get("instock"))]
+    return next((count for count in counts if count.strip(" 0.,")), "".join(counts[:1]))
 
 
 _LONGEST = 100

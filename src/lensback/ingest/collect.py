@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from lensback.catalogue.stores import FeedState
 from lensback.errors import FetchFailed, FetchRefused
+from lensback.feeds.encodings import charset_of
 from lensback.net import FTP_SCHEMES, Fetcher, redact
 
 REMOTE = ("http", "https", *FTP_SCHEMES)
@@ -39,6 +40,8 @@ class Collected:
     size: int
     """Bytes that came over the wire, or of the file."""
     spooled: bool
+    charset: str = ""
+    """What the server says of the encoding, as it writes it."""
 
     def drop(self) -> None:
         """It was read: a spooled copy is not needed any more."""
@@ -71,8 +74,9 @@ def collect(fetcher: Fetcher, state: FeedState, spool: Path, limits: Limits) -> 
     )
     if got.status == 304:
         return None
-    digest = _sha256(path, _recipe(state, limits))
-    found = Collected(path, got.etag, got.last_modified, digest, got.size, True)
+    charset = charset_of(got.content_type)
+    digest = _sha256(path, _recipe(state, limits, charset))
+    found = Collected(path, got.etag, got.last_modified, digest, got.size, True, charset)
     if digest == state.content_hash:
         found.drop()
         return None
@@ -83,6 +87,16 @@ def host_of(state: FeedState) -> str:
     """host:port that the feed comes from, empty for a local file."""
     parts = urlsplit(state.feed.url)
     return parts.netloc.rpartition("@")[2].lower() if parts.scheme.lower() in REMOTE else ""
+
+
+def beside(url: str) -> str:
+    """The feed's address as one that others in it may be relative to: without user and query. Empty
+    for a feed that is not on the web, and where a secret stands in its path."""
+    parts = urlsplit(url.strip())
+    if parts.scheme.lower() not in ("http", "https"):
+        return ""
+    bare = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return bare if redact(bare) == bare else ""
 
 
 def local_path(url: str) -> Path:
@@ -101,9 +115,10 @@ def _local(state: FeedState, limits: Limits) -> Collected | None:
     return Collected(path, "", "", digest, path.stat().st_size, False)
 
 
-def _recipe(state: FeedState, limits: Limits) -> str:
+def _recipe(state: FeedState, limits: Limits, charset: str = "") -> str:
     """What the rows become also depends on how they are read."""
-    parts = (state.feed.format, state.feed.columns, state.base, limits.unknown_stock)
+    feed = state.feed
+    parts = (feed.format, feed.columns, state.base, limits.unknown_stock, charset)
     return "\0".join((*parts, ""))
 
 

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 from lensback import feeds
 from lensback.errors import FeedError, FeedTruncated
 from lensback.feeds import ColumnMap, worker
+from lensback.feeds.encodings import charset_of
 from lensback.feeds.worker import Job, packed, unpacked
 from lensback.ingest import readers
 from lensback.ingest.collect import Limits, local_path, readable
@@ -141,9 +142,10 @@ def try_apart(job: Job, halt: Event) -> DryRun:
 
 def _tried(stream: BinaryIO, job: Job) -> Iterator[tuple[Any, ...]]:
     """The account as one frame: texts, numbers, and what is made of them."""
-    _, form, columns, base, name, most, _ = job
+    _, form, columns, base, name, charset, address, most, _ = job
     named = ColumnMap.parse(columns) if columns else None
-    dry_run = try_feed(stream, format=form, columns=named, base=base, name=name, max_bytes=most)
+    where = {"base": base, "name": name, "charset": charset, "address": address}
+    dry_run = try_feed(stream, format=form, columns=named, max_bytes=most, **where)
     names = {f.name for f in fields(DryRun)} - {"refused", "shown"}
     account = {name: getattr(dry_run, name) for name in names}
     account |= {name: dict(account[name]) for name in COUNTED}
@@ -158,6 +160,8 @@ def try_feed(
     columns: ColumnMap | None = None,
     base: str = "",
     name: str = "",
+    charset: str = "",
+    address: str = "",
     max_bytes: int = feeds.MAX_BYTES,
 ) -> DryRun:
     """Reads a feed to its end and keeps nothing but the account. `stream` can seek.
@@ -166,10 +170,10 @@ def try_feed(
     where nothing can be read; its hint holds the guess as far as it goes.
     """
     begin = time.perf_counter()
-    proposal = None if format == "yml" else feeds.propose_columns(stream, columns)
+    proposal = None if format == "yml" else feeds.propose_columns(stream, columns, charset)
     dry_run = DryRun(seems={}, columns=proposal.toml() if proposal else "")
     try:
-        seems = feeds.sniff(stream, format=format, columns=columns)
+        seems = feeds.sniff(stream, format=format, columns=columns, charset=charset)
         unknown = seems.format == "table" and not seems.dialect
     except FeedError:
         unknown = proposal is not None and not columns
@@ -177,10 +181,17 @@ def try_feed(
             raise
     if unknown and proposal and not proposal.missing:
         columns, dry_run.guessed = ColumnMap.parse(dry_run.columns), True
-    seems = feeds.sniff(stream, format=format, columns=columns)
+    seems = feeds.sniff(stream, format=format, columns=columns, charset=charset)
     dry_run.seems = {part: getattr(seems, part) for part in _RECIPE}
     rows = feeds.read(
-        stream, format=format, columns=columns, base=base, name=name, max_bytes=max_bytes
+        stream,
+        format=format,
+        columns=columns,
+        base=base,
+        name=name,
+        charset=charset,
+        address=address,
+        max_bytes=max_bytes,
     )
     try:
         _count(rows, dry_run)
@@ -239,18 +250,18 @@ def _offer_json(offer: Offer) -> dict[str, Any]:
 
 
 @contextmanager
-def fetched(fetcher: Fetcher, url: str, spool: Path, limits: Limits) -> Iterator[Path]:
-    """The feed behind an address or a path, as a file that goes away afterwards if it was fetched.
-    Raises FetchError."""
+def fetched(fetcher: Fetcher, url: str, spool: Path, limits: Limits) -> Iterator[tuple[Path, str]]:
+    """The feed behind an address or a path, as a file that goes away afterwards if it was fetched,
+    and the charset that its server says. Raises FetchError."""
     scheme, mark, _ = url.partition("://")
     if not mark or scheme.lower() == "file":
         readable(local_path(url)).close()
-        yield local_path(url)
+        yield local_path(url), ""
         return
     path = spool / "dry_run.feed"
     try:
-        fetcher.spool(url, path, max_bytes=limits.max_bytes, deadline_s=limits.budget_s)
-        yield path
+        got = fetcher.spool(url, path, max_bytes=limits.max_bytes, deadline_s=limits.budget_s)
+        yield path, charset_of(got.content_type)
     finally:
         path.unlink(missing_ok=True)
         path.with_suffix(".json").unlink(missing_ok=True)

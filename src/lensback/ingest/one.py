@@ -74,7 +74,7 @@ def read(
 
     try:
         readable(collected.path).close()
-        status, message = write(db, state, collected.path, readers, run, limits, progress)
+        status, message = write(db, state, collected, readers, run, limits, progress)
     except Error as error:
         finish(_status(error), _two_lines(error))
         if isinstance(error, DataError | TooLarge):

@@ -6,12 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
-from pathlib import Path
 
 from lensback.catalogue import offers, stores
 from lensback.db import Database
 from lensback.errors import FeedError, Stopped
-from lensback.ingest.collect import Limits
+from lensback.ingest.collect import Collected, Limits, beside
 from lensback.ingest.readers import Readers
 from lensback.net import redact
 from lensback.types import Offer, Progress, Rejected
@@ -83,7 +82,7 @@ class FeedRun:
 def write(
     db: Database,
     state: stores.FeedState,
-    path: Path,
+    collected: Collected,
     readers: Readers,
     run: FeedRun,
     limits: Limits,
@@ -95,8 +94,8 @@ def write(
     """
     feed = state.feed
     job = (
-        *(str(path), feed.format, feed.columns, state.base, redact(feed.url)),
-        *(limits.max_bytes, limits.budget_s),
+        *(str(collected.path), feed.format, feed.columns, state.base, redact(feed.url)),
+        *(collected.charset, beside(feed.url), limits.max_bytes, limits.budget_s),
     )
     rows = chain.from_iterable(readers.rows(job))
     store_id = stores.store_id(db, state.feed.store)

@@ -200,14 +200,15 @@ class Fetcher:
         call.pace.min_rate, call.spool = self._min_rate, spool
         scheme = urlsplit(url.strip()).scheme.lower()
         fetched = self._run(call, partial(self._ftp, spool) if scheme in FTP_SCHEMES else None)
+        kept = spool.kept
         if fetched.status != 304:
             spool.finish()
-        elif spool.kept.whole:  # a run was killed between download and reading
-            return replace(
-                fetched, status=200, etag=spool.kept.etag, last_modified=spool.kept.last_modified
-            )
-        else:
-            spool.drop()
+            # what came last may be a part, and says less of it
+            return replace(fetched, content_type=kept.content_type or fetched.content_type)
+        if kept.whole:  # a run was killed between download and reading
+            pair = {"etag": kept.etag, "last_modified": kept.last_modified}
+            return replace(fetched, status=200, content_type=kept.content_type, **pair)
+        spool.drop()
         return fetched
 
     def _call(
@@ -401,7 +402,8 @@ def _into_spool(response: httpx.Response, url: httpx.URL, call: _Call) -> Fetche
     elif 200 <= status < 300:
         # Nobody unpacks this later, and a part of what is unpacked here cannot be gone on with.
         inflate = "deflate" in encoding
-        spool.begin("" if inflate else etag, "" if inflate else modified, encoding)
+        kind = response.headers.get("content-type", "")
+        spool.begin("" if inflate else etag, "" if inflate else modified, encoding, kind)
     else:
         raise _failure(response, url, call)
     length = _check_length(response, url, call.max_bytes)

@@ -26,6 +26,7 @@ class Kept:
     etag: str = ""
     last_modified: str = ""
     encoding: str = ""
+    content_type: str = ""
     whole: bool = False
 
 
@@ -77,10 +78,10 @@ class Spool:
             return {"Range": f"bytes={self.size}-", "If-Range": self.validator()}
         return {}
 
-    def begin(self, etag: str, last_modified: str, encoding: str) -> None:
+    def begin(self, etag: str, last_modified: str, encoding: str, content_type: str = "") -> None:
         """A new version comes, from its first byte."""
         self.drop()
-        self.kept = Kept(self._source, etag, last_modified, encoding)
+        self.kept = Kept(self._source, etag, last_modified, encoding, content_type)
         self._save()
 
     def fits(self, content_range: str, etag: str, encoding: str) -> bool:
