@@ -206,8 +206,13 @@ class Fetcher:
             # what came last may be a part, and says less of it
             return replace(fetched, content_type=kept.content_type or fetched.content_type)
         if kept.whole:  # a run was killed between download and reading
-            pair = {"etag": kept.etag, "last_modified": kept.last_modified}
-            return replace(fetched, status=200, content_type=kept.content_type, **pair)
+            return replace(
+                fetched,
+                status=200,
+                content_type=kept.content_type,
+                etag=kept.etag,
+                last_modified=kept.last_modified,
+            )
         spool.drop()
         return fetched
 
