@@ -611,6 +611,36 @@ def test_what_is_shown_among_others_joins_only_what_words_join(
     assert found == (sets("s0/0 s1/1") if joined else sets("s0/0", "s1/1"))
 
 
+@pytest.mark.parametrize(
+    ("one", "two", "times", "same"),
+    [
+        ("Classic wool trousers", "Classic cotton trousers", 1, False),
+        ("Checked silk bag", "Checked silk scarf", 1, False),
+        ("Checked linen scarf X928", "Linen scarf K3953", 1, False),
+        ("Red linen summer scarf", "Blue linen summer scarf", 1, False),
+        ("Skirt", "Skirt", 1, False),  # the name of a kind, and no thing
+        ("Linen coat", "Plain linen coat", 1, False),
+        ("Plain linen coat", "Plain linen coat, lined", 1, True),
+        ("Striped linen skirt", "Linen skirt, striped", 1.9, True),
+        ("Striped linen skirt", "Linen skirt, striped", 2.1, False),
+        ("Runner RS2000", "Sneaker for men RS2000", 1.9, True),
+        ("Runner RS2000", "Sneaker for men RS2000", 2.1, False),
+    ],
+)
+@pytest.mark.parametrize("swapped", [False, True])
+def test_words_that_are_the_only_evidence_must_agree_in_all(
+    db: Database, one: str, two: str, times: float, same: bool, swapped: bool
+) -> None:
+    """A picture of the brand, beside each offer's own: it proves nothing by itself."""
+    for n, title in enumerate((two, one) if swapped else (one, two)):
+        urls = (f"https://s{n}.example/{n}own.jpg", f"https://s{n}.example/{n}shared.jpg")
+        price = Money(round(1000 * (times if n else 1)), "USD")
+        put(db, f"s{n}", offer(str(n), title=title, image_urls=urls, price=price))
+    show(db, {"0shared.jpg": 1, "1shared.jpg": 1, "0own.jpg": 2, "1own.jpg": 3})
+    found, _ = grouped(db)
+    assert found == (sets("s0/0 s1/1") if same else sets("s0/0", "s1/1"))
+
+
 def test_a_picture_that_shows_a_thing_again_is_searched_again(db: Database, tmp_path: Path) -> None:
     shops = {"a": [("Evening dress", "one")], "b": [("Leather wallet", "one")]}
     case(db, tmp_path, shops, one=no_image())

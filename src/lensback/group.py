@@ -21,7 +21,7 @@ from lensback.db import Connection, Database
 from lensback.errors import Error
 from lensback.images import ImageStore
 from lensback.likeness import SAME_PHOTOGRAPH, Signature, drawn, likeness, signature
-from lensback.showings import Doubt, Relation, Showings, relation
+from lensback.showings import Doubt, Showings, agreed
 from lensback.types import Progress, Tally
 from lensback.vectors import VectorStore
 
@@ -247,9 +247,7 @@ def _agreed(
 
 
 def _alike(one: Member, two: Member) -> bool:
-    if one.thing is None or two.thing is None:
-        return False
-    return relation(one.thing, two.thing) is Relation.ALIKE
+    return one.thing is not None and two.thing is not None and agreed(one.thing, two.thing)
 
 
 def _link(union: _Union, members: Sequence[Member], reason: str, score: float) -> str:

@@ -23,6 +23,10 @@ MANY_TITLES = 6
 """Different titles, related or not, from which a drawn picture shows no thing."""
 PRICE_APART = 5
 """How many times dearer the same thing may be elsewhere."""
+PRICE_AGREES = 2
+"""The same, where nothing but words calls it the same."""
+ENOUGH_WORDS = 3
+"""Words of a title that name a thing where the other title says more; two where it says the same."""
 
 _STEM = 5
 """Letters of a word that count: endings differ."""
@@ -76,13 +80,35 @@ def relation(one: Showing, two: Showing) -> Relation:
     )
 
 
+def agreed(one: Showing, two: Showing) -> bool:
+    """Whether words and prices alone call two offers one thing, where the picture that both show says
+    nothing: stricter than `relation`, because every contradiction counts."""
+    if one.store == two.store and one.group and one.group == two.group:
+        return True
+    brands = _words(one.brand) | _words(two.brand)
+    a, b = _words(one.title) - brands, _words(two.title) - brands
+    codes, other_codes = frozenset(filter(_is_code, a)), frozenset(filter(_is_code, b))
+    if colors.differ((one.title,), (two.title,)) or _disjoint(codes, other_codes):
+        return False
+    if _far(one, two, PRICE_AGREES):
+        return False
+    if codes & other_codes:
+        return True
+    return len(a) >= 2 if a == b else len(a & b) >= ENOUGH_WORDS and (a <= b or b <= a)
+
+
+def _disjoint(a: frozenset[str], b: frozenset[str]) -> bool:
+    """Whether both say something, and nothing in common."""
+    return bool(a and b) and not a & b
+
+
 def _mostly(shared: frozenset[str], a: frozenset[str], b: frozenset[str]) -> bool:
     return len(shared) >= 2 and 2 * len(shared) >= min(len(a), len(b))
 
 
-def _far(one: Showing, two: Showing) -> bool:
+def _far(one: Showing, two: Showing, times: int = PRICE_APART) -> bool:
     low, high = sorted((one.price_minor, two.price_minor))
-    return one.currency == two.currency and 0 < low * PRICE_APART < high
+    return one.currency == two.currency and 0 < low * times < high
 
 
 @lru_cache(maxsize=50_000)
