@@ -283,13 +283,14 @@ class _Noted:
         del self._taken[kept:]
 
     def _noted(self) -> Iterator[str]:
+        note, again = self._taken.append, self._again  # local names: once for each line of a file
         for line in self._text:
-            self._taken.append(line)
+            note(line)
             yield line
-            while self._again:
-                again = self._again.pop(0)
-                self._taken.append(again)
-                yield again
+            while again:
+                line = again.pop(0)
+                note(line)
+                yield line
 
 
 Make = Callable[[list[list[str]]], list[Offer | Rejected]]
