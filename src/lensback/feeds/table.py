@@ -288,9 +288,8 @@ class _Noted:
             note(line)
             yield line
             while again:
-                line = again.pop(0)
-                note(line)
-                yield line
+                note(kept := again.pop(0))
+                yield kept
 
 
 Make = Callable[[list[list[str]]], list[Offer | Rejected]]
