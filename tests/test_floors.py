@@ -13,7 +13,7 @@ from tools.house import circles, graph, imported
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "lensback"
 FLOORS = [
-    {"errors", "types", "quiet", "legible", "storepage", "gunzip", "colors"},
+    {"errors", "types", "quiet", "legible", "storepage", "gunzip", "colors", "decimals"},
     {
         "settings",
         "children",

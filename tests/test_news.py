@@ -13,8 +13,8 @@ from lensback.errors import PostbackError
 from lensback.networks import Network, NewsForm, list_networks, open_network
 from lensback.networks.news import (
     conversion,
-    decimal_of,
     epoch_of,
+    number_of,
     picked,
     read_postback,
     status_of,
@@ -328,17 +328,17 @@ def test_an_amount_needs_a_currency_and_nothing_needs_none() -> None:
 )
 def test_no_amount(text: str) -> None:
     with pytest.raises(PostbackError, match="fee is no amount"):
-        decimal_of(text, "fee")
+        number_of(text, "fee")
     with pytest.raises(PostbackError, match=r"^amount is no amount"):
-        decimal_of(text)
+        number_of(text)
 
 
 def test_the_largest_amount() -> None:
-    assert decimal_of("999999999999.99") < 10**12
+    assert number_of("999999999999.99") < 10**12
     for text in ("1000000000000", "-1000000000000", "1e12", "1e99"):
         with pytest.raises(PostbackError, match=r"^fee is too large"):
-            decimal_of(text, "fee")
-    assert decimal_of("-999999999999") == -999_999_999_999
+            number_of(text, "fee")
+    assert number_of("-999999999999") == -999_999_999_999
 
 
 # ---- times

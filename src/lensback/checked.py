@@ -37,7 +37,10 @@ def parse_toml(data: bytes, where: str) -> dict[str, Any]:
     """The table that TOML bytes describe; `where` names the file in messages."""
     try:
         return tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # no TOML, no UTF-8, a number or a nesting too long
         raise ConfigError(f"{where} is not valid TOML: {error}", hint="mend that line") from error
 
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +26,7 @@ from xml.etree import ElementTree as ET
 from pydantic import BeforeValidator, Field
 
 from lensback.checked import checked, parse_toml
+from lensback.decimals import decimal_of
 from lensback.durable import replace_file
 from lensback.errors import ConfigError, DataError, FetchError, StateError, TooLarge
 from lensback.livefile import LiveFile
@@ -34,11 +35,15 @@ from lensback.types import Money, Tally, currency_exponent
 
 MAX_BYTES = 4 << 20
 _CODE = re.compile(r"[A-Z]{3}")
+_FRACTION = re.compile(r"[0-9]{1,200}/[0-9]{1,200}")
 
 
 def _exact(kept: object) -> Fraction:
+    text = str(kept)
     try:
-        return Fraction(str(kept))
+        if _FRACTION.fullmatch(text):
+            return Fraction(text)
+        return Fraction(decimal_of(text))
     except ZeroDivisionError as error:
         raise ValueError("must not be divided by 0") from error
 
@@ -234,10 +239,7 @@ def _code(text: str) -> str:
 
 
 def _number(text: str) -> Fraction:
-    try:
-        value = Decimal(text.strip().replace(",", "."))
-    except InvalidOperation as error:
-        raise ValueError(f"not a rate: {text[:20]!r}") from error
-    if not value.is_finite() or not Decimal("1e-9") < value < Decimal("1e12"):
+    value = decimal_of(text.replace(",", "."))
+    if not Decimal("1e-9") < value < Decimal("1e12"):
         raise ValueError(f"not a rate: {text[:20]!r}")
     return Fraction(value)

@@ -22,14 +22,15 @@ from functools import lru_cache
 from itertools import product
 from typing import Annotated, Any, Protocol, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from lensback.checked import CLOSED, checked, wrong
+from lensback.decimals import bounded
 from lensback.types import Money, currency_exponent
 
 HINT = "See docs/programs.md"
-Amount = Annotated[Decimal, Field(ge=0, le=10**9, decimal_places=6)]
-Share = Annotated[Decimal, Field(ge=0, le=1)]
+Amount = Annotated[Decimal, Field(ge=0, le=10**9, decimal_places=6), AfterValidator(bounded)]
+Share = Annotated[Decimal, Field(ge=0, le=1), AfterValidator(bounded)]
 
 
 class Converter(Protocol):
@@ -46,7 +47,7 @@ class Rule:
 
     __pydantic_config__ = CLOSED
 
-    percent: Annotated[Decimal, Field(ge=0, le=100)] | None = None
+    percent: Annotated[Decimal, Field(ge=0, le=100), AfterValidator(bounded)] | None = None
     """Of the price without `net_of`."""
     fixed: Amount | None = None
     """For each order."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 from typing import Any
 
 from lensback.errors import PostbackError
@@ -23,7 +22,7 @@ def values_of(body: bytes, kind: str, title: str) -> Any:
         if kind == "xml":
             return _xml(body)
         # Amounts stay what was written: a float would lose the last cent.
-        return json.loads(body, parse_float=Decimal)
+        return json.loads(body, parse_float=str)
     except (ValueError, RecursionError) as error:
         raise PostbackError(
             f"{title} did not answer with {kind.upper()}",

@@ -162,10 +162,10 @@ class Asking:
                 return not more
         pages = picked(body, str(names.get("pages", "")))
         if isinstance(pages, int | str) and str(pages).isdecimal():
-            return number >= int(pages)
+            return number >= int(str(pages)[:18])
         total = picked(body, str(names.get("total", "")))
         if isinstance(total, str) and total.isdecimal():
-            total = int(total)
+            total = int(total[:18])
         if isinstance(total, int) and not isinstance(total, bool):
             return at >= total
         return rows < int(names.get("size", 0))

@@ -11,6 +11,7 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from lensback.decimals import decimal_of
 from lensback.errors import PostbackError
 from lensback.networks.shape import Network, NewsForm
 from lensback.types import Conversion, Money, currency_exponent, minor_units
@@ -59,7 +60,7 @@ def read_postback(network: Network, fields: Mapping[str, str]) -> Conversion:
 def _unpacked(name: str, text: str) -> Mapping[str, Any]:
     """The fields that a network sends as JSON in one field."""
     try:
-        values = json.loads(text, parse_float=Decimal)
+        values = json.loads(text, parse_float=str)
     except (ValueError, RecursionError) as error:
         raise PostbackError(f"{name} is not JSON", hint="check the postback") from error
     if not isinstance(values, dict):
@@ -174,7 +175,7 @@ class _Reader:
         told = self._amounts(field)
         if not told:
             return None
-        amount = sum(decimal_of(text, field) for text in told) / Decimal(self._form.divisor)
+        amount = sum(number_of(text, field) for text in told) / Decimal(self._form.divisor)
         if not currency:
             raise PostbackError(f"{field} has no currency", hint="let the network send it")
         minor = amount.scaleb(currency_exponent(currency)).to_integral_value(ROUND_FLOOR)
@@ -248,11 +249,16 @@ def picked_all(row: Any, path: str) -> list[Any]:
     return [row[key] for key in row if name.fullmatch(key)]
 
 
-def decimal_of(text: str, field: str = "amount") -> Decimal:
+def number_of(text: str, field: str = "amount") -> Decimal:
     """A machine's number: digits, a dot, perhaps a sign. Raises PostbackError."""
     if not re.fullmatch(r"[+-]?[0-9]{1,15}(\.[0-9]{0,12})?([eE][+-]?[0-9]{1,2})?", text):
         raise PostbackError(f"{field} is no amount: {text[:30]!r}", hint="use 12.34")
-    value = Decimal(text)
+    try:
+        value = decimal_of(text)
+    except ValueError as error:
+        raise PostbackError(
+            f"{field} is too large: {text[:30]!r}", hint="ask the network"
+        ) from error
     if abs(value) >= MAX_AMOUNT:
         raise PostbackError(f"{field} is too large: {text[:30]!r}", hint="ask the network")
     return value

@@ -20,7 +20,7 @@ from lensback.errors import ConfigError, FetchFailed, PostbackError
 from lensback.net import Fetcher
 from lensback.networks.answers import Row
 from lensback.networks.asking import Asking, check_account
-from lensback.networks.news import decimal_of, picked, picked_all
+from lensback.networks.news import number_of, picked, picked_all
 from lensback.networks.oauth import filled
 from lensback.networks.shape import Network, PollForm, ProgramForm, RateForm
 
@@ -301,7 +301,7 @@ def _amount(rate: Row, path: str) -> Decimal | None:
     text = _text(rate, path).removesuffix("%").strip()
     if not text:
         return None
-    value = decimal_of(text, path)
+    value = number_of(text, path)
     if value < 0:
         raise PostbackError(f"{path} is below 0: {text[:30]!r}")
     return value

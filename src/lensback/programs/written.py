@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
 from lensback.checked import read_toml
+from lensback.decimals import decimal_of
 from lensback.durable import replace_file
 
 NUMBERS = {"percent", "fixed", "min", "max", "from_price", "share", "net_of", "cap"}
@@ -29,8 +29,8 @@ def canonical(value: Any, key: str = "") -> Any:
         return [canonical(each, key) for each in value]
     if key in NUMBERS:
         try:
-            return f"{Decimal(str(value)).normalize():f}"
-        except InvalidOperation:
+            return f"{decimal_of(value).normalize():f}"
+        except ValueError:
             return str(value)
     return value if isinstance(value, bool | int | str) else str(value)
 
@@ -49,7 +49,10 @@ def _number(value: Any, key: str) -> Any:
         return [_number(each, key) for each in value]
     if key not in NUMBERS:
         return value
-    number = Decimal(str(value))
+    try:
+        number = decimal_of(value)
+    except ValueError:
+        return value
     return int(number) if number == number.to_integral_value() else number
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 
 from lensback import colors, rank
 from lensback.catalogue import offers, stores
 from lensback.db import Database
+from lensback.decimals import decimal_of
 from lensback.errors import BadQuery
 from lensback.exchange import Rates
 from lensback.types import Box, Filter, Money, PriceRange
@@ -192,12 +192,13 @@ def parse_box(text: str) -> Box | None:
 def _price(db: Database, amount: str, currency: str, snapshot: str) -> Money | None:
     if not amount:
         return None
+    wrong = BadQuery(f"not a price: {amount[:30]!r}", hint="use a number, e.g. 49.90")
     try:
-        value = Decimal(amount)
-    except InvalidOperation as error:
-        raise BadQuery(f"not a price: {amount[:30]!r}", hint="use a number, e.g. 49.90") from error
-    if not value.is_finite() or not 0 <= value < 10**12:
-        raise BadQuery(f"not a price: {amount[:30]!r}", hint="use a number, e.g. 49.90")
+        value = decimal_of(amount)
+    except ValueError as error:
+        raise wrong from error
+    if not 0 <= value < 10**12:
+        raise wrong
     sold = currencies(db, snapshot)
     if currency and currency.upper() not in sold:
         listed = ", ".join(sold) or "none yet"

@@ -20,12 +20,14 @@ from lensback.ledger.activity import days
 from lensback.web import forms
 from lensback.web.bodies import FRESH
 from lensback.web.browser import address_of, from_own_page, is_secure
-from lensback.web.guard import guessed
+from lensback.web.guard import Reader, guessed
 from lensback.web.pages import render
 from lensback.web.service import Opened, Service
 from lensback.workspace import ago, coming
 
-router = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
+router = APIRouter(
+    dependencies=[Reader], default_response_class=HTMLResponse, include_in_schema=False
+)
 
 COOKIE = "lensback_admin"
 SESSION_S = 12 * 3600

@@ -20,6 +20,7 @@ from lensback.rank import ORDERS, hits_in_order
 from lensback.search import Query, query_of, recalled
 from lensback.web.bodies import FRESH
 from lensback.web.browser import address_of, browser_of, keep_browser
+from lensback.web.guard import Reader, Searcher
 from lensback.web.kept import QUALITY, bare
 from lensback.web.language import speech_of
 from lensback.web.notes import recorded
@@ -34,7 +35,7 @@ router = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
 _SEARCH_ID = re.compile(r"[0-9a-f]{16}")
 
 
-@router.get("/answers/{search_id}")
+@router.get("/answers/{search_id}", dependencies=[Reader])
 async def answer_page(
     request: Request, search_id: str, service: Opened, order: str = ""
 ) -> Response:
@@ -91,7 +92,7 @@ def _about(view: AnswerView) -> str:
     return " · ".join(filter(None, (first.title, first.brand, price)))
 
 
-@router.get("/answers/{search_id}/photo")
+@router.get("/answers/{search_id}/photo", dependencies=[Searcher])
 async def answer_photo(request: Request, search_id: str, service: Opened) -> Response:
     """The photo of one's own search, drawn anew as JPEG, as long as it is remembered; for every other
     browser there is nothing here."""

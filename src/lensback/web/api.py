@@ -11,14 +11,14 @@ from starlette.responses import Response
 
 from lensback import wire
 from lensback.catalogue import for_sale, offers, products
-from lensback.errors import Error, NotFound, StateError
+from lensback.errors import NotFound
 from lensback.search import Prices, product_of
 from lensback.web import bodies, uploads
 from lensback.web.browser import keep_browser
 from lensback.web.forms import OFFER_ID, PRODUCT_ID
-from lensback.web.guard import Searcher
+from lensback.web.guard import Reader, Searcher
 from lensback.web.language import speech_of
-from lensback.web.service import Opened, Service
+from lensback.web.service import Opened
 
 router = APIRouter(responses=bodies.FAILURES)
 
@@ -43,6 +43,7 @@ async def search(request: Request, service: Opened) -> Response:
 @router.get(
     "/api/products/{product_id}",
     tags=["catalogue"],
+    dependencies=[Reader],
     responses={200: {"model": wire.Product}},
 )
 def product(product_id: str, request: Request, service: Opened) -> Response:
@@ -57,7 +58,10 @@ def product(product_id: str, request: Request, service: Opened) -> Response:
 
 
 @router.get(
-    "/api/offers/{offer_id}", tags=["catalogue"], responses={200: {"model": wire.OfferDetail}}
+    "/api/offers/{offer_id}",
+    tags=["catalogue"],
+    dependencies=[Reader],
+    responses={200: {"model": wire.OfferDetail}},
 )
 def offer(offer_id: str, service: Opened) -> Response:
     """An offer with its price history, also after it went off sale."""
@@ -77,7 +81,12 @@ def offer(offer_id: str, service: Opened) -> Response:
     return bodies.respond(detail)
 
 
-@router.get("/api/stores", tags=["catalogue"], responses={200: {"model": wire.Stores}})
+@router.get(
+    "/api/stores",
+    tags=["catalogue"],
+    dependencies=[Reader],
+    responses={200: {"model": wire.Stores}},
+)
 def all_stores(service: Opened) -> Response:
     """The connected stores. Addresses of feeds are secrets of the operator and not told."""
     lines = (
@@ -125,16 +134,9 @@ async def health() -> Response:
 @router.get("/readyz", tags=["operation"], responses={200: {"model": wire.Ready}})
 def ready(service: Opened) -> Response:
     """Database, index and encoder are there; 503 with the reason where one is not."""
-    return bodies.respond(wire.Ready(status="ok", checks=_checked(service)), fresh=True)
-
-
-def _checked(service: Service) -> dict[str, str]:
-    try:
-        return service.check()
-    except StateError:
-        raise
-    except Error as error:  # any other kind would be answered with another status
-        raise StateError(error.message, hint=error.hint) from error
+    return bodies.respond(
+        wire.Ready(status="ok", checks=service.readiness.told(service.check)), fresh=True
+    )
 
 
 def _known(pattern: re.Pattern[str], text: str, kind: str) -> str:

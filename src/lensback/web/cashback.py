@@ -17,7 +17,7 @@ from lensback.speech import nearest
 from lensback.web import bodies, guard, purchases, users
 from lensback.web.bodies import FRESH
 from lensback.web.browser import from_own_page, is_secure
-from lensback.web.guard import Writer
+from lensback.web.guard import Reader, Writer
 from lensback.web.language import speech_of
 from lensback.web.pages import render
 from lensback.web.service import Opened, Service
@@ -46,7 +46,12 @@ def cashback(token: str, request: Request, service: Opened, lang: str = "en") ->
     return bodies.respond(wire.ShopperCashback(**found), fresh=True, exclude_unset=True)
 
 
-@router.get("/cashback/{token}", include_in_schema=False, response_class=HTMLResponse)
+@router.get(
+    "/cashback/{token}",
+    include_in_schema=False,
+    dependencies=[Reader],
+    response_class=HTMLResponse,
+)
 def cashback_page(token: str, request: Request, service: Opened) -> Response:
     """A page of the shopper's purchases, for who has a pass from the host service. It asks whether
     this browser's later clicks shall count for the same user."""

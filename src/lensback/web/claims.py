@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from datetime import date
-from decimal import Decimal
 from typing import Any
 
 from fastapi import APIRouter
@@ -14,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from lensback import wire
+from lensback.decimals import decimal_of
 from lensback.errors import BadQuery, Forbidden, NotFound
 from lensback.ledger import claims
 from lensback.ledger.claims import Bought
@@ -95,7 +95,7 @@ def bought(fields: Mapping[str, str]) -> Bought:
     currency = fields.get("currency", "").strip().upper()
     amount = "".join(fields.get("amount", "").split()).replace(",", ".")
     try:
-        paid = Money.of(Decimal(amount), currency)
+        paid = Money.of(decimal_of(amount), currency)
     except (ArithmeticError, ValueError) as error:
         raise BadQuery("not an amount", hint="what you paid, such as 3456.00") from error
     return Bought(fields.get("order_id", ""), ordered, paid, fields.get("note", ""))

@@ -14,9 +14,13 @@ from starlette.responses import JSONResponse, Response
 from lensback import log
 from lensback.errors import BadQuery, Busy, Error, InputError, NotFound, TooMany
 from lensback.web import pages
+from lensback.web.browser import address_of
 
 RETRY_AFTER_S = {True: "1", False: "30"}
 """A place is free in a moment; a missing index takes an operator."""
+
+REFUSALS = {401, 403, 429, 503}
+"""Statuses of who asks too often, may not, or finds no place: see `refusals`."""
 
 _PATH = re.compile(r"(?<![\w/:.<])/(?:[^\s/'\",;:]+/)*[^\s/'\",;:]+")
 
@@ -69,10 +73,21 @@ def _by_a_person(request: Request) -> bool:
 async def _ours(request: Request, error: Exception) -> Response:
     if not isinstance(error, Error):
         raise error
+    if error.http_status in REFUSALS:
+        _let_go(error)
+        await request.app.state.service.refusals.turn(address_of(request))
     if error.http_status >= 500:
         fields = {"type": type(error).__name__, "message": error.message}
         log.event("failed", logging.WARNING, **fields)
     return respond(request, error)
+
+
+def _let_go(error: BaseException) -> None:
+    """Drops what the error's frames hold: a photo must not stay in memory while its refusal waits."""
+    each: BaseException | None = error
+    while each is not None:
+        each.__traceback__ = None
+        each = each.__cause__ or each.__context__
 
 
 async def _protocol(request: Request, error: Exception) -> Response:

@@ -56,17 +56,23 @@ def go(offer_id: str, request: Request, service: Opened, search: str = "") -> Re
     """
     if not forms.OFFER_ID.fullmatch(offer_id):
         raise NotFound(f"no such offer: {offer_id[:64]!r}", hint="take ids from an answer")
+    host, looks = guard.is_host(request), navigation.looks_ahead(request)
+    passes = request.scope.get("lensback_head", False) or (
+        navigation.is_program(request) and not host
+    )
+    if looks or passes:
+        guard.reader(request)
+    elif not host:
+        guard.writer(request)
     stored, programs = offers.to_click(service.workspace.db, offer_id)
-    if navigation.looks_ahead(request):
+    if looks:
         # Not 2xx: the browser asks again when the shopper really clicks.
         return _way_on(request, stored, search, status=503)
-    host = guard.is_host(request)
-    if request.scope.get("lensback_head", False) or (navigation.is_program(request) and not host):
+    if passes:
         return _past_networks(stored, programs)
     now = int(time.time())
     user = users.user_of(request, service.workspace, now, host=host)
     if not host:
-        guard.writer(request)
         if not navigation.is_navigation(request):
             return _way_on(request, stored, search)
         if users.is_named_by_stranger(request, service.workspace, now, user):

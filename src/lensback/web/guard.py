@@ -63,6 +63,12 @@ def writer(request: Request) -> None:
     service.write_pace.take(f"address {address_of(request)}")
 
 
+def reader(request: Request) -> None:
+    """Lets a page or a detail be read from the database, not too often. Raises TooMany."""
+    service: Service = request.app.state.service
+    service.read_pace.take(f"address {address_of(request)}")
+
+
 def searcher(request: Request) -> None:
     """Lets a search through: a key where the settings ask for one, and not too often. Raises
     Unauthorized, Forbidden, TooMany.
@@ -96,5 +102,17 @@ def _by_a_program(request: Request) -> bool:
     return request.url.path.startswith("/api/")
 
 
-Searcher = Depends(searcher)
-Writer = Depends(writer)
+async def _reader(request: Request) -> None:
+    reader(request)
+
+
+async def _searcher(request: Request) -> None:
+    searcher(request)
+
+
+async def _writer(request: Request) -> None:
+    writer(request)
+
+
+# Not plain functions: for each of those the framework goes through a thread.
+Reader, Searcher, Writer = Depends(_reader), Depends(_searcher), Depends(_writer)

@@ -24,7 +24,7 @@ from lensback.speech import N_, Speech, languages
 from lensback.verdicts import LIKELIHOOD
 from lensback.web.bodies import FRESH
 from lensback.web.browser import browser_of, is_secure, keep_browser
-from lensback.web.guard import Searcher
+from lensback.web.guard import Reader, Searcher
 from lensback.web.language import COOKIE, speech_of
 from lensback.web.service import Opened, Service
 from lensback.web.uploads import Upload
@@ -36,7 +36,7 @@ router = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
 YEAR_S = 365 * 86400
 
 
-@router.get("/")
+@router.get("/", dependencies=[Reader])
 def home(request: Request, service: Opened) -> Response:
     """The page with the search form."""
     return search_page(request, service, Upload(None, Query()), None)
@@ -50,7 +50,7 @@ async def find(request: Request, service: Opened) -> Response:
     return keep_browser(request, page, service.workspace.settings)
 
 
-@router.get("/widget")
+@router.get("/widget", dependencies=[Reader])
 def widget(request: Request, service: Opened) -> Response:
     """The line that puts a button on another page, and the button."""
     said = service.workspace.settings.public_url
@@ -78,15 +78,19 @@ HOUR_S = 3600
 @router.get("/static/widget.js")
 def widget_script() -> Response:
     """The button's script, with its words in every language: it reads the other page's."""
+    lasts = {"Cache-Control": f"public, max-age={HOUR_S}"}
+    return Response(_widget_text(), media_type="text/javascript", headers=lasts)
+
+
+@cache
+def _widget_text() -> str:
     words = {
         language: {name: Speech(language).say(text) for name, text in WIDGET.items()}
         | {"failures": {name: _whole(said, Speech(language)) for name, said in FAILURES.items()}}
         | {"likelihood": [(least, Speech(language).say(text)) for least, text in LIKELIHOOD]}
         for language in languages()
     }
-    text = _environment("").get_template("widget.js").render(words=words)
-    lasts = {"Cache-Control": f"public, max-age={HOUR_S}"}
-    return Response(text, media_type="text/javascript", headers=lasts)
+    return _environment("").get_template("widget.js").render(words=words)
 
 
 @router.get("/docs")

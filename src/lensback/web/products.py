@@ -19,6 +19,7 @@ from lensback.verdicts import likelihood
 from lensback.web.bodies import FRESH
 from lensback.web.browser import address_of
 from lensback.web.forms import PRODUCT_ID
+from lensback.web.guard import Reader, searcher
 from lensback.web.language import speech_of
 from lensback.web.pages import render
 from lensback.web.prices import Chart, chart
@@ -34,7 +35,7 @@ MOST_OFFERS = 60
 """Offers whose prices over time are drawn."""
 
 
-@router.get("/products/{product_id}")
+@router.get("/products/{product_id}", dependencies=[Reader])
 async def product_page(
     request: Request, product_id: str, service: Opened, search: str = ""
 ) -> Response:
@@ -63,6 +64,7 @@ async def _like(
     query = Query(limit=MOST_LIKE, language=speech.language)
     work = partial(likes, service, thing.offers[0].offer_id, query)
     try:
+        searcher(request)  # it is one, for who asks too many there is only the rest
         _, hits = await service.gate.run(work, address_of(request))
     except Error:
         return []
@@ -123,7 +125,7 @@ def _matched(service: Service, thing: wire.Product, search: str, speech: Speech)
     return speech.say(likelihood(hit.probability)) if hit and said.calibrated else ""
 
 
-@router.get("/saved")
+@router.get("/saved", dependencies=[Reader])
 def saved_page(request: Request) -> Response:
     """The things that this browser saved: a script of the page fills them in."""
     return render(request, "saved.html")

@@ -14,6 +14,7 @@ from lensback.errors import BadQuery, NotFound
 from lensback.programs import facts, shape
 from lensback.speech import Speech, languages
 from lensback.web import bodies, guard, users
+from lensback.web.guard import Reader
 from lensback.web.language import speech_of
 from lensback.web.service import Opened, Service
 
@@ -23,7 +24,12 @@ MOST = 50
 """Stores of one question."""
 
 
-@router.get("/api/programs", tags=["cashback"], responses={200: {"model": shape.Programs}})
+@router.get(
+    "/api/programs",
+    tags=["cashback"],
+    dependencies=[Reader],
+    responses={200: {"model": shape.Programs}},
+)
 def programs(
     request: Request,
     service: Opened,
@@ -39,7 +45,10 @@ def programs(
 
 
 @router.get(
-    "/api/programs/{name}", tags=["cashback"], responses={200: {"model": shape.ProgramFacts}}
+    "/api/programs/{name}",
+    tags=["cashback"],
+    dependencies=[Reader],
+    responses={200: {"model": shape.ProgramFacts}},
 )
 def program(name: str, request: Request, service: Opened, lang: str = "") -> Response:
     """What one store pays, as in `/api/programs`."""

@@ -44,6 +44,8 @@ from lensback.web.memory import Memory
 from lensback.web.meters import Meters
 from lensback.web.notes import note_search
 from lensback.web.pace import RateLimiter
+from lensback.web.readiness import Readiness
+from lensback.web.refusals import Refusals
 from lensback.web.uploads import Upload, read_upload
 from lensback.wire import Answer
 from lensback.workspace import Workspace
@@ -58,10 +60,13 @@ QUEUE = 8
 """Searches that may wait for a free thread: well under a second of work."""
 LARGE_QUEUE = 4
 """Photos that are large, or dear, to decode, waiting for their turn; of each kind."""
-FETCHES, FETCHES_EACH = 8, 4
-"""Photos fetched from addresses at once, in all and for one client; a few more may wait."""
+FETCHES, FETCHES_EACH, FETCHES_WAITING = 8, 4, 16
+"""Photos fetched from addresses at once, in all and for one client, and those that wait: of them
+nothing is in memory yet."""
 FETCH_S = 10.0
 """For one of them, from the look-up of its name to its last byte."""
+READS = 4
+"""Times as many pages and details as searches a minute: each reads the database."""
 REFUSED_S = 2.0
 """No refusal of an address comes sooner: how long one takes would tell what is there."""
 
@@ -101,6 +106,7 @@ class Service:
     """For photos that are fetched from an address."""
     arrivals: Arrivals
     pace: RateLimiter
+    read_pace: RateLimiter
     key_pace: RateLimiter
     keyring: LiveFile[tuple[Key, ...]]
     write_pace: RateLimiter
@@ -112,7 +118,9 @@ class Service:
     """Answers that may not be in the database yet, by search."""
     votes: Fleeting[int] = field(default_factory=lambda: Fleeting(SHOWN_S, SHOWN))
     """Votes that may not be there yet, by search and product."""
+    readiness: Readiness = field(default_factory=Readiness)
     meters: Meters = field(default_factory=Meters.new)
+    refusals: Refusals = field(default_factory=Refusals)
     _fronts: dict[str, Front] = field(default_factory=dict)
     _overviews: dict[str, tuple[float, list[StoreState]]] = field(default_factory=dict)
 
@@ -124,9 +132,10 @@ class Service:
             workspace,
             Gate(s.search_jobs, QUEUE),
             tuple(Gate(lane.workers, LARGE_QUEUE) for lane in images.shared().lanes[1:]),
-            Gate(FETCHES, FETCHES_EACH, FETCHES_EACH, FETCH_S),
+            Gate(FETCHES, FETCHES_WAITING, FETCHES_EACH, FETCH_S),
             Arrivals(s.upload_memory_bytes),
             RateLimiter(s.rate_limit),
+            RateLimiter(READS * s.rate_limit),
             RateLimiter(s.key_rate_limit),
             keys.keyring(workspace.keys_path),
             RateLimiter(s.write_limit),

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import (
@@ -18,6 +17,7 @@ from pydantic import (
 )
 from pydantic_core import core_schema
 
+from lensback.decimals import decimal_of
 from lensback.types import Box, Money
 
 
@@ -84,7 +84,7 @@ class _Written:
 
 def _money(shape: AmountShape) -> Money:
     try:
-        return Money.of(Decimal(shape.amount), shape.currency)
+        return Money.of(decimal_of(shape.amount), shape.currency)
     except (ArithmeticError, ValueError) as error:
         raise ValueError(f"not an amount: {shape.amount[:30]!r}") from error
 
