@@ -126,7 +126,7 @@ def test_a_worker_that_is_killed_costs_one_picture_no_one_else(decoders: Decoder
 
 
 def test_the_store_verifies_elsewhere(tmp_path: Path, decoders: Decoders) -> None:
-    store = ImageStore(tmp_path, by=decoders)
+    store = ImageStore(tmp_path, by=decoders, look=decoders.look)
     data = HONEST["store PNG"]()
     assert store.put(data) == inspect(data)[0]
     assert store.open(store.put(data).hash, 64).mode == "RGB"
@@ -170,13 +170,13 @@ def test_no_codes_are_waited_for_in_a_later_lane(decoders: Decoders) -> None:
     """A JPEG is dearer whole than at the size that is searched: it is read smaller, where it is decoded."""
     asked: list[tuple[int, int | None]] = []
     for lane, workers in enumerate(decoders._workers):
-        workers.codes = lambda data, side_px, *_, n=lane: asked.append((n, side_px)) or ()  # type: ignore[method-assign]
+        workers.do = lambda _, data, side_px, *__, n=lane: asked.append((n, side_px)) or ()  # type: ignore[method-assign]
     try:
         for name in ("50 MP JPEG", "12 MP AVIF", "12 MP progressive"):
             decoders.codes(PHONES[name](), *LIMITS)
     finally:
         for workers in decoders._workers:
-            del workers.codes  # type: ignore[method-assign]
+            del workers.do  # type: ignore[method-assign]
     assert asked == [(LARGE, 3500), (LARGE, None), (LARGE, None)]
 
 

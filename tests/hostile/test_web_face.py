@@ -22,7 +22,7 @@ from lensback import keys
 from lensback.db import tables as t
 from lensback.settings import Settings
 from lensback.tokens import digest
-from lensback.web import create_app
+from lensback.web import create_app, refusals
 from lensback.web.envelope import HEADERS
 from lensback.web.guesses import Guesses
 from lensback.workspace import Workspace, init
@@ -245,7 +245,10 @@ GUESSES = {
 
 
 @pytest.mark.parametrize("kind", GUESSES)
-def test_300_wrong_ones_are_not_answered_300_times(made: tuple[Path, bytes], kind: str) -> None:
+def test_300_wrong_ones_are_not_answered_300_times(
+    made: tuple[Path, bytes], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "MOST_S", 0.0)  # how slowly is in test_limits
     with served(made[0], write_limit=0) as client:
         guesser = client()
         begin = time.monotonic()

@@ -37,6 +37,10 @@ Decoded = tuple[Image.Image, str, tuple[int, int]]
 """RGB picture, MIME type, width and height of the whole upright picture."""
 Decode = Callable[[bytes, int | None, int, int], Decoded]
 """What decodes: bytes, shorter side that suffices, most bytes, most pixels. Raises BadImage, TooLarge."""
+Looked = tuple[str, tuple[int, int], int]
+"""MIME type, width and height of the whole upright picture, perceptual hash."""
+Look = Callable[[bytes, int, int], Looked]
+"""What looks at a picture: bytes, most bytes, most pixels. Raises BadImage, TooLarge."""
 
 # What Pillow and its decoders raise on broken files, beyond its own UnidentifiedImageError (an
 # OSError). Warnings are here because callers may have made them errors.
@@ -125,9 +129,19 @@ def inspect(
     Reads to the last pixel; of a file that lacks its end what is there counts (`endings`). Width and height are those of
     the whole upright picture.
     """
-    image, mime, (width, height) = (by or decoded)(data, side_px, max_bytes, max_pixels)
-    digest = hashlib.sha256(data).hexdigest()
-    return ImageInfo(digest, width, height, len(data), mime, phash(image)), image
+    image, mime, size = (by or decoded)(data, side_px, max_bytes, max_pixels)
+    return _info(data, (mime, size, phash(image))), image
+
+
+def inspected(data: bytes, *, max_bytes: int, max_pixels: int, by: Look | None = None) -> ImageInfo:
+    """What `inspect` knows of the picture, without its pixels: who has them elsewhere keeps them there.
+    Raises BadImage, TooLarge."""
+    return _info(data, (by or looked)(data, max_bytes, max_pixels))
+
+
+def _info(data: bytes, seen: Looked) -> ImageInfo:
+    mime, (width, height), likeness = seen
+    return ImageInfo(hashlib.sha256(data).hexdigest(), width, height, len(data), mime, likeness)
 
 
 def recoloured(data: bytes) -> bool:
@@ -191,6 +205,18 @@ def unweighed(data: bytes, side_px: int | None, max_pixels: int) -> Decoded:
             if (whole := endings.ended(data)) is None:
                 raise
             return _read(whole, side_px, max_pixels)
+
+
+def looked(data: bytes, max_bytes: int, max_pixels: int) -> Looked:
+    """Looks here and now. What its header says is not worth it is refused first."""
+    worth(data, INSPECT_SIDE_PX, max_bytes, max_pixels)
+    return look(data, max_pixels)
+
+
+def look(data: bytes, max_pixels: int) -> Looked:
+    """`looked` of bytes that somebody else found worth it."""
+    image, mime, size = unweighed(data, INSPECT_SIDE_PX, max_pixels)
+    return mime, size, phash(image)
 
 
 def _read(data: bytes, side_px: int | None, max_pixels: int) -> Decoded:

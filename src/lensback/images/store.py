@@ -13,7 +13,14 @@ from pathlib import Path
 from PIL import Image
 
 from lensback.errors import BadQuery, NotFound
-from lensback.images.decoding import MAX_BYTES, MAX_PIXELS, Decode, decode, inspect
+from lensback.images.decoding import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    Decode,
+    Look,
+    decode,
+    inspected,
+)
 from lensback.types import ImageInfo
 
 
@@ -31,16 +38,18 @@ class ImageStore:
         max_bytes: int = MAX_BYTES,
         max_pixels: int = MAX_PIXELS,
         by: Decode | None = None,
+        look: Look | None = None,
     ) -> None:
+        """`by` and `look`: what decodes and looks, if not this process."""
         self._root = root
         self._max_bytes = max_bytes
         self._max_pixels = max_pixels
-        self._by = by
+        self._by, self._look = by, look
 
     def put(self, data: bytes) -> ImageInfo:
         """Verifies and keeps the picture. Idempotent. Raises BadImage, TooLarge."""
         limits = {"max_bytes": self._max_bytes, "max_pixels": self._max_pixels}
-        info, _ = inspect(data, **limits, by=self._by)
+        info = inspected(data, **limits, by=self._look)
         path = self._path(info.hash)
         if not (path.is_file() and path.stat().st_size == len(data)):
             self._write(path, data)

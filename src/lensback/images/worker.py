@@ -1,8 +1,8 @@
 """The process that decodes: one picture at a time, within limits that the kernel keeps.
 
 Started by `workers` as `python -m lensback.images.worker SOCKET MEMORY NICE`: orders and replies are
-JSON messages on the socket; bytes in and pixels out (three bytes each) lie in the shared memory. An
-order may ask for the codes of a photo in place of its pixels. It dies of a picture that takes more of the processor than its order allows, and ends when the socket is closed.
+JSON messages on the socket; bytes in and pixels out lie in the shared memory. An order may ask for the
+codes of a photo in place of its pixels, or only for a look. It dies of a picture that takes more of the processor than its order allows, and ends when the socket is closed.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from typing import Any
 
 from lensback.errors import Error
 from lensback.images import codes
-from lensback.images.decoding import unweighed
+from lensback.images.decoding import look, unweighed
 
+LAYOUT, PIXEL_BYTES = "RGBX", 4
+"""Of pixels that are handed over: as Pillow keeps them, to be copied and not taken apart."""
 REPLY_BYTES = 128 << 10
 """More than codes of the largest number and length, every letter of them escaped."""
 
@@ -38,7 +40,7 @@ def main(channel: int, memory: int, nice: int) -> None:
             if said["room"] > len(shared):
                 shared = mmap.mmap(memory, said["room"])
             try:
-                if said["codes"] and "zxingcpp" not in sys.modules:
+                if said["what"] == "codes" and "zxingcpp" not in sys.modules:
                     used = _with_reader()
                 reply, shared = _done(said, shared, memory, used)
             except Error as error:
@@ -59,17 +61,19 @@ def _done(
     _limit(used + len(shared) + order["memory"])
     signal.setitimer(signal.ITIMER_PROF, order["seconds"])
     try:
-        if order["codes"]:
+        if order["what"] == "look":
+            return {"seen": look(data, order["max_pixels"])}, shared
+        if order["what"] == "codes":
             found = codes.read(data, order["side_px"], order["max_pixels"])
             return {"codes": [[code.text, code.kind, code.box] for code in found]}, shared
         image, mime, whole = unweighed(data, order["side_px"], order["max_pixels"])
-        size = 3 * image.width * image.height
+        size = PIXEL_BYTES * image.width * image.height
         if size > len(shared):
             _limit(used + len(shared) + order["memory"] + size)
             os.ftruncate(memory, size)
             shared = mmap.mmap(memory, size)
         if image.width and image.height:
-            shared[:size] = image.tobytes()
+            shared[:size] = image.tobytes("raw", LAYOUT)
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
     return {"size": image.size, "mime": mime, "whole": whole}, shared

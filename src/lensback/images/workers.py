@@ -18,10 +18,10 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from PIL import Image
 
@@ -29,8 +29,10 @@ from lensback import children
 from lensback.errors import BadImage, Busy, InputError, TooLarge
 from lensback.images import cost
 from lensback.images.codes import Code
-from lensback.images.decoding import Decoded, worth
-from lensback.images.worker import REPLY_BYTES
+from lensback.images.decoding import INSPECT_SIDE_PX, Decoded, Looked, worth
+from lensback.images.worker import LAYOUT, PIXEL_BYTES, REPLY_BYTES
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,18 +117,24 @@ class _Worker:
 
     def decode(self, data: bytes, order: dict[str, Any]) -> Decoded:
         """Raises _Died, and what the worker raised."""
-        said = self._reply_to(data, {**order, "codes": False})
+        said = self._reply_to(data, {**order, "what": "pixels"})
         (width, height), whole = said["size"], said["whole"]
-        pixels = 3 * width * height
+        pixels = PIXEL_BYTES * width * height
         self._make_room(pixels)
         view: Any = memoryview(self._shared)[:pixels]
-        image = Image.frombuffer("RGB", (width, height), view, "raw", "RGB", 0, 1)  # a copy
+        image = Image.frombytes("RGB", (width, height), view, "raw", LAYOUT, 0, 1)  # a copy
         self._forget(max(pixels, len(data)))
         return image, said["mime"], (whole[0], whole[1])
 
+    def look(self, data: bytes, order: dict[str, Any]) -> Looked:
+        """Raises _Died, and what the worker raised."""
+        mime, (width, height), likeness = self._reply_to(data, {**order, "what": "look"})["seen"]
+        self._forget(len(data))
+        return mime, (width, height), likeness
+
     def codes(self, data: bytes, order: dict[str, Any]) -> tuple[Code, ...]:
         """Raises _Died, and what the worker raised."""
-        said = self._reply_to(data, {**order, "codes": True})
+        said = self._reply_to(data, {**order, "what": "codes"})
         self._forget(len(data))
         return tuple(
             Code(text, kind, (x0, y0, x1, y1)) for text, kind, (x0, y0, x1, y1) in said["codes"]
@@ -178,6 +186,10 @@ class _Worker:
         return code
 
 
+Ask = Callable[[_Worker, bytes, dict[str, Any]], T]
+"""A question to a worker about a picture: a method of it."""
+
+
 class _Memory:
     """So many bytes, for those who wait for some of them."""
 
@@ -209,17 +221,10 @@ class _Workers:
         self._idle: list[_Worker] = []
         self._closed = False
 
-    def decode(self, data: bytes, side_px: int | None, max_pixels: int, memory: int) -> Decoded:
-        """Waits for a worker. Raises _Died, BadImage, TooLarge."""
+    def do(self, ask: Ask[T], data: bytes, side_px: int | None, max_pixels: int, memory: int) -> T:
+        """What a worker says that is asked, after a wait. Raises _Died, BadImage, TooLarge."""
         with self._places, self._memory.lent(memory), self._worker() as worker:
-            return worker.decode(data, self._order(side_px, max_pixels, memory))
-
-    def codes(
-        self, data: bytes, side_px: int | None, max_pixels: int, memory: int
-    ) -> tuple[Code, ...]:
-        """Waits for a worker. Raises _Died, BadImage, TooLarge."""
-        with self._places, self._memory.lent(memory), self._worker() as worker:
-            return worker.codes(data, self._order(side_px, max_pixels, memory))
+            return ask(worker, data, self._order(side_px, max_pixels, memory))
 
     def _order(self, side_px: int | None, max_pixels: int, memory: int) -> dict[str, Any]:
         return {
@@ -284,22 +289,43 @@ class Decoders:
         self, data: bytes, side_px: int | None, max_bytes: int, max_pixels: int
     ) -> Decoded:
         """The decoded picture, by whichever lane is right for it. Raises BadImage, TooLarge."""
-        for lane in range(len(self.lanes) - 1):
-            with suppress(TooDear):
-                return self.within(lane, data, side_px, max_bytes, max_pixels)
-        return self.within(-1, data, side_px, max_bytes, max_pixels)
+        return self._anywhere(_Worker.decode, data, side_px, max_bytes, max_pixels)
+
+    def look(self, data: bytes, max_bytes: int, max_pixels: int) -> Looked:
+        """What a picture is, by whichever lane is right for it; its pixels stay there. Raises BadImage,
+        TooLarge."""
+        return self._anywhere(_Worker.look, data, INSPECT_SIDE_PX, max_bytes, max_pixels)
 
     def within(
         self, lane: int, data: bytes, side_px: int | None, max_bytes: int, max_pixels: int
     ) -> Decoded:
         """The decoded picture from this one of `lanes`, after a wait. Raises TooDear where it belongs
         into a later one, BadImage, TooLarge."""
+        return self._within(lane, _Worker.decode, data, side_px, max_bytes, max_pixels)
+
+    def _anywhere(
+        self, ask: Ask[T], data: bytes, side_px: int | None, max_bytes: int, max_pixels: int
+    ) -> T:
+        for lane in range(len(self.lanes) - 1):
+            with suppress(TooDear):
+                return self._within(lane, ask, data, side_px, max_bytes, max_pixels)
+        return self._within(-1, ask, data, side_px, max_bytes, max_pixels)
+
+    def _within(
+        self,
+        lane: int,
+        ask: Ask[T],
+        data: bytes,
+        side_px: int | None,
+        max_bytes: int,
+        max_pixels: int,
+    ) -> T:
         weight, own = worth(data, side_px, max_bytes, max_pixels), self.lanes[lane]
         last = own is self.lanes[-1]
         if not last and not own.takes(weight):
             raise TooDear(weight.seconds)
         try:
-            return self._workers[lane].decode(data, side_px, max_pixels, weight.memory)
+            return self._workers[lane].do(ask, data, side_px, max_pixels, weight.memory)
         except _Died as died:
             if not last:  # it did not tell the truth
                 raise TooDear(max(weight.seconds, own.most_s)) from died
@@ -323,7 +349,7 @@ class Decoders:
                 weight = worth(data, side_px, max_bytes, max_pixels)
                 if self.lanes[lane].takes(weight):
                     with suppress(_Died):  # dearer than its header says: smaller, or not at all
-                        return readers.codes(data, side_px, max_pixels, weight.memory)
+                        return readers.do(_Worker.codes, data, side_px, max_pixels, weight.memory)
         return ()
 
     def pids(self) -> list[int]:

@@ -15,6 +15,8 @@ from lensback import tokens
 from lensback.settings import Settings
 
 COOKIE = "lensback_browser"
+MAX_ADDRESS = 45
+"""Characters of the longest address; a proxy may pass on what a stranger wrote."""
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
@@ -29,7 +31,7 @@ def browser_of(request: Request) -> str:
 def address_of(request: Request) -> str:
     """The client's address; behind a proxy the one that it tells, if `trusted_proxies` names it.
     Of IPv6 the first 64 bits: one household has all the rest."""
-    host = request.client.host if request.client else ""
+    host = request.client.host[:MAX_ADDRESS] if request.client else ""
     return ":".join(host.split(":")[:4]) if ":" in host else host
 
 

@@ -9,6 +9,7 @@ whole does not.
 from __future__ import annotations
 
 import ipaddress
+import re
 import resource
 from asyncio import TimerHandle
 from collections import defaultdict
@@ -30,6 +31,8 @@ IN_A_ROW = 16
 FRAMING, FRAMING_SHARE = 32 << 10, 16
 """Of a body in chunks: bytes that are no body, at once and for each that is."""
 TOO_LONG = b"431 Request Header Fields Too Large"
+_WHOLE = re.compile(rb"https?://([^/?#]*)", re.IGNORECASE)
+"""An address with the name that it is for, as clients write it to a proxy (RFC 9112, 3.2.2)."""
 FILES_BESIDE = 128
 """Of the files that a process may open, those that are no connections."""
 
@@ -175,8 +178,10 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Gives the body its time, now that the head is whole. Raises ValueError for a request too
-        many in a row."""
+        many in a row, and for one whose address names another host than its header."""
         self._in_head = False
+        if not self.url.startswith(b"/") and not _agree(self.url, self.headers):
+            raise ValueError("two names")
         if len(self.pipeline) >= IN_A_ROW:
             raise ValueError("too many in a row")
         self._wait(MESSAGE_S)
@@ -260,6 +265,13 @@ class Connection(HttpToolsProtocol):
         head = b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
         self.transport.write(head)
         self.transport.close()
+
+
+def _agree(url: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether an address that is no path names the very host of the header, or nothing at all."""
+    named = _WHOLE.match(url)
+    hosts = [value.lower() for name, value in headers if name == b"host"]
+    return url == b"*" or (named is not None and hosts == [named[1].lower()])
 
 
 def protocol(most: int, per_address: int, proxies: Iterable[str]) -> Any:

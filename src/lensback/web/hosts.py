@@ -3,6 +3,7 @@ names at once are nobody's."""
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -14,6 +15,11 @@ from lensback.web import failures
 
 ANY_HOST = {"/healthz", "/readyz", "/metrics"}
 """Asked by machines, which use an address."""
+
+
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{0,5}))?")
+"""A name or an address, and a port: nothing before, between or behind them."""
+MAX_PORT = 65535
 
 
 def known_hosts(settings: Settings) -> frozenset[str]:
@@ -43,13 +49,15 @@ class OwnNames:
         said = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
         if len(said) > 1 or (not said and scope.get("http_version") != "1.0"):
             return False  # RFC 9112, 3.2
-        anyone = not self._known or scope["path"] in ANY_HOST
-        return anyone or (len(said) == 1 and _name(said[0]) in self._known)
+        if scope["path"] in ANY_HOST:
+            return True
+        name = _name(said[0]) if said and said[0] else ""
+        return name in self._known if self._known else name is not None
 
 
-def _name(host: str) -> str:
-    """The name of a Host header without its port; empty for what is none."""
-    try:
-        return (urlsplit(f"//{host}").hostname or "").rstrip(".") if "@" not in host else ""
-    except ValueError:
-        return ""
+def _name(host: str) -> str | None:
+    """The name of a Host header without its port, in small letters; None for what is none."""
+    found = _HOST.fullmatch(host)
+    if found is None or int(found[2] or 0) > MAX_PORT:
+        return None
+    return found[1].strip("[]").lower().rstrip(".")
