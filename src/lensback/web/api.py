@@ -135,7 +135,7 @@ async def health() -> Response:
 def ready(service: Opened) -> Response:
     """Database, index and encoder are there; 503 with the reason where one is not."""
     return bodies.respond(
-        wire.Ready(status="ok", checks=service.readiness.told(service.check)), fresh=True
+        wire.Ready(status="ok", checks=service.readiness.latest(service.check)), fresh=True
     )
 
 

@@ -22,7 +22,7 @@ class Readiness:
         self._pace = RateLimiter(A_MINUTE)
         self._last: Checks | StateError | None = None
 
-    def told(self, check: Callable[[], Checks]) -> Checks:
+    def latest(self, check: Callable[[], Checks]) -> Checks:
         """What `check` says now, or said last. Raises StateError naming the part that is not ready."""
         if self._last is None or not self._pace.wait_s(""):
             with suppress(TooMany):  # another was quicker
