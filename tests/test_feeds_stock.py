@@ -302,3 +302,38 @@ WIDE_YES = ["在庫あり", "有货", "现货", "有库存", "現貨", "即納",
 @given(st.sampled_from(WIDE_YES), st.text("謎鬱龍曖昧妖", min_size=1, max_size=4), st.booleans())
 def test_unknown_signs_beside_wide_words_are_never_in_stock(said: str, strange: str, first: bool):
     assert KNOWN(strange + said if first else said + strange) == "unknown"
+
+
+def test_yml_in_its_attributes_and_its_outlets():
+    def offer(n: int, attributes: str, inner: str) -> str:
+        return (
+            f'<offer id="{n}" {attributes}><url>https://s.example/{n}</url><price>5</price>'
+            f"<currencyId>RUB</currencyId><name>Чашка</name>{inner}</offer>"
+        )
+
+    def outlets(*counts: str) -> str:
+        said = "".join(f'<outlet id="1" instock="{n}"/>' for n in counts)
+        return f"<outlets>{said}</outlets>"
+
+    cases = [
+        ('in_stock="true"', "", "in_stock"),
+        ('in_stock="false"', "", "out_of_stock"),
+        ('available="true" in_stock="false"', "", "out_of_stock"),
+        ('in_stock="false" available="true"', "", "out_of_stock"),
+        ('available="true" in_stock="0"', "", "out_of_stock"),
+        ('available="false" in_stock="12"', "", "out_of_stock"),
+        ('available="" in_stock="3"', "", "in_stock"),
+        ('available="true"', "<in_stock>0</in_stock>", "out_of_stock"),
+        ('available="true"', "<in_stock>нет</in_stock>", "out_of_stock"),
+        ('available="true"', "<stock_qty>0.0</stock_qty>", "out_of_stock"),
+        ('in_stock="maybe"', "", "unknown"),
+        ('available="true"', "<available>false</available>", "out_of_stock"),
+        ("", outlets("0", "0"), "out_of_stock"),
+        ("", outlets("0", "3"), "in_stock"),
+        ("", outlets(), "in_stock"),
+        ('available="true"', outlets("0"), "in_stock"),
+        ("", "<count>5</count>" + outlets("0"), "in_stock"),
+    ]
+    rows = "".join(offer(n, said, inner) for n, (said, inner, _) in enumerate(cases))
+    text = f"<yml_catalog><shop><offers>{rows}</offers></shop></yml_catalog>"
+    assert states(text) == [state for *_, state in cases]

@@ -26,7 +26,11 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _SPECIAL = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ı": "i", "æ": "ae", "−": "-", "–": "-"})
 _TYPED = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})
 """How letters are typed where a keyboard lacks them."""
-_YES, _NO = frozenset("+✓✔☑✅○◎△🟢"), frozenset("-—✗✘✕✖❌×🚫⛔🔴")
+_YES, _NO = frozenset("+✓✔☑✅○◎△🟢👍"), frozenset("-—–‒−✗✘✕✖❌❎☒×🚫⛔🔴👎")
+_PART_OF = re.compile(
+    r"(?<![0-9.,])([0-9]+)\s*(?:/|\b(?:out of|of|von|de|di|van|z|ze|av|af|из|з|iz|od|din|από)\b)\s*[0-9]+(?![0-9.,/])"
+)
+"""`0 of 10`: the first number is what is left."""
 _DENIED = re.compile(r"[:：=]\s*[-—–×]+\s*$|^[×]\s|[✗✘✕✖❌🚫⛔🔴]")
 """A sign beside words that turns them round: `In stock: -`."""
 
@@ -121,6 +125,7 @@ class Words:
 
     def _spoken(self, said: str) -> str:
         """Of several words, or of a count with or without words."""
+        said = _PART_OF.sub(r"\1", said)
         undated = _DATE.sub(" ", said)
         numbers = list(_NUMBER.finditer(undated))
         states, left, before_out = self._phrases_in(_TOKEN.findall(_NUMBER.sub(" ", undated)))
@@ -151,18 +156,23 @@ class Words:
         left: set[str] = set()
         before_out: set[str] = set()
         last = ""
+        nothing = False  # the phrase before this word says that there is none
         at = 0
         while at < len(parts):
             for size in range(min(self._longest, len(parts) - at), 0, -1):
                 if state := self._phrases.get(tuple(parts[at : at + size])):
-                    mere = state == _OUT and size == 1 and parts[at] in self._kinds["no"]
+                    no = not self._kinds["no"].isdisjoint(parts[at : at + size])
+                    mere = state == _OUT and size == 1 and no
                     denied |= mere
-                    states |= set() if mere else {state}
+                    # "Товара нет | в наличии" says one thing, in two phrases that we know
+                    states |= set() if mere or (nothing and state == "in_stock") else {state}
+                    nothing = state == _OUT and no
                     before_out |= {last} if state == _OUT else set()
                     last = ""
                     at += size
                     break
             else:
+                nothing = False
                 last = parts[at]
                 left.add(last)
                 at += 1
