@@ -621,6 +621,8 @@ def test_what_is_shown_among_others_joins_only_what_words_join(
         ("Skirt", "Skirt", 1, False),  # the name of a kind, and no thing
         ("Linen coat", "Plain linen coat", 1, False),
         ("Plain linen coat", "Plain linen coat, lined", 1, True),
+        ("Fusion backpack", "Сумки Fusion backpack", 1, True),  # of the category "Сумки", see below
+        ("Fusion backpack", "Чехол Fusion backpack", 1, False),
         ("Striped linen skirt", "Linen skirt, striped", 1.9, True),
         ("Striped linen skirt", "Linen skirt, striped", 2.1, False),
         ("Runner RS2000", "Sneaker for men RS2000", 1.9, True),
@@ -635,7 +637,8 @@ def test_words_that_are_the_only_evidence_must_agree_in_all(
     for n, title in enumerate((two, one) if swapped else (one, two)):
         urls = (f"https://s{n}.example/{n}own.jpg", f"https://s{n}.example/{n}shared.jpg")
         price = Money(round(1000 * (times if n else 1)), "USD")
-        put(db, f"s{n}", offer(str(n), title=title, image_urls=urls, price=price))
+        told = {"image_urls": urls, "price": price, "category": "Аксессуары > Сумки"}
+        put(db, f"s{n}", offer(str(n), title=title, **told))
     show(db, {"0shared.jpg": 1, "1shared.jpg": 1, "0own.jpg": 2, "1own.jpg": 3})
     found, _ = grouped(db)
     assert found == (sets("s0/0 s1/1") if same else sets("s0/0", "s1/1"))

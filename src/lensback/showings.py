@@ -26,7 +26,8 @@ PRICE_APART = 5
 PRICE_AGREES = 2
 """The same, where nothing but words calls it the same."""
 ENOUGH_WORDS = 3
-"""Words of a title that name a thing where the other title says more; two where it says the same."""
+"""Words of a title that name a thing where the other title says more; two where it says the same, or
+adds only words of its own category."""
 
 _STEM = 5
 """Letters of a word that count: endings differ."""
@@ -94,7 +95,9 @@ def agreed(one: Showing, two: Showing) -> bool:
         return False
     if codes & other_codes:
         return True
-    return len(a) >= 2 if a == b else len(a & b) >= ENOUGH_WORDS and (a <= b or b <= a)
+    short, full, category = (a, b, two.category) if a <= b else (b, a, one.category)
+    named = short <= full and full - short <= _words(category)  # but for what kind of thing it is
+    return len(short) >= (2 if named else ENOUGH_WORDS) and short <= full
 
 
 def _disjoint(a: frozenset[str], b: frozenset[str]) -> bool:
