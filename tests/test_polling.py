@@ -513,6 +513,28 @@ def test_no_more_questions_a_minute_than_allowed(
     assert time.monotonic() - begin >= 1.0  # two at once, then two every half second
 
 
+def test_sovrn_is_asked_for_each_day_by_what_was_updated_then(api: Api, fetcher: Fetcher) -> None:
+    """Source: developer.sovrn.com/reference/get_reports-transactions. What a row holds was not read there."""
+    days: list[str] = []
+
+    def answer(asked: Asked) -> Reply:
+        good = asked.headers.get("authorization") == f"secret {SECRET}"
+        if not good or asked.path != "/v1/reports/transactions" or set(asked.query) != {"updateDate"}:
+            return Reply({}, 400)
+        days.append(asked.query["updateDate"])
+        return Reply({"transactions": []})
+
+    api.answer = answer
+    network = open_network("sovrn")
+    at_once = replace(network, poll=replace(network.poll, per_minute=0))  # type: ignore[type-var]
+    account = {"secret": SECRET, "api": api.url}
+    assert list(poll(at_once, account, fetcher, SINCE, SINCE + 3 * DAY_S - 1)) == []
+    assert days == ["2026-09-01", "2026-09-02", "2026-09-03"]
+    assert network.poll
+    assert network.poll.per_minute == 1
+
+
+
 def test_how_far_back_a_network_answers(api: Api, fetcher: Fetcher) -> None:
     api.answer = lambda asked: epn(asked, [])
     now = int(time.time())
