@@ -519,7 +519,11 @@ def test_sovrn_is_asked_for_each_day_by_what_was_updated_then(api: Api, fetcher:
 
     def answer(asked: Asked) -> Reply:
         good = asked.headers.get("authorization") == f"secret {SECRET}"
-        if not good or asked.path != "/v1/reports/transactions" or set(asked.query) != {"updateDate"}:
+        if (
+            not good
+            or asked.path != "/v1/reports/transactions"
+            or set(asked.query) != {"updateDate"}
+        ):
             return Reply({}, 400)
         days.append(asked.query["updateDate"])
         return Reply({"transactions": []})
@@ -532,7 +536,6 @@ def test_sovrn_is_asked_for_each_day_by_what_was_updated_then(api: Api, fetcher:
     assert days == ["2026-09-01", "2026-09-02", "2026-09-03"]
     assert network.poll
     assert network.poll.per_minute == 1
-
 
 
 def test_how_far_back_a_network_answers(api: Api, fetcher: Fetcher) -> None:
