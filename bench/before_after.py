@@ -151,7 +151,12 @@ def main() -> None:
         "sync": round(after["sync_s"]["all"] / before["sync_s"]["all"], 3),
         **{p: round(after["search_ms"][p] / before["search_ms"][p], 3) for p in ("p50", "p95")},
     }
-    about = {"before": asked.before, "encoder": asked.encoder, "pictures": len(paths), "rounds": asked.rounds}
+    about = {
+        "before": asked.before,
+        "encoder": asked.encoder,
+        "pictures": len(paths),
+        "rounds": asked.rounds,
+    }
     write("before_after", {**about, "searches": asked.searches, "after_over_before": ratios, "figures": figures}, asked.out)  # fmt: skip
 
 
