@@ -38,7 +38,6 @@ from hostile.pictures import DEAR, HONEST, REFUSED  # type: ignore[import-not-fo
 from published import publish  # type: ignore[import-not-found,unused-ignore]  # isort: skip
 
 WARM_S = 3.0
-DRIPS = 12
 LIMITS = (20 << 20, 50_000_000)
 UPLOAD = (
     b"POST /api/search HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n"
@@ -126,19 +125,17 @@ def dripping(first: bytes, each: bytes, many: int) -> Attack:
     return attack
 
 
-def addresses(port: int) -> Attack:
-    """Searches by addresses behind which a picture never ends."""
+def asking(many: int, method: str, path: str, **request: Any) -> Attack:
+    """Clients that ask the same again as soon as they are answered, whatever the answer is."""
 
     def attack(served: Served, stop: Event) -> None:
         def one() -> None:
-            url = f"http://127.0.0.1:{port}/a.jpg"
-            files: Any = {"photo_url": (None, url)}
             with httpx.Client(base_url=served.url, timeout=60) as client:
                 while not stop.is_set():
                     with contextlib.suppress(httpx.TransportError):
-                        client.post("/api/search", files=files)
+                        client.request(method, path, **request)
 
-        threads = [threading.Thread(target=one) for _ in range(DRIPS)]
+        threads = [threading.Thread(target=one) for _ in range(many)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -239,12 +236,18 @@ def main() -> None:
         os.environ["LENSBACK_PHOTO_HOSTS"] = f"127.0.0.1:{port}"
         photo = path.read_bytes()
         pictures = {**REFUSED, **DEAR}
+        slow: Any = {"photo_url": (None, f"http://127.0.0.1:{port}/a.jpg")}
+        guess = {"Authorization": "Bearer guess"}
         attacks: dict[str, Attack] = {
             **{name: sending(make()) for name, make in pictures.items()},
             "48 slow bodies": dripping(UPLOAD, b"x", 48),
             "48 half heads": dripping(HEAD, b"a", 48),
             "48 endless heads": dripping(HEAD, bytes(1 << 20), 48),
-            "12 slow addresses": addresses(port),
+            "12 slow addresses": asking(12, "POST", "/api/search", files=slow),
+            "40 slow addresses": asking(40, "POST", "/api/search", files=slow),
+            "12 guessers of keys": asking(12, "GET", "/metrics", headers=guess),
+            "12 who ask what is ready": asking(12, "GET", "/readyz"),
+            "12 who ask for nothing": asking(12, "GET", "/nothing"),
         }
         attacks = {
             n: a for n, a in attacks.items() if n not in pictures or len(pictures[n]()) < LIMITS[0]

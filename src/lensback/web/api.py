@@ -132,11 +132,10 @@ async def health() -> Response:
 
 
 @router.get("/readyz", tags=["operation"], responses={200: {"model": wire.Ready}})
-def ready(service: Opened) -> Response:
+async def ready(service: Opened) -> Response:
     """Database, index and encoder are there; 503 with the reason where one is not."""
-    return bodies.respond(
-        wire.Ready(status="ok", checks=service.readiness.latest(service.check)), fresh=True
-    )
+    checks = await service.readiness.latest(service.check)
+    return bodies.respond(wire.Ready(status="ok", checks=checks), fresh=True)
 
 
 def _known(pattern: re.Pattern[str], text: str, kind: str) -> str:

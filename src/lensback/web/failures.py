@@ -20,7 +20,8 @@ RETRY_AFTER_S = {True: "1", False: "30"}
 """A place is free in a moment; a missing index takes an operator."""
 
 REFUSALS = {401, 403, 429, 503}
-"""Statuses of who asks too often, may not, or finds no place: see `refusals`."""
+"""Statuses of who asks too often, may not, or finds no place: see `refusals`. Paths that are none
+count with them."""
 
 _PATH = re.compile(r"(?<![\w/:.<])/(?:[^\s/'\",;:]+/)*[^\s/'\",;:]+")
 
@@ -74,12 +75,17 @@ async def _ours(request: Request, error: Exception) -> Response:
     if not isinstance(error, Error):
         raise error
     if error.http_status in REFUSALS:
-        _let_go(error)
-        await request.app.state.service.refusals.turn(address_of(request))
+        await _turn(request, error)
     if error.http_status >= 500:
         fields = {"type": type(error).__name__, "message": error.message}
         log.event("failed", logging.WARNING, **fields)
     return respond(request, error)
+
+
+async def _turn(request: Request, error: Exception) -> None:
+    """Waits until one more refusal may be given to who asks."""
+    _let_go(error)
+    await request.app.state.service.refusals.turn(address_of(request))
 
 
 def _let_go(error: BaseException) -> None:
@@ -94,6 +100,7 @@ async def _protocol(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     headers = dict(error.headers or {})
+    await _turn(request, error)
     if error.status_code == 404:
         return respond(request, NotFound("no such page", hint="see /docs for all routes"))
     if error.status_code == 405:

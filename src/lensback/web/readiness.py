@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
+from starlette.concurrency import run_in_threadpool
+
 from lensback.errors import Error, StateError, TooMany
 from lensback.web.pace import RateLimiter
 
@@ -22,12 +24,12 @@ class Readiness:
         self._pace = RateLimiter(A_MINUTE)
         self._last: Checks | StateError | None = None
 
-    def latest(self, check: Callable[[], Checks]) -> Checks:
+    async def latest(self, check: Callable[[], Checks]) -> Checks:
         """What `check` says now, or said last. Raises StateError naming the part that is not ready."""
         if self._last is None or not self._pace.wait_s(""):
             with suppress(TooMany):  # another was quicker
                 self._pace.take("")
-            self._last = _checked(check)
+            self._last = await run_in_threadpool(_checked, check)
         if isinstance(self._last, StateError):
             raise self._last.with_traceback(None)
         return self._last

@@ -6,9 +6,10 @@ import asyncio
 import time
 from collections import OrderedDict
 
-PER_S, IN_ALL_S = 50.0, 200.0
-"""Refusals a second of one address and of all together; of a second's worth nobody waits."""
-BURST_S = 1.0
+PER_S, IN_ALL_S = 20.0, 100.0
+"""Refusals a second of one address and of all together."""
+BURST_S = 0.5
+"""So many seconds' worth are given at once."""
 MOST_S = 2.0
 """Longest wait of a refusal."""
 ROOM = 512
