@@ -245,7 +245,9 @@ def main() -> None:
             "48 endless heads": dripping(HEAD, bytes(1 << 20), 48),
             "12 slow addresses": asking(12, "POST", "/api/search", files=slow),
             "40 slow addresses": asking(40, "POST", "/api/search", files=slow),
-            "12 guessers of keys": asking(12, "GET", "/metrics", headers=guess),
+            "12 guessers of keys": asking(
+                12, "GET", "/api/users/user-4711/cashback", headers=guess
+            ),
             "12 who ask what is ready": asking(12, "GET", "/readyz"),
             "12 who ask for nothing": asking(12, "GET", "/nothing"),
         }
