@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -28,9 +29,9 @@ from lensback.indexes import (
     row_digest,
     row_id,
 )
-from lensback.indexes.plan import NOTHING, Plan, plan, sql, widest
+from lensback.indexes.partitions import Plan, plan, widest
 from lensback.lancedata import Table
-from lensback.types import Filter, IndexRow, Money, Snapshot
+from lensback.types import Filter, IndexRow, Snapshot
 from lensback.vectors import VectorStore
 
 PRINT = "b2" * 8
@@ -160,28 +161,14 @@ def test_our_own_engines_are_entry_points_too(group: str, own: dict[str, str]) -
 # --- the planner ---
 
 
-def test_sql() -> None:
-    assert sql(Filter()) == ""
-    assert sql(Filter(stores=("a", "O'B"))) == "store IN ('a', 'O''B')"
-    where = Filter(
-        in_stock=True, currency="EUR", price_max=Money(5, "EUR"), price_min=Money(1, "EUR")
-    )
-    assert (
-        sql(where)
-        == "in_stock = true and currency IN ('EUR') and price_low <= 5 and price_high >= 1"
-    )
-    assert sql(Filter(stores=("\ud800",), in_stock=True)) == NOTHING
-    assert sql(Filter(stores=("\ud800", "a"))) == "store IN ('a')"
-
-
 def test_plan() -> None:
     tuned = {"partitions": 50, "nprobes": 10}
     assert plan(200_000, 200_000, tuned) == Plan(10, whole=False)
     assert plan(200_000, 100_000, tuned) == Plan(20, whole=False)
     assert plan(200_000, 2_000, tuned) == Plan(50)
-    for rows, few in ((200_000, 400), (100_000, 256), (1_000_000, 2000)):
-        assert plan(rows, few, tuned) == Plan(0)
-        assert plan(rows, few + 1, tuned) == Plan(50)
+    for rows in (100_000, 1_000_000):
+        assert plan(rows, 256, tuned) == Plan(0)
+        assert plan(rows, 257, tuned) == Plan(50)
     assert widest(Plan(10, whole=False), tuned) == Plan(50)
 
 
@@ -240,39 +227,104 @@ def test_recall_below_the_promise_is_not_published(
     assert index.snapshot == second
 
 
-def test_rows_are_added_to_a_trained_index_until_it_has_grown_four_times(
+def test_what_is_published_follows_what_is_staged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lance, "ANN_ROWS", 500)
-    trained = []
-    real = lance._train
-    monkeypatch.setattr(lance, "_train", lambda table, n: trained.append(n) or real(table, n))
     index = open_index("lance", tmp_path, fingerprint=PRINT, dim=16)
-    for n in (100, 600, 900, 2300, 2400, 2500):
+    for n in (100, 600, 2300, 2500):
         index.upsert(rows(n), vectors(n))
         snapshot = index.publish("pixels")
         assert snapshot.rows == n
-        assert snapshot.recall >= 0.95
-        assert index._writing.indexed("vector") == ((n, 0) if n >= 600 else None)
+        assert snapshot.recall >= 0.98
+        (folder,) = (tmp_path / "lance").glob("v_*@*")
+        assert folder.name == snapshot.location
+        assert (folder / "partitions.faiss").exists() == (n >= 600)
         assert index.search(vectors(n)[-1], 1, Filter())[0].image_hash == f"im{n - 1}"
-    assert trained == [600, 2400]
+    index.delete([row.row_id for row in rows(50)])
+    index.upsert(rows(2500)[100:200], vectors(2500)[100:200])
+    before = dict(zip(*(column.tolist() for column in index.staged()), strict=True))
+    assert index.publish("pixels").rows == 2450
+    assert dict(zip(*(column.tolist() for column in index.staged()), strict=True)) == before
+    assert index.search(vectors(2500)[77], 1, Filter())[0].image_hash == "im77"
+    everything = {c.image_hash for c in index.search(vectors(2500)[7], 3000, Filter())}
+    assert everything == {f"im{i}" for i in range(50, 2500)}
 
 
-@pytest.mark.parametrize("again", [0, 100])
-def test_training_leaves_no_deleted_rows(
-    again: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("ann_rows", [500, 50_000])
+@pytest.mark.parametrize("harm", ["folder", "rows.arrow", "vectors.f32", "partitions.faiss"])
+@pytest.mark.parametrize("how", ["gone", "cut"])
+def test_files_that_are_gone_or_damaged_are_made_again(
+    how: str, harm: str, ann_rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """From the table, by whoever searches first: also what an earlier version published without them."""
+    monkeypatch.setattr(lance, "ANN_ROWS", ann_rows)
+    index = open_index("lance", tmp_path, fingerprint=PRINT, dim=16)
+    index.upsert(rows(600), vectors(600))
+    snapshot = index.publish("pixels")
+    wanted = index.search(vectors(9)[8], 30, Filter())
+    folder = tmp_path / "lance" / snapshot.location
+    file = folder / harm
+    if harm == "folder":
+        shutil.rmtree(folder)
+    elif not file.exists():
+        return
+    elif how == "gone":
+        file.unlink()
+    else:
+        os.truncate(file, file.stat().st_size // 2)
+    again = open_index("lance", tmp_path)
+    assert again.snapshot == snapshot
+    assert again.search(vectors(9)[8], 30, Filter()) == wanted
+    assert {path.name for path in folder.iterdir()} >= {"rows.arrow", "vectors.f32"}
+
+
+def test_equal_rows_make_equal_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lance, "ANN_ROWS", 500)
+    made = []
+    for name in "ab":
+        index = open_index("lance", tmp_path / name, fingerprint=PRINT, dim=16)
+        index.upsert(rows(900), vectors(900))
+        folder = tmp_path / name / "lance" / index.publish("pixels").location
+        made.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    assert len(made[0]) == 3
+    assert made[0] == made[1]
+
+
+def test_a_search_needs_no_lance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lance, "ANN_ROWS", 500)
     index = open_index("lance", tmp_path, fingerprint=PRINT, dim=16)
-    index.upsert(rows(2000), vectors(2000))
-    index.delete([row.row_id for row in rows(50)])
-    index.upsert(rows(2000)[100 : 100 + again], vectors(2000)[100 : 100 + again])
-    assert index._writing.deletions
-    before = dict(zip(*(column.tolist() for column in index.staged()), strict=True))
-    assert index.publish("pixels").rows == 1950
-    assert dict(zip(*(column.tolist() for column in index.staged()), strict=True)) == before
-    assert not index._writing.deletions
-    assert index.search(vectors(2000)[77], 1, Filter())[0].image_hash == "im77"
+    index.upsert(rows(600), vectors(600))
+    index.publish("pixels")
+    program = (
+        "import sys; from pathlib import Path; import numpy as np\n"
+        "from lensback.indexes import open_index; from lensback.types import Filter\n"
+        f"index = open_index('lance', Path({str(tmp_path)!r}))\n"
+        "found = index.search(np.ones(16, np.float32), 5, Filter(stores=('shop',)))\n"
+        "sys.exit(len(found) != 5 or 'lancedb' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_partitions_of_an_earlier_version_are_probed_in_proportion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pointer tells of an index in the table: until the next publish files of ours stand for it."""
+    monkeypatch.setattr(lance, "ANN_ROWS", 500)
+    index = open_index("lance", tmp_path, fingerprint=PRINT, dim=16)
+    index.upsert(rows(4000), vectors(4000))
+    first = index.publish("pixels")
+    held = pointer.read(tmp_path / "lance")
+    assert held
+    before = {"partitions": 2.0, "nprobes": 1.0, "repeat": 1.0, "trained_rows": 4000.0}
+    pointer.write(tmp_path / "lance", pointer.Pointer(held.snapshot, before))
+    shutil.rmtree(tmp_path / "lance" / first.location)
+    reader = open_index("lance", tmp_path)
+    assert reader.search(vectors(4000)[5], 1, Filter())[0].image_hash == "im5"
+    assert reader._current.get()._parameters["nprobes"] == 5  # type: ignore[attr-defined]
+    second = index.publish("pixels")
+    assert (second.rows, second.id == first.id) == (4000, False)
+    assert pointer.read(tmp_path / "lance").parameters == held.parameters  # type: ignore[union-attr]
 
 
 def test_every_file_is_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

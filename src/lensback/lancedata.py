@@ -183,11 +183,6 @@ class Table:
             asked = self.raw.search()
             return (asked.select(list(columns)) if columns else asked).to_arrow()
 
-    def taken(self, places: Sequence[int], column: str) -> pa.ChunkedArray:
-        """A column of the rows at these places."""
-        with self._translated():
-            return self.raw.take_offsets(list(places)).to_arrow()[column]
-
     def nearest(self, vector: Vector, limit: int, *, nprobes: int = 0, where: str = "") -> pa.Table:
         """`image_hash` and `_distance` (1 - cosine, exact) of the nearest rows, nearest first.
         Compares with every row that matches, or with those of so many partitions."""
@@ -227,17 +222,6 @@ class Table:
         with self._durable():
             for where in wheres:
                 self.raw.delete(where)
-
-    def rewrite(self) -> None:
-        """Writes the rows anew, in one commit, where deleted ones lie among them: training on such
-        a table takes fifty times as long (200k rows, 1 % deleted: 280 s instead of 5 s)."""
-        import pyarrow as pa
-
-        if self.deletions:
-            with self._durable():
-                rows = self.raw.search().to_batches(batch_size=BATCH_ROWS)
-                reader = pa.RecordBatchReader.from_batches(self.schema, rows)
-                self.raw.add(reader, mode="overwrite")
 
     def compact(self, keep: timedelta = timedelta(hours=1)) -> None:
         """Joins small files, adds new rows to the indexes, removes versions older than `keep`."""

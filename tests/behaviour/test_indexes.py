@@ -497,7 +497,6 @@ for number in range({start}, 10_000):
     for start in range(0, COUNT, 500):
         index.upsert(rows[start:start + 500], vectors[start:start + 500])
         print("staged", number, start, flush=True)
-    lance.RETRAIN_GROWTH = 1 + 3 * (number % 2)  # train anew, or add to what is trained
     index.publish("pixels")
     print("published", number, flush=True)
 """

@@ -1,11 +1,13 @@
-"""The default index: one Lance table per fingerprint, searched at a pinned version.
+"""The default index: rows and vectors staged in one Lance table per fingerprint, and searched in
+files of their own.
 
-While rows are few, or where `exact` is asked for, they are held in memory and all compared; beyond
-ANN_ROWS an approximate index on the table is searched. Both are states of one table.
+Staging writes new versions of the table. `publish` makes the files of one version (`published`), measures
+how well they find, and lets CURRENT.json name them: searches go on in the old ones until then. They need
+neither the table nor Lance. A process killed at any moment leaves whole versions and a whole pointer; the
+work is done again by the next sync.
 
-Staging writes new versions of the table; searches stay on the version that CURRENT.json names
-until `publish` replaces that file. A process killed at any moment leaves whole versions and a
-whole pointer; the work is done again by the next sync.
+While rows are few, or where `exact` is asked for, all are compared; beyond ANN_ROWS those of the nearest
+partitions.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,26 +23,21 @@ from numpy.typing import NDArray
 
 from lensback.errors import StaleIndex, StateError
 from lensback.indexes import pointer as pointers
-from lensback.indexes import unknown
-from lensback.indexes.plan import NOTHING, plan, sql, widest
+from lensback.indexes import published, unknown
+from lensback.indexes.partitions import Sample, partitions, tuned
 from lensback.indexes.pointer import Pointer, followed
-from lensback.indexes.rows import SAMPLE, noisy, query, schema, to_table, to_vectors
-from lensback.indexes.scan import Scan
-from lensback.lancedata import BATCH_ROWS, Table, TableFolder, candidates, partitions
+from lensback.indexes.published import Files
+from lensback.indexes.rows import query, schema, to_table
+from lensback.lancedata import BATCH_ROWS, Table, TableFolder
 from lensback.log import event
 from lensback.types import Candidate, Filter, IndexRow, Snapshot, Vector, Vectors
 
-ANN_ROWS = 50_000
-"""Below this many rows they are held in memory and all compared, which is faster than any index
-(docs/indexes.md)."""
-RETRAIN_GROWTH = 4
-"""Rows are added to a trained index until it has grown this many times."""
-NPROBES = 8
-"""Partitions probed at first; `publish` doubles them until recall is good."""
-FETCH = 64
-"""Rows fetched at least: the quantised order is put right among them by the full vectors."""
-_BTREE = ("row_id", "price_low", "price_high")
-_BITMAP = ("store", "category", "in_stock", "currency")
+ANN_ROWS = 10_000
+"""Below this many rows all are compared, which is as fast and never misses (docs/indexes.md)."""
+KEYED_ROWS = 20_000
+"""From this many rows on the table's ids are indexed: a few changed rows are found among them."""
+LEAST_RECALL = 0.985
+"""recall@10 that the number of probed partitions is chosen for, where `min_recall` asks for less."""
 
 
 _HINT = "run: lensback sync"
@@ -71,7 +68,7 @@ class LanceIndex:
         self._min_recall = min_recall
         self._exact = exact
         self._writing: Table | None = None
-        self._current = followed(root, partial(_Reader, self._shelf, exact))
+        self._current = followed(root, partial(_Reader, root, self._shelf, exact))
 
     @property
     def snapshot(self) -> Snapshot | None:
@@ -118,11 +115,14 @@ class LanceIndex:
         if old and self._unchanged(old, table, encoder):
             return old.snapshot
         rows = table.rows()
+        if rows >= KEYED_ROWS and table.indexed("row_id") is None:
+            table.index("row_id")
         table.compact(self._kept_for(table, old))
-        recall, parameters = self._built(table, rows, old)
         version = table.version
+        location = f"{self._name}@{version}"
+        recall, parameters = self._built(table, rows, location)
         snapshot = pointers.new_snapshot(
-            version, f"{self._name}@{version}", encoder=encoder, fingerprint=self._fingerprint,
+            version, location, encoder=encoder, fingerprint=self._fingerprint,
             dim=table.dim, rows=rows, recall=recall,
         )  # fmt: skip
         pointers.write(self._root, Pointer(snapshot, parameters, _kept(old, snapshot)))
@@ -168,7 +168,9 @@ class LanceIndex:
     def _unchanged(self, old: Pointer, table: Table, encoder: str) -> bool:
         same = old.snapshot.location == f"{self._name}@{table.version}"
         good = old.snapshot.recall >= self._min_recall
-        way = self._compares_all(old.snapshot.rows) == (not old.parameters["partitions"])
+        rows = old.snapshot.rows
+        split = 0 if self._compares_all(rows) else partitions(rows)
+        way = old.parameters["partitions"] == split
         return same and good and way and old.snapshot.encoder == encoder
 
     def _mine(self, old: Pointer | None) -> bool:
@@ -183,44 +185,25 @@ class LanceIndex:
             age = table.age(_located(old.snapshot.location)[1])
         return age + timedelta(hours=1)
 
-    def _built(
-        self, table: Table, rows: int, old: Pointer | None
-    ) -> tuple[float, Mapping[str, float]]:
-        """Recall and query parameters; trains the vector index where it is missing or outgrown."""
+    def _built(self, table: Table, rows: int, location: str) -> tuple[float, Mapping[str, float]]:
+        """Makes the files of a snapshot. Its recall, and how it is to be searched."""
         repeat = rows / max(1, _distinct_images(table))
-        if self._compares_all(rows):
+        folder, few = self._root / location, self._compares_all(rows)
+        published.made(table, folder, in_partitions=not few)
+        if few:
             return 1.0, {"partitions": 0, "repeat": repeat}
-        trained = self._trained_rows(table, old)
-        fresh = rows >= RETRAIN_GROWTH * trained
-        if fresh:
-            trained = _train(table, rows)
-        sample = _Sample(table, rows)
-        recall, tuned = self._tuned(sample, partitions(trained))
-        if recall < self._min_recall and not fresh:
-            trained = _train(table, rows)
-            recall, tuned = self._tuned(sample, partitions(trained))
+        files = published.opened(folder, all_compared=False)
+        if files is None or files.partitions is None:
+            raise StateError(f"{folder} cannot be read again", hint=_HINT)
+        good = max(LEAST_RECALL, (1 + min(1.0, self._min_recall)) / 2)
+        split = partitions(rows)
+        recall, nprobes = tuned(files.partitions, Sample(files.vectors), split, good)
         if recall < self._min_recall:
             raise StateError(
                 f"recall@10 is {recall:.3f}, below {self._min_recall}: not published",
                 hint="lower min_recall, or set index = 'exact'",
             )
-        return recall, {**tuned, "repeat": repeat, "trained_rows": trained}
-
-    def _trained_rows(self, table: Table, old: Pointer | None) -> int:
-        """Rows the vector index was trained on; 0 where it has to be trained."""
-        if not old or not self._mine(old) or table.indexed("vector") is None:
-            return 0
-        return int(old.parameters.get("trained_rows", 0))
-
-    def _tuned(self, sample: _Sample, split: int) -> tuple[float, dict[str, float]]:
-        """The fewest partitions whose recall leaves a margin above `min_recall`."""
-        good = (1 + min(1.0, self._min_recall)) / 2
-        nprobes = min(NPROBES, split)
-        while True:
-            recall = sample.recall(nprobes)
-            if recall >= good or nprobes == split:
-                return recall, {"partitions": split, "nprobes": nprobes}
-            nprobes = min(split, nprobes * 2)
+        return recall, {"partitions": split, "nprobes": nprobes, "repeat": repeat}
 
     def _drop_others(self, snapshot: Snapshot, old: Pointer | None) -> None:
         """Drops tables of other fingerprints but the one searched before this snapshot's."""
@@ -228,84 +211,50 @@ class LanceIndex:
         for name in self._shelf.names():
             if name not in kept:
                 self._shelf.drop(name)
+        published.drop_others(self._root, {snapshot.location})
 
 
 class _Reader:
-    """One published snapshot, open for searching. Thread-safe: its table never moves on."""
+    """One published snapshot, open for searching. Thread-safe: its files never change."""
 
-    def __init__(self, shelf: TableFolder, exact: bool, pointer: Pointer) -> None:
+    def __init__(self, root: Path, shelf: TableFolder, exact: bool, pointer: Pointer) -> None:
         self.snapshot = pointer.snapshot
-        self._parameters = pointer.parameters
-        self._table = shelf.at(*_located(pointer.snapshot.location))
-        all_compared = exact or not self._parameters["partitions"]
-        self._scan = Scan(self._table.read()) if all_compared else None
-        self._count = lru_cache(maxsize=4096)(self._table.rows)
+        all_compared = exact or not pointer.parameters["partitions"]
+        self._files = _files(root, shelf, pointer, all_compared)
+        self._parameters = dict(pointer.parameters)
+        if self._files.partitions:
+            # A snapshot of an earlier version has its files made here, in partitions of another size.
+            split = self._files.partitions.split
+            share = self._parameters["nprobes"] / self._parameters["partitions"]
+            self._parameters |= {"partitions": split, "nprobes": math.ceil(share * split)}
 
     def search(self, vector: Vector, k: int, where: Filter) -> list[Candidate]:
         unit_query = query(vector, self.snapshot.dim)
-        clause = sql(where)
-        if k < 1 or clause == NOTHING:
+        if k < 1:
             return []
-        if self._scan:
-            return self._scan.search(unit_query, k, where)
-        matches = self._count(clause) if clause else self.snapshot.rows
-        return self._distinct(unit_query, k, clause, matches) if matches else []
-
-    def _distinct(self, vector: Vector, k: int, clause: str, matches: int) -> list[Candidate]:
-        """k distinct images: an image has a row per store and stock state, so rows are fetched
-        as often as images repeat, and more if that was not enough. Where the probed partitions
-        do not hold that many matches, all are probed."""
-        how = plan(self.snapshot.rows, matches, self._parameters)
-        fetch = min(matches, max(FETCH, math.ceil(k * self._parameters["repeat"]) + 8))
-        while True:
-            found = self._table.nearest(vector, fetch, nprobes=how.nprobes, where=clause)
-            best = candidates(found)
-            full = found.num_rows >= fetch
-            if len(best) >= k or (full and fetch >= matches) or (not full and how.whole):
-                return best[:k]
-            if full:
-                fetch = min(matches, fetch * 4)
-            else:
-                how = widest(how, self._parameters)
+        if self._files.partitions:
+            return self._files.partitions.search(unit_query, k, where, self._parameters)
+        return self._files.scan.search(unit_query, k, where) if self._files.scan else []
 
 
-class _Sample:
-    """Queries (stored vectors with noise) and their true nearest rows: what recall is measured on."""
-
-    def __init__(self, table: Table, rows: int) -> None:
-        self._table = table
-        draw = np.random.default_rng(0)
-        picked = np.sort(draw.choice(rows, min(SAMPLE, rows), replace=False))
-        stored = to_vectors(table.taken(picked.tolist(), "vector"))
-        self._queries = noisy(stored, draw)
-        self._tenth = self._true_tenth()
-
-    def _true_tenth(self) -> NDArray[np.float32]:
-        """Similarity of each query's tenth best row, over all rows, in one pass: float32 [n]."""
-        best = np.full((len(self._queries), 10), -1.0, np.float32)
-        for batch in self._table.batches(["vector"], size=4096):
-            both = np.hstack([best, self._queries @ to_vectors(batch["vector"]).T])
-            best = np.partition(both, -10, axis=1)[:, -10:]
-        tenth: NDArray[np.float32] = best.min(axis=1)
-        return tenth
-
-    def recall(self, nprobes: int) -> float:
-        """recall@10: the share of the ten found that are as near as the true ten (so rows
-        of one image, equally near, are worth the same)."""
-        hits = 0
-        for vector, tenth in zip(self._queries, self._tenth, strict=True):
-            found = self._table.nearest(vector, FETCH, nprobes=nprobes)
-            hits += int((1 - found["_distance"].to_numpy()[:10] >= tenth - 1e-5).sum())
-        return hits / (10 * len(self._queries))
-
-
-def _train(table: Table, rows: int) -> int:
-    """Builds the vector index and the filters' indexes over all rows; returns `rows`."""
-    table.rewrite()
-    table.index(*_BTREE)
-    table.index(*_BITMAP, few_values=True)
-    table.train(rows)
-    return rows
+def _files(root: Path, shelf: TableFolder, pointer: Pointer, all_compared: bool) -> Files:
+    """The files of a snapshot, made again from its table where they are gone or damaged. Raises
+    StateError where that is gone, too, or another snapshot was published meanwhile."""
+    location = pointer.snapshot.location
+    folder = root / location
+    if files := published.opened(folder, all_compared=all_compared):
+        return files
+    if pointers.read(root) != pointer:
+        raise StateError(f"{location} is no longer what is searched", hint="try again")
+    table = shelf.at(*_located(location))
+    try:
+        published.made(table, folder, in_partitions=bool(pointer.parameters["partitions"]))
+    except OSError as error:
+        raise StateError(f"{folder} cannot be written: {error.strerror}", hint=_HINT) from error
+    event("the files of the index are made again", 30, snapshot=pointer.snapshot.id)
+    if files := published.opened(folder, all_compared=all_compared):
+        return files
+    raise StateError(f"{folder} cannot be read", hint=_HINT)
 
 
 def _distinct_images(table: Table) -> int:

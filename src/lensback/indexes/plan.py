@@ -1,20 +1,13 @@
-"""The search planner: a filter as SQL, and how much of the index to probe under it."""
+"""A filter as a condition in the language of an engine that has one of its own."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
 
 from lensback.types import Filter, PriceRange
 
 NOTHING = "false"
 _INT64 = 2**63 - 1
-
-
-def sql(where: Filter) -> str:
-    """The filter as SQL on index rows; see `condition`."""
-    return condition(where, _among_sql, "in_stock = true")
 
 
 def condition(where: Filter, among: Callable[[str, Iterable[str]], str], in_stock: str) -> str:
@@ -60,11 +53,6 @@ def _within(one: PriceRange, among: Callable[[str, Iterable[str]], str]) -> list
     return parts
 
 
-def _among_sql(column: str, names: Iterable[str]) -> str:
-    quoted = [f"'{name.replace(chr(39), chr(39) * 2)}'" for name in names if storable(name)]
-    return f"{column} IN ({', '.join(quoted)})" if quoted else NOTHING
-
-
 def storable(text: str) -> bool:
     """False for a lone surrogate: no row can hold one, so nothing matches it."""
     return not any("\ud800" <= char <= "\udfff" for char in text)
@@ -72,33 +60,3 @@ def storable(text: str) -> bool:
 
 def _clamped(minor: int) -> int:
     return max(-_INT64, min(_INT64, minor))
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How many partitions to probe; 0: compare with every matching row."""
-
-    nprobes: int
-    whole: bool = True
-    """No wider search can find more."""
-
-
-def plan(rows: int, matches: int, parameters: Mapping[str, float]) -> Plan:
-    """How to search `matches` of `rows` rows.
-
-    A matching row read one by one costs about as much as 500 rows scanned in the quantised
-    index (measured: docs/indexes.md), so few matches are compared exactly. Otherwise a filter
-    that keeps one row in ten needs ten times the partitions to meet as many matches as the
-    unfiltered search that `publish` has tuned.
-    """
-    partitions = int(parameters["partitions"])
-    if matches <= max(256, rows // 500):
-        return Plan(0)
-    wanted = math.ceil(parameters["nprobes"] * rows / max(1, matches))
-    nprobes = min(partitions, wanted)
-    return Plan(nprobes, whole=nprobes == partitions)
-
-
-def widest(narrow: Plan, parameters: Mapping[str, float]) -> Plan:
-    """A plan that searches all partitions, with the parameters of this one."""
-    return replace(narrow, nprobes=int(parameters["partitions"]), whole=True)

@@ -1,0 +1,118 @@
+"""What index rows say beside their vectors, column by column, and which of them a filter keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lensback.types import Filter, PriceRange
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CODED = ("store", "category", "currency")
+"""Columns with few different words, kept as a dictionary of them and a number a row."""
+FILTERS = 64
+"""Filters whose rows are remembered: the same one is asked for each vector of a photo, and by many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The rows that a filter keeps: a bit for each row (the lowest of a byte first), and how many."""
+
+    bits: NDArray[np.uint8]
+    count: int
+
+    @property
+    def rows(self) -> NDArray[np.intp]:
+        """Their numbers, ascending."""
+        return np.flatnonzero(np.unpackbits(self.bits, bitorder="little"))
+
+
+class Columns:
+    """The columns of a table of index rows. Thread-safe: nothing of it changes."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._images = table["image_hash"]
+        self._names: dict[str, dict[str, int]] = {}
+        self._codes: dict[str, NDArray[np.int32]] = {}
+        for column in CODED:
+            coded = _coded(table[column])
+            self._names[column] = {name: i for i, name in enumerate(coded.dictionary.to_pylist())}
+            self._codes[column] = coded.indices.to_numpy()
+        self._in_stock = table["in_stock"].to_numpy()
+        self._low = table["price_low"].to_numpy()
+        self._high = table["price_high"].to_numpy()
+        self._remembered = lru_cache(FILTERS)(self._kept)
+
+    def __len__(self) -> int:
+        return len(self._low)
+
+    def images(self, rows: NDArray[np.intp]) -> list[str]:
+        """The hashes of the images of these rows, in their order."""
+        found: list[str] = self._images.take(rows).to_pylist()
+        return found
+
+    def kept(self, where: Filter) -> Kept | None:
+        """The rows that a filter keeps; None: all of them."""
+        asked = replace(where, colors=(), brands=(), sizes=(), discount=0)  # no rows' business
+        return None if asked.empty else self._remembered(asked)
+
+    def _kept(self, where: Filter) -> Kept:
+        mask = self._mask(where)
+        return Kept(np.packbits(mask, bitorder="little"), int(mask.sum()))
+
+    def _mask(self, where: Filter) -> NDArray[np.bool_]:
+        mask = np.ones(len(self), bool)
+        if where.stores:
+            mask &= self._among("store", where.stores)
+        if where.categories:
+            mask &= self._among("category", where.categories)
+        if where.in_stock:
+            mask &= self._in_stock
+        if where.currency:
+            mask &= self._among("currency", [where.currency])
+        if where.price_max or where.price_min:
+            priced = self._priced(where)
+            for one in where.elsewhere:
+                priced |= self._within(one)
+            mask &= priced
+        return mask
+
+    def _priced(self, where: Filter) -> NDArray[np.bool_]:
+        mask = np.ones(len(self), bool)
+        if where.price_max:
+            mask &= self._among("currency", [where.price_max.currency])
+            mask &= self._low <= where.price_max.minor
+        if where.price_min:
+            mask &= self._among("currency", [where.price_min.currency])
+            mask &= self._high >= where.price_min.minor
+        return mask
+
+    def _within(self, one: PriceRange) -> NDArray[np.bool_]:
+        mask = self._among("currency", [one.currency])
+        if one.high is not None:
+            mask &= self._low <= one.high
+        if one.low is not None:
+            mask &= self._high >= one.low
+        return mask
+
+    def _among(self, column: str, names: Sequence[str]) -> NDArray[np.bool_]:
+        known = self._names[column]
+        wanted = np.zeros(len(known) + 1, bool)  # one more: a table without rows knows no name
+        wanted[[known[name] for name in names if name in known]] = True
+        found: NDArray[np.bool_] = wanted[self._codes[column]]
+        return found
+
+
+def _coded(column: Any) -> Any:
+    """A column of words as one dictionary array with numbers of 32 bits."""
+    import pyarrow as pa
+
+    whole = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+    return whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()

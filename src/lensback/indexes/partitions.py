@@ -1,0 +1,205 @@
+"""Vectors in partitions, of which a search compares with the nearest: an inverted file of single bytes
+(faiss), whose best are put in order by the full vectors."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lensback.indexes.columns import Columns, Kept
+from lensback.indexes.rows import SAMPLE, noisy
+from lensback.indexes.scan import distinct
+from lensback.types import Candidate, Filter, Vector, Vectors
+
+PER_PARTITION = 64
+"""Rows for each partition that they are found by (k-means)."""
+NPROBES = 8
+"""Partitions probed at first; doubled until recall is good."""
+FETCH = 64
+"""Rows fetched at least: the order of the single bytes is put right among them by the full vectors."""
+FEW = 256
+"""Up to so many matching rows are compared one by one."""
+BLOCK = 16_384
+"""Rows that are added, or compared, at once."""
+
+
+def partitions(rows: int) -> int:
+    """How many partitions so many rows get: of about 400 rows each, then larger ones, because the time
+    to sort rows into them grows with their number.
+
+    >>> partitions(1000), partitions(200_000), partitions(1_000_000), partitions(10_000_000)
+    (2, 500, 1024, 1220)
+    """
+    return max(1, min(rows // 400, 1024), rows // 8192)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How many partitions to probe; 0: compare with every matching row, one by one."""
+
+    nprobes: int
+    whole: bool = True
+    """No wider search can find more."""
+
+
+def plan(rows: int, matches: int, parameters: Mapping[str, float]) -> Plan:
+    """How to search `matches` of `rows` rows.
+
+    Few matches are compared one by one. Otherwise a filter that keeps one row in ten needs ten
+    times the partitions to meet as many matches as the unfiltered search that `publish` has tuned.
+    """
+    if matches <= FEW:
+        return Plan(0)
+    split = int(parameters["partitions"])
+    nprobes = min(split, math.ceil(parameters["nprobes"] * rows / matches))
+    return Plan(nprobes, whole=nprobes == split)
+
+
+def widest(narrow: Plan, parameters: Mapping[str, float]) -> Plan:
+    """A plan that searches all partitions."""
+    return replace(narrow, nprobes=int(parameters["partitions"]), whole=True)
+
+
+class Partitions:
+    """Rows in partitions, ready to be searched. Thread-safe: nothing of it changes.
+
+    `vectors` are those of the rows, float32 [n, dim], in a file: few are read for each search, by
+    their place, so that they do not count as memory of the process.
+    """
+
+    def __init__(self, index: Any, columns: Columns, vectors: Vectors, file: Path) -> None:
+        self._index = index
+        self._columns = columns
+        self._rows = len(columns)
+        self._dim = vectors.shape[1]
+        self.split = int(index.nlist)
+        """How many partitions there are."""
+        self._file = os.open(file, os.O_RDONLY)
+
+    def __del__(self) -> None:
+        if (file := getattr(self, "_file", None)) is not None:
+            os.close(file)
+
+    def search(
+        self, query: Vector, k: int, where: Filter, parameters: Mapping[str, float]
+    ) -> list[Candidate]:
+        """At most k candidates of distinct images, best first. `query` is a unit vector.
+
+        An image has a row per store and stock state, so rows are fetched as often as images repeat,
+        and more if that was not enough. Where the probed partitions do not hold that many matches,
+        all are probed."""
+        kept = self._columns.kept(where)
+        matches = kept.count if kept else self._rows
+        if not matches:
+            return []
+        how = plan(self._rows, matches, parameters)
+        fetch = min(matches, max(FETCH, math.ceil(k * parameters["repeat"]) + 8))
+        while True:
+            rows = self._nearest(query, fetch, how.nprobes, kept)
+            best = distinct(self._columns.images(rows), self._similarities(query, rows))
+            full = len(rows) >= fetch
+            if len(best) >= k or (full and fetch >= matches) or (not full and how.whole):
+                return best[:k]
+            if full:
+                fetch = min(matches, fetch * 4)
+            else:
+                how = widest(how, parameters)
+
+    def _nearest(
+        self, query: Vector, fetch: int, nprobes: int, kept: Kept | None
+    ) -> NDArray[np.intp]:
+        """Numbers of the nearest rows; all that match where no partition is to be probed."""
+        import faiss
+
+        if not nprobes:
+            return kept.rows if kept else np.arange(self._rows)
+        selected = faiss.IDSelectorBitmap(kept.bits) if kept else None
+        asked = faiss.SearchParametersIVF(sel=selected, nprobe=nprobes)
+        found: NDArray[np.intp] = self._index.search(query[None], fetch, params=asked)[1][0]
+        return found[found >= 0]
+
+    def _similarities(self, query: Vector, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Cosines of the full vectors of these rows."""
+        size = 4 * self._dim
+        read = b"".join(os.pread(self._file, size, row * size) for row in rows.tolist())
+        vectors = np.frombuffer(read, np.float32).reshape(len(rows), self._dim)
+        return np.einsum("ij,j->i", vectors, query)
+
+    def recall(self, nprobes: int, sample: Sample) -> float:
+        """recall@10 on a sample: the share of the ten found that are as near as the true ten (so
+        rows of one image, equally near, are worth the same)."""
+        hits = 0
+        for query, tenth in zip(sample.queries, sample.tenth, strict=True):
+            near = self._similarities(query, self._nearest(query, FETCH, nprobes, None))
+            hits += int((np.sort(near)[-10:] >= tenth - 1e-5).sum())
+        return hits / (10 * len(sample.queries))
+
+
+class Sample:
+    """Queries (stored vectors with noise) and the similarity of each one's true tenth: what recall is
+    measured on."""
+
+    def __init__(self, vectors: Vectors) -> None:
+        draw = np.random.default_rng(0)
+        picked = np.sort(draw.choice(len(vectors), min(SAMPLE, len(vectors)), replace=False))
+        self.queries = noisy(np.asarray(vectors[picked]), draw)
+        best = np.full((len(self.queries), 10), -1.0, np.float32)
+        for start in range(0, len(vectors), BLOCK):
+            both = np.hstack([best, self.queries @ vectors[start : start + BLOCK].T])
+            best = np.partition(both, -10, axis=1)[:, -10:]
+        self.tenth: NDArray[np.float32] = best.min(axis=1)
+
+
+def tuned(made: Partitions, sample: Sample, split: int, good: float) -> tuple[float, int]:
+    """Recall, and the fewest partitions to probe whose recall is `good`."""
+    nprobes = min(NPROBES, split)
+    while True:
+        recall = made.recall(nprobes, sample)
+        if recall >= good or nprobes == split:
+            return recall, nprobes
+        nprobes = min(split, nprobes * 2)
+
+
+def write(vectors: Vectors, path: Path) -> None:
+    """Sorts all vectors into partitions and writes these; equal for equal vectors."""
+    import faiss
+
+    rows, dim = vectors.shape
+    split = partitions(rows)
+    with _all_threads(faiss):
+        middles = faiss.IndexFlatIP(dim)
+        index = faiss.IndexIVFScalarQuantizer(
+            middles, dim, split, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT, False
+        )
+        draw = np.random.default_rng(0)
+        wanted = min(rows, max(split * PER_PARTITION, BLOCK))
+        picked = np.sort(draw.choice(rows, wanted, replace=False))
+        index.train(np.ascontiguousarray(vectors[picked]))
+        for start in range(0, rows, BLOCK):
+            index.add(np.ascontiguousarray(vectors[start : start + BLOCK]))
+        faiss.write_index(index, str(path))
+
+
+def read(path: Path) -> Any:
+    """The partitions of a file, mapped into memory. Raises RuntimeError where it is damaged."""
+    import faiss
+
+    faiss.omp_set_num_threads(1)  # searches already run on several threads
+    return faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+
+
+@contextmanager
+def _all_threads(faiss: Any) -> Iterator[None]:
+    faiss.omp_set_num_threads(os.cpu_count() or 1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(1)
