@@ -90,6 +90,7 @@ HEAVY = {
     "torch": {"train"},
     "scipy": {"metrics", "train"},
     "lancedb": {"lancedata"},
+    "faiss": {"indexes"},
     "pyarrow": {"lancedata", "vectors", "indexes", "backup"},
     "pymilvus": {"indexes"},
     "psycopg": {"db"},

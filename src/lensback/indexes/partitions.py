@@ -117,10 +117,9 @@ class Partitions:
         self, query: Vector, fetch: int, nprobes: int, kept: Kept | None
     ) -> NDArray[np.intp]:
         """Numbers of the nearest rows; all that match where no partition is to be probed."""
-        import faiss
-
         if not nprobes:
             return kept.rows if kept else np.arange(self._rows)
+        faiss = _faiss()
         selected = faiss.IDSelectorBitmap(kept.bits) if kept else None
         asked = faiss.SearchParametersIVF(sel=selected, nprobe=nprobes)
         found: NDArray[np.intp] = self._index.search(query[None], fetch, params=asked)[1][0]
@@ -131,7 +130,8 @@ class Partitions:
         size = 4 * self._dim
         read = b"".join(os.pread(self._file, size, row * size) for row in rows.tolist())
         vectors = np.frombuffer(read, np.float32).reshape(len(rows), self._dim)
-        return np.einsum("ij,j->i", vectors, query)
+        cosines: NDArray[np.float32] = np.einsum("ij,j->i", vectors, query)
+        return cosines
 
     def recall(self, nprobes: int, sample: Sample) -> float:
         """recall@10 on a sample: the share of the ten found that are as near as the true ten (so
@@ -170,9 +170,7 @@ def tuned(made: Partitions, sample: Sample, split: int, good: float) -> tuple[fl
 
 def write(vectors: Vectors, path: Path) -> None:
     """Sorts all vectors into partitions and writes these; equal for equal vectors."""
-    import faiss
-
-    rows, dim = vectors.shape
+    faiss, (rows, dim) = _faiss(), vectors.shape
     split = partitions(rows)
     with _all_threads(faiss):
         middles = faiss.IndexFlatIP(dim)
@@ -190,10 +188,16 @@ def write(vectors: Vectors, path: Path) -> None:
 
 def read(path: Path) -> Any:
     """The partitions of a file, mapped into memory. Raises RuntimeError where it is damaged."""
+    faiss = _faiss()
+    faiss.omp_set_num_threads(1)  # searches already run on several threads
+    return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+
+
+def _faiss() -> Any:
+    """The library, loaded when it is first needed. (Its stubs know fewer arguments than it takes.)"""
     import faiss
 
-    faiss.omp_set_num_threads(1)  # searches already run on several threads
-    return faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+    return faiss
 
 
 @contextmanager

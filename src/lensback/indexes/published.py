@@ -95,7 +95,7 @@ def _written(table: Table, folder: Path) -> int:
     batches = []
     with (folder / VECTORS).open("wb") as file:
         for batch in table.batches([*COLUMNS, "vector"], size=BATCH_ROWS):
-            file.write(np.ascontiguousarray(to_vectors(batch["vector"])))
+            file.write(np.ascontiguousarray(to_vectors(batch["vector"])).data)
             batches.append(batch.select(list(COLUMNS)))
     schema = pa.schema([table.schema.field(name) for name in COLUMNS])
     whole = pa.Table.from_batches(batches, schema=schema).combine_chunks()
