@@ -34,7 +34,7 @@ class Kind:
 # 682 and 954 MB for 200,000 rows in two runs, the server's own 220 MB and a growing segment in it,
 # and kept the raw and the indexed copy on disk (bench/search_index.py). The other kinds follow from their formulas: not measured here.
 KINDS = [
-    Kind("embedded lance, IVF_SQ", DIM + 60, 6 * DIM, 12.0, 20e6),
+    Kind("embedded, partitions", DIM + 60, 6 * DIM, 12.0, 20e6),
     Kind("Milvus HNSW", 4 * DIM + 2 * 16 * 8 + 160, 6 * 4 * DIM, 8.0, 1e12),
     Kind("Milvus IVF_SQ8 (formula)", DIM + 120, 6 * 4 * DIM, 12.0, 1e12),
     Kind("Milvus DISKANN (formula)", DIM / 4 + 60, 9 * 4 * DIM, 15.0, 1e12),

@@ -360,3 +360,18 @@ def test_the_imagenet_network_sees(tmp_path: Path) -> None:
     copies = [image.resize((150, 186)).rotate(6, fillcolor="white") for image in pictures]
     found = (encoder.encode(copies) @ encoder.encode(pictures).T).argmax(axis=1)
     assert (found == np.arange(len(pictures))).mean() > 0.9
+
+
+def test_a_deferred_model_is_loaded_by_the_first_picture(tmp_path: Path) -> None:
+    """What is said of it is known before; a broken file is told when it is needed."""
+    folder = describe(make_model(tmp_path / "m"))
+    opened = OnnxEncoder("m", folder)
+    late = OnnxEncoder("m", folder, deferred=True)
+    assert (late.fingerprint, late.dim) == (opened.fingerprint, opened.dim)
+    assert late.encode([]).shape == (0, late.dim)
+    assert late._loaded is None
+    assert np.array_equal(late.encode([picture(0)]), opened.encode([picture(0)]))
+    (folder / "model.onnx").write_bytes(b"no model")
+    broken = OnnxEncoder("m", folder, deferred=True)
+    with pytest.raises(ConfigError, match="cannot be loaded"):
+        broken.encode([picture(0)])

@@ -337,7 +337,7 @@ def _made_again(
 ) -> list[Tally]:
     """Sets aside what cannot be read of this encoder's vectors and index, and embeds again what lost
     its vector. Raises the error where both can be read: it is about something else."""
-    encoder, tallies = workspace.encoder(), list[Tally]()
+    encoder, tallies = workspace.encoder(deferred=True), list[Tally]()
     index, before = workspace.staging(encoder), report.mended.copy()
     try:
         workspace.vectors.check(encoder.fingerprint)
@@ -361,7 +361,7 @@ def _embed(workspace: Workspace, watch: Watch) -> list[Tally]:
         workspace.db,
         workspace.images,
         workspace.vectors,
-        workspace.encoder(),
+        workspace.encoder(deferred=True),
         batch=workspace.settings.embed_batch,
         progress=watch("embed"),
     )
@@ -369,7 +369,7 @@ def _embed(workspace: Workspace, watch: Watch) -> list[Tally]:
 
 
 def _group(workspace: Workspace, watch: Watch) -> list[Tally]:
-    db, fingerprint = workspace.db, workspace.encoder().fingerprint
+    db, fingerprint = workspace.db, workspace.encoder(deferred=True).fingerprint
     pairs = []
     if len(stores.names(db)) > 1:
         progress = watch("pair")
@@ -381,7 +381,7 @@ def _group(workspace: Workspace, watch: Watch) -> list[Tally]:
 
 def _publish(meant: frozenset[str] | None, workspace: Workspace, watch: Watch) -> list[Tally]:
     """`meant`: stores whose loss of rows is meant; None: any."""
-    encoder, live = workspace.encoder(), searched(workspace.index)
+    encoder, live = workspace.encoder(deferred=True), searched(workspace.index)
     note = publications.begin(workspace.db)
     tally = publish(
         workspace.db,
@@ -411,7 +411,7 @@ def _calibrate(workspace: Workspace, watch: Watch) -> Tally:
             workspace.db,
             workspace.images,
             workspace.vectors,
-            workspace.encoder(),
+            workspace.encoder(deferred=True),
             progress=watch("calibrate"),
         )
         save_calibration(workspace, calibration)

@@ -221,13 +221,16 @@ class Workspace:
             min_recall=self.settings.min_recall,
         )
 
-    def encoder(self, name: str = "") -> Encoder:
-        """An encoder by name, the one of the settings by default; opened once."""
+    def encoder(self, name: str = "", *, deferred: bool = False) -> Encoder:
+        """An encoder by name, the one of the settings by default; opened once. `deferred`: its model is
+        loaded only when a picture comes."""
         name = name or self.settings.encoder
         with self._lock:
             if name not in self._encoders:
                 threads = self.settings.threads
-                self._encoders[name] = open_encoder(name, self.models, threads=threads)
+                self._encoders[name] = open_encoder(
+                    name, self.models, threads=threads, deferred=deferred
+                )
             return self._encoders[name]
 
     def _encoder_of(self, snapshot: Snapshot) -> Encoder:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -36,11 +39,33 @@ Load = Callable[[Path, int], tuple[Any, Run]]
 """Model folder and threads -> what has `get_inputs` and `get_outputs`, and its `run`."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Network:
+    """A loaded model, and what it is given and asked for."""
+
+    run: Run
+    input: Any
+    output: Any
+    fill: Mapping[str, Array]
+    fixed: int
+    """Pictures that it always takes at once; 0: any number."""
+
+
 class OnnxEncoder:
-    """One model folder, loaded into ONNX Runtime on the processor."""
+    """One model folder, loaded into ONNX Runtime on the processor.
+
+    `deferred`: only when the first picture comes. What is said of it is known before, and so is every
+    error but those of the model file itself.
+    """
 
     def __init__(
-        self, name: str, folder: Path, *, threads: int = 0, load: Load | None = None
+        self,
+        name: str,
+        folder: Path,
+        *,
+        threads: int = 0,
+        load: Load | None = None,
+        deferred: bool = False,
     ) -> None:
         self.name = name
         self.folder = folder
@@ -48,13 +73,25 @@ class OnnxEncoder:
         self.dim = self.description.dim
         self.side_px = self.description.side_px
         self.fingerprint = model_fingerprint(folder, self.description)
-        session, self._run = (load or _load)(folder, threads)
-        self._input = _choose_input(session.get_inputs(), self.description, folder)
-        self._output = _choose_output(session.get_outputs(), self.description, folder)
-        self._fill = _constants(session.get_inputs(), self._input.name, self.description, folder)
+        self._load = partial(load or _load, folder, threads)
+        self._loading = Lock()
+        self._loaded: _Network | None = None if deferred else self._opened()
+
+    def _opened(self) -> _Network:
+        session, run = self._load()
+        wanted = _choose_input(session.get_inputs(), self.description, self.folder)
         # A model exported for one batch size only is always given that many.
-        fixed = self._input.shape[0]
-        self._fixed = fixed if isinstance(fixed, int) else 0
+        fixed = wanted.shape[0] if isinstance(wanted.shape[0], int) else 0
+        output = _choose_output(session.get_outputs(), self.description, self.folder)
+        fill = _constants(session.get_inputs(), wanted.name, self.description, self.folder)
+        return _Network(run, wanted, output, fill, fixed)
+
+    @property
+    def _network(self) -> _Network:
+        if self._loaded is None:
+            with self._loading:
+                self._loaded = self._loaded or self._opened()
+        return self._loaded
 
     def encode(self, images: Sequence[Image.Image]) -> Vectors:
         """RGB pictures -> float32 [n, dim], rows of unit length. Thread-safe.
@@ -63,7 +100,7 @@ class OnnxEncoder:
         all others and always the same for that picture. Raises ConfigError where the network
         gives another shape than `encoder.toml` says.
         """
-        step = self._fixed or BATCH
+        step = (self._network.fixed or BATCH) if images else BATCH
         chunks = [
             self._encode_chunk(images[start : start + step])
             for start in range(0, len(images), step)
@@ -72,19 +109,21 @@ class OnnxEncoder:
 
     def features(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Preprocessed pictures -> float32 [n, dim] as the network gives them, not normalised."""
-        feed = {**self._fill, self._input.name: self._pad(batch)}
-        output = np.asarray(self._run([self._output.name], feed)[0])
+        network = self._network
+        feed = {**network.fill, network.input.name: _pad(batch, network)}
+        output = np.asarray(network.run([network.output.name], feed)[0])
         return _pool(output, self.description, self.folder)[: len(batch)]
 
     def _encode_chunk(self, images: Sequence[Image.Image]) -> Vectors:
         batch = to_batch(images, self.description)
         return _unit_rows(self.features(batch), batch)
 
-    def _pad(self, batch: NDArray[np.float32]) -> Array:
-        missing = max(0, self._fixed - len(batch))
-        if missing:
-            batch = np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])
-        return batch.astype(FLOATS[self._input.type], copy=False)
+
+def _pad(batch: NDArray[np.float32], network: _Network) -> Array:
+    missing = max(0, network.fixed - len(batch))
+    if missing:
+        batch = np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])
+    return batch.astype(FLOATS[network.input.type], copy=False)
 
 
 def _load(folder: Path, threads: int) -> tuple[Any, Run]:

@@ -34,8 +34,10 @@ TYPES = {
 class OpenVinoEncoder(OnnxEncoder):
     """One model folder, compiled by OpenVINO for the processor."""
 
-    def __init__(self, name: str, folder: Path, *, threads: int = 0) -> None:
-        super().__init__(name, folder, threads=threads, load=_load)
+    def __init__(
+        self, name: str, folder: Path, *, threads: int = 0, deferred: bool = False
+    ) -> None:
+        super().__init__(name, folder, threads=threads, load=_load, deferred=deferred)
         own = f"openvino {PRECISION} {self.fingerprint}"
         self.fingerprint = hashlib.sha256(own.encode()).hexdigest()[:16]
 
