@@ -22,7 +22,7 @@ FILTERS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Selection:
     """The rows that a filter keeps: a bit for each row (the lowest of a byte first), and how many."""
 
     bits: NDArray[np.uint8]
@@ -58,14 +58,14 @@ class Columns:
         found: list[str] = self._images.take(rows).to_pylist()
         return found
 
-    def kept(self, where: Filter) -> Kept | None:
+    def kept(self, where: Filter) -> Selection | None:
         """The rows that a filter keeps; None: all of them."""
         asked = replace(where, colors=(), brands=(), sizes=(), discount=0)  # no rows' business
         return None if asked.empty else self._remembered(asked)
 
-    def _kept(self, where: Filter) -> Kept:
+    def _kept(self, where: Filter) -> Selection:
         mask = self._mask(where)
-        return Kept(np.packbits(mask, bitorder="little"), int(mask.sum()))
+        return Selection(np.packbits(mask, bitorder="little"), int(mask.sum()))
 
     def _mask(self, where: Filter) -> NDArray[np.bool_]:
         mask = np.ones(len(self), bool)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from lensback.errors import StaleIndex, StateError
 from lensback.indexes import pointer as pointers
 from lensback.indexes import published, unknown
-from lensback.indexes.partitions import Sample, partitions, tuned
+from lensback.indexes.partitions import SampleQueries, partitions, tuned
 from lensback.indexes.pointer import Pointer, followed
 from lensback.indexes.published import Files
 from lensback.indexes.rows import query, schema, to_table
@@ -197,7 +197,7 @@ class LanceIndex:
             raise StateError(f"{folder} cannot be read again", hint=_HINT)
         good = max(LEAST_RECALL, (1 + min(1.0, self._min_recall)) / 2)
         split = partitions(rows)
-        recall, nprobes = tuned(files.partitions, Sample(files.vectors), split, good)
+        recall, nprobes = tuned(files.partitions, SampleQueries(files.vectors), split, good)
         if recall < self._min_recall:
             raise StateError(
                 f"recall@10 is {recall:.3f}, below {self._min_recall}: not published",

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lensback.indexes.columns import Columns, Kept
+from lensback.indexes.columns import Columns, Selection
 from lensback.indexes.rows import SAMPLE, noisy
 from lensback.indexes.scan import distinct
 from lensback.types import Candidate, Filter, Vector, Vectors
@@ -114,7 +114,7 @@ class Partitions:
                 how = widest(how, parameters)
 
     def _nearest(
-        self, query: Vector, fetch: int, nprobes: int, kept: Kept | None
+        self, query: Vector, fetch: int, nprobes: int, kept: Selection | None
     ) -> NDArray[np.intp]:
         """Numbers of the nearest rows; all that match where no partition is to be probed."""
         if not nprobes:
@@ -133,7 +133,7 @@ class Partitions:
         cosines: NDArray[np.float32] = np.einsum("ij,j->i", vectors, query)
         return cosines
 
-    def recall(self, nprobes: int, sample: Sample) -> float:
+    def recall(self, nprobes: int, sample: SampleQueries) -> float:
         """recall@10 on a sample: the share of the ten found that are as near as the true ten (so
         rows of one image, equally near, are worth the same)."""
         hits = 0
@@ -143,7 +143,7 @@ class Partitions:
         return hits / (10 * len(sample.queries))
 
 
-class Sample:
+class SampleQueries:
     """Queries (stored vectors with noise) and the similarity of each one's true tenth: what recall is
     measured on."""
 
@@ -158,7 +158,7 @@ class Sample:
         self.tenth: NDArray[np.float32] = best.min(axis=1)
 
 
-def tuned(made: Partitions, sample: Sample, split: int, good: float) -> tuple[float, int]:
+def tuned(made: Partitions, sample: SampleQueries, split: int, good: float) -> tuple[float, int]:
     """Recall, and the fewest partitions to probe whose recall is `good`."""
     nprobes = min(NPROBES, split)
     while True:
