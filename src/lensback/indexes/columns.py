@@ -30,7 +30,7 @@ class Selection:
 
     @property
     def rows(self) -> NDArray[np.intp]:
-        """Their numbers, ascending."""
+        """The numbers of the rows that are kept, ascending."""
         return np.flatnonzero(np.unpackbits(self.bits, bitorder="little"))
 
 
