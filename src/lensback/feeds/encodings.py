@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 # Control characters that no text format allows; they only break parsers.
-_CONTROLS = bytes(set(range(32)) - {9, 10, 13})
+_CONTROLS = bytes(set(range(32)) - {*b"\t\n\r\v\f"})
+_AS_SPACES = bytes.maketrans(b"\v\f", b"  ")
 CONTROL_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 _BOMS = (
@@ -143,10 +144,13 @@ def decode(chunks: Iterator[bytes], encoding: Encoding) -> Iterator[str]:
     decoder = None
     for codec, data in _settled(chunks, encoding):
         if decoder is None and codec == "ascii":
-            yield data.translate(None, _CONTROLS).decode("ascii")
+            yield data.translate(_AS_SPACES, _CONTROLS).decode("ascii")
             continue
         decoder = decoder or codecs.getincrementaldecoder(codec)("replace")
-        yield CONTROL_TEXT.sub("", decoder.decode(data))
+        text = decoder.decode(data)
+        if "\v" in text or "\f" in text:
+            text = text.replace("\v", " ").replace("\f", " ")
+        yield CONTROL_TEXT.sub("", text)
     if decoder:
         yield decoder.decode(b"", True)
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from lensback.errors import FeedError
 from lensback.feeds import dialects, jsonrows, propose, table
 from lensback.feeds.columns import ColumnMap
-from lensback.feeds.rows import no_header
 from lensback.feeds.stream import Source
 
 _PROLOG = re.compile(
@@ -16,7 +15,7 @@ _PROLOG = re.compile(
 )
 _TAG = re.compile(r"<(?:[\w.\-]+:)?([\w.\-]+)[\s/>]")
 _DTD = re.compile(r"<!ELEMENT\s")
-_SAMPLE_LINES = 6
+_SAMPLE_LINES = 5
 _ROOT = re.compile(r"\s*<(?:[\w.\-]+:)?([\w.\-]+)")
 _SAVED_HINT = "check the address: open it in a browser and see what it gives"
 _FOREIGN = {
@@ -86,12 +85,13 @@ def propose_columns(source: Source, columns: ColumnMap | None = None) -> propose
 
 
 def _of_table(head: str, delimiter: str, columns: ColumnMap | None) -> propose.Proposal:
-    lines = [line for line in head.splitlines() if line.strip() and not no_header(line)]
+    lines = table.first_of(head)
     known = columns or (dialects.RAKUTEN if lines[0].startswith("HDR|") else None)
     if known and known.header:
         return propose.of_table(known.header, (), known)
-    header = table.header_of(lines[0], delimiter)
-    rows = [line.split(delimiter) for line in lines[1:_SAMPLE_LINES]]
+    at = table.heading(lines, columns)
+    header = table.header_of(lines[at], delimiter)
+    rows = [line.rstrip("\r\n").split(delimiter) for line in lines[at + 1 :][:_SAMPLE_LINES]]
     return propose.of_table(header, rows, known or table.choose(header))
 
 
@@ -148,13 +148,14 @@ def _table(head: str, columns: ColumnMap | None) -> tuple[str, str, str]:
             jsonrows.check(head)
         first = head.split("\n", 1)[0].strip()
         return "json", "jsonl" if jsonrows.is_lines(first) else "json", ""
-    lines = [line for line in head.splitlines() if line.strip() and not no_header(line)]
+    lines = table.first_of(head)
     if not lines:
         raise FeedError("the feed is empty but for comments", hint="check the address")
     if lines[0].startswith("HDR|"):
         return "table", dialects.RAKUTEN.name, "|"
-    delimiter = table.delimiter_of(lines[0])
-    if lines[0].count(delimiter) < 2:
+    header_line = lines[table.heading(lines, columns)]
+    delimiter = table.delimiter_of(header_line)
+    if header_line.count(delimiter) < 2:
         raise FeedError("this is neither XML nor a table", hint="check the address")
-    chosen = columns or table.choose(table.header_of(lines[0], delimiter))
+    chosen = columns or table.choose(table.header_of(header_line, delimiter))
     return "table", chosen.name if chosen else "", delimiter

@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 import csv
-import re
+import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 
 from lensback.errors import FeedError
 from lensback.feeds import batch, clean, propose
 from lensback.feeds.columns import ColumnMap, key
 from lensback.feeds.dialects import PARAMS, RAKUTEN, READY
-from lensback.feeds.rows import SAMPLE_CHARS, Lines, Pending, empty, truncated
+from lensback.feeds.quotes import Look, Noted, OddRows, bare, quote_of
+from lensback.feeds.rows import SAMPLE_CHARS, Lines, Pending, empty, no_header, truncated
 from lensback.feeds.stream import Source
 from lensback.feeds.texts import MAX_RAW
 from lensback.types import Offer, Rejected
 
 _RAKUTEN_LEAST = 26
 _MOST_COLUMNS = 5000
-_DELIMITERS = "\t;|,"
-_ESCAPED = '\\"'
-_QUOTE = re.compile(r'(?<!\\)((?:\\\\)*)\\"')
-_MOST_LINES = 50
-"""Of one row whose quotes are escaped."""
+_DELIMITERS = "\t;|,^~"
+_HEADINGS, _FIRST_LINES = 10, 30
 
 
 def read(
     source: Source, rules: clean.RowRules, columns: ColumnMap | None
 ) -> Iterator[Offer | Rejected]:
     """Offers of a table whose header a column map (yours or a ready one) understands."""
+    first_lines = first_of(source.head_text())
     lines = Lines(source)
     header_line = lines.header()
+    for _ in range(heading(first_lines, columns)):
+        header_line = lines.header()
+        lines.skipped += 1
     if header_line.startswith("HDR|"):
         yield from _rakuten(lines, rules, columns or RAKUTEN)
         return
@@ -53,8 +54,31 @@ def read(
             hint=propose.hint(propose.of_table(header, [])),
         )
     make = _maker(header, columns, rules)
-    spaced = _spaced(header_line, delimiter)
-    yield from _rows(lines, chain(first, lines), delimiter, len(header), make, spaced=spaced)
+    quote = quote_of(first_lines[1:], delimiter)
+    look = Look(delimiter, len(header), _spaced(header_line, delimiter), quote)
+    yield from _rows(lines, chain(first, lines), look, header, make)
+
+
+def first_of(head: str) -> list[str]:
+    """The first lines of a table that say something, its header among them."""
+    lines = (line for line in io.StringIO(head, newline="") if line.strip() and not no_header(line))
+    return list(islice(lines, _FIRST_LINES))
+
+
+def heading(first_lines: Sequence[str], columns: ColumnMap | None) -> int:
+    """Which of the first lines is the header: the first that a map understands. What stands before it
+    is a title or a date."""
+    if columns and columns.header:
+        return 0
+    for at, line in enumerate(first_lines[:_HEADINGS]):
+        try:
+            header = header_of(line, delimiter_of(line))
+        except FeedError:
+            continue
+        known = columns or choose(header)
+        if known and not known.missing(header):
+            return at
+    return 0
 
 
 def _rakuten(lines: Lines, rules: clean.RowRules, columns: ColumnMap) -> Iterator[Offer | Rejected]:
@@ -130,166 +154,45 @@ def _plan(header: list[str], columns: ColumnMap) -> Plan:
 
 
 def _rows(
-    lines: Lines, text: Iterable[str], delimiter: str, width: int, make: Make, *, spaced: bool
+    lines: Lines, text: Iterable[str], look: Look, header: list[str], make: Make
 ) -> Iterator[Offer | Rejected]:
-    """The table's rows in batches; what is no row goes where it stood."""
+    """The table's rows in batches; what is no row goes where it stood. Blank rows and a header that
+    comes again, as where two files were joined, are passed over."""
     taken: list[str] = []
-    more = _Noted(text, taken)
-    reader = csv.reader(more, delimiter=delimiter, skipinitialspace=spaced)
+    more = Noted(text, taken)
+    reader, width, last, escaped = look.reader(more), look.width, header[-1], "\\" + look.quote
     at = lines.skipped + 2
     pending = Pending(make)
     rows, places = pending.rows, pending.lines
-    odd = _Odd(pending, taken, delimiter, width, more)
+    odd = OddRows(pending, taken, look, more)
     while True:
         try:
             for values in reader:
-                if len(values) == width and len(taken) == 1 and _ESCAPED not in taken[0]:
-                    rows.append(values)
-                    places.append(at)
-                elif odd.cut(values, at, whole=lines.whole):
-                    yield from pending.flush()
-                    raise truncated(at)
+                if len(values) == width and len(taken) == 1 and escaped not in taken[0]:
+                    if any(values) and not (values[-1] == last and _again(values, header)):
+                        rows.append(values)
+                        places.append(at)
+                else:
+                    odd.put(values, at, whole=lines.whole)
                 if len(rows) >= batch.ROWS:
                     yield from pending.flush()
                 at += len(taken)
                 taken.clear()
-        except csv.Error as error:
-            if odd.apart(at) is None:
-                pending.refuse(Rejected("bad row", at, sample=str(error)[:SAMPLE_CHARS]))
-            at += len(taken)
-            taken.clear()
-        else:
             break
+        except csv.Error as error:
+            odd.put([], at, whole=lines.whole, why=str(error))
+        at += len(taken)
+        taken.clear()
     some = pending.met
     yield from pending.flush()
+    if odd.cut_at:
+        raise truncated(odd.cut_at)
     if not some and not lines.cut:
         raise empty()
 
 
-@dataclass(frozen=True, slots=True)
-class _Odd:
-    """Rows of several lines or of another width than the header's, or with quotes that a backslash
-    escapes. `taken`: the lines of this row; `more`: those behind it."""
-
-    pending: Pending[list[str]]
-    taken: list[str]
-    delimiter: str
-    width: int
-    more: _Noted
-
-    def cut(self, values: list[str], at: int, *, whole: bool) -> bool:
-        """Puts the row where it belongs; True instead where it is the half row of a cut file."""
-        if self._escaped(at):
-            return False
-        if (apart := self.apart(at, whole=whole)) is not None:
-            return apart
-        if not any(value.strip() for value in values):
-            return False
-        if len(values) < self.width and not whole and self.pending.whole:
-            return True
-        self._put(values, at)
-        return False
-
-    def _escaped(self, at: int) -> bool:
-        r"""Whether the row has quotes that a backslash escapes (`"12\" wide"`): it has where it is
-        no row of doubled quotes and only so fits the header. Puts it then, in as many lines as it takes."""
-        if not any(_ESCAPED in line for line in self.taken):
-            return False
-        if len(self._strictly(self.taken) or ()) == 1:
-            return False
-        had = len(self.taken)
-        for _ in range(_MOST_LINES):
-            if rows := self._strictly(_QUOTE.sub(r'\1""', line) for line in self.taken):
-                for values, begin in rows:
-                    self._put(values, at + begin)
-                return True
-            if self.more.next() is None:
-                break
-        self.more.give_back(had)
-        return False
-
-    def _strictly(self, text: Iterable[str]) -> list[tuple[list[str], int]] | None:
-        """Rows with the lines before each, None unless every one of them is as it should be."""
-        reader = csv.reader(text, delimiter=self.delimiter, strict=True)
-        rows: list[tuple[list[str], int]] = []
-        begin = 0
-        try:
-            for values in reader:
-                if len(values) != self.width:
-                    return None
-                rows.append((values, begin))
-                begin = reader.line_num
-        except csv.Error:
-            return None
-        return rows
-
-    def apart(self, at: int, *, whole: bool = True) -> bool | None:
-        """Makes rows again of lines that a quote nobody closed has joined, and says whether the
-        last one is cut; None where they belong together."""
-        if self.width < 3 or not (len(self.taken) > 1 or self.taken[0].count('"') % 2):
-            return None
-        plain = csv.reader(self.taken, delimiter=self.delimiter, quoting=csv.QUOTE_NONE)
-        try:
-            found = list(plain)
-        except csv.Error:
-            return None
-        fits = sum(len(values) == self.width for values in found)
-        if len(found) != len(self.taken) or 2 * fits <= len(found):
-            return None  # a field of several lines: most of them are no whole row
-        cut = not whole and len(found[-1]) < self.width
-        for line, values in enumerate(found[: len(found) - cut], at):
-            if any(value.strip() for value in values):
-                self._put([_bare(value) for value in values], line)
-        return cut
-
-    def _put(self, values: list[str], at: int) -> None:
-        """A short row is filled up; a long one is none, unless nothing is in what is too much."""
-        if any(value.strip() for value in values[self.width :]):
-            sample = " ".join(values)[:SAMPLE_CHARS]
-            self.pending.refuse(Rejected("bad row", at, sample=sample))
-            return
-        self.pending.rows.append((values + [""] * self.width)[: self.width])
-        self.pending.lines.append(at)
-
-
-def _bare(value: str) -> str:
-    """Without quotes around all of it, which were read as they stood."""
-    whole = len(value) > 1 and value.startswith('"') and value.endswith('"')
-    return value[1:-1].replace('""', '"') if whole else value
-
-
-class _Noted:
-    """The lines of a table, each noted in `taken`; those that were taken in vain come again."""
-
-    def __init__(self, text: Iterable[str], taken: list[str]) -> None:
-        self._taken = taken
-        self._again: list[str] = []
-        self._text = iter(text)
-        self._lines = self._noted()
-
-    def __iter__(self) -> Iterator[str]:
-        return self._lines
-
-    def next(self) -> str | None:
-        """One line more for the row that was taken last."""
-        line = self._again.pop(0) if self._again else next(self._text, None)
-        if line is not None:
-            self._taken.append(line)
-        return line
-
-    def give_back(self, kept: int) -> None:
-        """All but the first `kept` of the lines taken last come again."""
-        self._again[:0] = self._taken[kept:]
-        del self._taken[kept:]
-
-    def _noted(self) -> Iterator[str]:
-        note, again = self._taken.append, self._again  # local names: once for each line of a file
-        for line in self._text:
-            note(line)
-            yield line
-            while again:
-                note(kept := again.pop(0))
-                yield kept
+def _again(values: list[str], header: list[str]) -> bool:
+    return [values[0].lstrip("\ufeff"), *values[1:]] == header
 
 
 Make = Callable[[list[list[str]]], list[Offer | Rejected]]
@@ -324,7 +227,7 @@ def _uncelled(column: tuple[str, ...]) -> tuple[str, ...]:
     """The cells without the formula by which Excel keeps their digits: `="00123"`."""
     if '="' not in "".join(column):
         return column
-    return tuple(_bare(v[1:]) if v.startswith('="') else v for v in map(str.strip, column))
+    return tuple(bare(v[1:]) if v.startswith('="') else v for v in map(str.strip, column))
 
 
 def _first(values: list[tuple[str, ...]], places: tuple[int, ...]) -> Sequence[str]:
