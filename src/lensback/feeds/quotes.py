@@ -33,7 +33,7 @@ def quote_of(lines: Sequence[str], delimiter: str) -> str:
 
 
 @dataclass(frozen=True)
-class Look:
+class Writing:
     """How a table is written."""
 
     delimiter: str
@@ -68,7 +68,7 @@ class OddRows:
 
     pending: Pending[list[str]]
     taken: list[str]
-    look: Look
+    writing: Writing
     more: Noted
     cut_at: int = 0
     """The line of a half row at the end of a cut file."""
@@ -81,7 +81,7 @@ class OddRows:
         if not (why or any(value.strip() for value in values)) or self._loosely(at):
             return
         values = self._plainly() if why else values
-        if len(values) < self.look.width and self._is_cut(whole) and self.pending.whole:
+        if len(values) < self.writing.width and self._is_cut(whole) and self.pending.whole:
             self.cut_at = at
         elif values:
             self._put(values, at)
@@ -95,15 +95,15 @@ class OddRows:
     def _escaped(self, at: int) -> bool:
         r"""Whether the row has quotes that a backslash escapes (`"12\" wide"`): it has where it is
         no row of doubled quotes and only so fits the header. Puts it then, in as many lines as it takes."""
-        escaped = "\\" + self.look.quote
+        escaped = "\\" + self.writing.quote
         if not any(escaped in line for line in self.taken):
             return False
         if len(self._strictly(self.taken) or ()) == 1:
             return False
-        had, quote = len(self.taken), re.compile(rf"(?<!\\)((?:\\\\)*)\\{self.look.quote}")
+        had, quote = len(self.taken), re.compile(rf"(?<!\\)((?:\\\\)*)\\{self.writing.quote}")
         for _ in range(_MOST_LINES):
             if rows := self._strictly(
-                quote.sub(rf"\1{2 * self.look.quote}", line) for line in self.taken
+                quote.sub(rf"\1{2 * self.writing.quote}", line) for line in self.taken
             ):
                 for values, begin in rows:
                     self._put(values, at + begin)
@@ -135,17 +135,17 @@ class OddRows:
 
     def _plainly(self) -> list[str]:
         """The cells of a line of which quotes make no sense, as they stand; none where they do not fit."""
-        values = self.taken[0].rstrip("\r\n").split(self.look.delimiter)
-        fits = len(self.taken) == 1 and len(values) == self.look.width
-        return [bare(value, self.look.quote) for value in values] if fits else []
+        values = self.taken[0].rstrip("\r\n").split(self.writing.delimiter)
+        fits = len(self.taken) == 1 and len(values) == self.writing.width
+        return [bare(value, self.writing.quote) for value in values] if fits else []
 
     def _cells(self, text: str) -> list[str] | None:
-        mark, quote = self.look.delimiter, self.look.quote
+        mark, quote = self.writing.delimiter, self.writing.quote
         if f"\\{mark}" in text and quote not in text:
             parts = re.split(rf"(?<!\\){re.escape(mark)}", text)
             return self._fitting([part.replace(f"\\{mark}", mark) for part in parts])
         values, at = [], 0
-        while cell := self.look.cell.match(text, at):
+        while cell := self.writing.cell.match(text, at):
             values.append(cell[2] if cell[1] is None else cell[1].replace(2 * quote, quote))
             at = cell.end() + 1
             if at > len(text):
@@ -153,16 +153,16 @@ class OddRows:
         return None
 
     def _fitting(self, values: list[str]) -> list[str] | None:
-        return values if len(values) == self.look.width else None
+        return values if len(values) == self.writing.width else None
 
     def _strictly(self, text: Iterable[str]) -> list[tuple[list[str], int]] | None:
         """Rows with the lines before each, None unless every one of them is as it should be."""
-        reader = self.look.reader(text)
+        reader = self.writing.reader(text)
         rows: list[tuple[list[str], int]] = []
         begin = 0
         try:
             for values in reader:
-                if len(values) != self.look.width:
+                if len(values) != self.writing.width:
                     return None
                 rows.append((values, begin))
                 begin = reader.line_num
@@ -173,10 +173,10 @@ class OddRows:
     def _apart(self, at: int, *, whole: bool) -> bool:
         """Whether these are lines that a quote nobody closed has joined. Makes rows of them again then,
         and says in `cut_at` where the last one is cut."""
-        width, quote = self.look.width, self.look.quote
+        width, quote = self.writing.width, self.writing.quote
         if width < 3 or not (len(self.taken) > 1 or self.taken[0].count(quote) % 2):
             return False
-        plain = csv.reader(self.taken, delimiter=self.look.delimiter, quoting=csv.QUOTE_NONE)
+        plain = csv.reader(self.taken, delimiter=self.writing.delimiter, quoting=csv.QUOTE_NONE)
         try:
             found = list(plain)
         except csv.Error:
@@ -193,7 +193,7 @@ class OddRows:
 
     def _put(self, values: list[str], at: int) -> None:
         """A short row is filled up; a long one is none, unless nothing is in what is too much."""
-        width = self.look.width
+        width = self.writing.width
         if any(value.strip() for value in values[width:]):
             sample = " ".join(values)[:SAMPLE_CHARS]
             self.pending.refuse(Rejected("bad row", at, sample=sample))

@@ -11,7 +11,7 @@ from lensback.errors import FeedError
 from lensback.feeds import batch, clean, propose
 from lensback.feeds.columns import ColumnMap, key
 from lensback.feeds.dialects import PARAMS, RAKUTEN, READY
-from lensback.feeds.quotes import Look, Noted, OddRows, bare, quote_of
+from lensback.feeds.quotes import Writing, Noted, OddRows, bare, quote_of
 from lensback.feeds.rows import SAMPLE_CHARS, Lines, Pending, empty, no_header, truncated
 from lensback.feeds.stream import Source
 from lensback.feeds.texts import MAX_RAW
@@ -55,8 +55,8 @@ def read(
         )
     make = _maker(header, columns, rules)
     quote = quote_of(first_lines[1:], delimiter)
-    look = Look(delimiter, len(header), _spaced(header_line, delimiter), quote)
-    yield from _rows(lines, chain(first, lines), look, header, make)
+    writing = Writing(delimiter, len(header), _spaced(header_line, delimiter), quote)
+    yield from _rows(lines, chain(first, lines), writing, header, make)
 
 
 def first_of(head: str) -> list[str]:
@@ -154,17 +154,22 @@ def _plan(header: list[str], columns: ColumnMap) -> Plan:
 
 
 def _rows(
-    lines: Lines, text: Iterable[str], look: Look, header: list[str], make: Make
+    lines: Lines, text: Iterable[str], writing: Writing, header: list[str], make: Make
 ) -> Iterator[Offer | Rejected]:
     """The table's rows in batches; what is no row goes where it stood. Blank rows and a header that
     comes again, as where two files were joined, are passed over."""
     taken: list[str] = []
     more = Noted(text, taken)
-    reader, width, last, escaped = look.reader(more), look.width, header[-1], "\\" + look.quote
+    reader, width, last, escaped = (
+        writing.reader(more),
+        writing.width,
+        header[-1],
+        "\\" + writing.quote,
+    )
     at = lines.skipped + 2
     pending = Pending(make)
     rows, places = pending.rows, pending.lines
-    odd = OddRows(pending, taken, look, more)
+    odd = OddRows(pending, taken, writing, more)
     while True:
         try:
             for values in reader:
