@@ -11,7 +11,7 @@ from lensback.errors import FeedError
 from lensback.feeds import batch, clean, propose
 from lensback.feeds.columns import ColumnMap, key
 from lensback.feeds.dialects import PARAMS, RAKUTEN, READY
-from lensback.feeds.quotes import Writing, Noted, OddRows, bare, quote_of
+from lensback.feeds.quotes import Noted, OddRows, Writing, bare, quote_of
 from lensback.feeds.rows import SAMPLE_CHARS, Lines, Pending, empty, no_header, truncated
 from lensback.feeds.stream import Source
 from lensback.feeds.texts import MAX_RAW
