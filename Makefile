@@ -6,10 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 SERVE ?= 1
 LOCKED := --quiet --universal --generate-hashes --no-emit-index-url --no-header
-IMAGE := --extra onnx --extra web --extra postgresql --extra milvus
+IMAGE := --extra postgresql --extra milvus
 export LENSBACK_DATA ?= $(CURDIR)/../shared/data
 
-.PHONY: help demo test check format lint types words bench hostile mutate lock sbom clean
+.PHONY: help demo test check format lint types words bench hostile mutate wheel lock sbom clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -63,6 +63,11 @@ hostile: $(BIN)/lensback ## attacks on a real service: the tests, then at length
 
 mutate: $(VENV)/cluster ## how many small mistakes in the core the tests notice (MODULE=rank; SAMPLE=300 SEED=1)
 	$(BIN)/python tools/mutate.py $(MODULE) $(if $(SAMPLE),--sample $(SAMPLE) --seed $(or $(SEED),1))
+
+wheel: $(BIN)/lensback ## build dist/*.whl and try it: an empty environment, everything from the index, the main job
+	rm -rf dist build/wheel && $(BIN)/python -m hatchling build -t wheel -d dist
+	$(PYTHON) -m venv build/wheel && build/wheel/bin/pip install --quiet --disable-pip-version-check dist/*.whl
+	build/wheel/bin/pip check && cd build/wheel && bin/lensback demo --no-serve && bin/lensback search --example --workspace demo-workspace
 
 lock: ## pin every dependency anew
 	$(BIN)/python -m pip install --quiet uv

@@ -33,7 +33,7 @@ from sqlalchemy import text
 
 from garments import items
 from lensback import wire
-from lensback.errors import ConfigError, MissingExtra
+from lensback.errors import ConfigError
 from lensback.settings import Settings
 from lensback.sync import sync
 from lensback.types import Region
@@ -749,11 +749,3 @@ def test_run_says_what_is_wrong(made: tuple[Path, bytes], tmp_path: Path) -> Non
         run(made[0], "no.such.host.invalid", 8000)
     with pytest.raises(ConfigError):
         run(tmp_path / "nothing", "127.0.0.1", 0)
-
-
-def test_a_missing_extra_is_named(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "fastapi", None)
-    monkeypatch.delitem(sys.modules, "lensback.web.app")
-    with pytest.raises(MissingExtra) as caught:
-        create_app(workspace)
-    assert "lensback[web]" in caught.value.hint

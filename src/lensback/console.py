@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.markup import escape
@@ -21,10 +22,11 @@ from rich.table import Table
 from rich.text import Text
 
 from lensback.legible import legible
-from lensback.rank import folded, sizes
-from lensback.types import Progress as Callback
-from lensback.types import Tally
-from lensback.wire import Answer, Hit, Offer
+
+if TYPE_CHECKING:
+    from lensback.types import Progress as Callback
+    from lensback.types import Tally
+    from lensback.wire import Answer, Hit, Offer
 
 PLAIN_EVERY_S = 10.0
 HEADLINES = {
@@ -124,7 +126,8 @@ def tally_table(tallies: Sequence[Tally]) -> RenderableType:
 
 def answer_table(answer: Answer) -> RenderableType:
     """The verdict, then one row per store of each hit."""
-    from lensback.speech import Speech  # babel: only where an answer is shown
+    from lensback.rank import folded, sizes
+    from lensback.speech import Speech
     from lensback.verdicts import reasons
 
     head = Text(HEADLINES[answer.verdict], style="bold")

@@ -2,7 +2,7 @@
 
 Error
   ConfigError        the caller's set-up is wrong (exit 2)
-    MissingExtra     an optional package is not installed; the hint is the pip line
+    MissingExtra     a package is not installed; the hint is the command that installs it
     UnknownName      no such encoder, index, format ...; the hint lists the known ones
   InputError         the caller's input is wrong (exit 2, HTTP 4xx)
     BadImage         not a picture, broken, or a kind we do not read
@@ -62,12 +62,13 @@ class ConfigError(Error):
 
 
 class MissingExtra(ConfigError):
-    """A package of an optional extra is missing."""
+    """A package is missing: one of an optional extra, or without one, what a whole installation has."""
 
-    def __init__(self, package: str, extra: str) -> None:
-        super().__init__(
-            f"{package} is not installed", hint=f"run: pip install 'lensback[{extra}]'"
-        )
+    def __init__(self, package: str, extra: str = "") -> None:
+        from lensback import installed  # reads metadata: only where something is missing
+
+        line = installed.line_that_adds(package, extra)
+        super().__init__(f"{package} is not installed", hint=f"run: {line}")
 
 
 class UnknownName(ConfigError):

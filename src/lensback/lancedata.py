@@ -120,7 +120,7 @@ class TableFolder:
         try:
             import lancedb
         except ImportError as error:
-            raise MissingExtra("lancedb", "all") from error
+            raise MissingExtra("lancedb") from error
         if isinstance(self.place, Path):
             self.place.mkdir(parents=True, exist_ok=True)
         return lancedb.connect(self.place, read_consistency_interval=timedelta(0))

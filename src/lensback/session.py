@@ -39,7 +39,7 @@ def open_session(path: Path, *, threads: int, load_hint: str, run_hint: str) -> 
         import onnxruntime
         from onnxruntime.capi import onnxruntime_pybind11_state as state
     except ImportError as error:
-        raise MissingExtra("onnxruntime", "onnx") from error
+        raise MissingExtra("onnxruntime") from error
     # `quiet` keeps it silent from the start; where it was imported before us, only this can.
     onnxruntime.disable_telemetry_events()
     own = (value for value in vars(state).values() if _is_error(value))

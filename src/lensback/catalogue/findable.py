@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from sqlalchemy import and_, case, exists, func, select
 
-from lensback.catalogue.pictures import index_rows
+from lensback.catalogue.pictures import index_rows, shows_no_thing
 from lensback.db import Database
 from lensback.db import tables as t
 
@@ -26,6 +27,19 @@ def findable(db: Database, fingerprint: str) -> dict[str, tuple[int, int]]:
     with db.read() as c:
         rows = c.execute(query.where(o.active).group_by(t.stores.c.name).order_by(t.stores.c.name))
         return {name: (int(n), int(sold)) for name, n, sold in rows}
+
+
+def searched(db: Database, fingerprint: str, hashes: Sequence[str]) -> set[str]:
+    """Which of these images a search looks at: those with a vector that show a thing."""
+    e = t.embeddings.c
+    query = select(e.image_hash).where(
+        e.image_hash.in_(hashes),
+        e.fingerprint == fingerprint,
+        e.status == "ok",
+        ~shows_no_thing(e.image_hash),
+    )
+    with db.read() as c:
+        return set(c.scalars(query))
 
 
 def rows_by_store(db: Database, fingerprint: str) -> Counter[str]:

@@ -468,13 +468,16 @@ def pages(db: Database, store: str, most: int) -> list[str]:
         return list(c.scalars(query.where(read).order_by(o.id.desc()).limit(most)))
 
 
-def samples(db: Database, most: int) -> list[StoredOffer]:
-    """Some offers on sale with an image, spread evenly over the catalogue; quick at any size."""
+def samples(db: Database, most: int, stores: Sequence[str] = ()) -> list[StoredOffer]:
+    """Some offers on sale with an image, of these stores or of all, spread evenly over the
+    catalogue; quick at any size."""
     o = t.offers.c
+    own = select(t.stores.c.id).where(t.stores.c.name.in_(stores))
+    sold = [o.active, *([o.store_id.in_(own)] if stores else [])]
     with db.read() as c:
-        low, high = c.execute(select(func.min(o.id), func.max(o.id)).where(o.active)).one()
+        low, high = c.execute(select(func.min(o.id), func.max(o.id)).where(*sold)).one()
         steps = range(low, high + 1, max(1, (high + 1 - low) // most)) if low else range(0)
-        first = [select(func.min(o.id)).where(o.active, o.id >= at) for at in steps]
+        first = [select(func.min(o.id)).where(*sold, o.id >= at) for at in steps]
         keys = {c.scalar(query) for query in first} - {None}
         found = stored_where(c, [o.id.in_(keys)])
     unlike = {stored.product_id: stored for stored in found if stored.image_hashes}

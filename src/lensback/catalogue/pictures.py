@@ -421,7 +421,7 @@ def count_embedded(db: Database, fingerprint: str) -> int:
         )
 
 
-def _placeholder(image_hash: Any) -> Any:
+def shows_no_thing(image_hash: Any) -> Any:
     """Whether the image shows no thing."""
     d = t.image_doubts.c
     return exists().where(d.image_hash == image_hash, d.doubt == "placeholder")
@@ -434,7 +434,7 @@ def placeholders(db: Database, store: str = "") -> int:
         select(func.count(u.image_hash.distinct()))
         .join(t.offer_images, oi.image_url_id == u.id)
         .join(t.offers, o.id == oi.offer_id)
-        .where(o.active, _placeholder(u.image_hash))
+        .where(o.active, shows_no_thing(u.image_hash))
     )
     if store:
         query = query.join(t.stores).where(t.stores.c.name == store)
@@ -472,7 +472,7 @@ def index_rows(fingerprint: str) -> Select[Any]:
         .join(t.offer_images, oi.offer_id == o.id)
         .join(t.image_urls, u.id == oi.image_url_id)
         .join(t.embeddings, and_(e.image_hash == u.image_hash, e.fingerprint == fingerprint))
-        .where(o.active, e.status == "ok", o.product_id.is_not(None), ~_placeholder(u.image_hash))
+        .where(o.active, e.status == "ok", o.product_id.is_not(None), ~shows_no_thing(u.image_hash))
         .group_by(u.image_hash, t.stores.c.name, o.category, in_stock, o.currency)
     )
 

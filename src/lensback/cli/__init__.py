@@ -29,7 +29,7 @@ from lensback.cli import (
     upkeep,
     watching,
 )
-from lensback.cli.face import app, refuse
+from lensback.cli.face import app, pasted, refuse
 from lensback.errors import Error
 from lensback.legible import legible_json
 
@@ -64,6 +64,7 @@ def main() -> None:
         app()
     except Error as error:
         if "--json" in sys.argv:
+            error.hint = pasted(error.hint)
             print(legible_json(json.dumps(error.as_json(), ensure_ascii=False)))
         else:
             refuse(type(error).__name__, error)

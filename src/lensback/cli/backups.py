@@ -24,7 +24,6 @@ from lensback.cli.face import (
 from lensback.cli.stopping import stoppable
 from lensback.console import StageProgress
 from lensback.errors import BadQuery
-from lensback.workspace import open_workspace
 
 if TYPE_CHECKING:
     from lensback.backup import BackupPlace, Manifest, Seen
@@ -146,6 +145,7 @@ def restore_command(
 ) -> None:
     """Put a backup back into a folder that has no ledger. Nothing there is overwritten."""
     from lensback import backup
+    from lensback.workspace import open_workspace
 
     place = backup.open_place(source)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -11,7 +11,9 @@ from rich.table import Table
 
 from lensback.cli.face import HERE, AsJson, Folder, app, opened_workspace, out, print_json, say
 from lensback.errors import BadQuery, UnknownName
-from lensback.workspace import Workspace
+
+if TYPE_CHECKING:
+    from lensback.workspace import Workspace
 
 claim_app = typer.Typer(help="Claims of shoppers for lost purchases.", no_args_is_help=True)
 app.add_typer(claim_app, name="claim")

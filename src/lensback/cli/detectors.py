@@ -19,7 +19,6 @@ from lensback.cli.face import (
     print_json,
     say,
 )
-from lensback.workspace import set_setting
 
 MOST_BYTES = 2 << 30
 
@@ -72,6 +71,7 @@ def detector_add(
 def detector_use(name: str, workspace: Folder = HERE) -> None:
     """Use another detector from the next search on."""
     from lensback.detectors import open_detector
+    from lensback.workspace import set_setting
 
     with opened_workspace(workspace) as opened:
         open_detector(name, opened.detectors)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+
 from rich.markup import escape
 from rich.table import Table
 
@@ -53,6 +56,8 @@ def _show(dry_run: DryRun) -> None:
     say(
         f"{dry_run.offers} offers{gone}, {rejected} rejected, {dry_run.seconds:.1f} s; nothing written"
     )
+    told = shlex.join(word for word in sys.argv[1:] if word != "--dry-run")
+    say(f"next, to connect it: lensback {told}")
     for warning in dry_run.warnings():
         err.print(f"to look at: {warning}", markup=False, highlight=False, soft_wrap=True)
 

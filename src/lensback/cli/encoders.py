@@ -17,6 +17,7 @@ from lensback.cli.face import (
     app,
     command,
     confirmed,
+    connected,
     encoder_app,
     err,
     opened_workspace,
@@ -26,8 +27,6 @@ from lensback.cli.face import (
 )
 from lensback.console import StageProgress
 from lensback.errors import BadQuery, ConfigError, UnknownName
-from lensback.session import processors
-from lensback.workspace import set_setting, write_atomically
 
 if TYPE_CHECKING:
     from lensback.train.run import Trained
@@ -39,7 +38,8 @@ def train_command(
         Path | None, typer.Option(help="Model folder to write; must not be there yet.")
     ] = None,
     stores: Annotated[
-        list[str] | None, typer.Option(help="Only this store's images; repeatable.")
+        list[str] | None,
+        typer.Option(help="Only this store's images; repeatable.", autocompletion=connected),
     ] = None,
     minutes: Annotated[
         float, typer.Option(min=0, help="Most minutes to take; 0: as long as it needs.")
@@ -54,6 +54,7 @@ def train_command(
 ) -> None:
     """Train an encoder on the workspace's own images. Resumable."""
     from lensback.catalogue.stores import check_names
+    from lensback.session import processors
     from lensback.train import Recipe, train
 
     if device not in {"auto", "cpu", "cuda"}:
@@ -155,6 +156,8 @@ def _check_file(path: Path) -> None:
 @encoder_app.command("use")
 def encoder_use(name: str, workspace: Folder = HERE) -> None:
     """Use another encoder: the next sync re-embeds, searches switch over when it is done."""
+    from lensback.workspace import set_setting
+
     with opened_workspace(workspace) as opened:
         opened.encoder(name)
         set_setting(workspace, "encoder", name)
@@ -196,7 +199,8 @@ def encoder_compare(
     a: str,
     b: str,
     stores: Annotated[
-        list[str] | None, typer.Option(help="Only this store's images; repeatable.")
+        list[str] | None,
+        typer.Option(help="Only this store's images; repeatable.", autocompletion=connected),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Most products to ask for.")] = 1000,
     to: Annotated[
@@ -208,6 +212,7 @@ def encoder_compare(
     """Compare two encoders on the workspace's own other views."""
     from lensback.catalogue.stores import check_names
     from lensback.train.compare import compare, page
+    from lensback.workspace import write_atomically
 
     with opened_workspace(workspace) as opened, StageProgress(err) as watcher:
         found = compare(

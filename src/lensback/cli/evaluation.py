@@ -14,6 +14,7 @@ from lensback.cli.face import (
     AsJson,
     Folder,
     app,
+    connected,
     err,
     opened_workspace,
     out,
@@ -23,7 +24,6 @@ from lensback.cli.face import (
 )
 from lensback.console import StageProgress
 from lensback.errors import BadQuery
-from lensback.settings import FILE_NAME, load
 
 if TYPE_CHECKING:
     from lensback.evaluate.runs import Figure, Run
@@ -47,6 +47,7 @@ def evaluate_command(
 ) -> None:
     """Ask photos whose answer is known, and say honestly what came out."""
     from lensback.evaluate import runs, verbs
+    from lensback.settings import FILE_NAME, load
 
     with StageProgress(err) as watcher:
         ask = verbs.Ask(queries, encoder, against, leaks, machine_hour, watcher.stage)
@@ -111,7 +112,9 @@ def holdout_command(
     views: Annotated[int, typer.Option(min=0, help="Products that lose further views.")] = 150,
     absent: Annotated[int, typer.Option(min=0, help="Products taken out as a whole.")] = 40,
     one_view: Annotated[bool, typer.Option("--one-view", help="One view a product.")] = False,
-    store: Annotated[list[str] | None, typer.Option(help="Only of this store.")] = None,
+    store: Annotated[
+        list[str] | None, typer.Option(help="Only of this store.", autocompletion=connected)
+    ] = None,
     seed: int = 0,
     workspace: Folder = HERE,
     as_json: AsJson = False,
@@ -192,6 +195,7 @@ def report_command(
     """The customer's report: what the figures mean in money, and where not to use it."""
     from lensback.evaluate import page, report
     from lensback.evaluate.inputs import Assumptions, example_assumptions, read_assumptions
+    from lensback.settings import FILE_NAME
 
     if example:
         _write_new(example, example_assumptions())

@@ -1,13 +1,19 @@
-"""What every command shares: the app, its streams, and how results and errors are shown."""
+"""What every command shares: the app, its streams, and how results and errors are shown.
+
+Whoever only asks for help, or for the end of a word, waits for all that this room imports at its
+top: a command imports what it works with when it runs (tests/test_start.py).
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sys
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -16,8 +22,9 @@ from lensback import log
 from lensback.console import Terminal
 from lensback.errors import BadQuery, ConfigError, Error, Stopped
 from lensback.legible import legible_json
-from lensback.settings import FILE_NAME
-from lensback.workspace import Workspace, open_workspace
+
+if TYPE_CHECKING:
+    from lensback.workspace import Workspace
 
 app = typer.Typer(
     name="lensback",
@@ -37,11 +44,15 @@ out = Terminal(width=None if sys.stdout.isatty() else 120)
 err = Terminal(stderr=True)
 
 HERE = Path("workspace")
+NAMED: ContextVar[Path] = ContextVar("workspace that the running command was told", default=HERE)
 
 
 def found_upward(folder: Path) -> Path:
     """The folder, or where none was named and none is here, the workspace above the current one: a
     command in a folder below must not lead to a second, empty workspace."""
+    from lensback.settings import FILE_NAME
+
+    NAMED.set(folder)
     if folder != HERE:
         return folder
     here = Path.cwd()
@@ -64,16 +75,27 @@ Folder = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+def connected(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of stores that begin so, for the shell to complete; none where there is no workspace."""
+    from lensback.cli.completing import store_names
+
+    folder = ctx.params.get("workspace") or found_upward(HERE)
+    return [name for name in store_names(folder) if name.startswith(incomplete)]
+
+
+Connected = Annotated[str, typer.Argument(autocompletion=connected)]
+
+
 def refuse(name: str, error: Error) -> None:
     """A line and a hint. What they quote may hold signs that Rich takes for its own."""
-    hint = f"\n  hint: {escape(error.hint)}" if error.hint else ""
+    hint = f"\n  hint: {escape(pasted(error.hint))}" if error.hint else ""
     line = f"[bold red]{escape(name)}[/]: {escape(error.message)}{hint}"
     err.print(line, highlight=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
     """A line as it is: no markup, and no path broken in two."""
-    out.print(text, markup=False, highlight=False, soft_wrap=True)
+    out.print(pasted(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def command(text: str, folder: Path) -> str:
@@ -82,6 +104,19 @@ def command(text: str, folder: Path) -> str:
     return f"lensback {text}" + (
         "" if str(folder) == usual else f" --workspace {shlex.quote(str(folder))}"
     )
+
+
+def pasted(text: str) -> str:
+    """A hint whose commands can be pasted: they go to the workspace that this command was told."""
+    place = command("", NAMED.get()).removeprefix("lensback ")
+    if not place or "--workspace" in text:
+        return text
+    paths = [each.name for each in app.registered_commands]
+    for group in app.registered_groups:
+        below = group.typer_instance.registered_commands if group.typer_instance else ()
+        paths += [f"{group.name} {each.name}" for each in below]
+    known = "|".join(sorted(filter(None, paths), key=len, reverse=True))
+    return re.sub(rf"\blensback ({known})(?![\w-])", rf"\g<0>{place}", text)
 
 
 def confirmed(question: str, yes: bool) -> None:
@@ -97,6 +132,8 @@ def confirmed(question: str, yes: bool) -> None:
 
 def opened_workspace(folder: Path) -> Workspace:
     """The workspace in a folder, closed when the command ends."""
+    from lensback.workspace import open_workspace
+
     workspace = open_workspace(folder)
     log.setup(workspace.settings.log_level)
     return workspace

@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from lensback.cli.face import HERE, AsJson, Folder, app, opened_workspace, out, print_json, say
+from lensback.cli.face import (
+    HERE,
+    AsJson,
+    Folder,
+    app,
+    opened_workspace,
+    out,
+    pasted,
+    print_json,
+    say,
+)
 
 key_app = typer.Typer(help="API keys.", no_args_is_help=True)
 app.add_typer(key_app, name="key")
@@ -45,7 +55,7 @@ def key_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
     table = Table("key", "scope", "made")
     for key in known:
         table.add_row(key.name, key.scope, ago(key.created_at))
-    out.print(table if known else "no keys yet: lensback key add NAME")
+    out.print(table if known else pasted("no keys yet: lensback key add NAME"))
 
 
 @key_app.command("remove")

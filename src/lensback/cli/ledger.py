@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -24,8 +24,9 @@ from lensback.cli.face import (
 )
 from lensback.console import StageProgress
 from lensback.errors import BadQuery, Busy
-from lensback.types import Money
-from lensback.workspace import Workspace, set_setting
+
+if TYPE_CHECKING:
+    from lensback.workspace import Workspace
 
 ledger_app = typer.Typer(help="The ledger: balances, proofs, payouts.", no_args_is_help=True)
 conversions_app = typer.Typer(help="What the networks tell of sales.", no_args_is_help=True)
@@ -245,6 +246,7 @@ def ledger_export(
 def ledger_host_key(workspace: Folder = HERE) -> None:
     """Make a new key for the host service; the old one stops to work."""
     from lensback import tokens
+    from lensback.workspace import set_setting
 
     with opened_workspace(workspace) as opened:
         noted(opened, "ledger host-key", must=True)
@@ -275,6 +277,8 @@ def drained(opened: Workspace) -> None:
 
 
 def _print_balances(balances: dict[str, dict[str, int]]) -> None:
+    from lensback.types import Money
+
     table = Table("currency", "account", "balance")
     for currency, accounts in balances.items():
         for account, minor in accounts.items():

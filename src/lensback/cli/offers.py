@@ -7,21 +7,33 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from lensback.cli.face import HERE, AsJson, Folder, app, opened_workspace, out, print_json, say
+from lensback.cli.face import (
+    HERE,
+    AsJson,
+    Folder,
+    app,
+    connected,
+    opened_workspace,
+    out,
+    print_json,
+    say,
+)
 from lensback.errors import BadQuery
 from lensback.legible import cell
-from lensback.types import StoredOffer
+
+if TYPE_CHECKING:
+    from lensback.types import StoredOffer
 
 offers_app = typer.Typer(help="Offers of the catalogue.", no_args_is_help=True)
 app.add_typer(offers_app, name="offers")
 
-Store = Annotated[str, typer.Option(help="Only of this store.")]
+Store = Annotated[str, typer.Option(help="Only of this store.", autocompletion=connected)]
 FIELDS = ("offer_id", "store", "sku", "title", "brand", "price", "currency", "availability",
           "on_sale", "color", "size", "category", "gtin", "product_id", "url", "images")  # fmt: skip
 

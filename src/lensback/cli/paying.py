@@ -11,11 +11,11 @@ from rich.table import Table
 
 from lensback.cli.face import HERE, AsJson, Folder, opened_workspace, out, print_json, say
 from lensback.cli.ledger import day_of, drained, ledger_app, noted
-from lensback.types import Money
 
 if TYPE_CHECKING:
     from lensback.ledger.pay import Due, Payout
     from lensback.ledger.review import Verdict
+    from lensback.types import Money
     from lensback.workspace import Workspace
 
 DAY_S = 86_400
@@ -60,6 +60,8 @@ def ledger_due(
 
 def _due_row(one: Due, least: Mapping[str, int], *, received_only: bool) -> dict[str, Any]:
     """A line of `ledger due`: `pays` says whether `ledger pay` would pay it now."""
+    from lensback.types import Money
+
     due = one.sum(received_only=received_only)
     below = due.minor < least.get(one.currency, 0)
     note = "nothing" if due.minor <= 0 else "below the minimum" if below else ""

@@ -12,7 +12,17 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from lensback.cli.face import HERE, AsJson, Folder, app, opened_workspace, out, print_json, say
+from lensback.cli.face import (
+    HERE,
+    AsJson,
+    Connected,
+    Folder,
+    app,
+    opened_workspace,
+    out,
+    print_json,
+    say,
+)
 from lensback.errors import BadQuery
 
 if TYPE_CHECKING:
@@ -73,7 +83,7 @@ def network_show(name: str, workspace: Folder = HERE, as_json: AsJson = False) -
 
 @program_app.command("show")
 def program_show(
-    store: str,
+    store: Connected,
     offer: Annotated[
         str, typer.Option(help="Explain the estimate of this offer: its id, or STORE:SKU.")
     ] = "",

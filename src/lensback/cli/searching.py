@@ -16,19 +16,25 @@ from lensback.cli.face import (
     Folder,
     app,
     command,
+    connected,
     err,
     opened_workspace,
     out,
+    pasted,
     print_json,
     refuse,
     say,
 )
 from lensback.console import StageProgress, answer_table, tally_table
 from lensback.errors import BadQuery
-from lensback.workspace import Workspace, open_workspace
 
 if TYPE_CHECKING:
+    from lensback.search import Query
     from lensback.showcase import DemoQuestion
+    from lensback.workspace import Workspace
+
+EXAMPLE_FILE = "example.jpg"
+"""In the workspace: the photo of the last `search --example`, to be tried on the page, too."""
 
 
 @app.command("search")
@@ -39,18 +45,28 @@ def search_command(
     ] = "",
     box: Annotated[str, typer.Option(help="x0,y0,x1,y1 as fractions of width and height.")] = "",
     limit: Annotated[int, typer.Option(help="Most products to show.")] = 12,
-    store: Annotated[list[str] | None, typer.Option(help="Only this store; repeatable.")] = None,
+    store: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this store; repeatable.", autocompletion=connected),
+    ] = None,
     category: Annotated[str, typer.Option(help="Only this category or what lies under it.")] = "",
     price_max: Annotated[str, typer.Option(help="Highest price.")] = "",
     currency: Annotated[str, typer.Option(help="Currency of the price limit.")] = "",
     in_stock: Annotated[bool, typer.Option("--in-stock", help="Only what is in stock.")] = False,
+    example: Annotated[
+        bool, typer.Option("--example", help="Take a picture of the own catalogue, distorted.")
+    ] = False,
     workspace: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
     """Find the thing in a photo, or by words, or both."""
     from lensback.search import Query, parse_box, search, search_words
 
-    if photo is None and not words.strip():
+    if example and (photo or words.strip()):
+        raise typer.BadParameter(
+            "it brings its own photo: no PHOTO, no words", param_hint="--example"
+        )
+    if not example and photo is None and not words.strip():
         raise typer.BadParameter("a photo is needed, or words by -q", param_hint="PHOTO")
     query = Query(
         parse_box(box),
@@ -62,6 +78,9 @@ def search_command(
         in_stock,
         words=words,
     )
+    if example:
+        _search_example(workspace, query, as_json)
+        return
     try:
         data = photo.read_bytes() if photo else b""
     except OSError as error:
@@ -75,6 +94,39 @@ def search_command(
         out.print(answer_table(answer))
 
 
+def _search_example(folder: Path, query: Query, as_json: bool) -> None:
+    from lensback.errors import StateError
+    from lensback.search import example, search
+
+    with opened_workspace(folder) as opened:
+        tools = opened.tools()
+        picked = example(opened.db, opened.images, tools.snapshot.fingerprint, query.stores)
+        photo = folder / EXAMPLE_FILE
+        try:
+            photo.write_bytes(picked.photo)
+        except OSError as error:
+            raise StateError(
+                f"cannot write {photo}: {error.strerror}", hint="free some space, check the rights"
+            ) from error
+        answer = search(picked.photo, query, tools)
+    offer, place = picked.offer.offer, picked.place_in(answer)
+    if as_json:
+        known = {
+            "offer_id": picked.offer.offer_id,
+            "store": picked.offer.store,
+            "sku": offer.external_id,
+        }
+        told = {**known, "title": offer.title, "photo": str(photo), "place": place}
+        print_json({**answer.model_dump(mode="json"), "example": told})
+        return
+    say(f"picked: {offer.title} ({picked.offer.store}:{offer.external_id})")
+    say(f"its picture, turned, cropped, lit and compressed as by a phone: {photo}")
+    out.print(answer_table(answer))
+    found = {None: "was not found", 1: "was found first"}.get(place, f"was found as number {place}")
+    say(f"the picked thing {found}; photos of your shoppers are harder than this one")
+    say(f"next: {command('serve', folder)}")
+
+
 @app.command("serve")
 def serve_command(
     host: str = "127.0.0.1",
@@ -84,6 +136,7 @@ def serve_command(
 ) -> None:
     """Serve the page and the API."""
     from lensback.web import run
+    from lensback.workspace import open_workspace
 
     with open_workspace(workspace) as opened:
         _say_what_is_served(opened, f"http://{f'[{host}]' if ':' in host else host}:{port}")
@@ -102,7 +155,11 @@ def _say_what_is_served(opened: Workspace, address: str) -> None:
         refuse(type(error).__name__, error)
         return
     sold = f"{counts.total()} offers of {len(counts)} stores"
-    by = f"encoder {snapshot.encoder}" if snapshot else "nothing is published yet: lensback sync"
+    by = (
+        f"encoder {snapshot.encoder}"
+        if snapshot
+        else f"nothing is published yet: {command('sync', opened.path)}"
+    )
     lines = (
         f"{address}  {sold}, {by}",
         "a new index, keys, rates and calibration are seen at once; lensback.toml after a restart",
@@ -152,10 +209,12 @@ def doctor_command(
     as_json: AsJson = False,
 ) -> None:
     """Check workspace, database, index, encoder and disk; say what to do."""
+    from dataclasses import replace
+
     from lensback.doctor import examine
 
     with opened_workspace(workspace) as opened:
-        checks = examine(opened, deep=deep)
+        checks = [replace(check, hint=pasted(check.hint)) for check in examine(opened, deep=deep)]
     if as_json:
         print_json([check.as_json() for check in checks])
     else:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -15,21 +15,24 @@ from rich.table import Table
 from lensback.cli.face import (
     HERE,
     AsJson,
+    Connected,
     Folder,
     app,
     command,
     confirmed,
     opened_workspace,
     out,
+    pasted,
     print_json,
     read_text_file,
     say,
     store_app,
 )
+from lensback.cli.options import options_of
 from lensback.errors import BadQuery
-from lensback.workspace import Workspace, init
 
-EVERY_HELP = "Its schedule in `sync --every`: 30m, 6h, 1d, or a cron line in UTC; '' for the usual."
+if TYPE_CHECKING:
+    from lensback.workspace import Workspace
 
 
 @app.command("init")
@@ -40,6 +43,8 @@ def init_command(
     workspace: Folder = HERE,
 ) -> None:
     """Make a workspace with a commented lensback.toml."""
+    from lensback.workspace import init
+
     made = init(workspace)
     with opened_workspace(workspace) as opened:
         if anew:
@@ -50,30 +55,37 @@ def init_command(
         say(f"next: {command('store add NAME --feed URL --dry-run', workspace)}")
 
 
-Feed = Annotated[str, typer.Option(help="URL or path of the feed; needed for a new store.")]
-Format = Annotated[str | None, typer.Option(help="auto (unless said), google, yml or table.")]
-Columns = Annotated[Path | None, typer.Option(help="TOML column map of an unusual table.")]
-Base = Annotated[str | None, typer.Option(help="What {BASE} in the feed stands for.")]
-Program = Annotated[
-    list[Path] | None,
-    typer.Option(help="TOML of the affiliate programme; again for a second choice."),
-]
-Title = Annotated[str | None, typer.Option(help="Name that shoppers see.")]
-Currency = Annotated[str, typer.Option(help="Of prices that name none: EUR, RUB …")]
-Every = Annotated[str | None, typer.Option(help=EVERY_HELP)]
+@dataclass(frozen=True)
+class StoreOptions:
+    """What a command may name of a store."""
+
+    feed: Annotated[str, typer.Option(help="URL or path of the feed; needed for a new store.")] = ""
+    format: Annotated[
+        str | None, typer.Option(help="auto (unless said), google, yml or table.")
+    ] = None
+    columns: Annotated[Path | None, typer.Option(help="TOML column map of an unusual table.")] = (
+        None
+    )
+    base: Annotated[str | None, typer.Option(help="What {BASE} in the feed stands for.")] = None
+    program: Annotated[
+        list[Path] | None,
+        typer.Option(help="TOML of the affiliate programme; again for a second choice."),
+    ] = None
+    title: Annotated[str | None, typer.Option(help="Name that shoppers see.")] = None
+    currency: Annotated[str, typer.Option(help="Of prices that name none: EUR, RUB …")] = ""
+    every: Annotated[
+        str | None,
+        typer.Option(
+            help="Its schedule in `sync --every`: 30m, 6h, 1d, or a cron line in UTC; '' for the usual."
+        ),
+    ] = None
 
 
 @store_app.command("add")
+@options_of(StoreOptions, "options")
 def store_add(
     name: str,
-    feed: Feed = "",
-    format: Format = None,  # noqa: A002
-    columns: Columns = None,
-    base: Base = None,
-    program: Program = None,
-    title: Title = None,
-    currency: Currency = "",
-    every: Every = None,
+    options: StoreOptions,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read the feed, show what it gives, write nothing.")
     ] = False,
@@ -83,7 +95,7 @@ def store_add(
     """Connect a store. The same name again changes what is named and keeps the rest."""
     from lensback.net import redact
 
-    change = _change(workspace, feed, format, columns, base, program, title, currency, every)
+    change = _change(workspace, options)
     with opened_workspace(workspace) as opened:
         if dry_run:
             _dry_run(opened, name, change, as_json)
@@ -97,22 +109,12 @@ def store_add(
 
 
 @store_app.command("set")
-def store_set(
-    name: str,
-    feed: Feed = "",
-    format: Format = None,  # noqa: A002
-    columns: Columns = None,
-    base: Base = None,
-    program: Program = None,
-    title: Title = None,
-    currency: Currency = "",
-    every: Every = None,
-    workspace: Folder = HERE,
-) -> None:
+@options_of(StoreOptions, "options")
+def store_set(name: Connected, options: StoreOptions, workspace: Folder = HERE) -> None:
     """Change what is named of a connected store, and nothing else."""
     from lensback.catalogue import stores
 
-    change = _change(workspace, feed, format, columns, base, program, title, currency, every)
+    change = _change(workspace, options)
     if change == StoreChange():
         raise BadQuery("nothing to change", hint="name at least one option, as --title or --feed")
     with opened_workspace(workspace) as opened:
@@ -136,38 +138,29 @@ class StoreChange:
     every: str | None = None
 
 
-def _change(
-    workspace: Path,
-    feed: str,
-    form: str | None,
-    columns: Path | None,
-    base: str | None,
-    program: list[Path] | None,
-    title: str | None,
-    currency: str,
-    every: str | None,
-) -> StoreChange:
+def _change(workspace: Path, told: StoreOptions) -> StoreChange:
     from lensback import schedule
     from lensback.cashback import check_program
     from lensback.checked import read_toml
     from lensback.feeds import FORMATS, ColumnMap
     from lensback.feeds.money import currency as known_currency
 
-    if form is not None and form not in FORMATS:
-        raise BadQuery(f"no such format: {form!r}", hint=f"use one of {', '.join(FORMATS)}")
-    read = {"format": form, "base": base, "columns": read_text_file(columns) if columns else None}
-    code = known_currency(currency) if currency else ""
-    if currency and not code:
-        raise BadQuery(f"no such currency: {currency!r}", hint="use its code, as EUR or RUB")
-    if read["columns"]:
-        ColumnMap.parse(read["columns"])
-    terms = tuple(read_toml(path, "programs.md") for path in program or ())
-    if every:
-        schedule.parse(every)
+    if told.format is not None and told.format not in FORMATS:
+        raise BadQuery(f"no such format: {told.format!r}", hint=f"use one of {', '.join(FORMATS)}")
+    columns = read_text_file(told.columns) if told.columns else None
+    read = {"format": told.format, "base": told.base, "columns": columns}
+    code = known_currency(told.currency) if told.currency else ""
+    if told.currency and not code:
+        raise BadQuery(f"no such currency: {told.currency!r}", hint="use its code, as EUR or RUB")
+    if columns:
+        ColumnMap.parse(columns)
+    terms = tuple(read_toml(path, "programs.md") for path in told.program or ())
+    if told.every:
+        schedule.parse(told.every)
     for one in terms:
         check_program(one, workspace / "networks")
     named = {key: value for key, value in read.items() if value is not None}
-    return StoreChange(_address(feed), named, title, code, terms, every)
+    return StoreChange(_address(told.feed), named, told.title, code, terms, told.every)
 
 
 def _address(feed: str) -> str:
@@ -235,7 +228,7 @@ def _dry_run(opened: Workspace, name: str, change: StoreChange, as_json: bool) -
 
 
 @store_app.command("rename")
-def store_rename(old: str, new: str, workspace: Folder = HERE) -> None:
+def store_rename(old: Connected, new: str, workspace: Folder = HERE) -> None:
     """Call a store by another name; offers keep their ids, clicks and sales stay with it."""
     from lensback import deeds
     from lensback.catalogue import stores
@@ -263,7 +256,8 @@ def store_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
     with opened_workspace(workspace) as opened:
         states = stores.overview(opened.db)
     if as_json:
-        print_json([asdict(s) | {"feed_url": redact(s.feed_url)} for s in states])
+        hidden = ({"feed_url": redact(s.feed_url), "todo": pasted(s.todo)} for s in states)
+        print_json([asdict(s) | more for s, more in zip(states, hidden, strict=True)])
         return
     table = Table(
         "store", "health", "offers", "in stock", "images", "last sync", "next", "what to do"
@@ -271,7 +265,8 @@ def store_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
     for s in states:
         images = f"{s.images} ({s.images_failed} failed)" if s.images_failed else str(s.images)
         numbers = (str(s.offers), str(s.in_stock), images, ago(s.last_sync))
-        told = f"{s.message}; {s.todo}" if s.message and s.todo else s.message or s.todo
+        todo = pasted(s.todo)
+        told = f"{s.message}; {todo}" if s.message and todo else s.message or todo
         table.add_row(*map(escape, (s.name, s.health, *numbers, coming(s.next_run), told)))
     if states:
         out.print(table)
@@ -281,7 +276,7 @@ def store_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
 
 @store_app.command("remove")
 def store_remove(
-    name: str,
+    name: Connected,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     workspace: Folder = HERE,
 ) -> None:

@@ -12,6 +12,8 @@ from lensback.cli.face import (
     AsJson,
     Folder,
     app,
+    command,
+    connected,
     err,
     opened_workspace,
     out,
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
 
 @app.command("sync")
 def sync_command(
-    names: Annotated[list[str] | None, typer.Argument(help="Stores; all by default.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Stores; all by default.", autocompletion=connected)
+    ] = None,
     only: Annotated[str, typer.Option(help="ingest, download, embed, group or publish.")] = "",
     jobs: Annotated[int, typer.Option(min=0, help="Images fetched at once.")] = 0,
     force: Annotated[
@@ -57,6 +61,7 @@ def sync_command(
         StageProgress(err) as watcher,
         stoppable(opened.fetcher.halt) as stop,
     ):
+        first = not opened.rows_path.exists()
         watch = watcher.stage
         report = sync(
             opened, names or [], only=only, jobs=jobs, force=force, stop=stop, watch=watch
@@ -70,6 +75,8 @@ def sync_command(
             say(f"mended: {count} {what}")
     if _show_troubles(report, share, quiet=as_json):
         raise typer.Exit(1)
+    if first and not as_json:
+        say(f"next: {command('search --example', workspace)}")
 
 
 def _service(folder: Folder, every: str, names: list[str], as_json: bool) -> None:

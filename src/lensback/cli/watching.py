@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
@@ -13,9 +14,12 @@ from rich.table import Table
 from lensback.cli.face import (
     HERE,
     AsJson,
+    Connected,
     Folder,
+    command,
     opened_workspace,
     out,
+    pasted,
     print_json,
     say,
     store_app,
@@ -30,7 +34,7 @@ SHOWN, MISSING = 20, 1000
 
 
 @store_app.command("show")
-def store_show(name: str, workspace: Folder = HERE, as_json: AsJson = False) -> None:
+def store_show(name: Connected, workspace: Folder = HERE, as_json: AsJson = False) -> None:
     """One store: how fresh it is, its last runs, why rows and images failed, and what to do."""
     from lensback.catalogue import health, pictures, stores
     from lensback.ingest.collect import host_of
@@ -44,7 +48,7 @@ def store_show(name: str, workspace: Folder = HERE, as_json: AsJson = False) -> 
         runs, failures = health.runs(db, name, RUNS), health.image_failures(db, name)
         missing = pictures.missing(db, name, MISSING)
         closed = [row for row in health.open_hosts(db) if row[0] == host]
-    shown = asdict(state) | {"feed_url": redact(state.feed_url)}
+    shown = asdict(state) | {"feed_url": redact(state.feed_url), "todo": pasted(state.todo)}
     if as_json:
         hosts = [{"host": h, "until": until, "reason": why} for h, until, why in closed]
         absent = [asdict(m) | {"url": redact(m.url)} for m in missing]
@@ -69,10 +73,10 @@ def store_show(name: str, workspace: Folder = HERE, as_json: AsJson = False) -> 
         out.print(_runs(runs), _rejects(runs), _unknown_stock(runs), _left_out(runs))
     if failures:
         out.print(_table(("images that failed", "how many"), failures.items()))
-        _show_missing(name, missing, sum(failures.values()))
+        _show_missing(name, missing, sum(failures.values()), workspace)
 
 
-def _show_missing(name: str, missing: list[MissingImage], count: int) -> None:
+def _show_missing(name: str, missing: list[MissingImage], count: int, folder: Path) -> None:
     """Addresses in lines of their own: a table would break them in two."""
     from lensback.net import redact
     from lensback.workspace import ago, coming
@@ -82,8 +86,8 @@ def _show_missing(name: str, missing: list[MissingImage], count: int) -> None:
         say(redact(m.url))
         say(f"  {m.reason}; tried {ago(m.tried_at)}, again {coming(m.next_try)}{kept}")
     if count > SHOWN:
-        say(f"and {count - SHOWN} more: lensback store show {name} --json")
-    say(f"all of them now: lensback sync {name} --force")
+        say(f"and {count - SHOWN} more: {command(f'store show {name} --json', folder)}")
+    say(f"all of them now: {command(f'sync {name} --force', folder)}")
 
 
 def _runs(runs: list[dict[str, Any]]) -> Table:
@@ -153,17 +157,17 @@ def _table(head: tuple[str, ...], rows: Any) -> Table:
 
 
 @store_app.command("pause")
-def store_pause(name: str, workspace: Folder = HERE) -> None:
+def store_pause(name: Connected, workspace: Folder = HERE) -> None:
     """Leave a store out of every sync that does not name it. Its offers stay as they are."""
     from lensback.catalogue import health
 
     with opened_workspace(workspace) as opened:
         health.set_paused(opened.db, name, True)
-    say(f"paused {name}; when it is to go on: lensback store resume {name}")
+    say(f"paused {name}; when it is to go on: {command(f'store resume {name}', workspace)}")
 
 
 @store_app.command("resume")
-def store_resume(name: str, workspace: Folder = HERE) -> None:
+def store_resume(name: Connected, workspace: Folder = HERE) -> None:
     """Take a store into syncs again; its failures so far are forgotten."""
     from lensback.catalogue import health
 
@@ -173,7 +177,7 @@ def store_resume(name: str, workspace: Folder = HERE) -> None:
 
 
 @store_app.command("schedule")
-def store_schedule(name: str, every: str, workspace: Folder = HERE) -> None:
+def store_schedule(name: Connected, every: str, workspace: Folder = HERE) -> None:
     """Give a store its own schedule in `sync --every`: 30m, 6h, 1d, a cron line in UTC, or ''."""
     from lensback.catalogue import health
 

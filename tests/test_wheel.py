@@ -1,0 +1,201 @@
+"""The first five minutes of a newcomer, from the built wheel in an environment with what it asks for."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+from garments import items
+from lensback import __version__
+from servers import free_port
+from test_docs import repository_files
+from wheels import ROOT, asked_for, build_wheel, environment, files_in
+from world import World
+
+pytestmark = pytest.mark.xdist_group("wheel")
+THINGS = items(12)
+WITHIN_S = 60
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+def test_the_wheel_has_every_file_of_the_package(wheel: Path) -> None:
+    source = ROOT / "src" / "lensback"
+    ours = {
+        str(p.relative_to(source))
+        for p in repository_files()
+        if p.is_relative_to(source) and p.is_file()
+    }
+    assert files_in(wheel) == ours
+    kinds = {Path(name).suffix for name in ours}
+    assert kinds >= {".po", ".html", ".css", ".js", ".onnx", ".toml", ".csv", ".jpg", ".typed"}
+    assert {"db/versions/0001_the_first_schema.py", "py.typed"} <= ours
+
+
+def test_extras_are_no_part_of_the_core(wheel: Path) -> None:
+    asked = set(asked_for(wheel))
+    assert asked >= {"onnxruntime", "fastapi", "uvicorn", "lancedb"}
+    assert not asked & {
+        "torch",
+        "onnx",
+        "aiogram",
+        "psycopg",
+        "pymilvus",
+        "ray",
+        "openvino",
+        "pytest",
+    }
+
+
+# ---- the walk
+
+
+@dataclass
+class Newcomer:
+    """Somebody in an empty folder, whose environment has the wheel and what it asks for."""
+
+    programs: Path
+    home: Path
+    out: dict[str, str] = field(default_factory=dict)
+    next: list[str] = field(default_factory=list)
+    """The commands that the output offered, the newest last."""
+
+    @property
+    def variables(self) -> dict[str, str]:
+        kept = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("LENSBACK_", "PYTHON", "VIRTUAL"))
+        }
+        path = f"{self.programs}{os.pathsep}{kept['PATH']}"
+        return {**kept, "PATH": path, "HOME": str(self.home), "LENSBACK_ALLOW_HOSTS": "127.0.0.1"}
+
+    def types(self, line: str, name: str = "") -> str:
+        """Runs a line as it stands; its standard output."""
+        done = subprocess.run(
+            shlex.split(line),
+            cwd=self.home,
+            env=self.variables,
+            capture_output=True,
+            text=True,
+            timeout=WITHIN_S,
+            check=False,
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+        self.out[name or line] = done.stdout
+        self.next += re.findall(r"^next[^:]*: (lensback .+)$", done.stdout, re.MULTILINE)
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def newcomer(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Newcomer:
+    root = tmp_path_factory.mktemp("newcomer")
+    (root / "home").mkdir()
+    return Newcomer(environment(root / "lens", wheel), root / "home")
+
+
+@pytest.fixture(scope="module")
+def walked(newcomer: Newcomer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
+    """From the installation to a search, by the commands that each step offers for the next."""
+    with World(tmp_path_factory.mktemp("world")) as world:
+        feed = world.store("harbour", "google", THINGS, sizes=("S", "M")).feed_url
+        newcomer.types("lensback --version", "version")
+        newcomer.types("lensback init --workspace shop", "init")
+        told = newcomer.next[-1].replace("NAME", "harbour").replace("URL", shlex.quote(feed))
+        newcomer.types(told, "dry run")
+        newcomer.types(newcomer.next[-1], "add")
+        newcomer.types(newcomer.next[-1], "sync")
+        newcomer.types(newcomer.next[-1], "example")
+        yield newcomer
+
+
+def test_the_environment_has_nothing_else(newcomer: Newcomer) -> None:
+    code = "import importlib.util as u; print([n for n in ('pytest', 'torch', 'psycopg', 'aiogram', 'pip') if u.find_spec(n)])"
+    assert newcomer.types(f'python -c "{code}"').strip() == "[]"
+    pip = [sys.executable, "-m", "pip", "--python", str(newcomer.programs / "python"), "check"]
+    checked = subprocess.run(pip, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_each_step_says_the_next(walked: Newcomer) -> None:
+    assert walked.out["version"].strip() == __version__
+    assert "24 offers, 0 rejected" in walked.out["dry run"]
+    assert "nothing written" in walked.out["dry run"]
+    assert "connected harbour" in walked.out["add"]
+    commands = [line.split()[1] for line in walked.next]
+    assert commands == ["store", "store", "sync", "search", "serve"]
+    assert all("--workspace shop" in line for line in walked.next)
+
+
+def test_an_example_of_the_own_catalogue_is_found(walked: Newcomer) -> None:
+    shown = walked.out["example"]
+    assert re.search(r"^picked: .+ \(harbour:\S+\)$", shown, re.MULTILINE)
+    assert "the picked thing was found first" in shown
+    answer = json.loads(walked.types("lensback search --example --json --workspace shop"))
+    example = answer["example"]
+    assert example["place"] == 1
+    assert example["store"] == "harbour"
+    assert example["offer_id"] in {offer["offer_id"] for offer in answer["hits"][0]["offers"]}
+    assert (walked.home / example["photo"]).read_bytes()[:2] == b"\xff\xd8"
+
+
+def test_the_page_answers_and_says_what_it_serves(walked: Newcomer) -> None:
+    port = free_port()
+    log = walked.home / "serve.log"
+    with log.open("w") as told:
+        server = subprocess.Popen(
+            [*shlex.split(walked.next[-1]), "--port", str(port)],
+            cwd=walked.home,
+            env=walked.variables,
+            stderr=told,
+        )
+    try:
+        with httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30
+        ) as client:
+            _wait(client, server)
+            assert "<form" in client.get("/").text
+            photo = {"photo": (walked.home / "shop" / "example.jpg").read_bytes()}
+            answer = client.post("/api/search", files=photo).json()
+        assert answer["hits"][0]["offers"]
+    finally:
+        server.terminate()
+        server.wait(timeout=WITHIN_S)
+    text = log.read_text()
+    assert f"http://127.0.0.1:{port}  24 offers of 1 stores, encoder eye" in text
+    assert "lensback.toml after a restart" in text
+    assert re.search(r'"POST".*"/api/search"|POST /api/search', text), text
+    assert "Traceback" not in text
+
+
+def _wait(client: httpx.Client, server: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + WITHIN_S
+    while time.monotonic() < end:
+        assert server.poll() is None, "it ended"
+        try:
+            if client.get("/readyz").status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    pytest.fail("not ready in time")
+
+
+def test_what_was_backed_up_is_put_back(walked: Newcomer) -> None:
+    walked.types("lensback backup kept --workspace shop")
+    walked.types("lensback restore kept --workspace other")
+    stores = json.loads(walked.types("lensback store list --json --workspace other"))
+    assert [(s["name"], s["offers"]) for s in stores] == [("harbour", 24)]
