@@ -562,7 +562,7 @@ def test_searching_before_the_first_sync(fresh: Path, shop: Shop) -> None:
     assert refused.error == {
         "type": "StateError",
         "message": "nothing is published yet",
-        "hint": "run: lensback sync",
+        "hint": f"run: lensback sync --workspace {fresh}",
     }
 
 
@@ -599,7 +599,7 @@ def test_another_encoder_switches_over_with_the_next_sync(small: Shop, tmp_path:
     assert answer(small)["encoder"] == before, "the published index goes on answering"
     doctor = {check["part"]: check for check in small.run("doctor", "--json").json}
     assert doctor["index"]["state"] == "warn"
-    assert doctor["encoder"]["hint"] == "run: lensback sync"
+    assert doctor["encoder"]["hint"].startswith("run: lensback sync --workspace ")
     stages = {s["stage"]: s["done"] for s in small.run("sync", "--json").json["stages"]}
     assert (stages["download"], stages["embed"], stages["publish"]) == (0, 12, 12)
     after = answer(small)["encoder"]
@@ -732,7 +732,7 @@ def test_doctor_of_a_broken_workspace(small: Shop) -> None:
     assert broken.code == 2
     checks = {check["part"]: check for check in broken.json}
     assert checks["index"]["state"] == "fail"
-    assert checks["index"]["hint"] == "run: lensback sync"
+    assert checks["index"]["hint"].startswith("run: lensback sync --workspace ")
     assert checks["database"]["state"] == "ok"
     assert small.run("doctor").code == 2
     assert small.run("sync").code == 0, "what the hint says"

@@ -161,7 +161,7 @@ def test_the_command_says_it_and_exits_with_1(folder: Path, world: World) -> Non
     args = ["sync", "--only", "publish", "--workspace", str(folder)]
     result = CliRunner().invoke(app, args)
     assert result.exit_code == 1
-    assert "lensback sync --force" in result.stderr
+    assert f"lensback sync --workspace {shlex.quote(str(workspace.path))} --force" in result.stderr
     assert CliRunner().invoke(app, [*args, "--force"]).exit_code == 0
 
 

@@ -63,7 +63,7 @@ def _pip_install(home: Path) -> str:
 def _received(receipt: Path) -> list[str]:
     """What `uv tool install` was told before: it forgets what is not said again."""
     kept = tomllib.loads(receipt.read_text("utf-8"))["tool"]["requirements"]
-    said = []
+    said: list[str] = []
     for one in kept:
         source = _source(one)
         if one["name"] == PROGRAM:
