@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -161,7 +162,7 @@ def test_the_command_says_it_and_exits_with_1(folder: Path, world: World) -> Non
     args = ["sync", "--only", "publish", "--workspace", str(folder)]
     result = CliRunner().invoke(app, args)
     assert result.exit_code == 1
-    assert f"lensback sync --workspace {shlex.quote(str(workspace.path))} --force" in result.stderr
+    assert f"lensback sync --workspace {shlex.quote(str(folder))} --force" in result.stderr
     assert CliRunner().invoke(app, [*args, "--force"]).exit_code == 0
 
 
