@@ -13,7 +13,17 @@ from tools.house import circles, graph, imported
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "lensback"
 FLOORS = [
-    {"errors", "types", "quiet", "legible", "storepage", "gunzip", "colors", "decimals", "installed"},
+    {
+        "errors",
+        "types",
+        "quiet",
+        "legible",
+        "storepage",
+        "gunzip",
+        "colors",
+        "decimals",
+        "installed",
+    },
     {
         "settings",
         "children",

@@ -23,7 +23,6 @@ from test_docs import repository_files
 from wheels import ROOT, asked_for, build_wheel, environment, files_in
 from world import World
 
-pytestmark = pytest.mark.xdist_group("wheel")
 THINGS = items(12)
 WITHIN_S = 60
 

@@ -89,7 +89,7 @@ Connected = Annotated[str, typer.Argument(autocompletion=connected)]
 def refuse(name: str, error: Error) -> None:
     """A line and a hint. What they quote may hold signs that Rich takes for its own."""
     hint = f"\n  hint: {escape(pasted(error.hint))}" if error.hint else ""
-    line = f"[bold red]{escape(name)}[/]: {escape(error.message)}{hint}"
+    line = f"[bold red]{escape(name)}[/]: {escape(pasted(error.message))}{hint}"
     err.print(line, highlight=False, soft_wrap=True)
 
 
