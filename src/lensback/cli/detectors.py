@@ -64,7 +64,7 @@ def detector_add(
             fetch=lambda url, to: opened.fetcher.download(url, to, max_bytes=MOST_BYTES),
         )
     say(f"added {name}: {path}")
-    say(f"next: lensback detector use {name}")
+    say(f"next: {command(f'detector use {name}', workspace)}")
 
 
 @detector_app.command("use")
