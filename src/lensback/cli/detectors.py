@@ -12,6 +12,7 @@ from lensback.cli.face import (
     HERE,
     AsJson,
     Folder,
+    command,
     detector_app,
     err,
     opened_workspace,
