@@ -24,13 +24,13 @@ def line_that_adds(package: str, extra: str = "") -> str:
     """The command that installs what an extra asks for into the environment that runs this; without
     an extra the package alone, which the program cannot do without."""
     names = [shlex.quote(name) for name in _asked(package, extra)]
-    home = Path(sys.prefix)
-    if (home / "pipx_metadata.json").is_file():
-        return " ".join(["pipx inject", shlex.quote(home.name), *names])
-    receipt = home / "uv-receipt.toml"
+    prefix = Path(sys.prefix)
+    if (prefix / "pipx_metadata.json").is_file():
+        return " ".join(["pipx inject", shlex.quote(prefix.name), *names])
+    receipt = prefix / "uv-receipt.toml"
     if receipt.is_file():
         return " ".join(["uv tool install", *_received(receipt), *(f"--with {n}" for n in names)])
-    return " ".join([_pip_install(home), *names])
+    return " ".join([_pip_install(prefix), *names])
 
 
 def _asked(package: str, extra: str) -> list[str]:
@@ -49,14 +49,14 @@ def _asked(package: str, extra: str) -> list[str]:
     return found or [package]
 
 
-def _pip_install(home: Path) -> str:
+def _pip_install(prefix: Path) -> str:
     """By the pip of this environment, named plainly where the shell would find that very one; uv
     makes environments without one."""
     python = shlex.quote(sys.executable)
     if find_spec("pip") is None:
         return f"uv pip install --python {python}"
     found = shutil.which("pip")
-    ours = found is not None and Path(found).parent == home / "bin"
+    ours = found is not None and Path(found).parent == prefix / "bin"
     return f"{'pip' if ours else f'{python} -m pip'} install"
 
 
