@@ -21,7 +21,7 @@ def options_of(shared: type[Any], into: str) -> Callable[[Command], Command]:
         for f in fields(shared)
     ]
 
-    def told(run: Command) -> Command:
+    def decorate(run: Command) -> Command:
         own = inspect.signature(run, eval_str=True)
         seen: list[Parameter] = []
         for each in own.parameters.values():
@@ -36,4 +36,4 @@ def options_of(shared: type[Any], into: str) -> Callable[[Command], Command]:
         command.__signature__ = own.replace(parameters=seen)  # type: ignore[attr-defined]
         return command
 
-    return told
+    return decorate

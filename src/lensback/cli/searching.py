@@ -96,11 +96,11 @@ def search_command(
 
 def _search_example(folder: Path, query: Query, as_json: bool) -> None:
     from lensback.errors import StateError
-    from lensback.search import example, search
+    from lensback.search import example_photo, search
 
     with opened_workspace(folder) as opened:
         tools = opened.tools()
-        picked = example(opened.db, opened.images, tools.snapshot.fingerprint, query.stores)
+        picked = example_photo(opened.db, opened.images, tools.snapshot.fingerprint, query.stores)
         photo = folder / EXAMPLE_FILE
         try:
             photo.write_bytes(picked.photo)

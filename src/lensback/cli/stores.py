@@ -138,29 +138,33 @@ class StoreChange:
     every: str | None = None
 
 
-def _change(workspace: Path, told: StoreOptions) -> StoreChange:
+def _change(workspace: Path, options: StoreOptions) -> StoreChange:
     from lensback import schedule
     from lensback.cashback import check_program
     from lensback.checked import read_toml
     from lensback.feeds import FORMATS, ColumnMap
     from lensback.feeds.money import currency as known_currency
 
-    if told.format is not None and told.format not in FORMATS:
-        raise BadQuery(f"no such format: {told.format!r}", hint=f"use one of {', '.join(FORMATS)}")
-    columns = read_text_file(told.columns) if told.columns else None
-    read = {"format": told.format, "base": told.base, "columns": columns}
-    code = known_currency(told.currency) if told.currency else ""
-    if told.currency and not code:
-        raise BadQuery(f"no such currency: {told.currency!r}", hint="use its code, as EUR or RUB")
+    if options.format is not None and options.format not in FORMATS:
+        raise BadQuery(
+            f"no such format: {options.format!r}", hint=f"use one of {', '.join(FORMATS)}"
+        )
+    columns = read_text_file(options.columns) if options.columns else None
+    read = {"format": options.format, "base": options.base, "columns": columns}
+    code = known_currency(options.currency) if options.currency else ""
+    if options.currency and not code:
+        raise BadQuery(
+            f"no such currency: {options.currency!r}", hint="use its code, as EUR or RUB"
+        )
     if columns:
         ColumnMap.parse(columns)
-    terms = tuple(read_toml(path, "programs.md") for path in told.program or ())
-    if told.every:
-        schedule.parse(told.every)
+    terms = tuple(read_toml(path, "programs.md") for path in options.program or ())
+    if options.every:
+        schedule.parse(options.every)
     for one in terms:
         check_program(one, workspace / "networks")
     named = {key: value for key, value in read.items() if value is not None}
-    return StoreChange(_address(told.feed), named, told.title, code, terms, told.every)
+    return StoreChange(_address(options.feed), named, options.title, code, terms, options.every)
 
 
 def _address(feed: str) -> str:

@@ -2,7 +2,7 @@
 
 from lensback.search.answers import hit_of, in_order, product_of
 from lensback.search.core import Tools, search, search_live, search_words, similar
-from lensback.search.example import Example, example
+from lensback.search.example import ExamplePhoto, example_photo
 from lensback.search.looking import Looks
 from lensback.search.prices import CashbackBasis, Prices
 from lensback.search.query import MAX_LIMIT, MIN_BOX, Query, check_box, filter_of, parse_box
@@ -13,14 +13,14 @@ __all__ = [
     "MAX_LIMIT",
     "MIN_BOX",
     "CashbackBasis",
-    "Example",
+    "ExamplePhoto",
     "Heat",
     "Looks",
     "Prices",
     "Query",
     "Tools",
     "check_box",
-    "example",
+    "example_photo",
     "filter_of",
     "heat",
     "hit_of",

@@ -21,7 +21,7 @@ SIDE_PX, QUALITY = 1024, 90
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class ExamplePhoto:
     """A photo whose offer is known."""
 
     offer: StoredOffer
@@ -39,14 +39,14 @@ class Example:
         return next(places, None)
 
 
-def example(
+def example_photo(
     db: Database,
     images: ImageStore,
     fingerprint: str,
     stores: Sequence[str] = (),
     *,
     seed: int | None = None,
-) -> Example:
+) -> ExamplePhoto:
     """One of the offers on sale whose picture is searched with this encoder; the same for a seed, any
     without one. Raises StateError where there is none."""
     dice = random.Random(seed)  # noqa: S311 - which example is no secret
@@ -61,5 +61,5 @@ def example(
             continue
         taken = io.BytesIO()
         distort(picture, dice.randrange(1 << 31)).save(taken, "JPEG", quality=QUALITY)
-        return Example(offer, taken.getvalue())
+        return ExamplePhoto(offer, taken.getvalue())
     raise StateError("no offer on sale has a picture yet", hint="run: lensback sync")
