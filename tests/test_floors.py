@@ -76,6 +76,7 @@ FLOORS = [
     {
         "ingest",
         "download",
+        "logos",
         "embed",
         "group",
         "publish",

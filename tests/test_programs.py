@@ -157,6 +157,7 @@ def test_the_facts_in_english() -> None:
     assert found.timing == (
         "Usually seen within 3 days.",
         "Confirmed by the store in about 45 days.",
+        "Paid out after that, once the store has paid for it.",
         "If it does not show, claim it within 60 days of the click.",
     )
     assert found.steps[0] == found.sign_in

@@ -311,6 +311,18 @@ class Settings(BaseSettings):
         description="Further names under which shoppers reach this service; with `public_url` set, "
         "requests for any other name are refused.",
     )
+    sign_in_url: Annotated[str, AfterValidator(_web_address)] = Field(
+        "",
+        description="Where shoppers sign in at the host service; the page links to it where a purchase would "
+        "count for nobody. Empty: it says so without a link.",
+    )
+    activated_s: float = Field(
+        0.0,
+        ge=0,
+        le=15,
+        description="Seconds for which a signed-in shopper is told that the cashback is activated, on the "
+        "way to the store; 0: straight to the store.",
+    )
     templates: str = Field(
         "",
         description="Folder of page templates that stand before ours (docs/page.md); empty: none.",

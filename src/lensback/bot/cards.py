@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 from lensback.comparison import by_store
+from lensback.programs.shape import ProgramFacts
 from lensback.speech import N_, Speech
 from lensback.types import WHOLE, Box
 from lensback.verdicts import (
@@ -25,6 +26,11 @@ MOST_CARDS = 5
 MOST_BUTTONS = 4
 MOST_PARTS = 6
 _PART = re.compile(r"part:([0-9a-f]{16}):([0-9])")
+_TERMS = re.compile(r"terms(?::[a-z2-7]{16}){1,3}")
+MOST_TERMS = 3
+"""Stores of one card whose terms its button tells: Telegram sends 64 bytes back."""
+MAX_MESSAGE = 3800
+"""Telegram allows 4096 characters."""
 MAX_CAPTION = 900
 """Telegram allows 1024 characters after its markup is taken out."""
 
@@ -37,6 +43,8 @@ SLOWER = N_("That is a lot of photos at once. Send the next one in a minute.")
 ASK = N_("I look at photos only: send me one of the thing that you want to find.")
 OTHERS = N_("Something else in the photo? Choose it:")
 FORGOTTEN = N_("This photo is forgotten by now. Send it again.")
+CONDITIONS = N_("Cashback: conditions")
+NO_TERMS = N_("These offers pay no cashback any more.")
 BROKEN = N_("This file is not a picture that we can read.")
 LARGE = N_("This photo is too large for us.")
 LATER = N_("The service is not ready. Try again later.")
@@ -57,6 +65,8 @@ class ChatCard:
     image_hash: str
     caption: str
     buttons: tuple[Button, ...]
+    terms: str
+    """What the button that asks for the cashback's terms sends back; empty where nothing is paid."""
 
 
 def headline(answer: Answer, speech: Speech) -> str:
@@ -118,7 +128,31 @@ def _card(hit: Hit, speech: Speech, public_url: str, calibrated: bool) -> ChatCa
         lines.pop()
         caption = "\n".join(filter(None, lines))
     buttons = tuple(Button(_label(offer, speech), public_url + offer.link) for offer in offers)
-    return ChatCard(hit.image_hash, caption, buttons)
+    paying = [offer.offer_id for offer in offers if offer.cashback.minor > 0][:MOST_TERMS]
+    terms = ":".join(["terms", *paying]) if paying else ""
+    return ChatCard(hit.image_hash, caption, buttons, terms)
+
+
+def offers_of_terms(data: str) -> list[str]:
+    """The offers whose terms a button asks for; none for anything else."""
+    return data.split(":")[1:] if _TERMS.fullmatch(data) else []
+
+
+def terms_told(programs: Sequence[tuple[str, ProgramFacts]], speech: Speech) -> str:
+    """What stores (their titles) pay and when, and what to do for a purchase to count."""
+    paying = [(title, facts) for title, facts in programs if facts.pays]
+    if not paying:
+        return speech.say(NO_TERMS)
+    lines = []
+    for title, facts in paying:
+        lines += [f"<b>{escape(title)}: {escape(facts.headline)}</b>"]
+        rates = [rate.text for rate in facts.rates] if len(facts.rates) > 1 else []
+        lines += [f"• {escape(text)}" for text in (*rates, *facts.timing, *facts.notes)]
+    lines += [f"<b>{speech.say('For it to count')}</b>"]
+    steps = [f"{n}. {escape(step)}" for n, step in enumerate(paying[0][1].steps, 1)]
+    while len("\n".join([*lines, *steps])) > MAX_MESSAGE:
+        lines.pop(-2)
+    return "\n".join([*lines, *steps])
 
 
 def _line(offer: Offer, speech: Speech) -> str:

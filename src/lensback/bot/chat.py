@@ -36,9 +36,11 @@ from aiogram.utils.token import TokenValidationError
 from lensback import ledger, log
 from lensback.bot import cards as c
 from lensback.bot.tiles import strip
+from lensback.catalogue import offers, stores
 from lensback.durable import replace_file
 from lensback.errors import BadImage, ConfigError, Error, FetchFailed, TooLarge
 from lensback.fleeting import Fleeting
+from lensback.programs import facts
 from lensback.search import Query, search_live
 from lensback.speech import Speech, nearest
 from lensback.types import Box
@@ -157,6 +159,31 @@ class Chat:
         await self._say(message, c.headline(answer, speech))
         await self._cards(message, answer, speech)
 
+    async def terms(self, call: CallbackQuery) -> None:
+        """Tells what the stores of a card pay, when, and what to do for a purchase to count."""
+        await _patiently(call.answer)
+        asked, message = c.offers_of_terms(call.data or ""), call.message
+        if not asked or not isinstance(message, Message):
+            return
+        speech = nearest(call.from_user.language_code or "")
+        if not self._pace.allows(message.chat.id, time.monotonic()):
+            await self._say(message, speech.say(c.SLOWER))
+            return
+        try:
+            told = await asyncio.to_thread(self._programs, asked, speech)
+        except Error as error:
+            log.event("bot terms failed", 30, type=type(error).__name__)
+            told = speech.say(c.LATER)
+        await self._say(message, told)
+
+    def _programs(self, offer_ids: list[str], speech: Speech) -> str:
+        db, titles = self._workspace.db, stores.titles(self._workspace.db)
+        names = dict.fromkeys(offers.get(db, offer_id).store for offer_id in offer_ids)
+        known = [name for name in names if name in titles]
+        at, folder = int(time.time()), self._workspace.networks
+        found = facts.of_stores(db, folder, known, at, speech, signed_in=False)
+        return c.terms_told([(titles[one.store], one) for one in found], speech)
+
     async def other(self, message: Message, event_update: Update) -> None:
         """One sentence to whatever is no photo: text, a sticker, a voice message, a video."""
         if not self._meant(message) or self._seen.has(event_update.update_id):
@@ -174,7 +201,7 @@ class Chat:
     async def _cards(self, message: Message, answer: Answer, speech: Speech) -> None:
         shown = c.cards(answer.hits, speech, self._public_url, calibrated=answer.calibrated)
         for card in shown:
-            await self._show(message, card)
+            await self._show(message, card, speech)
 
     async def _parts(self, message: Message, answer: Answer, data: bytes, speech: Speech) -> None:
         """Offers the other things of the photo as buttons under their crops."""
@@ -230,8 +257,11 @@ class Chat:
     async def _say(self, message: Message, text: str) -> None:
         await _patiently(lambda: message.answer(text))
 
-    async def _show(self, message: Message, card: c.ChatCard) -> None:
+    async def _show(self, message: Message, card: c.ChatCard, speech: Speech) -> None:
         rows = [[InlineKeyboardButton(text=b.text, url=b.url)] for b in card.buttons]
+        if card.terms:
+            said = speech.say(c.CONDITIONS)
+            rows.append([InlineKeyboardButton(text=said, callback_data=card.terms)])
         keys = InlineKeyboardMarkup(inline_keyboard=rows)
         try:
             picture = self._workspace.images.thumbnail(card.image_hash, THUMBNAIL_PX)
@@ -303,6 +333,7 @@ async def _serve(workspace: Workspace, token: str, public_url: str, api: str) ->
     dispatcher.message.register(chat.photo, F.document)  # what it is, its bytes tell
     dispatcher.message.register(chat.other, F.content_type.in_(OTHER))
     dispatcher.callback_query.register(chat.part, F.data.startswith("part:"))
+    dispatcher.callback_query.register(chat.terms, F.data.startswith("terms:"))
     await chat.learn_name()
     log.event("bot ready")
     draining = asyncio.create_task(chat.drain())

@@ -234,7 +234,7 @@ def _dry_run(opened: Workspace, name: str, change: StoreChange, as_json: bool) -
 @store_app.command("rename")
 def store_rename(old: Connected, new: str, workspace: Folder = HERE) -> None:
     """Call a store by another name; offers keep their ids, clicks and sales stay with it."""
-    from lensback import deeds
+    from lensback import deeds, logos
     from lensback.catalogue import stores
     from lensback.publish import rename_store
 
@@ -242,6 +242,7 @@ def store_rename(old: Connected, new: str, workspace: Folder = HERE) -> None:
         opened.drain()
         stores.rename(opened.db, old, new)
         rename_store(opened.rows_path, old, new)
+        logos.rename(opened.path, old, new)
         who = deeds.actor_here()
         deeds.note(opened.db, int(time.time()), who, "store rename", f"{old} -> {new}")
     say(f"{old} is {new} now; a search of --store {new} finds its offers after the next sync")
@@ -285,6 +286,7 @@ def store_remove(
     workspace: Folder = HERE,
 ) -> None:
     """Disconnect a store and forget its offers; the next sync takes them out of the index."""
+    from lensback import logos
     from lensback.catalogue import offers, stores
     from lensback.publish import forget_store
 
@@ -296,5 +298,6 @@ def store_remove(
         with opened.locked():
             stores.remove(opened.db, name)
             forget_store(opened.rows_path, name)
+            logos.drop(opened.path, name)
     say(f"removed {name}; the next sync takes it out of the index")
     say(f"next: {command('sync', workspace)}")

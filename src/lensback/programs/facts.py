@@ -31,6 +31,7 @@ STEPS = (
     N_("Use only promo codes that the store itself shows."),
 )
 """What makes a purchase count at every store."""
+PAID = N_("Paid out after that, once the store has paid for it.")
 WHY_NOT = {
     "no_program": N_("This store pays no cashback through us."),
     "paused": N_("This store pays no cashback at the moment."),
@@ -47,6 +48,7 @@ DEPENDS = {
     "exchange": N_("on the exchange rate of the day of payment"),
 }
 """What an estimate depends on, after "how much it will be depends"."""
+DEPENDS_SENTENCE = N_("How much it will be depends {parts}.")
 
 
 def of_stores(
@@ -143,7 +145,7 @@ def _notes(program: Terms, speech: Speech) -> tuple[str, ...]:
 
 
 def timing(program: Terms, speech: Speech) -> tuple[str, ...]:
-    """When a purchase is seen and confirmed, and until when a lost one can be claimed; what the
+    """When a purchase is seen, confirmed and paid, and until when a lost one can be claimed; what the
     program does not tell is not said."""
     told = []
     if program.track_hours >= HOURS_TOLD_AS_DAYS:
@@ -164,6 +166,7 @@ def timing(program: Terms, speech: Speech) -> tuple[str, ...]:
                 program.hold_days,
             )
         )
+        told.append(speech.say(PAID))
     if program.claim_days:
         told.append(
             speech.plural(
@@ -286,4 +289,4 @@ def depends_in_words(codes: Sequence[str], speech: Speech) -> str:
     if not codes:
         return ""
     parts = ", ".join(speech.say(DEPENDS[code]) for code in codes)
-    return speech.say("How much it will be depends {parts}.", parts=parts)
+    return speech.say(DEPENDS_SENTENCE, parts=parts)

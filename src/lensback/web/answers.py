@@ -25,6 +25,7 @@ from lensback.web.kept import QUALITY, bare
 from lensback.web.language import speech_of
 from lensback.web.notes import recorded
 from lensback.web.pages import render, search_page
+from lensback.web.programs import told_of
 from lensback.web.service import Opened, Service
 from lensback.web.uploads import Upload
 from lensback.web.views import AnswerView, answer_view, filter_words
@@ -76,6 +77,7 @@ def _shared(request: Request, said: Shown, answer: Answer, query: Query) -> Resp
         "shared.html",
         headers=FRESH,
         answer=view,
+        terms=told_of(request, service, view, speech),
         lead=lead,
         filters=filter_words(query, speech),
         about=_about(view),

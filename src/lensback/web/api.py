@@ -9,8 +9,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lensback import wire
-from lensback.catalogue import for_sale, offers, products
+from lensback import logos, wire
+from lensback.catalogue import for_sale, offers, products, stores
 from lensback.errors import NotFound
 from lensback.search import Prices, product_of
 from lensback.web import bodies, uploads
@@ -123,6 +123,18 @@ def image(image_hash: str, request: Request, service: Opened) -> Response:
         return Response(status_code=304, headers=headers)
     content = service.workspace.images.thumbnail(known, THUMBNAIL_PX)
     return Response(content, media_type="image/jpeg", headers=headers)
+
+
+@router.get("/logos/{store}", include_in_schema=False)
+def logo(store: str, service: Opened) -> Response:
+    """The logo of a store, drawn by us; its address changes with it."""
+    path = logos.path_of(service.workspace.path, _known(stores.NAME, store, "store"))
+    try:
+        content = path.read_bytes()
+    except OSError:
+        raise NotFound("this store has no logo", hint="lensback store logo NAME") from None
+    headers = {"Cache-Control": "public, max-age=31536000, immutable"}
+    return Response(content, media_type="image/png", headers=headers)
 
 
 @router.get("/healthz", tags=["operation"], responses={200: {"model": wire.Health}})

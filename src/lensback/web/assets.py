@@ -32,5 +32,5 @@ class Squeezed:
         self._squeezing = GZipMiddleware(app, LEAST_BYTES, LEVEL)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        picture = scope["type"] != "http" or scope["path"].startswith("/images/")
+        picture = scope["type"] != "http" or scope["path"].startswith(("/images/", "/logos/"))
         await (self._plain if picture else self._squeezing)(scope, receive, send)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,7 +20,8 @@ from lensback.catalogue import offers
 from lensback.catalogue.stores import StoredProgram
 from lensback.errors import NotFound
 from lensback.ledger.clicks import SEARCH_ID
-from lensback.types import StoredOffer
+from lensback.programs.facts import STEPS
+from lensback.types import Money, StoredOffer
 from lensback.web import bodies, forms, guard, navigation, users
 from lensback.web.pages import render
 from lensback.web.service import Opened, Service
@@ -39,7 +41,11 @@ _CONTROL = re.compile(r"[\x00-\x20\x7f]")
     response_class=RedirectResponse,
     status_code=302,
     responses={
-        200: {"description": "A page with the way on, for what is no click", "content": _PAGE},
+        200: {
+            "description": "A page with the way on, for what is no click; with the setting `activated_s` also "
+            "the page that says that the cashback is activated, which goes on by itself",
+            "content": _PAGE,
+        },
         302: {"description": "To the offer's page at its store, through its network"},
         204: {"description": "For programs, where the only address is a network's"},
         503: {"description": "The same page for a prefetch: nobody clicked yet", "content": _PAGE},
@@ -79,7 +85,8 @@ def go(offer_id: str, request: Request, service: Opened, search: str = "") -> Re
             return _way_on(request, stored, search, foreign=True)
     if user:
         service.click_pace.take(f"user {user}")
-    return _redirect(click(service, stored, programs, search, user, now))
+    way = click(service, stored, programs, search, user, now)
+    return _redirect(way.address) if host else _onward(request, service, stored, way)
 
 
 @router.post(
@@ -104,17 +111,29 @@ async def go_as_member(
         stored, _ = await run_in_threadpool(offers.to_click, service.workspace.db, offer_id)
         return _way_on(request, stored, search)
     fields = await forms.fields(request, MAX_LINK_CHARS)
-    return await run_in_threadpool(_as_member, service, offer_id, search, fields.get("user", ""))
+    given = fields.get("user", "")
+    return await run_in_threadpool(_as_member, request, service, offer_id, search, given)
 
 
-def _as_member(service: Service, offer_id: str, search: str, text: str) -> Response:
+def _as_member(
+    request: Request, service: Service, offer_id: str, search: str, text: str
+) -> Response:
     now = int(time.time())
     stored, programs = offers.to_click(service.workspace.db, offer_id)
     user = users.user_of_pass(service.workspace, text, now)
     if user:
         service.click_pace.take(f"user {user}")
-    address = click(service, stored, programs, search, user, now)
-    return RedirectResponse(address, status_code=303, headers=HEADERS)
+    way = click(service, stored, programs, search, user, now)
+    return _onward(request, service, stored, way, 303)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where one click leads, and what it may bring."""
+
+    address: str
+    cashback: Money | None
+    """Estimated for whose click it is; None where nothing is paid, or to nobody."""
 
 
 def click(
@@ -124,8 +143,8 @@ def click(
     search_id: str,
     user: str,
     now: int,
-) -> str:
-    """The link of one click, which is in the journal when this returns. Raises Busy where that
+) -> Way:
+    """The way of one click, which is in the journal when this returns. Raises Busy where that
     is full: a click that nobody can find again would be cashback lost."""
     workspace = service.workspace
     click_id = ledger.new_click_id()
@@ -144,7 +163,19 @@ def click(
     )
     address = checked_address(link.url)
     workspace.journal.append("click", body)
-    return address
+    return Way(address, link.estimate if user and link.network else None)
+
+
+def _onward(
+    request: Request, service: Service, stored: StoredOffer, way: Way, status: int = 302
+) -> Response:
+    """To the store: at once, or by a page that says for a moment that the cashback is activated, where the
+    operator wants that and it is."""
+    seconds = service.workspace.settings.activated_s
+    if not seconds or way.cashback is None:
+        return _redirect(way.address, status)
+    headers = {**HEADERS, "Refresh": f"{seconds:g};url={way.address}"}
+    return render(request, "activated.html", 200, headers, store=stored.store, way=way, steps=STEPS)
 
 
 def _way_on(
@@ -177,5 +208,5 @@ def checked_address(url: str) -> str:
     return url
 
 
-def _redirect(url: str) -> Response:
-    return RedirectResponse(url, status_code=302, headers=HEADERS)
+def _redirect(url: str, status: int = 302) -> Response:
+    return RedirectResponse(url, status_code=status, headers=HEADERS)

@@ -19,6 +19,7 @@ from starlette.responses import HTMLResponse, Response
 
 from lensback import __version__
 from lensback.legible import shown
+from lensback.programs import facts
 from lensback.search import Query
 from lensback.speech import N_, Speech, languages
 from lensback.verdicts import LIKELIHOOD
@@ -26,6 +27,7 @@ from lensback.web.bodies import FRESH
 from lensback.web.browser import browser_of, is_secure, keep_browser
 from lensback.web.guard import Reader, Searcher
 from lensback.web.language import COOKIE, speech_of
+from lensback.web.programs import told_of
 from lensback.web.service import Opened, Service
 from lensback.web.uploads import Upload
 from lensback.web.views import COLORS, SORTS, answer_view, box_text
@@ -71,6 +73,8 @@ WIDGET = {
     "go": N_("To store"),
     "upTo": N_("Cashback up to"),
     "back": N_("Cashback"),
+    "terms": N_("conditions"),
+    "dependsOn": facts.DEPENDS_SENTENCE,
 }
 HOUR_S = 3600
 
@@ -87,6 +91,7 @@ def _widget_text() -> str:
     words = {
         language: {name: Speech(language).say(text) for name, text in WIDGET.items()}
         | {"failures": {name: _whole(said, Speech(language)) for name, said in FAILURES.items()}}
+        | {"depends": {code: Speech(language).say(text) for code, text in facts.DEPENDS.items()}}
         | {"likelihood": [(least, Speech(language).say(text)) for least, text in LIKELIHOOD]}
         for language in languages()
     }
@@ -166,6 +171,7 @@ def search_page(
 ) -> Response:
     """The search form with an answer under it, and the photo where it is remembered for this browser."""
     query, speech = upload.query, speech_of(request)
+    view = answer_view(answer, speech) if answer else None
     max_bytes = service.workspace.settings.max_image_bytes
     return render(
         request,
@@ -176,7 +182,8 @@ def search_page(
         box=box_text(query.box) if query.box else "",
         filtered=replace(query, box=None, limit=Query().limit, currency="", facets=False, offset=0)
         != Query(),
-        answer=answer_view(answer, speech) if answer else None,
+        answer=view,
+        terms=told_of(request, service, view, speech),
         photo=photo_address(answer.search_id) if answer and _mine(request, service, answer) else "",
         max_bytes=max_bytes,
         max_mb=max_bytes / (1 << 20),
@@ -213,6 +220,7 @@ def _text(request: Request, speech: Speech, template: str, **values: Any) -> str
     service: Service = request.app.state.service
     values["keep_days"] = service.workspace.settings.keep_photos_days
     values["marks"] = service.marks
+    values["sign_in_url"] = service.workspace.settings.sign_in_url
     environment = _environment(service.workspace.settings.templates)
     return environment.get_template(template).render(**values)
 

@@ -23,6 +23,7 @@ from lensback.web.guard import Reader, searcher
 from lensback.web.language import speech_of
 from lensback.web.pages import render
 from lensback.web.prices import Chart, chart
+from lensback.web.programs import told
 from lensback.web.service import Opened, Service
 from lensback.web.similar import likes
 from lensback.web.views import Card, card
@@ -86,12 +87,14 @@ def _page(
         image=thing.images[0] if thing.images else "",
         offers=thing.offers,
     )
+    own = card(hit, speech, calibrated=False)
     return render(
         request,
         "product.html",
         headers=FRESH,
         product=thing,
-        card=card(hit, speech, calibrated=False),
+        card=own,
+        terms=told(request, service, [own, *like], speech),
         description=_description(service, thing),
         chart=_chart(service, thing, speech),
         like=like,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -17,6 +19,8 @@ from lensback.web import bodies, guard, users
 from lensback.web.guard import Reader
 from lensback.web.language import speech_of
 from lensback.web.service import Opened, Service
+from lensback.web.views import AnswerView, Card, OfferLine
+from lensback.wire import DEPENDS_ON
 
 router = APIRouter(responses=bodies.FAILURES)
 
@@ -63,9 +67,56 @@ def facts_of(
     UnknownName."""
     if any(not stores.NAME.fullmatch(name) for name in names):
         raise NotFound("no such store", hint="take names from GET /api/stores")
+    speech = Speech(lang) if lang in languages() else speech_of(request)
+    return _facts(request, service, names, speech)
+
+
+def _facts(
+    request: Request, service: Service, names: list[str], speech: Speech
+) -> tuple[shape.ProgramFacts, ...]:
     workspace, now = service.workspace, int(time.time())
     # A bearer without a user is an API key, and no guess at the host's.
     host = users.HEADER in request.headers and guard.is_host(request)
     known = bool(users.user_of(request, workspace, now, host=host))
-    speech = Speech(lang) if lang in languages() else speech_of(request)
     return facts.of_stores(workspace.db, workspace.networks, names, now, speech, signed_in=known)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreTerms:
+    """What a page says of one store's cashback before the click."""
+
+    facts: shape.ProgramFacts
+    depends: str
+    """What decides how much it will be, as a sentence; empty where nothing does."""
+
+
+def told(
+    request: Request, service: Service, cards: Iterable[Card], speech: Speech
+) -> Mapping[str, StoreTerms]:
+    """For each store of these cards that pays cashback on one of them, in their order: its facts for
+    who asks. A store that is not connected any more is left out."""
+    lines: dict[str, list[OfferLine]] = {}
+    for card in cards:
+        for line in card.lines:
+            if line.after and line.store_name in service.marks:
+                lines.setdefault(line.store_name, []).append(line)
+    if not lines:
+        return {}
+    return {
+        found.store: StoreTerms(found, _depends(lines[found.store], speech))
+        for found in _facts(request, service, list(lines), speech)
+        if found.pays
+    }
+
+
+def told_of(
+    request: Request, service: Service, view: AnswerView | None, speech: Speech
+) -> Mapping[str, StoreTerms]:
+    """The same for all cards of an answer; nothing without one."""
+    return told(request, service, (*view.exact, *view.similar), speech) if view else {}
+
+
+def _depends(lines: Iterable[OfferLine], speech: Speech) -> str:
+    """What the cashback of any of these lines depends on."""
+    codes = {code for line in lines for code in line.depends_on}
+    return facts.depends_in_words([code for code in DEPENDS_ON if code in codes], speech)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
@@ -19,6 +20,7 @@ from lensback.web.forms import OFFER_ID
 from lensback.web.guard import Searcher
 from lensback.web.language import speech_of
 from lensback.web.pages import render
+from lensback.web.programs import told
 from lensback.web.service import Opened, Service
 from lensback.web.views import card
 
@@ -69,7 +71,8 @@ async def similar_page(request: Request, offer_id: str, service: Opened) -> Resp
     title = speech.say("Similar to {title}", title=stored.offer.title)
     cards = [card(hit, speech, calibrated=False) for hit in hits]
     lead = speech.say("What looks most like it in the connected stores.")
-    return render(request, "answers.html", title=title, lead=lead, cards=cards)
+    terms = await run_in_threadpool(told, request, service, cards, speech)
+    return render(request, "answers.html", title=title, lead=lead, cards=cards, terms=terms)
 
 
 def likes(service: Service, offer_id: str, query: Query) -> tuple[StoredOffer, list[wire.Hit]]:

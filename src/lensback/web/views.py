@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from lensback.comparison import StoreRow, by_store, discount, size_key
+from lensback.programs import facts
 from lensback.search import MAX_LIMIT, Query
 from lensback.speech import N_, Speech
 from lensback.types import WHOLE, Box
@@ -77,6 +78,12 @@ class OfferLine:
     cashback: str
     """Empty where there is none."""
     up_to: bool
+    depends_on: tuple[str, ...]
+    """Codes of what decides how much it will be."""
+    depends: str
+    """The same as a sentence, empty where nothing does."""
+    why_not: str
+    """Why there is none, empty where there is some."""
     after: str
     """Price after cashback, empty where there is no cashback."""
     availability: str
@@ -233,6 +240,9 @@ def _line(row: StoreRow, speech: Speech) -> OfferLine:
         discount=discount(first),
         cashback=speech.money(first.cashback) if has_cashback else "",
         up_to=first.up_to,
+        depends_on=first.depends_on,
+        depends=facts.depends_in_words(first.depends_on, speech) if has_cashback else "",
+        why_not=speech.say(facts.WHY_NOT[first.no_cashback]) if first.no_cashback else "",
         after=speech.money(first.price_after_cashback) if has_cashback else "",
         availability=speech.say(AVAILABILITY[first.availability]),
         in_stock=first.availability == "in_stock",

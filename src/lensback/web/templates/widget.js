@@ -29,7 +29,8 @@
     img { width: 5.5rem; height: 5.5rem; object-fit: contain; background: #fff; border-radius: 8px; }
     p { margin: 0; } .offer { display: flex; justify-content: space-between; gap: .8rem; align-items: center; margin-top: .35rem; }
     .small { font-size: .85em; opacity: .75; } .gone { opacity: .6; } h3 { font-size: 1rem; margin: 1rem 0 0; }
-    form { margin: 0; }`;
+    form { margin: 0; } summary { cursor: pointer; min-height: 2.75rem; display: flex; align-items: center; }
+    .terms ul { margin: 0; padding: 0 0 .5rem 1.1rem; display: grid; gap: .25rem; } .terms li { display: list-item; }`;
 
   const node = (tag, text = "", fields = {}) => Object.assign(document.createElement(tag), { textContent: text }, fields);
   const host = node("span");
@@ -121,12 +122,42 @@
         price.append(node("br"), node("span", `${label} ${money(offer.cashback)}`, { className: "small" }));
       }
       if (offer.disclosure) price.append(node("br"), node("span", offer.disclosure, { className: "small" }));
+      const terms = node("details", "", { className: "small terms", hidden: true });
+      Object.assign(terms.dataset, { store: offer.store, depends: offer.depends_on.map((code) => words.depends[code]).join(", ") });
       if (offer.availability === "out_of_stock") price.append(node("br"), node("span", words.soldOut, { className: "small" }));
       line.append(price, way(offer));
       about.append(line);
+      if (Number(offer.cashback.amount)) about.append(terms);
     }
     item.append(node("img", "", { src: new URL(hit.image, base).href, alt: "", loading: "lazy" }), about);
     return item;
+  }
+
+  // What the stores pay and what to do for a purchase to count, folded under each offer once it is here.
+  async function tell() {
+    const folded = [...list.querySelectorAll(".terms")];
+    const names = [...new Set(folded.map((one) => one.dataset.store))];
+    if (!names.length) return;
+    const query = new URLSearchParams([...names.map((name) => ["store", name]), ["lang", language]]);
+    let told;
+    try {
+      const response = await fetch(new URL(`api/programs?${query}`, base));
+      told = response.ok ? (await response.json()).programs : [];
+    } catch { return; } // the answer stands without it
+    for (const one of folded) {
+      const facts = told.find((each) => each.store === one.dataset.store);
+      if (!facts || !facts.pays) continue;
+      const { depends } = one.dataset;
+      const sentences = [
+        ...(depends ? [words.dependsOn.replace("{parts}", depends)] : []), ...(pass || facts.signed_in ? [] : [facts.sign_in]),
+        ...(facts.rates.length > 1 ? facts.rates.map((rate) => rate.text) : []), ...facts.timing, ...facts.notes,
+        ...facts.steps.filter((step) => step !== facts.sign_in),
+      ];
+      const rows = node("ul");
+      rows.append(...sentences.map((text) => node("li", text)));
+      one.append(node("summary", `${words.back} ${facts.headline}: ${words.terms}`), rows);
+      one.hidden = false;
+    }
   }
 
   async function search(file) {
@@ -157,6 +188,7 @@
     const said = (hit) => ({ ...hit, said: answer.calibrated ? words.likelihood.find(([least]) => hit.probability >= least)[1] : "" });
     const hits = answer.hits.map(said);
     list.replaceChildren(...group("exact", hits.filter((hit) => hit.exact)), ...group("similar", hits.filter((hit) => !hit.exact)));
+    tell();
     host.dispatchEvent(new CustomEvent("lensback:answer", { bubbles: true, composed: true, detail: answer }));
   }
 
