@@ -22,10 +22,14 @@ from urllib.parse import parse_qs
 
 import pytest
 from PIL import Image
+from sqlalchemy import func, select, update
 
 from lensback.bot import cards, run_bot
 from lensback.bot.tiles import strip
+from lensback.catalogue import named
+from lensback.db import tables as t
 from lensback.errors import ConfigError
+from lensback.programs.shape import ProgramFacts
 from lensback.settings import Settings
 from lensback.speech import Speech
 from lensback.types import WHOLE
@@ -240,16 +244,14 @@ def test_a_photo_becomes_cards(
     assert re.match(
         r"https://find\.example\.com/go/[a-z2-7]{16}\?search=[0-9a-f]{16}$", keys[0][0]["url"]
     )
-    assert {row[0]["text"].split(" · ")[0] for row in keys} <= {"harbour", "lavka"}
+    ways = [row[0]["text"].split(" · ")[0] for row in keys if "url" in row[0]]
+    assert set(ways) <= {"harbour", "lavka"}
+    assert keys[-1][0]["callback_data"].startswith("save:p")
     wait_for(lambda: "5" in (made[0] / "bot.offset").read_text())
 
     def recorded() -> bool:
         with open_workspace(made[0]) as workspace:
             workspace.drain()
-            from sqlalchemy import func, select
-
-            from lensback.db import tables as t
-
             with workspace.db.read() as c:
                 query = select(func.count()).where(t.searches.c.source == "bot")
                 return bool(c.execute(query).scalar_one())
@@ -278,8 +280,8 @@ def test_what_is_no_photo_and_too_many(
     bot()
     wait_for(lambda: len(telegram.sent) == 1)
     assert telegram.texts() == ["This file is not a picture that we can read."]
-    for update in range(22, 22 + 12):
-        telegram.photo(update, b"not a picture", **english)
+    for number in range(22, 22 + 12):
+        telegram.photo(number, b"not a picture", **english)
     wait_for(lambda: any("a lot of photos" in text for text in telegram.texts()))
     telegram.photo(50, made[1], **group, caption="what is this, @lens_bot?")
     wait_for(lambda: any(method == "sendPhoto" for method, _ in telegram.sent))
@@ -358,6 +360,94 @@ def test_the_other_things_of_a_photo_are_buttons_under_their_crops(
     drawn = Image.open(io.BytesIO(strip(made[1], [part.box for part in parts], 10**8)))
     assert drawn.size == (6 * 220 + 5 * 8, 220)
     assert cards.parts(answer(regions=(whole,), region=WHOLE), Speech("en")) == []
+
+
+def test_a_saved_thing_is_told_of_when_it_becomes_cheaper_and_taken_away(
+    bot: Callable[[], Any], telegram: Telegram, made: tuple[Path, bytes]
+) -> None:
+    with Workspace(made[0], Settings()) as workspace:
+        row = next(named.every(workspace.db, "harbour"))
+        product_id = str(row.product_id)
+    message = {"message_id": 1, "date": 1, "chat": {"id": 70, "type": "private"}}
+    pressed = {"id": "1", "from": ENGLISH["from"], "chat_instance": "1", "message": message}
+
+    def press(update_id: int, data: str) -> None:
+        with telegram.arrived:
+            update = {"update_id": update_id, "callback_query": {**pressed, "data": data}}
+            telegram.updates.append(update)
+            telegram.arrived.notify_all()
+
+    press(200, f"save:{product_id}")
+    press(201, "save:" + "p" + "a" * 16)
+    process = bot()
+    wait_for(lambda: len(telegram.texts()) >= 4)
+    assert [text for text in telegram.texts() if text] == [cards.KEPT, cards.GONE]
+    process.kill()
+    process.wait(20)
+    with Workspace(made[0], Settings()) as workspace, workspace.db.write() as c:
+        mine = t.offers.c.product_id == product_id
+        before = c.execute(select(t.offers.c.price_minor).where(mine)).scalars().all()
+        c.execute(update(t.offers).where(mine).values(price_minor=min(before) // 2))
+    try:
+        bot()
+        wait_for(lambda: any("instead of" in text for text in telegram.texts()))
+        (_, told) = next(one for one in telegram.sent if "instead of" in one[1].get("text", ""))
+        assert told["chat_id"] == "70"
+        assert f"/products/{product_id}" in told["reply_markup"]
+        press(202, f"drop:{product_id}")
+        wait_for(lambda: cards.REMOVED in telegram.texts())
+        telegram.message(
+            203,
+            **ENGLISH,
+            text="/saved",
+            entities=[{"type": "bot_command", "offset": 0, "length": 6}],
+        )
+        wait_for(lambda: cards.NOTHING in telegram.texts())
+        assert sum("instead of" in text for text in telegram.texts()) == 1
+    finally:
+        with Workspace(made[0], Settings()) as workspace, workspace.db.write() as c:
+            c.execute(update(t.offers).where(mine).values(price_minor=min(before)))
+
+
+def test_the_terms_of_a_card_are_told_before_the_click() -> None:
+    facts = ProgramFacts(
+        store="s", pays=True, no_cashback="", why="", headline="up to 5 %", up_to=True, rates=(),
+        notes=("No <gift> cards.",) * 200, track_hours=None, hold_days=None, claim_days=None,
+        timing=("Confirmed by the store in about 45 days.",), steps=("Sign in first.", "Empty basket."),
+        signed_in=False, sign_in="Sign in first.",
+    )  # fmt: skip
+    none = facts.model_copy(update={"pays": False})
+    said = cards.terms_told([("S & b", facts), ("T", none)], Speech("en"))
+    assert len(said) <= cards.MAX_MESSAGE
+    for part in (
+        "<b>S &amp; b: up to 5 %</b>",
+        "in about 45 days",
+        "&lt;gift&gt;",
+        "1. Sign in first.",
+        "2. Empty",
+    ):
+        assert part in said
+    assert "T:" not in said
+    assert cards.terms_told([("T", none)], Speech("en")) == cards.NO_TERMS
+    (card,) = cards.cards(
+        [hit(offer("a" * 16, back=9), offer("b" * 16, store="t"))], Speech("en"), ""
+    )
+    assert cards.offers_of_terms(card.terms) == ["a" * 16]
+    many = [offer(f"{letter * 16}", back=9, store=letter) for letter in "abcdef"]
+    (card,) = cards.cards([hit(*many)], Speech("en"), "")
+    assert len(card.terms.encode()) <= 64, "Telegram's limit"
+    assert len(cards.offers_of_terms(card.terms)) == cards.MOST_TERMS
+    (free,) = cards.cards([hit(offer())], Speech("en"), "")
+    assert free.terms == ""
+    for wrong in (
+        "",
+        "terms",
+        "terms:",
+        "terms:x",
+        "part:" + "a" * 16,
+        card.terms + ":" + "g" * 16,
+    ):
+        assert cards.offers_of_terms(wrong) == []
 
 
 def test_a_refused_token(bot: Callable[..., Any]) -> None:

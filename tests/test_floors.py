@@ -77,6 +77,7 @@ FLOORS = [
         "ingest",
         "download",
         "logos",
+        "telling",
         "embed",
         "group",
         "publish",

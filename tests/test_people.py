@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 
 from lensback import db as db_module
 from lensback import deeds, grants, keys, ledger, people
+from lensback.catalogue import saved
+from lensback.catalogue.saved import SavedThing
 from lensback.cli import app
 from lensback.db import Database, sqlite_url
 from lensback.db import tables as t
@@ -107,7 +109,12 @@ def test_an_erased_person_stands_in_no_file_and_the_money_stays(workspace: Works
     before = ledger.balances(db)
     good, other = (grants.give_pass(db, folder, user, NOW) for user in (USER, OTHER))
     workspace.journal.append("click", click("c9", USER).body)  # not in the database yet
+    price = Money(1000, "EUR")
+    for user in (USER, OTHER):
+        thing = ("p" + "a" * 16, "Hat", "", price, True, "en", NOW, price, True)
+        saved.save(db, SavedThing(user, *thing))
     told = people.data_of(db, folder, USER, NOW)
+    assert [row["title"] for row in told["saved"]] == ["Hat"]
     assert [row["click_id"] for row in told["clicks"]] == ["c1", "c3"]
     assert [row["search_id"] for row in told["searches"]] == ["a" * 16]
     assert told["votes"][0]["vote"] == 1
@@ -117,7 +124,7 @@ def test_an_erased_person_stands_in_no_file_and_the_money_stays(workspace: Works
     assert OTHER not in json.dumps(told)
 
     erased = people.erase(db, folder, USER, NOW, workspace.drain)
-    assert erased == people.Erased(clicks=3, searches=1, votes=1, photos=1, passes=1)
+    assert erased == people.Erased(clicks=3, searches=1, votes=1, photos=1, passes=1, saved=1)
     assert names_of(folder, USER) == []
     assert not db.shared or USER not in str(rows(db, select(t.clicks)))
     assert (folder / "photos" / ("b" * 16 + ".jpg")).exists()

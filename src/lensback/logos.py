@@ -75,7 +75,9 @@ def icon(fetcher: Fetcher, pages: Sequence[str], by: Decode | None = None) -> by
     allows. Raises NotFound where none is a picture of a logo's size."""
     site = next((site for page in pages if (site := _site(page))), "")
     if not site:
-        raise NotFound("no page of this store is known", hint="name a picture: a file or an address")
+        raise NotFound(
+            "no page of this store is known", hint="name a picture: a file or an address"
+        )
     rules = _robots(fetcher, site)
     reason = "none is named"
     for url in list(_candidates(fetcher, site, rules))[:MOST_TRIES]:
@@ -160,5 +162,3 @@ class _Links(HTMLParser):
             return
         size = re.match(r"(\d{1,4})x", said.get("sizes", "").lower())
         self.found.append((min(ranks), -int(size[1]) if size else 0, href))
-
-

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, delete, or_, select, update
 
 from lensback import grants, ledger
+from lensback.catalogue.saved import forget, saved_by
 from lensback.db import Database, chunks
 from lensback.db import tables as t
 from lensback.errors import Busy
@@ -36,6 +37,7 @@ class Erased:
     votes: int
     photos: int
     passes: int
+    saved: int
 
     def as_json(self) -> dict[str, int]:
         """The counts as `user erase --json` prints them."""
@@ -54,7 +56,7 @@ class Outdated:
 
 def data_of(db: Database, folder: Path, token: str, now: int) -> dict[str, Any]:
     """Everything that is kept of a user, as JSON: sales, claims, clicks, the searches they came from,
-    votes on them, passes, and the names of kept photos."""
+    votes on them, saved things, passes, and the names of kept photos."""
     k, s, f = t.clicks.c, t.searches.c, t.feedback.c
     with db.read() as c:
         clicks = [
@@ -64,6 +66,7 @@ def data_of(db: Database, folder: Path, token: str, now: int) -> dict[str, Any]:
             ).mappings()
         ]
         claimed = claims.of_clicks(c, [row["click_id"] for row in clicks])
+        things = saved_by(c, token)
         searches, votes = [], []
         for part in chunks(sorted({row["search_id"] for row in clicks if row["search_id"]})):
             searches += [
@@ -83,13 +86,17 @@ def data_of(db: Database, folder: Path, token: str, now: int) -> dict[str, Any]:
         "claims": [{"click_id": key, **claim} for key, claim in claimed.items()],
         "searches": searches,
         "votes": votes,
+        "saved": [
+            {"product_id": one.product_id, "title": one.title, "saved_at": one.saved_at}
+            for one in things
+        ],
         "photos": photos,
         "passes": [grant.as_json() for grant in own],
     }
 
 
 def erase(db: Database, folder: Path, token: str, now: int, drain: Callable[[], object]) -> Erased:
-    """Takes the person out of clicks, searches, votes, claims, kept photos, the journal and passes.
+    """Takes the person out of clicks, searches, votes, claims, saved things, kept photos, the journal and passes.
     Sales and what was paid stay, with nobody's name. Raises Busy where a serve keeps a click of the
     person to itself for too long."""
     _handed_over(folder, token, drain)
@@ -97,6 +104,7 @@ def erase(db: Database, folder: Path, token: str, now: int, drain: Callable[[], 
         mine = t.clicks.c.user_token == token
         ids = sorted({text for text in c.scalars(select(t.clicks.c.search_id).where(mine)) if text})
         claims.forget(c, c.scalars(select(t.clicks.c.click_id).where(mine)))
+        things = forget(c, token)
         gone = update(t.clicks).where(mine).values(user_token="", search_id="", rank=None)
         clicks = c.execute(gone).rowcount
         searches = sum(
@@ -114,7 +122,7 @@ def erase(db: Database, folder: Path, token: str, now: int, drain: Callable[[], 
         path.unlink(missing_ok=True)
     passes = grants.end_all(db, grants.owner_of(folder, token), now)
     db.scrub()
-    return Erased(clicks, searches, votes, photos, passes)
+    return Erased(clicks, searches, votes, photos, passes, things)
 
 
 def let_go(db: Database, now: int, *, search_days: int, click_days: int) -> Outdated:
@@ -138,11 +146,11 @@ def let_go(db: Database, now: int, *, search_days: int, click_days: int) -> Outd
         sold = select(k.click_id).where(old, k.user_token != "", sale.exists(), ~open_sale.exists())
         nobody = update(t.clicks).values(user_token="", search_id="")
 
-        def forget(c: Connection, ids: list[str]) -> int:
+        def let_go_of(c: Connection, ids: list[str]) -> int:
             claims.forget(c, ids)
             return int(c.execute(nobody.where(k.click_id.in_(ids))).rowcount)
 
-        anonymous = _in_parts(db, sold, forget)
+        anonymous = _in_parts(db, sold, let_go_of)
     if search_days:
         old_searches = select(s.search_id).where(s.at < now - search_days * DAY_S)
         searches = _in_parts(db, old_searches, _drop_searches)

@@ -316,6 +316,14 @@ class Settings(BaseSettings):
         description="Where shoppers sign in at the host service; the page links to it where a purchase would "
         "count for nobody. Empty: it says so without a link.",
     )
+    saved_webhook: Annotated[str, AfterValidator(_web_address)] = Field(
+        "",
+        description="Address that gets the news of users' saved things (cheaper, back in stock) after a sync, "
+        "to mail or push them (docs/page.md); empty: none.",
+    )
+    saved_webhook_secret: str = Field(
+        "", description="What these requests are signed with (`Lensback-Signature`)."
+    )
     activated_s: float = Field(
         0.0,
         ge=0,

@@ -14,7 +14,7 @@ from functools import partial
 from threading import Event
 from typing import TypeVar
 
-from lensback import exchange, log
+from lensback import exchange, log, telling
 from lensback.calibrate import calibrate
 from lensback.catalogue import health, publications, stores
 from lensback.catalogue.pictures import Cadence
@@ -125,8 +125,18 @@ def sync(
         if not only and _gone(report):  # found when they were to be encoded
             report.tallies.append(resumed(fetch))
             rest("")
+    report.tallies += _told(workspace, only)
     log.event("synced", **report.as_json())
     return report
+
+
+def _told(workspace: Workspace, only: str) -> list[Tally]:
+    """Prices and stock have changed: whoever saved a thing hears of it. No other sync waits for that."""
+    s = workspace.settings
+    if only or not s.saved_webhook:
+        return []
+    where = (s.saved_webhook, s.saved_webhook_secret, s.public_url)
+    return [retried(partial(telling.tell, workspace.db, workspace.fetcher, *where))]
 
 
 def _check_age(workspace: Workspace, force: bool) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from lensback.catalogue.saved import SavedThing, ThingNews, ThingNow
 from lensback.comparison import by_store
 from lensback.programs.shape import ProgramFacts
 from lensback.speech import N_, Speech
@@ -26,6 +27,7 @@ MOST_CARDS = 5
 MOST_BUTTONS = 4
 MOST_PARTS = 6
 _PART = re.compile(r"part:([0-9a-f]{16}):([0-9])")
+_THING = re.compile(r"(save|drop):(p[a-z2-7]{16})")
 _TERMS = re.compile(r"terms(?::[a-z2-7]{16}){1,3}")
 MOST_TERMS = 3
 """Stores of one card whose terms its button tells: Telegram sends 64 bytes back."""
@@ -43,6 +45,15 @@ SLOWER = N_("That is a lot of photos at once. Send the next one in a minute.")
 ASK = N_("I look at photos only: send me one of the thing that you want to find.")
 OTHERS = N_("Something else in the photo? Choose it:")
 FORGOTTEN = N_("This photo is forgotten by now. Send it again.")
+SAVE = N_("Save: tell me when it is cheaper")
+KEPT = N_("Saved. I will write when it becomes cheaper, or is there again. All of them: /saved")
+GONE = N_("This is not sold any more.")
+FULL = N_("That is a lot of saved things. Take one away first: /saved")
+NOTHING = N_("Nothing is saved yet.")
+REMOVE = N_("Remove")
+REMOVED = N_("Removed.")
+CHEAPER = N_("Cheaper: {price} instead of {before}")
+BACK = N_("Back in stock: {price}")
 CONDITIONS = N_("Cashback: conditions")
 NO_TERMS = N_("These offers pay no cashback any more.")
 BROKEN = N_("This file is not a picture that we can read.")
@@ -65,6 +76,8 @@ class ChatCard:
     image_hash: str
     caption: str
     buttons: tuple[Button, ...]
+    save: str
+    """What the button that saves it sends back."""
     terms: str
     """What the button that asks for the cashback's terms sends back; empty where nothing is paid."""
 
@@ -130,7 +143,32 @@ def _card(hit: Hit, speech: Speech, public_url: str, calibrated: bool) -> ChatCa
     buttons = tuple(Button(_label(offer, speech), public_url + offer.link) for offer in offers)
     paying = [offer.offer_id for offer in offers if offer.cashback.minor > 0][:MOST_TERMS]
     terms = ":".join(["terms", *paying]) if paying else ""
-    return ChatCard(hit.image_hash, caption, buttons, terms)
+    save = f"save:{hit.product_id}" if _THING.fullmatch(f"save:{hit.product_id}") else ""
+    return ChatCard(hit.image_hash, caption, buttons, save, terms)
+
+
+def thing_of(data: str) -> tuple[str, str]:
+    """What a button does with a thing (`save`, `drop`) and its id; ("", "") for anything else."""
+    found = _THING.fullmatch(data)
+    return (found[1], found[2]) if found else ("", "")
+
+
+def news_told(news: ThingNews, speech: Speech) -> str:
+    """What became of a saved thing, in Telegram's HTML."""
+    price, before = speech.money(news.price), speech.money(news.thing.told)
+    cheaper = speech.say(CHEAPER, price=price, before=before)
+    said = cheaper if news.kind == "cheaper" else speech.say(BACK, price=price)
+    return f"<b>{escape(news.thing.title[:200])}</b>\n{said}"
+
+
+def saved_told(thing: SavedThing, now: ThingNow, speech: Speech) -> str:
+    """A saved thing as it is now, in Telegram's HTML."""
+    if not now.on_sale or now.price is None:
+        said = speech.say(GONE)
+    else:
+        sold = "" if now.here else f", {speech.say('Sold out').lower()}"
+        said = speech.money(now.price) + sold
+    return f"<b>{escape(thing.title[:200])}</b>\n{said}"
 
 
 def offers_of_terms(data: str) -> list[str]:

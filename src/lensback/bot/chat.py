@@ -7,8 +7,6 @@ import io
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,7 +17,6 @@ from aiogram.client.telegram import TelegramAPIServer
 from aiogram.exceptions import (
     TelegramAPIError,
     TelegramNetworkError,
-    TelegramRetryAfter,
     TelegramUnauthorizedError,
 )
 from aiogram.filters import Command
@@ -35,6 +32,7 @@ from aiogram.utils.token import TokenValidationError
 
 from lensback import ledger, log
 from lensback.bot import cards as c
+from lensback.bot.things import Things, patiently
 from lensback.bot.tiles import strip
 from lensback.catalogue import offers, stores
 from lensback.durable import replace_file
@@ -53,7 +51,6 @@ MAX_WORDS = 200
 CHATS = 10_000
 """Chats whose pace is remembered; the longest silent are forgotten first."""
 THUMBNAIL_PX = 640
-TRIES = 4
 DRAIN_S = 2.0
 
 
@@ -138,7 +135,7 @@ class Chat:
 
     async def part(self, call: CallbackQuery) -> None:
         """Searches another thing of a photo that the same chat sent just now."""
-        await _patiently(call.answer)
+        await patiently(call.answer)
         search_id, n = c.part_of(call.data or "")
         message, sent = call.message, self._photos.get(search_id)
         if not isinstance(message, Message):
@@ -161,7 +158,7 @@ class Chat:
 
     async def terms(self, call: CallbackQuery) -> None:
         """Tells what the stores of a card pay, when, and what to do for a purchase to count."""
-        await _patiently(call.answer)
+        await patiently(call.answer)
         asked, message = c.offers_of_terms(call.data or ""), call.message
         if not asked or not isinstance(message, Message):
             return
@@ -221,7 +218,7 @@ class Chat:
             BufferedInputFile(picture, "parts.jpg"),
         )
         said = speech.say(c.OTHERS)
-        await _patiently(lambda: message.answer_photo(file, caption=said, reply_markup=keys))
+        await patiently(lambda: message.answer_photo(file, caption=said, reply_markup=keys))
 
     def _meant(self, message: Message) -> bool:
         """What comes in private, or calls the bot by its name: a group's other messages are nobody's."""
@@ -255,10 +252,13 @@ class Chat:
             log.event("search not recorded", 30, type=type(error).__name__)
 
     async def _say(self, message: Message, text: str) -> None:
-        await _patiently(lambda: message.answer(text))
+        await patiently(lambda: message.answer(text))
 
     async def _show(self, message: Message, card: c.ChatCard, speech: Speech) -> None:
         rows = [[InlineKeyboardButton(text=b.text, url=b.url)] for b in card.buttons]
+        if card.save:
+            save = InlineKeyboardButton(text=speech.say(c.SAVE), callback_data=card.save)
+            rows.append([save])
         if card.terms:
             said = speech.say(c.CONDITIONS)
             rows.append([InlineKeyboardButton(text=said, callback_data=card.terms)])
@@ -266,12 +266,10 @@ class Chat:
         try:
             picture = self._workspace.images.thumbnail(card.image_hash, THUMBNAIL_PX)
         except Error:  # gone since the answer was made
-            await _patiently(lambda: message.answer(card.caption, reply_markup=keys))
+            await patiently(lambda: message.answer(card.caption, reply_markup=keys))
             return
         file = BufferedInputFile(picture, "offer.jpg")
-        await _patiently(
-            lambda: message.answer_photo(file, caption=card.caption, reply_markup=keys)
-        )
+        await patiently(lambda: message.answer_photo(file, caption=card.caption, reply_markup=keys))
 
     async def drain(self) -> None:
         """Brings recorded searches into the database as long as the bot lives."""
@@ -327,36 +325,26 @@ async def _serve(workspace: Workspace, token: str, public_url: str, api: str) ->
         raise ConfigError("this is no bot token", hint="look it up at @BotFather") from error
     chat = Chat(workspace, bot, public_url)
     dispatcher = Dispatcher()
+    things = Things(workspace, bot, public_url)
     dispatcher.message.register(chat.hello, Command("start", "help"))
+    dispatcher.message.register(things.listed, Command("saved"))
     dispatcher.message.register(chat.photo, F.photo)
     dispatcher.message.register(chat.other, F.animation)  # Telegram gives it as a document, too
     dispatcher.message.register(chat.photo, F.document)  # what it is, its bytes tell
     dispatcher.message.register(chat.other, F.content_type.in_(OTHER))
     dispatcher.callback_query.register(chat.part, F.data.startswith("part:"))
+    dispatcher.callback_query.register(things.change, F.data.regexp("^(save|drop):"))
     dispatcher.callback_query.register(chat.terms, F.data.startswith("terms:"))
     await chat.learn_name()
     log.event("bot ready")
-    draining = asyncio.create_task(chat.drain())
+    beside = [asyncio.create_task(chat.drain()), asyncio.create_task(things.tell())]
     try:
         await dispatcher.start_polling(bot, allowed_updates=["message", "callback_query"])
     finally:
-        draining.cancel()
-        with suppress(asyncio.CancelledError):
-            await draining
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         await session.close()
-
-
-async def _patiently(send: Callable[[], Awaitable[object]]) -> None:
-    """Sends; waits as long as Telegram asks, and gives up after TRIES."""
-    for left in reversed(range(TRIES)):
-        try:
-            await send()
-        except TelegramRetryAfter as error:
-            if not left:
-                raise
-            await asyncio.sleep(error.retry_after)
-        else:
-            return
 
 
 def _words(error: Exception) -> str:

@@ -59,7 +59,7 @@ def _shown(name: str, value: Any) -> Any:
 
     if name == "database":
         return place(value) if value else ""
-    if name == "host_key_hash":
+    if name in {"host_key_hash", "saved_webhook_secret"}:
         return "set" if value else ""
     if isinstance(value, tuple):
         return list(value)

@@ -443,6 +443,18 @@ claims = Table(
     Column("answer", Text, nullable=False),
 )
 
+# ---- what people saved
+
+saved_things = Table(
+    "saved_things", metadata,
+    Column("owner", String(128), primary_key=True), Column("product_id", String(20), primary_key=True),
+    Column("title", Text, nullable=False), Column("image", String(64), nullable=False),
+    Column("price_minor", BigInteger, nullable=False), Column("currency", String(3), nullable=False),
+    Column("here", Boolean, nullable=False), Column("language", String(8), nullable=False),
+    Column("saved_at", BigInteger, nullable=False),
+    Column("told_minor", BigInteger, nullable=False), Column("told_here", Boolean, nullable=False),
+)  # fmt: skip
+
 # ---- operations: schedules and breakers of feeds and hosts
 
 feed_states = Table(

@@ -1,6 +1,6 @@
 """photo -> answer: the query, the search itself, and the answer as every face shows it."""
 
-from lensback.search.answers import hit_of, in_order, product_of
+from lensback.search.answers import hit_of, in_order, product_of, saved_thing
 from lensback.search.core import Tools, search, search_live, search_words, similar
 from lensback.search.example import ExamplePhoto, example_photo
 from lensback.search.looking import Looks
@@ -29,6 +29,7 @@ __all__ = [
     "product_of",
     "query_of",
     "recalled",
+    "saved_thing",
     "search",
     "search_live",
     "search_words",

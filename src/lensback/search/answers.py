@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lensback import rank
-from lensback.catalogue import for_sale
+from lensback.catalogue import for_sale, products
 from lensback.catalogue.for_sale import ForSale
+from lensback.catalogue.saved import SavedThing
 from lensback.db import Database
 from lensback.search.prices import CashbackBasis, Prices
 from lensback.search.titles import caption
+from lensback.types import Money
 from lensback.wire import By, Hit, Link, Offer, Product
 
 
@@ -72,4 +74,21 @@ def product_of(
         images=tuple(f"/images/{image}" for image in images),
         offers=ordered,
         links=tuple(Link(**link) for link in links),
+    )
+
+
+def saved_thing(
+    db: Database, owner: str, product_id: str, basis: CashbackBasis, language: str, at: int
+) -> SavedThing:
+    """A product as it is at a moment (UTC epoch), for somebody to save: its lowest price in stock, in the
+    currency of its best offer. Raises NotFound."""
+    key, rows = products.find(db, product_id)
+    thing = product_of(db, key, rows, (), basis, language=language)
+    here = [offer for offer in thing.offers if offer.availability == "in_stock"]
+    currency = thing.offers[0].price.currency
+    prices = [one.price for one in here or thing.offers if one.price.currency == currency]
+    price: Money = min(prices, key=lambda money: money.minor)
+    image = thing.images[0].rpartition("/")[2] if thing.images else ""
+    return SavedThing(
+        owner, key, thing.title, image, price, bool(here), language, at, price, bool(here)
     )

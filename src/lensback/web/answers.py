@@ -60,10 +60,12 @@ def _page(request: Request, service: Service, said: Shown, search_id: str, order
     if service.memory.has(search_id, browser_of(request)):
         page = search_page(request, service, Upload(None, query), answer)
         return keep_browser(request, page, workspace.settings)
-    return _shared(request, said, answer, query)
+    return _shared(request, service, said, answer, query)
 
 
-def _shared(request: Request, said: Shown, answer: Answer, query: Query) -> Response:
+def _shared(
+    request: Request, service: Service, said: Shown, answer: Answer, query: Query
+) -> Response:
     """The answer for somebody who does not have its photo."""
     speech = speech_of(request)
     view = answer_view(answer, speech)

@@ -28,6 +28,7 @@ from lensback.web import (
     postbacks,
     products,
     programs,
+    saved,
     similar,
     why,
 )
@@ -58,7 +59,19 @@ def create_app(workspace: Workspace) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.service = service
-    for part in (api, batch, why, go, feedback, postbacks, programs, cashback, claims, metrics):
+    for part in (
+        api,
+        batch,
+        why,
+        go,
+        feedback,
+        postbacks,
+        programs,
+        cashback,
+        claims,
+        saved,
+        metrics,
+    ):
         app.include_router(part.router)
     app.include_router(similar.router)
     app.include_router(answers.router)

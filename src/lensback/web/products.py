@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 
 from fastapi import APIRouter
@@ -10,12 +11,13 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from lensback import wire
-from lensback.catalogue import offers, products
+from lensback.catalogue import offers, products, saved
 from lensback.errors import Error, NotFound
 from lensback.ledger.shown import shown
 from lensback.search import Query, product_of
 from lensback.speech import Speech
 from lensback.verdicts import likelihood
+from lensback.web import users
 from lensback.web.bodies import FRESH
 from lensback.web.browser import address_of
 from lensback.web.forms import PRODUCT_ID
@@ -88,6 +90,7 @@ def _page(
         offers=thing.offers,
     )
     own = card(hit, speech, calibrated=False)
+    owner = users.visitor(request, service.workspace, int(time.time()))
     return render(
         request,
         "product.html",
@@ -103,6 +106,8 @@ def _page(
         stores=sorted({offer.store for offer in thing.offers}),
         saved_price=thing.offers[0].price,
         in_stock=any(offer.availability == "in_stock" for offer in thing.offers),
+        member=bool(owner),
+        is_saved=bool(owner) and saved.is_saved(service.workspace.db, owner, thing.product_id),
     )
 
 
@@ -126,9 +131,3 @@ def _matched(service: Service, thing: wire.Product, search: str, speech: Speech)
         return ""
     hit = next((one for one in said.hits if one.product_id == thing.product_id), None)
     return speech.say(likelihood(hit.probability)) if hit and said.calibrated else ""
-
-
-@router.get("/saved", dependencies=[Reader])
-def saved_page(request: Request) -> Response:
-    """The things that this browser saved: a script of the page fills them in."""
-    return render(request, "saved.html")

@@ -60,6 +60,12 @@ def user_of(request: Request, workspace: Workspace, now: int, *, host: bool) -> 
     )
 
 
+def visitor(request: Request, workspace: Workspace, now: int) -> str:
+    """The user whose pass this browser keeps; "" for nobody."""
+    kept = request.cookies.get(COOKIE, "")
+    return user_of_pass(workspace, kept, now) if kept else ""
+
+
 def is_named_by_stranger(request: Request, workspace: Workspace, now: int, user: str) -> bool:
     """Whether the address bears a good pass of another user than `user`, and no page of ours put it
     there: whoever sent that link wants a stranger's purchases."""

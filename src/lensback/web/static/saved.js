@@ -16,6 +16,20 @@
     try { localStorage.setItem(KEY, JSON.stringify(list.slice(0, MOST))); return true; } catch { return false; }
   }
 
+  // What this browser kept before it had a pass goes to the user's things on the server.
+  async function hand() {
+    const list = load();
+    if (!list.length) return;
+    for (const one of list) {
+      try {
+        const sent = await fetch(`/api/saved/${one.product}`, { method: "PUT" });
+        if (!sent.ok && sent.status !== 404 && sent.status !== 400) return;
+      } catch { return; }
+    }
+    keep([]);
+    location.reload();
+  }
+
   const button = document.getElementById("save");
   if (button) {
     const mine = button.dataset;
@@ -35,6 +49,7 @@
 
   const page = document.getElementById("saved");
   if (!page) return;
+  if ("member" in page.dataset) { hand(); return; }
   const node = (tag, text = "", fields = {}) => Object.assign(document.createElement(tag), { textContent: text }, fields);
   const money = ({ amount, currency }) => new Intl.NumberFormat(document.documentElement.lang, { style: "currency", currency }).format(Number(amount));
 
