@@ -38,6 +38,7 @@ WITHOUT_LIMIT = {
     "GET /healthz": "says one word",
     "GET /readyz": "told what was found last where it is asked often, see below",
     "GET /images/{image_hash}": "a file; each is made once",
+    "GET /logos/{store}": "a small file",
     "GET /static": "files of the package",
     "GET /static/widget.js": "written once",
     "GET /docs": "written once for each language",

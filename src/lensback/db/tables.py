@@ -444,7 +444,6 @@ claims = Table(
 )
 
 # ---- what people saved
-
 saved_things = Table(
     "saved_things", metadata,
     Column("owner", String(128), primary_key=True), Column("product_id", String(20), primary_key=True),

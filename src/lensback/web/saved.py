@@ -20,7 +20,7 @@ from lensback.speech import Speech
 from lensback.web import bodies, forms, guard, users
 from lensback.web.bodies import FRESH
 from lensback.web.browser import from_own_page
-from lensback.web.guard import Writer
+from lensback.web.guard import Reader, Writer
 from lensback.web.language import speech_of
 from lensback.web.pages import render
 from lensback.web.service import Opened, Service
@@ -65,7 +65,9 @@ class SavedLine:
     state: str
 
 
-@router.get("/api/saved", tags=["saved"], responses={200: {"model": SavedThings}})
+@router.get(
+    "/api/saved", tags=["saved"], dependencies=[Reader], responses={200: {"model": SavedThings}}
+)
 def saved_things(request: Request, service: Opened) -> Response:
     """What the user saved (host key and `X-User-Token`, or a pass), with what it costs now."""
     return bodies.respond(_listed(service, _user(request, service)), fresh=True)
@@ -97,7 +99,9 @@ def unsave(product_id: str, request: Request, service: Opened) -> Response:
     return bodies.respond(_listed(service, user), fresh=True)
 
 
-@router.get("/saved", include_in_schema=False, response_class=HTMLResponse)
+@router.get(
+    "/saved", include_in_schema=False, dependencies=[Reader], response_class=HTMLResponse
+)
 def saved_page(request: Request, service: Opened) -> Response:
     """The things that the visitor saved: of the user whose pass the browser keeps, else those that a
     script of the page finds in the browser."""
