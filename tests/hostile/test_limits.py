@@ -30,6 +30,7 @@ FILLED = {
     "network": "generic",
     "token": "user-4711",
     "name": "store",
+    "store": "harbour",
     "grant_id": "1",
     "sale_id": "1",
     "verdict": "release",
