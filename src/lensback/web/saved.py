@@ -99,9 +99,7 @@ def unsave(product_id: str, request: Request, service: Opened) -> Response:
     return bodies.respond(_listed(service, user), fresh=True)
 
 
-@router.get(
-    "/saved", include_in_schema=False, dependencies=[Reader], response_class=HTMLResponse
-)
+@router.get("/saved", include_in_schema=False, dependencies=[Reader], response_class=HTMLResponse)
 def saved_page(request: Request, service: Opened) -> Response:
     """The things that the visitor saved: of the user whose pass the browser keeps, else those that a
     script of the page finds in the browser."""
