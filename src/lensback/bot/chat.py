@@ -32,7 +32,7 @@ from aiogram.utils.token import TokenValidationError
 
 from lensback import ledger, log
 from lensback.bot import cards as c
-from lensback.bot.things import Things, patiently
+from lensback.bot.things import SavedInChats, patiently
 from lensback.bot.tiles import strip
 from lensback.catalogue import offers, stores
 from lensback.durable import replace_file
@@ -325,7 +325,7 @@ async def _serve(workspace: Workspace, token: str, public_url: str, api: str) ->
         raise ConfigError("this is no bot token", hint="look it up at @BotFather") from error
     chat = Chat(workspace, bot, public_url)
     dispatcher = Dispatcher()
-    things = Things(workspace, bot, public_url)
+    things = SavedInChats(workspace, bot, public_url)
     dispatcher.message.register(chat.hello, Command("start", "help"))
     dispatcher.message.register(things.listed, Command("saved"))
     dispatcher.message.register(chat.photo, F.photo)

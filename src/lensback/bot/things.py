@@ -34,7 +34,7 @@ PACE_S = 0.05
 TRIES = 4
 
 
-class Things:
+class SavedInChats:
     """The saved things of all chats of one bot."""
 
     def __init__(self, workspace: Workspace, bot: Bot, public_url: str) -> None:
