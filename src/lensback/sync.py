@@ -125,12 +125,12 @@ def sync(
         if not only and _gone(report):  # found when they were to be encoded
             report.tallies.append(resumed(fetch))
             rest("")
-    report.tallies += _told(workspace, only)
+    report.tallies += _news_sent(workspace, only)
     log.event("synced", **report.as_json())
     return report
 
 
-def _told(workspace: Workspace, only: str) -> list[Tally]:
+def _news_sent(workspace: Workspace, only: str) -> list[Tally]:
     """Prices and stock have changed: whoever saved a thing hears of it. No other sync waits for that."""
     s = workspace.settings
     if only or not s.saved_webhook:

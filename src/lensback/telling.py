@@ -71,7 +71,7 @@ def said(news: ThingNews, public_url: str = "") -> dict[str, Any]:
         "page": f"{base}/products/{thing.product_id}",
         "image": f"{base}/images/{thing.image}" if thing.image else "",
         "price": news.price.as_json(),
-        "price_before": thing.told.as_json(),
+        "price_before": thing.told_price.as_json(),
         "language": thing.language,
         "saved_at": thing.saved_at,
     }

@@ -155,7 +155,7 @@ def thing_of(data: str) -> tuple[str, str]:
 
 def news_told(news: ThingNews, speech: Speech) -> str:
     """What became of a saved thing, in Telegram's HTML."""
-    price, before = speech.money(news.price), speech.money(news.thing.told)
+    price, before = speech.money(news.price), speech.money(news.thing.told_price)
     cheaper = speech.say(CHEAPER, price=price, before=before)
     said = cheaper if news.kind == "cheaper" else speech.say(BACK, price=price)
     return f"<b>{escape(news.thing.title[:200])}</b>\n{said}"

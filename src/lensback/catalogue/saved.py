@@ -51,7 +51,7 @@ class SavedThing:
     """In which its owner read it."""
     saved_at: int
     """UTC epoch seconds."""
-    told: Money
+    told_price: Money
     """The lowest price that its owner knows of."""
     told_here: bool
     """Whether its owner knows it in stock."""
@@ -78,7 +78,7 @@ class ThingNews:
 
     @property
     def id(self) -> str:
-        """The same for the same news, however often it is told."""
+        """What a receiver knows this piece of news by, however often it comes."""
         return f"{self.thing.product_id}-{self.thing.saved_at}-{self.kind}-{self.price.minor}"
 
 
@@ -109,7 +109,7 @@ def of_owner(db: Database, owner: str) -> list[SavedThing]:
 
 
 def saved_by(c: Connection, owner: str) -> list[SavedThing]:
-    """The same, within a transaction."""
+    """What somebody saved, the latest first, within a transaction of the caller."""
     s = t.saved_things.c
     query = select(t.saved_things).where(s.owner == owner)
     return [_thing(row) for row in c.execute(query.order_by(s.saved_at.desc(), s.product_id))]
@@ -194,16 +194,18 @@ def _news(thing: SavedThing, now: ThingNow) -> ThingNews | None:
         return None
     if not thing.told_here:
         return ThingNews(thing, "back", now.price)
-    return ThingNews(thing, "cheaper", now.price) if now.price.minor < thing.told.minor else None
+    return (
+        ThingNews(thing, "cheaper", now.price) if now.price.minor < thing.told_price.minor else None
+    )
 
 
 def _known(thing: SavedThing, now: ThingNow) -> SavedThing:
     """The thing as its owner knows it after the news. A higher price is no news, and what falls from it to
     what was known before is none either."""
-    lower = now.here and now.price is not None and now.price.minor < thing.told.minor
+    lower = now.here and now.price is not None and now.price.minor < thing.told_price.minor
     return SavedThing(
         thing.owner, thing.product_id, thing.title, thing.image, thing.price, thing.here,
-        thing.language, thing.saved_at, now.price if lower and now.price else thing.told, now.here,
+        thing.language, thing.saved_at, now.price if lower and now.price else thing.told_price, now.here,
     )  # fmt: skip
 
 
@@ -213,7 +215,7 @@ def remember(db: Database, things: Sequence[SavedThing]) -> None:
     with db.write() as c:
         for thing in things:
             mine = (s.owner == thing.owner) & (s.product_id == thing.product_id)
-            known = {"told_minor": thing.told.minor, "told_here": thing.told_here}
+            known = {"told_minor": thing.told_price.minor, "told_here": thing.told_here}
             c.execute(update(t.saved_things).where(mine).values(known))
 
 
@@ -228,7 +230,7 @@ def _row(thing: SavedThing) -> dict[str, Any]:
         "here": thing.here,
         "language": thing.language,
         "saved_at": thing.saved_at,
-        "told_minor": thing.told.minor,
+        "told_minor": thing.told_price.minor,
         "told_here": thing.told_here,
     }
 
@@ -243,6 +245,6 @@ def _thing(row: Any) -> SavedThing:
         here=row.here,
         language=row.language,
         saved_at=row.saved_at,
-        told=Money(row.told_minor, row.currency),
+        told_price=Money(row.told_minor, row.currency),
         told_here=row.told_here,
     )

@@ -25,7 +25,7 @@ from lensback.web.kept import QUALITY, bare
 from lensback.web.language import speech_of
 from lensback.web.notes import recorded
 from lensback.web.pages import render, search_page
-from lensback.web.programs import told_of
+from lensback.web.programs import terms_of_answer
 from lensback.web.service import Opened, Service
 from lensback.web.uploads import Upload
 from lensback.web.views import AnswerView, answer_view, filter_words
@@ -79,7 +79,7 @@ def _shared(
         "shared.html",
         headers=FRESH,
         answer=view,
-        terms=told_of(request, service, view, speech),
+        terms=terms_of_answer(request, service, view, speech),
         lead=lead,
         filters=filter_words(query, speech),
         about=_about(view),

@@ -27,7 +27,7 @@ from lensback.web.bodies import FRESH
 from lensback.web.browser import browser_of, is_secure, keep_browser
 from lensback.web.guard import Reader, Searcher
 from lensback.web.language import COOKIE, speech_of
-from lensback.web.programs import told_of
+from lensback.web.programs import terms_of_answer
 from lensback.web.service import Opened, Service
 from lensback.web.uploads import Upload
 from lensback.web.views import COLORS, SORTS, answer_view, box_text
@@ -183,7 +183,7 @@ def search_page(
         filtered=replace(query, box=None, limit=Query().limit, currency="", facets=False, offset=0)
         != Query(),
         answer=view,
-        terms=told_of(request, service, view, speech),
+        terms=terms_of_answer(request, service, view, speech),
         photo=photo_address(answer.search_id) if answer and _mine(request, service, answer) else "",
         max_bytes=max_bytes,
         max_mb=max_bytes / (1 << 20),

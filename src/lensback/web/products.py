@@ -25,7 +25,7 @@ from lensback.web.guard import Reader, searcher
 from lensback.web.language import speech_of
 from lensback.web.pages import render
 from lensback.web.prices import Chart, chart
-from lensback.web.programs import told
+from lensback.web.programs import terms_by_store
 from lensback.web.service import Opened, Service
 from lensback.web.similar import likes
 from lensback.web.views import Card, card
@@ -97,7 +97,7 @@ def _page(
         headers=FRESH,
         product=thing,
         card=own,
-        terms=told(request, service, [own, *like], speech),
+        terms=terms_by_store(request, service, [own, *like], speech),
         description=_description(service, thing),
         chart=_chart(service, thing, speech),
         like=like,

@@ -90,10 +90,10 @@ class StoreTerms:
     """What decides how much it will be, as a sentence; empty where nothing does."""
 
 
-def told(
+def terms_by_store(
     request: Request, service: Service, cards: Iterable[Card], speech: Speech
 ) -> Mapping[str, StoreTerms]:
-    """For each store of these cards that pays cashback on one of them, in their order: its facts for
+    """The terms of each store of these cards that pays cashback on one of them, in their order: its facts for
     who asks. A store that is not connected any more is left out."""
     lines: dict[str, list[OfferLine]] = {}
     for card in cards:
@@ -109,11 +109,11 @@ def told(
     }
 
 
-def told_of(
+def terms_of_answer(
     request: Request, service: Service, view: AnswerView | None, speech: Speech
 ) -> Mapping[str, StoreTerms]:
-    """The same for all cards of an answer; nothing without one."""
-    return told(request, service, (*view.exact, *view.similar), speech) if view else {}
+    """What the stores of an answer's cards pay, see `terms_by_store`; nothing without an answer."""
+    return terms_by_store(request, service, (*view.exact, *view.similar), speech) if view else {}
 
 
 def _depends(lines: Iterable[OfferLine], speech: Speech) -> str:

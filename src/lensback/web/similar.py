@@ -20,7 +20,7 @@ from lensback.web.forms import OFFER_ID
 from lensback.web.guard import Searcher
 from lensback.web.language import speech_of
 from lensback.web.pages import render
-from lensback.web.programs import told
+from lensback.web.programs import terms_by_store
 from lensback.web.service import Opened, Service
 from lensback.web.views import card
 
@@ -71,7 +71,7 @@ async def similar_page(request: Request, offer_id: str, service: Opened) -> Resp
     title = speech.say("Similar to {title}", title=stored.offer.title)
     cards = [card(hit, speech, calibrated=False) for hit in hits]
     lead = speech.say("What looks most like it in the connected stores.")
-    terms = await run_in_threadpool(told, request, service, cards, speech)
+    terms = await run_in_threadpool(terms_by_store, request, service, cards, speech)
     return render(request, "answers.html", title=title, lead=lead, cards=cards, terms=terms)
 
 
