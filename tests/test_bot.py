@@ -381,7 +381,7 @@ def test_a_saved_thing_is_told_of_when_it_becomes_cheaper_and_taken_away(
     press(201, "save:" + "p" + "a" * 16)
     process = bot()
     wait_for(lambda: len(telegram.texts()) >= 4)
-    assert [text for text in telegram.texts() if text] == [cards.KEPT, cards.GONE]
+    assert {text for text in telegram.texts() if text} == {cards.KEPT, cards.GONE}
     process.kill()
     process.wait(20)
     with Workspace(made[0], Settings()) as workspace, workspace.db.write() as c:
