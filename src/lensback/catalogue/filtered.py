@@ -9,6 +9,9 @@ from sqlalchemy import and_, or_
 from lensback.db import tables as t
 from lensback.types import Filter, PriceRange
 
+REMEMBERED = 64
+"""Filters whose statements are remembered: putting one together takes longer than running it."""
+
 
 def restrict(where: Filter) -> list[Any]:
     """A Filter as conditions on `offers` joined with `stores`."""

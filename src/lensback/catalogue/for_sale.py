@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Protocol, cast
 
-from sqlalchemy import select
+from sqlalchemy import Select, bindparam, select
 
 from lensback.catalogue import offers
-from lensback.catalogue.filtered import restrict
+from lensback.catalogue.filtered import REMEMBERED, restrict
 from lensback.db import Database, chunks
 from lensback.db import tables as t
 from lensback.types import Availability, Filter
@@ -46,12 +47,13 @@ _ROWS = (
     .join(t.stores)
     .order_by(t.offers.c.id)
 )
+_ONE = _ROWS.where(t.offers.c.offer_id == bindparam("offer"))
 
 
 def rows(db: Database, product_ids: Sequence[str], where: Filter) -> dict[str, list[ForSale]]:
     """What an answer shows of the offers of these products that pass the filter, by product;
     products without any are missing."""
-    return _rows(db, [t.offers.c.product_id.in_(product_ids), *restrict(where)])
+    return _by_product(db, _sold(where), {"products": list(product_ids)})
 
 
 def traits(db: Database, product_ids: Sequence[str]) -> list[Any]:
@@ -69,15 +71,24 @@ def traits(db: Database, product_ids: Sequence[str]) -> list[Any]:
 
 def row(db: Database, wanted: str) -> ForSale:
     """What an answer shows of one offer, by its public id, on sale or not. Raises NotFound."""
-    for found in _rows(db, [t.offers.c.offer_id == wanted]).values():
+    for found in _by_product(db, _ONE, {"offer": wanted}).values():
         return found[0]
     raise offers.no_such(wanted)
 
 
-def _rows(db: Database, limits: Sequence[Any]) -> dict[str, list[ForSale]]:
+@lru_cache(REMEMBERED)
+def _sold(where: Filter) -> Select[Any]:
+    """The rows of `products` that pass a filter."""
+    asked: Any = bindparam("products", expanding=True)
+    return _ROWS.where(t.offers.c.product_id.in_(asked), *restrict(where))
+
+
+def _by_product(
+    db: Database, query: Select[Any], asked: Mapping[str, Any]
+) -> dict[str, list[ForSale]]:
     by_product: dict[str, list[ForSale]] = {}
     with db.read() as c:
-        for one in cast("Sequence[ForSale]", c.execute(_ROWS.where(*limits)).all()):
+        for one in cast("Sequence[ForSale]", c.execute(query, asked).all()):
             by_product.setdefault(one.product_id, []).append(one)
     return by_product
 

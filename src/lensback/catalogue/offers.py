@@ -8,12 +8,15 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
     Column,
     Connection,
     RowMapping,
+    Select,
+    bindparam,
     delete,
     func,
     insert,
@@ -23,7 +26,7 @@ from sqlalchemy import (
 )
 
 from lensback import storepage
-from lensback.catalogue.filtered import restrict
+from lensback.catalogue.filtered import REMEMBERED, restrict
 from lensback.catalogue.pictures import ask_soon
 from lensback.catalogue.stores import StoredProgram
 from lensback.db import Database, chunks
@@ -352,23 +355,29 @@ def _of_images(
     db: Database, column: Column[Any], hashes: Sequence[str], where: Filter
 ) -> dict[str, list[str]]:
     """Image hash -> distinct values of an offer's column, sorted, over the offers that show it."""
+    found: dict[str, list[str]] = {}
+    with db.read() as c:
+        asked = {"hashes": hashes}
+        for image_hash, value in c.execute(_values_of_images(column, where), asked):
+            found.setdefault(image_hash, []).append(value)
+    return found
+
+
+@lru_cache(REMEMBERED)
+def _values_of_images(column: Column[Any], where: Filter) -> Select[Any]:
+    """Rows of image hash and value, for `hashes`."""
     o, u, oi = t.offers, t.image_urls, t.offer_images
     query = (
         select(u.c.image_hash, column.label("value"))
         .select_from(u)
         .join(oi, oi.c.image_url_id == u.c.id)
         .join(o, o.c.id == oi.c.offer_id)
-        .where(u.c.image_hash.in_(hashes), column.is_not(None), *restrict(where))
+        .where(u.c.image_hash.in_(bindparam("hashes", expanding=True)), column.is_not(None))
+        .where(*restrict(where))
         .distinct()
         .order_by(u.c.image_hash, column)
     )
-    if where.stores:
-        query = query.join(t.stores, t.stores.c.id == o.c.store_id)
-    found: dict[str, list[str]] = {}
-    with db.read() as c:
-        for row in c.execute(query):
-            found.setdefault(row.image_hash, []).append(row.value)
-    return found
+    return query.join(t.stores, t.stores.c.id == o.c.store_id) if where.stores else query
 
 
 def stored_where(c: Connection, limits: Sequence[Any]) -> list[StoredOffer]:

@@ -326,7 +326,8 @@ def _check_snapshot(tools: Tools) -> None:
 
 
 def _shows(db: Database, candidates: Sequence[Candidate], where: Filter) -> dict[str, list[str]]:
-    return offers.products_of_images(db, [candidate.image_hash for candidate in candidates], where)
+    hashes = [candidate.image_hash for candidate in candidates]
+    return offers.products_of_images(db, hashes, where) if hashes else {}
 
 
 def _side_px(query: Query, encoder: Encoder) -> int:
