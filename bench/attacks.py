@@ -196,7 +196,8 @@ def under(served: Served, photo: bytes, attack: Attack, seconds: float) -> dict[
 
 
 def decoding(rounds: int) -> dict[str, Any]:
-    """Processor milliseconds of a decode to 448 px, here and in a process of its own, in turns."""
+    """Processor milliseconds of a decode to 448 px, here and in a process of its own, alone (`there`) and
+    with seven others (`together`), and of a look, here and there; in turns."""
     photo = opened(min((DATA / "shops").rglob("images/*.jpg")))
     photos = {
         "phone photo, 12 MP": jpeg(photo.resize((3000, 4000)), 85),
@@ -209,19 +210,26 @@ def decoding(rounds: int) -> dict[str, Any]:
         decoders.within(0, data, 448, *LIMITS)
         (pid,) = decoders.pids()
         clock = (~pid << 3) | 2  # the processor time of another process (clock_getcpuclockid)
-        spent: dict[str, list[float]] = {"here": [], "there": []}
+        ways: dict[str, tuple[int, Callable[[], Any]]] = {
+            "here": (1, partial(images.decoded, data, 448, *LIMITS)),
+            "there": (1, partial(decoders.within, 0, data, 448, *LIMITS)),
+            "together": (8, partial(decoders.many, [data] * 8, 448, *LIMITS)),
+            "look_here": (1, partial(images.HERE.look, data, *LIMITS)),
+            "look_there": (1, partial(decoders.look, data, *LIMITS)),
+        }
+        spent: dict[str, list[float]] = {way: [] for way in ways}
         for _ in range(rounds):
-            for where, decode in (("here", images.decoded), ("there", partial(decoders.within, 0))):
+            for way, (pictures, decode) in ways.items():
                 begin = time.process_time() + time.clock_gettime(clock)
-                decode(data, 448, *LIMITS)
-                spent[where].append(
-                    1000 * (time.process_time() + time.clock_gettime(clock) - begin)
-                )
-        here, there = (sorted(times)[rounds // 2] for times in spent.values())
+                decode()
+                taken = time.process_time() + time.clock_gettime(clock) - begin
+                spent[way].append(1000 * taken / pictures)
+        ms = {way: round(sorted(times)[rounds // 2], 3) for way, times in spent.items()}
         found[name] = {
-            "here_ms": round(here, 2),
-            "there_ms": round(there, 2),
-            "ratio": round(there / here, 3),
+            "ms": ms,
+            "there_ratio": round(ms["there"] / ms["here"], 2),
+            "together_ratio": round(ms["together"] / ms["here"], 2),
+            "look_ratio": round(ms["look_there"] / ms["look_here"], 2),
             "n": rounds,
         }
     decoders.close()

@@ -19,7 +19,8 @@ import pytest
 from hostile.pictures import DEAR, HONEST, PHONES, REFUSED, jpeg, saved, segment
 from lensback.errors import BadImage, Busy, TooLarge
 from lensback.images import Decoders, ImageStore, TooDear, cost, decode, decoded, inspect
-from lensback.images.workers import _Memory
+from lensback.images.decoding import alone
+from lensback.images.workers import MOST_TOGETHER, _Memory
 
 LIMITS = (20 << 20, 50_000_000)
 QUICK, LARGE = 0, 1
@@ -126,13 +127,76 @@ def test_a_worker_that_is_killed_costs_one_picture_no_one_else(decoders: Decoder
 
 
 def test_the_store_verifies_elsewhere(tmp_path: Path, decoders: Decoders) -> None:
-    store = ImageStore(tmp_path, by=decoders, look=decoders.look)
+    store = ImageStore(tmp_path, by=decoders)
     data = HONEST["store PNG"]()
     assert store.put(data) == inspect(data)[0]
     assert store.open(store.put(data).hash, 64).mode == "RGB"
     for name in ("3000 empty scans", "GIF of comments", "PNG cut off"):
         with pytest.raises((BadImage, TooLarge)):
             store.put(REFUSED[name]())
+
+
+def counted(decoders: Decoders, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many pictures go to the quick lane at once, each time."""
+    together: list[int] = []
+    quick = decoders._workers[QUICK]
+    real = quick.do
+    monkeypatch.setattr(
+        quick,
+        "do",
+        lambda ask, datas, *rest: together.append(len(datas)) or real(ask, datas, *rest),
+    )
+    return together
+
+
+def test_many_pictures_are_those_of_one_after_the_other(
+    decoders: Decoders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small ones are handed over together; what is refused, dear or no picture stands in its own place."""
+    small = [jpeg_of(n) for n in range(20)]
+    datas = [
+        *small[:3],
+        REFUSED["3000 empty scans"](),
+        b"no picture",
+        PHONES["12 MP progressive"](),
+        b"",
+        *small[3:],
+        HONEST["12 MP JPEG"](),
+    ]
+    together = counted(decoders, monkeypatch)
+    found = decoders.many(datas, 224, *LIMITS)
+    assert len(found) == len(datas)
+    for data, one in zip(datas, found, strict=True):
+        here = alone(decoded, data, 224, *LIMITS)
+        if isinstance(here, tuple):
+            assert isinstance(one, tuple)
+            assert (one[1:], one[0].size, one[0].mode) == (here[1:], here[0].size, "RGB")
+            assert one[0].tobytes() == here[0].tobytes()
+        else:
+            assert (type(one), str(one)) == (type(here), str(here))
+    assert max(together) == MOST_TOGETHER
+    assert sum(together) >= len(small)
+    assert decoders.many([], 224, *LIMITS) == []
+
+
+def jpeg_of(n: int) -> bytes:
+    return saved((150 + 3 * n, 200), "JPEG")
+
+
+def test_a_picture_that_kills_its_worker_harms_none_beside_it(
+    decoders: Decoders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its header tells too little; each that was handed over with it is decoded again, alone."""
+    bad = jpeg(0, 64, kind=0xC0, parts=3)[:-9] + segment(0xFE) * 800_000
+    datas = [jpeg_of(0), jpeg_of(1), bad, jpeg_of(2)]
+    together = counted(decoders, monkeypatch)
+    found = decoders.many(datas, 224, *LIMITS)
+    assert together[:5] == [4, 1, 1, 1, 1]
+    for n in (0, 1, 3):
+        one = found[n]
+        assert isinstance(one, tuple), one
+        assert one[0].tobytes() == decoded(datas[n], 224, *LIMITS)[0].tobytes()
+    assert decoders.within(QUICK, datas[0], 224, *LIMITS)[2] == (150, 200)
 
 
 def test_closed_decoders_say_so() -> None:
@@ -170,7 +234,7 @@ def test_no_codes_are_waited_for_in_a_later_lane(decoders: Decoders) -> None:
     """A JPEG is dearer whole than at the size that is searched: it is read smaller, where it is decoded."""
     asked: list[tuple[int, int | None]] = []
     for lane, workers in enumerate(decoders._workers):
-        workers.do = lambda _, data, side_px, *__, n=lane: asked.append((n, side_px)) or ()  # type: ignore[method-assign]
+        workers.do = lambda _, data, side_px, *__, n=lane: asked.append((n, side_px)) or [()]  # type: ignore[method-assign]
     try:
         for name in ("50 MP JPEG", "12 MP AVIF", "12 MP progressive"):
             decoders.codes(PHONES[name](), *LIMITS)

@@ -21,6 +21,8 @@ from lensback.vectors import VectorStore
 
 COMMIT = 512
 """Images written at once: what a kill can cost."""
+TOGETHER = 8
+"""Images decoded in one go."""
 UNIT = 1e-3
 """How far a vector's length may be from 1: the rounding of half precision."""
 
@@ -146,19 +148,24 @@ def decode(
 ) -> Iterator[Decoded]:
     """Pictures in order, at most `ahead` of them decoded in advance."""
 
-    def work(image_hash: str) -> Decoded:
-        try:
-            return image_hash, images.open(image_hash, side_px), ""
-        except NotFound:
-            return image_hash, None, GONE
-        except Error as error:
-            return image_hash, None, f"{type(error).__name__}: {error.message}"[:300]
+    def work(hashes: list[str]) -> list[Decoded]:
+        return list(map(_decoded, hashes, images.open_many(hashes, side_px)))
 
+    parts = iter(lambda: list(islice(todo, TOGETHER)), [])
     with ThreadPoolExecutor(decoders, thread_name_prefix="decode") as pool:
-        queue: list[Future[Decoded]] = [pool.submit(work, h) for h in islice(todo, ahead)]
+        first = islice(parts, max(1, ahead // TOGETHER))
+        queue: list[Future[list[Decoded]]] = [pool.submit(work, part) for part in first]
         while queue:
-            yield queue.pop(0).result()
-            queue.extend(pool.submit(work, h) for h in islice(todo, 1))
+            yield from queue.pop(0).result()
+            queue.extend(pool.submit(work, part) for part in islice(parts, 1))
+
+
+def _decoded(image_hash: str, found: Image.Image | Error) -> Decoded:
+    if isinstance(found, NotFound):
+        return image_hash, None, GONE
+    if isinstance(found, Error):
+        return image_hash, None, f"{type(found).__name__}: {found.message}"[:300]
+    return image_hash, found, ""
 
 
 def encode_batches(decoded: Iterator[Decoded], encoder: Encoder, batch: int) -> Iterator[Encoded]:

@@ -99,7 +99,6 @@ class Workspace:
             max_bytes=self.settings.max_image_bytes,
             max_pixels=self.settings.max_image_pixels,
             by=shared(),
-            look=shared().look,
         )
 
     @cached_property

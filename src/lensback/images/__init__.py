@@ -8,6 +8,7 @@ decoded in a process of its own, with limits (`Decoders`).
 from lensback.images.codes import Code, ReadCodes
 from lensback.images.decoding import (
     FORMATS,
+    HERE,
     INSPECT_SIDE_PX,
     MAX_BYTES,
     MAX_PIXELS,
@@ -27,6 +28,7 @@ from lensback.images.workers import Decoders, TooDear, shared
 
 __all__ = [
     "FORMATS",
+    "HERE",
     "INSPECT_SIDE_PX",
     "MAX_BYTES",
     "MAX_PIXELS",

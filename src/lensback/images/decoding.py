@@ -15,14 +15,15 @@ import math
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from lensback import profiles
-from lensback.errors import BadImage, BadQuery, TooLarge
+from lensback.errors import BadImage, BadQuery, InputError, TooLarge
 from lensback.images import cost, endings
 from lensback.types import Box, ImageInfo
 
@@ -39,8 +40,25 @@ Decode = Callable[[bytes, int | None, int, int], Decoded]
 """What decodes: bytes, shorter side that suffices, most bytes, most pixels. Raises BadImage, TooLarge."""
 Looked = tuple[str, tuple[int, int], int]
 """MIME type, width and height of the whole upright picture, perceptual hash."""
-Look = Callable[[bytes, int, int], Looked]
-"""What looks at a picture: bytes, most bytes, most pixels. Raises BadImage, TooLarge."""
+
+
+class Decoder(Protocol):
+    """What decodes, here or elsewhere. All raise BadImage, TooLarge."""
+
+    def __call__(
+        self, data: bytes, side_px: int | None, max_bytes: int, max_pixels: int
+    ) -> Decoded: ...
+
+    def look(self, data: bytes, max_bytes: int, max_pixels: int) -> Looked:
+        """What a picture is; its pixels stay where they are."""
+        ...
+
+    def many(
+        self, datas: Sequence[bytes], side_px: int | None, max_bytes: int, max_pixels: int
+    ) -> list[Decoded | InputError]:
+        """Each picture, or why there is none: nothing is raised."""
+        ...
+
 
 # What Pillow and its decoders raise on broken files, beyond its own UnidentifiedImageError (an
 # OSError). Warnings are here because callers may have made them errors.
@@ -133,10 +151,12 @@ def inspect(
     return _info(data, (mime, size, phash(image))), image
 
 
-def inspected(data: bytes, *, max_bytes: int, max_pixels: int, by: Look | None = None) -> ImageInfo:
+def inspected(
+    data: bytes, *, max_bytes: int, max_pixels: int, by: Decoder | None = None
+) -> ImageInfo:
     """What `inspect` knows of the picture, without its pixels: who has them elsewhere keeps them there.
     Raises BadImage, TooLarge."""
-    return _info(data, (by or looked)(data, max_bytes, max_pixels))
+    return _info(data, (by or HERE).look(data, max_bytes, max_pixels))
 
 
 def _info(data: bytes, seen: Looked) -> ImageInfo:
@@ -207,14 +227,41 @@ def unweighed(data: bytes, side_px: int | None, max_pixels: int) -> Decoded:
             return _read(whole, side_px, max_pixels)
 
 
-def looked(data: bytes, max_bytes: int, max_pixels: int) -> Looked:
-    """Looks here and now. What its header says is not worth it is refused first."""
-    worth(data, INSPECT_SIDE_PX, max_bytes, max_pixels)
-    return look(data, max_pixels)
+class _Here:
+    """Decodes here and now. What its header says is not worth it is refused first."""
+
+    def __call__(
+        self, data: bytes, side_px: int | None, max_bytes: int, max_pixels: int
+    ) -> Decoded:
+        return decoded(data, side_px, max_bytes, max_pixels)
+
+    def look(self, data: bytes, max_bytes: int, max_pixels: int) -> Looked:
+        """What a picture is."""
+        worth(data, INSPECT_SIDE_PX, max_bytes, max_pixels)
+        return look(data, max_pixels)
+
+    def many(
+        self, datas: Sequence[bytes], side_px: int | None, max_bytes: int, max_pixels: int
+    ) -> list[Decoded | InputError]:
+        """Each picture, or why there is none."""
+        return [alone(self, data, side_px, max_bytes, max_pixels) for data in datas]
+
+
+HERE: Decoder = _Here()
+
+
+def alone(
+    by: Decode, data: bytes, side_px: int | None, max_bytes: int, max_pixels: int
+) -> Decoded | InputError:
+    """The picture, or why there is none."""
+    try:
+        return by(data, side_px, max_bytes, max_pixels)
+    except InputError as error:
+        return error
 
 
 def look(data: bytes, max_pixels: int) -> Looked:
-    """`looked` of bytes that somebody else found worth it."""
+    """What a picture is, of bytes that somebody else found worth it."""
     image, mime, size = unweighed(data, INSPECT_SIDE_PX, max_pixels)
     return mime, size, phash(image)
 

@@ -8,16 +8,17 @@ import io
 import re
 import secrets
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
 
-from lensback.errors import BadQuery, NotFound
+from lensback.errors import BadQuery, Error, NotFound
 from lensback.images.decoding import (
+    HERE,
     MAX_BYTES,
     MAX_PIXELS,
-    Decode,
-    Look,
+    Decoder,
     decode,
     inspected,
 )
@@ -37,19 +38,17 @@ class ImageStore:
         *,
         max_bytes: int = MAX_BYTES,
         max_pixels: int = MAX_PIXELS,
-        by: Decode | None = None,
-        look: Look | None = None,
+        by: Decoder = HERE,
     ) -> None:
-        """`by` and `look`: what decodes and looks, if not this process."""
         self._root = root
         self._max_bytes = max_bytes
         self._max_pixels = max_pixels
-        self._by, self._look = by, look
+        self._by = by
 
     def put(self, data: bytes) -> ImageInfo:
         """Verifies and keeps the picture. Idempotent. Raises BadImage, TooLarge."""
         limits = {"max_bytes": self._max_bytes, "max_pixels": self._max_pixels}
-        info = inspected(data, **limits, by=self._look)
+        info = inspected(data, **limits, by=self._by)
         path = self._path(info.hash)
         if not (path.is_file() and path.stat().st_size == len(data)):
             self._write(path, data)
@@ -84,6 +83,23 @@ class ImageStore:
         data = self.read(digest)
         limits = {"max_bytes": self._max_bytes, "max_pixels": self._max_pixels}
         return decode(data, side_px=side_px, **limits, by=self._by)
+
+    def open_many(
+        self, digests: Sequence[str], side_px: int | None = None
+    ) -> list[Image.Image | Error]:
+        """The decoded pictures, see `decode`, handed over together where they are decoded elsewhere; in
+        place of each that is not there or cannot be decoded, why."""
+        found: dict[str, Image.Image | Error] = {}
+        datas: dict[str, bytes] = {}
+        for digest in digests:
+            try:
+                datas[digest] = self.read(digest)
+            except NotFound as error:
+                found[digest] = error
+        made = self._by.many(list(datas.values()), side_px, self._max_bytes, self._max_pixels)
+        for digest, one in zip(datas, made, strict=True):
+            found[digest] = one if isinstance(one, Error) else one[0]
+        return [found[digest] for digest in digests]
 
     def thumbnail(self, digest: str, side_px: int = 320) -> bytes:
         """A JPEG whose longer side is at most `side_px` (16 to 2048), kept on disk once made."""

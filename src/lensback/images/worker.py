@@ -1,8 +1,8 @@
-"""The process that decodes: one picture at a time, within limits that the kernel keeps.
+"""The process that decodes: one picture after the other, each within limits that the kernel keeps.
 
 Started by `workers` as `python -m lensback.images.worker SOCKET MEMORY NICE`: orders and replies are
-JSON messages on the socket; bytes in and pixels out lie in the shared memory. An order may ask for the
-codes of a photo in place of its pixels, or only for a look. It dies of a picture that takes more of the processor than its order allows, and ends when the socket is closed.
+JSON messages on the socket; bytes in and pixels out lie in the shared memory. An order names several
+pictures, and may ask for the codes of a photo in place of its pixels, or only for a look. It dies of a picture that takes more of the processor than its order allows, and ends when the socket is closed.
 """
 
 from __future__ import annotations
@@ -34,30 +34,39 @@ def main(channel: int, memory: int, nice: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever ordered
     with socket.socket(fileno=channel) as orders:
-        used, shared = _address_space(), mmap.mmap(memory, 0)
-        while order := orders.recv(REPLY_BYTES):
-            said = json.loads(order)
+        used, shared, letter = _address_space(), mmap.mmap(memory, 0), bytearray(REPLY_BYTES)
+        while size := orders.recv_into(letter):
+            said = json.loads(letter[:size])
             if said["room"] > len(shared):
                 shared = mmap.mmap(memory, said["room"])
-            try:
-                if said["what"] == "codes" and "zxingcpp" not in sys.modules:
-                    used = _with_reader()
-                reply, shared = _done(said, shared, memory, used)
-            except Error as error:
-                reply = {
-                    "error": type(error).__name__,
-                    "message": error.message,
-                    "hint": error.hint,
-                }
+            if said["what"] == "codes" and "zxingcpp" not in sys.modules:
+                used = _with_reader()
+            replies, shared = _all_done(said, shared, memory, used)
             with suppress(BrokenPipeError):  # whoever ordered has gone
-                orders.send(json.dumps(reply).encode())
+                orders.send(json.dumps(replies).encode())
+
+
+def _all_done(
+    order: dict[str, Any], shared: mmap.mmap, memory: int, used: int
+) -> tuple[list[dict[str, Any]], mmap.mmap]:
+    """A reply for each picture of the order, and the shared memory, larger if they asked for it. What
+    they are lies one behind the other, what becomes of them behind that."""
+    replies, begin, end = [], 0, sum(order["bytes"])
+    for size in order["bytes"]:
+        data, begin = shared[begin : begin + size], begin + size
+        try:
+            reply, shared = _done(order, data, end, shared, memory, used)
+        except Error as error:
+            reply = {"error": type(error).__name__, "message": error.message, "hint": error.hint}
+        end = reply.get("end", end)
+        replies.append(reply)
+    return replies, shared
 
 
 def _done(
-    order: dict[str, Any], shared: mmap.mmap, memory: int, used: int
+    order: dict[str, Any], data: bytes, begin: int, shared: mmap.mmap, memory: int, used: int
 ) -> tuple[dict[str, Any], mmap.mmap]:
-    """The reply, and the shared memory, larger if the picture asked for it."""
-    data = shared[: order["bytes"]]
+    """The reply of one picture, whose pixels go to `begin`, and the shared memory."""
     _limit(used + len(shared) + order["memory"])
     signal.setitimer(signal.ITIMER_PROF, order["seconds"])
     try:
@@ -67,16 +76,16 @@ def _done(
             found = codes.read(data, order["side_px"], order["max_pixels"])
             return {"codes": [[code.text, code.kind, code.box] for code in found]}, shared
         image, mime, whole = unweighed(data, order["side_px"], order["max_pixels"])
-        size = PIXEL_BYTES * image.width * image.height
-        if size > len(shared):
-            _limit(used + len(shared) + order["memory"] + size)
-            os.ftruncate(memory, size)
-            shared = mmap.mmap(memory, size)
+        end = begin + PIXEL_BYTES * image.width * image.height
+        if end > len(shared):
+            _limit(used + len(shared) + order["memory"] + end)
+            os.ftruncate(memory, end)
+            shared = mmap.mmap(memory, end)
         if image.width and image.height:
-            shared[:size] = image.tobytes("raw", LAYOUT)
+            shared[begin:end] = image.tobytes("raw", LAYOUT)
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-    return {"size": image.size, "mime": mime, "whole": whole}, shared
+    return {"size": image.size, "mime": mime, "whole": whole, "end": end}, shared
 
 
 def _with_reader() -> int:

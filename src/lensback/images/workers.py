@@ -18,7 +18,7 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -29,10 +29,11 @@ from lensback import children
 from lensback.errors import BadImage, Busy, InputError, TooLarge
 from lensback.images import cost
 from lensback.images.codes import Code
-from lensback.images.decoding import INSPECT_SIDE_PX, Decoded, Looked, worth
+from lensback.images.decoding import INSPECT_SIDE_PX, Decoded, Looked, alone, worth
 from lensback.images.worker import LAYOUT, PIXEL_BYTES, REPLY_BYTES
 
 T = TypeVar("T")
+Order = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,8 @@ SILENCE_S = 90.0
 """Without a word a worker is taken for stuck. Far above what the processor's limit allows."""
 ROOM = 12 << 20
 """Shared memory of each worker to begin with, and what it goes back to."""
+MOST_TOGETHER = 16
+"""Pictures handed over at once."""
 SPARE_MEMORY = 96 << 20
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -99,7 +102,7 @@ class _Worker:
         os.ftruncate(self._memory, ROOM)
         self._shared = mmap.mmap(self._memory, ROOM)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._channel = ours
+        self._channel, self._letter = ours, bytearray(REPLY_BYTES)
         ours.settimeout(SILENCE_S)
         with theirs:
             handles = (theirs.fileno(), self._memory)
@@ -115,50 +118,51 @@ class _Worker:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def decode(self, data: bytes, order: dict[str, Any]) -> Decoded:
-        """Raises _Died, and what the worker raised."""
-        said = self._reply_to(data, {**order, "what": "pixels"})
-        (width, height), whole = said["size"], said["whole"]
-        pixels = PIXEL_BYTES * width * height
-        self._make_room(pixels)
-        view: Any = memoryview(self._shared)[:pixels]
-        image = Image.frombytes("RGB", (width, height), view, "raw", LAYOUT, 0, 1)  # a copy
-        self._forget(max(pixels, len(data)))
+    def decode(self, datas: Sequence[bytes], order: Order) -> list[Decoded | InputError]:
+        """Raises _Died."""
+        said = self._replies_to(datas, {**order, "what": "pixels"})
+        used = max((one.get("end", 0) for one in said), default=0)
+        self._make_room(used)
+        found = [_fault(one) if "error" in one else self._picture(one) for one in said]
+        self._forget(max(used, sum(map(len, datas))))
+        return found
+
+    def _picture(self, said: dict[str, Any]) -> Decoded:
+        (width, height), whole, end = said["size"], said["whole"], said["end"]
+        pixels: Any = memoryview(self._shared)[end - PIXEL_BYTES * width * height : end]
+        image = Image.frombytes("RGB", (width, height), pixels, "raw", LAYOUT, 0, 1)  # a copy
         return image, said["mime"], (whole[0], whole[1])
 
-    def look(self, data: bytes, order: dict[str, Any]) -> Looked:
-        """Raises _Died, and what the worker raised."""
-        mime, (width, height), likeness = self._reply_to(data, {**order, "what": "look"})["seen"]
-        self._forget(len(data))
-        return mime, (width, height), likeness
+    def look(self, datas: Sequence[bytes], order: Order) -> list[Looked | InputError]:
+        """Raises _Died."""
+        said = self._replies_to(datas, {**order, "what": "look"})
+        self._forget(sum(map(len, datas)))
+        return [_fault(one) if "error" in one else _looked(*one["seen"]) for one in said]
 
-    def codes(self, data: bytes, order: dict[str, Any]) -> tuple[Code, ...]:
-        """Raises _Died, and what the worker raised."""
-        said = self._reply_to(data, {**order, "what": "codes"})
-        self._forget(len(data))
-        return tuple(
-            Code(text, kind, (x0, y0, x1, y1)) for text, kind, (x0, y0, x1, y1) in said["codes"]
-        )
+    def codes(self, datas: Sequence[bytes], order: Order) -> list[tuple[Code, ...] | InputError]:
+        """Raises _Died."""
+        said = self._replies_to(datas, {**order, "what": "codes"})
+        self._forget(sum(map(len, datas)))
+        return [_fault(one) if "error" in one else _codes(one["codes"]) for one in said]
 
-    def _reply_to(self, data: bytes, order: dict[str, Any]) -> dict[str, Any]:
-        """What the worker says of the bytes, if it is no error."""
-        self._make_room(len(data))
-        self._shared[: len(data)] = data
-        said = self._asked({**order, "bytes": len(data), "room": len(self._shared)})
-        if "error" in said:
-            kind = TooLarge if said["error"] == "TooLarge" else BadImage
-            raise kind(said["message"], hint=said["hint"])
-        return said
+    def _replies_to(self, datas: Sequence[bytes], order: Order) -> list[dict[str, Any]]:
+        """What the worker says of each picture."""
+        self._make_room(sum(map(len, datas)))
+        begin = 0
+        for data in datas:
+            self._shared[begin : begin + len(data)] = data
+            begin += len(data)
+        return self._asked({**order, "bytes": [*map(len, datas)], "room": len(self._shared)})
 
-    def _asked(self, order: dict[str, Any]) -> dict[str, Any]:
+    def _asked(self, order: Order) -> list[dict[str, Any]]:
         try:
             self._channel.send(json.dumps(order).encode())
-            reply = self._channel.recv(REPLY_BYTES)
+            size = self._channel.recv_into(self._letter)
         except OSError:  # a time-out as well
-            reply = b""
-        if not reply:
+            size = 0
+        if not size:
             raise _Died(self.end())
-        said: dict[str, Any] = json.loads(reply)
+        said: list[dict[str, Any]] = json.loads(self._letter[:size])
         return said
 
     def _make_room(self, size: int) -> None:
@@ -186,8 +190,21 @@ class _Worker:
         return code
 
 
-Ask = Callable[[_Worker, bytes, dict[str, Any]], T]
-"""A question to a worker about a picture: a method of it."""
+Ask = Callable[[_Worker, Sequence[bytes], Order], list[T | InputError]]
+"""A question to a worker about pictures: a method of it."""
+
+
+def _fault(said: dict[str, Any]) -> InputError:
+    kind = TooLarge if said["error"] == "TooLarge" else BadImage
+    return kind(said["message"], hint=said["hint"])
+
+
+def _looked(mime: str, size: Sequence[int], likeness: int) -> Looked:
+    return mime, (size[0], size[1]), likeness
+
+
+def _codes(said: Sequence[Any]) -> tuple[Code, ...]:
+    return tuple(Code(text, kind, (x0, y0, x1, y1)) for text, kind, (x0, y0, x1, y1) in said)
 
 
 class _Memory:
@@ -221,10 +238,18 @@ class _Workers:
         self._idle: list[_Worker] = []
         self._closed = False
 
-    def do(self, ask: Ask[T], data: bytes, side_px: int | None, max_pixels: int, memory: int) -> T:
-        """What a worker says that is asked, after a wait. Raises _Died, BadImage, TooLarge."""
+    def do(
+        self,
+        ask: Ask[T],
+        datas: Sequence[bytes],
+        side_px: int | None,
+        max_pixels: int,
+        memory: int,
+    ) -> list[T | InputError]:
+        """What a worker says of each picture, or why it says nothing, after a wait; `memory` is what the
+        largest of them takes. Raises _Died."""
         with self._places, self._memory.lent(memory), self._worker() as worker:
-            return ask(worker, data, self._order(side_px, max_pixels, memory))
+            return ask(worker, datas, self._order(side_px, max_pixels, memory))
 
     def _order(self, side_px: int | None, max_pixels: int, memory: int) -> dict[str, Any]:
         return {
@@ -246,9 +271,6 @@ class _Workers:
         worker = worker or _Worker(self._lane.nice)
         try:
             yield worker
-        except InputError:
-            self._keep(worker)
-            raise
         except BaseException:
             worker.end()
             raise
@@ -325,7 +347,7 @@ class Decoders:
         if not last and not own.takes(weight):
             raise TooDear(weight.seconds)
         try:
-            return self._workers[lane].do(ask, data, side_px, max_pixels, weight.memory)
+            (found,) = self._workers[lane].do(ask, [data], side_px, max_pixels, weight.memory)
         except _Died as died:
             if not last:  # it did not tell the truth
                 raise TooDear(max(weight.seconds, own.most_s)) from died
@@ -334,6 +356,27 @@ class Decoders:
             raise BadImage(
                 "the decoder broke down at this picture", hint="save it anew as an ordinary JPEG"
             ) from died
+        if isinstance(found, InputError):
+            raise found
+        return found
+
+    def many(
+        self, datas: Sequence[bytes], side_px: int | None, max_bytes: int, max_pixels: int
+    ) -> list[Decoded | InputError]:
+        """The decoded pictures, or why there is none. Small ones are handed over together; where one of
+        them kills its worker, each is decoded alone, so that it harms no other."""
+        weights = [_weight(data, side_px, max_bytes, max_pixels) for data in datas]
+        found: dict[int, Decoded | InputError] = {}
+        for together in _together(datas, weights):
+            memory = max(weights[n].memory for n in together)
+            some = [datas[n] for n in together]
+            with suppress(_Died):
+                made = self._workers[0].do(_Worker.decode, some, side_px, max_pixels, memory)
+                found.update(zip(together, made, strict=True))
+        return [
+            found.get(n) or alone(self, data, side_px, max_bytes, max_pixels)
+            for n, data in enumerate(datas)
+        ]
 
     def codes(self, data: bytes, max_bytes: int, max_pixels: int) -> tuple[Code, ...]:
         """The codes of a photo, read in the lane that decodes it at its smallest, so that no search
@@ -349,7 +392,9 @@ class Decoders:
                 weight = worth(data, side_px, max_bytes, max_pixels)
                 if self.lanes[lane].takes(weight):
                     with suppress(_Died):  # dearer than its header says: smaller, or not at all
-                        return readers.do(_Worker.codes, data, side_px, max_pixels, weight.memory)
+                        memory = weight.memory
+                        (found,) = readers.do(_Worker.codes, [data], side_px, max_pixels, memory)
+                        return () if isinstance(found, InputError) else found
         return ()
 
     def pids(self) -> list[int]:
@@ -363,6 +408,30 @@ class Decoders:
 
     def _all(self) -> list[_Workers]:
         return [*self._workers, self._reading]
+
+
+def _weight(data: bytes, side_px: int | None, max_bytes: int, max_pixels: int) -> cost.Cost:
+    """What a picture costs; nothing known of one that is refused: alone it hears why."""
+    try:
+        return worth(data, side_px, max_bytes, max_pixels)
+    except InputError:
+        return cost.UNKNOWN
+
+
+def _together(datas: Sequence[bytes], weights: Sequence[cost.Cost]) -> Iterator[list[int]]:
+    """Places of pictures that go to the quick lane at once: bytes and pixels have room in what a worker
+    shares anyway."""
+    some, size = list[int](), 0
+    for n, weight in enumerate(weights):
+        own = len(datas[n]) + PIXEL_BYTES * weight.width * weight.height
+        if not weight.width or own > ROOM or not QUICK.takes(weight):
+            continue
+        if some and (size + own > ROOM or len(some) == MOST_TOGETHER):
+            yield some
+            some, size = [], 0
+        some, size = [*some, n], size + own
+    if some:
+        yield some
 
 
 def _part(weight: cost.Cost, parts: int) -> int:
