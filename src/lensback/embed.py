@@ -160,12 +160,12 @@ def decode(
             queue.extend(pool.submit(work, part) for part in islice(parts, 1))
 
 
-def _decoded(image_hash: str, found: Image.Image | Error) -> Decoded:
-    if isinstance(found, NotFound):
+def _decoded(image_hash: str, image: Image.Image | Error) -> Decoded:
+    if isinstance(image, NotFound):
         return image_hash, None, GONE
-    if isinstance(found, Error):
-        return image_hash, None, f"{type(found).__name__}: {found.message}"[:300]
-    return image_hash, found, ""
+    if isinstance(image, Error):
+        return image_hash, None, f"{type(image).__name__}: {image.message}"[:300]
+    return image_hash, image, ""
 
 
 def encode_batches(decoded: Iterator[Decoded], encoder: Encoder, batch: int) -> Iterator[Encoded]:
