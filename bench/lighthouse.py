@@ -17,7 +17,7 @@ from typing import Any
 
 from rig import arguments, write
 
-CATEGORIES = ("performance", "accessibility", "best-practices")
+CATEGORIES = ("performance", "accessibility", "best-practices", "seo")
 NUMBERS = (
     "first-contentful-paint",
     "largest-contentful-paint",

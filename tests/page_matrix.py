@@ -17,11 +17,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from garments import draw, items
+from lensback import logos
+from lensback.catalogue import stores
+from lensback.catalogue.saved import SavedThing
 from lensback.errors import BadImage
+from lensback.programs.facts import STEPS
 from lensback.search import Query
 from lensback.settings import Settings
 from lensback.types import WHOLE, Money
 from lensback.web import create_app, failures, pages
+from lensback.web.go import Way
+from lensback.web.saved import SavedLine
 from lensback.web.service import Front
 from lensback.web.uploads import Upload
 from lensback.wire import Answer, Region
@@ -30,7 +36,7 @@ from serving import serving
 from shown import answer, hit, offer
 
 WIDTHS = (320, 360, 390, 412, 480, 600, 768, 1024, 1280, 1440, 1920)
-STATES = ("home", "exact", "similar", "many", "none", "failure", "empty")
+STATES = ("home", "exact", "similar", "many", "none", "failure", "empty", "activated", "saved")
 LONG = "Women's water-repellent quilted down-filled hooded parka with removable faux-fur trim, limited winter edition 2026"
 UNBROKEN = "Superduperwasserabweisendesteppjackenmantelkleid_ULTRA-PRO-MAX-2026/4711.0815-XXXXL"
 ARABIC = "فستان سهرة طويل من الساتان الأزرق بأكمام واسعة"
@@ -122,11 +128,48 @@ def _pictures(workspace: Workspace) -> list[str]:
     return [*found, f"/images/{'0' * 64}"]
 
 
+PROGRAM = {
+    "network": "generic", "domains": ["harbour.example"], "share": "0.6", "hold_days": 45, "track_hours": 72,
+    "claim_days": 60, "link": {"template": "https://track.example/c?s={subid}&to={url}"},
+    "rates": [{"percent": "8", "category": ["Shoes", UNBROKEN]}, {"percent": "5", "customer": "new"}],
+    "notes": {"en": ["No cashback on gift cards.", UNBROKEN], "ru": ["Кроме подарочных карт.", ARABIC]},
+}  # fmt: skip
+"""Terms with many words, long ones, and two directions: the sheet that each cashback opens."""
+
+
+def _connect(workspace: Workspace, images: list[str]) -> None:
+    """The stores of the answers, one of them with a logo."""
+    for name, title in (("harbour", "Harbour"), ("a-store-with-a-long-name", LONG)):
+        stores.add(workspace.db, name, "https://s.example/f.xml", program=PROGRAM, title=title)
+    logos.keep(workspace.path, "harbour", workspace.images.read(images[0].rpartition("/")[2]))
+
+
+def _saved_lines(images: list[str]) -> list[SavedLine]:
+    """Things in every state, with awkward titles."""
+    price, picture = Money(123456789, "RUB"), images[1].rpartition("/")[2]
+    states = ("in_stock", "sold_out", "back", "gone", "in_stock", "back")
+    titles = (LONG, "Hat", UNBROKEN, ARABIC, EMOJI, "Red dress")
+    return [
+        SavedLine(
+            SavedThing("u", f"p{n}", title, picture if n % 2 else "", price, True, "en", 1, price, True),
+            "RUB 1,234,567.89", "RUB 2,234,567.89" if n % 3 else "", state,
+        )
+        for n, (title, state) in enumerate(zip(titles, states, strict=True))
+    ]  # fmt: skip
+
+
 def _add_routes(app: FastAPI, images: list[str]) -> None:
     def state(request: Request, name: str) -> Response:
         if name == "failure":
             error = BadImage("this is a web page, not a picture", hint="send a JPEG")
             return failures.respond(request, error)
+        if name == "activated":
+            way = Way("https://shop.example/", Money(123456789, "RUB"))
+            return pages.render(
+                request, "activated.html", store="a-store-with-a-long-name", way=way, steps=STEPS
+            )
+        if name == "saved":
+            return pages.render(request, "saved.html", member=True, lines=_saved_lines(images))
         stocked: Any = _Stocked(app.state.service, empty=name == "empty")
         found = None if name in {"home", "empty"} else answer_of(name, images)
         page = pages.search_page(request, stocked, Upload(None, Query()), found)
@@ -142,8 +185,9 @@ def matrix(folder: Path) -> Iterator[str]:
     """The address under which `/matrix/STATE` shows each state, by the real templates and styles."""
     init(folder)
     with Workspace(folder, Settings(rate_limit=0)) as workspace:
-        app = create_app(workspace)
-        _add_routes(app, _pictures(workspace))
+        app, images = create_app(workspace), _pictures(workspace)
+        _connect(workspace, images)
+        _add_routes(app, images)
         with serving(app) as address:
             yield address
 

@@ -68,6 +68,34 @@ def test_every_width(page: Page, address: str, state: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_sheet_of_terms_at_every_width(page: Page, address: str, scheme: str) -> None:
+    """Opened by the keyboard, within the window, closed by Escape; the focus comes back."""
+    page.set_viewport_size({"width": 412, "height": 800})
+    opened(page, address, "exact", "en", scheme)
+    button = page.locator("button.earn-of").first
+    button.focus()
+    page.keyboard.press("Enter")
+    sheet = page.locator(".terms:popover-open")
+    assert sheet.count() == 1
+    found = [fault for width in WIDTHS for fault in faults_at(page, width) if "terms" in fault]
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 500})
+        box = sheet.bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+        assert box["y"] >= 0
+        assert box["y"] + box["height"] <= 500
+        assert sheet.evaluate("one => one.scrollWidth <= one.clientWidth"), width
+    assert found == []
+    violations = Axe().run(page, ".terms:popover-open").response["violations"]
+    assert [one["id"] for one in violations] == []
+    page.keyboard.press("Escape")
+    assert page.locator(".terms:popover-open").count() == 0
+    assert button.evaluate("one => one === document.activeElement")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("state", STATES)
 def test_axe_is_clean(page: Page, address: str, state: str, scheme: str) -> None:
     page.set_viewport_size({"width": 412, "height": 800})

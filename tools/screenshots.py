@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ PHONE: dict[str, Any] = {
     "has_touch": True,
 }
 PATIENCE_MS = 120_000
+MOST_BYTES = 60_000
+"""Of one picture in the repository."""
 
 
 def answered(browser: Browser, url: str, photo: Path, how: dict[str, Any]) -> Page:
@@ -39,8 +42,42 @@ def answered(browser: Browser, url: str, photo: Path, how: dict[str, Any]) -> Pa
 
 def keep(page: Page, name: str) -> None:
     with Image.open(io.BytesIO(page.screenshot())) as shot:
-        shot.convert("RGB").save(IMAGES / f"{name}.webp", quality=82, method=6)
+        small = shot.convert("RGB")
+    if small.width == PHONE["viewport"]["width"] * PHONE["device_scale_factor"]:
+        small = small.resize(
+            (small.width * 3 // 4, small.height * 3 // 4), Image.Resampling.LANCZOS
+        )
+    for quality in (82, 70, 55, 40, 25):
+        sink = io.BytesIO()
+        small.save(sink, "WEBP", quality=quality, method=6)
+        if sink.tell() <= MOST_BYTES:
+            break
+    (IMAGES / f"{name}.webp").write_bytes(sink.getvalue())
     page.context.close()
+
+
+def sheets(browser: Browser, url: str, photo: Path, exact: Path, nothing: Path) -> None:
+    """What is around an answer: terms, the page of a thing, saved things, nothing found, a narrow phone."""
+    terms = answered(browser, url, exact, {**PHONE, "locale": "en"})
+    terms.locator("button.earn-of").first.click()
+    terms.wait_for_selector(".terms:popover-open")
+    keep(terms, "phone-terms")
+    found = answered(browser, url, exact, {**PHONE, "locale": "en"})
+    address = found.locator('.acts a[href^="/products/"]').first.get_attribute("href")
+    found.goto(f"{url.rstrip('/')}{address}")
+    found.locator("#save").click()
+    found.wait_for_load_state("networkidle")
+    keep(found, "phone-product")
+    wide = browser.new_context(**DESKTOP, color_scheme="dark", locale="ru").new_page()
+    wide.goto(f"{url.rstrip('/')}{address}", timeout=PATIENCE_MS)
+    wide.wait_for_load_state("networkidle")
+    keep(wide, "desktop-product-dark")
+    narrow = {**PHONE, "viewport": {"width": 320, "height": 640}, "locale": "ru"}
+    small = answered(browser, url, photo, narrow)
+    small.locator(".cards.grid").scroll_into_view_if_needed()
+    small.wait_for_load_state("networkidle")
+    keep(small, "phone-320-ru")
+    keep(answered(browser, url, nothing, {**PHONE, "locale": "en"}), "phone-none")
 
 
 def take(browser: Browser, url: str, photo: Path, exact: Path) -> None:
@@ -68,10 +105,13 @@ def main() -> None:
     given = parser.parse_args()
     photos = given.demo / "demo" / "photos"
     sold, alike = photos / "blue-denim-jacket-with-a-red-lining.jpg", photos / "red-shirt-dress.jpg"
-    with sync_playwright() as playwright:
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as scratch:
         path = os.environ.get("CHROME_PATH", "/usr/bin/chromium")
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         take(browser, given.url, alike, sold)
+        nothing = Path(scratch) / "nothing.png"
+        Image.effect_noise((480, 640), 90).convert("RGB").save(nothing)
+        sheets(browser, given.url, alike, sold, nothing)
         browser.close()
 
 
