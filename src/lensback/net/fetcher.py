@@ -406,7 +406,7 @@ def _into_spool(response: httpx.Response, url: httpx.URL, call: _Call) -> Fetche
             raise FetchFailed("the server sent another part than the one asked for", retry=True)
     elif 200 <= status < 300:
         # Nobody unpacks this later, and a part of what is unpacked here cannot be gone on with.
-        inflate = "deflate" in encoding
+        inflate = not {"", "gzip"}.issuperset(encoding.split(", "))
         kind = response.headers.get("content-type", "")
         spool.begin("" if inflate else etag, "" if inflate else modified, encoding, kind)
     else:
