@@ -103,7 +103,7 @@ def _gunzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 def _unbrotlied(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """A brotli stream (RFC 7932)."""
-    import brotli
+    import brotli  # type: ignore[import-untyped]
 
     unpack = brotli.Decompressor()
     try:
@@ -125,7 +125,7 @@ def _unzstded(chunks: Iterable[bytes]) -> Iterator[bytes]:
     else:
         from backports import zstd
 
-    limits = {zstd.DecompressionParameter.window_log_max: _WINDOW_LOG}
+    limits = {int(zstd.DecompressionParameter.window_log_max): _WINDOW_LOG}
     unpack = None
     try:
         for chunk in chunks:
