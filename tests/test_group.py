@@ -19,6 +19,7 @@ from lensback.catalogue.pictures import Downloaded
 from lensback.db import Database
 from lensback.db import tables as t
 from lensback.group import Evidence, _Union, group, pair_images
+from lensback.gtins import gtin
 from lensback.images import ImageStore
 from lensback.types import ImageInfo, Money, Offer, Tally
 from lensback.vectors import VectorStore
@@ -236,6 +237,21 @@ def test_colours_of_a_joined_product_are_remembered(db: Database, order: str) ->
     found, tally = grouped(db)
     assert found == sets("a/1 b/2", "b/3")
     assert rejected(tally) == {"same picture: two colours of one item group": 1}
+
+
+def test_a_gtin_is_one_in_all_its_lengths(db: Database) -> None:
+    """UPC-A, EAN-13 and GTIN-14 of one thing, EAN-8 too; a carton, and what has no right check digit, are others."""
+    written = [
+        *("614141999996", "0614141999996", "00614141999996"),
+        *("96385074", "0000096385074"),
+        "10614141999993",
+    ]
+    for at, number in enumerate(written):
+        put(db, f"s{at}", offer(str(at), gtin=gtin(number), image_urls=()))
+    for at, number in enumerate(("614141999990", "0614141999990", "61414199999")):
+        put(db, f"w{at}", offer(f"w{at}", gtin=gtin(number), image_urls=()))
+    found, _ = grouped(db)
+    assert found == sets("s0/0 s1/1 s2/2", "s3/3 s4/4", "s5/5", "w0/w0", "w1/w1", "w2/w2")
 
 
 def test_a_gtin_may_stand_for_two_listings_of_one_store(db: Database) -> None:

@@ -97,9 +97,10 @@ def by_title_and_image(c: Connection) -> Iterator[list[Member]]:
 
 
 def by_gtin(c: Connection) -> Iterator[list[Member]]:
-    """Offers with one valid GTIN."""
+    """Offers with one valid GTIN, in whichever of its lengths: zeros in front only fill (a UPC-A is
+    an EAN-13 with one)."""
     o = t.offers.c
-    return _members(c, [o.gtin], (o.gtin != "",))
+    return _members(c, [func.ltrim(o.gtin, "0")], (o.gtin != "",))
 
 
 def by_mpn(c: Connection) -> Iterator[list[Member]]:
