@@ -9,7 +9,7 @@ LOCKED := --quiet --universal --generate-hashes --no-emit-index-url --no-header
 IMAGE := --extra postgresql --extra milvus
 export LENSBACK_DATA ?= $(CURDIR)/../shared/data
 
-.PHONY: help demo test check format lint types words bench hostile mutate wheel lock sbom clean
+.PHONY: help demo test check format lint types words docs bench hostile mutate wheel lock sbom clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,10 @@ words: $(BIN)/lensback ## gather the texts of code and templates into src/lensba
 	for po in src/lensback/locale/*.po; do $(BIN)/pybabel -q update -i $(VENV)/texts.pot -o $$po -l $$(basename $$po .po) \
 		--no-fuzzy-matching --ignore-obsolete --width 0 || exit 1; done
 	sed -i -E '/^"(Project|Report|POT|PO|Last|Language-Team|Generated)/d' src/lensback/locale/*.po # says nothing
+
+docs: $(BIN)/lensback ## the pages as a site with search, in build/docs; a broken link fails
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'zensical>=0.0.70'
+	$(BIN)/python tools/docs_site.py build/docs
 
 bench: $(BIN)/lensback ## some benchmark scripts, each writing bench/results/NAME.json
 	for script in feeds search_index latency main_job; do $(BIN)/python bench/$$script.py || exit 1; done

@@ -103,7 +103,7 @@ def test_every_command_says_what_to_do_and_changes_nothing(
         told = " ".join(re.sub(r"[│┃]", " ", told).split())
         if command != ["doctor"]:  # its table breaks lines
             assert HARMS[harm] in told, command
-            assert "docs/operating.md" in told
+            assert "docs/operate.md" in told
         assert signs(file) == harmed, command
     with open_workspace(folder) as workspace:
         lines = {check.part: check for check in doctor.examine(workspace)}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,9 +16,11 @@ from typing import Any
 import pytest
 import typer.main
 from PIL import Image
+from tools import docs_site
 
 from garments import draw, items
 from lensback import cli, errors, settings
+from lensback.client import Client
 from lensback.web import create_app
 from lensback.workspace import init, open_workspace
 from world import World
@@ -155,6 +159,125 @@ def test_the_index_lists_every_page() -> None:
     assert sorted({p.name for p in PAGES} - {"index.md"} - links) == []
     folders = {p.parent.relative_to(DOCS).parts[0] for p in DOCS.glob("*/**/*.md")}
     assert [f for f in sorted(folders) if not any(link.startswith(f"{f}/") for link in links)] == []
+
+
+def test_each_page_is_of_one_kind() -> None:
+    """Learn, do, look up, understand: a page in two lists has two readers and serves neither."""
+    listed = [
+        target for entries in docs_site.menu(page("index.md")).values() for _, target in entries
+    ]
+    assert len(set(listed)) == len(listed)
+    assert set(listed) == {p.name for p in PAGES} - {"index.md"} | {"decisions/"}
+
+
+def test_the_figures_of_the_readme_are_measured() -> None:
+    """Each "N of M" and each share in brackets of its table stands in the page that it links to."""
+    table = README.read_text("utf-8").split("## How good is it?")[1].split("\n## ")[0]
+    measured = page("measured.md")
+    said = re.findall(r"\b(\d+) of (\d+)\b(?! times)|\b(\d+) of (\d+) times", table)
+    counts = {(a or c, b or d) for a, b, c, d in said} - {(n, "100") for n in map(str, range(101))}
+    assert len(counts) >= 2
+    for right, n in counts:
+        assert f"{right} of {n}" in measured, f"{right} of {n}"
+    for link in re.findall(r"docs/measured\.md#([\w-]+)", table):
+        assert link in map(slug, re.findall(r"^#+ (.+)$", measured, re.MULTILINE))
+
+
+def test_the_site_is_built_without_a_broken_link(tmp_path: Path) -> None:
+    """By the generator in strict mode, and once more by following every link of what it built."""
+    if not Path(sys.executable).with_name("zensical").exists():
+        pytest.skip("the site's generator is not installed: pip install '.[docs]'")
+    assert docs_site.build(tmp_path / "site") == []
+    built = {
+        p.relative_to(tmp_path / "site").as_posix() for p in (tmp_path / "site").rglob("*.html")
+    }
+    assert {
+        p.relative_to(DOCS).with_suffix(".html").as_posix() for p in DOCS.rglob("*.md")
+    } <= built
+    index = next((tmp_path / "site").rglob("search*.js*")).read_text("utf-8")
+    assert "Reverse proxy" in index or list((tmp_path / "site").rglob("search*"))
+
+
+def test_a_broken_link_of_the_site_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text('<h1 id="x">a</h1><a href="b.html#y">b</a><a href="#x">x</a>')
+    (tmp_path / "b.html").write_text('<a href="c.html">c</a><a href="https://example.org">o</a>')
+    assert sorted(docs_site.broken(tmp_path)) == ["a.html: b.html#y", "b.html: c.html"]
+
+
+# ---- what is named is there
+
+
+def spoken(text: str) -> Iterator[str]:
+    """Lines of code blocks, and what stands in backticks."""
+    for block in re.finditer(r"^```(\w*)[^\n]*\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        if block[1] in {"", "bash", "sh"}:
+            yield from block[2].replace("\\\n", " ").splitlines()
+    prose = FENCE.sub("", text)
+    yield from re.findall(r"^    (.+)$", prose, re.MULTILINE)
+    yield from re.findall(r"`([^`\n]+)`", prose)
+
+
+def wrong_words(line: str) -> list[str]:
+    """Commands and options of a `lensback …` that it does not have."""
+    found = re.match(r"(?:[A-Z_]+=\S+ )?(?:\S*/)?lensback (.+)", line.strip())
+    if not found or found[1].split()[0] in {"COMMAND", "--version", "--install-completion"}:
+        return []
+    said = re.split(r"\s#\s|;|&&|\s\|\s", found[1])[0]
+    words = shlex.split(re.sub(r"[\[\]]", "", said.replace("…", "x")))
+    command: Any = typer.main.get_command(cli.app)
+    while words and getattr(command, "commands", None):
+        wrong = [word for word in words[0].split("|") if word not in command.commands]
+        if wrong:
+            return wrong
+        command = command.commands[words.pop(0).split("|")[0]]
+    if getattr(command, "commands", None):
+        return []
+    known = {o for p in command.params for o in (*p.opts, *p.secondary_opts)} | {"--help"}
+    options = [word.split("=")[0] for word in words if word.startswith("--")]
+    return [o for option in options for o in option.split("|") if o not in known]
+
+
+@pytest.mark.parametrize("path", [README, *sorted(DOCS.rglob("*.md"))], ids=lambda p: p.name)
+def test_commands_files_and_variables_that_a_page_names_are_there(path: Path) -> None:
+    text = path.read_text("utf-8")
+    missing = [(line, wrong) for line in spoken(text) if (wrong := wrong_words(line))]
+    files = re.findall(r"`((?:tests|bench|tools|src|deploy)/[\w./-]+?)(?:::\w+)?`", text)
+    files += re.findall(r"python ((?:bench|tools)/\S+\.py)", text)
+    missing += [(name, []) for name in files if "ROOM" not in name and not (ROOT / name).exists()]
+    named = {f"LENSBACK_{name.upper()}" for name in settings.Settings.model_fields}
+    named |= {f"LENSBACK_{name}" for name in ("WORKSPACE", "SECRETS", "BOT_TOKEN", "DATA")}
+    for variable in re.findall(r"\bLENSBACK_[A-Z_]+", text):
+        if variable not in named and not variable.startswith("LENSBACK_NETWORK_"):
+            missing.append((variable, []))
+    assert missing == []
+
+
+def test_a_wrong_word_is_seen() -> None:
+    assert wrong_words("lensback sync NAME --force") == []
+    assert wrong_words("lensback ledger due|pay --minimum") == []
+    assert wrong_words("lensback sink") == ["sink"]
+    assert wrong_words("lensback ledger due|bay") == ["bay"]
+    assert wrong_words("lensback sync --fast --only embed") == ["--fast"]
+
+
+def test_the_client_takes_what_its_page_says() -> None:
+    for name, said in re.findall(r"`(\w+)\(([^)`]*)\)`", page("client.md")):
+        parameters = inspect.signature(getattr(Client, name)).parameters
+        documented = [word.strip().rstrip("=") for word in said.split(",") if word.strip()]
+        assert documented == [p for p in parameters if p != "self"], name
+
+
+def test_every_field_of_a_search_is_documented(tmp_path: Path) -> None:
+    init(tmp_path)
+    with open_workspace(tmp_path) as workspace:
+        spec = create_app(workspace).openapi()
+    body = spec["paths"]["/api/search"]["post"]["requestBody"]["content"]["multipart/form-data"]
+    schema = body["schema"]
+    if "$ref" in schema:
+        schema = spec["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    table = page("api.md").split("## Search\n")[1].split("\n## ")[0].split("\n### ")[0]
+    documented = {name for cells in rows(table) for name in re.findall(r"`(\w+)`", cells[0])}
+    assert documented == set(schema["properties"])
 
 
 def repository_files() -> list[Path]:

@@ -68,6 +68,6 @@ def test_every_line_of_doctor_has_its_row() -> None:
     source = (root / "src" / "lensback" / "doctor.py").read_text("utf-8")
     said = set(re.findall(r'(?:Check\(\s*|part = )f?"([a-z ]+?) ?["{]', source))
     assert len(said) > 12
-    page = (root / "docs" / "operating.md").read_text("utf-8")
+    page = (root / "docs" / "operate.md").read_text("utf-8")
     table = page.split("## What doctor says")[1].split("\n## ")[0]
     assert set(re.findall(r"^\| `([a-z ]+)` \|", table, re.MULTILINE)) == said

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,6 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    TaskID,
     TextColumn,
     TimeElapsedColumn,
 )
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from lensback.wire import Answer, Hit, Offer
 
 PLAIN_EVERY_S = 10.0
+AFTER_S = 1.0
+"""Sooner than this nobody asks what a command is doing."""
 HEADLINES = {
     "exact": "This very product",
     "similar": "Looks like it (no exact match is sure enough)",
@@ -77,6 +80,9 @@ class StageProgress:
         trace: TracebackType | None,
     ) -> None:
         if self._bars:
+            for task in self._bars.tasks:
+                if task.total is None and not task.completed:  # it had nothing to do
+                    self._bars.remove_task(task.id)
             self._bars.stop()
 
     def stage(self, name: str) -> Callback:
@@ -90,12 +96,10 @@ class StageProgress:
         self._stages[stage](done, total)
 
     def _bar(self, bars: Progress, name: str) -> Callback:
-        task: list[TaskID] = []
+        task = bars.add_task(name, total=None)  # moves, until somebody says how much there is
 
         def show(done: int, total: int) -> None:
-            if not task:
-                task.append(bars.add_task(name, total=total or None))
-            bars.update(task[0], completed=done, total=max(total, done) if total else None)
+            bars.update(task, completed=done, total=max(total, done) if total else None)
 
         return show
 
@@ -109,6 +113,34 @@ class StageProgress:
                 self._console.print(f"{name}: {done}{of}", highlight=False)
 
         return show
+
+
+@contextmanager
+def waiting(console: Console, what: str) -> Iterator[None]:
+    """For work that cannot tell how far it is: where it takes longer than AFTER_S, a moving bar with
+    the time on a terminal, a plain line every ten seconds elsewhere. Print nothing meanwhile."""
+    over = threading.Event()
+    thread = threading.Thread(target=_wait, args=(console, what, over), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _wait(console: Console, what: str, over: threading.Event) -> None:
+    begin = time.monotonic()
+    if over.wait(AFTER_S):
+        return
+    if console.is_terminal:
+        columns = (TextColumn("{task.description:<16}"), BarColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=console, transient=True) as bars:
+            bars.add_task(what, total=None)
+            over.wait()
+        return
+    while not over.wait(PLAIN_EVERY_S):
+        console.print(f"{what}: {time.monotonic() - begin:.0f} s", highlight=False)
 
 
 def tally_table(tallies: Sequence[Tally]) -> RenderableType:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from threading import Event
 
@@ -96,6 +97,8 @@ def pull_network(
             fresh_s=fresh_s,
             progress=progress,
         )
+    except Stopped:  # by us: no failure of the network's
+        raise
     except Error as error:
         pulls.keep_refused(workspace.db, network.name, odd, now)
         pulls.mark_tried(workspace.db, network.name, now, error.message or type(error).__name__)
@@ -125,8 +128,16 @@ def serve(
     log.event("pull service stopped")
 
 
-def pull_due(workspace: Workspace, usual: Schedule | None, stop: Event, tell: Tell) -> None:
-    """One round: every network whose time has come, or all where there is no schedule."""
+def pull_due(
+    workspace: Workspace,
+    usual: Schedule | None,
+    stop: Event,
+    tell: Tell,
+    *,
+    around: Callable[[str], AbstractContextManager[object]] = nullcontext,
+) -> None:
+    """One round: every network whose time has come, or all where there is no schedule. `around` is
+    entered with a network's name while that one is asked."""
     tried = {state.network: state.tried_at for state in pulls.states(workspace.db)}
     for network in ready(workspace):
         now = int(time.time())
@@ -135,7 +146,8 @@ def pull_due(workspace: Workspace, usual: Schedule | None, stop: Event, tell: Te
         if usual and usual.due_at(tried.get(network.name), now) > now:
             continue
         try:
-            done = pull_network(workspace, network, now=now, fresh_s=0)
+            with around(network.name):
+                done = pull_network(workspace, network, now=now, fresh_s=0)
             tell(NetworkPull(network.name, done))
         except Stopped:
             raise

@@ -119,6 +119,33 @@ def feeds(db: Database) -> list[FeedHealth]:
     return sorted(found, key=lambda health: (health.failures, health.last_seconds))
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A store in one word of WORDS, and when its feed was last read well (epoch seconds)."""
+
+    name: str
+    word: str
+    last_ok: int | None
+
+
+def standing(db: Database) -> list[Standing]:
+    """Every store's, without counting offers: for a look each few seconds."""
+    r = t.feed_runs.c
+    last = select(func.max(r.id)).where(r.finished_at.is_not(None)).group_by(r.feed_id)
+    good = select(r.feed_id, func.max(r.finished_at)).where(r.status.in_(GOOD)).group_by(r.feed_id)
+    with db.read() as c:
+        status = dict(c.execute(select(r.feed_id, r.status).where(r.id.in_(last))).tuples().all())
+        read = dict(c.execute(good).tuples().all())
+    now = int(time.time())
+    return [
+        Standing(
+            feed.store, word(status.get(feed.feed_id, ""), feed.paused, at, feed.schedule, now), at
+        )
+        for feed in feeds(db)
+        for at in (read.get(feed.feed_id),)
+    ]
+
+
 def note(c: Connection, feed_id: int, status: str) -> None:
     """A run ended: closes the breaker, or brings it nearer to opening."""
     if status in GOOD:

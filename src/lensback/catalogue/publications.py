@@ -59,7 +59,7 @@ def behind(db: Database, live: Snapshot | None) -> str:
 
 
 OLDER = (
-    "if there is a newer copy of the database, put it back (docs/operating.md); if this is the "
+    "if there is a newer copy of the database, put it back (docs/operate.md); if this is the "
     "newest: lensback sync --force"
 )
 """What to do about it: clicks and sales since then are in a newer copy or nowhere."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -31,6 +31,7 @@ from lensback.cli import (
     watching,
 )
 from lensback.cli.face import app, pasted, refuse
+from lensback.cli.stopping import Interrupted, interruptible
 from lensback.errors import Error
 from lensback.legible import legible_json
 
@@ -61,16 +62,23 @@ __all__ = ["GROUPS", "app", "main"]
 
 
 def main() -> None:
-    """Runs a command; our errors become one line, a hint, and an exit code."""
+    """Runs a command; our errors become one line, a hint, and an exit code. So does Ctrl-C: 130."""
     try:
-        app()
+        with interruptible():
+            app()
+    except Interrupted as interrupted:
+        _refuse(interrupted.as_error())
     except Error as error:
-        if "--json" in sys.argv:
-            error.hint = pasted(error.hint)
-            print(legible_json(json.dumps(error.as_json(), ensure_ascii=False)))
-        else:
-            refuse(type(error).__name__, error)
-        sys.exit(error.exit_code)
+        _refuse(error)
+
+
+def _refuse(error: Error) -> NoReturn:
+    if "--json" in sys.argv:
+        error.hint = pasted(error.hint)
+        print(legible_json(json.dumps(error.as_json(), ensure_ascii=False)))
+    else:
+        refuse(type(error).__name__, error)
+    sys.exit(error.exit_code)
 
 
 @app.callback(invoke_without_command=True)

@@ -20,6 +20,7 @@ from lensback.cli.face import (
     print_json,
     say,
 )
+from lensback.console import waiting
 
 MOST_BYTES = 2 << 30
 
@@ -56,7 +57,7 @@ def detector_add(
     """Add an ONNX detector; `detector list` shows those with a ready description."""
     from lensback.detectors.shelf import add_detector
 
-    with opened_workspace(workspace) as opened:
+    with opened_workspace(workspace) as opened, waiting(err, f"add {name}"):
         path = add_detector(
             name,
             source,

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lensback.cli.face import err, out, print_json, say
+from lensback.console import waiting
 from lensback.ingest import Limits
 from lensback.ingest.collect import beside
 from lensback.ingest.dry_run import SHOWN, DryRun, fetched, try_apart
@@ -26,7 +27,10 @@ def report_dry_run(
 
     s, fetcher = workspace.settings, workspace.fetcher
     limits = Limits(s.max_feed_bytes, s.max_drop, budget_s=s.feed_budget_s)
-    with fetched(fetcher, feed, workspace.spool, limits) as (path, charset):
+    with (
+        waiting(err, "dry run"),
+        fetched(fetcher, feed, workspace.spool, limits) as (path, charset),
+    ):
         job = (
             *(str(path), form, columns_text, base, redact(feed), charset, beside(feed)),
             *(limits.max_bytes, limits.budget_s),

@@ -25,7 +25,7 @@ from lensback.cli.face import (
     print_json,
     say,
 )
-from lensback.console import StageProgress
+from lensback.console import StageProgress, waiting
 from lensback.errors import BadQuery, ConfigError, UnknownName
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def encoder_add(
     from lensback.encoders import add_encoder
 
     limit = 4 << 30
-    with opened_workspace(workspace) as opened:
+    with opened_workspace(workspace) as opened, waiting(err, f"add {name}"):
         if source.endswith(".onnx") and source.count("/") < 2 and "://" not in source:
             _check_file(Path(source))
         path = add_encoder(

@@ -22,7 +22,7 @@ from lensback.cli.face import (
     read_text_file,
     say,
 )
-from lensback.console import StageProgress
+from lensback.console import StageProgress, waiting
 from lensback.errors import BadQuery
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def report_command(
     given = read_assumptions(read_text_file(assumptions)) if assumptions else Assumptions()
     want = report.Wanted(given, _day(since), run, language, title)
     if (workspace / FILE_NAME).exists() or run is None:
-        with opened_workspace(workspace) as opened:
+        with opened_workspace(workspace) as opened, waiting(err, "report"):
             made = report.report(want, opened)
     else:
         made = report.report(want, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +23,8 @@ from lensback.cli.face import (
     refuse,
     say,
 )
-from lensback.console import StageProgress
+from lensback.cli.stopping import stoppable
+from lensback.console import StageProgress, waiting
 from lensback.errors import BadQuery, Busy
 
 if TYPE_CHECKING:
@@ -106,7 +108,11 @@ def conversions_pull(
     from lensback.networks import open_network
     from lensback.pulling import pull_network
 
-    with opened_workspace(workspace) as opened, StageProgress(err) as watcher:
+    with (
+        opened_workspace(workspace) as opened,
+        StageProgress(err) as watcher,
+        stoppable(opened.fetcher.halt),
+    ):
         drained(opened)
         noted(opened, "conversions pull", f"{network} since {since or 'the oldest open sale'}")
         done = pull_network(
@@ -127,7 +133,6 @@ def conversions_pull(
 def _pull_all(folder: Path, every: str, as_json: bool) -> None:
     """Once, or until SIGTERM or Ctrl-C: a line for each network that was asked."""
     from lensback import schedule
-    from lensback.cli.stopping import stoppable
     from lensback.pulling import NetworkPull, pull_due, serve
 
     failed: list[str] = []
@@ -150,10 +155,13 @@ def _pull_all(folder: Path, every: str, as_json: bool) -> None:
     with opened_workspace(folder) as opened, stoppable(opened.fetcher.halt) as stop:
         if usual:
             serve(opened, usual, stop, tell)
-            return
-        drained(opened)
-        pull_due(opened, None, stop, tell)
-    if failed:
+        else:
+            drained(opened)
+            pull_due(opened, None, stop, tell, around=partial(waiting, err))
+    if stop.is_set():
+        say("stopped; nothing is lost: it goes on from here")
+        raise typer.Exit(0 if usual and not stop.by_hand else 128 + stop.asked)
+    if failed and not usual:
         raise typer.Exit(1)
 
 
@@ -189,7 +197,7 @@ def ledger_audit(
     where something differs."""
     from lensback.ledger import audit, remember
 
-    with opened_workspace(workspace) as opened:
+    with opened_workspace(workspace) as opened, waiting(err, "audit"):
         drained(opened)
         noted(opened, "ledger audit", accept_loss, must=bool(accept_loss))
         if accept_loss:
@@ -235,7 +243,7 @@ def ledger_export(
     """Write every entry as CSV."""
     from lensback.ledger import export_csv
 
-    with opened_workspace(workspace) as opened:
+    with opened_workspace(workspace) as opened, waiting(err, "export"):
         drained(opened)
         noted(opened, "ledger export", str(file))
         lines = export_csv(opened.db, file)

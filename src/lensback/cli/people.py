@@ -10,7 +10,18 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from lensback.cli.face import HERE, AsJson, Folder, app, opened_workspace, out, print_json, say
+from lensback.cli.face import (
+    HERE,
+    AsJson,
+    Folder,
+    app,
+    err,
+    opened_workspace,
+    out,
+    print_json,
+    say,
+)
+from lensback.console import waiting
 
 user_app = typer.Typer(help="A person's data.", no_args_is_help=True)
 grant_app = typer.Typer(help="Sessions of operators and passes of users.", no_args_is_help=True)
@@ -34,7 +45,7 @@ def user_export(
     from lensback.workspace import write_atomically
 
     checked_user(token)
-    with opened_workspace(workspace) as opened:
+    with opened_workspace(workspace) as opened, waiting(err, "export"):
         opened.drain()
         now, owner = int(time.time()), grants.owner_of(opened.path, token)
         deeds.note(opened.db, now, deeds.actor_here(), "user export", owner[: grants.SHOWN])
@@ -55,7 +66,7 @@ def user_erase(token: Token, workspace: Folder = HERE, as_json: AsJson = False) 
     from lensback.types import Money
 
     checked_user(token)
-    with opened_workspace(workspace) as opened:
+    with opened_workspace(workspace) as opened, waiting(err, "erase"):
         now, owner = int(time.time()), grants.owner_of(opened.path, token)
         opened.drain()
         due = [str(Money(minor, name)) for name, minor in due_to(opened.db, token).items() if minor]

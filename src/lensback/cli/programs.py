@@ -18,11 +18,13 @@ from lensback.cli.face import (
     Connected,
     Folder,
     app,
+    err,
     opened_workspace,
     out,
     print_json,
     say,
 )
+from lensback.console import waiting
 from lensback.errors import BadQuery
 
 if TYPE_CHECKING:
@@ -161,7 +163,7 @@ def program_import(
     from lensback.programs.importing import import_programs
     from lensback.pulling import TOKENS
 
-    with opened_workspace(workspace) as opened:
+    with opened_workspace(workspace) as opened, waiting(err, f"ask {network}"):
         one = open_network(network, opened.networks)
         account = conversions.account_of(opened.path, one.name)
         offered = list(read_programs(one, account, opened.fetcher, keep=opened.path / TOKENS))

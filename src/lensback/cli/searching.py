@@ -25,7 +25,8 @@ from lensback.cli.face import (
     refuse,
     say,
 )
-from lensback.console import StageProgress, answer_table, tally_table
+from lensback.cli.stopping import handed_over
+from lensback.console import StageProgress, answer_table, tally_table, waiting
 from lensback.errors import BadQuery
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def search_command(
         data = photo.read_bytes() if photo else b""
     except OSError as error:
         raise BadQuery(f"cannot read {photo}: {error.strerror}", hint="check the path") from error
-    with opened_workspace(workspace) as opened:
+    with opened_workspace(workspace) as opened, waiting(err, "search"):
         tools = opened.tools()
         answer = search(data, query, tools) if photo else search_words(query, tools)
     if as_json:
@@ -140,7 +141,12 @@ def serve_command(
 
     with open_workspace(workspace) as opened:
         _say_what_is_served(opened, f"http://{f'[{host}]' if ':' in host else host}:{port}")
-    run(workspace, host=host, port=port, workers=workers)
+    with handed_over():
+        run(workspace, host=host, port=port, workers=workers, stopping=_say_it_stops)
+
+
+def _say_it_stops() -> None:
+    err.print("stopping when what was asked is answered; once more to stop at once")
 
 
 def _say_what_is_served(opened: Workspace, address: str) -> None:
@@ -213,7 +219,7 @@ def doctor_command(
 
     from lensback.doctor import examine
 
-    with opened_workspace(workspace) as opened:
+    with opened_workspace(workspace) as opened, waiting(err, "doctor"):
         checks = [replace(check, hint=pasted(check.hint)) for check in examine(opened, deep=deep)]
     if as_json:
         print_json([check.as_json() for check in checks])

@@ -21,7 +21,7 @@ from lensback.cli.face import (
     refuse,
     say,
 )
-from lensback.cli.stopping import stoppable
+from lensback.cli.stopping import CTRL_C, stoppable
 from lensback.console import StageProgress, tally_table
 from lensback.errors import BadQuery, Error
 
@@ -100,6 +100,8 @@ def _service(folder: Folder, every: str, names: list[str], as_json: bool) -> Non
         say(f"syncing every {usual.text}; stop with Ctrl-C or SIGTERM")
         serve(opened, usual, stop, tell, names=names)
     say("stopped; nothing is lost: it goes on from here")
+    if stop.by_hand:
+        raise typer.Exit(CTRL_C)
 
 
 def _line(report: SyncReport) -> str:

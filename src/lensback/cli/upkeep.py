@@ -14,11 +14,13 @@ from lensback.cli.face import (
     Folder,
     app,
     command,
+    err,
     opened_workspace,
     out,
     print_json,
     say,
 )
+from lensback.console import waiting
 
 config_app = typer.Typer(help="Settings.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
@@ -77,7 +79,7 @@ def prune_command(
     """Take away what nobody needs any more: pictures, vectors, old indexes, leftovers."""
     from lensback.prune import prune
 
-    with opened_workspace(workspace) as opened, opened.locked():
+    with opened_workspace(workspace) as opened, opened.locked(), waiting(err, "prune"):
         found = prune(opened, dry_run=dry_run)
     if as_json:
         print_json([each.as_json() for each in found])

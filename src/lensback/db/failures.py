@@ -63,7 +63,7 @@ def _raise_ours(raw: BaseException | None, error: Exception) -> None:
     if kinds & {"OperationalError", "InternalError"}:
         raise (_of_postgres(raw) if driver == "psycopg" else _of_sqlite(str(raw))) from error
     if type(raw).__name__ == "DatabaseError":
-        hint = "put your last backup of the database back (docs/operating.md)"
+        hint = "put your last backup of the database back (docs/operate.md)"
         raise StateError(f"database: {raw}", hint=hint) from error
 
 

@@ -34,7 +34,7 @@ def absent(url: str, workspace: Path, what: str) -> StateError:
     """The error that says how to get a database back. Nothing in it asks to remove anything."""
     return StateError(
         f"the database of this workspace {what}: {place(url)}",
-        hint="put your last backup of it back there (docs/operating.md); only if there is none and "
+        hint="put your last backup of it back there (docs/operate.md); only if there is none and "
         f"its ledger is lost for good: lensback init --new-database --workspace {workspace}",
     )
 

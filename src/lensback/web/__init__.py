@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,16 @@ def create_app(workspace: Workspace) -> FastAPI:
     return make(workspace)
 
 
-def run(workspace_path: Path, host: str = "127.0.0.1", port: int = 8000, workers: int = 1) -> None:
-    """Serves until it is stopped. Raises ConfigError (no workspace, port taken)."""
+def run(
+    workspace_path: Path,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    workers: int = 1,
+    stopping: Callable[[], object] = lambda: None,
+) -> None:
+    """Serves until it is stopped. `stopping` is called when a signal has asked for that, while
+    requests under way are still answered. Raises ConfigError (no workspace, port taken), and
+    KeyboardInterrupt after Ctrl-C."""
     from lensback.web.server import serve
 
-    serve(workspace_path, host, port, workers)
+    serve(workspace_path, host, port, workers, stopping)

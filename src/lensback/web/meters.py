@@ -1,13 +1,20 @@
-"""What `/metrics` counts. One process's own: scrape each worker."""
+"""What `/metrics` counts: of one process, or of all workers of a `serve` together.
+
+Several workers write their counts into files of one folder (`SHARED` in the environment, which
+prometheus_client reads when it is imported), and whichever is asked adds them up.
+"""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from lensback.wire import Answer
 
+SHARED = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -25,6 +32,7 @@ class Meters:
     def new(cls) -> Meters:
         """Meters that count from 0, in a registry of their own."""
         registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
         return cls(
             registry,
             Counter(
@@ -48,6 +56,15 @@ class Meters:
                 registry=registry,
             ),
         )
+
+    def counted(self) -> CollectorRegistry:
+        """What is to be told: the counts of all workers together; of a single process also its
+        memory, its processor time and its open files."""
+        if not os.environ.get(SHARED):
+            return self.registry
+        told = CollectorRegistry()
+        MultiProcessCollector(told)
+        return told
 
     def searched(self, answer: Answer) -> None:
         """Counts one answer: its verdict and how long each stage took."""

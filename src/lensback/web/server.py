@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import FrameType
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.supervisors.multiprocess import Multiprocess
 
 from lensback import log
 from lensback.errors import ConfigError
 from lensback.settings import Settings
 from lensback.web import connections
 from lensback.web.app import create_app
+from lensback.web.meters import SHARED
 from lensback.workspace import open_workspace
 
 WORKSPACE = "LENSBACK_WORKSPACE"
@@ -28,19 +33,57 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-def serve(path: Path, host: str, port: int, workers: int) -> None:
-    """Serves until stopped by a signal. Raises ConfigError where there is nothing to serve."""
-    with open_workspace(path) as workspace, _bound(host, port) as listener:
-        if workers == 1:
-            log.setup(_level(workspace.settings))
-            app = create_app(workspace)
+class _Server(uvicorn.Server):
+    """Says once that it was asked to stop; after Ctrl-C its `run` raises KeyboardInterrupt."""
+
+    stopping: Callable[[], object]
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if not self.should_exit:
+            self.stopping()
+        super().handle_exit(sig, frame)
+
+
+class _Workers(Multiprocess):
+    """The same for several processes."""
+
+    stopping: Callable[[], object]
+    by_hand = False
+
+    def handle_int(self) -> None:
+        self.by_hand = True
+        self.stopping()
+        super().handle_int()
+
+    def handle_term(self) -> None:
+        self.stopping()
+        super().handle_term()
+
+
+def serve(
+    path: Path, host: str, port: int, workers: int, stopping: Callable[[], object] = lambda: None
+) -> None:
+    """Serves until stopped by a signal; `stopping` is called as soon as one came. Raises
+    ConfigError where there is nothing to serve, KeyboardInterrupt after Ctrl-C."""
+    with _bound(host, port) as listener:
+        with open_workspace(path) as workspace:
             limits = _limits(workspace.settings)
-            uvicorn.Server(uvicorn.Config(app, **_OPTIONS, **limits)).run(sockets=[listener])
-            return
-        limits = _limits(workspace.settings)
-    # The port was free and the settings are good: each worker opens its own.
-    os.environ[WORKSPACE] = str(path.absolute())
-    uvicorn.run(FACTORY, factory=True, host=host, port=port, workers=workers, **_OPTIONS, **limits)
+            if workers == 1:
+                log.setup(_level(workspace.settings))
+                server = _Server(uvicorn.Config(create_app(workspace), **_OPTIONS, **limits))
+                server.stopping = stopping
+                server.run(sockets=[listener])
+                return
+        # The settings are good: each worker opens its own.
+        os.environ[WORKSPACE] = str(path.absolute())
+        config = uvicorn.Config(FACTORY, factory=True, workers=workers, **_OPTIONS, **limits)
+        several = _Workers(config, sockets=[listener])
+        several.stopping = stopping
+        with TemporaryDirectory(prefix="lensback-counts-") as counts:
+            os.environ[SHARED] = counts
+            several.run()
+        if several.by_hand:
+            raise KeyboardInterrupt
 
 
 def _level(settings: Settings) -> str:
