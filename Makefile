@@ -55,7 +55,7 @@ words: $(BIN)/lensback ## gather the texts of code and templates into src/lensba
 	sed -i -E '/^"(Project|Report|POT|PO|Last|Language-Team|Generated)/d' src/lensback/locale/*.po # says nothing
 
 docs: $(BIN)/lensback ## the pages as a site with search, in build/docs; a broken link fails
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'zensical>=0.0.70'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'zensical==0.0.73'
 	$(BIN)/python tools/docs_site.py build/docs
 
 bench: $(BIN)/lensback ## some benchmark scripts, each writing bench/results/NAME.json

@@ -26,7 +26,7 @@ REPOSITORY = "https://github.com/lensback/lensback"
 KINDS = ("Learn", "Do", "Look up", "Understand")
 """Tutorials, how-to guides, reference, explanation; the headings of `docs/index.md`."""
 FENCE = re.compile(r"(^```.*?^```[^\n]*$)", re.DOTALL | re.MULTILINE)
-LINK = re.compile(r"(\[[^\]\n]*\]\()([^)\s]+)(\))")
+LINK = re.compile(r"(\[[^\]]*\]\()([^)\s]+)(\))")
 ENTRY = re.compile(r"^- \[([^\]]+)\]\(([^)\s]+)\)", re.MULTILINE)
 
 
