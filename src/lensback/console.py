@@ -117,8 +117,8 @@ class StageProgress:
 
 @contextmanager
 def waiting(console: Console, what: str) -> Iterator[None]:
-    """For work that cannot tell how far it is: where it takes longer than AFTER_S, a moving bar with
-    the time on a terminal, a plain line every ten seconds elsewhere. Print nothing meanwhile."""
+    """Shows that work goes on which cannot tell how far it is: from AFTER_S on a moving bar with the
+    time on a terminal, a plain line every ten seconds elsewhere. Print nothing meanwhile."""
     over = threading.Event()
     thread = threading.Thread(target=_wait, args=(console, what, over), daemon=True)
     thread.start()

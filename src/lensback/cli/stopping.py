@@ -106,8 +106,8 @@ def stoppable(halt: Event) -> Iterator[Stop]:
 
 @contextmanager
 def handed_over() -> Iterator[None]:
-    """For servers that take the signals themselves. Where they end by raising what Ctrl-C raises in
-    any Python, it is an Interrupted out here."""
+    """Leaves Ctrl-C to a server that handles it itself. The KeyboardInterrupt that such a server ends
+    with is raised as Interrupted."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -63,7 +63,7 @@ class Meters:
         if not os.environ.get(SHARED):
             return self.registry
         told = CollectorRegistry()
-        MultiProcessCollector(told)
+        MultiProcessCollector(told)  # type: ignore[no-untyped-call]
         return told
 
     def searched(self, answer: Answer) -> None:
