@@ -134,8 +134,9 @@ def standing(db: Database) -> list[Standing]:
     last = select(func.max(r.id)).where(r.finished_at.is_not(None)).group_by(r.feed_id)
     good = select(r.feed_id, func.max(r.finished_at)).where(r.status.in_(GOOD)).group_by(r.feed_id)
     with db.read() as c:
-        status = dict(c.execute(select(r.feed_id, r.status).where(r.id.in_(last))).tuples().all())
-        read = dict(c.execute(good).tuples().all())
+        ended = select(r.feed_id, r.status).where(r.id.in_(last))
+        status: dict[int, str] = {row[0]: row[1] for row in c.execute(ended)}
+        read: dict[int, int] = {row[0]: row[1] for row in c.execute(good)}
     now = int(time.time())
     return [
         Standing(
