@@ -16,6 +16,7 @@ from __future__ import annotations
 import csv
 import shutil
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,9 @@ from lensback.evaluate.live import evaluate_live
 from lensback.evaluate.promise import certify
 from lensback.settings import Settings
 from lensback.sync import sync
+from lensback.wire import Hit
 from lensback.workspace import Workspace
-from rig import DATA, arguments, connected, write
+from rig import DATA, arguments, by_rule, compared, connected, write
 
 SEEN, FROM_ONE = "trained_on_these", "studio_views"
 """Codes of notes that the report has words for."""
@@ -99,6 +101,27 @@ def measured(source: Workspace, out: Path, wish: Wish, notes: list[str], street:
     return run
 
 
+def other_kinds(split: Path, encoder: str) -> dict[str, Any]:
+    """The photos of sold things, with and without the rule that hits of another kind are left out."""
+    with (split / "asked.csv").open(newline="", encoding="utf-8") as lines:
+        rows = [row for row in csv.DictReader(lines) if row["offer_id"]]
+    photos = [(split / row["photo"]).read_bytes() for row in rows]
+    with Workspace(split / "workspace", Settings(encoder=encoder)) as workspace:
+        found = by_rule(photos, workspace.tools())
+    right = [set(row["offer_id"].split(";")) for row in rows]
+    places = {
+        rule: [_place(hits, those) for hits, those in zip(each, right, strict=True)]
+        for rule, each in found.items()
+    }
+    return compared(places, [min(those) for those in right])
+
+
+def _place(hits: Sequence[Hit], right: set[str]) -> int:
+    """0-based, of the first product with one of the offers; 12 where there is none."""
+    found = (n for n, hit in enumerate(hits) if right & {offer.offer_id for offer in hit.offers})
+    return next(found, 12)
+
+
 def summary(run: runs.Run) -> dict[str, Any]:
     figures = {
         f.name: [None if v is None else round(v, 4) for v in (f.value, f.low, f.high)] + [f.n]
@@ -129,6 +152,7 @@ def main() -> None:
         for name, one in (("all", False), ("one", True)):
             wish = Wish(asked.products, absent=40, one_view=one, stores=("luma",))
             found[name] = summary(measured(source, folder / name, wish, notes, asked.street))
+            found[name]["other_kinds"] = other_kinds(folder / name / "split", asked.encoder)
     suffix = "" if asked.encoder == "eye" else f"_{asked.encoder.split('*')[0].split('+')[0]}"
     write(f"live_path{suffix}", {"encoder": asked.encoder, "set_ups": found}, asked.out)
 

@@ -5,6 +5,7 @@ Serves LENSBACK_DATA/shops on loopback, connects luma, outlet and closet, and me
 - embedding end to end (files -> vectors on disk) against the bare encoder on decoded pictures;
 - 300 luma pictures, distorted as a phone would (lensback.distort), through the whole search:
   the own product first; and among those sold by the outlet too, the outlet's offers beside luma's;
+- the same with hits of another kind than the region's left out, sunk, and as near as they are;
 - 300 second-hand things of closet that the searched stores do not sell: how often is "exact" said;
 - grouping against the truth (luma's MPN = the outlet's vendorCode), pairs of colourways, with
   codes and with the codes hidden.
@@ -22,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,8 +37,20 @@ from lensback.detectors import open_detector
 from lensback.distort import distort
 from lensback.group import Evidence, group
 from lensback.search import Query, search
+from lensback.wire import Hit
 from lensback.workspace import Workspace
-from rig import DATA, LOOPBACK, arguments, connected, images_of, jpeg, share, write
+from rig import (
+    DATA,
+    LOOPBACK,
+    arguments,
+    by_rule,
+    compared,
+    connected,
+    images_of,
+    jpeg,
+    share,
+    write,
+)
 
 PHOTOS = 300
 
@@ -129,6 +143,22 @@ def distorted(workspace: Workspace) -> dict[str, Any]:
     }
 
 
+def other_kinds(workspace: Workspace) -> dict[str, Any]:
+    """The same photos with and without the rule that hits of another kind are left out."""
+    asked = photos(workspace, "luma", 1, first_only=True)
+    found = by_rule([data for data, _ in asked], workspace.tools())
+    places = {
+        rule: [_place(hits, product) for hits, (_, product) in zip(each, asked, strict=True)]
+        for rule, each in found.items()
+    }
+    return compared(places, [product for _, product in asked])
+
+
+def _place(hits: Sequence[Hit], product: str) -> int:
+    """0-based, 12 where it is not there."""
+    return next((n for n, hit in enumerate(hits) if hit.product_id == product), 12)
+
+
 def nobody_sells(workspace: Workspace) -> dict[str, Any]:
     """Second-hand things of closet as photos, closet itself filtered out: nothing is exact."""
     tools, elsewhere = workspace.tools(), Query(stores=("luma", "outlet"))
@@ -187,6 +217,7 @@ def main() -> None:
                 ),
                 "embedding": embedding(workspace, first["stages"]),
                 "distorted": distorted(workspace),
+                "other_kinds": other_kinds(workspace),
                 "nobody_sells": nobody_sells(workspace),
                 "grouping_codes_hidden": grouping(workspace, codes=False),
                 "grouping_with_codes": grouping(workspace, codes=True),

@@ -13,23 +13,28 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from sqlalchemy import insert, select
 
-from lensback import __version__
+from lensback import __version__, metrics
 from lensback.catalogue import offers, stores
 from lensback.db import chunks
 from lensback.db import tables as t
 from lensback.metrics import wilson
 from lensback.publish import publish
+from lensback.rank import Ranked
+from lensback.search import Looks, Tools, core
 from lensback.settings import Settings
+from lensback.wire import Hit
 from lensback.workspace import Workspace, init, set_setting
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -271,6 +276,56 @@ def _offer_row(k: int, store_id: int, random: np.random.Generator) -> dict[str, 
         "created_at": 0,
         "updated_at": 0,
     }
+
+
+# ---- hits of another kind
+
+KINDS = ("left out", "sunk", "as near as they are")
+"""What may become of hits of another kind than the region's; the first is what search does."""
+
+
+@contextmanager
+def other_kinds(rule: str) -> Iterator[None]:
+    """Searches with one of KINDS instead of the rule of lensback.search."""
+    rules = {"of_kind": rule != KINDS[0], "sunk": rule == KINDS[2]}
+    with ExitStack() as stack:
+        for name, off in rules.items():
+            if off:
+                stack.enter_context(patch.object(core, name, _as_it_is))
+        yield
+
+
+def _as_it_is(ranked: Sequence[Ranked], *_: object) -> list[Ranked]:
+    return list(ranked)
+
+
+def by_rule(photos: Sequence[bytes], tools: Tools) -> dict[str, list[list[Hit]]]:
+    """The hits of each photo by each of KINDS."""
+    tools = replace(tools, looks=Looks(keep_s=600))
+    found: dict[str, list[list[Hit]]] = {rule: [] for rule in KINDS}
+    for photo in photos:
+        for rule in KINDS:
+            with other_kinds(rule):
+                found[rule].append(list(core.search(photo, core.Query(limit=12), tools).hits))
+    return found
+
+
+def compared(places: Mapping[str, Sequence[int]], things: Sequence[str]) -> dict[str, Any]:
+    """R@1, R@5 and R@12 by each rule, from 0-based places (12: not there), and what the first rule gains or
+    loses against each other one, by thing."""
+    told: dict[str, Any] = {}
+    for rule, mine in places.items():
+        told[rule] = {f"R@{k}": share(sum(p < k for p in mine), len(mine)) for k in (1, 5, 12)}
+        if rule == KINDS[0]:
+            continue
+        for k in (1, 5, 12):
+            ours, theirs = [p < k for p in places[KINDS[0]]], [p < k for p in mine]
+            gain, only = metrics.paired_difference(ours, theirs, things), metrics.mcnemar(ours, theirs)  # fmt: skip
+            told[rule][f"R@{k}"]["left_out_minus_this"] = {
+                "value": [None if v is None else round(v, 4) for v in (gain.value, gain.low, gain.high)],
+                "only": [only.better, only.worse],
+            }  # fmt: skip
+    return told
 
 
 # ---- processes

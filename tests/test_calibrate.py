@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -160,3 +162,45 @@ def test_the_same_seed_asks_the_same_products() -> None:
     assert all(images == views[product] for product, images in chosen)
     assert chosen != _sample(views, 10, 4)
     assert _sample(views, 99, 3) == sorted((p, images) for p, images in views.items())
+
+
+def lots(sold: list[float], siblings: list[float], lead: float = 0.3) -> list[Outcome]:
+    there = [replace(case(s, lead, right=True), cluster=f"p{n}") for n, s in enumerate(sold)]
+    gone = [replace(case(s, 0.01, right=False, absent=True), cluster=f"p{n}") for n, s in enumerate(siblings)]  # fmt: skip
+    return [*there, *gone]
+
+
+RISING = [n / 1000 for n in range(1001)]
+SIBLINGS = [0.5 + value / 10 for value in RISING]
+
+
+def test_the_line_of_none_leaves_what_is_sold_above_it() -> None:
+    def line(sold: list[float]) -> float:
+        cases = lots([0.9 + value / 10 for value in RISING], SIBLINGS)
+        return fit(cases, fingerprint="f", kind="x", sold=sold).none_below
+
+    assert line([0.52 + value / 10 for value in RISING]) == pytest.approx(0.521)
+    assert line([0.3 + value / 10 for value in RISING]) == pytest.approx(0.301), (
+        "also where it is low"
+    )
+    assert line([0.99] * 99) == pytest.approx(0.55), "half of the siblings are shown"
+    assert line([0.9] * 9) == pytest.approx(0.501), "nine are too few: that of siblings"
+
+
+def test_what_a_calibration_says_of_questions_that_it_was_not_fitted_on() -> None:
+    random = np.random.default_rng(3)
+    sold = random.uniform(0.8, 1.0, 400).tolist()
+    cases = lots(sold, random.uniform(0.4, 0.6, 400).tolist())
+    far = random.uniform(0.6, 0.8, 100).tolist()
+    held = fit(cases, fingerprint="f", kind="x", sold=far).held_out
+    assert held is not None
+    assert (held.exact_from, held.sold, held.far) == (0.95, 400, 100)
+    assert held.exact == held.exact_right > 350, "easy ones"
+    assert 0 < held.far_none < 6
+    # Nothing can be learnt from what is right by chance: what it was fitted on would look better.
+    noise = [replace(one, first_right=bool(random.random() < 0.5), margin=0.1, similarity=float(random.random()))
+             for one in cases]  # fmt: skip
+    found = fit(noise, fingerprint="f", kind="x").held_out
+    assert found is not None
+    assert found.exact == 0
+    assert fit(cases[:12], fingerprint="f", kind="x").held_out is None, "too few products"

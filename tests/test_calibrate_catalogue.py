@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,16 @@ from sqlalchemy import insert, select
 
 import tiny
 from lensback import calibrate as calibrating
-from lensback.calibrate import TOO_FEW, Things, _queries, ask, calibrate, further_views
+from lensback.calibrate import (
+    COPY_NEARER,
+    TOO_FEW,
+    Things,
+    _queries,
+    ask,
+    calibrate,
+    further_views,
+    near_sold,
+)
 from lensback.catalogue import offers, pictures, products, stores
 from lensback.catalogue.pictures import Downloaded
 from lensback.db import Database, sqlite_url
@@ -22,9 +32,10 @@ from lensback.distort import distort
 from lensback.encoders.pixels import PixelsEncoder
 from lensback.errors import DataError
 from lensback.group import group
-from lensback.images import ImageStore
+from lensback.images import ImageStore, crop
 from lensback.questions import COPIED_VIEWS, COPIES, VIEWS
-from lensback.types import ImageInfo, Money, Offer, Vectors
+from lensback.search.looking import widened
+from lensback.types import WHOLE, ImageInfo, Money, Offer, Region, Vectors
 from lensback.vectors import VectorStore
 
 FRONT, FRONT_AGAIN, SIDE, OTHER = (f"{n:064x}" for n in (1, 2, 3, 4))
@@ -153,7 +164,7 @@ def test_a_copy_is_taken_of_the_picture_at_twice_the_encoders_side(
 ) -> None:
     things, digest = kept
     part = [("p", digest), ("q", FRONT), ("p", digest)]
-    found = _queries(things, part, COPIES, 7)
+    found = np.concatenate(_queries(things, part, COPIES, 7))
     twice = things.images.open(digest, 2 * SIDE_PX)
     sizes = [things.images.open(digest, n * SIDE_PX).width for n in (1, 2, 3)]
     assert sizes == [25, 50, 100], "a JPEG is read at an eighth, a quarter, a half"
@@ -161,9 +172,26 @@ def test_a_copy_is_taken_of_the_picture_at_twice_the_encoders_side(
     assert found.tolist() == [*things.encoder.encode([first]).tolist(), [0, 1],
                               *things.encoder.encode([third]).tolist()]  # fmt: skip
     assert found[0].tolist() != found[2].tolist()
-    assert _queries(things, part, COPIED_VIEWS, 7).tolist() == found.tolist()
+    assert np.concatenate(_queries(things, part, COPIED_VIEWS, 7)).tolist() == found.tolist()
     # A view is asked as it is; and what is kept does not change.
-    assert _queries(things, part, VIEWS, 7).tolist() == [[1, 0], [0, 1], [1, 0]]
+    assert np.concatenate(_queries(things, part, VIEWS, 7)).tolist() == [[1, 0], [0, 1], [1, 0]]
+
+
+def test_pictures_are_asked_as_photos_are_searched(kept: tuple[Things, str]) -> None:
+    """By the likeliest region, 15 % wider, and whole; a view's whole is the vector that is stored."""
+    things, digest = kept
+    box = (0.5, 0.5, 0.9, 0.9)
+    detector = tiny.FixedDetector((Region(box, "top", 0.9), Region(WHOLE, "whole", 0.01)))
+    things = replace(things, detector=detector)
+    twice = things.images.open(digest, 2 * SIDE_PX)
+    part = [("p", digest), ("q", FRONT)]
+    first, gone = _queries(things, part, VIEWS, 7)
+    assert first.tolist() == [*things.encoder.encode([crop(twice, widened(box))]).tolist(), [1, 0]]
+    assert gone.tolist() == [[0, 1]], "without a file by its own vector"
+    copy = distort(twice, 7000)
+    both, _ = _queries(things, part, COPIES, 7)
+    wanted = things.encoder.encode([crop(copy, widened(box)), copy])
+    assert both.tolist() == wanted.tolist()
 
 
 def test_every_copy_is_distorted_in_its_own_way(
@@ -223,3 +251,12 @@ def test_too_few_products_are_not_calibrated_on(things: Things) -> None:
     assert TOO_FEW == 10
     with pytest.raises(DataError, match="2 products"):
         calibrate(things.db, things.images, things.vectors, things.encoder)
+
+
+def test_how_near_photos_of_what_is_sold_are(things: Things) -> None:
+    """The shirt's front is taken out with its copy: the other shirt is nearer than its side. The other
+    shirt has no second view: a copy of it is asked, and that counts as farther."""
+    shirt, other = product_of(things, FRONT), product_of(things, OTHER)
+    found = near_sold(things, [(other, OTHER), (shirt, FRONT)])
+    assert found == pytest.approx([0.8, COPY_NEARER * 1.0])
+    assert near_sold(things, []) == []

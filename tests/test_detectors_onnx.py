@@ -407,3 +407,62 @@ def test_a_known_detector_is_downloaded_by_name(tmp_path: Path) -> None:
     assert (
         open_detector("d-fine", tmp_path / "shelf").find(Image.new("RGB", (9, 9)))[-1].box == WHOLE
     )
+
+
+# ---- what a score is worth
+
+
+def three_things(folder: Path, **more: Any) -> OnnxDetector:
+    """A bag by .9 in the middle, a second bag inside it by .8, a shoe inside it by .1."""
+    boxes = [[0.2, 0.2, 0.8, 0.8], [0.3, 0.3, 0.5, 0.7], [0.6, 0.6, 0.7, 0.7]]
+    return detector(
+        folder,
+        {
+            "style": "decoded", "size": [SIDE, SIDE], "resize": "squash", "boxes": "xyxy", "min_score": 0.05,
+            "scores": "none", "labels": ["bag", "shoes"], **more,
+        },
+        {
+            "labels": np.array([[0, 0, 1]], np.int64),
+            "boxes": np.array([boxes], np.float32),
+            "scores": np.array([[0.9, 0.8, 0.1]], np.float32),
+        },
+    )  # fmt: skip
+
+
+def test_without_more_every_region_is_likely(tmp_path: Path) -> None:
+    regions = three_things(tmp_path).find(Image.new("RGB", PHOTO))
+    assert [(r.label, r.likely) for r in regions] == [("bag", True), ("bag", True), ("shoes", True), ("whole", True)]  # fmt: skip
+
+
+def test_a_part_of_a_better_one_of_its_kind_is_no_region(tmp_path: Path) -> None:
+    regions = three_things(tmp_path, part=0.8).find(Image.new("RGB", PHOTO))
+    assert [r.label for r in regions] == ["bag", "shoes", "whole"]
+
+
+def test_scores_become_what_they_are_worth(tmp_path: Path) -> None:
+    """Of bags half of what the model says as odds, shoes as it says them."""
+    worth = {"chance": {"bag": (logit(1 / 3), 1.0)}, "likely_from": 0.75}
+    first, second, shoes, whole = three_things(tmp_path, **worth).find(Image.new("RGB", PHOTO))
+    assert (first.score, first.likely) == (pytest.approx(4.5 / 5.5, abs=1e-4), True)
+    assert (second.score, second.likely) == (pytest.approx(2 / 3, abs=1e-4), False)
+    assert (shoes.score, shoes.likely) == (pytest.approx(0.1, abs=1e-4), False)
+    assert whole.likely
+
+
+def test_where_nothing_is_likely_the_whole_photo_is_not(tmp_path: Path) -> None:
+    worth = {"chance": {"bag": (-4.0, 1.0)}, "likely_from": 0.5}
+    regions = three_things(tmp_path, **worth).find(Image.new("RGB", PHOTO))
+    assert [r.likely for r in regions] == [False] * 4
+    silent = three_things(tmp_path / "silent", likely_from=0.99).find(Image.new("RGB", PHOTO))
+    assert silent[-1].likely, "a model whose scores were never held against boxes"
+
+
+def test_the_order_is_that_of_what_scores_are_worth(tmp_path: Path) -> None:
+    worth = {"chance": {"bag": (-4.0, 1.0), "shoes": (3.0, 1.0)}}
+    regions = three_things(tmp_path, **worth).find(Image.new("RGB", PHOTO))
+    assert [r.label for r in regions] == ["shoes", "bag", "bag", "whole"]
+
+
+def test_a_worth_of_no_label_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="hat"):
+        three_things(tmp_path, chance={"hat": (0.0, 1.0)})

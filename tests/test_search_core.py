@@ -509,6 +509,36 @@ def test_regions_of_the_answer(made: Tiny) -> None:
     )
 
 
+DOUBTFUL = Region((0.6, 0.6, 0.9, 0.9), "bag", 0.2, likely=False)
+
+
+def test_what_the_detector_does_not_believe_in_stands_behind_more(made: Tiny) -> None:
+    things = (Region(PART, "item", 0.9), DOUBTFUL, Region(WHOLE, "whole", 0.01))
+    answer = ask(made, tools={"detector": FixedDetector(things)})
+    assert [r.label for r in answer.regions] == ["item", "whole"]
+    assert [(r.label, r.score) for r in answer.more_regions] == [("bag", 0.2)]
+    asked = ask(made, tools={"detector": FixedDetector(things)}, box=DOUBTFUL.box)
+    assert [r.label for r in asked.regions] == ["bag", "item", "whole"], "who chooses it sees it"
+    assert (asked.region, asked.more_regions) == (DOUBTFUL.box, ())
+
+
+@pytest.mark.parametrize("seen", [True, False])
+@pytest.mark.parametrize("near", [True, False])
+def test_nothing_to_search_is_said_by_score_and_by_distance(
+    made: Tiny, *, seen: bool, near: bool
+) -> None:
+    """A photo in which nothing is likely, and nothing on sale is near."""
+    things = (replace(DOUBTFUL, likely=seen), Region(WHOLE, "whole", 0.01, likely=seen))
+    tools = {"detector": FixedDetector(things), "calibration": even(none_below=-1 if near else 2)}
+    answer = ask(made, tools=tools)
+    assert answer.nothing_to_search == (not seen and not near)
+    assert (answer.verdict == "none") == (not near)
+    assert answer.region == (DOUBTFUL.box if seen else WHOLE)
+    assert [r.label for r in answer.regions] == (["bag", "whole"] if seen else ["whole"])
+    drawn = ask(made, tools=tools, box=(0.1, 0.1, 0.4, 0.5))
+    assert not drawn.nothing_to_search, "who draws a box sees a thing"
+
+
 def test_of_another_kind_than_the_item_sinks(tmp_path: Path) -> None:
     """A shirt a little nearer than a boot: called shoes by a sure detector, the boot comes first."""
     rows = [

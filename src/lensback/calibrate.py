@@ -6,27 +6,37 @@ image as a phone would take it must find itself. Each question is asked twice, w
 there and with all of its images held out, so that the probability is right where half of the
 shoppers photograph a thing that nobody sells. Where too few products have several views,
 distorted copies stand alone, which makes the probability optimistic; the calibration says so.
+
+A picture is asked as a shopper's photo is searched: by the region that the detector finds in it,
+and whole, the nearer counting. The line of "none" lies as high as it may without telling it of more
+than one in a hundred things on sale, asked by distorted other views: nothing in a catalogue is as
+far from it as what other people wear in the street, so strangers of its own would draw it too low.
 """
 
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from lensback import rank
 from lensback.catalogue import products
 from lensback.db import Connection, Database, chunks
+from lensback.detectors import Detector
+from lensback.detectors.whole import WholeDetector
 from lensback.distort import distort
 from lensback.encoders import Encoder
 from lensback.errors import DataError, Error
-from lensback.images import ImageStore
+from lensback.images import ImageStore, crop
 from lensback.questions import (
+    COPIED_VIEWS,
     COPIES,
     VIEWS,
     Outcome,
@@ -35,8 +45,9 @@ from lensback.questions import (
     nearest,
     said,
 )
-from lensback.rank import Calibration
-from lensback.types import Candidate, Progress, Vectors
+from lensback.rank import Calibration, HeldOut, nearer
+from lensback.search.looking import likeliest
+from lensback.types import WHOLE, Candidate, Progress, Vectors
 from lensback.vectors import VectorStore
 
 TOO_FEW = 10
@@ -44,7 +55,16 @@ TOO_FEW = 10
 ENOUGH = 60
 """Products with several views from which real views are asked for too."""
 NEIGHBOURS = 60
+FAR = 150
+"""Pictures that are asked for the line of "none"."""
+LOST = 0.01
+"""Share of what is on sale that may lie below the line of "none"."""
+COPY_NEARER = 0.8
+"""Similarity of the farthest distorted other views as a share of that of the farthest distorted copies:
+.535 of .672 on luma (docs/measured.md)."""
 NONE_QUANTILE = 0.01
+"""Share of the questions whose product is held out, its siblings staying, that lie below the line where
+there is nothing better to draw it by."""
 
 
 def calibrate(
@@ -53,11 +73,14 @@ def calibrate(
     vectors: VectorStore,
     encoder: Encoder,
     *,
-    limit: int = 600,
+    detector: Detector | None = None,
+    exact_from: float = 0.95,
+    limit: int = 400,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Calibration:
-    """Fits a calibration. Raises DataError where the catalogue has too few products for one."""
+    """Fits a calibration for photos in which `detector` finds what is searched (without one they are
+    searched whole). Raises DataError where the catalogue has too few products for one."""
     with db.read() as c:
         views = products.views(c, encoder.fingerprint)
         several = further_views(c, views)
@@ -71,9 +94,20 @@ def calibrate(
         kinds = [VIEWS, COPIES]
     chosen = _sample(several if VIEWS in kinds else views, limit, seed)
     asked = [(p, hashes[seed % len(hashes)]) for p, hashes in chosen]
-    things = Things(db, images, vectors, encoder)
+    things = Things(db, images, vectors, encoder, detector or WholeDetector())
     cases = ask(things, asked, kinds, seed=seed, progress=progress)
-    made = fit(cases, fingerprint=encoder.fingerprint, kind=" and ".join(kinds))
+    drawn = [
+        (p, hashes[-1]) for p, hashes in _sample(several if VIEWS in kinds else views, FAR, seed)
+    ]
+    sold = near_sold(things, drawn, seed)
+    kind = " and ".join(kinds)
+    made = fit(
+        cases,
+        fingerprint=encoder.fingerprint,
+        kind=kind,
+        sold=sold,
+        exact_from=exact_from,
+    )
     return replace(made, images=vectors.count(encoder.fingerprint))
 
 
@@ -85,6 +119,7 @@ class Things:
     images: ImageStore
     vectors: VectorStore
     encoder: Encoder
+    detector: Detector = field(default_factory=WholeDetector)
 
 
 def further_views(c: Connection, views: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
@@ -106,8 +141,7 @@ def ask(
     cases: list[Outcome] = []
     for n, part in enumerate(chunks(asked, 64)):
         for kind in kinds:
-            queries = _queries(things, part, kind, seed + n)
-            cases += _cases(things, part, queries, kind)
+            cases += _cases(things, part, kind, seed + n)
         if progress:
             progress(min(64 * (n + 1), len(asked)), len(asked))
     return cases
@@ -119,26 +153,46 @@ def _sample(views: dict[str, list[str]], limit: int, seed: int) -> list[tuple[st
     return [(keys[at], views[keys[at]]) for at in sorted(chosen)]
 
 
-def _queries(things: Things, part: Sequence[tuple[str, str]], kind: str, seed: int) -> Vectors:
-    """Vectors [n, dim] of the questions."""
-    queries = things.vectors.get(things.encoder.fingerprint, [image for _, image in part])
-    if kind == VIEWS:
-        return queries
+def _queries(
+    things: Things, part: Sequence[tuple[str, str]], kind: str, seed: int
+) -> list[Vectors]:
+    """The vectors [n, dim] that each question compares, the nearer counting."""
+    stored = things.vectors.get(things.encoder.fingerprint, [image for _, image in part])
     side_px = 2 * things.encoder.side_px
-    copies = {}
+    crops: list[Image.Image] = []
+    places: list[int] = []
     for at, (_, image_hash) in enumerate(part):
         # Where the file is gone its own vector stays: an easier case, and a rare one.
         with suppress(Error):
-            copies[at] = distort(things.images.open(image_hash, side_px), seed * 1000 + at)
-    queries = queries.copy()
-    queries[list(copies)] = things.encoder.encode(list(copies.values()))
-    return queries
+            picture = things.images.open(image_hash, side_px)
+            if kind != VIEWS:
+                picture = distort(picture, seed * 1000 + at)
+            boxes = likeliest(things.detector.find(picture))
+            boxes = [box for box in boxes if kind != VIEWS or box != WHOLE]  # that is stored
+            crops += [crop(picture, box) for box in boxes]
+            places += [at] * len(boxes)
+    made = things.encoder.encode(crops) if crops else stored[:0]
+    owner = np.array(places, int)
+    return [
+        np.concatenate(
+            [made[owner == at], stored[at : at + 1][: kind == VIEWS or at not in places]]
+        )
+        for at in range(len(part))
+    ]
 
 
-def _cases(
-    things: Things, part: Sequence[tuple[str, str]], queries: Vectors, kind: str
-) -> list[Outcome]:
-    near = things.vectors.neighbours(things.encoder.fingerprint, queries, NEIGHBOURS)
+def _near(
+    things: Things, part: Sequence[tuple[str, str]], kind: str, seed: int, depth: int
+) -> list[list[Candidate]]:
+    """What is near each picture, asked as `kind` is, the nearest first."""
+    queries = _queries(things, part, kind, seed)
+    found = things.vectors.neighbours(things.encoder.fingerprint, np.concatenate(queries), depth)
+    ends = np.cumsum([len(each) for each in queries]).tolist()
+    return [nearer(found[end - len(own) : end]) for own, end in zip(queries, ends, strict=True)]
+
+
+def _cases(things: Things, part: Sequence[tuple[str, str]], kind: str, seed: int) -> list[Outcome]:
+    near = _near(things, part, kind, seed, NEIGHBOURS)
     hashes = sorted({candidate.image_hash for found in near for candidate in found})
     with things.db.read() as c:
         shows = products.of_images(c, hashes)
@@ -148,6 +202,24 @@ def _cases(
         for (product, image), found in zip(part, near, strict=True)
         for outcome in both(found, shows, product, held_out(image, kind, copies))
     ]
+
+
+def near_sold(things: Things, asked: Sequence[tuple[str, str]], seed: int = 0) -> list[float]:
+    """Similarities of what is nearest to photos of what is on sale: other views as a phone would take
+    them, the hardest questions. Of pictures without another view a copy is asked, which is nearer, by
+    what it is nearer (COPY_NEARER)."""
+    with things.db.read() as c:
+        views = products.views(c, things.encoder.fingerprint)
+        several = further_views(c, {product: views.get(product, []) for product, _ in asked})
+    found: list[float] = []
+    for kind, worth in ((COPIED_VIEWS, 1.0), (COPIES, COPY_NEARER)):
+        own = [
+            one for one in asked if (one[1] in several.get(one[0], ())) == (kind == COPIED_VIEWS)
+        ]
+        for n, part in enumerate(chunks(own, 64)):
+            cases = _cases(things, part, kind, seed + n)
+            found += [worth * (case.similarity or 0.0) for case in cases if case.present]
+    return found
 
 
 def both(
@@ -174,24 +246,78 @@ def _outcome(
     return nearest([each.similarity for each in ranked], names, right, asked)
 
 
-def fit(cases: Sequence[Outcome], *, fingerprint: str, kind: str) -> Calibration:
-    """Logistic regression on similarity and margin, and the similarity that is still near."""
+def fit(
+    cases: Sequence[Outcome],
+    *,
+    fingerprint: str,
+    kind: str,
+    sold: Sequence[float] = (),
+    exact_from: float = 0.95,
+) -> Calibration:
+    """Logistic regression on similarity and margin, and the similarity that is still near; with what it
+    says of questions held out, by twofold cross-validation over products.
+
+    `sold` are similarities of what is nearest to photos of what is on sale (`near_sold`), if known.
+    """
+    made = _fitted(cases, fingerprint, kind, sold)
+    sure = [said(case, made).probability or 0.0 for case in cases]
+    reference = tuple(np.histogram(sure, 10, (0, 1))[0].tolist())
+    return replace(made, reference=reference, held_out=_held_out(cases, sold, exact_from))
+
+
+def _held_out(cases: Sequence[Outcome], sold: Sequence[float], exact_from: float) -> HeldOut | None:
+    halves = [[case for case in cases if _half(case.cluster) == half] for half in (0, 1)]
+    if min(len({case.cluster for case in half}) for half in halves) < TOO_FEW:
+        return None
+    told: list[Outcome] = []
+    none = 0
+    for half in (0, 1):
+        other = _fitted(halves[1 - half], "", "", sold[1 - half :: 2])
+        told += [said(case, other, exact_from) for case in halves[half]]
+        none += sum(value < other.none_below for value in sold[half::2])
+    exact = [case for case in told if case.verdict == "exact"]
+    return HeldOut(
+        exact_from=exact_from,
+        sold=sum(case.present for case in told),
+        exact=len(exact),
+        exact_right=sum(case.first_right for case in exact),
+        far=len(sold),
+        far_none=none,
+    )
+
+
+def _half(product: str) -> int:
+    """Stable, and even over many products."""
+    return zlib.crc32(product.encode()) % 2
+
+
+def _fitted(
+    cases: Sequence[Outcome], fingerprint: str, kind: str, sold: Sequence[float]
+) -> Calibration:
     features = np.array([[1.0, case.similarity or 0.0, case.margin] for case in cases])
     right = np.array([case.first_right for case in cases], dtype=np.float64)
     bias, similarity, margin = logistic(features, right)
-    strangers = [case.similarity or 0.0 for case in cases if not case.present]
-    made = Calibration(
+    return Calibration(
         fingerprint=fingerprint,
         bias=float(bias),
         similarity_weight=float(similarity),
         margin_weight=float(margin),
-        none_below=float(np.quantile(strangers, NONE_QUANTILE)) if strangers else -1.0,
+        none_below=_line(cases, sold),
         cases=len(cases),
         kind=kind,
         created_at=datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
     )
-    sure = [said(case, made).probability or 0.0 for case in cases]
-    return replace(made, reference=tuple(np.histogram(sure, 10, (0, 1))[0].tolist()))
+
+
+def _line(cases: Sequence[Outcome], sold: Sequence[float]) -> float:
+    """The similarity from which something is shown: as high as it may be without more than LOST of what is
+    on sale below it, nor half of what is not but has siblings that are, which are worth showing; where
+    what is on sale is not known, NONE_QUANTILE of the questions whose product is held out."""
+    siblings = [case.similarity or 0.0 for case in cases if not case.present]
+    lines = [float(np.median(siblings))] if siblings else [1.0]
+    if len(sold) >= TOO_FEW:
+        return min(*lines, float(np.quantile(sold, LOST)))
+    return float(np.quantile(siblings, NONE_QUANTILE)) if siblings else -1.0
 
 
 def logistic(

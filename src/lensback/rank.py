@@ -19,6 +19,22 @@ _NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
+class HeldOut:
+    """What is said of questions that a calibration was not fitted on: either half of the products by the
+    fit of the other. Coverage stands beside precision: a calibration that says nothing is never wrong."""
+
+    exact_from: float
+    sold: int
+    """Questions whose product is there."""
+    exact: int
+    """Of all questions, products taken out and not: those called exact, and those rightly."""
+    exact_right: int
+    far: int
+    """Distorted other views of what is on sale (`calibrate.near_sold`), and those told `none`."""
+    far_none: int
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
     """How similarity and margin become the probability that a hit is the very product.
 
@@ -31,8 +47,7 @@ class Calibration:
     similarity_weight: float
     margin_weight: float
     none_below: float
-    """Similarity under which nothing is near: 99 % of the catalogue's images have a
-    look-alike of another product that is nearer than this."""
+    """Similarity under which nothing is near: hardly any photo of a thing on sale lies below."""
     cases: int = 0
     kind: str = ""
     """What it was fitted on: `other views and distorted copies`, or `distorted copies` alone."""
@@ -41,6 +56,8 @@ class Calibration:
     created_at: str = ""
     reference: tuple[int, ...] = ()
     """Questions by match probability, ten equal steps: what searches should look like."""
+    held_out: HeldOut | None = None
+    """How good it is on questions that it was not fitted on; None in older ones."""
 
     def probability(self, similarity: float, margin: float) -> float:
         """Between 0 and 1; `margin` is the lead over the best other product, negative behind it."""
@@ -60,6 +77,17 @@ class Ranked:
     image_hash: str
     similarity: float
     margin: float
+
+
+def nearer(found: Iterable[Sequence[Candidate]]) -> list[Candidate]:
+    """Each image once, by its similarity to the vector that it is nearest to, best first; `found` are the
+    candidates of each vector."""
+    best: dict[str, float] = {}
+    for candidates in found:
+        for one in candidates:
+            best[one.image_hash] = max(one.similarity, best.get(one.image_hash, -math.inf))
+    order = sorted(best.items(), key=lambda pair: -pair[1])
+    return [Candidate(image_hash, similarity) for image_hash, similarity in order]
 
 
 def by_product(

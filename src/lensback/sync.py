@@ -422,6 +422,8 @@ def _calibrate(workspace: Workspace, watch: Watch) -> Tally:
             workspace.images,
             workspace.vectors,
             workspace.encoder(deferred=True),
+            detector=workspace.detector,
+            exact_from=workspace.settings.exact_precision,
             progress=watch("calibrate"),
         )
         save_calibration(workspace, calibration)

@@ -178,6 +178,9 @@ class Region:
     box: Box
     label: str = "item"
     score: float = 1.0
+    likely: bool = True
+    """Whether it is a thing rather than not, for all that the detector knows; of the whole photo:
+    whether it shows any thing."""
 
 
 @dataclass(frozen=True, slots=True)

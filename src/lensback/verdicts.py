@@ -24,6 +24,9 @@ UNMEASURED = N_(
     "This catalogue has not been calibrated yet, so we do not claim to know which of these is "
     "the very product."
 )
+NOTHING_TO_SEARCH = N_(
+    "We see no thing in this photo that could be searched. If there is one, draw a box around it."
+)
 AVAILABILITY = {
     "in_stock": N_("In stock"),
     "out_of_stock": N_("Sold out"),
@@ -89,6 +92,8 @@ def explanation(answer: Answer) -> str:
     """The sentence under the headline (English; a face translates it)."""
     if answer.by == "words" and not answer.photo.width:
         return UNPICTURED[answer.verdict]
+    if answer.nothing_to_search:
+        return NOTHING_TO_SEARCH
     if answer.verdict == "similar" and not answer.calibrated:
         return UNMEASURED
     return EXPLANATIONS[answer.verdict]

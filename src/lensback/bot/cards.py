@@ -16,6 +16,7 @@ from lensback.verdicts import (
     CLOSEST,
     HEADLINES,
     LABELS,
+    NOTHING_TO_SEARCH,
     UNNAMED,
     groups,
     likelihood,
@@ -86,7 +87,8 @@ def headline(answer: Answer, speech: Speech) -> str:
     """The verdict in words, with what to do where nothing was found."""
     lines = [f"<b>{speech.say(HEADLINES[answer.verdict])}</b>"]
     lines += map(escape, reasons(answer, speech))
-    advice = {"none": TIPS, "similar": CLOSEST}.get(answer.verdict)
+    none = NOTHING_TO_SEARCH if answer.nothing_to_search else TIPS
+    advice = {"none": none, "similar": CLOSEST}.get(answer.verdict)
     if advice:
         lines.append(speech.say(advice))
     return "\n".join(lines)

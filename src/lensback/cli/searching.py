@@ -177,7 +177,7 @@ def _say_what_is_served(opened: Workspace, address: str) -> None:
 
 @app.command("calibrate")
 def calibrate_command(
-    limit: Annotated[int, typer.Option(min=10, help="Most products to ask for.")] = 600,
+    limit: Annotated[int, typer.Option(min=10, help="Most products to ask for.")] = 400,
     seed: int = 0,
     workspace: Folder = HERE,
     as_json: AsJson = False,
@@ -192,13 +192,26 @@ def calibrate_command(
         encoder = opened.encoder(snapshot.encoder if snapshot else "")
         things = (opened.db, opened.images, opened.vectors, encoder)
         watch = watcher.stage("calibrate")
-        calibration = calibrate(*things, limit=limit, seed=seed, progress=watch)
+        calibration = calibrate(
+            *things,
+            detector=opened.detector,
+            exact_from=opened.settings.exact_precision,
+            limit=limit,
+            seed=seed,
+            progress=watch,
+        )
         path = save_calibration(opened, calibration)
         broken = opened.promise(snapshot)[1] if snapshot else ""
     if as_json:
         print_json(calibration.as_json())
         return
     say(f"{encoder.name}: {calibration.cases} cases of {calibration.kind} -> {path}")
+    if (held := calibration.held_out) is not None:
+        say(
+            f"held out: exact said of {held.exact} questions, {held.exact_right} rightly, which is"
+            f" {held.exact_right / max(held.sold, 1):.0%} of the {held.sold} whose product is there;"
+            f" none said to {held.far_none} of {held.far} distorted photos of what is on sale"
+        )
     say(f"a search says exact from {opened.settings.exact_precision:.0%} on, which is no promise")
     if broken:
         say(f"no promise holds ({broken}); next: {command('promise', workspace)}")

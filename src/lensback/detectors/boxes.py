@@ -37,6 +37,22 @@ def overlap(one: Box, other: Box) -> float:
     return float(pair[0, 0])
 
 
+def parts(boxes: Boxes, kinds: Rows, most: float) -> NDArray[np.bool_]:
+    """Which of the boxes, best first, lie with more than `most` of their area within a better one of the
+    same kind: a sleeve found again as a garment, one shoe of a pair. bool [n].
+
+    >>> boxes = np.array([[0, 0, 1, 1], [0, 0, 0.2, 1], [0, 0, 0.2, 1]], np.float32)
+    >>> parts(boxes, np.array([0, 0, 1]), 0.8).tolist()
+    [False, True, False]
+    """
+    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    within = np.clip(high - low, 0, None).prod(axis=2) / np.maximum(areas(boxes), 1e-9)[:, None]
+    better = np.tri(len(boxes), k=-1, dtype=bool)
+    same = kinds[:, None] == kinds[None]
+    return np.asarray((within > most) & better & same).any(axis=1)
+
+
 def suppress(boxes: Boxes, scores: Floats, most: int, *, soft: float, hard: float) -> tuple[Rows, Floats]:  # fmt: skip
     """The rows of the best `most` boxes, best first, and their scores after suppression.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -22,6 +22,8 @@ OUTPUTS = {"detr": 2, "yolo": 1, "decoded": 3}
 Level = Annotated[float, Field(ge=-255, le=255)]
 Spread = Annotated[float, Field(gt=0, le=255)]
 Byte = Annotated[int, Field(ge=0, le=255)]
+Weight = Annotated[float, Field(ge=-20, le=20)]
+Chance = tuple[Weight, Weight]
 
 
 def _names(labels: object) -> tuple[str, ...]:
@@ -96,6 +98,15 @@ class DetectorDescription(Described):
     """Above 0: a box loses exp(-IoU^2 / soft) of its score to each better one."""
     most: Annotated[int, Field(ge=1, le=100)] = 16
     """Regions given at most, beside the whole photo."""
+    chance: dict[str, Chance] = field(default_factory=dict)
+    """Label -> bias and weight, fitted on held-out boxes: a region of the label is a thing with
+    probability 1 / (1 + exp(-(bias + weight * logit(score)))), which becomes its score. A label
+    without one keeps the model's score."""
+    likely_from: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Score from which a region is offered; what is below stands behind "more"."""
+    part: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """A box of which more lies within a better one of the same kind is a part of that, and dropped;
+    1: none is."""
     names: tuple[str, ...] = ()
     """The model's own class names, where `labels` was made from them; not a key of the file."""
 
@@ -104,6 +115,8 @@ class DetectorDescription(Described):
         wanted = OUTPUTS[self.style]
         if self.outputs and len(self.outputs) != wanted:
             raise wrong("outputs", f"must name {wanted} for style {self.style!r}")
+        if unknown := sorted(set(self.chance) - set(self.labels)):
+            raise wrong("chance", f"{unknown[0]!r} is none of its labels")
         return self
 
 

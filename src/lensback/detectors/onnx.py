@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lensback.detectors.boxes import Boxes, suppress
-from lensback.detectors.decode import Decoded, decode
+from lensback.detectors.boxes import Boxes, parts, suppress
+from lensback.detectors.decode import Decoded, believed, decode
 from lensback.detectors.description import FILE_NAME, DetectorDescription, read_description
 from lensback.detectors.preprocess import Fitted, fit, to_batch
 from lensback.errors import ConfigError
@@ -26,7 +26,7 @@ MIN_SIDE = 0.02
 """Of the photo; thinner boxes are no regions, as for boxes that people draw."""
 CANDIDATES = 300
 """Best rows that are looked at: the sums over pairs grow with the square."""
-REVISION = 1
+REVISION = 2
 """Raised when the code here changes the regions."""
 USUAL: dict[str, tuple[tuple[str, ...], ...]] = {
     "detr": (("logits", "pred_logits"), ("pred_boxes", "boxes")),
@@ -66,9 +66,13 @@ class OnnxDetector:
     def find(self, photo: Image.Image) -> list[Region]:
         """RGB photo -> regions, best first, the whole photo last. Thread-safe."""
         fitted = fit(photo, self.description)
-        found = decode(self.outputs(to_batch(fitted.image, self.description), photo.size), self.description)  # fmt: skip
+        outputs = self.outputs(to_batch(fitted.image, self.description), photo.size)
+        found = believed(decode(outputs, self.description), self.description)
         boxes = _fractions(found.boxes, fitted, photo.size, self.description)
-        return [*self._regions(found, boxes), Region(WHOLE, "whole", LAST_RESORT)]
+        things = self._regions(found, boxes)
+        # A model whose scores were never held against boxes says nothing of what is not there.
+        seen = not self.description.chance or any(thing.likely for thing in things)
+        return [*things, Region(WHOLE, "whole", LAST_RESORT, seen)]
 
     def outputs(self, batch: NDArray[np.float32], size: tuple[int, int] = (1, 1)) -> list[Array]:
         """What the model gives for one preprocessed photo of that width and height."""
@@ -90,12 +94,17 @@ class OnnxDetector:
         large = large[np.argsort(-decoded.scores[large], kind="stable")][:CANDIDATES]
         d = self.description
         rows, scores = suppress(
-            boxes[large], decoded.scores[large], d.most, soft=d.soft, hard=d.overlap
+            boxes[large], decoded.scores[large], 2 * d.most, soft=d.soft, hard=d.overlap
         )
+        kept = large[rows]
+        whole = ~parts(boxes[kept], decoded.labels[kept], d.part)
         return [
-            Region(_box(boxes[large[row]]), d.labels[decoded.labels[large[row]]], _score(score))
-            for row, score in zip(rows, scores, strict=True)
+            self._region(boxes[row], d.labels[decoded.labels[row]], _score(score))
+            for row, score in list(zip(kept[whole], scores[whole], strict=True))[: d.most]
         ]
+
+    def _region(self, box: NDArray[np.float32], label: str, score: float) -> Region:
+        return Region(_box(box), label, score, score >= self.description.likely_from)
 
 
 def _box(row: NDArray[np.float32]) -> tuple[float, float, float, float]:

@@ -313,7 +313,13 @@ def _without(folder: Path, plan: HoldoutPlan, encoder_name: str, watch: Watch) -
         )
         try:
             made = calibrate(
-                copy.db, copy.images, copy.vectors, encoder, progress=watch("calibrate")
+                copy.db,
+                copy.images,
+                copy.vectors,
+                encoder,
+                detector=copy.detector,
+                exact_from=copy.settings.exact_precision,
+                progress=watch("calibrate"),
             )
             save_calibration(copy, made)
             notes.append(f"calibrated anew on {made.cases} cases of {made.kind}")

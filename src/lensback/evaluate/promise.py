@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from lensback import metrics
-from lensback.calibrate import ENOUGH, TOO_FEW, Things, ask, fit, further_views
+from lensback.calibrate import ENOUGH, FAR, TOO_FEW, Things, ask, fit, further_views, near_sold
 from lensback.catalogue import offers, products
 from lensback.catalogue.sketch import smallest_images
 from lensback.db import Database
@@ -125,7 +125,7 @@ def certify(
     """
     tools = workspace.tools()
     calibration, made = certified(
-        Things(workspace.db, workspace.images, workspace.vectors, tools.encoder),
+        Things(workspace.db, workspace.images, workspace.vectors, tools.encoder, tools.detector),
         promised or workspace.settings.promised_wrong,
         snapshot=tools.snapshot.id,
         seed=seed,
@@ -164,7 +164,8 @@ def certified(
         )
     kinds = [VIEWS, COPIES] if real else [COPIES]
     cases = ask(things, tuning, kinds, seed=seed)
-    fitted = fit(cases, fingerprint=fingerprint, kind=" and ".join(kinds))
+    sold = near_sold(things, tuning[:FAR], seed)
+    fitted = fit(cases, fingerprint=fingerprint, kind=" and ".join(kinds), sold=sold)
     calibration = replace(fitted, images=things.vectors.count(fingerprint))
     kind = COPIED_VIEWS if real else COPIES
     found = ask(things, judging, [kind], seed=seed + 1, progress=progress)

@@ -115,6 +115,7 @@ def search_body(
             "height": answer.photo.height,
             "region_share": round((x1 - x0) * (y1 - y0), 4),
             "calibrated": answer.calibrated,
+            "nothing": answer.nothing_to_search,
             "regions": len(answer.regions),
             "total": answer.total,
             "region": _rounded(answer.region),

@@ -45,6 +45,8 @@ class Shown:
     """The part that was asked for; None where the region was found."""
     regions: tuple[Region, ...] = ()
     calibrated: bool = False
+    nothing: bool = False
+    """Whether the photo showed nothing that could be searched."""
     total: int = 0
     """Products found; 0 in older records."""
 
@@ -71,6 +73,7 @@ def shown_of(body: Mapping[str, Any]) -> Shown:
         ),
         total=int(photo.get("total", 0)),
         calibrated=bool(photo.get("calibrated")),
+        nothing=bool(photo.get("nothing")),
     )
 
 

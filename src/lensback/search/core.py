@@ -21,7 +21,17 @@ from lensback.search.answers import hit_of, in_order
 from lensback.search.coded import NOTHING, Coded, counting, looked_up, other_numbers, with_looks
 from lensback.search.facets import facets_of
 from lensback.search.kinds import decided, kinds_of, of_kind, sunk
-from lensback.search.looking import Look, Looks, chosen, look, named, searched
+from lensback.search.looking import (
+    Look,
+    Looks,
+    chosen,
+    look,
+    named,
+    nothing_in,
+    offered,
+    searched,
+    unlikely,
+)
 from lensback.search.prices import CashbackBasis, Prices, rates_day
 from lensback.search.query import MAX_LIMIT, MIN_BOX, Query, currencies, filter_of
 from lensback.search.recolor import WIDE, Recolored, group_first, thing, wider
@@ -108,7 +118,9 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
         certified=_certified(hits, tools),
         photo=Photo(width=sight.size[0], height=sight.size[1]),
         region=regions[0].box,
-        regions=tuple(Shown(box=r.box, label=r.label, score=r.score) for r in regions),
+        regions=tuple(map(_shown, offered(regions))),
+        more_regions=tuple(map(_shown, unlikely(regions))),
+        nothing_to_search=found.verdict == "none" and nothing_in(sight.regions, query.box),
         codes=found.codes,
         hits=hits,
         total=found.total,
@@ -118,6 +130,10 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
         encoder=tools.encoder.fingerprint,
         snapshot=tools.snapshot.id,
     )
+
+
+def _shown(region: Region) -> Shown:
+    return Shown(box=region.box, label=region.label, score=region.score)
 
 
 def search_live(photo: bytes, query: Query, tools: Callable[[], Tools]) -> Answer:
@@ -290,13 +306,7 @@ def _named_first(ranked: list[rank.Ranked], said: Coded, db: Database) -> list[r
 
 
 def _nearest(index: Index, vectors: Vectors, count: int, where: Filter) -> list[Candidate]:
-    """Each image once, by its similarity to the vector that it is nearest to, best first."""
-    best: dict[str, float] = {}
-    for vector in vectors:
-        for one in index.search(vector, count, where):
-            best[one.image_hash] = max(one.similarity, best.get(one.image_hash, -1.0))
-    order = sorted(best.items(), key=lambda pair: -pair[1])
-    return [Candidate(image_hash, similarity) for image_hash, similarity in order]
+    return rank.nearer(index.search(vector, count, where) for vector in vectors)
 
 
 def _by_kind(

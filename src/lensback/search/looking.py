@@ -122,10 +122,11 @@ def _begun(
 
 
 def in_order(regions: Sequence[Region]) -> list[Region]:
-    """The one that was most likely meant first; the others as the detector ordered them."""
-    things = [region for region in regions if region.box != WHOLE]
+    """The one that was most likely meant first; the others as the detector ordered them. Where none is
+    likely to be a thing at all, the whole photo is first."""
+    things = [region for region in regions if region.box != WHOLE and region.likely]
     if not things:
-        return list(regions)
+        return sorted(regions, key=lambda region: region.box != WHOLE)
     main = max(things, key=prominence)
     return [main, *(region for region in regions if region is not main)]
 
@@ -155,6 +156,21 @@ def chosen(regions: Sequence[Region], box: Box | None) -> list[Region]:
     return [first, *(region for region in regions if region is not same)]
 
 
+def offered(regions: Sequence[Region]) -> list[Region]:
+    """What an answer names: the region that was searched, what is likely a thing, the whole photo."""
+    return [r for n, r in enumerate(regions) if r.likely or r.box == WHOLE or not n]
+
+
+def unlikely(regions: Sequence[Region]) -> list[Region]:
+    """What the detector does not believe in and nobody chose, the likeliest first."""
+    return [region for region in regions[1:] if region.box != WHOLE and not region.likely]
+
+
+def nothing_in(regions: Sequence[Region], box: Box | None) -> bool:
+    """Whether the photo shows no thing, for all that the detector knows. Who drew a box saw one."""
+    return box is None and not any(region.likely for region in regions)
+
+
 def searched(region: Region, box: Box | None) -> list[Box]:
     """The boxes whose vectors are searched together: a drawn box as it is; a region with a margin,
     and with it, where nothing was chosen, the whole photo, because a store's picture shows the
@@ -162,6 +178,11 @@ def searched(region: Region, box: Box | None) -> list[Box]:
     if region.box == WHOLE or region.label == "given":
         return [region.box]
     return [widened(region.box)] if box else [widened(region.box), WHOLE]
+
+
+def likeliest(regions: Sequence[Region]) -> list[Box]:
+    """The boxes that a search without one compares."""
+    return searched(in_order(regions)[0], None)
 
 
 def widened(box: Box, by: float = MARGIN) -> Box:

@@ -56,6 +56,7 @@ def recalled(
         photo=Photo(width=width, height=height),
         region=said.region,
         regions=tuple(SeenRegion(box=r.box, label=r.label, score=r.score) for r in said.regions),
+        nothing_to_search=said.nothing,
         hits=tuple(hits),
         total=said.total or len(hits),
         facets=facets_of(db, [one.product_id for one in said.hits]),

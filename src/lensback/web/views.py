@@ -22,7 +22,7 @@ from lensback.verdicts import (
     reasons,
     sold_out,
 )
-from lensback.wire import Answer, Facet, Facets, Hit, Offer
+from lensback.wire import Answer, Facet, Facets, Hit, Offer, Region
 
 MOST_REGIONS = 8
 """Regions to choose from, beside the whole photo."""
@@ -138,6 +138,8 @@ class AnswerView:
     """What codes in the photo have to do with it."""
     region: str
     regions: tuple[RegionChoice, ...]
+    doubtful: tuple[RegionChoice, ...]
+    """What might be a thing, too; offered behind "More"."""
     exact: tuple[Card, ...]
     similar: tuple[Card, ...]
     stores: tuple[str, ...]
@@ -172,6 +174,7 @@ def answer_view(answer: Answer, speech: Speech) -> AnswerView:
         reasons=reasons(answer, speech),
         region=box_text(answer.region),
         regions=region_choices(answer, speech),
+        doubtful=_choices(answer.more_regions[:MOST_REGIONS], answer, speech),
         exact=tuple(card for card in cards if card.exact),
         similar=tuple(card for card in cards if not card.exact),
         stores=_values(facets.stores),
@@ -295,7 +298,10 @@ def region_choices(answer: Answer, speech: Speech) -> tuple[RegionChoice, ...]:
     regions = list({box_text(r.box): r for r in reversed(answer.regions)}.values())[::-1]
     if not regions:  # of an older record
         return ()
-    regions = [*regions[: min(MOST_REGIONS, len(regions) - 1)], regions[-1]]
+    return _choices([*regions[: min(MOST_REGIONS, len(regions) - 1)], regions[-1]], answer, speech)
+
+
+def _choices(regions: Sequence[Region], answer: Answer, speech: Speech) -> tuple[RegionChoice, ...]:
     words = [speech.say(LABELS.get(r.label, UNNAMED)) for r in regions]
     seen: Counter[str] = Counter()
     choices = []

@@ -167,7 +167,16 @@ class Answer(Body):
     certified: bool = Field(description="A tested promise stands behind what is called exact.")
     photo: Photo
     region: Area
-    regions: tuple[Region, ...]
+    regions: tuple[Region, ...] = Field(
+        description="What is likely a thing, the searched one first; the whole photo last."
+    )
+    more_regions: tuple[Region, ...] = Field(
+        (), description="What might be a thing, too: worth offering only where it is asked for."
+    )
+    nothing_to_search: bool = Field(
+        False,
+        description="The photo shows nothing that could be searched, and nothing on sale is near.",
+    )
     codes: tuple[Code, ...] = Field((), description="Codes read in the photo that say what it is.")
     hits: tuple[Hit, ...]
     total: int = Field(0, description="Products found; hits are `limit` of them from `offset` on.")
