@@ -79,11 +79,11 @@ class Ranked:
     margin: float
 
 
-def nearer(found: Iterable[Sequence[Candidate]]) -> list[Candidate]:
-    """Each image once, by its similarity to the vector that it is nearest to, best first; `found` are the
+def nearer(lists: Iterable[Sequence[Candidate]]) -> list[Candidate]:
+    """Each image once, by its similarity to the vector that it is nearest to, best first; `lists` are the
     candidates of each vector."""
     best: dict[str, float] = {}
-    for candidates in found:
+    for candidates in lists:
         for one in candidates:
             best[one.image_hash] = max(one.similarity, best.get(one.image_hash, -math.inf))
     order = sorted(best.items(), key=lambda pair: -pair[1])

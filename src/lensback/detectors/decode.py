@@ -38,16 +38,16 @@ def decode(outputs: Sequence[Array], description: DetectorDescription) -> Decode
     return Decoded(found.labels[kept], boxes, found.scores[kept])
 
 
-def believed(found: Decoded, description: DetectorDescription) -> Decoded:
-    """With scores that are probabilities, where the description tells what a score is worth."""
-    scores = found.scores.astype(np.float64)
+def believed(decoded: Decoded, description: DetectorDescription) -> Decoded:
+    """What was decoded, its scores made probabilities where the description tells what one is worth."""
+    scores = decoded.scores.astype(np.float64)
     for number, label in enumerate(description.labels):
         if label in description.chance:
             bias, weight = description.chance[label]
-            own = found.labels == number
+            own = decoded.labels == number
             sure = np.clip(scores[own], 1e-6, 1 - 1e-6)
             scores[own] = _sigmoid(bias + weight * np.log(sure / (1 - sure)))
-    return Decoded(found.labels, found.boxes, scores.astype(np.float32))
+    return Decoded(decoded.labels, decoded.boxes, scores.astype(np.float32))
 
 
 def corners(boxes: Array, form: str) -> Boxes:
