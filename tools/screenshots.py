@@ -77,7 +77,7 @@ def sheets(browser: Browser, url: str, photo: Path, exact: Path, nothing: Path) 
     small.locator(".cards.grid").scroll_into_view_if_needed()
     small.wait_for_load_state("networkidle")
     keep(small, "phone-320-ru")
-    keep(answered(browser, url, nothing, {**PHONE, "locale": "en"}), "phone-none")
+    keep(answered(browser, url, nothing, {**PHONE, "locale": "en"}), "phone-noise")
 
 
 def take(browser: Browser, url: str, photo: Path, exact: Path) -> None:
