@@ -6,6 +6,7 @@ Docker's name server is not here: an upstream of two addresses stands for the na
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -121,3 +122,38 @@ def recorded(workspace: Path) -> int:
     finally:
         db.close()
     return count
+
+
+def test_what_the_page_says_of_one_machine(tmp_path: Path) -> None:
+    """The lines of docs/operate.md, as they stand there, make a file that nginx takes: TLS, no name server."""
+    program = nginx()
+    if not shutil.which("openssl"):
+        pytest.skip("needs the openssl command to make a certificate")
+    page = (CONF.parents[1] / "docs" / "operate.md").read_text("utf-8")
+    found = re.search(r"<!-- nginx -->\n```bash\n(.*?)```", page, re.DOTALL)
+    assert found
+    key, cert, made = tmp_path / "key", tmp_path / "pem", tmp_path / "lensback.conf"
+    self_signed = (
+        f"openssl req -x509 -newkey rsa:2048 -nodes -keyout {key} -out {cert} -days 1 -subj /CN=x"
+    )
+    subprocess.run(self_signed.split(), check=True, capture_output=True)
+    script = found[1]
+    for old, new in (("deploy/nginx.conf", CONF), ("/etc/nginx/conf.d/lensback.conf", made),
+                     ("/etc/ssl/lensback.pem", cert), ("/etc/ssl/lensback.key", key)):  # fmt: skip
+        assert old in script
+        script = script.replace(old, str(new))
+    subprocess.run(["bash", "-euc", script], check=True)
+    text = made.read_text("utf-8")
+    assert "resolver" not in text
+    assert "proxy_pass $web" in text
+    assert "http://127.0.0.1:8000" in text
+    made.write_text(text.replace("listen 443 ssl", f"listen 127.0.0.1:{free_port()} ssl"), "utf-8")
+    whole = tmp_path / "nginx.conf"
+    whole.write_text(f"pid {tmp_path / 'pid'};\nevents {{}}\nhttp {{ include {made}; }}\n", "utf-8")
+    done = subprocess.run(
+        [program, "-t", "-c", whole, "-e", tmp_path / "log"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
