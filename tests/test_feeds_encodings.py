@@ -258,6 +258,45 @@ def test_of_two_that_disagree_the_document_is_believed() -> None:
         assert title_of(text.encode(codec), charset=server) == title
 
 
+# --- declared by nobody ---------------------------------------------------------------------------
+
+UNDECLARED = {
+    "cp1251": "Куртка мужская зимняя с капюшоном, синяя. Сумка женская кожаная. Ёлка искусственная. Кроссовки Nike белые",
+    "koi8-r": "Куртка мужская зимняя с капюшоном, синяя. Сумка женская кожаная. Ёлка искусственная. Кроссовки белые",
+    "cp1250": "Żółta łódź gumowa. Świeże kwiaty. Kurtka zimowa męska ciepła. Pánská bunda zimní. Příliš žluťoučký kůň. Őszi dzseki. Tűzött kabát",
+    "cp1252": "Café crème. Chapeau d’été. Größerer Hut. Rød hue. Señora. Maçã",
+    "cp1253": "Χειμωνιάτικο καπέλο. Ανδρικό μπουφάν. Γυναικεία τσάντα δερμάτινη",
+    "cp1254": "Kışlık şapka. Erkek mont. Kadın çanta. Güneş gözlüğü. Çocuk ayakkabısı",
+    "cp1255": "כובע חורף. מעיל גברים. תיק נשים מעור",
+    "cp1256": "قبعة شتوية. جاكيت رجالي. حقيبة نسائية",
+    "cp932": "赤い帽子. メンズジャケット. レディースバッグ. 送料無料",
+    "euc_jp": "赤い帽子. メンズジャケット. レディースバッグ. 送料無料",
+    "gb18030": "红色帽子. 男士夹克. 女士手提包. 免运费",
+    "big5hkscs": "紅色帽子. 男士夾克. 女士手提包. 免運費",
+    "cp949": "빨간 모자. 남성 재킷. 여성 가방. 무료 배송",
+}
+
+
+@pytest.mark.parametrize("codec", UNDECLARED)
+@pytest.mark.parametrize("form", ["csv", "tsv", "json", "rss"])
+@pytest.mark.parametrize("wrong", ["", "utf-8"])
+def test_what_nobody_declares_or_everybody_as_utf_8_is_guessed(
+    codec: str, form: str, wrong: str
+) -> None:
+    things = UNDECLARED[codec].split(". ")
+    if form == "rss":
+        declaration = '<?xml version="1.0" encoding="utf-8"?>' if wrong else ""
+        one = rss("TITLE", "")
+        begin, end = one.index("<item>"), one.index("</channel>")
+        items = "".join(one[begin:end].replace("TITLE", thing) for thing in things)
+        text = declaration + one[:begin] + items + one[end:]
+    else:
+        made = [FORMATS[form](thing, "") for thing in things]
+        text = made[0] + "".join(each.splitlines(keepends=True)[-1] for each in made[1:])
+    rows = feeds.read(io.BytesIO(text.encode(codec)), charset=wrong)
+    assert [getattr(row, "title", row) for row in rows] == things
+
+
 # --- over HTTP ------------------------------------------------------------------------------------
 
 
