@@ -16,7 +16,7 @@ from garments import items
 from lensback import doctor
 from lensback.catalogue import stores
 from lensback.db import tables as t
-from lensback.doctor import Check, examine
+from lensback.doctor import Check, _pictures, examine
 from lensback.settings import Settings
 from lensback.sync import sync
 from lensback.workspace import Workspace, init, save_calibration
@@ -155,6 +155,25 @@ def test_images_that_wait_or_failed(folder: Path) -> None:
     assert [check.state for check in lines] == ["warn", "warn"]
     assert "1 not fetched yet" in lines[0].message
     assert "1 could not be had: 1 × HTTP 404" in lines[1].message
+
+
+def test_what_to_do_about_missing_pictures_depends_on_why(folder: Path) -> None:
+    reasons = {
+        "FetchRefused: cdn.example has a private address: 10.0.0.7": "allow_hosts",
+        "FetchRefused: robots.txt of cdn.example forbids it": "robots_exempt",
+        "FetchRefused: not a web address: 'img/1.jpg'": "--base",
+        "FetchRefused: not a host name: 'a b'": "tell the store",
+        "FetchFailed: 404 Not Found": "store show",
+        "TooLarge: more than 9 bytes": "store show",
+    }
+    u = t.image_urls
+    with Workspace(folder, chosen()) as workspace:
+        for reason, hint in reasons.items():
+            with workspace.db.write() as c:
+                c.execute(update(u).where(u.c.id == 2).values(status="failed", reason=reason))
+            (line,) = (each for each in _pictures(workspace) if "could not be had" in each.message)
+            assert hint in line.hint, reason
+            assert ("allow_hosts" in line.hint) == ("private" in reason)
 
 
 def test_another_encoder_than_the_index_has(folder: Path) -> None:

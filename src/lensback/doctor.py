@@ -162,6 +162,16 @@ def _of(state: stores.StoreState) -> str:
     return f"{here} of {state.images}" if state.images_failed else str(here)
 
 
+_LISTED = "lensback store show NAME lists them with their addresses"
+_MISSING_HINTS = {
+    "private address": "if those hosts are yours, add them to allow_hosts",
+    "forbids it": "ask those stores for leave, then add their hosts to robots_exempt",
+    "not a web address": "the feed gives no whole addresses: tell the store, or set its --base",
+    "not a host name": "the feed's addresses are wrong: tell the store",
+}
+"""What to do where most pictures are missing for one reason, by words of it."""
+
+
 def _pictures(workspace: Workspace) -> Iterator[Check]:
     counts = pictures.counts(workspace.db)
     waiting, failed = counts.get("new", 0), counts.get("failed", 0)
@@ -170,12 +180,8 @@ def _pictures(workspace: Workspace) -> Iterator[Check]:
     if failed:
         reasons = sorted(pictures.failures(workspace.db).items(), key=lambda pair: -pair[1])[:3]
         text = "; ".join(f"{n} × {reason}" for reason, n in reasons)
-        refused = reasons[0][0].startswith("FetchRefused")
-        hint = (
-            "if those hosts are yours, add them to allow_hosts"
-            if refused
-            else "look at their addresses"
-        )
+        why = reasons[0][0]
+        hint = next((hint for part, hint in _MISSING_HINTS.items() if part in why), _LISTED)
         yield Check("images", "warn", f"{failed} could not be had: {text}", hint)
     if not waiting and not failed:
         empty = pictures.placeholders(workspace.db)
