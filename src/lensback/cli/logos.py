@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lensback.cli.face import HERE, Folder, opened_workspace, say, store_app
+from lensback.cli.face import HERE, Folder, connected, opened_workspace, say, store_app
 from lensback.errors import BadQuery, Error
-from lensback.workspace import Workspace
+
+if TYPE_CHECKING:
+    from lensback.workspace import Workspace
 
 PAGES = 20
 """Pages of a store's offers from which its site is told."""
@@ -17,7 +19,9 @@ PAGES = 20
 
 @store_app.command("logo")
 def store_logo(
-    name: Annotated[str, typer.Argument(help="The store; left out with --all.")] = "",
+    name: Annotated[
+        str, typer.Argument(help="The store; left out with --all.", autocompletion=connected)
+    ] = "",
     picture: Annotated[
         str,
         typer.Argument(help="A file or an address; left out: the icon of the store's own site."),
