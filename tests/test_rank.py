@@ -125,6 +125,7 @@ def test_a_calibration_tells_all_it_holds() -> None:
         "images": 0,
         "created_at": "",
         "reference": (),
+        "held_out": None,
     }
 
 
