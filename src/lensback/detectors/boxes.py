@@ -50,7 +50,7 @@ def parts(boxes: Boxes, kinds: Rows, most: float) -> NDArray[np.bool_]:
     within = np.clip(high - low, 0, None).prod(axis=2) / np.maximum(areas(boxes), 1e-9)[:, None]
     better = np.tri(len(boxes), k=-1, dtype=bool)
     same = kinds[:, None] == kinds[None]
-    return np.asarray((within > most) & better & same).any(axis=1)
+    return np.asarray(((within > most) & better & same).any(axis=1), bool)
 
 
 def suppress(boxes: Boxes, scores: Floats, most: int, *, soft: float, hard: float) -> tuple[Rows, Floats]:  # fmt: skip
