@@ -164,8 +164,8 @@ def test_our_own_engines_are_entry_points_too(group: str, own: dict[str, str]) -
 def test_plan() -> None:
     tuned = {"partitions": 50, "nprobes": 10}
     assert plan(200_000, 200_000, tuned) == Plan(10, whole=False)
-    assert plan(200_000, 100_000, tuned) == Plan(17, whole=False)
-    assert plan(200_000, 40_000, tuned) == Plan(34, whole=False)
+    assert plan(200_000, 100_000, tuned) == Plan(19, whole=False)
+    assert plan(200_000, 40_000, tuned) == Plan(43, whole=False)
     assert plan(200_000, 2_000, tuned) == Plan(50)
     for rows in (100_000, 1_000_000):
         assert plan(rows, 256, tuned) == Plan(0)

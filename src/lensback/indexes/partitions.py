@@ -23,7 +23,7 @@ PER_PARTITION = 64
 """Rows for each partition that they are found by (k-means)."""
 NPROBES = 8
 """Partitions probed at first; doubled until recall is good."""
-NARROWER = 0.75
+NARROWER = 0.9
 """How the partitions that are probed grow with the share of the rows that a filter takes away."""
 FETCH = 64
 """Rows fetched at least: the order of the single bytes is put right among them by the full vectors."""
@@ -56,7 +56,7 @@ def plan(rows: int, matches: int, parameters: Mapping[str, float]) -> Plan:
     """How to search `matches` of `rows` rows.
 
     Few matches are compared one by one. Otherwise a filter asks for more partitions than the
-    unfiltered search that `publish` has tuned: one that keeps one row in ten for 5.6 times as many. (Ten
+    unfiltered search that `publish` has tuned: one that keeps one row in ten for eight times as many. (Ten
     times would meet as many matches; but the nearest are where the query is: docs/measured.md.)
     """
     if matches <= FEW:

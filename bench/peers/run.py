@@ -1,0 +1,148 @@
+"""Peers beside us on the same work: `python bench/peers/run.py [--rows 20000] [--queries 100]`.
+
+Vectors of real pictures, replicated with noise: faiss, usearch and LanceDB bare, and our index, each in a
+process of its own, one after the other. Feeds of the three stores: lxml and csv bare, and our reader, which also
+checks, cleans and types every field. The peers are installed into an environment of their own, build/peers; nothing of theirs
+becomes part of the project. Processor time, one thread: what else the machine does disturbs it least.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+
+from lensback import feeds
+from lensback.indexes import lance, open_index, row_id
+from lensback.types import Filter, IndexRow, Money, Offer, Vectors
+from rig import DATA, NOISE, REPOSITORY, STORES, arguments, pictures, write
+
+HERE = Path(__file__).resolve().parent
+PEERS = ("faiss IVF", "faiss HNSW", "usearch HNSW", "LanceDB")
+PACKAGES = ("faiss-cpu", "usearch", "lancedb", "lxml", "numpy")
+SHARES = (1.0, 0.1, 0.01, 0.001)
+KINDS = {"luma": "google", "outlet": "yml", "closet": "csv"}
+SCALE = 1_000_000
+"""A row's price is its share of this, so that a limit of the price keeps a share of the rows."""
+
+
+def environment() -> Path:
+    """The Python of the peers' environment, made where it is missing."""
+    folder = REPOSITORY / "build" / "peers"
+    python = folder / "bin" / "python"
+    if not python.exists():
+        venv.create(folder, with_pip=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
+    return python
+
+
+def data(folder: Path, rows: int, queries: int) -> None:
+    """Vectors around those of real pictures, queries beside some of them, shares, and the truth."""
+    from lensback.encoders import open_encoder
+
+    draw = np.random.default_rng(0)
+    seeds = open_encoder("eye", Path("nowhere"), threads=1).encode(pictures(400))
+    vectors = _near(seeds[draw.integers(0, len(seeds), rows)], draw)
+    share = draw.random(rows)
+    asked = _near(vectors[draw.integers(0, rows, queries)], draw)
+    for name, values in (("vectors", vectors), ("share", share), ("queries", asked)):
+        np.save(folder / f"{name}.npy", values)
+    similar = asked @ vectors.T
+    for limit in SHARES:
+        masked = np.where(share < limit, similar, -2.0)
+        best = np.argsort(-masked, axis=1)[:, :10]
+        kept = np.take_along_axis(masked, best, axis=1) > -2
+        np.save(folder / f"truth_{limit}.npy", np.where(kept, best, -1))
+
+
+def _near(vectors: Vectors, draw: np.random.Generator) -> Vectors:
+    noise = draw.standard_normal(vectors.shape).astype(np.float32)
+    moved = vectors + NOISE * noise / np.linalg.norm(noise, axis=1, keepdims=True)
+    near: Vectors = (moved / np.linalg.norm(moved, axis=1, keepdims=True)).astype(np.float32)
+    return near
+
+
+def ours(folder: Path) -> dict[str, Any]:
+    """Our index on the same vectors: a row for each, its share as its price."""
+    from vectors import measured  # type: ignore[import-not-found,unused-ignore]
+
+    vectors, share = np.load(folder / "vectors.npy"), np.load(folder / "share.npy")
+    index = open_index("lance", folder / "ours", fingerprint="ab" * 8, dim=vectors.shape[1])
+    begin = time.process_time()
+    for start in range(0, len(vectors), 4000):
+        part = [_row(i, share[i]) for i in range(start, min(start + 4000, len(vectors)))]
+        index.upsert(part, vectors[start : start + len(part)])
+    staged = time.process_time()
+    index.publish("bench")
+    published = time.process_time()
+
+    def search(query: Any, limit: float) -> list[int]:
+        most = Money(int(limit * SCALE) - 1, "EUR")
+        where = Filter() if limit == 1 else Filter(price_max=most)
+        return [int(found.image_hash) for found in index.search(query, 100, where)]
+
+    return {
+        "stage_cpu_s": round(staged - begin, 1),
+        "build_cpu_s": round(published - staged, 1),
+        "filters": measured(search, folder),
+    }
+
+
+def _row(number: int, share: float) -> IndexRow:
+    price, key = int(share * SCALE), (str(number), "shop", "Things", True, "EUR")
+    return IndexRow(row_id(*key), *key, price_low=price, price_high=price)
+
+
+def read_by_us(store: str) -> dict[str, Any]:
+    """Our reader on a store's feed, the least of three."""
+    best, rows = 1e9, 0
+    for _ in range(3):
+        begin = time.process_time()
+        with (DATA / "shops" / store / STORES[store]).open("rb") as file:
+            found = list(feeds.read(file, name=STORES[store], base="http://127.0.0.1"))
+        best = min(best, time.process_time() - begin)
+        rows = sum(isinstance(one, Offer) for one in found)
+    return {"rows": rows, "cpu_s": round(best, 3)}
+
+
+def _child(python: Path, script: str, *words: object) -> Any:
+    command = [python, HERE / script, *map(str, words)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    asked = arguments(__doc__, rows=20_000, queries=100).parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"
+    lance.ANN_ROWS = min(lance.ANN_ROWS, asked.rows)  # partitions, as a large catalogue has them
+    python, found = environment(), dict[str, Any]()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        data(folder, asked.rows, asked.queries)
+        found["vectors"] = {"ours": ours(folder)}
+        for peer in PEERS:
+            found["vectors"][peer] = _child(python, "vectors.py", peer, folder)
+            print(peer, json.dumps(found["vectors"][peer]), flush=True)
+    found["feeds"] = {
+        store: {
+            "ours": read_by_us(store),
+            "bare": _child(python, "feeds.py", kind, DATA / "shops" / store / STORES[store]),
+        }
+        for store, kind in KINDS.items()
+    }
+    about = {"rows": asked.rows, "queries": asked.queries, "load_average": os.getloadavg()[0]}
+    write("peers", about | found, asked.out)
+
+
+if __name__ == "__main__":
+    main()

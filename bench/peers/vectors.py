@@ -1,0 +1,144 @@
+"""One peer on vectors that were written before: `python vectors.py PEER FOLDER`, in an environment of its own.
+
+FOLDER holds vectors.npy [n, dim], queries.npy, share.npy [n] (a number from 0 to 1 for each row: a filter
+keeps the rows below it) and truth_SHARE.npy [queries, 10]. Prints one JSON: seconds of processor time to
+build, MB, and for each filter recall@10 and milliseconds of processor time of a query (median, 99th
+percentile). One thread, k = 100. Nothing of the project is imported here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"
+import numpy as np
+
+SHARES = (1.0, 0.1, 0.01, 0.001)
+K = 100
+Search = Callable[[Any, float], Any]
+"""(query [dim], share) -> row numbers, best first."""
+
+
+def faiss_ivf(_folder: Path, vectors: Any, share: Any) -> Search:
+    import faiss
+
+    n, dim = vectors.shape
+    split = max(1, min(n // 400, 1024))
+    index = faiss.index_factory(dim, f"IVF{split},SQ8", faiss.METRIC_INNER_PRODUCT)
+    index.train(vectors)
+    index.add(vectors)
+    bits = {s: np.packbits(share < s, bitorder="little") for s in SHARES}
+
+    def search(query: Any, s: float) -> Any:
+        kept = faiss.IDSelectorBitmap(bits[s]) if s < 1 else None
+        probes = min(split, int(np.ceil(16 / s)))
+        asked = faiss.SearchParametersIVF(sel=kept, nprobe=probes)
+        return index.search(query[None], K, params=asked)[1][0]
+
+    return search
+
+
+def faiss_hnsw(_folder: Path, vectors: Any, share: Any) -> Search:
+    import faiss
+
+    index = faiss.IndexHNSWFlat(vectors.shape[1], 16, faiss.METRIC_INNER_PRODUCT)
+    index.hnsw.efConstruction = 128
+    index.add(vectors)
+    bits = {s: np.packbits(share < s, bitorder="little") for s in SHARES}
+
+    def search(query: Any, s: float) -> Any:
+        kept = faiss.IDSelectorBitmap(bits[s]) if s < 1 else None
+        asked = faiss.SearchParametersHNSW(sel=kept, efSearch=min(4096, int(128 / s)))
+        return index.search(query[None], K, params=asked)[1][0]
+
+    return search
+
+
+def usearch(_folder: Path, vectors: Any, share: Any) -> Search:
+    """Its Python door has no filter: more is asked for, and what does not match is dropped."""
+    from usearch.index import Index
+
+    index = Index(ndim=vectors.shape[1], metric="ip", dtype="f16", connectivity=16,
+                  expansion_add=128, expansion_search=128)  # fmt: skip
+    index.add(np.arange(len(vectors)), vectors, threads=1)
+
+    def search(query: Any, s: float) -> Any:
+        found = index.search(query, min(4096, int(K / s)), threads=1).keys
+        return found[share[found] < s][:K]
+
+    return search
+
+
+def lance(folder: Path, vectors: Any, share: Any) -> Search:
+    import lancedb
+    import pyarrow as pa
+    from lancedb.index import BTree, IvfSq
+
+    flat = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
+    rows = pa.table({"row": np.arange(len(vectors)), "share": share, "vector": flat})
+    table = lancedb.connect(folder / "lance").create_table("t", rows, mode="overwrite")
+    split = max(1, len(vectors) // 2048)
+    table.create_index("vector", config=IvfSq(distance_type="cosine", num_partitions=split))
+    table.create_index("share", config=BTree())
+
+    def search(query: Any, s: float) -> Any:
+        asked = table.search(query).distance_type("cosine").select(["row", "_distance"]).limit(K)
+        asked = asked.nprobes(min(split, int(np.ceil(8 / s)))).refine_factor(1)
+        asked = asked.where(f"share < {s}", prefilter=True) if s < 1 else asked
+        return asked.to_arrow()["row"].to_numpy()
+
+    return search
+
+
+PEERS = {
+    "faiss IVF": faiss_ivf,
+    "faiss HNSW": faiss_hnsw,
+    "usearch HNSW": usearch,
+    "LanceDB": lance,
+}
+
+
+def measured(search: Search, folder: Path) -> dict[str, dict[str, float]]:
+    """Recall and processor time by filter."""
+    queries, found = np.load(folder / "queries.npy"), {}
+    for share in SHARES:
+        truth = np.load(folder / f"truth_{share}.npy")
+        for query in queries[:20]:
+            search(query, share)  # warm
+        spent, hits, wanted = [], 0, 0
+        for query, best in zip(queries, truth, strict=True):
+            begin = time.process_time()
+            rows = search(query, share)
+            spent.append((time.process_time() - begin) * 1000)
+            real = set(best[best >= 0].tolist())
+            hits, wanted = (
+                hits + len(real & set(np.asarray(rows)[:10].tolist())),
+                wanted + len(real),
+            )
+        p50, p99 = np.percentile(spent, (50, 99))
+        found[str(share)] = {"recall_at_10": round(hits / max(1, wanted), 4),
+                             "cpu_p50_ms": round(p50, 2), "cpu_p99_ms": round(p99, 2)}  # fmt: skip
+    return found
+
+
+def main() -> None:
+    peer, folder = sys.argv[1], Path(sys.argv[2])
+    vectors, share = np.load(folder / "vectors.npy"), np.load(folder / "share.npy")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    begin = time.process_time()
+    search = PEERS[peer](folder, vectors, share)
+    build = time.process_time() - begin
+    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    print(json.dumps({"build_cpu_s": round(build, 1), "peak_above_data_mb": round(peak),
+                      "filters": measured(search, folder)}))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
