@@ -21,6 +21,8 @@ from lensback.errors import BadImage, Busy, TooLarge
 from lensback.images import Decoders, ImageStore, TooDear, cost, decode, decoded, inspect
 from lensback.images.decoding import alone
 from lensback.images.workers import MOST_TOGETHER, _Memory
+from lensback.settings import Settings
+from lensback.web import memory
 
 LIMITS = (20 << 20, 50_000_000)
 QUICK, LARGE = 0, 1
@@ -242,6 +244,19 @@ def test_no_codes_are_waited_for_in_a_later_lane(decoders: Decoders) -> None:
         for workers in decoders._workers:
             del workers.do  # type: ignore[method-assign]
     assert asked == [(LARGE, 3500), (LARGE, None), (LARGE, None)]
+
+
+@pytest.mark.parametrize("cores", [2, 8])
+def test_what_a_serve_may_take_for_pictures_is_below_a_gigabyte(cores: int) -> None:
+    """All bounds at once: every lane full, codes being read, all bodies, all remembered photos."""
+    decoders = Decoders(cores)
+    lanes = {id(workers._memory): workers._memory._left for workers in decoders._all()}
+    bodies = Settings().upload_memory_bytes + memory.MAX_BYTES
+    assert sum(lanes.values()) + bodies < 1 << 30
+    for lane in decoders.lanes:  # and what a lane takes has room in it
+        workers = decoders._workers[decoders.lanes.index(lane)]
+        assert lane.memory <= workers._memory._left
+    decoders.close()
 
 
 def test_later_lanes_share_their_memory() -> None:

@@ -55,6 +55,9 @@ class Lane:
 QUICK = Lane(0.15, 96 << 20, 0.6, 8, nice=0)
 LARGE = Lane(1.2, 240 << 20, 4.0, 2, nice=5)
 DEAR = Lane(cost.MAX_SECONDS, cost.MAX_MEMORY, 1.6 * cost.MAX_SECONDS, 1, nice=10)
+AT_ONCE = 2
+"""Times the memory of the dearest picture of the quick lane, for all that it decodes at once; most take
+a small part of that. For what is read for codes beside, once."""
 TOGETHER = cost.MAX_MEMORY + (120 << 20)
 """Memory of what the later lanes decode at once: the dearest of all, and a phone's 12 megapixels."""
 SMALL_PX = 64
@@ -300,12 +303,12 @@ class Decoders:
     def __init__(self, quick: int) -> None:
         large = max(1, min(LARGE.workers, quick // 2))
         self.lanes = (replace(QUICK, workers=quick), replace(LARGE, workers=large), DEAR)
-        own, together = _Memory(quick * QUICK.memory), _Memory(TOGETHER)
+        own, together = _Memory(AT_ONCE * QUICK.memory), _Memory(TOGETHER)
         self._workers = [_Workers(lane, together) for lane in self.lanes]
         self._workers[0] = _Workers(self.lanes[0], own)
         # Workers of their own: no photo waits to be decoded because another is read for codes.
         reading = replace(QUICK, workers=quick, nice=LARGE.nice)
-        self._reading = _Workers(reading, _Memory(quick * QUICK.memory))
+        self._reading = _Workers(reading, _Memory(QUICK.memory))
 
     def __call__(
         self, data: bytes, side_px: int | None, max_bytes: int, max_pixels: int
