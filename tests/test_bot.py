@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from lensback.bot import cards, run_bot
 from lensback.bot.tiles import strip
 from lensback.catalogue import named
 from lensback.db import tables as t
-from lensback.errors import ConfigError
+from lensback.errors import ConfigError, TooLarge
 from lensback.programs.shape import ProgramFacts
 from lensback.settings import Settings
 from lensback.speech import Speech
@@ -497,3 +498,68 @@ def test_cards_stay_short_and_exact_ones_stand_alone() -> None:
     assert all(len(b.text) <= 60 for card in shown for b in card.buttons)
     mixed = [hit(offer(), title="a", exact=True), hit(offer(), title="b")]
     assert [c.caption.splitlines()[0] for c in cards.cards(mixed, Speech("en"), "")] == ["<b>a</b>"]
+
+
+# ---- what strangers send
+
+
+def test_a_photo_is_as_large_as_it_is_and_not_as_it_says() -> None:
+    """Telegram need not say a file's size."""
+    from lensback.bot.chat import Bounded
+
+    buffer = Bounded(10)
+    for _ in range(2):
+        buffer.write(b"12345")
+    with pytest.raises(TooLarge):
+        buffer.write(b"6")
+    assert buffer.getvalue() == b"1234512345"
+
+
+@pytest.mark.parametrize(
+    ("caption", "words"),
+    [
+        ("red shoes @lens_bot", "red shoes"),
+        ("@LENS_BOT\0red\ud800\u202e shoes\x1b[31m", "red shoes"),
+        ("x" * 5000, "x" * 200),
+        ("@lens_bot", ""),
+    ],
+)
+def test_a_caption_is_words_and_nothing_that_nobody_sees(caption: str, words: str) -> None:
+    from lensback.bot.chat import words_of
+
+    assert words_of(caption, "@lens_bot") == words
+    assert words_of("@lens_bot", "") == "@lens_bot"
+
+
+def test_a_person_has_a_pace_in_all_chats_together(made: tuple[Path, bytes]) -> None:
+    import asyncio
+
+    from aiogram import Bot
+    from aiogram.types import Chat as Place
+    from aiogram.types import Message, User
+
+    from lensback.bot.chat import CHATS_EACH, PHOTOS_A_MINUTE, Chat
+
+    def message(chat_id: int) -> Message:
+        place = Place(id=chat_id, type="group")
+        return Message(message_id=1, date=datetime.now(UTC), chat=place)
+
+    async def ask() -> tuple[list[bool], bool]:
+        with Workspace(made[0], Settings()) as workspace:
+            chat = Chat(workspace, Bot(TOKEN), "https://find.example")
+            one, other = (User(id=n, is_bot=False, first_name="x") for n in (7, 8))
+            many = [chat._allows(message(-n), one) for n in range(1, 50)]
+            return many, chat._allows(message(-1), other)
+
+    many, other = asyncio.run(ask())
+    most = CHATS_EACH * PHOTOS_A_MINUTE
+    assert many == [True] * most + [False] * (49 - most)
+    assert other
+
+
+def test_a_stores_text_is_neither_markup_nor_a_trick_in_a_chat() -> None:
+    from lensback.bot.cards import _plain
+
+    assert _plain("<a href='tg://x'>\u202e\x1b[31mfree</a>\n", 200) == (
+        "&lt;a href=&#x27;tg://x&#x27;&gt;free&lt;/a&gt; "
+    )

@@ -218,6 +218,22 @@ def test_a_shared_link_says_what_it_shows(
     other.close()
 
 
+def test_the_widget_asks_nobody_else_whatever_stands_on_its_page(
+    page: Page, served: tuple[str, Path, Any], shop: str
+) -> None:
+    """An element of somebody's comment that takes a name of the document's is not the script."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    HostPage.body = (
+        "<!doctype html><html lang=en><body><form name=currentScript src='http://evil.example/'></form>"
+        "<img name=currentScript src='http://evil.example/x.png'>"
+        f"<script src='{served[0]}/static/widget.js'></script>"
+    ).encode()
+    page.goto(shop)
+    expect(page.get_by_role("button", name="Find by photo")).to_have_count(0)
+    assert [url for url in asked if "evil" in url] == ["http://evil.example/x.png"]
+
+
 def test_the_widget_clicks_for_the_member(
     page: Page, served: tuple[str, Path, Any], shop: str
 ) -> None:
@@ -225,7 +241,7 @@ def test_the_widget_clicks_for_the_member(
     workspace = service.workspace
     made = grants.give_pass(workspace.db, workspace.path, "member-1234", int(time.time()))
     html = (
-        "<!doctype html><html lang=en><body style='background:#111'><script>"
+        "<!doctype html><html lang=constructor><body style='background:#111'><script>"
         f"window.member = async () => '{made}'</script>"
         f"<script src='{served[0]}/static/widget.js' data-pass-from=member></script>"
     )

@@ -9,6 +9,7 @@ from html import escape
 
 from lensback.catalogue.saved import SavedThing, ThingNews, ThingNow
 from lensback.comparison import by_store
+from lensback.legible import legible
 from lensback.programs.shape import ProgramFacts
 from lensback.speech import N_, Speech
 from lensback.types import WHOLE, Box
@@ -133,7 +134,7 @@ def part_of(data: str) -> tuple[str, int]:
 
 
 def _card(hit: Hit, speech: Speech, public_url: str, calibrated: bool) -> ChatCard:
-    lines = [f"<b>{escape(hit.title[:200])}</b>", escape(hit.brand[:100])]
+    lines = [f"<b>{_plain(hit.title, 200)}</b>", _plain(hit.brand, 100)]
     if calibrated:
         lines.append(speech.say(likelihood(hit.probability)))
     offers = [row.first for row in by_store(hit.offers)][:MOST_BUTTONS]
@@ -160,7 +161,7 @@ def news_told(news: ThingNews, speech: Speech) -> str:
     price, before = speech.money(news.price), speech.money(news.thing.told_price)
     cheaper = speech.say(CHEAPER, price=price, before=before)
     said = cheaper if news.kind == "cheaper" else speech.say(BACK, price=price)
-    return f"<b>{escape(news.thing.title[:200])}</b>\n{said}"
+    return f"<b>{_plain(news.thing.title, 200)}</b>\n{said}"
 
 
 def saved_told(thing: SavedThing, now: ThingNow, speech: Speech) -> str:
@@ -170,7 +171,7 @@ def saved_told(thing: SavedThing, now: ThingNow, speech: Speech) -> str:
     else:
         sold = "" if now.here else f", {speech.say('Sold out').lower()}"
         said = speech.money(now.price) + sold
-    return f"<b>{escape(thing.title[:200])}</b>\n{said}"
+    return f"<b>{_plain(thing.title, 200)}</b>\n{said}"
 
 
 def offers_of_terms(data: str) -> list[str]:
@@ -195,6 +196,11 @@ def terms_told(programs: Sequence[tuple[str, ProgramFacts]], speech: Speech) -> 
     return "\n".join([*lines, *steps])
 
 
+def _plain(text: str, most: int) -> str:
+    """Text of a store as Telegram's HTML may hold it."""
+    return escape(legible(text)[:most])
+
+
 def _line(offer: Offer, speech: Speech) -> str:
     """`outlet: 3 990 ₽, cashback up to 120 ₽, sold out`, with the advertiser where that must be said."""
     parts = [speech.money(offer.price)]
@@ -207,9 +213,9 @@ def _line(offer: Offer, speech: Speech) -> str:
         parts.append(speech.say("Sold out").lower())
     elif offer.availability == "unknown":
         parts.append(speech.say("Check at the store").lower())
-    told = f" <i>{escape(offer.disclosure[:200])}</i>" if offer.disclosure else ""
-    return f"{escape(offer.store_title)}: {', '.join(parts)}{told}"
+    told = f" <i>{_plain(offer.disclosure, 200)}</i>" if offer.disclosure else ""
+    return f"{_plain(offer.store_title, 200)}: {', '.join(parts)}{told}"
 
 
 def _label(offer: Offer, speech: Speech) -> str:
-    return f"{offer.store_title} · {speech.money(offer.price_after_cashback)}"[:60]
+    return f"{legible(offer.store_title)} · {speech.money(offer.price_after_cashback)}"[:60]

@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from aiogram import Bot, Dispatcher, F
 from aiogram.client.default import DefaultBotProperties
@@ -27,6 +28,7 @@ from aiogram.types import (
     InlineKeyboardMarkup,
     Message,
     Update,
+    User,
 )
 from aiogram.utils.token import TokenValidationError
 
@@ -38,6 +40,7 @@ from lensback.catalogue import offers, stores
 from lensback.durable import replace_file
 from lensback.errors import BadImage, ConfigError, Error, FetchFailed, TooLarge
 from lensback.fleeting import Fleeting
+from lensback.legible import legible
 from lensback.programs import facts
 from lensback.search import Query, search_live
 from lensback.speech import Speech, nearest
@@ -46,6 +49,10 @@ from lensback.wire import Answer
 from lensback.workspace import Workspace
 
 PHOTOS_A_MINUTE = 10
+CHATS_EACH = 3
+"""Times as many for one person, in all chats together."""
+ARRIVING = 2
+"""Photos on their way or searched at once, for each place of a search."""
 MAX_WORDS = 200
 """Characters of a caption that are read as words of the thing."""
 CHATS = 10_000
@@ -74,18 +81,40 @@ class Sent:
 
 @dataclass(slots=True)
 class PhotoQuota:
-    """How many photos each chat sent in the last minute."""
+    """How many photos each chat, or each person, sent in the last minute."""
+
+    most: int = PHOTOS_A_MINUTE
 
     now: OrderedDict[int, list[float]] = field(default_factory=OrderedDict)
 
     def allows(self, chat_id: int, at: float) -> bool:
         """Counts one photo; False where the chat sent too many."""
         times = [t for t in self.now.pop(chat_id, []) if at - t < 60]
-        allowed = len(times) < PHOTOS_A_MINUTE
+        allowed = len(times) < self.most
         self.now[chat_id] = [*times, at] if allowed else times
         while len(self.now) > CHATS:
             self.now.popitem(last=False)
         return allowed
+
+
+class Bounded(io.BytesIO):
+    """A file that takes so many bytes: what a sender says of its length need not be true."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+
+    def write(self, data: Any, /) -> int:
+        """Raises TooLarge for the byte beyond."""
+        if self.tell() + len(data) > self._most:
+            raise TooLarge("the photo is too large", hint="send a smaller one")
+        return super().write(data)
+
+
+def words_of(caption: str, name: str) -> str:
+    """What a caption says of the thing, without our name and without what nobody sees."""
+    without = re.sub(re.escape(name) or "(?!)", " ", legible(caption), flags=re.IGNORECASE)
+    return without.strip()[:MAX_WORDS]
 
 
 class Chat:
@@ -96,7 +125,8 @@ class Chat:
         self._bot = bot
         self._public_url = public_url
         self._places = asyncio.Semaphore(workspace.settings.search_jobs)
-        self._pace = PhotoQuota()
+        self._arriving = asyncio.Semaphore(ARRIVING * workspace.settings.search_jobs)
+        self._pace, self._person_pace = PhotoQuota(), PhotoQuota(CHATS_EACH * PHOTOS_A_MINUTE)
         self._photos: Fleeting[Sent] = Fleeting(
             workspace.settings.photo_memory_s, PHOTO_BYTES, lambda sent: len(sent.photo)
         )
@@ -117,13 +147,14 @@ class Chat:
         if not self._meant(message) or self._seen.has(event_update.update_id):
             return
         speech = _speech(message)
-        if not self._pace.allows(message.chat.id, time.monotonic()):
+        if not self._allows(message, message.from_user):
             await self._say(message, speech.say(c.SLOWER))
             return
         try:
-            data = await self._photo_of(message)
-            query = Query(words=self._words(message))
-            answer = await self._answered(data, query, speech)
+            async with self._arriving:  # of those who wait nothing is in memory
+                data = await self._photo_of(message)
+                query = Query(words=words_of(message.caption or "", self._name))
+                answer = await self._answered(data, query, speech)
         except (BadImage, TooLarge, Error, TelegramAPIError) as error:
             log.event("bot photo failed", 30, type=type(error).__name__)
             await self._say(message, speech.say(_words(error)))
@@ -144,7 +175,7 @@ class Chat:
         if sent is None or sent.chat_id != message.chat.id or n >= len(sent.boxes):
             await self._say(message, speech.say(c.FORGOTTEN))
             return
-        if not self._pace.allows(message.chat.id, time.monotonic()):
+        if not self._allows(message, call.from_user):
             await self._say(message, speech.say(c.SLOWER))
             return
         try:
@@ -163,7 +194,7 @@ class Chat:
         if not asked or not isinstance(message, Message):
             return
         speech = nearest(call.from_user.language_code or "")
-        if not self._pace.allows(message.chat.id, time.monotonic()):
+        if not self._allows(message, call.from_user):
             await self._say(message, speech.say(c.SLOWER))
             return
         try:
@@ -185,7 +216,7 @@ class Chat:
         """One sentence to whatever is no photo: text, a sticker, a voice message, a video."""
         if not self._meant(message) or self._seen.has(event_update.update_id):
             return
-        if self._pace.allows(message.chat.id, time.monotonic()):
+        if self._allows(message, message.from_user):
             await self._say(message, _speech(message).say(c.ASK))
         self._seen.add(event_update.update_id)
 
@@ -220,6 +251,13 @@ class Chat:
         said = speech.say(c.OTHERS)
         await patiently(lambda: message.answer_photo(file, caption=said, reply_markup=keys))
 
+    def _allows(self, message: Message, person: User | None) -> bool:
+        """Counts a photo of a chat and of a person, who may call the bot from many chats."""
+        now = time.monotonic()
+        if person is not None and not self._person_pace.allows(person.id, now):
+            return False
+        return self._pace.allows(message.chat.id, now)
+
     def _meant(self, message: Message) -> bool:
         """What comes in private, or calls the bot by its name: a group's other messages are nobody's."""
         said = (message.caption or message.text or "").lower()
@@ -231,14 +269,9 @@ class Chat:
         file = message.photo[-1] if message.photo else message.document
         if file is None or (file.file_size or 0) > limit:
             raise TooLarge("the photo is too large", hint="send a smaller one")
-        buffer = io.BytesIO()
+        buffer = Bounded(limit)
         await self._bot.download(file, destination=buffer)
         return buffer.getvalue()
-
-    def _words(self, message: Message) -> str:
-        """What a caption says of the thing, without our name."""
-        name = re.escape(self._name) or "(?!)"
-        return re.sub(name, " ", message.caption or "", flags=re.IGNORECASE).strip()[:MAX_WORDS]
 
     def _search(self, data: bytes, query: Query, language: str) -> Answer:
         query = replace(query, limit=c.MOST_CARDS, language=language)

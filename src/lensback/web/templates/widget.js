@@ -7,11 +7,13 @@
 
 (() => {
   const script = document.currentScript;
+  // Another element where somebody's text on the host's page took that name: its address is not ours.
+  if (!(script instanceof HTMLScriptElement)) return;
   const base = new URL("/", script.src).href;
   const key = script.dataset.key || "";
   const WORDS = {{ words | tojson }};
   const asked = (script.dataset.language || document.documentElement.lang || navigator.language).split("-")[0];
-  const language = asked in WORDS ? asked : "en";
+  const language = Object.hasOwn(WORDS, asked) ? asked : "en";
   const words = WORDS[language];
 
   const STYLE = `
