@@ -127,6 +127,13 @@ class Terminal:
         self.code = self._told("exit")
         return self.code
 
+    def worked_s(self) -> float:
+        """Processor seconds of the command so far."""
+        fields = (
+            Path(f"/proc/{self.pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
+        )
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def _read(self) -> bool:
         ready, _, _ = select.select([self.side], [], [], END_S)
         assert ready, f"nothing for {END_S} s: {self.text}"
@@ -243,6 +250,9 @@ def test_native_code_that_hears_nothing_is_told_of_and_ended(
     command = ("search", photo, "--workspace", folder)
     with terminal(parent, *command, place=ENCODE, deaf=True) as shown:
         shown.until("at work")
+        begun = shown.worked_s()
+        while shown.worked_s() < begun + 0.3:  # within the native code by now
+            time.sleep(0.02)
         shown.press()
         shown.until("stopping")
         os.kill(shown.pid, 0)  # told before the end, not with it
