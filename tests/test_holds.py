@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import warnings
+from datetime import date
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from lensback.cli import app
 from lensback.db import Database
 from lensback.db import tables as t
 from lensback.errors import BadQuery, NotFound
+from lensback.exchange import Rates
 from lensback.ledger.holds import dear, unusual
 from lensback.settings import Settings
 from lensback.types import Conversion, Money
@@ -203,7 +206,10 @@ PERCENT = {"currency": "EUR", "rates": [{"percent": "10"}, {"percent": "30"}]}
         (1001, 1000, {"currency": "EUR", "rates": [{"fixed": "5"}]}, True),
         (1001, 1000, {"currency": "EUR", "rates": [{"percent": "1", "min": "5"}]}, True),
         (1000, 1000, {"currency": "EUR", "rates": [{"percent": "1", "min": "5"}]}, False),
-        (9999, 1000, {"currency": "USD", "rates": [{"fixed": "5"}]}, False),
+        (500, 1000, {"currency": "USD", "rates": [{"fixed": "5"}]}, False),
+        (501, 1000, {"currency": "USD", "rates": [{"fixed": "5"}]}, True),
+        (1000, 1000, {"currency": "USD", "rates": [{"fixed": "5", "currency": "EUR"}]}, False),
+        (501, 1000, {"currency": ["x"], "rates": [{"fixed": "1e999999"}, {"fixed": "5"}]}, True),
         (9999, 0, {}, False),
         (9999, -5, {}, False),
         (-9999, 1000, {}, False),
@@ -220,8 +226,42 @@ def test_a_commission_against_its_order(
         assert cause.text.startswith(f"a commission of {Money(commission, 'EUR')} for an order of")
 
 
-def test_amounts_of_two_currencies_are_not_compared() -> None:
-    assert dear(Money(999, "EUR"), Money(1000, "RUB"), {}) is None
+RATES = Rates(
+    date(2026, 11, 1), "EUR", {"EUR": Fraction(1), "RUB": Fraction(1, 100), "JPY": Fraction(1, 150)}
+)
+UNKNOWN = "no exchange rate compares them"
+
+
+@pytest.mark.parametrize(
+    ("commission", "value", "terms", "rates", "says"),
+    [
+        # 5 EUR are 500 RUB.
+        ("5 EUR", "1000 RUB", {}, RATES, None),
+        ("5.01 EUR", "1000 RUB", {}, RATES, "a commission of 5.01 EUR for an order of 1000.00 RUB"),
+        ("500 RUB", "10 EUR", {}, RATES, None),
+        ("501 RUB", "10 EUR", {}, RATES, "a commission of 501.00 RUB for an order of 10.00 EUR"),
+        ("750 JPY", "10 EUR", {}, RATES, None),
+        ("752 JPY", "10 EUR", {}, RATES, "a commission of 752 JPY for an order of 10.00 EUR"),
+        ("0.01 EUR", "1000 RUB", {}, None, UNKNOWN),
+        ("0.01 USD", "1000 RUB", {}, RATES, UNKNOWN),
+        ("0.01 EUR", "1000 USD", {}, RATES, UNKNOWN),
+        ("0 USD", "1000 RUB", {}, None, None),
+        # The terms promise 300 RUB, twice as much is allowed.
+        ("6 EUR", "1000 RUB", {"currency": "EUR", "rates": [{"fixed": "3"}]}, RATES, None),
+        ("6.01 EUR", "1000 RUB", {"currency": "EUR", "rates": [{"fixed": "3"}]}, RATES, "a commission"),
+        ("6 EUR", "1000 RUB", {"currency": "USD", "rates": [{"fixed": "3"}]}, RATES, f"{UNKNOWN} with the"),
+        ("6 EUR", "1000 RUB", {"rates": [{"percent": "30"}]}, RATES, None),
+    ],
+)  # fmt: skip
+def test_amounts_of_two_currencies_are_compared_by_rates(
+    commission: str, value: str, terms: Any, rates: Rates | None, says: str | None
+) -> None:
+    cause = dear(ledger.amount_of(commission), ledger.amount_of(value), terms, rates)
+    assert (cause is None) is (says is None)
+    assert says is None or (cause and says in cause.text)
+
+
+def test_no_commission_and_no_order_is_nothing_to_look_at() -> None:
     assert dear(Money(0, ""), Money(0, ""), {}) is None
 
 
@@ -237,7 +277,31 @@ def test_amounts_of_two_currencies_are_not_compared() -> None:
     ],
 )
 def test_an_order_against_the_stores_history(history: list[int], value: int, held: bool) -> None:
-    assert (unusual(Money(value, "EUR"), history) is not None) is held
+    values = [Money(minor, "EUR") for minor in history]
+    assert (unusual(Money(value, "EUR"), values) is not None) is held
+
+
+@pytest.mark.parametrize(
+    ("history", "value", "rates", "says"),
+    [
+        ([(100, "EUR")] * 20, "2001 RUB", RATES, "where 100.00 RUB is usual (median of 20)"),
+        ([(100, "EUR")] * 20, "2000 RUB", RATES, None),
+        ([(100, "EUR")] * 20, "1 RUB", None, f"where EUR is usual: {UNKNOWN}"),
+        ([(100, "EUR")] * 20, "1 USD", RATES, f"where EUR is usual: {UNKNOWN}"),
+        ([(100, "EUR")] * 19 + [(1, "JPY")], "1 USD", RATES, f"where EUR and JPY is usual: {UNKNOWN}"),
+        ([(100, "EUR")] * 19, "9999 RUB", None, None),
+        # Orders of the same currency count alone where they are enough.
+        ([(100, "EUR")] * 20 + [(9999900, "RUB")] * 90, "20.01 EUR", RATES, "median of 20"),
+        ([(100, "EUR")] * 19 + [(10000, "RUB")], "20.01 EUR", RATES, "median of 20"),
+        ([(100, "EUR")] * 19 + [(10000, "USD")], "20.01 EUR", RATES, None),
+    ],
+)  # fmt: skip
+def test_an_order_against_a_history_of_other_currencies(
+    history: list[tuple[int, str]], value: str, rates: Rates | None, says: str | None
+) -> None:
+    cause = unusual(ledger.amount_of(value), [Money(*one) for one in history], rates)
+    assert (cause is None) is (says is None)
+    assert says is None or (cause and says in cause.text)
 
 
 def ordered(n: int, value: int, minor: int = 50, **more: Any) -> Conversion:

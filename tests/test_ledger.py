@@ -234,7 +234,8 @@ def fast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     db.migrate()
     with db.write() as c:
         for table, verb in itertools.product(
-            ("entries", "conversion_events", "payouts", "seals"), ("UPDATE", "DELETE")
+            ("entries", "conversion_events", "payouts", "sold_clicks", "seals"),
+            ("UPDATE", "DELETE"),
         ):
             c.execute(text(f"DROP TRIGGER {table}_no_{verb}"))
     yield db
@@ -244,7 +245,14 @@ def fast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
 def ended(db: Database, steps: list[Conversion | Record]) -> tuple[Any, Any]:
     """Balances and states after these steps; everything proven on the way."""
     with db.write() as c:
-        for table in (t.entries, t.conversion_events, t.payouts, t.conversions, t.clicks):
+        for table in (
+            t.entries,
+            t.conversion_events,
+            t.payouts,
+            t.sold_clicks,
+            t.conversions,
+            t.clicks,
+        ):
             c.execute(delete(table))
         c.execute(delete(t.seals).where(t.seals.c.number > 1))
     for step in steps:
@@ -260,6 +268,7 @@ def ended(db: Database, steps: list[Conversion | Record]) -> tuple[Any, Any]:
     columns = (v.external_id, v.status, v.commission_minor, v.cashback_minor, v.click_id)
     with db.read() as c:
         rows = sorted(map(tuple, c.execute(select(*columns))), key=repr)
+    assert not [row for row in rows if row[2] < 0 or row[3] < 0], "nothing is told with a minus"
     return found.balances, rows
 
 

@@ -61,12 +61,18 @@ def test_declined_after_the_payout_is_told_and_set_off(one: Database) -> None:
     assert ledger.pay(one, USER, "t2", at=AT).amounts == (Money(300, "EUR"),)
 
 
-@pytest.mark.parametrize(("amended", "owed"), [(800, 120), (1000, 0), (1200, 0), (-1000, 1200)])
+@pytest.mark.parametrize(("amended", "owed"), [(800, 120), (1000, 0), (1200, 0), (-1000, 600)])
 def test_amended_after_the_payout(one: Database, amended: int, owed: int) -> None:
     told(one, news("approved", 1000, changed_at=1))
     ledger.pay(one, USER, "t1", at=AT)
     told(one, news("approved", amended, changed_at=2))
     (sale,) = seen(one)["sales"]
+    if amended < 0:  # it takes back what was given, and no more
+        assert (sale["state"], sale["declined"]["code"]) == ("declined", "correction")
+        assert sale["owed"] == Money(owed, "EUR").as_json()
+        assert ledger.pay(one, USER, "t2", at=AT).amounts == ()
+        assert ledger.audit(one).proven
+        return
     assert sale["owed"] == (Money(owed, "EUR").as_json() if owed else None)
     assert sale["state"] == ("approved" if amended > 1000 else "paid")
     more = ledger.pay(one, USER, "t2", at=AT).amounts
@@ -172,12 +178,15 @@ NEWS = st.builds(
 PAY = st.sampled_from([(USER, "t1"), (USER, "t2"), (OTHER, "t1"), (USER, "t3")])
 
 
+GROWS = ("entries", "conversion_events", "payouts", "sold_clicks", "conversions", "clicks")
+
+
 @pytest.fixture(scope="module")
 def fast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     db = Database(sqlite_url(tmp_path_factory.mktemp("money") / "x.db"))
     db.migrate()
     with db.write() as c:
-        for table in ("entries", "conversion_events", "payouts", "seals"):
+        for table in ("entries", "conversion_events", "payouts", "sold_clicks", "seals"):
             for verb in ("UPDATE", "DELETE"):
                 c.execute(text(f"DROP TRIGGER {table}_no_{verb}"))
     yield db
@@ -186,7 +195,7 @@ def fast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
 
 def emptied(db: Database) -> None:
     with db.write() as c:
-        for table in ("entries", "conversion_events", "payouts", "conversions", "clicks"):
+        for table in GROWS:
             c.execute(text(f"DELETE FROM {table}"))
         c.execute(text("DELETE FROM seals WHERE number > 1"))
 
@@ -252,7 +261,6 @@ def test_nobody_is_paid_more_than_was_due_at_that_moment(
         ("KWD", "1.999", 1999, 1199),
         ("KWD", "1.9999", 1999, 1199),
         ("RUB", "19.99", 1999, 1199),
-        ("JPY", "-1", -1, 0),
         ("XOF", "7", 7, 4),
     ],
 )

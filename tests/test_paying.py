@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 from typer.testing import CliRunner
 
 from lensback import ledger
@@ -15,6 +16,7 @@ from lensback.cli import app
 from lensback.db import Database
 from lensback.db import tables as t
 from lensback.errors import AlreadyDone, BadQuery, NotFound
+from lensback.ledger.pay import _request_of_before
 from lensback.types import Money
 from lensback.workspace import init, open_workspace
 from test_ledger import AT, USER, click, news, told
@@ -150,6 +152,51 @@ def test_one_reference_is_one_request(one: Database, again: dict[str, Any], same
         with pytest.raises(AlreadyDone, match=r"another payout: 6\.00 EUR"):
             ledger.pay(one, reference="t1", at=AT + 9, **said)
     assert rows(one) == before
+
+
+MINIMA: list[dict[str, int] | None] = [None, {}, {"EUR": 500}, {"EUR": 600}, {"EUR": 500, "JPY": 1}]
+
+
+@pytest.mark.parametrize("first", MINIMA)
+@pytest.mark.parametrize("again", MINIMA)
+def test_a_minimum_is_part_of_a_request(
+    one: Database, first: dict[str, int] | None, again: dict[str, int] | None
+) -> None:
+    told(one, news("approved", 1000))
+    ledger.pay(one, USER, "t1", at=AT, minimum=first)
+    before = rows(one)
+    if first == again:
+        for usual in ({}, {"EUR": 10**6}):  # the setting may have changed meanwhile
+            assert ledger.pay(one, USER, "t1", at=AT, minimum=again, usual_minimum=usual).repeated
+    else:
+        with pytest.raises(AlreadyDone, match="another payout"):
+            ledger.pay(one, USER, "t1", at=AT, minimum=again)
+    assert rows(one) == before
+
+
+def test_the_usual_minimum_holds_where_none_is_said(one: Database) -> None:
+    told(one, news("approved", 1000))
+    with pytest.raises(BadQuery, match="below the minimum"):
+        ledger.pay(one, USER, "t1", at=AT, usual_minimum={"EUR": 601})
+    assert ledger.pay(one, USER, "t1", at=AT, minimum={}, usual_minimum={"EUR": 601}).sales == 1
+
+
+def test_a_payout_of_before_minima_counted_is_known(one: Database) -> None:
+    told(one, news("approved", 1000))
+    request = _request_of_before("t1", USER, EUR, received_only=True)
+    with one.write() as c:
+        kept = {
+            "reference": "t1",
+            "request": request,
+            "amounts": '[[600, "EUR"]]',
+            "sales": 1,
+            "at": 7,
+        }
+        c.execute(insert(t.payouts).values(**kept))
+    again = partial(ledger.pay, one, USER, "t1", at=AT, expect=EUR, received_only=True)
+    assert [again(minimum=least).at for least in (None, {"EUR": 5})] == [7, 7]
+    with pytest.raises(AlreadyDone):
+        ledger.pay(one, USER, "t1", at=AT, expect=EUR)
 
 
 def test_what_paid_nothing_uses_no_reference(one: Database) -> None:

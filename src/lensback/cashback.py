@@ -13,8 +13,8 @@ from lensback.catalogue import stores
 from lensback.catalogue.stores import StoredProgram
 from lensback.db import Database
 from lensback.errors import BadQuery, ConfigError, NotFound
-from lensback.terms import Converter, Estimate, Terms
-from lensback.types import Money, StoredOffer
+from lensback.terms import Estimate, Terms
+from lensback.types import Converter, Money, StoredOffer
 
 EXAMPLE = "EXAMPLE0000000000click"
 """As long as a click id, and never recorded."""

@@ -23,7 +23,7 @@ from lensback.errors import ConfigError, PostbackError, StateError, Unauthorized
 from lensback.ledger import pulls
 from lensback.livefile import LiveFile
 from lensback.networks import Network, read_postback
-from lensback.types import Conversion
+from lensback.types import Conversion, Converter
 
 FILE_NAME = "networks.toml"
 ENVIRONMENT = "LENSBACK_NETWORK_"
@@ -89,7 +89,7 @@ def receive(
     check_size(fields, network.postback.inside)
     authenticate(network.name, fields, account, at=at)
     theirs = {name: value for name, value in fields.items() if name not in OURS}
-    return ledger.checked(read_postback(network, theirs))
+    return ledger.checked(read_postback(network, theirs), at=at)
 
 
 def check_size(fields: Mapping[str, str], whole: str = "") -> None:
@@ -201,6 +201,7 @@ def pull(
     window_days: int,
     fresh_s: int = FRESH_S,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
+    rates: Converter | None = None,
 ) -> Pulled:
     """Asks a network, stretch by stretch, what changed since then, and records it.
 
@@ -214,7 +215,7 @@ def pull(
         if stretch in known:
             done.skipped += 1
         else:
-            told = ledger.observe(db, list(poll(*stretch)), at=now)
+            told = ledger.observe(db, list(poll(*stretch)), at=now, rates=rates)
             pulls.mark_read(db, network, stretch, told.new, now)
             done.read += 1
             done.new += told.new

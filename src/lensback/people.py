@@ -60,7 +60,7 @@ def data_of(db: Database, folder: Path, token: str, now: int) -> dict[str, Any]:
     k, s, f = t.clicks.c, t.searches.c, t.feedback.c
     with db.read() as c:
         clicks = [
-            dict(row)
+            {name: value for name, value in row.items() if name != "salt"}
             for row in c.execute(
                 select(t.clicks).where(k.user_token == token).order_by(k.at)
             ).mappings()
@@ -105,7 +105,7 @@ def erase(db: Database, folder: Path, token: str, now: int, drain: Callable[[], 
         ids = sorted({text for text in c.scalars(select(t.clicks.c.search_id).where(mine)) if text})
         claims.forget(c, c.scalars(select(t.clicks.c.click_id).where(mine)))
         things = forget(c, token)
-        gone = update(t.clicks).where(mine).values(user_token="", search_id="", rank=None)
+        gone = update(t.clicks).where(mine).values(user_token="", salt="", search_id="", rank=None)
         clicks = c.execute(gone).rowcount
         searches = sum(
             c.execute(delete(t.searches).where(t.searches.c.search_id.in_(part))).rowcount
@@ -144,7 +144,7 @@ def let_go(db: Database, now: int, *, search_days: int, click_days: int) -> Outd
         )
         open_sale = sale.where(or_(v.status.not_in(SETTLED), waits))
         sold = select(k.click_id).where(old, k.user_token != "", sale.exists(), ~open_sale.exists())
-        nobody = update(t.clicks).values(user_token="", search_id="")
+        nobody = update(t.clicks).values(user_token="", salt="", search_id="")
 
         def let_go_of(c: Connection, ids: list[str]) -> int:
             claims.forget(c, ids)

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from threading import Event
 
 from lensback import conversions, ledger, log, networks
@@ -79,10 +79,18 @@ def pull_network(
 
     def ask(begin: int, end: int) -> list[Conversion]:
         keep = workspace.path / TOKENS
-        told = networks.poll(
-            network, account, workspace.fetcher, begin, end, reject=refuse, keep=keep
+        told, good = (
+            networks.poll(
+                network, account, workspace.fetcher, begin, end, reject=refuse, keep=keep
+            ),
+            [],
         )
-        return list(told)
+        for one in told:
+            try:
+                good.append(ledger.checked(one, at=now))
+            except PostbackError as error:
+                refuse(error, asdict(one))
+        return good
 
     if since is None:
         since = pulls.ask_from(workspace.db, network.name, now, form.window_days, form.reach_days)
@@ -96,6 +104,7 @@ def pull_network(
             window_days=form.window_days,
             fresh_s=fresh_s,
             progress=progress,
+            rates=workspace.known_rates,
         )
     except Stopped:  # by us: no failure of the network's
         raise

@@ -20,25 +20,17 @@ from enum import StrEnum
 from fractions import Fraction
 from functools import lru_cache
 from itertools import product
-from typing import Annotated, Any, Protocol, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from lensback.checked import CLOSED, checked, wrong
 from lensback.decimals import bounded
-from lensback.types import Money, currency_exponent
+from lensback.types import Converter, Money, currency_exponent
 
 HINT = "See docs/programs.md"
 Amount = Annotated[Decimal, Field(ge=0, le=10**9, decimal_places=6), AfterValidator(bounded)]
 Share = Annotated[Decimal, Field(ge=0, le=1), AfterValidator(bounded)]
-
-
-class Converter(Protocol):
-    """Exchange rates of a day, see `lensback.exchange`."""
-
-    def convert(self, money: Money, currency: str) -> Money | None:
-        """The amount in another currency, rounded down; None without a rate."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

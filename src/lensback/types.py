@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cache, lru_cache
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +63,14 @@ def _decimal(minor: int, currency: str) -> str:
     """As text with all digits; the sizes of a shirt ask for the same few amounts again and again."""
     places = currency_exponent(currency)
     return f"{Decimal(minor).scaleb(-places):.{places}f}"
+
+
+class Converter(Protocol):
+    """Exchange rates of a day, see `lensback.exchange`."""
+
+    def convert(self, money: Money, currency: str) -> Money | None:
+        """The amount in another currency, rounded down; None without a rate."""
+        ...
 
 
 @cache

@@ -51,6 +51,7 @@ class Workspace:
         self._promise_at = lru_cache(64)(_promise_at)
         self._promises: dict[tuple[object, ...], tuple[Promise | None, str]] = {}
         self._lock = Lock()
+        self._booked = False
 
     @property
     def db_url(self) -> str:
@@ -112,9 +113,14 @@ class Workspace:
         return Journal(self.path / "journal", self.settings.journal_max_bytes)
 
     def drain(self) -> Drained:
-        """Brings what waits in the journal into the database. Raises Busy where it is locked."""
-        aside = self.journal.set_aside
-        done = self.journal.drain(lambda records: ledger.apply(self.db, records, aside))
+        """Brings what waits in the journal into the database; after an upgrade, sales to what the
+        rules now say. Raises Busy where it is locked."""
+        if not self._booked:
+            if ledger.renew(self.db, at=int(time.time())):
+                ledger.remember(self.db, self.path)
+            self._booked = True
+        aside, rates = self.journal.set_aside, self.known_rates
+        done = self.journal.drain(lambda records: ledger.apply(self.db, records, aside, rates))
         if done.records:
             ledger.remember(self.db, self.path)
         return done
@@ -188,12 +194,17 @@ class Workspace:
     @property
     def rates(self) -> Rates | None:
         """Exchange rates that are fresh enough to estimate money by."""
+        return usable(self.known_rates, self.settings.rates_max_age_days)
+
+    @property
+    def known_rates(self) -> Rates | None:
+        """The exchange rates of the last sync, of whatever day: good enough to see that an amount is far
+        too large."""
         try:
-            kept = exchange.load(self.rates_path)
+            return exchange.load(self.rates_path)
         except Error as error:  # then amounts of other currencies are not estimated
             log.event("no rates", 30, message=error.message)
             return None
-        return usable(kept, self.settings.rates_max_age_days)
 
     @property
     def cashback(self) -> CashbackBasis:

@@ -104,7 +104,9 @@ def ledger_pay(
             at=int(time.time()),
             received_only=received_only,
             expect=wanted,
-            minimum=_minimum(opened, minimum),
+            minimum=None if minimum is None else _minimum(opened, minimum),
+            usual_minimum=_minimum(opened, None),
+            rates=opened.known_rates,
         )
         remember(opened.db, opened.path)
         waits = "" if done.sales else _waits(opened, user)
@@ -167,7 +169,8 @@ def ledger_received(
     with opened_workspace(workspace) as opened:
         drained(opened)
         noted(opened, "ledger received", f"{network} until {until or 'now'}", must=True)
-        done = received(opened.db, network, until=last, at=now, expect=wanted)
+        rates = opened.known_rates
+        done = received(opened.db, network, until=last, at=now, expect=wanted, rates=rates)
         remember(opened.db, opened.path)
     if as_json:
         amounts = [amount.as_json() for amount in done.amounts]
@@ -218,7 +221,8 @@ def _decide(sale: int, verdict: Verdict, note: str, workspace: Folder) -> None:
     with opened_workspace(workspace) as opened:
         drained(opened)
         noted(opened, f"ledger {verdict}", f"sale {sale}: {note}", must=True)
-        was = decide(opened.db, sale, verdict, note=note, at=int(time.time()))
+        now, rates = int(time.time()), opened.known_rates
+        was = decide(opened.db, sale, verdict, note=note, at=now, rates=rates)
         remember(opened.db, opened.path)
     done = "let through" if verdict == "release" else "refused"
     say(f"sale {was.id} ({was.network} {was.external_id}, {was.cashback} cashback) {done}")

@@ -29,9 +29,10 @@ SEALED: Mapping[str, Sequence[str]] = {
     ),
     "entries": ("id", "transaction_id", "conversion_id", "account", "currency", "minor", "at"),
     "payouts": ("id", "reference", "request", "amounts", "sales", "at"),
+    "sold_clicks": ("id", "click_id", "clicked_at", "network", "terms", "owner", "at"),
 }
 """Tables and columns that a seal covers, in this order. A column that comes later is not among them:
-the seals of before must still hold."""
+the seals of before must still hold. A table that comes later is added at the end."""
 
 
 class Chain:

@@ -304,6 +304,7 @@ clicks = Table(
     Column("currency", String(3), nullable=False),
     Column("estimate_minor", BigInteger),
     Column("user_token", String(128), nullable=False, index=True),
+    Column("salt", String(32), nullable=False, default="", server_default=""),
 )
 
 conversions = Table(
@@ -334,6 +335,7 @@ conversions = Table(
     Column("review", String(10), nullable=False, default="", server_default="", index=True),
     Column("review_code", String(20), nullable=False, default="", server_default=""),
     Column("review_text", Text, nullable=False, default="", server_default=""),
+    Column("rules", Integer, nullable=False, default=0, server_default="0", index=True),
     UniqueConstraint("network", "external_id", "item"),
     Index("ix_conversions_store_id", "store", "id"),
     Index("ix_conversions_order_id", "order_id"),
@@ -384,6 +386,18 @@ payouts = Table(
     Column("at", BigInteger, nullable=False),
 )
 
+sold_clicks = Table(
+    "sold_clicks",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("click_id", String(32), nullable=False, unique=True),
+    Column("clicked_at", BigInteger, nullable=False),
+    Column("network", String(80), nullable=False),
+    Column("terms", Text, nullable=False),
+    Column("owner", String(64), nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
 seals = Table(
     "seals",
     metadata,
@@ -394,6 +408,7 @@ seals = Table(
     Column("added", Integer, nullable=False),
     Column("hash", String(64), nullable=False),
     Column("at", BigInteger, nullable=False),
+    Column("last_click", BigInteger, nullable=False, default=0, server_default="0"),
 )
 
 pulls = Table(

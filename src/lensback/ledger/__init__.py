@@ -2,7 +2,7 @@
 
 `clicks.py` what is recorded of a search and a click · `sale.py` pure sums: news -> state -> balances ·
 `record.py` news -> events -> entries, in one transaction · `expected.py` what events tell · `inbox.py` journal -> database ·
-`holds.py` which sales are set aside · `review.py` what an operator decides of them · `pay.py` payouts,
+`sold.py` their clicks as they stood · `holds.py` which sales are set aside · `review.py` what an operator decides of them · `pay.py` payouts,
 and whom something is due to · `received.py` what a network has paid us · `seals.py` no row is lost ·
 `audit.py` proves the balances · `sales.py` what the shopper sees · `reasons.py` declined, in plain
 words.
@@ -21,7 +21,7 @@ from lensback.ledger.clicks import (
 from lensback.ledger.inbox import apply
 from lensback.ledger.pay import Payout, amount_of, due, pay
 from lensback.ledger.received import received
-from lensback.ledger.record import observe, record, record_in
+from lensback.ledger.record import observe, record, record_in, renew
 from lensback.ledger.review import decide, held_sales
 from lensback.ledger.sale import checked
 from lensback.ledger.sales import sales_of
@@ -49,6 +49,7 @@ __all__ = [
     "record",
     "record_in",
     "remember",
+    "renew",
     "sales_of",
     "search_body",
 ]

@@ -16,7 +16,7 @@ from lensback.db import Database
 from lensback.db import tables as t
 from lensback.durable import make_private
 from lensback.errors import StateError
-from lensback.ledger import seals
+from lensback.ledger import seals, sold
 from lensback.ledger.expected import booked_for, expected_sales, renamed
 from lensback.legible import cell
 from lensback.types import Money
@@ -112,7 +112,7 @@ def audit(db: Database, workspace: Path | None = None) -> Audit:
         found.entries = _count(c, t.entries)
         distinct = select(func.count(e.transaction_id.distinct()))
         found.transactions = int(c.execute(distinct).scalar_one())
-        for text in seals.differences(c):
+        for text in (*sold.differences(c), *seals.differences(c)):
             found.differs(text)
         if workspace and (text := seals.forgotten(c, workspace)):
             found.differs(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,19 +12,26 @@ from sqlalchemy import Connection, RowMapping, func, select
 
 from lensback.db import chunks
 from lensback.db import tables as t
-from lensback.ledger import holds, reasons
+from lensback.ledger import corrections, holds, sold
+from lensback.ledger.corrections import Told
 from lensback.ledger.holds import Review
 from lensback.ledger.sale import (
+    MOST_AHEAD_S,
     Accounts,
     Sale,
     accounts_of,
     cashback_of,
     digest,
     expected_at,
+    is_ahead,
     share_of,
     state_of,
 )
+from lensback.ledger.sold import SoldClick
 from lensback.types import Conversion, Money
+
+RULES = 1
+"""Goes up where other balances follow from the same events: sales of before are booked anew then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,10 @@ class ExpectedSale:
     review: Review = field(default_factory=Review)
     store: str = ""
     terms: Mapping[str, Any] = field(default_factory=dict)
+    click: SoldClick | None = None
+    """The click that its news name, whether it counts or not."""
+    corrected: bool = False
+    """Whether its click has a correction, of whichever sale."""
 
     @property
     def accounts(self) -> Accounts:
@@ -61,7 +72,7 @@ class ExpectedSale:
             "order_id": sale.order_id,
             "order_currency": value.currency if value else "",
             "order_value_minor": value.minor if value else None,
-            "reason": reasons.code_of(sale.reason) if sale.status == "declined" else "",
+            "reason": sale.reason_code,
             "reason_text": sale.reason,
             "ordered_at": sale.ordered_at,
             "changed_at": sale.changed_at,
@@ -70,38 +81,73 @@ class ExpectedSale:
             "review": self.review.state,
             "review_code": self.review.code,
             "review_text": self.review.text,
+            "rules": RULES,
         }
 
 
 def expected_sales(c: Connection, ids: Sequence[int]) -> dict[int, ExpectedSale]:
     """What the events of each sale tell, read anew."""
-    e, v = t.conversion_events.c, t.conversions.c
-    named = c.execute(select(v.id, v.network).where(v.id.in_(ids)))
-    networks = {row.id: row.network for row in named}
-    query = select(t.conversion_events).where(e.conversion_id.in_(ids)).order_by(e.id)
-    news: dict[int, list[Conversion]] = defaultdict(list)
+    v = t.conversions.c
+    query = select(v.id, v.network, v.external_id).where(v.id.in_(ids))
+    names = {row.id: (row.network, row.external_id) for row in c.execute(query)}
     payouts: dict[int, Counter[str]] = defaultdict(Counter)
     decisions: dict[int, list[RowMapping]] = defaultdict(list)
-    for row in c.execute(query).mappings():
+    news: dict[int, list[Conversion]] = defaultdict(list)
+    for row in _events(c, ids):
         key = row["conversion_id"]
         if row["kind"] == "payout":
             payouts[key][row["commission_currency"]] += row["commission_minor"]
         elif row["kind"] in holds.KINDS:
             decisions[key].append(row)
         else:
-            news[key].append(news_in(row))
-    sales = {key: state_of(news[key]) for key in ids}
-    clicks = _clicks(c, {sale.subid for sale in sales.values() if sale.subid})
+            news[key].append(believed(row))
+    told = {key: Told(*names[key], state_of(news[key])) for key in ids}
+    sales, corrected = _folded(c, told)
+    clicks = sold.clicks_of(c, (sale.subid for sale in sales.values() if sale.subid))
     return {
-        key: _expected_sale(
-            sale,
-            clicks.get(sale.subid),
-            payouts[key],
-            holds.review_of(decisions[key]),
-            networks.get(key, ""),
+        key: replace(
+            _expected_sale(
+                sale,
+                clicks.get(sale.subid),
+                payouts[key],
+                holds.review_of(decisions[key]),
+                names[key][0],
+            ),
+            corrected=told[key].click in corrected,
         )
         for key, sale in sales.items()
     }
+
+
+def _events(c: Connection, ids: Sequence[int]) -> Iterator[RowMapping]:
+    e = t.conversion_events.c
+    query = select(t.conversion_events).where(e.conversion_id.in_(ids)).order_by(e.id)
+    yield from c.execute(query).mappings()
+
+
+def _folded(
+    c: Connection, told: Mapping[int, Told]
+) -> tuple[dict[int, Sale], set[corrections.Click]]:
+    """What is left of these sales after the corrections of their clicks, whichever of both is asked
+    for; the clicks with corrections."""
+    clicks = {one.click for one in told.values() if one.sale.subid}
+    corrected = corrections.clicks_with(c, clicks)
+    corrected |= {one.click for one in told.values() if corrections.is_correction(one.sale)}
+    if not corrected:
+        return {key: one.sale for key, one in told.items()}, corrected
+    others = {
+        key: names
+        for key, names in corrections.sales_of_clicks(c, corrected).items()
+        if key not in told
+    }
+    news: dict[int, list[Conversion]] = defaultdict(list)
+    for part in chunks(sorted(others)):
+        for row in _events(c, part):
+            if row["kind"] == "news":
+                news[row["conversion_id"]].append(believed(row))
+    more = {key: Told(*names, state_of(news[key])) for key, names in others.items()}
+    left = corrections.folded({**told, **more})
+    return {key: left[key] for key in told}, corrected
 
 
 def booked_for(c: Connection, ids: Sequence[int]) -> dict[int, Accounts]:
@@ -135,46 +181,37 @@ def renamed(c: Connection, ids: Sequence[int]) -> set[int]:
 
 def _expected_sale(
     sale: Sale,
-    click: RowMapping | None,
+    click: SoldClick | None,
     payouts: Mapping[str, int],
     review: Review,
     network: str,
 ) -> ExpectedSale:
     if click is None:
         return ExpectedSale(sale, None, None, payouts, None, review)
-    if click["network"] != network and holds.OTHER_NETWORK not in review.released:
+    if click.network != network and holds.OTHER_NETWORK not in review.released:
         # A network confirms only clicks that went through it.
         if not review.state:
-            went = click["network"] or "no network"
+            went = click.network or "no network"
             review = replace(
                 review,
                 state="held",
                 code=holds.OTHER_NETWORK,
                 text=f"the click went through {went}, not through {network}",
             )
-        return ExpectedSale(sale, None, None, payouts, None, review)
-    cashback = cashback_of(sale.commission, share_of(click["terms"]))
-    expected = expected_at(sale, click["at"], click["terms"])
+        return ExpectedSale(sale, None, None, payouts, None, review, click=click)
+    cashback = cashback_of(sale.commission, share_of(click.terms))
+    expected = expected_at(sale, click.at, click.terms)
     return ExpectedSale(
         sale,
-        click["click_id"],
+        click.click_id,
         cashback,
         payouts,
         expected,
         review,
-        click["store"],
-        click["terms"],
+        click.store,
+        click.terms,
+        click,
     )
-
-
-def _clicks(c: Connection, wanted: set[str]) -> dict[str, RowMapping]:
-    k = t.clicks.c
-    columns = (k.click_id, k.at, k.terms, k.network, k.store)
-    found: dict[str, RowMapping] = {}
-    for part in chunks(sorted(wanted)):
-        rows = c.execute(select(*columns).where(k.click_id.in_(part))).mappings()
-        found |= {row["click_id"]: row for row in rows}
-    return found
 
 
 def news_in(row: RowMapping) -> Conversion:
@@ -192,6 +229,14 @@ def news_in(row: RowMapping) -> Conversion:
         ordered_at=row["ordered_at"],
         changed_at=row["changed_at"],
     )
+
+
+def believed(row: RowMapping) -> Conversion:
+    """The news of an event, at the time it came where it is dated far ahead of that: such news are
+    refused now, and those of before must not stand behind everything told later."""
+    one, came = news_in(row), row["received_at"]
+    ahead = is_ahead(one.changed_at, came + MOST_AHEAD_S)  # ours may be a little behind theirs
+    return replace(one, changed_at=came) if ahead else one
 
 
 def _money(minor: int | None, currency: str) -> Money | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from fractions import Fraction
 from statistics import median_low
 from typing import Any
@@ -16,7 +17,7 @@ from sqlalchemy import Connection, RowMapping, select
 
 from lensback.db import chunks
 from lensback.db import tables as t
-from lensback.types import Money
+from lensback.types import Converter, Money
 
 OTHER_NETWORK = "other_network"
 TWO_NETWORKS = "two_networks"
@@ -97,10 +98,13 @@ class Cause:
     others: tuple[int, ...] = ()
 
 
-def causes(c: Connection, sales: Sequence[SaleFacts]) -> dict[int, Cause]:
-    """The first cause of each sale that has one which no operator let through."""
+def causes(
+    c: Connection, sales: Sequence[SaleFacts], rates: Converter | None = None
+) -> dict[int, Cause]:
+    """The first cause of each sale that has one which no operator let through. Amounts of two currencies
+    are compared by `rates`."""
     twins = _twins(c, sales)
-    usual: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    usual: dict[tuple[str, str], list[tuple[int, Money]]] = {}
     found: dict[int, Cause] = {}
     for sale in sales:
         key = sale.store, sale.order_value.currency
@@ -108,9 +112,11 @@ def causes(c: Connection, sales: Sequence[SaleFacts]) -> dict[int, Cause]:
             usual[key] = _history(c, *key)
         told = (
             twins.get(sale.id),
-            dear(sale.commission, sale.order_value, sale.terms),
+            dear(sale.commission, sale.order_value, sale.terms, rates),
             unusual(
-                sale.order_value, [value for id_, value in usual.get(key, []) if id_ != sale.id]
+                sale.order_value,
+                [value for id_, value in usual.get(key, []) if id_ != sale.id],
+                rates,
             ),
         )
         for cause in told:
@@ -120,44 +126,70 @@ def causes(c: Connection, sales: Sequence[SaleFacts]) -> dict[int, Cause]:
     return found
 
 
-def dear(commission: Money, value: Money, terms: Mapping[str, Any]) -> Cause | None:
-    """A commission that is large against the order value, unless the terms promise it. None where
-    they cannot be compared."""
-    if value.minor <= 0 or commission.currency != value.currency:
+def dear(
+    commission: Money, value: Money, terms: Mapping[str, Any], rates: Converter | None = None
+) -> Cause | None:
+    """A commission that is large against the order value, unless the terms promise it; one of another
+    currency that no rate is known of."""
+    if value.minor <= 0 or commission.minor <= 0:
         return None
-    promised = _promised(value, terms)
-    if promised is None or commission.minor <= max(value.minor * MOST_SHARE, promised * TOLERANCE):
+    told = f"a commission of {commission} for an order of {value}"
+    same = _in(value.currency, commission, rates)
+    if same is None:
+        return Cause(COMMISSION, f"{told}: no exchange rate compares them")
+    if same.minor <= value.minor * MOST_SHARE:
         return None
-    return Cause(COMMISSION, f"a commission of {commission} for an order of {value}")
+    promised = _promised(value, terms, rates)
+    if promised is None:
+        return Cause(COMMISSION, f"{told}: no exchange rate compares them with the terms")
+    return Cause(COMMISSION, told) if same.minor > promised * TOLERANCE else None
 
 
-def _promised(value: Money, terms: Mapping[str, Any]) -> Fraction | None:
+def _in(currency: str, money: Money, rates: Converter | None) -> Money | None:
+    if money.currency == currency:
+        return money
+    return rates.convert(money, currency) if rates else None
+
+
+def _promised(value: Money, terms: Mapping[str, Any], rates: Converter | None) -> Fraction | None:
     """The most that the terms give for an order of this value, in minor units; None where a fixed
-    amount is of another currency."""
+    amount is of another currency that no rate is known of."""
     most = Fraction(0)
     for rule in terms.get("rates") or ():
         try:
-            if rule.get("fixed") is not None or rule.get("min") is not None:
-                if terms.get("currency", "EUR") != value.currency:
+            whole = max(Fraction(str(rule.get(name) or 0)) for name in ("fixed", "min"))
+            if whole:
+                named = rule.get("currency") or terms.get("currency", "EUR")
+                fixed = Money.of(Decimal(whole.numerator) / whole.denominator, named)
+                if (same := _in(value.currency, fixed, rates)) is None:
                     return None
-                whole = max(Fraction(str(rule.get(name) or 0)) for name in ("fixed", "min"))
-                one = Money(1, value.currency).amount
-                most = max(most, whole / Fraction(one))
+                most = max(most, Fraction(same.minor))
             percent = Fraction(str(rule.get("percent") or 0))
             most = max(most, value.minor * percent / 100)
-        except (AttributeError, ValueError, ZeroDivisionError):
+        except (ArithmeticError, AttributeError, TypeError, ValueError):
             continue  # terms of a click are kept as they stood
     return most
 
 
-def unusual(value: Money, history: Sequence[int]) -> Cause | None:
-    """An order value far above those of the store's history, minor units of the same currency."""
+def unusual(value: Money, history: Sequence[Money], rates: Converter | None = None) -> Cause | None:
+    """An order value far above those of the store's history; one of a currency that no rate compares
+    with it. Orders of the same currency count alone where they are enough."""
     if value.minor <= 0 or len(history) < LEAST_HISTORY:
         return None
-    usual = Money(median_low(history), value.currency)
+    own = [one for one in history if one.currency == value.currency]
+    if len(own) < LEAST_HISTORY:
+        own = [same for one in history if (same := _in(value.currency, one, rates))]
+    if len(own) < LEAST_HISTORY:
+        strange = [one.currency for one in history if not _in(value.currency, one, rates)]
+        if len(strange) < LEAST_HISTORY:
+            return None
+        names = " and ".join(sorted(set(strange)))
+        text = f"an order of {value}, where {names} is usual: no exchange rate compares them"
+        return Cause(ORDER_VALUE, text)
+    usual = Money(median_low(one.minor for one in own), value.currency)
     if value.minor <= usual.minor * TIMES:
         return None
-    text = f"an order of {value}, where {usual} is usual (median of {len(history)})"
+    text = f"an order of {value}, where {usual} is usual (median of {len(own)})"
     return Cause(ORDER_VALUE, text)
 
 
@@ -202,14 +234,22 @@ def partners(c: Connection, sale: SaleFacts) -> set[int]:
     return set(c.scalars(query)) if sale.order_id and sale.store else set()
 
 
-def _history(c: Connection, store: str, currency: str) -> list[tuple[int, int]]:
-    """The newest order values of a store in a currency, with their sales."""
+def _history(c: Connection, store: str, currency: str) -> list[tuple[int, Money]]:
+    """The newest order values of a store in a currency, with their sales; in all currencies where those
+    are too few to make a history."""
     v = t.conversions.c
-    query = select(v.id, v.order_value_minor).where(
-        v.store == store,
-        v.order_currency == currency,
-        v.order_value_minor > 0,
-        v.status != "declined",
-        v.review == "",
+    query = (
+        select(v.id, v.order_value_minor, v.order_currency)
+        .where(
+            v.store == store,
+            v.order_value_minor > 0,
+            v.status != "declined",
+            v.review == "",
+        )
+        .order_by(v.id.desc())
+        .limit(MOST_HISTORY)
     )
-    return [tuple(row) for row in c.execute(query.order_by(v.id.desc()).limit(MOST_HISTORY))]
+    rows = c.execute(query.where(v.order_currency == currency)).all()
+    if len(rows) <= LEAST_HISTORY:  # the sale itself may be among them
+        rows = c.execute(query).all()
+    return [(row.id, Money(row.order_value_minor, row.order_currency)) for row in rows]

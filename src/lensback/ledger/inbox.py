@@ -15,15 +15,19 @@ from lensback.db import Database, chunks
 from lensback.db import tables as t
 from lensback.errors import BadQuery
 from lensback.journal import Record
-from lensback.ledger import seals
+from lensback.ledger import seals, sold
 from lensback.ledger.clicks import news_of
 from lensback.ledger.record import record_in, settle
+from lensback.types import Converter
 
 Body = dict[str, Any]
 
 
 def apply(
-    db: Database, records: Sequence[Record], refused: Callable[[Record], object] | None = None
+    db: Database,
+    records: Sequence[Record],
+    refused: Callable[[Record], object] | None = None,
+    rates: Converter | None = None,
 ) -> Counter[str]:
     """Writes a batch in one transaction; returns how many of each kind, `rejected` among them.
 
@@ -33,12 +37,12 @@ def apply(
     """
     try:
         with _writing(db, records) as c:
-            return _apply(db, c, records)
+            return _apply(db, c, records, rates)
     except _REFUSED as error:
         if len(records) > 1:
             done: Counter[str] = Counter()
             for record in records:
-                done += apply(db, [record], refused)
+                done += apply(db, [record], refused, rates)
             return done
         kind = records[0].kind
         log.event("journal record refused", 40, kind=kind, type=type(error).__name__)
@@ -69,7 +73,9 @@ _REFUSED = (
 )
 
 
-def _apply(db: Database, c: Connection, records: Sequence[Record]) -> Counter[str]:
+def _apply(
+    db: Database, c: Connection, records: Sequence[Record], rates: Converter | None
+) -> Counter[str]:
     by_kind: dict[str, list[Body]] = defaultdict(list)
     for record in records:
         by_kind[record.kind].append(record.body)
@@ -78,12 +84,12 @@ def _apply(db: Database, c: Connection, records: Sequence[Record]) -> Counter[st
     for kind, write in _WRITERS.items():
         if bodies := by_kind.pop(kind, []):
             done[kind] += len(bodies)
-            write(db, c, bodies)
+            write(db, c, bodies, rates)
     done["rejected"] += sum(map(len, by_kind.values()))
     return +done
 
 
-def _searches(db: Database, c: Connection, bodies: list[Body]) -> None:
+def _searches(db: Database, c: Connection, bodies: list[Body], _rates: Converter | None) -> None:
     db.upsert(c, t.searches, bodies, ["search_id"])
     k = t.clicks.c
     ids = [body["search_id"] for body in bodies]
@@ -97,7 +103,7 @@ def _searches(db: Database, c: Connection, bodies: list[Body]) -> None:
             c.execute(update(t.clicks).where(k.click_id == row["click_id"]).values(rank=rank))
 
 
-def _clicks(db: Database, c: Connection, bodies: list[Body]) -> None:
+def _clicks(db: Database, c: Connection, bodies: list[Body], rates: Converter | None) -> None:
     s = t.searches.c
     wanted = sorted({body["search_id"] for body in bodies if body["search_id"]})
     hits: dict[str, list[Any]] = {}
@@ -109,27 +115,29 @@ def _clicks(db: Database, c: Connection, bodies: list[Body]) -> None:
     for body in bodies:
         found = hits.get(body["search_id"], [])
         body["rank"] = rank_of(found, body["offer_id"], body["product_id"])
+        body["salt"] = sold.new_salt()
     db.upsert(c, t.clicks, bodies, ["click_id"])
-    _attach(c, bodies)
+    _attach(c, bodies, rates)
 
 
-def _attach(c: Connection, bodies: list[Body]) -> None:
+def _attach(c: Connection, bodies: list[Body], rates: Converter | None) -> None:
     """Sales that were kept aside because their click was not known yet."""
     v = t.conversions.c
     ids = [body["click_id"] for body in bodies]
     aside = select(v.id).where(v.subid.in_(ids), v.click_id.is_(None)).order_by(v.id)
     waiting = list(c.scalars(aside))
     if waiting:
-        settle(c, waiting, max(body["at"] for body in bodies))
+        settle(c, waiting, max(body["at"] for body in bodies), rates)
 
 
-def _feedback(db: Database, c: Connection, bodies: list[Body]) -> None:
+def _feedback(db: Database, c: Connection, bodies: list[Body], _rates: Converter | None) -> None:
     latest = {(body["search_id"], body["product_id"]): body for body in bodies}
     db.upsert(c, t.feedback, list(latest.values()), ["search_id", "product_id"], ["vote", "at"])
 
 
-def _news(db: Database, c: Connection, bodies: list[Body]) -> None:
-    done = record_in(db, c, [(news_of(body), body["at"], body["source"]) for body in bodies])
+def _news(db: Database, c: Connection, bodies: list[Body], rates: Converter | None) -> None:
+    news = [(news_of(body), body["at"], body["source"]) for body in bodies]
+    done = record_in(db, c, news, rates)
     for reason, count in done.rejected.items():
         log.event("news refused", 30, reason=reason, count=count)
 
@@ -142,7 +150,7 @@ def rank_of(hits: Sequence[Any], offer_id: str, product_id: str) -> int | None:
     return None
 
 
-_WRITERS: dict[str, Callable[[Database, Connection, list[Body]], None]] = {
+_WRITERS: dict[str, Callable[[Database, Connection, list[Body], Converter | None], None]] = {
     "search": _searches,
     "click": _clicks,
     "feedback": _feedback,

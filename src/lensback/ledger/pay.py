@@ -16,11 +16,12 @@ from sqlalchemy import Connection, Select, func, insert, select
 
 from lensback.db import Database
 from lensback.db import tables as t
-from lensback.errors import AlreadyDone, BadQuery, NotFound
+from lensback.errors import AlreadyDone, BadQuery, NotFound, StateError
+from lensback.ledger import sold
 from lensback.ledger.expected import payout_event
 from lensback.ledger.record import settle
 from lensback.ledger.seals import writing
-from lensback.types import Money, currency_exponent, minor_units
+from lensback.types import Converter, Money, currency_exponent, minor_units
 
 MAX_REFERENCE = 100
 
@@ -83,26 +84,33 @@ def pay(
     received_only: bool = False,
     expect: Collection[Money] | None = None,
     minimum: Mapping[str, int] | None = None,
+    usual_minimum: Mapping[str, int] | None = None,
+    rates: Converter | None = None,
 ) -> Payout:
     """Marks what is due to a user as paid, under the operator's reference.
 
     The same request with the same reference again does nothing and returns what it did. Corrections
     after an earlier payout are set off; a currency in which the user owes more than is due, or in
-    which less is due than `minimum` (currency -> minor units), is left for later. `received_only`:
-    of sales that the network has paid us. `expect`: pays only where exactly this is due.
+    which less is due than `minimum` (currency -> minor units; `usual_minimum` where the request says
+    none), is left for later. `received_only`: of sales that the network has paid us. `expect`: pays only
+    where exactly this is due.
 
     Raises NotFound for a user nobody knows, AlreadyDone for a reference that was used for another
-    request, BadQuery where another amount than expected is due, or everything is below the minimum.
+    request, BadQuery where another amount than expected is due, or everything is below the minimum,
+    StateError where a click was given to the user after its sale was told.
     """
     if not reference.strip() or len(reference) > MAX_REFERENCE:
         raise BadQuery("a payout needs a reference", hint="e.g. the number of the bank transfer")
-    request = _request(reference, user_token, expect, received_only=received_only)
+    said = (reference, user_token, expect)
+    request = _request(*said, minimum, received_only=received_only)
+    names = [request, _request_of_before(*said, received_only=received_only)]
     with writing(db, at) as c:
-        if before := _before(c, reference, request):
+        if before := _before(c, reference, names):
             return before
         _check_known(c, user_token)
+        _check_own(c, user_token)
         sales = list(_sales_due(c, user_token, received_only=received_only))
-        ready, left = _ready(sales, minimum or {})
+        ready, left = _ready(sales, (usual_minimum if minimum is None else minimum) or {})
         _check_expected(ready, left, expect)
         events = [
             payout_event(sale, Money(minor, currency), reference, at)
@@ -113,7 +121,7 @@ def pay(
         done = Payout(amounts, len(events), at, left=left)
         if events:
             c.execute(insert(t.conversion_events), events)
-            settle(c, sorted({event["conversion_id"] for event in events}), at)
+            settle(c, sorted({event["conversion_id"] for event in events}), at, rates)
             c.execute(insert(t.payouts), [_kept(done, reference, request)])
     return done
 
@@ -187,6 +195,15 @@ def _check_known(c: Connection, user_token: str) -> None:
         )
 
 
+def _check_own(c: Connection, user_token: str) -> None:
+    if others := sold.given_away(c, user_token):
+        raise StateError(
+            f"{len(others)} clicks of this user were another's when their sales were told "
+            f"({others[0]}); nothing was marked",
+            hint="lensback ledger audit names them all",
+        )
+
+
 def _check_expected(
     ready: Mapping[str, int], left: tuple[Money, ...], expect: Collection[Money] | None
 ) -> None:
@@ -211,22 +228,40 @@ def _listed(amounts: Collection[Money]) -> str:
 
 
 def _request(
+    reference: str,
+    user_token: str,
+    expect: Collection[Money] | None,
+    minimum: Mapping[str, int] | None,
+    *,
+    received_only: bool,
+) -> str:
+    """Names all that a call asks for, without telling whom for. Kept in the database."""
+    least = None if minimum is None else sorted(minimum.items())
+    return _named([reference, user_token, received_only, _wanted(expect), least])
+
+
+def _request_of_before(
     reference: str, user_token: str, expect: Collection[Money] | None, *, received_only: bool
 ) -> str:
-    """Names all that a call asks for, without telling whom for. Kept in the database: migration
-    0010 names the payouts of before in the same way."""
-    wanted = None if expect is None else sorted([m.minor, m.currency] for m in expect)
-    said = json.dumps([reference, user_token, received_only, wanted])
-    return hashlib.blake2b(said.encode(), digest_size=32).hexdigest()
+    """As requests were named before their minimum counted, and as migration 0010 names payouts."""
+    return _named([reference, user_token, received_only, _wanted(expect)])
 
 
-def _before(c: Connection, reference: str, request: str) -> Payout | None:
+def _wanted(expect: Collection[Money] | None) -> list[list[Any]] | None:
+    return None if expect is None else sorted([m.minor, m.currency] for m in expect)
+
+
+def _named(said: list[Any]) -> str:
+    return hashlib.blake2b(json.dumps(said).encode(), digest_size=32).hexdigest()
+
+
+def _before(c: Connection, reference: str, names: Collection[str]) -> Payout | None:
     """What was done under this reference. Raises AlreadyDone where something else was asked for."""
     row = c.execute(select(t.payouts).where(t.payouts.c.reference == reference)).mappings().first()
     if row is None:
         return None
     amounts = tuple(Money(minor, currency) for minor, currency in json.loads(row["amounts"]))
-    if row["request"] != request:
+    if row["request"] not in names:
         day = f"{datetime.fromtimestamp(row['at'], UTC):%Y-%m-%d}"
         raise AlreadyDone(
             f"the reference {reference!r} was used for another payout: {_listed(amounts)} on {day}; "

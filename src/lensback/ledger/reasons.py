@@ -120,7 +120,20 @@ OTHER = Reason(
     "The store declined the order and gave no reason we know.",
     claimable=True,
 )
-_BY_CODE = {reason.code: reason for reason in (*_TABLE, REFUSED, OTHER)}
+TAKEN_BACK, CORRECTION = "taken_back", "correction"
+_OURS = (
+    REFUSED,
+    OTHER,
+    Reason(TAKEN_BACK, "", "The store took this purchase back.", claimable=True),
+    Reason(
+        CORRECTION,
+        "",
+        "The store took back a purchase that it had not told us of.",
+        claimable=True,
+    ),
+)
+"""What no words of a network stand for."""
+_BY_CODE = {reason.code: reason for reason in (*_TABLE, *_OURS)}
 _PATTERNS = [(reason, re.compile(reason.pattern, re.IGNORECASE)) for reason in _TABLE]
 
 

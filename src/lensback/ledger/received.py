@@ -14,7 +14,7 @@ from lensback.errors import BadQuery, NotFound
 from lensback.ledger.record import known_news, record_in
 from lensback.ledger.sale import state_of
 from lensback.ledger.seals import writing
-from lensback.types import Conversion, Money
+from lensback.types import Conversion, Converter, Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,13 @@ class Received:
 
 
 def received(
-    db: Database, network: str, *, until: int, at: int, expect: Collection[Money] | None = None
+    db: Database,
+    network: str,
+    *,
+    until: int,
+    at: int,
+    expect: Collection[Money] | None = None,
+    rates: Converter | None = None,
 ) -> Received:
     """Marks the approved sales of a network that were ordered before `until` (UTC epoch seconds) as
     paid to us, all or nothing: their cashback is payable then. `expect`: only where their commission
@@ -62,5 +68,5 @@ def received(
                 if (state := state_of(news_of_part)).status == "approved"
                 and (when := max(at, (state.changed_at or 0) + 1))
             ]
-            record_in(db, c, [(one, at, "operator") for one in news])
+            record_in(db, c, [(one, at, "operator") for one in news], rates)
     return Received(amounts, len(rows))

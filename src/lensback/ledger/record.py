@@ -17,13 +17,15 @@ from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
 from lensback.db import Database, chunks
 from lensback.db import tables as t
 from lensback.errors import PostbackError
-from lensback.ledger import holds, seals
+from lensback.ledger import corrections, holds, reasons, seals, sold
+from lensback.ledger.corrections import Click
 from lensback.ledger.expected import (
+    RULES,
     ExpectedSale,
+    believed,
     booked_for,
     decision_event,
     expected_sales,
-    news_in,
 )
 from lensback.ledger.holds import Cause, SaleFacts
 from lensback.ledger.sale import (
@@ -33,7 +35,7 @@ from lensback.ledger.sale import (
     state_of,
     tells,
 )
-from lensback.types import Conversion, Money
+from lensback.types import Conversion, Converter, Money
 
 Key = tuple[str, str, str]
 
@@ -52,6 +54,7 @@ _EMPTY = {
     "review": "",
     "review_code": "",
     "review_text": "",
+    "rules": RULES,
 }
 
 
@@ -64,19 +67,30 @@ class Recorded:
     rejected: Counter[str] = field(default_factory=Counter)
 
 
-def record(db: Database, news: Sequence[Conversion], *, at: int, source: str) -> Recorded:
-    """Records what a network told, in transactions of at most 500."""
+def record(
+    db: Database,
+    news: Sequence[Conversion],
+    *,
+    at: int,
+    source: str,
+    rates: Converter | None = None,
+) -> Recorded:
+    """Records what a network told, in transactions of at most 500. Sales whose amounts are of two
+    currencies are looked at by `rates`."""
     total = Recorded()
     for part in chunks(news):
+        good, refused = _sorted_out(part, at)
         with seals.writing(db, at) as c:
-            done = record_in(db, c, [(one, at, source) for one in part])
+            done = record_in(db, c, [(one, at, source) for one in good], rates)
         total.new += done.new
         total.repeated += done.repeated
-        total.rejected += done.rejected
+        total.rejected += done.rejected + refused
     return total
 
 
-def observe(db: Database, news: Sequence[Conversion], *, at: int) -> Recorded:
+def observe(
+    db: Database, news: Sequence[Conversion], *, at: int, rates: Converter | None = None
+) -> Recorded:
     """Records what a network's report shows at the time `at`, in transactions of at most 500.
 
     A report tells how things are now. So a row that tells nothing new is no news. One that does
@@ -87,7 +101,7 @@ def observe(db: Database, news: Sequence[Conversion], *, at: int) -> Recorded:
     for part in chunks(news):
         with seals.writing(db, at) as c:
             fresh, known, refused = _changes(c, part, at)
-            done = record_in(db, c, [(one, at, "poll") for one in fresh])
+            done = record_in(db, c, [(one, at, "poll") for one in fresh], rates)
         total.new += done.new
         total.repeated += done.repeated + known
         total.rejected += done.rejected + refused
@@ -98,13 +112,7 @@ def _changes(
     c: Connection, news: Iterable[Conversion], at: int
 ) -> tuple[list[Conversion], int, Counter[str]]:
     """The news that change what is known, how many do not, and those that make no sense."""
-    clean: list[Conversion] = []
-    refused: Counter[str] = Counter()
-    for one in news:
-        try:
-            clean.append(checked(one))
-        except PostbackError as error:
-            refused[error.message] += 1
+    clean, refused = _sorted_out(news, at)
     told = known_news(c, {(one.network, one.external_id, one.item) for one in clean})
     fresh: list[Conversion] = []
     for one in clean:
@@ -124,6 +132,18 @@ def _changes(
         rows.append(news_now)
         fresh.append(news_now)
     return fresh, len(clean) - len(fresh), refused
+
+
+def _sorted_out(news: Iterable[Conversion], at: int) -> tuple[list[Conversion], Counter[str]]:
+    """The news that can be believed at the time `at`, and how many cannot, by reason."""
+    clean: list[Conversion] = []
+    refused: Counter[str] = Counter()
+    for one in news:
+        try:
+            clean.append(checked(one, at=at))
+        except PostbackError as error:
+            refused[error.message] += 1
+    return clean, refused
 
 
 def _told_anew(one: Conversion, rows: Sequence[Conversion]) -> bool:
@@ -148,11 +168,16 @@ def known_news(
         )
         for row in c.execute(joined.where(where, e.kind == "news")).mappings():
             key = (row["network"], row["external_id"], row["item"], row["part"])
-            found[key].append(news_in(row))
+            found[key].append(believed(row))
     return found
 
 
-def record_in(db: Database, c: Connection, news: Iterable[tuple[Conversion, int, str]]) -> Recorded:
+def record_in(
+    db: Database,
+    c: Connection,
+    news: Iterable[tuple[Conversion, int, str]],
+    rates: Converter | None = None,
+) -> Recorded:
     """Records what a network told within the caller's `seals.writing`; each of the news with its
     time and source."""
     done = Recorded()
@@ -172,32 +197,61 @@ def record_in(db: Database, c: Connection, news: Iterable[tuple[Conversion, int,
         ids = _ids(db, c, [(one, at) for one, at, _ in fresh.values()])
         rows = [_event(ids, name, *one) for name, one in fresh.items()]
         db.upsert(c, t.conversion_events, rows, ["digest"])
-        settle(c, sorted(set(ids.values())), max(at for _, at, _ in fresh.values()))
+        last = max(at for _, at, _ in fresh.values())
+        settle(c, sorted(set(ids.values())), last, rates)
         done.new += len(fresh)
     return done
 
 
-def settle(c: Connection, ids: Sequence[int], at: int) -> None:
+def settle(c: Connection, ids: Sequence[int], at: int, rates: Converter | None = None) -> None:
     """Brings rows and accounts of these sales to what their events tell, and sets those aside that
     have a cause (`holds`), the other sales that it concerns too."""
-    parts = [_book(c, part, at) for part in chunks(ids)]
+    parts = _booked(c, ids, at)
     concerned: set[int] = set()
     for sales in parts:
-        concerned |= _hold(c, sales, at)
+        concerned |= _hold(c, sales, at, rates)
     if rest := sorted(concerned - set(ids)):
-        settle(c, rest, at)
+        settle(c, rest, at, rates)
 
 
-def _book(c: Connection, ids: Sequence[int], at: int) -> list[SaleFacts]:
-    """Posts what is missing; the sales that may be set aside."""
+def renew(db: Database, *, at: int) -> int:
+    """Books the sales anew that were booked by rules of before; how many there were. What was decided
+    of them stays."""
+    v, done = t.conversions.c, 0
+    old = select(v.id).where(v.rules < RULES).order_by(v.id).limit(500)
+    while True:
+        with db.read() as c:
+            ids = list(c.scalars(old))
+        if not ids:
+            return done
+        with seals.writing(db, at) as c:
+            _booked(c, ids, at)
+        done += len(ids)
+
+
+def _booked(c: Connection, ids: Sequence[int], at: int) -> list[list[SaleFacts]]:
+    """Posts what is missing for these sales, then for those that a correction among them is of, or was;
+    by parts, those that may be set aside."""
+    corrected: set[Click] = set()
+    parts = [_book(c, part, at, corrected) for part in chunks(ids)]
+    others = sorted(corrections.sales_of_clicks(c, corrected)) if corrected else []
+    return parts + [_book(c, part, at, set()) for part in chunks(others)]
+
+
+def _book(c: Connection, ids: Sequence[int], at: int, corrected: set[Click]) -> list[SaleFacts]:
+    """Posts what is missing; the sales that may be set aside. Adds clicks with a correction, which there
+    is now or was before, to `corrected`."""
     v = t.conversions.c
     rows = c.execute(select(t.conversions).where(v.id.in_(ids)).order_by(v.id)).mappings().all()
     expected, booked = expected_sales(c, ids), booked_for(c, ids)
+    sold.keep(c, (now.click for now in expected.values() if now.click), at)
     changed: list[dict[str, Any]] = []
     postings: list[dict[str, Any]] = []
     for row in rows:
         now = expected[row["id"]]
         told = now.row
+        if now.corrected or row["reason"] == reasons.CORRECTION:
+            corrected |= {(row["network"], one["subid"]) for one in (row, told)}
         if any(row[name] != value for name, value in told.items()):
             changed.append({**told, "updated_at": at, "sale": row["id"]})
         postings += _posting(row["id"], now.accounts, booked[row["id"]], at)
@@ -212,10 +266,10 @@ def _book(c: Connection, ids: Sequence[int], at: int) -> list[SaleFacts]:
     ]
 
 
-def _hold(c: Connection, sales: Sequence[SaleFacts], at: int) -> set[int]:
+def _hold(c: Connection, sales: Sequence[SaleFacts], at: int, rates: Converter | None) -> set[int]:
     """Adds the holds that are new and takes back those whose cause is gone; the other sales that
     this concerns."""
-    found = holds.causes(c, [sale for sale in sales if sale.status != "declined"])
+    found = holds.causes(c, [sale for sale in sales if sale.status != "declined"], rates)
     events, concerned = [], set[int]()
     for sale in sales:
         cause, code = found.get(sale.id), sale.review.code
@@ -226,7 +280,7 @@ def _hold(c: Connection, sales: Sequence[SaleFacts], at: int) -> set[int]:
             concerned |= holds.partners(c, sale)
     if events:
         c.execute(insert(t.conversion_events), events)
-        _book(c, [event["conversion_id"] for event in events], at)
+        _book(c, [event["conversion_id"] for event in events], at, set())
     return concerned
 
 

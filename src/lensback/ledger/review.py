@@ -14,7 +14,7 @@ from lensback.ledger import holds
 from lensback.ledger.expected import decision_event
 from lensback.ledger.record import settle
 from lensback.ledger.seals import writing
-from lensback.types import Money
+from lensback.types import Converter, Money
 
 MOST = 500
 Verdict = Literal["release", "refuse"]
@@ -75,7 +75,15 @@ def held_sales(db: Database) -> list[HeldSale]:
         return [_held_sale(row) for row in c.execute(query).mappings()]
 
 
-def decide(db: Database, sale_id: int, verdict: Verdict, *, note: str, at: int) -> HeldSale:
+def decide(
+    db: Database,
+    sale_id: int,
+    verdict: Verdict,
+    *,
+    note: str,
+    at: int,
+    rates: Converter | None = None,
+) -> HeldSale:
     """Lets a sale through (`release`) or not (`refuse`), for good; the sale as it was before.
 
     Of one order that two networks told of, the others are refused when one is let through. Raises
@@ -105,7 +113,7 @@ def decide(db: Database, sale_id: int, verdict: Verdict, *, note: str, at: int) 
             ]
         c.execute(insert(t.conversion_events), events)
         ids = {event["conversion_id"] for event in events}
-        settle(c, sorted(ids | set(_others(c, row))), at)
+        settle(c, sorted(ids | set(_others(c, row))), at, rates)
         return _held_sale({**row, "went_to": row["store"]})
 
 

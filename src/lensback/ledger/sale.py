@@ -18,6 +18,7 @@ from fractions import Fraction
 from typing import Any
 
 from lensback.errors import PostbackError
+from lensback.ledger import reasons
 from lensback.types import STATUSES, Conversion, Money
 
 RANK = {"pending": 0, "approved": 1, "declined": 2, "paid": 3}
@@ -25,6 +26,8 @@ MAX_MINOR = 10**14
 MAX_ID = 200
 MAX_REASON = 500
 DAY_S = 86_400
+MOST_AHEAD_S = DAY_S
+"""A time may be so far ahead of ours: no zone is further from another, and clocks differ."""
 
 Accounts = Counter[tuple[str, str]]
 """(account, currency) -> minor units; debits positive, so that each transaction sums to zero."""
@@ -46,10 +49,22 @@ class Sale:
     reason: str = ""
     ordered_at: int | None = None
     changed_at: int | None = None
+    code: str = ""
+    """Why it is declined, where no network says it: a code of `reasons`."""
+
+    @property
+    def reason_code(self) -> str:
+        """Why it is declined; "" where it is not."""
+        if self.status != "declined":
+            return ""
+        if self.code == reasons.CORRECTION or not self.reason:
+            return self.code or reasons.OTHER.code
+        return reasons.code_of(self.reason)
 
 
-def checked(news: Conversion) -> Conversion:
-    """The news with clean text. Raises PostbackError where it makes no sense."""
+def checked(news: Conversion, *, at: int | None = None) -> Conversion:
+    """The news with clean text. Raises PostbackError where it makes no sense, or is dated so far ahead of
+    `at`, when it was told (UTC epoch seconds), that it would stand behind everything told later."""
     for name in ("network", "external_id"):
         if not getattr(news, name):
             raise PostbackError(f"the news has no {name}", hint="check the network's template")
@@ -58,12 +73,22 @@ def checked(news: Conversion) -> Conversion:
     for money in (news.commission, news.order_value):
         if money and not (_CURRENCY.fullmatch(money.currency) and abs(money.minor) < MAX_MINOR):
             raise PostbackError(f"not an amount: {money.minor} {money.currency[:10]!r}")
+    for name in ("changed_at", "ordered_at"):
+        if at is not None and is_ahead(getattr(news, name), at):
+            raise PostbackError(
+                f"{name} lies in the future", hint="check time_zone in the network's file"
+            )
     texts = {n: getattr(news, n).replace("\0", "") for n in ("external_id", "item", "part")}
     if any(len(text) > MAX_ID for text in texts.values()):
         raise PostbackError("the sale's id is too long", hint=f"at most {MAX_ID} characters")
     for name in ("subid", "order_id"):
         texts[name] = getattr(news, name).replace("\0", "")[:MAX_ID]
     return replace(news, reason=news.reason.replace("\0", "")[:MAX_REASON], **texts)
+
+
+def is_ahead(time: int | None, at: int) -> bool:
+    """Whether nobody can have known this time at `at`."""
+    return time is not None and time > at + MOST_AHEAD_S
 
 
 def digest(news: Conversion, kind: str = "news") -> str:
@@ -111,7 +136,9 @@ def state_of(news: Iterable[Conversion]) -> Sale:
         parts.setdefault(one.part, []).append(one)
     sales = [_read(parts[name]) for name in sorted(parts)]
     sale = sales[0] if len(sales) == 1 else _added(sales) if sales else Sale()
-    return sale if sale.status == "declined" else replace(sale, reason="")
+    return (
+        sale if sale.status == "declined" or sale.commission.minor < 0 else replace(sale, reason="")
+    )
 
 
 def _read(news: Iterable[Conversion]) -> Sale:
@@ -154,6 +181,7 @@ def _added(parts: Iterable[Sale]) -> Sale:
         reason=next((part.reason for part in reversed(told) if part.reason), ""),
         ordered_at=told[0].ordered_at,
         changed_at=max(times, default=None),
+        code=reasons.TAKEN_BACK if declined and gains else "",
     )
 
 

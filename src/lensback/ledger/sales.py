@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from sqlalchemy import Connection, RowMapping, Select, func, select
 from lensback.db import Database
 from lensback.db import tables as t
 from lensback.ledger import claims, reasons
+from lensback.ledger.corrections import fits
 from lensback.ledger.reasons import Say
 from lensback.types import Money
 
@@ -45,15 +46,31 @@ def sales_of(db: Database, user_token: str, *, now: int, say: Say = str.format) 
         claimed = claims.of_clicks(c, [row["click_id"] for row in (*sold, *rest)])
         totals = _totals(c, user_token)
     return {
-        "sales": [_sale(row, now, say, claimed) for row in sold[:MOST]],
+        "sales": [_sale(row, now, say, claimed) for row in _told_once(sold[:MOST])],
         "more": len(sold) > MOST,
         "visits": [_visit(row, now, claimed) for row in rest],
         "totals": totals,
     }
 
 
+def _told_once(rows: Sequence[RowMapping]) -> list[RowMapping]:
+    """Without the corrections that are folded into a sale that is shown."""
+    shown: dict[str, list[RowMapping]] = {}
+    for row in rows:
+        if row["reason"] != reasons.CORRECTION:
+            shown.setdefault(row["click_id"], []).append(row)
+
+    def folded(row: RowMapping) -> bool:
+        names = (row["external_id"], row["order_id"])
+        others = shown.get(row["click_id"], ())
+        return any(fits(*names, one["external_id"], one["order_id"]) for one in others)
+
+    return [row for row in rows if row["reason"] != reasons.CORRECTION or not folded(row)]
+
+
 _TOLD = (
     "id",
+    "external_id",
     "status",
     "currency",
     "cashback_minor",

@@ -32,6 +32,7 @@ LAST = {
     "conversion_events": "last_event",
     "entries": "last_entry",
     "payouts": "last_payout",
+    "sold_clicks": "last_click",
 }
 """Table -> the seal's column of its last row."""
 _ONE_AT_A_TIME = Lock()

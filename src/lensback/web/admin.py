@@ -190,7 +190,8 @@ def _decide(
     """The line of the audit log comes first: without it nothing is decided."""
     now, workspace = int(time.time()), service.workspace
     deeds.note(workspace.db, now, f"key {key.name}", f"ledger {verdict}", f"sale {sale_id}: {note}")
-    ledger.decide(workspace.db, sale_id, verdict, note=note, at=now)
+    rates = workspace.known_rates
+    ledger.decide(workspace.db, sale_id, verdict, note=note, at=now, rates=rates)
     ledger.remember(workspace.db, workspace.path)
 
 

@@ -131,8 +131,8 @@ def _first_seal() -> None:
     bind = op.get_bind()
     chain = Chain("")
     last = {}
-    for table, columns in SEALED.items():
-        last[table] = 0
+    for table in ("conversion_events", "entries", "payouts"):
+        columns, last[table] = SEALED[table], 0
         query = sa.text(
             f"SELECT {', '.join(columns)} FROM {table} WHERE id > :after ORDER BY id LIMIT {PART}"  # noqa: S608 - our own names
         )
