@@ -305,6 +305,88 @@ def test_whatever_the_target_the_link_is_the_networks(
     assert deeplink(network, settings(name), inner, subid) == link
 
 
+EBAY = {"rotation": "711-53200-19255-0", "campaign": "5338000001"}
+PIECES = st.text(
+    st.sampled_from("aZ0-._~é你Ж%&=+/?:;@!$'()*, #") | st.characters(exclude_categories=["C", "Z"]),
+    max_size=12,
+)
+CODED = st.sampled_from(
+    ["%26", "%3D", "%2F", "%25", "%23", "%3F", "%2526", "%D0%B0", "%20", "%C3%A9", "%"]
+)
+
+
+@st.composite
+def pages(draw: st.DrawFn) -> str:
+    """A page of the store as a feed may write it: query, fragment, letters of all scripts, percent signs
+    that code something and such that do not."""
+    part = st.lists(PIECES | CODED, max_size=4).map("".join)
+    path = draw(part).replace("?", "").replace("#", "")
+    query = draw(st.none() | part.map(lambda text: text.replace("#", "")))
+    fragment = draw(st.none() | part)
+    url = f"https://shop.example/{path}"
+    url += "" if query is None else f"?{query}"
+    return url if fragment is None else f"{url}#{fragment}"
+
+
+def page_in(name: str, link: str) -> str:
+    """The page that a link leads to, read by other means than ours: coded once, wherever it stands."""
+    if name == "ebay":
+        page, _, ours = link.partition("mkevt=1&")
+        assert ours.startswith("mkcid=1&mkrid=")
+        assert ours.endswith(f"&customid={SUBID}")
+        return page[:-1]
+    found = re.findall(r"(?<![0-9A-Za-z])https?%3A%2F%2F[0-9A-Za-z%._~-]*", link)
+    assert len(found) == 1, link
+    return unquote(found[0])
+
+
+@given(name=st.sampled_from([*sorted(FRAMES), "ebay"]), page=pages())
+def test_a_page_survives_its_link_and_the_way_back(name: str, page: str) -> None:
+    """Of every network: what was the page is the page, once the link is made and once it is made of a link
+    that is tracked already."""
+    network = open_network(name)
+    ours = LinkSettings(domains=DOMAINS, ids=EBAY) if name == "ebay" else settings(name)
+    same = canonical(page, DOMAINS)
+    if name == "ebay":  # its fragment would swallow what is put behind it
+        same = same.partition("#")[0].replace(";", "%3B")
+    link = deeplink(network, ours, page, SUBID)
+    assert page_in(name, link) == same
+    if name == "ebay":
+        return  # its links lie at the store's own address
+    old = deeplink(network, ours, page, "OLD0")
+    again = deeplink(network, ours, old, SUBID)
+    assert page_in(name, again) == same
+    assert (again.count(SUBID), "OLD0" in again.replace(same, "")) == (1, False)
+
+
+RAW = {
+    "partnerize": "https://prf.hn/click/camref:{camref}/pubref:old/destination:",
+    "actionpay": "https://n.actionpay.ru/click/5d6f/153512/old/url=",
+}
+RAW_PAGES = [
+    "https://shop.example/p?a=1&b=2",
+    "https://shop.example/p/?a=1#top",
+    "https://shop.example/p%20q?a=%26&b=%2526#%23",
+    "https://shop.example/a/b/#x?y",
+    "https://shop.example/p?next=/a/b/&to=c",
+]
+
+
+@pytest.mark.parametrize("page", RAW_PAGES)
+@pytest.mark.parametrize("whose", ["ours", "666"])
+@pytest.mark.parametrize("name", RAW)
+def test_a_page_written_as_it_is_keeps_its_query(name: str, whose: str, page: str) -> None:
+    """Whether the link is kept, or made anew because it is a stranger's."""
+    head = RAW[name].format(camref="1100l3AbC" if whose == "ours" else "666abc")
+    head = head if whose == "ours" else head.replace("5d6f", "6666")
+    link = deeplink(open_network(name), settings(name), head + page, SUBID)
+    assert link.count(SUBID) == 1
+    assert "666" not in link
+    mark = {"partnerize": "/destination:", "actionpay": "/url="}[name]
+    found = link.partition(mark)[2]
+    assert (found if "://" in found else unquote(found)) == canonical(page, DOMAINS)
+
+
 # ---- links that are tracked already
 
 TRACKED = [

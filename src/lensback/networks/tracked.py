@@ -20,6 +20,7 @@ from lensback.storepage import plain_name
 Owners = dict[str, tuple[str, str]]
 """Parameters that say whom a link pays, in small letters -> (the setting, our value)."""
 _NAME = re.compile(r"{(\w+)}")
+_RAW = re.compile(r"https?://", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +49,26 @@ def parameters(link: str) -> list[Parameter]:
 
 
 def segments(link: str, target: tuple[str, ...]) -> list[Parameter]:
-    """`name:value` segments of a path; the rest behind a target's name is its value."""
+    """`name:value` segments of a path; the rest behind a target's name is its value, with the query and
+    the fragment where it is written as it is."""
     path = urlsplit(link).path
     mark = re.search("/(?:" + "|".join(target) + "):", path, re.IGNORECASE) if target else None
     at = mark.start() if mark else len(path)
-    pieces = [piece for piece in path[:at].split("/") if piece]
-    pieces += [path[at:].strip("/")] if mark else []
-    pairs = [piece.partition(":") for piece in pieces]
-    return [Parameter(raw, unquote(value)) for raw, _, value in pairs]
+    pairs = [piece.partition(":") for piece in path[:at].split("/") if piece]
+    found = [Parameter(raw, unquote(value)) for raw, _, value in pairs]
+    if mark:
+        found.append(Parameter(mark[0].strip("/:"), _page(link, path[mark.end() :])))
+    return found
+
+
+def _page(link: str, written: str) -> str:
+    """The page at the end of a link's path. Coded, it stands for itself; written as it is, what looks like
+    the link's own query and fragment is of the page, and nothing is decoded."""
+    if not _RAW.match(written):
+        return unquote(written)
+    parts = urlsplit(link)
+    query = f"?{parts.query}" if parts.query else ""
+    return written + query + (f"#{parts.fragment}" if parts.fragment else "")
 
 
 def why_not_ours(form: LinkForm, settings: LinkSettings, link: str) -> str:
@@ -107,7 +120,7 @@ def _is_odd_path(template: str, known: set[str], pieces: list[Parameter], form: 
     targets = {name.lower() for name in form.target}
     names = re.compile(f"/(?:{'|'.join(map(re.escape, sorted(known)))}):", re.IGNORECASE)
     return any(
-        names.search(one.value)
+        names.search(unquote(one.value))
         if one.name in targets
         else "%" in one.raw or (one.name not in known and one.raw not in usual)
         for one in pieces
@@ -199,9 +212,8 @@ def target_in(form: LinkForm, settings: LinkSettings, link: str) -> str:
         one.name for one in parameters(template) if one.value == "{url}"
     }
     if form.style == "tail":
-        path = urlsplit(link).path
-        mark = re.search(r"/url=(.+)", link if "://" in path else path)
-        found = {unquote(mark[1])} if mark else set()
+        mark = re.search(r"/url=(.+)", urlsplit(link).path)
+        found = {_page(link, mark[1])} if mark else set()
     else:
         found = {one.value for one in _read(form, link) if one.name in names and one.value}
     if len(found) != 1:
