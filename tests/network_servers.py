@@ -162,7 +162,8 @@ def impact(asked: Asked, rows: Rows) -> Reply:
     )
 
 
-def epn(asked: Asked, rows: Rows) -> Reply:
+def epn_entry(asked: Asked, secret: str = "S-epn") -> Reply | None:
+    """ePN's session and token, which come before every other question; None for one that has them."""
     need(asked.headers.get("x-api-version") == "2", "version")
     if asked.path == "/ssid":
         need(asked.query == {"v": "2", "client_id": "me"}, "ssid")
@@ -170,11 +171,17 @@ def epn(asked: Asked, rows: Rows) -> Reply:
     if asked.path == "/token":
         said = json.loads(asked.body)
         need((said.get("ssid_token"), said.get("check_ip")) == ("S1", False), "ssid_token")
-        need((said["client_id"], said["client_secret"]) == ("me", "S-epn"), "client")
+        need((said["client_id"], said["client_secret"]) == ("me", secret), "client")
         need(said["grant_type"] == "client_credential", "grant")
         return Reply({"data": {"attributes": {"access_token": "T1", "refresh_token": "R1"}}})
-    need(asked.path == "/transactions/user", asked.path)
     need(asked.headers.get("x-access-token") == "T1", "token")
+    return None
+
+
+def epn(asked: Asked, rows: Rows) -> Reply:
+    if entry := epn_entry(asked):
+        return entry
+    need(asked.path == "/transactions/user", asked.path)
     q = asked.query
     need(int(q["perPage"]) <= 1000, "perPage")
     by_sale = {"tsFrom", "tsTo"} <= set(q)

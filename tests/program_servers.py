@@ -6,12 +6,11 @@ from our client. `held` is one round of the fixture.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
-from network_servers import basic, keys, need
+from network_servers import basic, epn_entry, keys, need
 from standin import Asked, Reply
 
 Held = dict[str, Any]
@@ -61,15 +60,8 @@ def awin(asked: Asked, held: Held) -> Reply:
 
 
 def epn(asked: Asked, held: Held) -> Reply:
-    need(asked.headers.get("x-api-version") == "2", "version")
-    if asked.path == "/ssid":
-        need(asked.query == {"v": "2", "client_id": "me"}, "ssid")
-        return Reply({"data": {"attributes": {"ssid_token": "S1"}}})
-    if asked.path == "/token":
-        said = json.loads(asked.body)
-        need((said.get("ssid_token"), said["client_secret"]) == ("S1", "S-epn"), "client")
-        return Reply({"data": {"attributes": {"access_token": "T1", "refresh_token": "R1"}}})
-    need(asked.headers.get("x-access-token") == "T1", "token")
+    if entry := epn_entry(asked):
+        return entry
     if asked.path == "/offers/list":
         q = asked.query
         need(bool(q.get("lang")) and q.get("viewRules") == "role_user", "lang, viewRules")

@@ -19,6 +19,7 @@ from lensback.errors import ConfigError, Error, FetchFailed, FetchRefused, Postb
 from lensback.net import Fetcher
 from lensback.networks import open_network, poll
 from lensback.types import Conversion, Money
+from network_servers import epn_entry
 from standin import Api, Asked, Reply, running
 
 DAY_S = 86_400
@@ -206,21 +207,8 @@ def tradedoubler(asked: Asked, sales: list[tuple[int, str]]) -> Reply:
 
 
 def epn(asked: Asked, sales: list[tuple[int, str]]) -> Reply:
-    if asked.path == "/ssid":
-        good = asked.query == {"v": "2", "client_id": "me"}
-        return Reply({"data": {"attributes": {"ssid_token": "S1"}}}) if good else Reply({}, 400)
-    if asked.path == "/token":
-        good = json.loads(asked.body) == {
-            "grant_type": "client_credential",
-            "client_id": "me",
-            "client_secret": SECRET,
-            "ssid_token": "S1",
-            "check_ip": False,
-        }
-        answer = {"data": {"attributes": {"access_token": "T1", "refresh_token": "R1"}}}
-        return Reply(answer) if good else Reply({}, 400)
-    if (asked.headers.get("x-access-token"), asked.headers.get("x-api-version")) != ("T1", "2"):
-        return Reply({}, 401)
+    if entry := epn_entry(asked, SECRET):
+        return entry
     page, size = int(asked.query["page"]), int(asked.query["perPage"])
     rows = [
         {
