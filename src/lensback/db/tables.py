@@ -6,7 +6,6 @@ A change here needs a migration in `versions/`; tests/test_db.py fails until bot
 from __future__ import annotations
 
 from sqlalchemy import (
-    DDL,
     JSON,
     BigInteger,
     Boolean,
@@ -20,8 +19,9 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    event,
 )
+
+from lensback.db import words
 
 DECODING = 1
 """How pictures are decoded now; 1: colour profiles are applied."""
@@ -35,8 +35,7 @@ metadata = MetaData(
     }
 )
 
-# SQLite counts rows by itself only for INTEGER primary keys, PostgreSQL wants BIGINT.
-Key = BigInteger().with_variant(Integer(), "sqlite")
+Key = BigInteger().with_variant(Integer(), "sqlite")  # SQLite counts only INTEGER keys by itself
 
 stores = Table(
     "stores",
@@ -153,21 +152,7 @@ worded_offers = Table(
     Column("content_hash", String(32), nullable=False),
 )
 
-WORDS = {
-    "sqlite": (
-        """CREATE VIRTUAL TABLE offer_words
-        USING fts5(said, beside, tokenize = 'unicode61 remove_diacritics 0')""",
-    ),
-    "postgresql": (
-        """CREATE TABLE offer_words (offer_id BIGINT PRIMARY KEY
-        REFERENCES offers (id) ON DELETE CASCADE, words TSVECTOR NOT NULL)""",
-        "CREATE INDEX ix_offer_words_words ON offer_words USING gin (words)",
-    ),
-}
-"""The words of offers, which each database keeps in its own way (`catalogue.words`)."""
-for _kind, _statements in WORDS.items():
-    for _statement in _statements:
-        event.listen(offers, "after_create", DDL(_statement).execute_if(dialect=_kind))  # type: ignore[no-untyped-call]
+words.made_with(offers)
 
 images = Table(
     "images",
