@@ -50,8 +50,7 @@ class Workspace:
         self._calibration_at = lru_cache(64)(_calibration_at)
         self._promise_at = lru_cache(64)(_promise_at)
         self._promises: dict[tuple[object, ...], tuple[Promise | None, str]] = {}
-        self._lock = Lock()
-        self._booked = False
+        self._lock, self._booked = Lock(), False
 
     @property
     def db_url(self) -> str:
@@ -113,15 +112,12 @@ class Workspace:
         return Journal(self.path / "journal", self.settings.journal_max_bytes)
 
     def drain(self) -> Drained:
-        """Brings what waits in the journal into the database; after an upgrade, sales to what the
-        rules now say. Raises Busy where it is locked."""
-        if not self._booked:
-            if ledger.renew(self.db, at=int(time.time())):
-                ledger.remember(self.db, self.path)
-            self._booked = True
+        """Brings the database to what the journal and the rules say. Raises Busy where it is locked."""
+        renewed = 0 if self._booked else ledger.renew(self.db, at=int(time.time()))
+        self._booked = True
         aside, rates = self.journal.set_aside, self.known_rates
         done = self.journal.drain(lambda records: ledger.apply(self.db, records, aside, rates))
-        if done.records:
+        if done.records or renewed:
             ledger.remember(self.db, self.path)
         return done
 
@@ -198,8 +194,7 @@ class Workspace:
 
     @property
     def known_rates(self) -> Rates | None:
-        """The exchange rates of the last sync, of whatever day: good enough to see that an amount is far
-        too large."""
+        """The rates of the last sync, of whatever day: they tell when an amount is far too large."""
         try:
             return exchange.load(self.rates_path)
         except Error as error:  # then amounts of other currencies are not estimated

@@ -23,7 +23,7 @@ Click = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class NamedSale:
     """A sale under the names that its network gives it."""
 
     network: str
@@ -41,16 +41,16 @@ def is_correction(sale: Sale) -> bool:
     return sale.commission.minor < 0 and sale.status != "declined"
 
 
-def folded(sales: Mapping[int, Told]) -> dict[int, Sale]:
+def folded(sales: Mapping[int, NamedSale]) -> dict[int, Sale]:
     """All sales of some clicks, by any key: what is left of each, corrections with nothing of their own.
 
     >>> plus, minus = Sale("approved", "c1", Money(500, "EUR")), Sale("paid", "c1", Money(-200, "EUR"))
-    >>> left = folded({1: Told("awin", "a", plus), 2: Told("awin", "b", minus)})
+    >>> left = folded({1: NamedSale("awin", "a", plus), 2: NamedSale("awin", "b", minus)})
     >>> [(left[key].status, left[key].commission.minor) for key in (1, 2)]
     [('approved', 300), ('declined', 0)]
     """
-    left = {key: told.sale for key, told in sales.items()}
-    for key in sorted(key for key, told in sales.items() if is_correction(told.sale)):
+    left = {key: one.sale for key, one in sales.items()}
+    for key in sorted(key for key, one in sales.items() if is_correction(one.sale)):
         minus = sales[key].sale
         rest, value = -minus.commission.minor, minus.order_value
         for other in _whose(sales, key):
@@ -76,7 +76,7 @@ def fits(external_id: str, order_id: str, other_id: str, other_order: str) -> bo
 
 
 def clicks_with(c: Connection, clicks: Iterable[Click]) -> set[Click]:
-    """Of these clicks the ones with a correction that is booked already."""
+    """The clicks among them with a correction that is booked already."""
     wanted, v = set(clicks), t.conversions.c
     query = select(v.network, v.subid).where(v.reason == CORRECTION)
     found = {
@@ -99,29 +99,29 @@ def sales_of_clicks(c: Connection, clicks: Iterable[Click]) -> dict[int, tuple[s
     }
 
 
-def _whose(sales: Mapping[int, Told], key: int) -> list[int]:
+def _whose(sales: Mapping[int, NamedSale], key: int) -> list[int]:
     """The sales that a correction may be of, the likeliest first: the same number, the same order, the
     largest."""
     minus = sales[key]
     order = minus.sale.order_id
 
     def place(other: int) -> tuple[bool, bool, int, int]:
-        told = sales[other]
+        one = sales[other]
         return (
-            told.external_id != minus.external_id,
-            told.sale.order_id != order,
-            -told.sale.commission.minor,
+            one.external_id != minus.external_id,
+            one.sale.order_id != order,
+            -one.sale.commission.minor,
             other,
         )
 
     plus = (
         other
-        for other, told in sales.items()
-        if told.click == minus.click
+        for other, one in sales.items()
+        if one.click == minus.click
         and minus.sale.subid
-        and told.sale.commission.minor > 0
-        and told.sale.status != "declined"
-        and fits(minus.external_id, order, told.external_id, told.sale.order_id)
+        and one.sale.commission.minor > 0
+        and one.sale.status != "declined"
+        and fits(minus.external_id, order, one.external_id, one.sale.order_id)
     )
     return sorted(plus, key=place)
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, RowMapping, func, select
 from lensback.db import chunks
 from lensback.db import tables as t
 from lensback.ledger import corrections, holds, sold
-from lensback.ledger.corrections import Told
+from lensback.ledger.corrections import NamedSale
 from lensback.ledger.holds import Review
 from lensback.ledger.sale import (
     MOST_AHEAD_S,
@@ -101,7 +101,7 @@ def expected_sales(c: Connection, ids: Sequence[int]) -> dict[int, ExpectedSale]
             decisions[key].append(row)
         else:
             news[key].append(believed(row))
-    told = {key: Told(*names[key], state_of(news[key])) for key in ids}
+    told = {key: NamedSale(*names[key], state_of(news[key])) for key in ids}
     sales, corrected = _folded(c, told)
     clicks = sold.clicks_of(c, (sale.subid for sale in sales.values() if sale.subid))
     return {
@@ -126,28 +126,28 @@ def _events(c: Connection, ids: Sequence[int]) -> Iterator[RowMapping]:
 
 
 def _folded(
-    c: Connection, told: Mapping[int, Told]
+    c: Connection, named: Mapping[int, NamedSale]
 ) -> tuple[dict[int, Sale], set[corrections.Click]]:
     """What is left of these sales after the corrections of their clicks, whichever of both is asked
     for; the clicks with corrections."""
-    clicks = {one.click for one in told.values() if one.sale.subid}
+    clicks = {one.click for one in named.values() if one.sale.subid}
     corrected = corrections.clicks_with(c, clicks)
-    corrected |= {one.click for one in told.values() if corrections.is_correction(one.sale)}
+    corrected |= {one.click for one in named.values() if corrections.is_correction(one.sale)}
     if not corrected:
-        return {key: one.sale for key, one in told.items()}, corrected
+        return {key: one.sale for key, one in named.items()}, corrected
     others = {
         key: names
         for key, names in corrections.sales_of_clicks(c, corrected).items()
-        if key not in told
+        if key not in named
     }
     news: dict[int, list[Conversion]] = defaultdict(list)
     for part in chunks(sorted(others)):
         for row in _events(c, part):
             if row["kind"] == "news":
                 news[row["conversion_id"]].append(believed(row))
-    more = {key: Told(*names, state_of(news[key])) for key, names in others.items()}
-    left = corrections.folded({**told, **more})
-    return {key: left[key] for key in told}, corrected
+    more = {key: NamedSale(*names, state_of(news[key])) for key, names in others.items()}
+    left = corrections.folded({**named, **more})
+    return {key: left[key] for key in named}, corrected
 
 
 def booked_for(c: Connection, ids: Sequence[int]) -> dict[int, Accounts]:
