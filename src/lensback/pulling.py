@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from threading import Event
@@ -38,6 +38,7 @@ class NetworkPull:
 
 
 Tell = Callable[[NetworkPull], None]
+Refuse = Callable[[PostbackError, Mapping[str, object]], None]
 
 
 def ready(workspace: Workspace) -> list[Network]:
@@ -79,18 +80,10 @@ def pull_network(
 
     def ask(begin: int, end: int) -> list[Conversion]:
         keep = workspace.path / TOKENS
-        told, good = (
-            networks.poll(
-                network, account, workspace.fetcher, begin, end, reject=refuse, keep=keep
-            ),
-            [],
+        told = networks.poll(
+            network, account, workspace.fetcher, begin, end, reject=refuse, keep=keep
         )
-        for one in told:
-            try:
-                good.append(ledger.checked(one, at=now))
-            except PostbackError as error:
-                refuse(error, asdict(one))
-        return good
+        return _believed(told, now, refuse)
 
     if since is None:
         since = pulls.ask_from(workspace.db, network.name, now, form.window_days, form.reach_days)
@@ -118,6 +111,17 @@ def pull_network(
     for message, _ in odd:
         done.rejected[message] += 1
     return done
+
+
+def _believed(told: Iterable[Conversion], now: int, refuse: Refuse) -> list[Conversion]:
+    """The news that the ledger will take; `refuse` gets the others."""
+    good = []
+    for one in told:
+        try:
+            good.append(ledger.checked(one, at=now))
+        except PostbackError as error:
+            refuse(error, asdict(one))
+    return good
 
 
 def serve(
