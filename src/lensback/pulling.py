@@ -113,10 +113,10 @@ def pull_network(
     return done
 
 
-def _believed(told: Iterable[Conversion], now: int, refuse: Refuse) -> list[Conversion]:
+def _believed(news: Iterable[Conversion], now: int, refuse: Refuse) -> list[Conversion]:
     """The news that the ledger will take; `refuse` gets the others."""
     good = []
-    for one in told:
+    for one in news:
         try:
             good.append(ledger.checked(one, at=now))
         except PostbackError as error:
