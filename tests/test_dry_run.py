@@ -92,6 +92,27 @@ def test_an_unknown_table_is_read_by_a_guess():
     assert any("guess" in warning for warning in dry_run.warnings())
 
 
+def test_a_table_that_cannot_be_guessed_shows_what_stands_in_its_columns():
+    odd = "Kennung;Bezeichnung;Summe;Seite\nA-7;Hue;12,50;/artikel/7\n"
+    with pytest.raises(FeedError) as refused:
+        tried(odd)
+    assert "#   Kennung: A-7\n" in refused.value.hint
+    assert "#   Seite: /artikel/7\n" in refused.value.hint
+
+
+def test_what_is_amiss_is_told_before_the_way_on(monkeypatch, capsys, tmp_path):
+    feed, folder = tmp_path / "feed.csv", str(tmp_path / "w")
+    run(monkeypatch, "init", "--workspace", folder)
+    add = ("store", "add", "x", "--feed", str(feed), "--workspace", folder, "--dry-run")
+    for text, way in (
+        (UNKNOWN, "next, to connect it all the same: lensback store add x"),
+        (HEADER + GOOD.format(1), "next, to connect it: lensback store add x"),
+    ):
+        feed.write_text(text)
+        run(monkeypatch, *add)
+        assert way in capsys.readouterr().out.replace("\n", " ")
+
+
 def test_an_unknown_dialect_is_read_by_a_guess():
     item = "<vare><nr>{0}</nr><navn>Hue</navn><link>https://s.example/{0}</link><pris>50</pris></vare>\n"
     dry_run = tried(f"<varer>{item.format(1)}{item.format(2)}</varer>")

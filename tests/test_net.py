@@ -255,6 +255,21 @@ def test_only_passing_failures_are_tried_again(
     assert "abc" not in str(caught.value)
 
 
+def test_a_password_that_is_asked_for_and_not_given_is_told_how_to_give(
+    shop: Shop, fetcher: Fetcher
+) -> None:
+    url = shop.page("/secret", status=401, WWW_Authenticate='Basic realm="x"')
+    plain = shop.page("/token", status=401, WWW_Authenticate="Bearer")
+    mine = url.replace("//", "//me:pw@")
+    hints = []
+    for asked, headers in ((url, {}), (mine, {}), (url, {"Authorization": "x"}), (plain, {})):
+        with pytest.raises(FetchFailed) as refused:
+            fetcher.fetch(asked, max_bytes=9, headers=headers)
+        hints.append(refused.value.hint)
+    assert "https://USER:PASSWORD@" in hints[0]
+    assert hints[1:] == ["check the key or the password"] * 3
+
+
 def test_503_then_ok(shop: Shop, fetcher: Fetcher, tmp_path: Path) -> None:
     def answer(handler: BaseHTTPRequestHandler) -> None:
         bad = len(shop.asked) == 1

@@ -61,9 +61,10 @@ def _show(dry_run: DryRun) -> None:
         f"{dry_run.offers} offers{gone}, {rejected} rejected, {dry_run.seconds:.1f} s; nothing written"
     )
     told = shlex.join(word for word in sys.argv[1:] if word != "--dry-run")
-    say(f"next, to connect it: lensback {told}")
-    for warning in dry_run.warnings():
+    warnings = dry_run.warnings()
+    for warning in warnings:
         err.print(f"to look at: {warning}", markup=False, highlight=False, soft_wrap=True)
+    say(f"next, to connect it{' all the same' if warnings else ''}: lensback {told}")
 
 
 def _offers(shown: list[Offer]) -> Table:

@@ -15,9 +15,8 @@ _PROLOG = re.compile(
 )
 _TAG = re.compile(r"<(?:[\w.\-]+:)?([\w.\-]+)[\s/>]")
 _DTD = re.compile(r"<!ELEMENT\s")
-_SAMPLE_LINES = 5
 _ROOT = re.compile(r"\s*<(?:[\w.\-]+:)?([\w.\-]+)")
-_SAVED_HINT = "check the address: open it in a browser and see what it gives"
+_SAVED_HINT = "check the address: see what it gives in a private window of a browser, where nobody is signed in"
 _FOREIGN = {
     "html": ("an HTML page", _SAVED_HINT),
     "urlset": ("a sitemap", "ask the store for its product feed"),
@@ -91,7 +90,7 @@ def _of_table(head: str, delimiter: str, columns: ColumnMap | None) -> propose.P
         return propose.of_table(known.header, (), known)
     at = table.heading(lines, columns)
     header = table.header_of(lines[at], delimiter)
-    rows = [line.rstrip("\r\n").split(delimiter) for line in lines[at + 1 :][:_SAMPLE_LINES]]
+    rows = table.first_rows(lines[at + 1 :], delimiter)
     return propose.of_table(header, rows, known or table.choose(header))
 
 

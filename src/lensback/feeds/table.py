@@ -20,7 +20,7 @@ from lensback.types import Offer, Rejected
 _RAKUTEN_LEAST = 26
 _MOST_COLUMNS = 5000
 _DELIMITERS = "\t;|,^~"
-_HEADINGS, _FIRST_LINES = 10, 30
+_HEADINGS, _FIRST_LINES, _SAMPLE_LINES = 10, 30, 5
 
 
 def read(
@@ -30,7 +30,8 @@ def read(
     first_lines = first_of(source.head_text())
     lines = Lines(source)
     header_line = lines.header()
-    for _ in range(heading(first_lines, columns)):
+    lines_before = heading(first_lines, columns)
+    for _ in range(lines_before):
         header_line = lines.header()
         lines.skipped += 1
     if header_line.startswith("HDR|"):
@@ -49,9 +50,10 @@ def read(
             "a known set of columns" if columns is None else "a column for " + ", ".join(missing)
         )
         listed = ", ".join(name.strip()[:40] for name in header[:8])
+        rows = first_rows(first_lines[lines_before + 1 :], delimiter)
         raise FeedError(
             f"the table lacks {lacking}; its header begins: {listed}",
-            hint=propose.hint(propose.of_table(header, [])),
+            hint=propose.hint(propose.of_table(header, rows)),
         )
     make = _maker(header, columns, rules)
     quote = quote_of(first_lines[1:], delimiter)
@@ -63,6 +65,11 @@ def first_of(head: str) -> list[str]:
     """The first lines of a table that say something, its header among them."""
     lines = (line for line in io.StringIO(head, newline="") if line.strip() and not no_header(line))
     return list(islice(lines, _FIRST_LINES))
+
+
+def first_rows(lines: Sequence[str], delimiter: str) -> list[list[str]]:
+    """Cells of the first lines below a header, as samples: quotes are not looked at."""
+    return [line.rstrip("\r\n").split(delimiter) for line in lines[:_SAMPLE_LINES]]
 
 
 def heading(first_lines: Sequence[str], columns: ColumnMap | None) -> int:

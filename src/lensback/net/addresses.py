@@ -72,7 +72,8 @@ class Guard:
         if not self.allowed(host, port) and not all(map(is_public, found)):
             raise FetchRefused(
                 f"{host} has a private address: {', '.join(map(str, found))}",
-                hint=f"if the server is yours, add {host!r} to the setting allow_hosts",
+                hint="if the server is yours, write into lensback.toml of the workspace:"
+                f' allow_hosts = ["{host}"]',
             )
         return list(dict.fromkeys(str(address) for address in found))
 

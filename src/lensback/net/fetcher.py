@@ -451,6 +451,15 @@ def _failure(response: httpx.Response, url: httpx.URL, call: _Call) -> FetchFail
     call.wait_s = retry_after_s(response.headers.get("retry-after", ""), call.max_wait_s)
     reason = f"{status} {httpx.codes.get_reason_phrase(status)}".strip()
     hint = "check the key or the password" if status in (401, 403) else ""
+    given = url.userinfo or "authorization" in map(str.lower, call.headers)
+    if (
+        status == 401
+        and not given
+        and "basic" in response.headers.get("www-authenticate", "").lower()
+    ):
+        hint = (
+            "it asks for a user and a password: give them in the address, https://USER:PASSWORD@…"
+        )
     passing = status in _PASSING
     message = f"{reason}: {redact(str(url))}"
     failure = FetchFailed(message, retry=passing, hint=hint, status=status)
