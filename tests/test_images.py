@@ -263,7 +263,7 @@ def test_a_bomb_in_a_text_chunk_is_left_packed() -> None:
 # Broken files
 
 
-@pytest.mark.parametrize("kind", ["AVIF", "HEIF", "BMP", "TIFF"])
+@pytest.mark.parametrize("kind", ["AVIF", "HEIF", "TIFF"])
 @given(share=st.floats(0, 0.97))
 @settings(max_examples=40, deadline=None)
 def test_a_picture_cut_short_is_bad_where_browsers_show_nothing(kind: str, share: float) -> None:
@@ -341,6 +341,28 @@ def test_the_lost_rows_are_plain(name: str) -> None:
         last = np.asarray(image)[-2]
         assert (np.ptp(last, axis=0) <= 2).all()
         assert last.mean() > 100
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P"])
+def test_a_bmp_without_its_end(mode: str) -> None:
+    """Its rows come from the bottom up."""
+    data = saved(drawn(300, 200).convert(mode), "BMP")
+    bottom = (0, 90, 300, 200)
+    for share in (0.6, 0.8, 0.999):
+        cut = decode(data[: int(len(data) * share)])
+        assert apart(cut.crop(bottom), decode(data).crop(bottom)) == 0
+    with pytest.raises(BadImage):
+        decode(data[: int(len(data) * 0.4)])
+
+
+def test_an_animated_webp_without_its_end_is_its_first_frame() -> None:
+    frames = [drawn(100, 80).rotate(turn) for turn in (0, 10, 20, 30, 40, 50)]
+    data = saved(frames[0], "WEBP", save_all=True, append_images=frames[1:])
+    second = data.index(b"ANMF", data.index(b"ANMF") + 4)
+    for end in {second, second + 30, len(data) // 2, len(data) - 9}:
+        assert apart(decode(data[:end]), decode(data)) == 0
+    with pytest.raises(BadImage):
+        decode(data[: second // 2])
 
 
 def test_a_jpeg_whose_end_marker_is_missing_loses_nothing() -> None:

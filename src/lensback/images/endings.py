@@ -17,17 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lensback.images import interlaced
+
 ENOUGH = 0.5
-"""Share of the rows that must be there (of WebP: of the bytes)."""
+"""Share of the rows that must be there (of WebP: of the bytes); `interlaced` has a rule of its own."""
 MAX_RAW_BYTES = 200_000_000
 """Of a PNG that is unpacked by hand."""
 
 _JPEG_END = b"\xff\xd9"
-_PNG = b"\x89PNG\r\n\x1a\n"
 _KEPT = (b"PLTE", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"cICP", b"eXIf")
 _MAX_PROFILE_BYTES = 1 << 20
 """Of a PNG; with a larger one Pillow reads nothing."""
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _LOOK_PX = 64
 """Shorter side at which two endings of a JPEG are compared."""
 _UNLIKE = 3
@@ -37,9 +37,11 @@ _UNLIKE = 3
 def ended(data: bytes) -> bytes | None:
     """The file with an end put to it, its lost rows grey (or clear); None where too little is
     there, or nobody would show it. `data` could be opened, but not read to its last pixel."""
+    if data.startswith(b"BM"):
+        return _bmp(data)
     if data.startswith(b"\xff\xd8"):
         return _jpeg(data)
-    if data.startswith(_PNG):
+    if data.startswith(interlaced.SIGNATURE):
         return _png(data)
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return _webp(data)
@@ -104,21 +106,35 @@ def _png(data: bytes) -> bytes | None:
         elif name == b"IDAT":
             packed += body
         elif name in _KEPT and not packed and not (name == b"iCCP" and _swells(body)):
-            others += _chunk(name, body)
+            others += interlaced.chunk(name, body)
     if len(head) != 13:
         return None
-    width, height, depth, kind, *_, interlaced = struct.unpack(">IIBBBBB", head)
-    row = 1 + (width * depth * _CHANNELS.get(kind, 4) + 7) // 8
-    if interlaced or row * height > MAX_RAW_BYTES:
+    if (found := _rows(head, packed)) is None:
         return None
-    raw = _unpacked(packed, row * height)
+    head, raw = found
+    body = interlaced.chunk(b"IHDR", head) + others
+    pixels = interlaced.chunk(b"IDAT", zlib.compress(raw, 0))
+    return interlaced.SIGNATURE + body + pixels + interlaced.chunk(b"IEND", b"")
+
+
+def _rows(head: bytes, packed: bytes) -> tuple[bytes, bytes] | None:
+    """Header and unpacked rows of a PNG, filled up; None where too little is there."""
+    width, height, depth, kind, *_, mixed = struct.unpack(">IIBBBBB", head)
+    if kind not in interlaced.CHANNELS:
+        return None
+    bits = depth * interlaced.CHANNELS[kind]
+    row = 1 + (width * bits + 7) // 8
+    size = interlaced.raw_bytes(width, height, bits) if mixed else row * height
+    if size > MAX_RAW_BYTES:
+        return None
+    raw = _unpacked(packed, size)
+    if mixed:
+        return interlaced.whole_png(head, raw)
     rows = len(raw) // row
     if rows < ENOUGH * height:
         return None
     lost = b"\0" + (b"\x80" if kind in (0, 2) else b"\0") * (row - 1)
-    raw = raw[: rows * row] + lost * (height - rows)
-    pixels = _chunk(b"IDAT", zlib.compress(raw, 0))
-    return _PNG + _chunk(b"IHDR", head) + others + pixels + _chunk(b"IEND", b"")
+    return head, raw[: rows * row] + lost * (height - rows)
 
 
 def _swells(profile: bytes) -> bool:
@@ -148,19 +164,17 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += size + 12
 
 
-def _chunk(name: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-
 def _webp(data: bytes) -> bytes | None:
-    """Zeros to the length that it states, and as many again: the decoder draws something flat for
-    them, and needs more of them than there were bytes."""
+    """Of an animation the first frame. Of a still one zeros to the length that it states, and as many again: the
+    decoder draws something flat for them, and needs more of them than there were bytes."""
     size = int.from_bytes(data[4:8], "little") + 8
-    if not ENOUGH * size <= len(data) < size or size > MAX_RAW_BYTES:
-        return None
     at, end = 12, 12
     while end <= len(data):  # to the chunk that is cut
         at, end = end, end + 8 + (int.from_bytes(data[end + 4 : end + 8], "little") + 1) // 2 * 2
+        if data[at : at + 4] == b"ANMF" and end <= len(data):
+            return b"RIFF" + (end - 8).to_bytes(4, "little") + data[8:end]
+    if not ENOUGH * size <= len(data) < size or size > MAX_RAW_BYTES:
+        return None
     if data[at : at + 4] not in (b"VP8 ", b"VP8L"):
         return data + bytes(size - len(data))
     longer = bytearray(data + bytes(size - len(data) + size + size % 2))
@@ -169,30 +183,75 @@ def _webp(data: bytes) -> bytes | None:
     return bytes(longer)
 
 
+def _bmp(data: bytes) -> bytes | None:
+    """Of one that is not compressed: grey for the rows that are lost, the upper ones as a rule."""
+    begin, _, width, height, _, bits, packing = struct.unpack("<IIiiHHI", data[10:34])
+    row = (abs(width) * bits + 31) // 32 * 4
+    size = begin + row * abs(height)
+    if packing not in (0, 3) or size > MAX_RAW_BYTES:
+        return None
+    there = (len(data) - begin) // row
+    lost = (b"\x80" if bits > 8 else b"\0") * (size - len(data))
+    return data + lost if there >= ENOUGH * abs(height) else None
+
+
 def _gif(data: bytes) -> bytes | None:
-    """The first frame, filled with the palette's first colour; a row of nothing else counts as lost."""
-    missing = _gif_missing(data)
-    if missing is None:
+    """The first frame, written anew, filled with the palette's first colour; rows of nothing else at the end
+    count as lost."""
+    found = _gif_frame(data)
+    if found is None:
         return None
-    width, height = struct.unpack("<HH", data[6:10])
+    at, missing = found
+    width, height, flags = struct.unpack("<HHB", data[at + 5 : at + 10])
+    begin = at + 10 + _colours(flags)
     blocks = width * height * 3 // 2 // 255 + 2  # codes have twelve bits at most
-    if blocks * 256 > MAX_RAW_BYTES:
+    if not width * height or blocks * 256 > MAX_RAW_BYTES:
         return None
-    whole = data + bytes(missing) + (b"\xff" + bytes(255)) * blocks + b"\0;"
-    image = Image.open(io.BytesIO(whole), formats=("GIF",))
-    there = (np.asarray(image) != 0).reshape(image.height, -1).any(axis=1)
-    return whole if there.mean() >= ENOUGH else None
+    codes = data[begin:] + bytes(missing) + (b"\xff" + bytes(255)) * blocks + b"\0;"
+    rows = _gif_pixels(width, height, flags & 0x40, codes)
+    order = interlaced.gif_rows(height) if flags & 0x40 else np.arange(height)
+    seen = np.flatnonzero(rows[order].any(axis=1))
+    there = int(seen[-1]) + 1 if len(seen) else 0
+    if flags & 0x40:
+        filled = interlaced.whole_gif(rows, there)
+    else:
+        filled = rows if there >= ENOUGH * height else None
+    if filled is None:
+        return None
+    head = data[: at + 9] + bytes([flags & ~0x40]) + data[at + 10 : begin]
+    return head + _gif_codes(filled) + b";"
 
 
-def _gif_missing(data: bytes) -> int | None:
-    """How many bytes the last block of the first frame lacks; None where the cut is elsewhere."""
+def _gif_pixels(width: int, height: int, mixed: int, codes: bytes) -> NDArray[np.uint8]:
+    """The numbers of the colours of a frame, [height, width]. In a palette of greys each is its own colour."""
+    greys = np.arange(256, dtype=np.uint8).repeat(3).tobytes()
+    head = struct.pack("<6sHHBBB", b"GIF89a", width, height, 0xF7, 0, 0) + greys
+    frame = struct.pack("<BHHHHB", 0x2C, 0, 0, width, height, mixed)
+    return np.asarray(Image.open(io.BytesIO(head + frame + codes), formats=("GIF",)))
+
+
+def _gif_codes(rows: NDArray[np.uint8]) -> bytes:
+    """Rows in the code of a GIF, not compressed: numbers of nine bits, and a new beginning before each 254."""
+    run, pixels = 254, rows.ravel()
+    padded = np.concatenate([pixels, np.zeros(-len(pixels) % run, np.uint8)]).reshape(-1, run)
+    numbers = np.full((len(padded), run + 1), 256, np.uint16)
+    numbers[:, 1:] = padded
+    listed = np.append(numbers.ravel()[: len(pixels) + len(padded)], np.uint16(257)).astype("<u2")
+    bits = np.unpackbits(listed.view(np.uint8).reshape(-1, 2), axis=1, bitorder="little")[:, :9]
+    packed = np.packbits(bits.ravel(), bitorder="little").tobytes()
+    parts = (packed[i : i + 255] for i in range(0, len(packed), 255))
+    return b"\x08" + b"".join(bytes([len(part)]) + part for part in parts) + b"\0"
+
+
+def _gif_frame(data: bytes) -> tuple[int, int] | None:
+    """Where the first frame begins, and how many bytes its last block lacks; None where the cut is elsewhere."""
     at = 13 + _colours(data[10])
     while data[at] == 0x21:  # extensions before the frame
         at = _past_blocks(data, at + 2)
-    if data[at] != 0x2C or data[at + 9] & 0x40:  # rows of an interlaced one are lost all over
+    if data[at] != 0x2C:
         return None
     end = _past_blocks(data, at + 10 + _colours(data[at + 9]) + 1)
-    return end - len(data) if end > len(data) else None
+    return (at, end - len(data)) if end > len(data) else None
 
 
 def _colours(flags: int) -> int:
