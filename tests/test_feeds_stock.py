@@ -50,6 +50,19 @@ def test_what_is_said(text: str, state: str):
     assert KNOWN(text) == state
 
 
+# TRUE and FALSE as Microsoft Excel writes them into a CSV, by its language.
+EXCEL = {
+    "in_stock": "WAHR|VRAI|VERDADERO|VERDADEIRO|VERO|ИСТИНА|ІСТИНА|PRAWDA|PRAVDA|IGAZ|WAAR|SANT|SAND|TOSI|DOĞRU|ADEVĂRAT",
+    "out_of_stock": "FALSCH|FAUX|FALSO|ЛОЖЬ|FAŁSZ|NEPRAVDA|HAMIS|ONWAAR|FALSKT|FALSK|EPÄTOSI|YANLIŞ|FALS",
+}
+
+
+@pytest.mark.parametrize("state", EXCEL)
+def test_what_excel_makes_of_true_and_false(state: str):
+    for said in EXCEL[state].split("|"):
+        assert KNOWN(said) == KNOWN(said.lower()) == KNOWN(said.title()) == state, said
+
+
 SPACES = st.sampled_from(["", " ", "\u00a0", "\u2009", "\u202f", "'", "\u2019"])
 UNITS = st.sampled_from(["", " pcs", " шт.", "ks", " Stück", " szt.", " τεμ.", " adet", "個"])
 
