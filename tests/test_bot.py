@@ -286,6 +286,7 @@ def test_what_is_no_photo_and_too_many(
     wait_for(lambda: any("a lot of photos" in text for text in telegram.texts()))
     telegram.photo(50, made[1], **group, caption="what is this, @lens_bot?")
     wait_for(lambda: any(method == "sendPhoto" for method, _ in telegram.sent))
+    assert not any("did not find" in text for text in telegram.texts())
 
 
 ENGLISH = {"from": {**PERSON, "language_code": "en"}}

@@ -275,7 +275,10 @@ class Chat:
 
     def _search(self, data: bytes, query: Query, language: str) -> Answer:
         query = replace(query, limit=c.MOST_CARDS, language=language)
-        return search_live(data, query, self._workspace.tools)
+        answer = search_live(data, query, self._workspace.tools)
+        if answer.verdict == "none" and query.words:  # a caption is talk as well: "what is this?"
+            answer = search_live(data, replace(query, words=""), self._workspace.tools)
+        return answer
 
     def _record(self, answer: Answer) -> None:
         body = ledger.search_body(answer, at=int(time.time()), source="bot")
