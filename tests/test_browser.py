@@ -362,7 +362,9 @@ def test_without_a_script(browser: Browser, served: tuple[str, Path]) -> None:
     expect(page.locator(".verdict h2")).to_be_visible()
     assert set(page.locator(".card .store bdi").all_inner_texts()) == {"harbour"}
     expect(page.locator(".chip[aria-pressed=true]")).to_have_attribute("value", re.compile(","))
-    page.locator(".chip").last.click()  # another part of the photo that the server remembers
+    page.locator("details.doubtful summary").click()  # what the detector does not believe in
+    expect(page.locator("details.doubtful .chip").first).to_be_visible()
+    page.locator(".chip[data-whole]").click()  # another part of the photo that the server remembers
     expect(page.locator(".verdict h2")).to_be_visible()
     assert set(page.locator(".card .store bdi").all_inner_texts()) == {"harbour"}
     context.close()
