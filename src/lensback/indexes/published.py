@@ -4,16 +4,19 @@ into memory and never change.
     v_<fingerprint>@<version>/rows.arrow        what rows say, column by column
                               vectors.f32       their vectors, one after the other
                               partitions.faiss  the same in partitions, where rows are many
+                              seal.json         of which version they are, size and digest of each
 
 They are made from the table: whoever finds them missing or damaged makes them again.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +30,10 @@ from lensback.lancedata import BATCH_ROWS, Table
 from lensback.types import Vectors
 
 ROWS, VECTORS, PARTITIONS = "rows.arrow", "vectors.f32", "partitions.faiss"
+SEAL = "seal.json"
+LOOKS, LOOK_BYTES = 64, 4096
+"""Places of a file that its digest is of, and how much is read at each: files that grow with the catalogue are
+not read whole whenever one is opened."""
 COLUMNS = ("image_hash", *CODED, "in_stock", "price_low", "price_high")
 
 
@@ -43,10 +50,14 @@ class Files:
 
 
 def opened(folder: Path, *, all_compared: bool) -> Files | None:
-    """The files of a folder; None where they are not there, or damaged."""
+    """The files of a folder; None where they are not there, damaged, or of another version."""
     import pyarrow as pa
 
+    names = (ROWS, VECTORS) if all_compared else (ROWS, VECTORS, PARTITIONS)
     try:
+        seal = json.loads((folder / SEAL).read_bytes())
+        if seal["of"] != folder.name or any(seal[name] != _digest(folder / name) for name in names):
+            return None
         with pa.memory_map(str(folder / ROWS)) as source:
             table = pa.ipc.open_file(source).read_all()
         vectors = _mapped(folder / VECTORS, table.num_rows, int(table.schema.metadata[b"dim"]))
@@ -58,7 +69,7 @@ def opened(folder: Path, *, all_compared: bool) -> Files | None:
         columns = Columns(table)
         searched = partitions.Partitions(index, columns, vectors, folder / VECTORS)
         return Files(folder, None, searched, vectors)
-    except (OSError, ValueError, RuntimeError, KeyError, pa.ArrowException):
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, pa.ArrowException):
         return None
 
 
@@ -71,6 +82,8 @@ def made(table: Table, folder: Path, *, in_partitions: bool) -> None:
         rows = _written(table, part)
         if in_partitions:
             partitions.write(_mapped(part / VECTORS, rows, table.dim), part / PARTITIONS)
+        seal = {path.name: _digest(path) for path in sorted(part.iterdir())}
+        (part / SEAL).write_text(json.dumps({"of": folder.name, **seal}))
         flush_tree(part)
         shutil.rmtree(folder, ignore_errors=True)
         part.rename(folder)
@@ -106,6 +119,18 @@ def _written(table: Table, folder: Path) -> int:
     with pa.OSFile(str(folder / ROWS), "wb") as sink, pa.ipc.new_file(sink, whole.schema) as writer:
         writer.write_table(whole)
     return int(whole.num_rows)
+
+
+def _digest(path: Path) -> str:
+    """Of the file's size, and of its bytes at places all over it."""
+    with path.open("rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        read = blake2b(str(size).encode(), digest_size=16)
+        for i in range(LOOKS):
+            read.update(
+                os.pread(file.fileno(), LOOK_BYTES, max(0, size - LOOK_BYTES) * i // (LOOKS - 1))
+            )
+    return read.hexdigest()
 
 
 def _mapped(file: Path, rows: int, dim: int) -> Vectors:
