@@ -56,7 +56,7 @@ STORIES: dict[str, tuple[list[Conversion], list[tuple[str, str, str]], dict[str,
     "alone, paid": ([minus(status="paid")], [LONE], {}),
     "alone, then declined": (
         [minus(changed_at=1), minus(status="declined", changed_at=2, reason="fraud")],
-        [("declined", "-2.40", "fraud")],
+        [("declined", "0.00", "fraud")],
         {},
     ),
     "of an order": ([plus(), minus()], [("approved", "3.60", "")], {"commission_due": 600}),
@@ -223,7 +223,7 @@ def test_a_correction_alone_owes_nothing(one: Database) -> None:
 def test_a_correction_that_is_taken_back_or_moved_gives_back(one: Database) -> None:
     told(one, plus(), minus(changed_at=5))
     told(one, minus(status="declined", changed_at=6))
-    assert sorted(seen(one)) == [("approved", "6.00", ""), ("declined", "-2.40", "other")]
+    assert sorted(seen(one)) == [("approved", "6.00", ""), ("declined", "0.00", "other")]
     assert ledger.audit(one).differences == []
     told(one, minus(status="approved", changed_at=7))
     assert seen(one) == [("approved", "3.60", "")]

@@ -49,7 +49,7 @@ def folded(sales: Mapping[int, NamedSale]) -> dict[int, Sale]:
     >>> [(left[key].status, left[key].commission.minor) for key in (1, 2)]
     [('approved', 300), ('declined', 0)]
     """
-    left = {key: one.sale for key, one in sales.items()}
+    left = {key: _no_minus(one.sale) for key, one in sales.items()}
     for key in sorted(key for key, one in sales.items() if is_correction(one.sale)):
         minus = sales[key].sale
         rest, value = -minus.commission.minor, minus.order_value
@@ -124,6 +124,13 @@ def _whose(sales: Mapping[int, NamedSale], key: int) -> list[int]:
         and fits(minus.external_id, order, one.external_id, one.sale.order_id)
     )
     return sorted(plus, key=place)
+
+
+def _no_minus(sale: Sale) -> Sale:
+    """A correction that was declined takes back nothing, and says no amount."""
+    if sale.status != "declined" or sale.commission.minor >= 0:
+        return sale
+    return replace(sale, commission=replace(sale.commission, minor=0))
 
 
 def _less(sale: Sale, part: int, value: Money | None, reason: str) -> Sale:

@@ -134,7 +134,7 @@ def _folded(
     corrected = corrections.clicks_with(c, clicks)
     corrected |= {one.click for one in named.values() if corrections.is_correction(one.sale)}
     if not corrected:
-        return {key: one.sale for key, one in named.items()}, corrected
+        return corrections.folded(named), corrected
     others = {
         key: names
         for key, names in corrections.sales_of_clicks(c, corrected).items()
