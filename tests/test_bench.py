@@ -48,14 +48,16 @@ def test_every_result_has_a_script() -> None:
     """`NAME.json` and `NAME_variant.json` are of a script NAME.py in bench/ or tools/; a result of
     another name is named by the script that writes it."""
     sources = {path.stem: path.read_text("utf-8") for place in ("bench", "tools")
-               for path in (ROOT / place).glob("*.py")}  # fmt: skip
+               for path in (ROOT / place).rglob("*.py")}  # fmt: skip
     results = [path.stem for path in (ROOT / "bench" / "results").glob("*.json")]
     assert results
     lost = [
         result
         for result in results
         if not any(
-            f"{result}_".startswith(f"{name}_") or f"/{result}.json" in text
+            f"{result}_".startswith(f"{name}_")
+            or f"/{result}.json" in text
+            or f'write("{result}"' in text
             for name, text in sources.items()
         )
     ]

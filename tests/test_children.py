@@ -71,7 +71,7 @@ def test_who_reads_feeds_knows_no_secret(tmp_path: Path) -> None:
     rows = "".join(f"{n},Hat,https://s.example/{n},5.00 EUR\n" for n in range(2000))
     feed.write_text("id,title,link,price\n" + rows, "utf-8")
     with Readers(Event()) as readers:
-        rows_of = readers.rows((str(feed), "auto", "", "", "feed", 1 << 20, 60.0))
+        rows_of = readers.rows((str(feed), "auto", "", "", "feed", "", "", 1 << 20, 60.0))
         assert len(next(rows_of)) > 1
         listed = Path("/proc/self/task").glob("*/children")
         pids = [int(pid) for path in listed for pid in path.read_text().split()]

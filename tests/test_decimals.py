@@ -35,6 +35,7 @@ OURS = {
     "types.py": {"self.minor", "minor"},
     "speech.py": {"amount"},
     "ledger/pay.py": {"found[2]"},
+    "ledger/holds.py": {"whole.numerator"},
     "networks/news.py": {"self._form.divisor"},
     "networks/programs.py": {"found[0]", "rule.get('from_price', '0')"},
     "feeds/money.py": {"found[1]", "f'{whole}.{part}'"},
