@@ -17,24 +17,25 @@
   const NOTED_MS = 400; // what is quicker needs no progress
   let running = null;
   let address = "";
+  let asked = url.value; // the address of the picture on the page
   let chips = null; // the things found in the photo; a search of one part does not look for them again
   let box = ""; // what was searched last, so that a filter keeps it
+  let held = input.files[0] || null; // the photo on the page; the field may hold the next one already
+  let fields = values(); // as the answer on the page was asked for
   let before = null; // what stood here before the search under way
 
   // Photos that came in: the first is searched, the others wait beside it.
-  function choose(files) {
-    queue(files);
-    const list = new DataTransfer();
-    list.items.add(files[0]);
-    input.files = list.files;
-    chosen();
+  function choose(all) {
+    before ||= standing();
+    queue(all);
+    chosen(all[0]);
   }
 
-  function queue(files) {
+  function queue(all) {
     const shelf = at("queue");
     for (const one of shelf.querySelectorAll("img")) URL.revokeObjectURL(one.src);
-    shelf.hidden = files.length < 2;
-    shelf.replaceChildren(...(files.length < 2 ? [] : files.slice(0, 12)).map((file, number) => {
+    shelf.hidden = all.length < 2;
+    shelf.replaceChildren(...(all.length < 2 ? [] : all.slice(0, 12)).map((file, number) => {
       const button = document.createElement("button");
       button.type = "button";
       button.setAttribute("aria-label", `${shelf.dataset.photo} ${number + 1}`);
@@ -43,30 +44,37 @@
       Object.assign(picture, { src: URL.createObjectURL(file), alt: "" });
       button.append(picture);
       button.addEventListener("click", () => {
+        before ||= standing();
         for (const one of shelf.children) one.setAttribute("aria-pressed", String(one === button));
-        const list = new DataTransfer();
-        list.items.add(file);
-        input.files = list.files;
-        chosen();
+        chosen(file);
       });
       return button;
     }));
   }
 
-  function chosen() {
-    const file = input.files[0];
-    if (!file) return;
+  function chosen(file) {
+    hold(file);
     url.value = "";
     known.value = "";
-    if (file.size > Number(form.dataset.maxBytes)) { say(form.dataset.large); return; }
+    clear();
+    preview(file);
+    search("");
+  }
+
+  function hold(file) {
+    const list = new DataTransfer();
+    if (file) list.items.add(file);
+    input.files = list.files;
+    held = file;
+  }
+
+  function preview(file) {
     if (address) URL.revokeObjectURL(address);
     address = URL.createObjectURL(file);
-    clear();
     // A format that the browser cannot show (HEIC) is shown as the server decoded it, once it has.
     at("shown").onerror = () => stage(false);
     at("shown").src = address;
     stage(true);
-    search("");
   }
 
   function stage(on) {
@@ -82,14 +90,14 @@
   }
 
   async function search(part, limit = "") {
-    if (!input.files.length && !url.value && !known.value) { at("photo").focus(); return; }
+    if (!input.files.length && !url.value && !known.value) { before = null; fields = values(); at("photo").focus(); return; }
+    before ||= standing();
     box = part;
     if (running) running.abort();
     const mine = running = new AbortController();
     const anew = !known.value;
     const focused = document.activeElement;
     const chip = answer.contains(focused) ? focused.dataset.box : "";
-    if (!answer.hasAttribute("aria-busy")) before = { nodes: [...answer.childNodes], answered: form.classList.contains("answered") };
     form.classList.add("answered");
     waiting(true);
     const slow = setTimeout(() => progress(0), NOTED_MS);
@@ -102,11 +110,12 @@
       }
       if (running === mine) show(reply.page, part, { anew, chip });
     } catch (error) {
-      if (error.name === "AbortError") return;
-      say(form.dataset.offline);
+      if (error.name === "AbortError" || running !== mine) return;
+      if (error instanceof RangeError) say(form.dataset.large, false);
+      else say(form.dataset.offline);
     } finally {
       clearTimeout(slow);
-      if (running === mine) { running = null; waiting(false); at("progress").hidden = true; }
+      if (running === mine) ended();
     }
   }
 
@@ -116,8 +125,15 @@
     if (part) data.set("box", part);
     if (limit) data.set("limit", limit);
     if (known.value) data.delete("photo_url");
-    else if (input.files.length) data.set("photo", await smaller(input.files[0]), "photo.jpg");
+    else if (input.files.length) data.set("photo", await fitting(input.files[0]), "photo.jpg");
     return post(form.action, data, signal, (share) => { if (!at("progress").hidden) progress(share); });
+  }
+
+  // The file as it is sent. Rejects with RangeError where the server would not take it.
+  async function fitting(file) {
+    const sent = await smaller(file);
+    if (sent.size > Number(form.dataset.maxBytes)) throw new RangeError("too large");
+    return sent;
   }
 
   function progress(share) {
@@ -127,17 +143,50 @@
     else bar.removeAttribute("value"); // the server is at work
   }
 
+  // The search under way is over, whatever came of it.
+  function ended() {
+    running = before = null;
+    waiting(false);
+    at("progress").hidden = true;
+  }
+
+  // What belongs together: answer, photo, part and what was asked for.
+  function standing() {
+    const shelf = [...at("queue").children];
+    return {
+      nodes: [...answer.childNodes], answered: form.classList.contains("answered"), known: known.value, box, chips, file: held, fields, url: asked,
+      source: at("shown").getAttribute("src"), staged: !at("stage").hidden, region: at("crop").hidden ? "" : answer.dataset.region,
+      shelf, pressed: shelf.map((one) => one.getAttribute("aria-pressed")),
+    };
+  }
+
   // What stood here before the search that was stopped.
   function stop() {
     if (!running) return;
     running.abort();
-    running = null;
-    waiting(false);
-    at("progress").hidden = true;
-    answer.replaceChildren(...before.nodes);
-    form.classList.toggle("answered", before.answered);
-    if (!before.answered) { stage(false); input.value = ""; }
+    const was = before;
+    ended();
+    answer.replaceChildren(...was.nodes);
+    form.classList.toggle("answered", was.answered);
+    hold(was.file);
+    [known.value, url.value, box, chips] = [was.known, was.url, was.box, was.chips];
+    for (const [field, value, checked] of was.fields) [field.value, field.checked] = [value, checked];
+    at("queue").replaceChildren(...was.shelf);
+    at("queue").hidden = !was.shelf.length;
+    was.shelf.forEach((one, number) => one.setAttribute("aria-pressed", was.pressed[number]));
+    if (was.staged && was.source !== at("shown").getAttribute("src")) {
+      at("shown").addEventListener("load", () => mark(was.region), { once: true });
+      if (was.source.startsWith("blob:")) preview(was.file);
+      else at("shown").src = was.source;
+    }
+    stage(was.staged);
+    mark(was.region);
     at("said").textContent = form.dataset.stopped;
+  }
+
+  // What the filters and the words say now; the photo is no part of it.
+  function values() {
+    return [...form.elements].filter((one) => one.name && !["file", "hidden", "submit", "url"].includes(one.type)).map((one) => [one, one.value, one.checked]);
   }
 
   function waiting(on) {
@@ -151,25 +200,36 @@
   function show(page, part, { anew, chip }) {
     const fresh = page.getElementById("answer");
     if (!fresh) { say(form.dataset.unread); return; }
+    const found = fresh.dataset.search;
     answer.replaceChildren(...fresh.childNodes);
-    for (const name of ["search", "region", "box", "verdict"]) answer.dataset[name] = fresh.dataset[name] || "";
-    known.value = answer.dataset.search;
-    if (known.value) {
-      document.title = page.title;
-      history.pushState({}, "", `/answers/${known.value}`);
+    if (found || !known.value) {
+      for (const name of ["search", "region", "box", "verdict"]) answer.dataset[name] = fresh.dataset[name] || "";
     }
-    keepChips(part);
+    if (found) {
+      known.value = found;
+      document.title = page.title;
+      history.pushState({}, "", `/answers/${found}`);
+      keepChips(part);
+    }
     const own = page.getElementById("shown");
     if (at("stage").hidden && own && own.getAttribute("src")) decoded(own.getAttribute("src"), fresh.dataset.region);
-    else mark(fresh.dataset.region);
+    else mark(known.value && answer.dataset.region); // a failure leaves photo and box as they are
     bringFilters(page);
-    if (fresh.dataset.search && !at("stage").hidden) {
-      recent.add(`/answers/${fresh.dataset.search}`, answer.querySelector("h2").textContent, at("shown"));
-    }
+    fields = values();
+    asked = url.value;
+    if (found && !at("stage").hidden) remember(`/answers/${found}`, answer.querySelector("h2").textContent);
     at("said").textContent = fresh.dataset.sentence || answer.querySelector("h2, p").textContent;
     refocus(chip, anew);
     const narrow = window.matchMedia("(max-width: 63.99rem)").matches;
     if (anew) window.scrollTo({ top: narrow ? form.offsetTop : 0, behavior: "instant" });
+  }
+
+  // Among the recent searches, with the photo once it is there to be copied.
+  function remember(link, words) {
+    const picture = at("shown");
+    const add = () => link === `/answers/${known.value}` && recent.add(link, words, picture);
+    if (picture.complete && picture.naturalWidth) add();
+    else picture.addEventListener("load", add, { once: true });
   }
 
   // The photo as the server decoded it: for a format that the browser cannot show, or from an address.
@@ -210,13 +270,13 @@
     verdict.after(kept);
   }
 
-  function say(text) {
+  function say(text, curable = true) {
     const note = document.createElement("div");
     note.className = "verdict failed";
     note.append(document.createElement("h2"), document.createElement("p"));
     note.firstChild.textContent = form.dataset.failed;
     note.lastChild.textContent = text;
-    if (input.files.length || url.value) {
+    if (curable && (input.files.length || url.value)) {
       const again = document.createElement("button");
       Object.assign(again, { type: "button", className: "button", textContent: form.dataset.again });
       again.addEventListener("click", () => search(box));
@@ -288,7 +348,13 @@
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (url.value) { input.value = known.value = ""; queue([]); stage(false); clear(); }
+    if (!url.value || (known.value && url.value === asked)) { search(box); return; }
+    before ||= standing();
+    hold(null);
+    known.value = "";
+    queue([]);
+    stage(false);
+    clear();
     search("");
   });
   input.multiple = true; // without a script there is one photo
@@ -323,7 +389,9 @@
     try {
       const response = await fetch(location.href, { headers: { Accept: "text/html" }, signal: mine.signal });
       const page = new DOMParser().parseFromString(await response.text(), "text/html");
-      if (running === mine) bring(page); // twice back: the last one counts, whichever comes first
+      if (running !== mine) return; // twice back: the last one counts, whichever comes first
+      ended();
+      bring(page);
     } catch (error) { if (error.name !== "AbortError") location.reload(); }
   });
 
@@ -343,7 +411,8 @@
       own.value = fresh.value;
       own.checked = fresh.checked;
     }
-    input.value = "";
+    hold(null);
+    fields = values();
     document.title = page.title;
     form.classList.toggle("answered", there.classList.contains("answered"));
     opened();

@@ -18,6 +18,7 @@ window.recentSearches = (() => {
 
   // A small copy of a picture as a data: address; "" where the browser cannot read it.
   function thumbnail(image, side) {
+    if (!image.naturalWidth) return "";
     try {
       const scale = side / Math.max(image.naturalWidth, image.naturalHeight);
       const canvas = document.createElement("canvas");
