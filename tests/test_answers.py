@@ -15,6 +15,7 @@ from PIL import Image
 from sqlalchemy import text
 
 from lensback import grants, verdicts, wire
+from lensback.catalogue import stores
 from lensback.ledger.shown import shown
 from lensback.settings import Settings
 from lensback.web import create_app
@@ -81,6 +82,29 @@ def test_a_stranger_sees_the_products_and_never_the_photo(
     assert f"/answers/{found.search_id}/photo" not in page
     assert "The photo is not here" in page
     assert client.get(f"/answers/{found.search_id}/photo").status_code == 404
+
+
+def test_a_store_is_called_by_its_title_wherever_a_shopper_reads_of_it(
+    workspace: Workspace, client: TestClient, made: tuple[Path, bytes]
+) -> None:
+    stores.add(workspace.db, "lavka", title="Лавка & Co")
+    try:
+        found = search(client, made[1], store="lavka")
+        frame = {"user-agent": "Mozilla/5.0 Firefox/140.0", "sec-fetch-mode": "navigate"}
+        frame["sec-fetch-dest"] = "iframe"
+        client.cookies.clear()
+        pages = {
+            "a shared answer": client.get(f"/answers/{found.search_id}").text,
+            "a thing": client.get(f"/products/{found.hits[0].product_id}").text,
+            "the way on": client.get(found.hits[0].offers[0].link, headers=frame).text,
+            "the first page": client.get("/").text,
+        }
+        for name, page in pages.items():
+            read = re.sub(r"<[^>]*>", " ", page)
+            assert "Лавка &amp; Co" in read, name
+            assert not re.search(r"\blavka\b", read), name
+    finally:
+        stores.add(workspace.db, "lavka", title="")
 
 
 @pytest.mark.parametrize("wrong", ["nonsense", "0" * 15, "0" * 17, "G" * 16, "../etc"])

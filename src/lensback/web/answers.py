@@ -69,6 +69,7 @@ def _shared(
     """The answer for somebody who does not have its photo."""
     speech = speech_of(request)
     view = answer_view(answer, speech)
+    titles = tuple(service.marks[name].title for name in query.stores)
     lead = speech.say("An answer of {day}.", day=speech.date(said.at))
     if answer.hits:
         lead += " " + speech.say("Prices and stock are those of now.")
@@ -81,7 +82,7 @@ def _shared(
         answer=view,
         terms=terms_of_answer(request, service, view, speech),
         lead=lead,
-        filters=filter_words(query, speech),
+        filters=filter_words(replace(query, stores=titles), speech),
         about=_about(view),
         base=str(request.base_url).rstrip("/"),
     )
