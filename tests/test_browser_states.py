@@ -72,7 +72,7 @@ def test_a_search_that_is_stopped_leaves_all_as_it_was(page: Page, street: str, 
         page.locator("#parts .chip[aria-pressed=false]").first.tap()
     else:
         page.locator("#filters summary").click()
-        page.select_option("select[name=store]", "lavka")
+        page.select_option("select[name=order]", "price")
     expect(page.locator("#progress")).to_be_visible()
     page.locator("#cancel").click()
     expect(page.locator("#said")).to_have_text("Stopped.")
