@@ -218,7 +218,9 @@ def test_a_promise_says_its_outcome_first(
 ) -> None:
     """And keeps nothing unless it is certified."""
     kept: list[Any] = []
-    tools = SimpleNamespace(encoder=None, snapshot=SimpleNamespace(id="s", fingerprint="f"))
+    tools = SimpleNamespace(
+        encoder=None, detector=None, snapshot=SimpleNamespace(id="s", fingerprint="f")
+    )
     monkeypatch.setattr("lensback.workspace.Workspace.tools", lambda _: tools)
     monkeypatch.setattr("lensback.workspace.Workspace.promise", lambda *_: (None, "none"))
     monkeypatch.setattr(certifying, "certified", lambda *_, **__: (None, promise_of(state)))
