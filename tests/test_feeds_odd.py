@@ -330,3 +330,14 @@ def test_the_real_feeds_are_read_as_the_table_in_the_docs_says(data: Path) -> No
             rows = list(feeds.read(stream, base="https://base.example"))
         offers = sum(isinstance(row, Offer) for row in rows)
         assert (offers, len(rows)) == (int(cells[4]), int(cells[3])), name
+
+
+def test_woocommerces_export_is_proposed_with_its_stock_and_its_price() -> None:
+    """Its columns as WC_Product_CSV_Exporter names them; `Stock` is empty where nobody counts."""
+    table = (
+        b'ID,Type,SKU,Name,"In stock?",Stock,"Sale price","Regular price",Images,"External URL"\n'
+        b"1,simple,a,Hat,0,,,12.5,https://s.example/1.jpg,https://s.example/p/1\n"
+    )
+    fields = feeds.propose_columns(io.BytesIO(table)).fields
+    assert (fields["availability"], fields["quantity"]) == (("In stock?",), ("Stock",))
+    assert (fields["price"], fields["sale_price"]) == (("Regular price",), ("Sale price",))

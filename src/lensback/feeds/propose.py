@@ -193,6 +193,8 @@ def _guess(samples: dict[str, str]) -> dict[str, tuple[str, ...]]:
     used: set[str] = set()
     for given in sorted(samples, key=lambda name: name.count("/")):
         target = _by_name(given)
+        if target == "availability" and target in fields:
+            target = "quantity"  # WooCommerce's export: `In stock?`, and `Stock`, empty where nobody counts
         if target and (target == "images" or target not in fields):
             fields[target] = (*fields.get(target, ()), given)
             used.add(given)
@@ -201,6 +203,8 @@ def _guess(samples: dict[str, str]) -> dict[str, tuple[str, ...]]:
         if given not in used and target and target not in fields:
             fields[target] = (given,)
             used.add(given)
+    if "price" not in fields and "sale_price" in fields and "old_price" in fields:
+        fields["price"] = fields.pop("old_price")  # what it costs where there is no sale
     units = {name.rpartition("/")[0] for name in fields.get("minor_unit", ())}
     if units & set(fields.get("price", ())):  # an amount that was read with its own unit
         del fields["minor_unit"]
@@ -209,7 +213,7 @@ def _guess(samples: dict[str, str]) -> dict[str, tuple[str, ...]]:
 
 def _by_name(name: str) -> str | None:
     last = key(name.rpartition("/")[2].lstrip("@"))
-    last = last.replace("_", "")
+    last = last.replace("_", "").rstrip("?")
     return _NAMES.get(last) or _NAMES.get(_CENTS.sub("", last))
 
 
