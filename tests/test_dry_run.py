@@ -100,6 +100,21 @@ def test_a_table_that_cannot_be_guessed_shows_what_stands_in_its_columns():
     assert "#   Seite: /artikel/7\n" in refused.value.hint
 
 
+def test_a_table_of_ones_own_with_pictures_beside_it():
+    """As docs/first-steps.md serves it: Russian, of Windows, prices as people write them."""
+    text = (
+        "артикул;название;цена;валюта;картинка;ссылка;наличие\r\n"
+        "7;Платье;1 299,00;RUB;a b.jpg;https://lavka.example/t/7;да\r\n"
+        "8;Шапка;490 руб.;RUB;8.jpg;https://lavka.example/t/8;нет\r\n"
+    )
+    dry_run = try_feed(io.BytesIO(text.encode("cp1251")), address="http://127.0.0.1:8099/goods.csv")
+    told = [(str(o.price), o.availability, o.image_urls) for o in dry_run.shown]
+    assert told == [
+        ("1299.00 RUB", "in_stock", ("http://127.0.0.1:8099/a%20b.jpg",)),
+        ("490.00 RUB", "out_of_stock", ("http://127.0.0.1:8099/8.jpg",)),
+    ]
+
+
 def test_what_is_amiss_is_told_before_the_way_on(monkeypatch, capsys, tmp_path):
     feed, folder = tmp_path / "feed.csv", str(tmp_path / "w")
     run(monkeypatch, "init", "--workspace", folder)
