@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -119,13 +120,35 @@ def test_what_is_amiss_is_told_before_the_way_on(monkeypatch, capsys, tmp_path):
     feed, folder = tmp_path / "feed.csv", str(tmp_path / "w")
     run(monkeypatch, "init", "--workspace", folder)
     add = ("store", "add", "x", "--feed", str(feed), "--workspace", folder, "--dry-run")
+    twice = HEADER + GOOD.format(1) * 2
     for text, way in (
-        (UNKNOWN, "next, to connect it all the same: lensback store add x"),
+        (twice, "next, to connect it all the same: lensback store add x"),
         (HEADER + GOOD.format(1), "next, to connect it: lensback store add x"),
     ):
         feed.write_text(text)
         run(monkeypatch, *add)
         assert way in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_the_line_to_paste_after_a_guess_leads_to_a_store_that_is_read(
+    monkeypatch, capsys, tmp_path
+):
+    """A sync does not guess: without the map that was shown it would read nothing."""
+    feed, folder = tmp_path / "feed.csv", str(tmp_path / "w")
+    feed.write_text(UNKNOWN)
+    run(monkeypatch, "init", "--workspace", folder)
+    add = ("store", "add", "x", "--feed", str(feed), "--workspace", folder)
+    capsys.readouterr()
+    run(monkeypatch, *add, "--dry-run")
+    shown = capsys.readouterr().out
+    pasted = shlex.split(next(line for line in shown.splitlines() if line.startswith("lensback ")))
+    monkeypatch.chdir(tmp_path)
+    Path(pasted[pasted.index("--columns") + 1]).write_text(tried(UNKNOWN).columns)
+    assert run(monkeypatch, *pasted[1:]) == 0
+    run(monkeypatch, *pasted[1:], "--dry-run", "--json")
+    told = capsys.readouterr().out
+    again = json.loads(told[told.index("{") :])
+    assert (again["guessed"], again["offers"]) == (False, 1)
 
 
 def test_an_unknown_dialect_is_read_by_a_guess():

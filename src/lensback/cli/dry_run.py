@@ -64,7 +64,11 @@ def _show(dry_run: DryRun) -> None:
     warnings = dry_run.warnings()
     for warning in warnings:
         err.print(f"to look at: {warning}", markup=False, highlight=False, soft_wrap=True)
-    say(f"next, to connect it{' all the same' if warnings else ''}: lensback {told}")
+    if dry_run.guessed:  # a sync reads by a map that somebody has looked over, never by a guess
+        say("next: save the column map above as columns.toml, look it over, and connect with it:")
+        say(f"lensback {told} --columns columns.toml")
+    else:
+        say(f"next, to connect it{' all the same' if warnings else ''}: lensback {told}")
 
 
 def _offers(shown: list[Offer]) -> Table:
