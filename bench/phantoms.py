@@ -15,6 +15,7 @@ import random
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,14 +70,14 @@ def grounds(count: int) -> list[Draw]:
         canvas = Canvas(ground(height, width, source.wardrobe, chance))
         clutter(canvas, source.wardrobe, chance)
         made.append(developed(pictured(canvas), chance))
-    return [(lambda image=image: image) for image in made]
+    return [partial(Image.Image.copy, image) for image in made]
 
 
 def screenshots(count: int) -> list[Draw]:
     """Articles, chats, receipts, tables and mails in the words of our own docs, light and dark."""
     words = " ".join(path.read_text("utf-8") for path in sorted((REPOSITORY / "docs").glob("*.md")))
     fonts = sorted(map(str, Path("/usr/share/fonts").rglob("*.ttf")))
-    return [(lambda n=n: _screenshot(random.Random(n), words.split(), fonts)) for n in range(count)]
+    return [partial(_screenshot, random.Random(n), words.split(), fonts) for n in range(count)]
 
 
 def _screenshot(chance: random.Random, words: Sequence[str], fonts: Sequence[str]) -> Image.Image:
@@ -174,13 +175,14 @@ def verdicts(photos: Sequence[Draw], workspace: Workspace) -> dict[str, Any]:
     }
 
 
+def _view(workspace: Workspace, image: str, seed: int) -> Image.Image:
+    return distort(workspace.images.open(image), seed)
+
+
 def sold(workspace: Workspace, count: int) -> list[Draw]:
     rows = images_of(workspace, "luma", first_only=True)
     chosen = random.Random(6).sample(rows, min(count, len(rows)))
-    return [
-        (lambda image=image, n=n: distort(workspace.images.open(image), 60_000 + n))
-        for n, (image, _) in enumerate(chosen)
-    ]
+    return [partial(_view, workspace, image, 60_000 + n) for n, (image, _) in enumerate(chosen)]
 
 
 def main() -> None:

@@ -33,6 +33,7 @@ from lensback.metrics import wilson
 from lensback.publish import publish
 from lensback.rank import Ranked
 from lensback.search import Looks, Tools, core
+from lensback.search.query import Query
 from lensback.settings import Settings
 from lensback.wire import Hit
 from lensback.workspace import Workspace, init, set_setting
@@ -306,7 +307,7 @@ def by_rule(photos: Sequence[bytes], tools: Tools) -> dict[str, list[list[Hit]]]
     for photo in photos:
         for rule in KINDS:
             with other_kinds(rule):
-                found[rule].append(list(core.search(photo, core.Query(limit=12), tools).hits))
+                found[rule].append(list(core.search(photo, Query(limit=12), tools).hits))
     return found
 
 
