@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 
@@ -75,12 +75,24 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
+Served = TypeVar("Served", bound=ThreadingHTTPServer)
+
+
 @contextmanager
 def running() -> Iterator[Api]:
     """The server, on a port of its own, until the block ends."""
-    with Api() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving(Api()) as server:
+        yield server
+
+
+@contextmanager
+def serving(server: Served) -> Iterator[Served]:
+    """A server of a test's own, in a thread until the block ends."""
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    with server:
+        thread.start()
         try:
             yield server
         finally:
             server.shutdown()
+            thread.join()

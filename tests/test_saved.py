@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import json
 import re
-import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -30,6 +29,7 @@ from lensback.types import Money
 from lensback.web import create_app
 from lensback.workspace import Workspace
 from published import publish
+from standin import serving
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -240,15 +240,8 @@ def listening() -> Iterator[tuple[str, Listener]]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
         yield f"http://127.0.0.1:{server.server_address[1]}/news", listener
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def test_the_webhook_gets_signed_news_again_until_it_takes_them(

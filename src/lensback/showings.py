@@ -62,10 +62,9 @@ def relation(one: Showing, two: Showing) -> Relation:
     Words of two alphabets say nothing of each other; a brand is no evidence, because all things of
     a brand share its name.
     """
-    if one.store == two.store and one.group and one.group == two.group:
+    if _of_one_group(one, two):
         return Relation.ALIKE
-    brands = _words(one.brand) | _words(two.brand)
-    a, b = _words(one.title) - brands, _words(two.title) - brands
+    a, b = _titles(one, two)
     shared = a & b
     if shared and (a == b or any(map(_is_code, shared)) or _mostly(shared, a, b)):
         return Relation.ALIKE
@@ -84,10 +83,9 @@ def relation(one: Showing, two: Showing) -> Relation:
 def agreed(one: Showing, two: Showing) -> bool:
     """Whether words and prices alone call two offers one thing, where the picture that both show says
     nothing: stricter than `relation`, because every contradiction counts."""
-    if one.store == two.store and one.group and one.group == two.group:
+    if _of_one_group(one, two):
         return True
-    brands = _words(one.brand) | _words(two.brand)
-    a, b = _words(one.title) - brands, _words(two.title) - brands
+    a, b = _titles(one, two)
     codes, other_codes = frozenset(filter(_is_code, a)), frozenset(filter(_is_code, b))
     if colors.differ((one.title,), (two.title,)) or _disjoint(codes, other_codes):
         return False
@@ -98,6 +96,16 @@ def agreed(one: Showing, two: Showing) -> bool:
     short, full, category = (a, b, two.category) if a <= b else (b, a, one.category)
     named = short <= full and full - short <= _words(category)  # but for what kind of thing it is
     return len(short) >= (2 if named else ENOUGH_WORDS) and short <= full
+
+
+def _of_one_group(one: Showing, two: Showing) -> bool:
+    return one.store == two.store and bool(one.group) and one.group == two.group
+
+
+def _titles(one: Showing, two: Showing) -> tuple[frozenset[str], frozenset[str]]:
+    """The words of both titles that name a thing, without the brands of either."""
+    brands = _words(one.brand) | _words(two.brand)
+    return _words(one.title) - brands, _words(two.title) - brands
 
 
 def _disjoint(a: frozenset[str], b: frozenset[str]) -> bool:
