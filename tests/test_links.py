@@ -360,7 +360,7 @@ def test_a_page_that_credits_somebody_is_cleaned(credit: str, mark: str) -> None
         ("https://prf.example/click/cam:abc", f"https://prf.example/click/cam:abc/ref:{S}"),
         (
             "https://prf.example/click/cam:abc/?k=1",
-            f"https://prf.example/click/cam:abc/ref:{S}?k=1",
+            f"https://prf.example/click/cam:abc/ref:{S}",
         ),
     ],
 )
@@ -705,3 +705,18 @@ def test_a_template_with_names_is_an_address_too() -> None:
     """Braces in a host would be no host name: they are taken off before it is looked at."""
     ids = {"template": "https://{shard}.t.example/{url}{subid}", "shard": "a"}
     check_settings(network(OWN), settings(ids=ids))
+
+
+@pytest.mark.parametrize(
+    "beside", ["?ref=evil", "?%72ef=evil", "?x=1", "#ref=evil", "?ref=evil#cam"]
+)
+@pytest.mark.parametrize("head", ["/ref:old", ""])
+def test_what_stands_beside_a_path_goes(head: str, beside: str) -> None:
+    """A server may take it for one more segment: a click id that is not ours. Behind a page that is written
+    as it is it belongs to the page."""
+    start, ids = "https://prf.example/click/cam:abc", {"cam": "abc"}
+    coded = f"/to:{QUOTED}"
+    assert link(PATH, f"{start}{head}{coded}{beside}", ids=ids) == f"{start}/ref:{S}{coded}"
+    assert link(PATH, f"{start}{head}{beside}", ids=ids) == f"{start}/ref:{S}"
+    raw = f"{start}{head}/to:https://shop.example/p?x=1#top"
+    assert link(PATH, raw, ids=ids) == f"{start}/ref:{S}/to:https://shop.example/p?x=1#top"

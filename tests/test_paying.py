@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, text
 from typer.testing import CliRunner
 
 from lensback import ledger
+from lensback.catalogue import stores
 from lensback.cli import app
 from lensback.db import Database
 from lensback.db import tables as t
-from lensback.errors import AlreadyDone, BadQuery, NotFound
+from lensback.errors import AlreadyDone, BadQuery, NotFound, StateError
 from lensback.ledger.pay import _request_of_before
 from lensback.types import Money
 from lensback.workspace import init, open_workspace
@@ -414,6 +415,15 @@ def test_the_commands_one_after_the_other(folder: Path) -> None:
     assert run(folder, "audit")[0] == 0
 
 
+@pytest.mark.parametrize("command", [("pay", USER, "--reference", "r9"), ("due",)])
+def test_two_amounts_of_one_currency_are_refused(folder: Path, command: tuple[str, ...]) -> None:
+    """Which of them is meant nobody knows: the last one, or one of two that are the same, would pay."""
+    for option in ("--expect", "--minimum") if command[0] == "pay" else ("--minimum",):
+        for first in ("6 EUR", "7 EUR"):
+            said = run(folder, *command, option, first, option, "6 EUR")
+            assert said == (2, "two amounts of EUR")
+
+
 def test_the_setting_is_a_minimum(folder: Path) -> None:
     with open_workspace(folder) as opened:
         told(opened.db, news("paid", 1000, external_id="s9", subid="c2"))
@@ -424,3 +434,50 @@ def test_the_setting_is_a_minimum(folder: Path) -> None:
         assert run(folder, "pay", OTHER, "--reference", "m1", "--minimum", "1 EUR")[0] == 0
     finally:
         (folder / "lensback.toml").unlink()
+
+
+# ---- what somebody wrote into the database
+
+FORGED = {
+    "a sale moved to another's click": "UPDATE conversions SET click_id = 'c2' WHERE id = 1",
+    "a sale moved to a click of nobody's sale": "UPDATE conversions SET click_id = 'c3' WHERE id = 1",
+    "a sale that the network has paid us": "UPDATE conversions SET status = 'paid' WHERE id = 2",
+    "a balance": "INSERT INTO entries (transaction_id, conversion_id, account, currency, minor, at) VALUES"
+    " ('x', 2, 'cashback_due', 'EUR', -90000, 0), ('x', 2, 'our_share', 'EUR', 90000, 0)",
+    "another currency": "INSERT INTO entries (transaction_id, conversion_id, account, currency, minor, at)"
+    " VALUES ('x', 2, 'cashback_due', 'KWD', -90000, 0), ('x', 2, 'our_share', 'KWD', 90000, 0)",
+}
+
+
+@pytest.mark.parametrize("received_only", [False, True])
+@pytest.mark.parametrize("what", FORGED)
+def test_what_no_news_tell_is_not_paid(one: Database, what: str, received_only: bool) -> None:
+    """Booking a payout brings rows and accounts back to what the events say: the audit would find
+    nothing any more, and the money would be gone."""
+    ledger.apply(one, [click("c3", user=OTHER)])
+    second = "approved" if "the network" in what else "paid"
+    told(one, news("paid", 1000), news(second, 500, external_id="s2", subid="c2"))
+    with one.write() as c:
+        c.execute(text(FORGED[what]))
+    before = rows(one)
+    with pytest.raises(StateError, match=r"its events say .*; nothing was marked"):
+        ledger.pay(one, OTHER, "t1", at=AT, received_only=received_only)
+    assert rows(one) == before
+    assert not ledger.audit(one).proven
+
+
+def test_a_store_that_is_renamed_keeps_its_sales(one: Database) -> None:
+    """A sale bears the name of its click's store: else the audit differs, nothing could be paid, and the
+    same order at another network is not seen."""
+    with one.write() as c:
+        c.execute(insert(t.stores).values(name="hats", created_at=AT))
+    told(one, news("approved", 1000, order_id="o1"))
+    stores.rename(one, "hats", "caps")
+    assert ledger.audit(one).differences == []
+    other = click("c3")
+    other.body.update(network="elsewhere", store="caps")
+    ledger.apply(one, [other])
+    told(one, news("approved", 900, network="elsewhere", subid="c3", order_id="o1"))
+    assert {sale.code for sale in ledger.held_sales(one)} == {"two_networks"}
+    assert ledger.due(one) == []
+    assert ledger.audit(one).differences == []

@@ -80,6 +80,11 @@ DAMAGE = {
     " VALUES (-1,'x','x','[]',0,0)",
     "entries before the first": "INSERT INTO entries (id, transaction_id, conversion_id, account, currency,"
     " minor, at) VALUES (-1,'x',1,'a','EUR',5,0), (-2,'x',1,'a','EUR',-5,0)",
+    "where the last seal ends": "UPDATE seals SET last_event = 1000000 WHERE number = 4",
+    "where its entries end": "UPDATE seals SET last_entry = last_entry + 1 WHERE number = 4",
+    "where its payouts end": "UPDATE seals SET last_payout = 7 WHERE number = 4",
+    "where its clicks end": "UPDATE seals SET last_click = 0 WHERE number = 4",
+    "where the first seal ends": "UPDATE seals SET last_entry = -5 WHERE number = 1",
     "a seal before the first": "INSERT INTO seals (number, last_event, last_entry, last_payout, added, hash,"
     " at) VALUES (-1,0,0,0,0,'x',0)",
 }
@@ -95,6 +100,36 @@ def test_a_row_that_is_lost_or_changed_is_seen(sealed: Database, what: str) -> N
     with sealed.read() as c:
         assert list(seals.differences(c)), what
     assert not ledger.audit(sealed).proven
+
+
+UNREADABLE = {
+    "a status": "UPDATE conversion_events SET status = 'zz' WHERE id = 1",
+    "an amount of bytes": "UPDATE conversion_events SET commission_minor = X'00FF' WHERE id = 1",
+    "a time": "UPDATE conversion_events SET ordered_at = 'zz', changed_at = 'zz' WHERE id = 1",
+    "terms": "UPDATE sold_clicks SET terms = '{'",
+    "terms of bytes": "UPDATE sold_clicks SET terms = X'00FF'",
+    "the end of a seal": "UPDATE seals SET last_event = 'zz' WHERE number = 4",
+    "the day of a seal": "UPDATE seals SET at = 1000000000000000000, hash = 'x' WHERE number = 3",
+}
+
+
+@pytest.mark.parametrize("what", UNREADABLE)
+def test_what_cannot_be_read_is_a_difference_and_no_end_of_the_audit(
+    tmp_path: Path, what: str
+) -> None:
+    """SQLite holds anything in any column. The other sale is looked at all the same."""
+    with closing(Database(sqlite_url(tmp_path / "x.db"))) as db:
+        db.migrate()
+        ledger.apply(db, [click("c1")])
+        told(db, news("approved", 1000), news("approved", 500, external_id="s2"))
+        told(db, news("approved", 5))
+        ledger.pay(db, USER, "t1", at=AT)
+        unguarded(db)
+        with db.write() as c:
+            c.execute(text(UNREADABLE[what]))
+        found = ledger.audit(db)
+        assert found.wrong
+        assert found.conversions == 2
 
 
 SWAP = "UPDATE conversions SET external_id = 'x' WHERE id = 1;"

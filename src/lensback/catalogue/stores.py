@@ -74,7 +74,8 @@ def rename(db: Database, old: str, new: str) -> None:
         _check_name(c, new, row.id)
         former = [*(name for name in row.former if name not in {old, new}), old]
         c.execute(update(t.stores).where(s.id == row.id).values(name=new, former=former))
-        c.execute(update(t.clicks).where(t.clicks.c.store == old).values(store=new))
+        for table in (t.clicks, t.conversions):  # a sale is called as its click is
+            c.execute(update(table).where(table.c.store == old).values(store=new))
 
 
 def _check_name(c: Any, name: str, own: int | None = None) -> None:

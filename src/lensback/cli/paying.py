@@ -234,6 +234,11 @@ def _minimum(opened: Workspace, given: Sequence[str] | None) -> dict[str, int]:
 
 
 def _amounts(given: Sequence[str] | None) -> list[Money] | None:
+    from lensback.errors import BadQuery
     from lensback.ledger import amount_of
 
-    return None if given is None else [amount_of(text) for text in given]
+    amounts = None if given is None else [amount_of(text) for text in given]
+    codes = [money.currency for money in amounts or ()]
+    if twice := next((code for code in codes if codes.count(code) > 1), ""):
+        raise BadQuery(f"two amounts of {twice}", hint="give one for each currency")
+    return amounts

@@ -45,7 +45,9 @@ class Chain:
     def add(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
         """The next rows of a table: its sealed columns, by id."""
         for row in rows:
-            self._hash.update(json.dumps([table, *row], ensure_ascii=True).encode())
+            # repr: SQLite holds bytes in any column, which nothing of ours writes.
+            said = json.dumps([table, *row], ensure_ascii=True, default=repr)
+            self._hash.update(said.encode())
             self.counts[table] += 1
 
     def seal(self) -> str:

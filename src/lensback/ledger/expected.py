@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -160,6 +160,24 @@ def booked_for(c: Connection, ids: Sequence[int]) -> dict[int, Accounts]:
         if row.total:
             held[row.conversion_id][row.account, row.currency] = int(row.total)
     return held
+
+
+def differences(
+    row: RowMapping,
+    expected: ExpectedSale,
+    booked: Accounts,
+    columns: Collection[str] | None = None,
+) -> Iterator[str]:
+    """What of a sale's row (of these columns, else of all) and of its accounts is not as its events say,
+    in words; nothing where it is."""
+    for column, value in expected.row.items():
+        if row[column] != value and (columns is None or column in columns):
+            yield f"{column} is {row[column]!r}, its events say {value!r}"
+    wanted = expected.accounts
+    for account, currency in sorted({*wanted, *booked}):
+        has, needs = booked[account, currency], wanted[account, currency]
+        if has != needs:
+            yield f"{account} {currency} is {has}, its events say {needs}"
 
 
 def renamed(c: Connection, ids: Sequence[int]) -> set[int]:

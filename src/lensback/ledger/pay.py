@@ -14,16 +14,18 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, insert, select
 
-from lensback.db import Database
+from lensback.db import Database, chunks
 from lensback.db import tables as t
 from lensback.errors import AlreadyDone, BadQuery, NotFound, StateError
 from lensback.ledger import sold
-from lensback.ledger.expected import payout_event
+from lensback.ledger.expected import booked_for, differences, expected_sales, payout_event
 from lensback.ledger.record import settle
 from lensback.ledger.seals import writing
 from lensback.types import Converter, Money, currency_exponent, minor_units
 
 MAX_REFERENCE = 100
+_DECIDES = ("click_id", "status", "currency")
+"""Columns of a sale that say whom it is due to, and whether it is payable."""
 
 
 _WRITTEN = re.compile(r"(?:([A-Za-z]{3})\s*)?([0-9]{1,15}(?:\.[0-9]{1,4})?)(?:\s*([A-Za-z]{3}))?")
@@ -97,7 +99,8 @@ def pay(
 
     Raises NotFound for a user nobody knows, AlreadyDone for a reference that was used for another
     request, BadQuery where another amount than expected is due, or everything is below the minimum,
-    StateError where a click was given to the user after its sale was told.
+    StateError where a click was given to the user after its sale was told, or one of the sales is not what
+    its events say: what somebody wrote into the database is no reason to pay.
     """
     if not reference.strip() or len(reference) > MAX_REFERENCE:
         raise BadQuery("a payout needs a reference", hint="e.g. the number of the bank transfer")
@@ -110,6 +113,7 @@ def pay(
         _check_known(c, user_token)
         _check_own(c, user_token)
         sales = list(_sales_due(c, user_token, received_only=received_only))
+        _check_as_told(c, {sale for sale, _, _ in sales})
         ready, left = _ready(sales, (usual_minimum if minimum is None else minimum) or {})
         _check_expected(ready, left, expect)
         events = [
@@ -202,6 +206,19 @@ def _check_own(c: Connection, user_token: str) -> None:
             f"({others[0]}); nothing was marked",
             hint="lensback ledger audit names them all",
         )
+
+
+def _check_as_told(c: Connection, ids: Collection[int]) -> None:
+    for part in chunks(sorted(ids)):
+        rows = c.execute(select(t.conversions).where(t.conversions.c.id.in_(part))).mappings()
+        expected, booked = expected_sales(c, part), booked_for(c, part)
+        for row in rows:
+            said = expected[row["id"]], booked[row["id"]]
+            for what in differences(row, *said, columns=_DECIDES):
+                raise StateError(
+                    f"{row['network']} {row['external_id']}: {what}; nothing was marked",
+                    hint="lensback ledger audit names all that differs",
+                )
 
 
 def _check_expected(

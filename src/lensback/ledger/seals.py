@@ -8,7 +8,7 @@ beside the database, how far it has come (`remember`).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,12 +77,8 @@ def differences(c: Connection) -> Iterator[str]:
         chain = Chain(hash_before)
         for table, column in LAST.items():
             chain.add(table, rows[table].until(getattr(one, column)))
-        found = sum(chain.counts.values())
-        day = f"{datetime.fromtimestamp(one.at, UTC):%Y-%m-%d}"
-        if found != one.added:
-            yield f"seal {one.number} of {day}: {one.added} rows were added, {found} are there"
-        elif chain.seal() != one.hash and one.number == before + 1:
-            yield f"seal {one.number} of {day}: a row of it was changed"
+        if wrong := _wrong(one, chain, rows, follows=one.number == before + 1):
+            yield f"seal {one.number} of {_day(one.at)}: {wrong}"
         before, hash_before = one.number, one.hash
     if not before:
         yield "the ledger has no seal"
@@ -110,6 +106,26 @@ def remember(db: Database, folder: Path, *, accept_loss: bool = False) -> None:
         except OSError as error:
             message = f"cannot write {path}: {error.strerror}"
             raise StateError(message, hint="free some space, or look at its rights") from error
+
+
+def _wrong(one: Any, chain: Chain, rows: Mapping[str, _Ahead], *, follows: bool) -> str:
+    """What is wrong between a seal and its rows; "" where nothing is. Where it does not follow the seal
+    before it, its hash says nothing."""
+    found = sum(chain.counts.values())
+    if found != one.added:
+        return f"{one.added} rows were added, {found} are there"
+    if follows and chain.seal() != one.hash:
+        return "a row of it was changed"
+    ends = all(getattr(one, column) == rows[table].last for table, column in LAST.items())
+    return "" if ends else "where it ends was changed"
+
+
+def _day(at: Any) -> str:
+    """The day of a seal, in whatever way its time was changed."""
+    try:
+        return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d}"
+    except (OSError, OverflowError, TypeError, ValueError):
+        return f"no day ({at!r})"
 
 
 def forgotten(c: Connection, folder: Path) -> str:
@@ -167,9 +183,13 @@ class _Ahead:
     def __init__(self, c: Connection, table: str) -> None:
         self._rows = (row for part in _parts(c, table, BEFORE_ALL) for row in part)
         self._next = next(self._rows, None)
+        self.last = 0
+        """The id of the row that was taken last."""
 
     def until(self, last: int | None) -> Iterator[list[Any]]:
         """The rows that were not taken yet, to this id; to the end where there is None."""
-        while self._next is not None and (last is None or self._next[0] <= last):
+        end = last if last is None or isinstance(last, int) else BEFORE_ALL  # SQLite holds anything
+        while self._next is not None and (end is None or self._next[0] <= end):
+            self.last = self._next[0]
             yield self._next
             self._next = next(self._rows, None)

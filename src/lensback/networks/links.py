@@ -26,6 +26,7 @@ from lensback.networks.tracked import (
     subid_of,
     target_in,
     why_not_ours,
+    without_own_query,
 )
 from lensback.storepage import is_credit, plain_name
 
@@ -214,8 +215,10 @@ def _with_subid(network: Network, settings: LinkSettings, url: str, subid: str) 
     for one in found:
         if one.name in {target.lower() for target in form.target} and one.value:
             canonical(one.value, settings.domains)
-    if form.style == "query":  # else the query is of the page in the path
+    if form.style == "query":
         link = _only(link, known_parameters(form, settings), set(map(str.lower, form.keep)))
+    elif form.style == "path":
+        link = without_own_query(link, form.target)
     link = put(link, name, subid, before=form.target)
     if settings.erid and form.erid and "erid=" not in link.lower():
         link = put(link, form.erid, settings.erid, before=form.target)

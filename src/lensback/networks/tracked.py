@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from lensback.errors import BadQuery
 from lensback.networks.shape import LinkForm, LinkSettings
@@ -59,6 +59,18 @@ def segments(link: str, target: tuple[str, ...]) -> list[Parameter]:
     if mark:
         found.append(Parameter(mark[0].strip("/:"), _page(link, path[mark.end() :])))
     return found
+
+
+def without_own_query(link: str, target: tuple[str, ...]) -> str:
+    """A link of segments without the query and the fragment beside them, which a server may take for more
+    segments. Behind a page that is written as it is they are the page's, and stay."""
+    parts = urlsplit(link)
+    mark = (
+        re.search("/(?:" + "|".join(target) + "):", parts.path, re.IGNORECASE) if target else None
+    )
+    if mark and _RAW.match(parts.path[mark.end() :]):
+        return link
+    return urlunsplit(parts._replace(query="", fragment=""))
 
 
 def _page(link: str, written: str) -> str:
