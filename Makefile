@@ -9,7 +9,7 @@ LOCKED := --quiet --universal --generate-hashes --no-emit-index-url --no-header
 IMAGE := --extra postgresql --extra milvus
 export LENSBACK_DATA ?= $(CURDIR)/../shared/data
 
-.PHONY: help demo test check format lint types words docs bench hostile mutate wheel lock sbom clean
+.PHONY: help demo test check format lint types words docs bench hostile explore mutate wheel lock sbom clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -64,6 +64,9 @@ bench: $(BIN)/lensback ## some benchmark scripts, each writing bench/results/NAM
 hostile: $(BIN)/lensback ## attacks on a real service: the tests, then at length (bench/attacks.py)
 	$(BIN)/python -m pytest -q tests/hostile
 	$(BIN)/python bench/attacks.py
+
+explore: $(VENV)/train $(VENV)/cluster ## tests of properties with new examples, 2,000 each; the suite tries the same ones each time
+	$(BIN)/python -m pytest -n 2 -m hypothesis --hypothesis-profile=explore
 
 mutate: $(VENV)/cluster ## how many small mistakes in the core the tests notice (MODULE=rank; SAMPLE=300 SEED=1)
 	$(BIN)/python tools/mutate.py $(MODULE) $(if $(SAMPLE),--sample $(SAMPLE) --seed $(or $(SEED),1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import string
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from lensback.networks import (
     open_network,
     read_postback,
 )
+from lensback.networks.tracked import known_parameters
 from lensback.terms import parse
 from lensback.types import STATUSES as STATUSES_OF_OURS
 from lensback.types import Money, Offer
@@ -550,6 +552,22 @@ def tracked_links(draw: st.DrawFn) -> tuple[str, str]:
     if draw(st.booleans()):
         query = f"{urlsplit(ours).query}{draw(st.sampled_from('&;'))}{query}"
     return name, f"https://{host}{path}?{query}"
+
+
+@pytest.mark.parametrize("name", [n for n in FRAMES if open_network(n).link.style == "query"])
+def test_a_parameter_that_is_there_twice_never_stays_so(name: str) -> None:
+    """Which of the two a server reads nobody can know: the link is made anew, or there is none."""
+    network, said = open_network(name), settings(name)
+    link = deeplink(network, said, "https://shop.example/p", SUBID)
+    known = known_parameters(network.link, said)
+    assert known >= {key.lower() for key, _ in parse_qsl(urlsplit(link).query)}
+    made = {}
+    for key in known:
+        with contextlib.suppress(BadQuery):
+            made[key] = deeplink(network, said, f"{link}&{key}=666&{key}=666", "y" * 22)
+    assert set(made.values()) == {link.replace(SUBID, "y" * 22)}
+    target = {key for key, value in parse_qsl(urlsplit(link).query) if "shop.example" in value}
+    assert known - set(made) == {key.lower() for key in (*network.link.target, *target)} & known
 
 
 @given(tracked_links())

@@ -1,8 +1,8 @@
 """Tracked links of a feed: whether one is ours, read as strictly as any server might read it.
 
 A link pays the publisher that it names. So each parameter that names a publisher, an advertiser, a
-target or a click id must be there once, in its plain spelling, and with our value; its path must be
-one that this program uses. What is not so is nobody's whom we know.
+target or a click id must be there in its plain spelling and with our value, every parameter of the
+network at most once, and its path must be one that this program uses. What is not so is nobody's whom we know.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def why_not_ours(form: LinkForm, settings: LinkSettings, link: str) -> str:
         (
             wrong
             for wrong in (
-                _spelling(form, template, own, link),
+                _spelling(form, settings, own, link),
                 _whose(form, own, link),
                 "" if _path_is_ours(form, settings, template, link) else "its path is not ours",
             )
@@ -105,12 +105,14 @@ def _read(form: LinkForm, link: str) -> list[Parameter]:
     return segments(link, form.target) if form.style == "path" else parameters(link)
 
 
-def _spelling(form: LinkForm, template: str, own: Owners, link: str) -> str:
+def _spelling(form: LinkForm, settings: LinkSettings, own: Owners, link: str) -> str:
     """A parameter that matters, written so that servers may read it in two ways."""
     if ";" in urlsplit(link).query:
         return "its parameters cannot be told apart"
     found = _read(form, link)
+    template = form.template or settings.ids.get("template", "")
     watched = {*own, *map(str.lower, form.target)}
+    known = watched | known_parameters(form, settings)
     subid = subid_of(form, template).lower()
     if form.style == "path":
         if any(one.name in watched for one in parameters(link)):
@@ -121,8 +123,8 @@ def _spelling(form: LinkForm, template: str, own: Owners, link: str) -> str:
     if odd:
         return f"{odd[0][:40]!r} is an odd spelling"
     counts = Counter(one.name for one in found)
-    doubled = [name for name in watched if counts[name] > 1]
-    return f"{doubled[0]!r} is there {counts[doubled[0]]} times" if doubled else ""
+    doubled = min((name for name in known if counts[name] > 1), default="")
+    return f"{doubled!r} is there {counts[doubled]} times" if doubled else ""
 
 
 def _is_odd_path(template: str, known: set[str], pieces: list[Parameter], form: LinkForm) -> bool:
