@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 
 from garments import items
@@ -15,7 +19,18 @@ THINGS = items(12)
 
 
 def publish(folder: Path) -> tuple[Path, Path]:
-    """The workspace, and the photo's file; `harbour` and `lavka` both sell the thing on it."""
+    """The workspace, a copy of its own, and the photo's file; `harbour` and `lavka` both sell the thing
+    on it."""
+    made, photo = _made()
+    shutil.copytree(made, folder, dirs_exist_ok=True)
+    return folder / "workspace", folder / photo
+
+
+@cache
+def _made() -> tuple[Path, Path]:
+    """The folder that is copied, made once in a process, and the photo's place in it."""
+    folder = Path(tempfile.mkdtemp(prefix="published"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     init(folder / "workspace")
     with World(folder / "world") as world:
         chosen = Settings(allow_hosts=("127.0.0.1",))
@@ -25,4 +40,4 @@ def publish(folder: Path) -> tuple[Path, Path]:
                 stores.add(workspace.db, name, store.feed_url, base=world.base)
             assert not sync(workspace).failed
         photo = world.photo(THINGS[0], 3)
-    return folder / "workspace", photo
+    return folder, photo.relative_to(folder)
