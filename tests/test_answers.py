@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import re
 import time
@@ -9,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from PIL import Image
@@ -105,6 +107,65 @@ def test_a_store_is_called_by_its_title_wherever_a_shopper_reads_of_it(
             assert not re.search(r"\blavka\b", read), name
     finally:
         stores.add(workspace.db, "lavka", title="")
+
+
+@pytest.mark.parametrize(
+    ("public", "host", "wanted"),
+    [
+        ("https://find.example/", "find.example", "https://find.example"),
+        ("https://find.example", "find.example:666", "https://find.example"),
+        ("https://find.example", "inner.example", "https://find.example"),
+        ("", "other.example", "http://other.example"),
+    ],
+)
+def test_a_shared_answer_names_the_address_that_the_operator_says(
+    made: tuple[Path, bytes], public: str, host: str, wanted: str
+) -> None:
+    settings = Settings(rate_limit=0, public_url=public, public_hosts=("inner.example",))
+    with (
+        Workspace(made[0], settings) as workspace,
+        TestClient(create_app(workspace), headers={"host": host}) as client,
+    ):
+        found = search(client, made[1])
+        client.cookies.clear()
+        page = client.get(f"/answers/{found.search_id}").text
+        picture = re.search(r'og:image" content="([^"]*)"', page)
+        assert picture
+        assert picture[1] == wanted + found.hits[0].image
+        assert f"src=&#34;{wanted}/static" in (shown := client.get("/widget").text) or (
+            f'src="{wanted}/static' in shown
+        )
+
+
+def test_another_language_is_the_same_page(client: TestClient, made: tuple[Path, bytes]) -> None:
+    """Whatever the address says: the search that a thing came from, an order."""
+    found = search(client, made[1])
+    product = found.hits[0].product_id
+
+    def link(page: str) -> str:
+        wanted = re.search(r'href="([^"]*)"[^>]*data-language="ru"', page)
+        assert wanted, page[:500]
+        return html.unescape(wanted[1])
+
+    for path in (
+        f"/products/{product}?search={found.search_id}",
+        f"/answers/{found.search_id}?order=price",
+        "/?lang=en",
+        "/saved",
+    ):
+        page = client.get(path).text
+        other = client.get(urljoin(path, link(page))).text
+        assert '<html lang="ru"' in other
+        for mark in (r'class="likelihood"', r'value="price" selected', r'data-product="\w+"'):
+            assert len(re.findall(mark, page)) == len(re.findall(mark, other)), (path, mark)
+        client.cookies.delete("language")
+    sent = client.post("/", files={"photo": ("p.jpg", made[1])}, headers={"accept": "text/html"})
+    other = client.get(urljoin("/", link(sent.text))).text
+    assert cards(other) == cards(sent.text) != [], "what a form brought is at its own address"
+    assert '<html lang="ru"' in other
+    client.cookies.delete("language")
+    client.get("/docs?evil=1")
+    assert "evil" not in client.get("/docs").text, "what is kept for all holds nothing of one"
 
 
 @pytest.mark.parametrize("wrong", ["nonsense", "0" * 15, "0" * 17, "G" * 16, "../etc"])

@@ -185,7 +185,7 @@ def test_back_to_the_first_page_is_the_first_page(
 def test_a_photo_that_is_gone(page: Page, served: tuple[str, Path, Any]) -> None:
     mine = upload(page, served)
     shown = page.locator("[data-product]").count()
-    served[2].memory._known._seconds = 0.0
+    served[2].memory._photos._seconds = 0.0
     try:
         page.locator("#parts .chip[data-whole]").first.click()  # the page still has its file
         another(page, mine)
@@ -198,7 +198,7 @@ def test_a_photo_that_is_gone(page: Page, served: tuple[str, Path, Any]) -> None
         expect(page.locator("#without")).to_be_visible()
         expect(page.locator("#with")).to_be_hidden()
     finally:
-        served[2].memory._known._seconds = 600.0
+        served[2].memory._photos._seconds = 600.0
 
 
 def test_a_shared_link_says_what_it_shows(

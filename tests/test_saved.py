@@ -174,6 +174,48 @@ def test_the_api_is_for_the_host_and_for_passes(client: TestClient, workspace: W
     assert client.delete(path).json() == {"things": []}, "again is nothing"
 
 
+def test_what_a_browser_kept_is_handed_over_as_it_was(
+    client: TestClient, workspace: Workspace
+) -> None:
+    db, one = workspace.db, product(workspace.db)
+    now, path = int(time.time()), f"/api/saved/{one}"
+    was = {"amount": "80.00", "currency": "EUR", "here": False, "saved_at": 1_700_000_000}
+    for wrong in (
+        {"amount": "-1"},
+        {"amount": "1e400"},
+        {"amount": "much"},
+        {"amount": "NaN"},
+        {"currency": "???"},
+        {"currency": ""},
+        {"saved_at": -5},
+        {"saved_at": "soon"},
+    ):
+        sent = client.put(path, headers=HOST, json={**was, **wrong})
+        assert sent.status_code == 422, wrong
+    typed = {**HOST, "content-type": "application/json"}
+    assert client.put(path, headers=typed, content=b"{" * 390).status_code == 422
+    assert client.put(path, headers=typed, content=b" " * 5000).status_code == 413
+    assert client.get("/api/saved", headers=HOST).json() == {"things": []}
+
+    (thing,) = client.put(path, headers=HOST, json=was).json()["things"]
+    assert (thing["price"]["amount"], thing["price_now"]["amount"]) == ("80.00", "50.00")
+    assert (thing["cheaper"], thing["back"], thing["state"]) == (True, True, "in_stock")
+    (kept,) = saved.of_owner(db, USER)
+    assert (kept.saved_at, kept.told_price, kept.told_here) == (
+        1_700_000_000, Money(8000, "EUR"), False,
+    )  # fmt: skip
+    assert told(db) == [(USER, "back", 5000)], "it hears what it has missed"
+    again = client.put(path, headers=HOST, json={**was, "amount": "1.00"}).json()["things"]
+    assert again == [thing], "what is there already is the older word"
+
+    client.delete(path, headers=HOST)
+    for late in (0, now + 86_400 * 900):
+        client.put(path, headers=HOST, json={**was, "saved_at": late})
+        (kept,) = saved.of_owner(db, USER)
+        assert now <= kept.saved_at <= time.time(), "nothing is saved in the future"
+        client.delete(path, headers=HOST)
+
+
 def test_a_member_saves_without_a_script_and_sees_what_became_of_it(
     client: TestClient, workspace: Workspace
 ) -> None:

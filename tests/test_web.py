@@ -625,7 +625,7 @@ def test_a_slow_upload_is_given_up(workspace: Workspace, monkeypatch: pytest.Mon
     headers = {"Content-Type": "multipart/form-data; boundary=y"}
     with served(create_app(workspace)) as base, httpx.Client(base_url=base, timeout=20) as real:
         response = real.post(API, content=chunks(), headers=headers)
-        assert "took longer" in refused(response, 400, "InputError")["message"]
+        assert "took longer" in refused(response, 400, "TooSlow")["message"]
 
 
 def test_large_uploads_over_a_real_connection(workspace: Workspace) -> None:

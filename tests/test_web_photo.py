@@ -29,7 +29,7 @@ from lensback.search import heat
 from lensback.settings import Settings
 from lensback.types import WHOLE
 from lensback.web import create_app, kept
-from lensback.web.memory import Memory
+from lensback.web.memory import Memory, photos_of_this_process
 from lensback.web.why import painted
 from lensback.workspace import Workspace
 from published import THINGS, publish
@@ -75,20 +75,20 @@ def told(answer: dict[str, Any]) -> list[tuple[str, float]]:
 
 
 def test_memory_forgets_by_time_and_by_size() -> None:
-    memory = Memory(10, max_bytes=100)
-    memory.keep("a", b"x" * 60, WHOLE, "me")
-    memory.keep("b", b"x" * 40, WHOLE, "me")
-    memory.keep("c", b"x", WHOLE, "me")  # no room: the oldest goes
+    memory = Memory(photos_of_this_process(10, max_bytes=100))
+    memory.keep("a", b"x" * 60, WHOLE, "me", "a")
+    memory.keep("b", b"x" * 40, WHOLE, "me", "b")
+    memory.keep("c", b"x", WHOLE, "me", "c")  # no room: the oldest goes
     with pytest.raises(NotFound) as caught:
         memory.get("a", "me")
     assert caught.value.hint == "send the photo again"
     assert memory.get("b", "me").photo
-    memory.keep("huge", b"x" * 101, WHOLE, "me")
+    memory.keep("huge", b"x" * 101, WHOLE, "me", "huge")
     with pytest.raises(NotFound):
         memory.get("huge", "me")
     assert memory.get("c", "me").photo == b"x"
-    short = Memory(0.1)
-    short.keep("a", b"x", WHOLE, "me")
+    short = Memory(photos_of_this_process(0.1))
+    short.keep("a", b"x", WHOLE, "me", "a")
     time.sleep(0.15)
     with pytest.raises(NotFound):
         short.get("a", "me")

@@ -100,6 +100,10 @@ class TooLarge(InputError):
     http_status = 413
 
 
+class TooSlow(InputError):
+    """An upload that takes longer than anybody may."""
+
+
 class BadQuery(InputError):
     """A parameter of a request that makes no sense."""
 

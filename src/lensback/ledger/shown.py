@@ -49,6 +49,9 @@ class Shown:
     """Whether the photo showed nothing that could be searched."""
     total: int = 0
     """Products found; 0 in older records."""
+    kept: tuple[str, str] = ("", "")
+    """The search with which its photo came, and the mark of the browser that sent it, where the operator
+    keeps photos; empty elsewhere."""
 
     @property
     def product_ids(self) -> frozenset[str]:
@@ -74,6 +77,7 @@ def shown_of(body: Mapping[str, Any]) -> Shown:
         total=int(photo.get("total", 0)),
         calibrated=bool(photo.get("calibrated")),
         nothing=bool(photo.get("nothing")),
+        kept=_kept(photo.get("kept")),
     )
 
 
@@ -92,6 +96,10 @@ def _hit(kept: Sequence[Any]) -> ShownHit:
     """`[product, offers, rank, probability, exact, image]`; older records end with the probability."""
     exact, image = (bool(kept[4]), str(kept[5])) if len(kept) > 5 else (False, "")
     return ShownHit(str(kept[0]), float(kept[3]), exact, image)
+
+
+def _kept(said: Any) -> tuple[str, str]:
+    return (str(said[0]), str(said[1])) if said else ("", "")
 
 
 def _box(values: Sequence[Any]) -> Box:

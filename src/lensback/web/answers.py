@@ -29,6 +29,7 @@ from lensback.web.programs import terms_of_answer
 from lensback.web.service import Opened, Service
 from lensback.web.uploads import Upload
 from lensback.web.views import AnswerView, answer_view, filter_words
+from lensback.web.ways import base_of
 from lensback.wire import Answer
 
 router = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
@@ -84,7 +85,7 @@ def _shared(
         lead=lead,
         filters=filter_words(replace(query, stores=titles), speech),
         about=_about(view),
-        base=str(request.base_url).rstrip("/"),
+        base=base_of(request, service.workspace.settings),
     )
 
 
@@ -101,7 +102,8 @@ def _about(view: AnswerView) -> str:
 async def answer_photo(request: Request, search_id: str, service: Opened) -> Response:
     """The photo of one's own search, drawn anew as JPEG, as long as it is remembered; for every other
     browser there is nothing here."""
-    known = service.memory.get(_known(search_id), browser_of(request))
+    whose = browser_of(request)
+    known = await run_in_threadpool(service.memory.get, _known(search_id), whose)
     pixels = service.workspace.settings.max_image_pixels
     work = partial(_jpeg, known.photo, pixels)
     content = await service.placed(work, address_of(request))

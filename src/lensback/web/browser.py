@@ -38,11 +38,11 @@ def address_of(request: Request) -> str:
 def keep_browser(request: Request, response: Response, settings: Settings) -> Response:
     """The response with the cookie, so that the next request is known to be of the same browser."""
     browser_of(request)
-    if settings.photo_memory_s:
+    if lasts_s := max(settings.photo_memory_s, settings.keep_photos_days * 86_400):
         response.set_cookie(
             COOKIE,
             request.state.browser,
-            max_age=settings.photo_memory_s,
+            max_age=int(lasts_s),
             httponly=True,
             samesite="strict",
             secure=is_secure(request, settings),

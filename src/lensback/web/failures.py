@@ -30,6 +30,10 @@ class InternalError(Error):
     """We are at fault; what happened is in the log."""
 
 
+class BadRequest(InputError):
+    """What is no request that anybody answers; its status is the protocol's."""
+
+
 class MethodNotAllowed(InputError):
     """A path that is there, asked with the wrong method."""
 
@@ -107,7 +111,7 @@ async def _protocol(request: Request, error: Exception) -> Response:
         allowed = headers.get("Allow", "")
         hint = f"use {allowed}" if allowed else "see /docs for all routes"
         return respond(request, MethodNotAllowed(f"not with {request.method}", hint=hint), headers)
-    ours = InputError(str(error.detail), hint="see /docs for what a request looks like")
+    ours = BadRequest(str(error.detail), hint="see /docs for what a request looks like")
     ours.http_status = error.status_code
     return respond(request, ours, headers)
 

@@ -46,7 +46,9 @@ async def feedback(request: Request, service: Opened) -> JSONResponse:
     if product_id not in said.product_ids:
         raise NotFound("no answer showed this", hint="take both ids from one answer")
     before = await run_in_threadpool(_vote_before, service, search_id, product_id)
-    if before not in {None, vote} and not service.memory.has(search_id, browser_of(request)):
+    if before not in {None, vote} and not await run_in_threadpool(
+        service.memory.has, search_id, browser_of(request)
+    ):
         raise AlreadyDone("there is a vote on this already", hint="search again to vote again")
     if before != vote:
         service.votes.put(f"{search_id} {product_id}", vote)

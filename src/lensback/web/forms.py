@@ -42,13 +42,30 @@ VOTE_BODY = {
     },
 }
 
+SAVED_BODY = {
+    "required": False,
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "amount": {"type": "string", "example": "49.90"},
+                    "currency": {"type": "string", "example": "EUR"},
+                    "here": {"type": "boolean"},
+                    "saved_at": {"type": "integer"},
+                },
+            }
+        }
+    },
+}
+
 
 async def fields(request: Request, max_bytes: int) -> dict[str, str]:
     """Query and body as one flat mapping. Raises TooLarge, BadQuery (not readable, named twice)."""
     if len(request.url.query) > max_bytes:
         raise limits.too_large(f"{max_bytes} bytes")
     pairs = _pairs(request.url.query)
-    if request.method == "POST":
+    if request.method in {"POST", "PUT"}:
         async with request.app.state.service.arrivals.body_of(request):
             parts = limits.body(request, max_bytes, f"{max_bytes} bytes")
             content = b"".join([part async for part in parts])

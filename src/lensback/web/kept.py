@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from PIL.Image import Image
 
-from lensback import images, log
+from lensback import images, log, tokens
 from lensback.durable import make_private_folder, replace_file
-from lensback.errors import Error
+from lensback.errors import Error, NotFound
+from lensback.ledger.shown import Shown
 from lensback.settings import Settings
+from lensback.web.memory import Remembered
 
 FOLDER = "photos"
 SIDE_PX = 1024
@@ -35,6 +38,30 @@ def keep(
         )
     except (Error, OSError, images.TooDear) as error:
         log.event("photo not kept", 30, type=type(error).__name__)
+
+
+def mark_of(search_id: str, whose: str) -> str:
+    """What a record says of the browser (`web.browser`) whose photo is kept: that browser is known again by
+    it, and no two searches are known to be of one."""
+    return tokens.digest(f"{search_id} {whose}")
+
+
+def found(
+    workspace: Path, days: int, search_id: str, whose: str, said: Callable[[], Shown]
+) -> Remembered | None:
+    """The kept photo of a search, for the browser that sent it, as long as photos are kept; `said` tells what
+    is recorded of that search."""
+    if not days:
+        return None
+    try:
+        record = said()
+        first, mark = record.kept
+        if not mark or not tokens.same(mark, mark_of(search_id, whose)):
+            return None
+        photo = (workspace / FOLDER / f"{first}.jpg").read_bytes()
+    except (NotFound, OSError):
+        return None
+    return Remembered(photo, record.region, whose, first)
 
 
 def bare(photo: bytes, max_pixels: int, decode: images.Decode) -> Image:

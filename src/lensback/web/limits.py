@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
-from lensback.errors import Error, InputError, TooLarge
+from lensback.errors import Error, InputError, TooLarge, TooSlow
 from lensback.web.gate import busy
 
 UPLOAD_S = 60.0
@@ -161,7 +161,7 @@ def too_large(what: str) -> TooLarge:
     return TooLarge(f"the upload is larger than {what}", hint=f"send a photo of at most {what}")
 
 
-def too_slow() -> InputError:
+def too_slow() -> TooSlow:
     """The error for an upload that takes too long."""
     message = f"the upload took longer than {UPLOAD_S:.0f} seconds, or came too slowly"
-    return InputError(message, hint="send a smaller photo")
+    return TooSlow(message, hint="send a smaller photo")

@@ -1,11 +1,14 @@
-"""The photos of the last minutes, in this process's memory and nowhere else.
+"""The photos of the last minutes, in memory and nowhere else; those that the operator keeps come back from
+where they lie (`web.kept`).
 
 With them another part of a photo, or another filter, is searched without sending the photo again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from lensback.errors import NotFound
 from lensback.fleeting import Fleeting
@@ -25,30 +28,55 @@ class Remembered:
     """What was searched of it."""
     whose: str
     """The browser that sent it (`web.browser`)."""
+    first: str
+    """Id of the search that it came with; later ones were of the same photo."""
+
+
+class Photos(Protocol):
+    """Where photos lie, by search id: in this process, or in one that several share (`web.together`)."""
+
+    def get(self, key: str) -> Remembered | None:
+        """The photo of a search, or None where it is forgotten."""
+        ...
+
+    def put(self, key: str, value: Remembered) -> None:
+        """Remembers a photo; one that is larger than all room is not."""
+        ...
+
+
+def photos_of_this_process(seconds: float, max_bytes: int = MAX_BYTES) -> Fleeting[Remembered]:
+    """Photos in the memory of this process, for `seconds` at most."""
+    return Fleeting(seconds, max_bytes, lambda remembered: len(remembered.photo))
 
 
 class Memory:
-    """Photos by search id, for `seconds` at most."""
+    """Whose photo a search was, and the photo. `kept` finds those that the operator keeps on the disk, by
+    search id and browser."""
 
-    def __init__(self, seconds: float, max_bytes: int = MAX_BYTES) -> None:
-        self._known: Fleeting[Remembered] = Fleeting(
-            seconds, max_bytes, lambda remembered: len(remembered.photo)
-        )
+    def __init__(
+        self, photos: Photos, kept: Callable[[str, str], Remembered | None] = lambda *_: None
+    ) -> None:
+        self._photos, self._kept = photos, kept
 
-    def keep(self, search_id: str, photo: bytes, region: Box, whose: str) -> None:
-        """Remembers a photo; one that is larger than all room is not."""
-        self._known.put(search_id, Remembered(photo, region, whose))
+    def keep(self, search_id: str, photo: bytes, region: Box, whose: str, first: str) -> None:
+        """Remembers a photo, which came with the search `first`."""
+        self._photos.put(search_id, Remembered(photo, region, whose, first))
 
     def has(self, search_id: str, whose: str) -> bool:
         """Whether the photo of a search is remembered, and this browser's own."""
-        found = self._known.get(search_id)
-        return found is not None and same(found.whose, whose)
+        return self._own(search_id, whose) is not None
 
     def get(self, search_id: str, whose: str) -> Remembered:
         """The photo of one's own search. Raises NotFound where it is forgotten, and just so where it
         is somebody else's: who got the link of an answer has its id, too."""
-        found = self._known.get(search_id)
-        if found is None or not same(found.whose, whose):
+        found = self._own(search_id, whose)
+        if found is None:
             message = f"the photo of search {search_id[:32]!r} is forgotten"
             raise NotFound(message, hint="send the photo again")
         return found
+
+    def _own(self, search_id: str, whose: str) -> Remembered | None:
+        found = self._photos.get(search_id)
+        if found is None:
+            return self._kept(search_id, whose)
+        return found if same(found.whose, whose) else None

@@ -29,17 +29,22 @@ _APART = ("box", "offset", "facets")
 
 
 def note_search(
-    workspace: Workspace, request: Request, query: Query, answer: Answer, variant: str = ""
+    workspace: Workspace,
+    request: Request,
+    query: Query,
+    answer: Answer,
+    variant: str = "",
+    kept: tuple[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Writes a search down, and gives what was written. Where that fails the answer is given all the
-    same."""
+    """Writes a search down, and gives what was written; `kept` is what `Shown.kept` says. Where that fails
+    the answer is given all the same."""
     source = "api" if request.url.path.startswith("/api/") else "page"
     body = ledger.search_body(
         answer,
         at=int(time.time()),
         source=source,
         filters=filters_of(query),
-        photo={"box_given": query.box is not None},
+        photo={"box_given": query.box is not None} | ({"kept": list(kept)} if kept else {}),
         variant=variant,
     )
     try:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
@@ -31,6 +31,7 @@ from lensback.web.programs import terms_of_answer
 from lensback.web.service import Opened, Service
 from lensback.web.uploads import Upload
 from lensback.web.views import COLORS, SORTS, answer_view, box_text
+from lensback.web.ways import base_of, in_language
 from lensback.wire import Answer
 
 router = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
@@ -55,9 +56,7 @@ async def find(request: Request, service: Opened) -> Response:
 @router.get("/widget", dependencies=[Reader])
 def widget(request: Request, service: Opened) -> Response:
     """The line that puts a button on another page, and the button."""
-    said = service.workspace.settings.public_url
-    base = f"{said.rstrip('/')}/" if said else str(request.base_url)
-    return render(request, "widget.html", base=base)
+    return render(request, "widget.html", base=base_of(request, service.workspace.settings))
 
 
 WIDGET = {
@@ -68,7 +67,9 @@ WIDGET = {
     "none": N_("We did not find it"),
     "busy": N_("Searching…"),
     "failed": N_("That did not work. Try again."),
+    "again": N_("Try again"),
     "offline": N_("The service cannot be reached. Check the connection and try again."),
+    "slow": N_("This takes too long. Check the connection and try again."),
     "soldOut": N_("Sold out"),
     "go": N_("To store"),
     "upTo": N_("Cashback up to"),
@@ -91,6 +92,7 @@ def _widget_text() -> str:
     words = {
         language: {name: Speech(language).say(text) for name, text in WIDGET.items()}
         | {"failures": {name: _whole(said, Speech(language)) for name, said in FAILURES.items()}}
+        | {"statuses": _by_status(Speech(language))}
         | {"depends": {code: Speech(language).say(text) for code, text in facts.DEPENDS.items()}}
         | {"likelihood": [(least, Speech(language).say(text)) for least, text in LIKELIHOOD]}
         for language in languages()
@@ -104,6 +106,7 @@ def docs(request: Request) -> Response:
     speech, kept = speech_of(request), _kept(request)
     if (text := kept.get(speech.language)) is None:
         values = {"spec": request.app.openapi(), "operations": _operations(request)}
+        values["in_language"] = "?lang={}".format  # kept for everybody: nothing of this request's
         text = kept[speech.language] = _text(request, speech, "docs.html", **values)
     return _page(request, speech, text)
 
@@ -132,6 +135,10 @@ FAILURES = {
         N_("Choose a photo, or take a new one."),
     ),
     "TooLarge": (N_("This photo is too large for us."), N_("Choose a smaller one.")),
+    "TooSlow": (
+        N_("The photo took too long to arrive."),
+        N_("Try again, or choose a smaller one."),
+    ),
     "TooMany": (N_("That was a lot in a short time."), N_("Wait a minute and try again.")),
     "Busy": (N_("Many people search just now."), N_("Try again in a moment.")),
     "StateError": (N_("The service is not ready."), N_("Try again later.")),
@@ -139,6 +146,10 @@ FAILURES = {
     "BadQuery": (
         N_("Something in the search cannot be understood."),
         N_("Look at the filters and the price, and try again."),
+    ),
+    "BadRequest": (
+        N_("Something in the search cannot be understood."),
+        N_("Open the page anew and try again."),
     ),
     "InputError": (
         N_("No picture can be read from this address."),
@@ -152,6 +163,25 @@ FAILURES = {
 }
 """What a shopper reads, and the one thing to do; the message for programs stands folded under it."""
 UNFORESEEN = (N_("Something went wrong on our side."), N_("Try again in a moment."))
+BY_STATUS = {
+    400: FAILURES["BadRequest"],
+    403: FAILURES["Forbidden"],
+    404: FAILURES["NotFound"],
+    408: FAILURES["TooSlow"],
+    413: FAILURES["TooLarge"],
+    415: FAILURES["BadImage"],
+    422: FAILURES["BadQuery"],
+    429: FAILURES["TooMany"],
+    500: UNFORESEEN,
+    502: FAILURES["StateError"],
+    503: FAILURES["StateError"],
+    504: FAILURES["StateError"],
+}
+"""The same where what came tells no type: it is the page of a proxy, or cut off."""
+
+
+def _by_status(speech: Speech) -> dict[int, str]:
+    return {status: _whole(said, speech) for status, said in BY_STATUS.items()}
 
 
 def _whole(said: tuple[str, str], speech: Speech) -> str:
@@ -185,12 +215,19 @@ def search_page(
         answer=view,
         terms=terms_of_answer(request, service, view, speech),
         photo=photo_address(answer.search_id) if answer and _mine(request, service, answer) else "",
+        statuses=_by_status(speech),
         max_bytes=max_bytes,
         max_mb=max_bytes / (1 << 20),
         sorts=SORTS,
         preferred=service.workspace.settings.currency,
         colors=COLORS,
+        in_language=partial(in_language, request, page=_page_of(request, answer)),
     )
+
+
+def _page_of(request: Request, answer: Answer | None) -> str:
+    """Where an answer is found again that a form brought; "" where the page's own address does that."""
+    return f"/answers/{answer.search_id}" if answer and request.method == "POST" else ""
 
 
 def photo_address(search_id: str) -> str:
@@ -220,6 +257,7 @@ def _text(request: Request, speech: Speech, template: str, **values: Any) -> str
     service: Service = request.app.state.service
     values["keep_days"] = service.workspace.settings.keep_photos_days
     values["marks"] = service.marks
+    values.setdefault("in_language", partial(in_language, request))
     values["sign_in_url"] = service.workspace.settings.sign_in_url
     environment = _environment(service.workspace.settings.templates)
     return environment.get_template(template).render(**values)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import APIRouter
@@ -14,9 +15,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from lensback.catalogue import saved
 from lensback.catalogue.saved import SavedThing, ThingNow
-from lensback.errors import Forbidden, NotFound, Unauthorized
+from lensback.decimals import decimal_of
+from lensback.errors import BadQuery, Forbidden, NotFound, Unauthorized
 from lensback.search import saved_thing
 from lensback.speech import Speech
+from lensback.types import Money, minor_units
 from lensback.web import bodies, forms, guard, users
 from lensback.web.bodies import FRESH
 from lensback.web.browser import from_own_page
@@ -55,6 +58,16 @@ class SavedThings(Body):
 
 
 @dataclass(frozen=True, slots=True)
+class _Then:
+    """A thing as it was when a browser saved it."""
+
+    price: Money
+    here: bool
+    at: int
+    """0: it did not write down when."""
+
+
+@dataclass(frozen=True, slots=True)
 class SavedLine:
     """A saved thing as its page shows it."""
 
@@ -78,11 +91,19 @@ def saved_things(request: Request, service: Opened) -> Response:
     tags=["saved"],
     dependencies=[Writer],
     responses={200: {"model": SavedThings}},
+    openapi_extra={"requestBody": forms.SAVED_BODY},
 )
-def save(product_id: str, request: Request, service: Opened) -> Response:
-    """Saves a product for the user, at the price of now; again is no mistake."""
+async def save(product_id: str, request: Request, service: Opened) -> Response:
+    """Saves a product for the user, at the price of now; again is no mistake. What a browser kept before it
+    had a pass comes as it was when it was saved: `amount` and `currency` of the price, whether it was in
+    stock (`here`), and when (`saved_at`, UTC epoch seconds)."""
+    given = await forms.fields(request, MAX_FORM)
+    return await run_in_threadpool(_put, service, request, product_id, given)
+
+
+def _put(service: Service, request: Request, product_id: str, given: Mapping[str, str]) -> Response:
     user = _user(request, service)
-    _save(service, user, product_id, speech_of(request))
+    _save(service, user, product_id, speech_of(request), _then(given))
     return bodies.respond(_listed(service, user), fresh=True)
 
 
@@ -148,10 +169,39 @@ def _user(request: Request, service: Service) -> str:
     return user
 
 
-def _save(service: Service, owner: str, product_id: str, speech: Speech) -> None:
-    """Raises NotFound."""
+def _save(
+    service: Service, owner: str, product_id: str, speech: Speech, then: _Then | None = None
+) -> None:
+    """As it is now, or as it was `then`. Raises NotFound."""
     db, basis, now = service.workspace.db, service.workspace.cashback, int(time.time())
-    saved.save(db, saved_thing(db, owner, _known(product_id), basis, speech.language, now))
+    thing = saved_thing(db, owner, _known(product_id), basis, speech.language, now)
+    if then is not None:
+        thing = replace(
+            thing,
+            price=then.price,
+            told_price=then.price,
+            here=then.here,
+            told_here=then.here,
+            saved_at=min(then.at or now, now),
+        )
+    saved.save(db, thing)
+
+
+def _then(given: Mapping[str, str]) -> _Then | None:
+    """What a browser wrote down of a thing; None where it says no price. Raises BadQuery."""
+    if not given.get("amount"):
+        return None
+    wrong = BadQuery(
+        "not a price and a time", hint="send amount, currency and saved_at as they were"
+    )
+    currency = given.get("currency", "")
+    try:
+        amount, at = decimal_of(given["amount"]), int(decimal_of(given.get("saved_at", "0")))
+    except ValueError as error:
+        raise wrong from error
+    if currency not in minor_units() or amount < 0 or at < 0:
+        raise wrong
+    return _Then(Money.of(amount, currency), given.get("here", "").lower() in {"true", "1"}, at)
 
 
 def _listed(service: Service, owner: str) -> SavedThings:

@@ -20,6 +20,7 @@ from lensback.settings import Settings
 from lensback.web import connections
 from lensback.web.app import create_app
 from lensback.web.meters import SHARED
+from lensback.web.together import shared
 from lensback.workspace import open_workspace
 
 WORKSPACE = "LENSBACK_WORKSPACE"
@@ -76,12 +77,14 @@ def serve(
                 return
         # The settings are good: each worker opens its own.
         os.environ[WORKSPACE] = str(path.absolute())
+        seconds = workspace.settings.photo_memory_s
         config = uvicorn.Config(FACTORY, factory=True, workers=workers, **_OPTIONS, **limits)
         several = _Workers(config, sockets=[listener])
         several.stopping = stopping
         with TemporaryDirectory(prefix="lensback-counts-") as counts:
             os.environ[SHARED] = counts
-            several.run()
+            with shared(Path(counts), seconds):
+                several.run()
         if several.by_hand:
             raise KeyboardInterrupt
 

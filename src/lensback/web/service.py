@@ -13,6 +13,7 @@ from typing import Annotated, TypeVar
 
 from fastapi import Depends
 from PIL import Image
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from lensback import colors, deeds, grants, images, keys, log, people
@@ -29,7 +30,7 @@ from lensback.errors import (
 )
 from lensback.fleeting import Fleeting
 from lensback.keys import Key
-from lensback.ledger.shown import Shown, shown_of
+from lensback.ledger.shown import Shown, shown, shown_of
 from lensback.livefile import LiveFile
 from lensback.search import Query, Tools, search, search_live, search_words
 from lensback.types import StoredOffer
@@ -40,12 +41,13 @@ from lensback.web.guesses import Guesses
 from lensback.web.language import speech_of
 from lensback.web.limits import Arrivals
 from lensback.web.marks import Marks
-from lensback.web.memory import Memory
+from lensback.web.memory import Memory, Remembered
 from lensback.web.meters import Meters
 from lensback.web.notes import note_search
 from lensback.web.pace import RateLimiter
 from lensback.web.readiness import Readiness
 from lensback.web.refusals import Refusals
+from lensback.web.together import photos
 from lensback.web.uploads import Upload, read_upload
 from lensback.wire import Answer
 from lensback.workspace import Workspace
@@ -114,7 +116,7 @@ class Service:
     guesses: Guesses
     memory: Memory
     marks: Marks
-    shown: Fleeting[Shown] = field(default_factory=lambda: Fleeting(SHOWN_S, SHOWN))
+    shown: Fleeting[Shown]
     """Answers that may not be in the database yet, by search."""
     votes: Fleeting[int] = field(default_factory=lambda: Fleeting(SHOWN_S, SHOWN))
     """Votes that may not be there yet, by search and product."""
@@ -128,6 +130,7 @@ class Service:
     def over(cls, workspace: Workspace) -> Service:
         """The service of an opened workspace, with the limits of its settings."""
         s = workspace.settings
+        recent: Fleeting[Shown] = Fleeting(SHOWN_S, SHOWN)
         return cls(
             workspace,
             Gate(s.search_jobs, QUEUE),
@@ -141,8 +144,9 @@ class Service:
             RateLimiter(s.write_limit),
             RateLimiter(s.click_limit),
             Guesses(s.guess_limit),
-            Memory(s.photo_memory_s),
+            Memory(photos(s.photo_memory_s), partial(_kept_photo, workspace, recent)),
             Marks(workspace),
+            recent,
         )
 
     def tools(self) -> Tools:
@@ -169,12 +173,13 @@ class Service:
             work = partial(self._by_words, upload.query)
             answer, variant = await self.gate.run(work, who.address, 0.0), ""
         else:
-            photo = (
-                self.memory.get(upload.again, who.browser).photo if upload.again else upload.photo
-            )
-            answer, variant = await self._searched(replace(upload, photo=photo), who)
+            if upload.again:
+                known = await run_in_threadpool(self.memory.get, upload.again, who.browser)
+                upload = replace(upload, photo=known.photo, first=known.first)
+            answer, variant = await self._searched(upload, who)
         self.meters.searched(answer)
-        body = note_search(self.workspace, request, asked.query, answer, variant)
+        kept_as = self._kept_as(upload, answer, who.browser)
+        body = note_search(self.workspace, request, asked.query, answer, variant, kept_as)
         self.shown.put(answer.search_id, shown_of(body))
         return answer
 
@@ -216,10 +221,18 @@ class Service:
         """The answer, and the side of a trial that gave it; empty: no trial."""
         photo = upload.photo or b""
         answer, variant = self._answered(photo, upload.query, whose, decode)
-        self.memory.keep(answer.search_id, photo, answer.region, whose)
+        first = upload.first or answer.search_id
+        self.memory.keep(answer.search_id, photo, answer.region, whose, first)
         if not upload.again:
             kept.keep(self.workspace.path, self.workspace.settings, answer.search_id, photo, decode)
         return answer, variant
+
+    def _kept_as(self, upload: Upload, answer: Answer, whose: str) -> tuple[str, str] | None:
+        """How the photo of an answer is found again where photos are kept."""
+        if not self.workspace.settings.keep_photos_days or not answer.photo.width:
+            return None
+        mark = kept.mark_of(answer.search_id, whose)
+        return upload.first or answer.search_id, mark
 
     def _answered(
         self, photo: bytes, query: Query, whose: str, decode: images.Decode
@@ -314,6 +327,15 @@ class Service:
             log.event("not ready", type=type(error).__name__, message=error.message)
         else:
             log.event("warm")
+
+
+def _kept_photo(
+    workspace: Workspace, recent: Fleeting[Shown], search_id: str, whose: str
+) -> Remembered | None:
+    def said() -> Shown:
+        return recent.get(search_id) or shown(workspace.db, search_id)
+
+    return kept.found(workspace.path, workspace.settings.keep_photos_days, search_id, whose, said)
 
 
 def _own(tools: Tools, whose: str, decode: images.Decode) -> Tools:

@@ -165,6 +165,8 @@ class Upload:
     photo_url: str = ""
     again: str = ""
     """Id of an earlier search whose photo is searched again."""
+    first: str = ""
+    """Id of the search with which that photo came."""
 
 
 class _InMemory(MultiPartParser):

@@ -42,7 +42,7 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 async def why(search_id: str, image_hash: str, request: Request, service: Opened) -> Response:
     """Which part of a searched photo matched an image: a transparent layer, red where it mattered.
 
-    Only while the photo is remembered (`photo_memory_s`), and by the process that searched it, for the browser that sent it.
+    Only while the photo is remembered (`photo_memory_s`), for the browser that sent it.
     """
     if not SEARCH_ID.fullmatch(search_id) or not _HASH.fullmatch(image_hash):
         raise NotFound("no such search or image", hint="take both from an answer")

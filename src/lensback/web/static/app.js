@@ -13,8 +13,10 @@
   const recent = window.recentSearches;
   const { smaller, post } = window.sendPhotos;
   const crop = window.makeCrop(at("frame"), at("crop"), (part) => search(part));
+  const remembered = window.makeMine(form, () => search(box));
   const photo = window.makePhoto((part) => search(part));
   const NOTED_MS = 400; // what is quicker needs no progress
+  const sentences = JSON.parse(form.dataset.statuses); // what a status means, where nothing else tells
   let running = null;
   let address = "";
   let asked = url.value; // the address of the picture on the page
@@ -23,6 +25,7 @@
   let held = input.files[0] || null; // the photo on the page; the field may hold the next one already
   let fields = values(); // as the answer on the page was asked for
   let before = null; // what stood here before the search under way
+  let place = location.pathname + location.search; // of the page that stands here
 
   // Photos that came in: the first is searched, the others wait beside it.
   function choose(all) {
@@ -108,10 +111,11 @@
         if (!input.files.length && !url.value) { say(form.dataset.forgotten); return; }
         reply = await send(part, limit, mine.signal);
       }
-      if (running === mine) show(reply.page, part, { anew, chip });
+      if (running === mine) show(reply, part, { anew, chip });
     } catch (error) {
       if (error.name === "AbortError" || running !== mine) return;
       if (error instanceof RangeError) say(form.dataset.large, false);
+      else if (error.name === "TimeoutError") say(form.dataset.slow);
       else say(form.dataset.offline);
     } finally {
       clearTimeout(slow);
@@ -197,9 +201,9 @@
     }
   }
 
-  function show(page, part, { anew, chip }) {
+  function show({ status, page }, part, { anew, chip }) {
     const fresh = page.getElementById("answer");
-    if (!fresh) { say(form.dataset.unread); return; }
+    if (!fresh) { say(sentences[status] || form.dataset.unread, curable(status)); return; } // not a page of ours
     const found = fresh.dataset.search;
     answer.replaceChildren(...fresh.childNodes);
     if (found || !known.value) {
@@ -209,6 +213,7 @@
       known.value = found;
       document.title = page.title;
       history.pushState({}, "", `/answers/${found}`);
+      placed();
       keepChips(part);
     }
     const own = page.getElementById("shown");
@@ -219,9 +224,12 @@
     asked = url.value;
     if (found && !at("stage").hidden) remember(`/answers/${found}`, answer.querySelector("h2").textContent);
     at("said").textContent = fresh.dataset.sentence || answer.querySelector("h2, p").textContent;
+    const failed = answer.querySelector(".failed");
+    if (failed && curable(status)) offerAgain(failed);
     refocus(chip, anew);
     const narrow = window.matchMedia("(max-width: 63.99rem)").matches;
-    if (anew) window.scrollTo({ top: narrow ? form.offsetTop : 0, behavior: "instant" });
+    if (failed) failed.scrollIntoView({ block: "nearest" });
+    else if (anew) window.scrollTo({ top: narrow ? form.offsetTop : 0, behavior: "instant" });
   }
 
   // Among the recent searches, with the photo once it is there to be copied.
@@ -255,6 +263,7 @@
     const focused = at("filter-fields").contains(document.activeElement) ? document.activeElement.name : "";
     at("filter-fields").replaceChildren(...fresh.childNodes);
     if (focused && form.elements[focused]) form.elements[focused].focus({ preventScroll: true });
+    remembered.show();
   }
 
   function keepChips(part) {
@@ -270,18 +279,26 @@
     verdict.after(kept);
   }
 
-  function say(text, curable = true) {
+  // Whether the same may go well the next time.
+  function curable(status) {
+    return status < 400 || status === 408 || status === 429 || status >= 500;
+  }
+
+  function offerAgain(note) {
+    if (!input.files.length && !url.value && !known.value) return;
+    const button = document.createElement("button");
+    Object.assign(button, { type: "button", className: "button", textContent: form.dataset.again });
+    button.addEventListener("click", () => search(box));
+    note.append(button);
+  }
+
+  function say(text, again = true) {
     const note = document.createElement("div");
     note.className = "verdict failed";
     note.append(document.createElement("h2"), document.createElement("p"));
     note.firstChild.textContent = form.dataset.failed;
     note.lastChild.textContent = text;
-    if (curable && (input.files.length || url.value)) {
-      const again = document.createElement("button");
-      Object.assign(again, { type: "button", className: "button", textContent: form.dataset.again });
-      again.addEventListener("click", () => search(box));
-      note.append(again);
-    }
+    if (again) offerAgain(note);
     form.classList.add("answered");
     answer.replaceChildren(note);
     waiting(false);
@@ -304,16 +321,29 @@
       product_id: button.closest("[data-product]").dataset.product,
       vote: button.dataset.vote,
     };
+    let sent;
     try {
-      const sent = await fetch("/api/feedback", {
+      sent = await fetch("/api/feedback", {
         method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" },
       });
-      if (!sent.ok) return;
-    } catch { return; }
+    } catch { note(button, form.dataset.offline); return; }
+    note(button, sent.ok ? "" : sentences[sent.status] || form.dataset.failed);
+    if (!sent.ok) return;
     for (const one of button.parentElement.querySelectorAll("button")) {
       one.setAttribute("aria-pressed", String(one === button));
     }
     at("said").textContent = form.dataset.thanks;
+  }
+
+  // Beside what was pressed: why nothing came of it; "" takes it away.
+  function note(button, text) {
+    const acts = button.closest(".acts");
+    const said = acts.querySelector("[role=alert]") || document.createElement("p");
+    said.className = "small";
+    said.setAttribute("role", "alert");
+    said.textContent = text;
+    if (text) acts.append(said);
+    else said.remove();
   }
 
   function why(button) {
@@ -325,8 +355,9 @@
     const image = button.dataset.why.split("/").pop();
     button.setAttribute("aria-pressed", "true");
     button.setAttribute("aria-busy", "true");
+    note(button, "");
     heat.onload = () => { heat.hidden = false; button.removeAttribute("aria-busy"); };
-    heat.onerror = () => { button.hidden = true; };
+    heat.onerror = () => { button.hidden = true; note(button, form.dataset.failed); };
     heat.src = `/api/search/${answer.dataset.search}/why/${image}`;
     at("stage").scrollIntoView({ block: "nearest", behavior: "smooth" });
   }
@@ -384,6 +415,8 @@
 
   // Back and forward, and a page that was opened at the address of an answer: what the server shows there.
   window.addEventListener("popstate", async () => {
+    if (place === location.pathname + location.search) return; // a place of the same page, such as "#main"
+    placed();
     if (running) running.abort();
     const mine = running = new AbortController();
     try {
@@ -394,6 +427,16 @@
       bring(page);
     } catch (error) { if (error.name !== "AbortError") location.reload(); }
   });
+
+  // The address is that of the answer now: the page in another language is that answer, too.
+  function placed() {
+    place = location.pathname + location.search;
+    for (const link of document.querySelectorAll("[data-language]")) {
+      const said = new URLSearchParams(location.search);
+      said.set("lang", link.dataset.language);
+      link.href = `?${said}`;
+    }
+  }
 
   // Another page's answer, photo, filters and order, in place.
   function bring(page) {

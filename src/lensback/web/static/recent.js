@@ -5,15 +5,22 @@ window.recentSearches = (() => {
   const KEY = "lensback.recent";
   const MOST = 8;
 
+  // Whatever else stands in the storage is passed over.
+  function whole(one) {
+    return one && /^\/answers\/[0-9a-f]+$/.test(one.link) && /^data:image\/jpeg;base64,/.test(one.picture);
+  }
+
   function load() {
     try {
       const kept = JSON.parse(localStorage.getItem(KEY) || "[]");
-      return Array.isArray(kept) ? kept.filter((one) => /^\/answers\/[0-9a-f]+$/.test(one.link)) : [];
+      return Array.isArray(kept) ? kept.filter(whole) : [];
     } catch { return []; }
   }
 
   function save(list) {
-    try { localStorage.setItem(KEY, JSON.stringify(list)); } catch { /* private mode, or full */ }
+    for (let most = list.length; most >= 0; most -= 1) { // full: the oldest give way
+      try { localStorage.setItem(KEY, JSON.stringify(list.slice(0, most))); return; } catch { /* or private mode */ }
+    }
   }
 
   // A small copy of a picture as a data: address; "" where the browser cannot read it.
@@ -56,7 +63,7 @@ window.recentSearches = (() => {
   // The small copy of the photo of an answer, "" where this browser has none.
   function picture(link) {
     const own = load().find((one) => one.link === link);
-    return own && /^data:image\/jpeg;/.test(own.picture) ? own.picture : "";
+    return own ? own.picture : "";
   }
 
   function forget() { save([]); show(); }

@@ -5,10 +5,16 @@
   const KEY = "lensback.saved";
   const MOST = 100;
 
+  // Whatever else stands in the storage is passed over.
+  function whole(one) {
+    return one && /^p[a-z2-7]{16}$/.test(one.product) && typeof one.title === "string"
+      && /^\d{1,12}(\.\d{1,4})?$/.test(one.amount) && /^[A-Z]{3}$/.test(one.currency);
+  }
+
   function load() {
     try {
       const kept = JSON.parse(localStorage.getItem(KEY) || "[]");
-      return Array.isArray(kept) ? kept.filter((one) => /^p[a-z2-7]{16}$/.test(one.product)) : [];
+      return Array.isArray(kept) ? kept.filter(whole) : [];
     } catch { return []; }
   }
 
@@ -16,18 +22,23 @@
     try { localStorage.setItem(KEY, JSON.stringify(list.slice(0, MOST))); return true; } catch { return false; }
   }
 
-  // What this browser kept before it had a pass goes to the user's things on the server.
+  // What this browser kept before it had a pass goes to the user's things on the server, as it was when it was
+  // saved, the oldest first. What is not taken (not sold just now, too many) stays here for another day.
   async function hand() {
-    const list = load();
-    if (!list.length) return;
+    const list = load().reverse();
+    const taken = new Set();
     for (const one of list) {
+      const was = { amount: one.amount, currency: one.currency, here: Boolean(one.here), saved_at: one.at || 0 };
+      let sent;
       try {
-        const sent = await fetch(`/api/saved/${one.product}`, { method: "PUT" });
-        if (!sent.ok && sent.status !== 404 && sent.status !== 400) return;
-      } catch { return; }
+        sent = await fetch(`/api/saved/${one.product}`, {
+          method: "PUT", body: JSON.stringify(was), headers: { "Content-Type": "application/json" },
+        });
+      } catch { break; }
+      if (sent.ok) taken.add(one.product);
+      else if (![400, 404].includes(sent.status)) break;
     }
-    keep([]);
-    location.reload();
+    if (taken.size && keep(load().filter((one) => !taken.has(one.product)))) location.reload();
   }
 
   const button = document.getElementById("save");
@@ -41,7 +52,9 @@
     button.addEventListener("click", () => {
       const others = load().filter((one) => one.product !== mine.product);
       const { product, title, image, amount, currency } = mine;
-      keep(has() ? others : [{ product, title, image, amount, currency, here: Boolean(mine.here) }, ...others]);
+      const now = Math.floor(Date.now() / 1000);
+      const kept = keep(has() ? others : [{ product, title, image, amount, currency, here: Boolean(mine.here), at: now }, ...others]);
+      button.parentElement.querySelector("[role=alert]").hidden = kept;
       draw();
     });
     draw();
@@ -75,10 +88,12 @@
   // What it costs today, and what that means beside what was saved.
   async function now(one, state) {
     let response;
-    try { response = await fetch(`/api/products/${one.product}`); } catch { return; }
+    const unknown = () => state.append(" ", node("span", page.dataset.unknown, { className: "small" }));
+    try { response = await fetch(`/api/products/${one.product}`); } catch { unknown(); return; }
     if (response.status === 404) { state.textContent = page.dataset.away; return; }
-    if (!response.ok) return;
-    const { offers } = await response.json();
+    if (!response.ok) { unknown(); return; }
+    let offers;
+    try { ({ offers } = await response.json()); } catch { unknown(); return; } // cut short
     const here = offers.filter((offer) => offer.availability === "in_stock");
     const prices = (here.length ? here : offers).map((offer) => offer.price).filter((price) => price.currency === one.currency);
     if (!prices.length) return;

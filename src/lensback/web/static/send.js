@@ -4,6 +4,7 @@
 window.sendPhotos = (() => {
   const MOST_PX = 1600;
   const MOST_BYTES = 500_000;
+  const MOST_MS = 120_000; // longer than an upload may take, and its search
 
   // A phone's photo of many megabytes is made smaller here: quicker to send, and where it was taken stays here.
   async function smaller(file) {
@@ -24,9 +25,11 @@ window.sendPhotos = (() => {
     } catch { return file; } // a format that this browser cannot show; the server can
   }
 
-  // The form, sent: {status, page}. Rejects with AbortError once the signal says so. `progress` gets 0 to 1.
+  // The form, sent: {status, page}. Rejects with AbortError once the signal says so, with
+  // TimeoutError where nothing comes. `progress` gets 0 to 1.
   function post(address, body, signal, progress) {
     return new Promise((resolve, reject) => {
+      if (signal.aborted) throw new DOMException("stopped", "AbortError");
       const request = new XMLHttpRequest(); // fetch does not tell how far an upload is
       request.open("POST", address);
       request.setRequestHeader("Accept", "text/html");
@@ -36,7 +39,8 @@ window.sendPhotos = (() => {
       });
       request.onerror = () => reject(new TypeError("no network"));
       request.onabort = () => reject(new DOMException("stopped", "AbortError"));
-      if (signal.aborted) { request.onabort(); return; }
+      request.timeout = MOST_MS;
+      request.ontimeout = () => reject(new DOMException("too slow", "TimeoutError"));
       signal.addEventListener("abort", () => request.abort());
       request.send(body);
     });

@@ -34,6 +34,7 @@
     form { margin: 0; } summary { cursor: pointer; min-height: 2.75rem; display: flex; align-items: center; }
     .terms ul { margin: 0; padding: 0 0 .5rem 1.1rem; display: grid; gap: .25rem; } .terms li { display: list-item; }`;
 
+  const SLOW_MS = 120000;
   const node = (tag, text = "", fields = {}) => Object.assign(document.createElement(tag), { textContent: text }, fields);
   const host = node("span");
   const root = host.attachShadow({ mode: "open" });
@@ -49,6 +50,7 @@
   const head = node("header");
   const list = node("div");
   let pass = "";
+  let latest = null;
   head.append(title, close);
   dialog.append(head, list);
   root.append(open, input, dialog);
@@ -162,30 +164,47 @@
     }
   }
 
+  // What went wrong and what to do, in the visitor's language, and a button that does it again.
+  function failed(said, file, detail = "") {
+    title.textContent = said;
+    const again = node("button", words.again, { type: "button" });
+    again.addEventListener("click", () => search(file));
+    list.replaceChildren(...(detail ? [node("p", detail, { className: "small", lang: "en" })] : []), again);
+  }
+
   async function search(file) {
+    const mine = latest = {}; // a search that another one overtook says nothing any more
     title.textContent = words.busy;
     list.replaceChildren();
     host.style.colorScheme = theme();
     if (!dialog.open) dialog.showModal();
     const body = new FormData();
     const [photo, member] = await Promise.all([smaller(file), passOf()]);
+    if (latest !== mine) return;
     pass = member;
     body.append("photo", photo, "photo.jpg");
     body.append("limit", "6");
+    const signal = AbortSignal.timeout(SLOW_MS);
     const headers = key ? { Authorization: `Bearer ${key}` } : {};
     let response, answer;
     try {
-      response = await fetch(new URL("api/search", base), { method: "POST", body, headers });
+      response = await fetch(new URL("api/search", base), { method: "POST", body, headers, signal });
+    } catch (error) {
+      if (latest !== mine) return;
+      failed(error.name === "TimeoutError" ? words.slow : words.offline, file);
+      return;
+    }
+    try {
       answer = await response.json();
-    } catch {
-      title.textContent = response ? words.failed : words.offline;
-      return;
-    }
+    } catch { /* cut off, or the page of a proxy */ }
+    if (latest !== mine) return;
     if (!response.ok) {
-      title.textContent = words.failures[answer.error.type] || words.failed;
-      list.replaceChildren(node("p", answer.error.message, { className: "small" }));
+      const { type = "", message = "" } = (answer && answer.error) || {};
+      const said = Object.hasOwn(words.failures, type) ? words.failures[type] : words.statuses[response.status];
+      failed(said || words.failed, file, String(message));
       return;
     }
+    if (!answer || !Array.isArray(answer.hits)) { failed(words.failed, file); return; }
     title.textContent = words[answer.verdict];
     const said = (hit) => ({ ...hit, said: answer.calibrated ? words.likelihood.find(([least]) => hit.probability >= least)[1] : "" });
     const hits = answer.hits.map(said);
