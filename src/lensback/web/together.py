@@ -20,8 +20,8 @@ from lensback.web.memory import Photos, Remembered, photos_of_this_process
 
 T = TypeVar("T")
 
-SOCKET = "LENSBACK_PHOTOS_SOCKET"
-"""Where the workers find it (environment)."""
+SOCKET = "SHARED_PHOTOS_SOCKET"
+"""Where the workers find it (environment; a name of `LENSBACK_` would be a setting)."""
 MOST_WAITING = 64
 """Workers that may knock at once."""
 
