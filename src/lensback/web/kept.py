@@ -46,7 +46,7 @@ def mark_of(search_id: str, whose: str) -> str:
     return tokens.digest(f"{search_id} {whose}")
 
 
-def found(
+def photo_of(
     workspace: Path, days: int, search_id: str, whose: str, said: Callable[[], Shown]
 ) -> Remembered | None:
     """The kept photo of a search, for the browser that sent it, as long as photos are kept; `said` tells what

@@ -335,7 +335,9 @@ def _kept_photo(
     def said() -> Shown:
         return recent.get(search_id) or shown(workspace.db, search_id)
 
-    return kept.found(workspace.path, workspace.settings.keep_photos_days, search_id, whose, said)
+    return kept.photo_of(
+        workspace.path, workspace.settings.keep_photos_days, search_id, whose, said
+    )
 
 
 def _own(tools: Tools, whose: str, decode: images.Decode) -> Tools:
