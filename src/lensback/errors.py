@@ -6,6 +6,7 @@ Error
     UnknownName      no such encoder, index, format ...; the hint lists the known ones
   InputError         the caller's input is wrong (exit 2, HTTP 4xx)
     BadImage         not a picture, broken, or a kind we do not read
+    TooSlow          an upload that takes longer than anybody may
     TooLarge         more bytes or pixels than the limit
     BadQuery         a parameter that makes no sense
     Unauthorized     no key, secret or signature, or a wrong one (HTTP 401)
