@@ -1,21 +1,26 @@
-"""Lighthouse on the shopper's page: `python bench/lighthouse.py --url http://127.0.0.1:8000/ [--runs 3]`.
+"""Lighthouse on the shopper's page: `python bench/lighthouse.py --folder WORKSPACE --photo PHOTO [--runs 1]`.
 
-Needs Node, `npm install lighthouse` in the folder named by --node (npx fetches it otherwise), and
-Chromium at CHROME_PATH. Takes the first page, as a phone and as a desktop; keeps the median of each
-score and what the last run found below 1. Not a part of the test suite: Lighthouse is no Python.
+Serves the workspace and takes the first page, the answer to the photo as whoever sent it sees it, and
+the page of the first thing in that answer, each as a phone and as a desktop. Needs Node, `npm install
+lighthouse` in the folder named by --node (npx fetches it otherwise), and Chromium at CHROME_PATH. Keeps
+the median of each score and what the last run found below 1. Not a part of the test suite: Lighthouse
+is no Python.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import statistics
 import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from rig import arguments, write
+import httpx
+
+from rig import Served, arguments, write
 
 CATEGORIES = ("performance", "accessibility", "best-practices", "seo")
 NUMBERS = (
@@ -25,9 +30,32 @@ NUMBERS = (
     "cumulative-layout-shift",
     "total-byte-weight",
 )
+PAGES = ("home", "answer", "product")
 
 
-def run(url: str, preset: str, node: Path | None) -> dict[str, Any]:
+def place(page: str, url: str, photo: Path) -> tuple[str, str]:
+    """The address of a page, and the cookie of the browser whose photo was searched just now."""
+    with httpx.Client(base_url=url, timeout=120) as client:
+        answer = client.post("/", files={"photo": photo.read_bytes()}).raise_for_status().text
+        cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+    search = _named("data-search", answer)
+    product = _named("data-product", answer)
+    paths = {
+        "home": "/",
+        "answer": f"/answers/{search}",
+        "product": f"/products/{product}?search={search}",
+    }
+    return url + paths[page], cookie
+
+
+def _named(attribute: str, page: str) -> str:
+    found = re.search(rf'{attribute}="(\w+)"', page)
+    if found is None:
+        raise SystemExit(f"the answer has no {attribute}: take a photo of something on sale")
+    return found[1]
+
+
+def run(url: str, cookie: str, preset: str, node: Path | None) -> dict[str, Any]:
     """One report."""
     command = (
         [str(node / "node_modules/.bin/lighthouse")] if node else ["npx", "--yes", "lighthouse"]
@@ -36,6 +64,7 @@ def run(url: str, preset: str, node: Path | None) -> dict[str, Any]:
         path = Path(folder) / "report.json"
         command += [url, "--quiet", "--output=json", f"--output-path={path}"]
         command += [f"--only-categories={','.join(CATEGORIES)}"]
+        command += [f"--extra-headers={json.dumps({'Cookie': cookie})}"]
         command += ["--chrome-flags=--headless=new --no-sandbox"]
         command += ["--preset=desktop"] if preset == "desktop" else []
         env = {"CHROME_PATH": "/usr/bin/chromium", **os.environ}
@@ -64,12 +93,15 @@ def summed(reports: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def main() -> None:
-    given = arguments(__doc__, url="http://127.0.0.1:8000/", runs=3, node=None).parse_args()
+    given = arguments(__doc__, folder=None, photo=None, runs=1, node=None).parse_args()
     results: dict[str, Any] = {"load_average_before": round(os.getloadavg()[0], 1)}
-    for preset in ("phone", "desktop"):
-        reports = [run(given.url, preset, given.node) for _ in range(given.runs)]
-        results[preset] = summed(reports)
-        results["lighthouse"] = reports[-1]["lighthouseVersion"]
+    with Served(given.folder) as served:
+        for page in PAGES:
+            for preset in ("phone", "desktop"):
+                taken = [place(page, served.url, given.photo) for _ in range(given.runs)]
+                reports = [run(*one, preset, given.node) for one in taken]
+                results.setdefault(page, {})[preset] = summed(reports)
+                results["lighthouse"] = reports[-1]["lighthouseVersion"]
     write("lighthouse", results, given.out)
 
 

@@ -22,26 +22,37 @@ from lensback.catalogue import stores
 from lensback.catalogue.saved import SavedThing
 from lensback.errors import BadImage
 from lensback.programs.facts import STEPS
-from lensback.search import Query
+from lensback.search import Palette, Query
 from lensback.settings import Settings
 from lensback.types import WHOLE, Money
 from lensback.web import create_app, failures, pages
 from lensback.web.go import Way
+from lensback.web.language import speech_of
+from lensback.web.prices import chart
+from lensback.web.programs import terms_by_store
 from lensback.web.saved import SavedLine
 from lensback.web.service import Front
 from lensback.web.uploads import Upload
-from lensback.wire import Answer, Region
+from lensback.web.views import answer_view, card
+from lensback.wire import Answer, Product, Region
 from lensback.workspace import Workspace, init
 from serving import serving
 from shown import answer, hit, offer
 
 WIDTHS = (320, 360, 390, 412, 480, 600, 768, 1024, 1280, 1440, 1920)
-STATES = ("home", "exact", "similar", "many", "none", "failure", "empty", "activated", "saved")
+STATES = (
+    *("home", "exact", "similar", "many", "none", "failure", "empty", "activated", "saved"),
+    *("product", "shared", "docs"),
+)
 LONG = "Women's water-repellent quilted down-filled hooded parka with removable faux-fur trim, limited winter edition 2026"
 UNBROKEN = "Superduperwasserabweisendesteppjackenmantelkleid_ULTRA-PRO-MAX-2026/4711.0815-XXXXL"
 ARABIC = "فستان سهرة طويل من الساتان الأزرق بأكمام واسعة"
 EMOJI = "👗✨ Sommerkleid 🌸 mit Blüten 🌼🌼🌼"
 SIZES = [str(number) for number in range(34, 54)]
+
+
+NO_SHADE = frozenset({"beige", "green"})
+"""Colours in which only shoes are sold: in no answer of the matrix."""
 
 
 def _offers(title: str, number: int, images: list[str]) -> Any:
@@ -106,7 +117,10 @@ class _Stocked:
         stores = {} if empty else {"harbour": 120_000, "a-store-with-a-long-name": 7}
         self._front = Front(
             stores=stores, currencies=("EUR", "RUB", "USD"),
-            colors=frozenset({"black", "white", "red", "blue", "beige", "pink", "green"}),
+            palette=Palette({
+                color: {"shoes" if color in NO_SHADE else "": frozenset({("harbour", True)})}
+                for color in ("black", "white", "red", "blue", "beige", "pink", "green")
+            }),
             titles={"harbour": "Harbour", "a-store-with-a-long-name": "A Department Store With a Long Name"},
         )  # fmt: skip
         self.memory = SimpleNamespace(has=lambda *_: True)
@@ -158,6 +172,27 @@ def _saved_lines(images: list[str]) -> list[SavedLine]:
     ]  # fmt: skip
 
 
+def _without_photo(request: Request, service: Any, name: str, images: list[str]) -> Response:
+    """The page of a thing, or an answer for who got the link."""
+    found, speech = answer_of("exact", images), speech_of(request)
+    view = answer_view(found, speech)
+    if name == "shared":
+        terms = terms_by_store(request, service, (*view.exact, *view.similar), speech)
+        said = {"lead": LONG, "about": ARABIC, "filters": ("Harbour", UNBROKEN), "base": ""}
+        return pages.render(request, "shared.html", answer=view, terms=terms, **said)
+    thing, prices = found.hits[1], (99900, 123456789, 45000)
+    days = [(1_700_000_000 + n * 86400, Money(minor, "RUB")) for n, minor in enumerate(prices)]
+    shape = {"title": UNBROKEN, "brand": "Brand", "category": f"Women > {LONG}", "links": ()}
+    own, like = card(thing, speech, calibrated=False), list(view.similar[:6])
+    return pages.render(
+        request, "product.html",
+        product=Product(product_id="p1", images=tuple(images[:3]), offers=thing.offers, **shape),
+        card=own, like=like, terms=terms_by_store(request, service, [own, *like], speech),
+        description=f"{LONG}. {ARABIC}", chart=chart([days], speech), matched="Almost certainly the same",
+        search="0123456789abcdef", saved_price=thing.offers[0].price, in_stock=True, member=False, is_saved=False,
+    )  # fmt: skip
+
+
 def _add_routes(app: FastAPI, images: list[str]) -> None:
     def state(request: Request, name: str) -> Response:
         if name == "failure":
@@ -170,6 +205,10 @@ def _add_routes(app: FastAPI, images: list[str]) -> None:
             )
         if name == "saved":
             return pages.render(request, "saved.html", member=True, lines=_saved_lines(images))
+        if name == "docs":
+            return pages.docs(request)
+        if name in {"product", "shared"}:
+            return _without_photo(request, app.state.service, name, images)
         stocked: Any = _Stocked(app.state.service, empty=name == "empty")
         found = None if name in {"home", "empty"} else answer_of(name, images)
         page = pages.search_page(request, stocked, Upload(None, Query()), found)

@@ -193,13 +193,24 @@ def test_the_page_offers_the_likeliest_regions_and_the_whole_photo() -> None:
     regions = [Region(box=box, label="top", score=0.5) for box in boxes]
     last = Region(box=WHOLE, label="whole", score=0.01)
     found = answer(regions=(*regions, last), region=boxes[1])
-    choices = views.region_choices(found, EN)
+    choices, _ = views.region_choices(found, EN)
     assert len(choices) == 9
     assert [choice.label for choice in choices[:2]] == ["top 1", "top 2"]
     assert [choice.chosen for choice in choices] == [n == 1 for n in range(9)]
     assert [choice.whole for choice in choices] == [False] * 8 + [True]
-    (alone,) = views.region_choices(answer(regions=(last,), region=WHOLE), EN)
+    (alone,), _ = views.region_choices(answer(regions=(last,), region=WHOLE), EN)
     assert (alone.whole, alone.chosen) == (True, True)
+
+
+def test_no_name_stands_twice_among_the_parts_and_what_is_behind_more() -> None:
+    boxes = [(n / 20, 0.1, n / 20 + 0.1, 0.5) for n in range(6)]
+    labels = ("shoes", "bag", "shoes", "shoes", "bag", "hat")
+    regions = [Region(box=b, label=w, score=0.5) for b, w in zip(boxes, labels, strict=True)]
+    last = Region(box=WHOLE, label="whole", score=0.01)
+    found = answer(regions=(*regions[:2], last), region=boxes[0], more_regions=tuple(regions[1:]))
+    parts, more = views.region_choices(found, EN)
+    assert [one.label for one in parts] == ["shoes 1", "bag 1", "the whole photo"]
+    assert [one.label for one in more] == ["shoes 2", "shoes 3", "bag 2", "hat"]
 
 
 def test_the_view_of_an_answer() -> None:

@@ -69,6 +69,15 @@ def traits(db: Database, product_ids: Sequence[str]) -> list[Any]:
     return found
 
 
+def colors(db: Database) -> list[Any]:
+    """Rows of (store, category, color, in_stock), each once, of all offers on sale that name a colour."""
+    o = t.offers.c
+    here = (o.availability == "in_stock").label("in_stock")
+    query = select(t.stores.c.name.label("store"), o.category, o.color, here).distinct()
+    with db.read() as c:
+        return list(c.execute(query.join_from(t.offers, t.stores).where(o.active, o.color != "")))
+
+
 def row(db: Database, wanted: str) -> ForSale:
     """What an answer shows of one offer, by its public id, on sale or not. Raises NotFound."""
     for found in _by_product(db, _ONE, {"offer": wanted}).values():

@@ -4,6 +4,7 @@ from lensback.search.answers import hit_of, in_order, product_of, saved_thing
 from lensback.search.core import Tools, search, search_live, search_words, similar
 from lensback.search.example import ExamplePhoto, example_photo
 from lensback.search.looking import Looks
+from lensback.search.palette import Palette, missing, palette_of
 from lensback.search.prices import CashbackBasis, Prices
 from lensback.search.query import MAX_LIMIT, MIN_BOX, Query, check_box, filter_of, parse_box
 from lensback.search.recalled import query_of, recalled
@@ -16,6 +17,7 @@ __all__ = [
     "ExamplePhoto",
     "Heat",
     "Looks",
+    "Palette",
     "Prices",
     "Query",
     "Tools",
@@ -25,6 +27,8 @@ __all__ = [
     "heat",
     "hit_of",
     "in_order",
+    "missing",
+    "palette_of",
     "parse_box",
     "product_of",
     "query_of",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from lensback import colors, rank
@@ -47,6 +47,13 @@ class Query:
     """One of `rank.ORDERS`, over all that was found."""
     facets: bool = False
     """Whether to count what all hits have, for filters worth offering."""
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether anything was asked for beside the photo: words, a filter, a colour, an order."""
+        plain = Query()
+        how = {"box": None, "limit": plain.limit, "offset": 0, "facets": False}
+        return replace(self, currency="", language="", **how) != plain
 
     @property
     def whole(self) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cache, partial
 from importlib.resources import files
 from types import MappingProxyType
@@ -20,7 +19,7 @@ from starlette.responses import HTMLResponse, Response
 from lensback import __version__
 from lensback.legible import shown
 from lensback.programs import facts
-from lensback.search import Query
+from lensback.search import Query, missing
 from lensback.speech import N_, Speech, languages
 from lensback.verdicts import LIKELIHOOD
 from lensback.web.bodies import FRESH
@@ -202,16 +201,15 @@ def search_page(
     """The search form with an answer under it, and the photo where it is remembered for this browser."""
     query, speech = upload.query, speech_of(request)
     view = answer_view(answer, speech) if answer else None
-    max_bytes = service.workspace.settings.max_image_bytes
+    max_bytes, front = service.workspace.settings.max_image_bytes, service.front()
     return render(
         request,
         "home.html",
         headers=FRESH,
-        front=service.front(),
+        front=front,
         query=query,
         box=box_text(query.box) if query.box else "",
-        filtered=replace(query, box=None, limit=Query().limit, currency="", facets=False, offset=0)
-        != Query(),
+        filtered=query.narrowed,
         answer=view,
         terms=terms_of_answer(request, service, view, speech),
         photo=photo_address(answer.search_id) if answer and _mine(request, service, answer) else "",
@@ -220,7 +218,8 @@ def search_page(
         max_mb=max_bytes / (1 << 20),
         sorts=SORTS,
         preferred=service.workspace.settings.currency,
-        colors=COLORS,
+        colors={key: words for key, words in COLORS.items() if key in front.palette.colors},
+        nothing_in=missing(front.palette, query, answer) if answer else frozenset(),
         in_language=partial(in_language, request, page=_page_of(request, answer)),
     )
 

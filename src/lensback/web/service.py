@@ -16,7 +16,7 @@ from PIL import Image
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from lensback import colors, deeds, grants, images, keys, log, people
+from lensback import deeds, grants, images, keys, log, people
 from lensback.catalogue import offers, stores
 from lensback.catalogue.stores import StoreState
 from lensback.errors import (
@@ -32,7 +32,15 @@ from lensback.fleeting import Fleeting
 from lensback.keys import Key
 from lensback.ledger.shown import Shown, shown, shown_of
 from lensback.livefile import LiveFile
-from lensback.search import Query, Tools, search, search_live, search_words
+from lensback.search import (
+    Palette,
+    Query,
+    Tools,
+    palette_of,
+    search,
+    search_live,
+    search_words,
+)
 from lensback.types import StoredOffer
 from lensback.web import kept
 from lensback.web.browser import address_of, browser_of
@@ -80,8 +88,8 @@ class Front:
     stores: dict[str, int] = field(default_factory=dict)
     """Store -> offers on sale."""
     currencies: tuple[str, ...] = ()
-    colors: frozenset[str] = frozenset()
-    """Basic colours that some store names."""
+    palette: Palette = field(default_factory=Palette)
+    """The colours that some store names, and of what."""
     samples: tuple[StoredOffer, ...] = ()
     """Things to start from without a photo."""
     titles: dict[str, str] = field(default_factory=dict)
@@ -293,7 +301,7 @@ class Service:
             known = Front(
                 dict(sorted(offers.counts(db).items())),
                 tuple(offers.currencies(db)),
-                frozenset().union(*map(colors.basic, offers.color_words(db))),
+                palette_of(db),
                 tuple(offers.samples(db, SAMPLES)),
             )
             self._fronts.clear()

@@ -16,6 +16,7 @@ from lensback.verdicts import (
     AVAILABILITY,
     HEADLINES,
     LABELS,
+    LIKELIHOOD,
     UNNAMED,
     explanation,
     likelihood,
@@ -103,6 +104,8 @@ class Card:
     brand: str
     image: str
     likelihood: str
+    likely: bool
+    """Whether that says more than the heading "Looks like it"."""
     exact: bool
     sold_out: bool
     """No store has it."""
@@ -166,6 +169,7 @@ def answer_view(answer: Answer, speech: Speech) -> AnswerView:
     """An answer in words."""
     cards = [card(hit, speech, calibrated=answer.calibrated) for hit in answer.hits]
     facets = answer.facets or Facets()
+    regions, doubtful = region_choices(answer, speech)
     return AnswerView(
         search_id=answer.search_id,
         verdict=answer.verdict,
@@ -173,8 +177,8 @@ def answer_view(answer: Answer, speech: Speech) -> AnswerView:
         explanation=speech.say(explanation(answer)),
         reasons=reasons(answer, speech),
         region=box_text(answer.region),
-        regions=region_choices(answer, speech),
-        doubtful=_choices(answer.more_regions[:MOST_REGIONS], answer, speech),
+        regions=regions,
+        doubtful=doubtful,
         exact=tuple(card for card in cards if card.exact),
         similar=tuple(card for card in cards if not card.exact),
         stores=_values(facets.stores),
@@ -217,6 +221,7 @@ def card(hit: Hit, speech: Speech, *, calibrated: bool = True) -> Card:
         brand=hit.brand,
         image=hit.image,
         likelihood=speech.say(likelihood(hit.probability)) if calibrated else "",
+        likely=likelihood(hit.probability) != LIKELIHOOD[-1][1],
         exact=hit.exact,
         sold_out=sold_out(hit),
         lines=offer_lines(hit.offers, speech),
@@ -293,12 +298,18 @@ def _limit(amount: str, query: Query) -> str:
     return f"{amount} {query.currency}".strip()
 
 
-def region_choices(answer: Answer, speech: Speech) -> tuple[RegionChoice, ...]:
-    """The searched region, the likeliest others, the whole photo; equal names are numbered."""
+def region_choices(
+    answer: Answer, speech: Speech
+) -> tuple[tuple[RegionChoice, ...], tuple[RegionChoice, ...]]:
+    """The searched region, the likeliest others, the whole photo; and what is offered behind "More".
+    Equal names are numbered through both, so that none stands twice."""
     regions = list({box_text(r.box): r for r in reversed(answer.regions)}.values())[::-1]
-    if not regions:  # of an older record
-        return ()
-    return _choices([*regions[: min(MOST_REGIONS, len(regions) - 1)], regions[-1]], answer, speech)
+    if regions:  # none in an older record
+        regions = [*regions[: min(MOST_REGIONS, len(regions) - 1)], regions[-1]]
+    known = {box_text(r.box) for r in regions}
+    doubtful = [r for r in answer.more_regions if box_text(r.box) not in known][:MOST_REGIONS]
+    both = _choices([*regions, *doubtful], answer, speech)
+    return both[: len(regions)], both[len(regions) :]
 
 
 def _choices(regions: Sequence[Region], answer: Answer, speech: Speech) -> tuple[RegionChoice, ...]:

@@ -256,8 +256,14 @@
     else if (document.activeElement === document.body && !at("stage").hidden) at("crop").focus({ preventScroll: true });
   }
 
-  // The filters that the new answer offers; the one in use keeps the focus.
+  // The filters and colours that the new answer offers; the one in use keeps the focus.
   function bringFilters(page) {
+    for (const own of form.querySelectorAll("#colors input")) {
+      const fresh = page.querySelector(`#colors input[value="${own.value}"]`);
+      if (!fresh) continue;
+      own.disabled = fresh.disabled;
+      own.nextElementSibling.textContent = own.parentElement.title = fresh.parentElement.title;
+    }
     const fresh = page.getElementById("filter-fields");
     if (!fresh) return; // a failure has none
     const focused = at("filter-fields").contains(document.activeElement) ? document.activeElement.name : "";
@@ -311,7 +317,7 @@
     clear();
     if (!region || at("stage").hidden) return;
     crop.set(region);
-    const others = [...answer.querySelectorAll("#parts .chip:not([data-whole])")].filter((one) => one.getAttribute("aria-pressed") !== "true");
+    const others = [...answer.querySelectorAll("#parts > .chip:not([data-whole])")].filter((one) => one.getAttribute("aria-pressed") !== "true");
     photo.things(others.map((one) => ({ box: one.dataset.box.split(",").map(Number), text: one.dataset.box, label: one.dataset.label })));
   }
 

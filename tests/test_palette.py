@@ -1,0 +1,80 @@
+"""Which swatches of "the same, but in …" can find anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tiny
+from lensback import wire
+from lensback.search import Palette, Query, missing, palette_of
+from lensback.types import Money
+from lensback.wire import Region
+from shown import answer, hit, offer
+
+PALETTE = Palette(
+    {
+        "red": {"dress": frozenset({("pier", True), ("quay", False)})},
+        "blue": {"shoes": frozenset({("pier", True)})},
+        "green": {"": frozenset({("quay", True)})},
+        "black": {"belt": frozenset({("pier", False)})},
+    }
+)
+
+
+def of(category: str, label: str = "", verdict: str = "similar") -> wire.Answer:
+    """An answer with one hit of this category, searched with a region of this label."""
+    regions = (Region(box=(0.1, 0.1, 0.5, 0.5), label=label, score=0.9),) if label else ()
+    hits = [hit(offer(category=category), category=category)] if category else []
+    return answer(*hits, regions=regions, verdict=verdict)
+
+
+@pytest.mark.parametrize(
+    ("shown", "asked", "nothing"),
+    [
+        (of("Dresses"), {}, {"blue", "black"}),  # of a category that says nothing nobody knows
+        (of("Dresses"), {"color": "blue"}, {"black"}),  # what was asked for stays
+        (of("Dresses"), {"stores": ("pier",)}, {"blue", "black", "green"}),
+        (of("Dresses"), {"stores": ("quay",), "in_stock": True}, {"red", "blue", "black"}),
+        (of("Shoes"), {}, {"red", "black"}),
+        (of("Shoes", "dress"), {}, {"black"}),  # what is searched, too
+        (of("Belts"), {"in_stock": True}, {"red", "blue", "black"}),
+        (of("Tops"), {}, {"blue", "black"}),  # a top may be taken for a dress
+        (of("Dresses"), {"category": "Shoes"}, {"red", "black"}),
+        (of("Things"), {}, set()),
+        (of("", verdict="none"), {}, {"red", "blue", "green", "black"}),
+        (of("", verdict="none"), {"color": "red"}, set()),
+        (of("", "shoes", "none"), {"color": "red"}, {"black"}),
+    ],
+)
+def test_colours_with_nothing(shown: wire.Answer, asked: dict[str, Any], nothing: set[str]) -> None:
+    assert missing(PALETTE, Query(**asked), shown) == nothing
+
+
+ROWS = [
+    ("red", "Men > Shirts", "in_stock"),
+    ("Dark red / чёрный", "Men > Shirts", "out_of_stock"),
+    ("blue", "Shoes", "in_stock"),
+    ("midnight", "Shoes", "in_stock"),  # no colour that is known
+    ("", "Hats", "in_stock"),
+]
+
+
+def test_a_palette_is_what_is_on_sale(tmp_path: Path) -> None:
+    made = tiny.opened(
+        tmp_path,
+        [
+            tiny.Row("pier", f"{n}", f"{n}", ("one",), Money(1000, "EUR"), {"color": color, "category": category, "availability": stock})
+            for n, (color, category, stock) in enumerate(ROWS)
+        ],
+        {"one": (1.0, 0.0, 0.0)},
+    )  # fmt: skip
+    found = palette_of(made.tools.db)
+    assert found.places == {
+        "red": {"top": {("pier", True), ("pier", False)}},
+        "black": {"top": {("pier", False)}},
+        "blue": {"shoes": {("pier", True)}},
+    }
+    assert found.colors == {"red", "black", "blue"}
