@@ -10,7 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from garments import items
 from lensback import doctor
@@ -81,7 +81,7 @@ def test_an_empty_workspace_says_what_comes_next(tmp_path: Path) -> None:
     assert hints == {
         "stores": "run: lensback store add NAME --feed URL",
         "index": "run: lensback sync",
-        "calibration": "run: lensback calibrate",
+        "calibration": "run: lensback sync",
     }
 
 
@@ -206,6 +206,63 @@ def test_calibrations(folder: Path) -> None:
     (folder / "calibration" / f"{fingerprint}.json").write_text("{")
     check = found(folder)["calibration"]
     assert (check.state, check.hint) == ("fail", "run: lensback calibrate")
+
+
+def test_after_a_restore_the_calibration_is_there_and_the_index_is_not(folder: Path) -> None:
+    """A backup brings no index: what was fitted counts from the next sync on, and asks for nothing."""
+    with Workspace(folder, chosen()) as workspace:
+        known = workspace.calibration(workspace.encoder().fingerprint)
+        assert known
+        save_calibration(workspace, replace(known, kind="other views and distorted copies"))
+    shutil.rmtree(folder / "index")
+    checks = found(folder)
+    assert (checks["index"].state, checks["index"].hint) == ("warn", "run: lensback sync")
+    assert checks["calibration"].state == "ok"
+    shutil.rmtree(folder / "calibration")
+    assert found(folder)["calibration"].hint == "run: lensback sync"
+
+
+def test_a_store_without_an_image(folder: Path) -> None:
+    with Workspace(folder, chosen()) as workspace, workspace.db.write() as c:
+        c.execute(delete(t.offer_images))
+    check = found(folder)["store harbour"]
+    assert (check.state, check.message) == ("warn", "12 offers, no image")
+    assert "lensback store add harbour --dry-run" in check.hint
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "part", "told"),
+    [
+        ("networks/mine.toml", "link = [", "file of network mine", "not valid TOML"),
+        ("networks/awin.toml", "[link]\nsubid_max = 'many'", "file of network awin", "subid_max"),
+        ("networks/My Net.toml", "", "file of network My Net", "My Net"),
+        ("networks.toml", "[awin\n", "accounts of networks", "not valid TOML"),
+        ("networks.toml", "[awin]\ntoken = 7\n", "accounts of networks", "token"),
+        ("keys.json", "{", "keys", "keys.json"),
+        ("keys.json", '[{"name": "site"}]', "keys", "keys.json"),
+        ("rates.json", "{}", "exchange rates", "rates"),
+        ("secret.key", "short", "key of passes", "secret.key"),
+    ],
+)
+def test_files_that_are_broken(folder: Path, file: str, text: str, part: str, told: str) -> None:
+    path = folder / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o600)
+    check = found(folder)[part]
+    assert check.state == "fail"
+    assert told in check.message
+    assert check.hint
+    path.unlink()
+    assert part not in found(folder)
+
+
+def test_a_promise_that_is_broken(folder: Path) -> None:
+    with Workspace(folder, chosen()) as workspace:
+        file = workspace.promise_path(workspace.encoder().fingerprint)
+    file.write_text("{")
+    check = found(folder)["promise"]
+    assert (check.state, check.hint) == ("fail", "run: lensback promise")
 
 
 def test_programs_and_their_accounts(folder: Path) -> None:

@@ -357,3 +357,35 @@ def test_a_guess_looks_at_the_price_that_is_written_out_beside(
     assert str(dry_run.shown[0].price) == price
     told = any("whole number" in warning for warning in dry_run.warnings())
     assert told == price.endswith(".00 EUR")
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "xml"])
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("3100", True), ("3100 EUR", True), ("EUR 3100", True), ("310000", True),
+        ("3 100,00", False), ("3\u00a0100,00", False), ("3.100,00", False), ("3,100.00", False), ("3100.00", False), ("3100,0", False),
+        ("3 100", False), ("3'100.–", False), ("3100,-", False), ("3100 €", False), ("€3100", False), ("3 100 руб.", False),
+    ],
+)  # fmt: skip
+def test_only_bare_digits_may_be_cents(form: str, written: str, told: bool) -> None:
+    """Whoever groups thousands, writes decimals or a sign counts no cents."""
+    row = {
+        "artnr": "1",
+        "titel": "Cup",
+        "href": "https://s.example/1",
+        "curr": "EUR",
+        "prijs": written,
+    }
+    rows = [row, row | {"artnr": "2"}]
+    if form == "json":
+        text = json.dumps(rows)
+    elif form == "csv":
+        text = "\n".join([";".join(row), *(";".join(each.values()) for each in rows)]) + "\n"
+    else:
+        inner = ("".join(f"<{n}>{v}</{n}>" for n, v in each.items()) for each in rows)
+        text = f"<all>{''.join(f'<one>{each}</one>' for each in inner)}</all>"
+    dry_run = try_feed(io.BytesIO(text.encode()))
+    assert dry_run.guessed
+    assert dry_run.offers == 2
+    assert any("whole number" in warning for warning in dry_run.warnings()) == told

@@ -23,6 +23,7 @@ FLOORS = [
         "colors",
         "decimals",
         "installed",
+        "counted",
     },
     {
         "settings",

@@ -618,7 +618,7 @@ def test_an_audit_names_what_is_wrong(one: Database) -> None:
         "demo s2 i: status is 'paid', its events say 'approved'",
         "transaction x: EUR does not sum to zero",
         "transaction x: RUB does not sum to zero",
-        "2 rows of entries were added past the seals",
+        "2 rows of entries added past the seals",
     ]
 
 
@@ -634,7 +634,7 @@ def test_an_audit_sees_what_is_missing(one: Database) -> None:
         "demo s1: cashback_due EUR is 0, its events say -600",
         "demo s1: commission_due EUR is 0, its events say 1000",
         "demo s1: our_share EUR is 0, its events say -400",
-        "seal 2 of 2025-10-09: 5 rows were added, 2 are there",
+        "seal 2 of 2025-10-09: added: 5 rows, there: 2",
     ]
 
 

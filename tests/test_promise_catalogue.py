@@ -334,7 +334,7 @@ def test_where_nothing_is_promised_it_says_why(plain: Tools) -> None:
     assert open_.why_not == "9 answers, 1 wrong: too few to be sure"
     broken = kept(replace(plain, promise=promising(Threshold("", BROKEN, None, 99, 9, 0.2))), 0, [])
     assert (broken.certified, broken.threshold) == (False, None)
-    assert broken.why_not == "9 of 99 exact answers were wrong at the strictest threshold"
+    assert broken.why_not == "wrong at the strictest threshold: 9 of 99 exact answers"
 
 
 def test_an_index_of_nothing_promises_nothing(tmp_path: Path) -> None:

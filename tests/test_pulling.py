@@ -196,8 +196,8 @@ def test_doctor_tells_of_each_network(workspace: Workspace, api: Api) -> None:
     pull_network(workspace, open_network("awin"), now=NOW)
     (good, refused, aside) = lines()["network awin"]
     assert good.startswith("ok: asked 20")
-    assert refused == "warn: 1 rows refused: AWIN has no status 'sideways'"
-    assert aside == "warn: 1 sales without a click: their commission waits aside"
+    assert refused == "warn: 1 row refused: AWIN has no status 'sideways'"
+    assert aside == "warn: 1 sale without a click: that commission waits aside"
     pulls.mark_tried(workspace.db, "awin", NOW - 5 * DAY_S)
     assert lines()["network awin"][0] == "warn: asked 5 days ago"
     pulls.mark_tried(workspace.db, "awin", NOW, "403 Forbidden")

@@ -164,8 +164,8 @@ def test_a_sale_that_is_lost_is_seen(tmp_path: Path) -> None:
         raw.execute("DELETE FROM conversions WHERE id = 2")
     try:
         assert ledger.audit(db).differences == [
-            "1 rows of conversion_events are of a sale that is lost",
-            "3 rows of entries are of a sale that is lost",
+            "1 row of conversion_events, of a sale that is lost",
+            "3 rows of entries, of a sale that is lost",
         ]
     finally:
         db.close()

@@ -86,7 +86,7 @@ def test_a_click_that_was_changed_after_its_sale_is_seen(credited: Database, wha
 def test_nothing_is_paid_to_whom_a_click_was_given(credited: Database) -> None:
     change(credited, "c1", user_token=THIEF)
     before = ledger.balances(credited)
-    with pytest.raises(StateError, match=r"1 clicks of this user were another's .*c1"):
+    with pytest.raises(StateError, match=r"1 click of this user, another's .*c1"):
         ledger.pay(credited, THIEF, "t1", at=AT)
     assert ledger.balances(credited) == before
     change(credited, "c1", user_token=USER)

@@ -28,6 +28,7 @@ from PIL import Image
 
 from lensback import rank
 from lensback.catalogue import products
+from lensback.counted import counted
 from lensback.db import Connection, Database, chunks
 from lensback.detectors import Detector
 from lensback.detectors.whole import WholeDetector
@@ -86,7 +87,7 @@ def calibrate(
         several = further_views(c, views)
     if len(views) < TOO_FEW:
         raise DataError(
-            f"{len(views)} products with images are too few to calibrate on",
+            f"too few to calibrate on: {counted(len(views), 'product')} with images",
             hint="sync more stores; until then no answer is called exact",
         )
     kinds = [COPIES]

@@ -12,13 +12,15 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from urllib.parse import urlsplit
 
-from lensback import backup, conversions, networks, terms
+from lensback import backup, conversions, exchange, keys, networks, terms, tokens
 from lensback.cashback import check_program
 from lensback.catalogue import offers, pictures, products, publications, stores
 from lensback.catalogue.findable import findable
+from lensback.counted import counted
 from lensback.db import copying
 from lensback.errors import Error, NotFound
 from lensback.indexes import health
+from lensback.ingest.write import UNSEEN
 from lensback.ledger import pulls
 from lensback.publish import LossGuard, foretold, read_rows, searched
 from lensback.questions import COPIES
@@ -68,7 +70,7 @@ def examine(workspace: Workspace, *, deep: bool = False) -> list[Check]:
         _next_index,
     )
     lines: list[Check] = []
-    for check in (*checks, _programs, _networks, _journal, _backup):
+    for check in (*checks, _programs, _kept_files, _networks, _journal, _backup):
         told = {line.message for line in lines if line.state == "fail"}
         lines += [line for line in _guarded(check, workspace) if line.message not in told]
     return lines
@@ -78,7 +80,7 @@ def _guarded(check: Callable[[Workspace], Iterator[Check]], workspace: Workspace
     try:
         return list(check(workspace))
     except Error as error:
-        name = getattr(check, "func", check).__name__.strip("_")
+        name = getattr(check, "func", check).__name__.strip("_").replace("_", " ")
         return [Check(name, "fail", error.message, error.hint)]
 
 
@@ -126,7 +128,7 @@ def _database(workspace: Workspace) -> Iterator[Check]:
         yield Check("database", "fail", behind, publications.OLDER)
         return
     total = sum(offers.counts(workspace.db).values())
-    text = f"revision {workspace.db.revision()}, {total} offers, {products.count(workspace.db)} products"
+    text = f"revision {workspace.db.revision()}, {counted(total, 'offer')}, {counted(products.count(workspace.db), 'product')}"
     yield Check("database", "ok", text)
     if not workspace.db.folds():
         hint = "make it anew with LOCALE 'C.UTF-8', or with an ICU locale"
@@ -148,18 +150,26 @@ def _stores(workspace: Workspace) -> Iterator[Check]:
             yield Check(part, "warn", state.status, f"run: lensback sync {state.name}")
         elif age_s(state.last_sync) > STALE_S:
             days = age_s(state.last_sync) // 86_400
-            yield Check(part, "warn", f"synced {days} days ago", f"run: lensback sync {state.name}")
+            yield Check(
+                part,
+                "warn",
+                f"synced {counted(days, 'day')} ago",
+                f"run: lensback sync {state.name}",
+            )
+        elif state.offers and not state.images:
+            text = f"{counted(state.offers, 'offer')}, no image"
+            yield Check(part, "warn", text, UNSEEN.format(store=state.name))
         elif state.unknown_stock:
-            text = f"{state.unknown_stock} of {state.offers} offers say of their stock what we do not know"
+            text = f"{state.unknown_stock} of {counted(state.offers, 'offer')} with words of stock that we do not know"
             hint = f"lensback store show {state.name} lists the words; tell what they mean under [stock] in a column map"
             yield Check(part, "warn", text, hint)
         else:
-            yield Check(part, "ok", f"{state.offers} offers, {_of(state)} images")
+            yield Check(part, "ok", f"{counted(state.offers, 'offer')}, {_of(state)}")
 
 
 def _of(state: stores.StoreState) -> str:
     here = state.images - state.images_failed
-    return f"{here} of {state.images}" if state.images_failed else str(here)
+    return f"{here} of " * bool(state.images_failed) + counted(state.images, "image")
 
 
 _LISTED = "lensback store show NAME lists them with their addresses"
@@ -186,7 +196,7 @@ def _pictures(workspace: Workspace) -> Iterator[Check]:
     if not waiting and not failed:
         empty = pictures.placeholders(workspace.db)
         told = f", {empty} of them placeholders that are not searched" if empty else ""
-        yield Check("images", "ok", f"{counts['images']} images{told}")
+        yield Check("images", "ok", f"{counted(counts['images'], 'image')}{told}")
 
 
 def _files(workspace: Workspace, *, deep: bool) -> Iterator[Check]:
@@ -198,17 +208,17 @@ def _files(workspace: Workspace, *, deep: bool) -> Iterator[Check]:
             lost.append(name)
     if deep:  # one among millions: a sync looks for it only by chance
         pictures.fetch_again(workspace.db, lost)
-    what = "all" if deep else "a sample of"
+    looked = counted(count, "picture") + ("" if deep else " of a sample")
     if lost:
-        text = f"{len(lost)} of {what} {count} pictures are not on the disk, or damaged"
+        text = f"gone from the disk, or damaged: {len(lost)} of {looked}"
         yield Check("files", "warn", text, "run: lensback sync")
     fingerprint = workspace.encoder().fingerprint
     there = workspace.vectors.check(fingerprint) if deep else workspace.vectors.count(fingerprint)
     gone = pictures.count_embedded(workspace.db, fingerprint) - there
     if gone > 0:
-        yield Check("files", "warn", f"{gone} vectors are lost", "run: lensback sync")
+        yield Check("files", "warn", f"lost: {counted(gone, 'vector')}", "run: lensback sync")
     if not lost and gone <= 0:
-        yield Check("files", "ok", f"{what} {count} pictures, {there} vectors are there")
+        yield Check("files", "ok", f"there: {looked}, {counted(there, 'vector')}")
 
 
 def _on_disk(workspace: Workspace, deep: bool) -> Iterator[tuple[str, int]]:
@@ -242,12 +252,10 @@ def _findable(workspace: Workspace) -> Iterator[Check]:
         if rows.snapshot == snapshot.id and found and not rows.rows.get(store):
             yield Check(part, "warn", "none of its offers is in the index", "run: lensback sync")
         elif found < FEW_FOUND * sold:
-            text = (
-                f"{found} of {sold} offers can be found: the others have no picture, or no vector"
-            )
+            text = f"{found} of {counted(sold, 'offer')} can be found: no picture, or no vector, of the rest"
             yield Check(part, "warn", text, f"lensback store show {store} lists missing pictures")
         else:
-            yield Check(part, "ok", f"{found} of {sold} offers can be found")
+            yield Check(part, "ok", f"{found} of {counted(sold, 'offer')} can be found")
 
 
 def _next_index(workspace: Workspace) -> Iterator[Check]:
@@ -264,7 +272,10 @@ def _encoder(workspace: Workspace) -> Iterator[Check]:
     text = f"{encoder.name}, {encoder.dim} numbers, fingerprint {encoder.fingerprint}"
     if undone:
         yield Check(
-            "encoder", "warn", f"{text}; {undone} images without a vector", "run: lensback sync"
+            "encoder",
+            "warn",
+            f"{text}; {counted(undone, 'image')} without a vector",
+            "run: lensback sync",
         )
     else:
         yield Check("encoder", "ok", text)
@@ -287,7 +298,7 @@ def _index(workspace: Workspace) -> Iterator[Check]:
     if snapshot is None:
         yield Check("index", "warn", "nothing published yet", "run: lensback sync")
         return
-    text = f"snapshot {snapshot.id}, {snapshot.rows} rows, recall {snapshot.recall:.3f}"
+    text = f"snapshot {snapshot.id}, {counted(snapshot.rows, 'row')}, recall {snapshot.recall:.3f}"
     if workspace.encoder(snapshot.encoder).fingerprint != snapshot.fingerprint:
         yield Check(
             "index", "fail", f"{text}; made by another {snapshot.encoder}", "run: lensback sync"
@@ -311,9 +322,12 @@ def _came_with_encoder(workspace: Workspace, snapshot: Snapshot) -> bool:
 
 
 def _calibration(workspace: Workspace) -> Iterator[Check]:
+    """That of the index that is searched; where there is none, as after a restore, of the encoder
+    that the next sync takes: the sync fits what is missing, and `calibrate` has nothing to ask."""
     snapshot = workspace.index.snapshot
-    calibration = workspace.calibration(snapshot.fingerprint) if snapshot else None
-    hint = "run: lensback calibrate"
+    fingerprint = snapshot.fingerprint if snapshot else workspace.encoder().fingerprint
+    calibration = workspace.calibration(fingerprint)
+    hint = f"run: lensback {'calibrate' if snapshot else 'sync'}"
     if calibration is None and snapshot and _came_with_encoder(workspace, snapshot):
         text = "came with the encoder, fitted on its training's images"
         yield Check("calibration", "warn", text, hint)
@@ -323,7 +337,9 @@ def _calibration(workspace: Workspace) -> Iterator[Check]:
         text = f"fitted on {calibration.kind}: its probabilities are optimistic"
         yield Check("calibration", "warn", text, "connect stores with several images a product")
     else:
-        yield Check("calibration", "ok", f"{calibration.cases} cases of {calibration.kind}")
+        yield Check(
+            "calibration", "ok", f"{counted(calibration.cases, 'case')} of {calibration.kind}"
+        )
 
 
 def _programs(workspace: Workspace) -> Iterator[Check]:
@@ -352,6 +368,30 @@ def _programs(workspace: Workspace) -> Iterator[Check]:
             yield Check(part, "warn", f"{program.network} has no way to tell of sales", hint)
 
 
+def _kept_files(workspace: Workspace) -> Iterator[Check]:
+    """What an operator or a command wrote beside the database, each read as whoever needs it reads
+    it: a file that no program, page or sync needs today is wrong all the same."""
+    root, snapshot = workspace.path, workspace.index.snapshot
+    reads: dict[str, Callable[[], object]] = {
+        "keys": partial(keys.load, workspace.keys_path),
+        "accounts of networks": partial(conversions.account_of, root, ""),
+        "exchange rates": partial(exchange.load, workspace.rates_path),
+    }
+    if snapshot is not None:
+        reads["promise"] = partial(workspace.promise, snapshot)
+    if (root / tokens.KEY_FILE).exists():
+        reads["key of passes"] = partial(tokens.own_key, root)
+    for path in sorted(workspace.networks.glob("*.toml")):
+        reads[f"file of network {path.stem}"] = partial(
+            networks.open_network, path.stem, workspace.networks
+        )
+    for part, read in reads.items():
+        try:
+            read()
+        except Error as error:
+            yield Check(part, "fail", error.message, error.hint)
+
+
 def _networks(workspace: Workspace) -> Iterator[Check]:
     """Each network's money: when it was asked last, what it told that nobody could read, what waits."""
     calls = conversions.RefusedCalls(workspace.path / "refused_postbacks.log").counts()
@@ -362,22 +402,22 @@ def _networks(workspace: Workspace) -> Iterator[Check]:
             yield Check(part, "fail", f"the last pull ended with: {state.error}", hint)
         elif state.good_at is not None and int(time.time()) - state.good_at > STALE_S:
             days = (int(time.time()) - state.good_at) // 86_400
-            yield Check(part, "warn", f"asked {days} days ago", hint)
+            yield Check(part, "warn", f"asked {counted(days, 'day')} ago", hint)
         elif state.good_at is not None:
             yield Check(part, "ok", f"asked {state.good}")
         for reason, count in state.refused.most_common(3):
-            text = f"{count} rows refused: {reason}"
+            text = f"{counted(count, 'row')} refused: {reason}"
             yield Check(part, "warn", text, "lensback conversions refused shows them")
         mine = {k: n for k, n in calls.items() if k.startswith(f"{state.network}: ")}
         if mine:
             most = max(mine, key=mine.__getitem__).partition(": ")[2]
-            text = f"{sum(mine.values())} postbacks refused, most: {most}"
+            text = f"{counted(sum(mine.values()), 'postback')} refused, most: {most}"
             yield Check(part, "warn", text, "lensback conversions refused shows them")
         if state.aside:
-            text = f"{state.aside} sales without a click: their commission waits aside"
+            text = f"{counted(state.aside, 'sale')} without a click: that commission waits aside"
             yield Check(part, "warn", text, "look for the click ids in the network's report")
         if state.review:
-            text = f"{state.review} sales under review: nobody is paid for them"
+            text = f"{counted(state.review, 'sale')} under review: nothing is paid for now"
             yield Check(part, "warn", text, "lensback ledger review lists them")
 
 
@@ -415,5 +455,5 @@ def _backup(workspace: Workspace) -> Iterator[Check]:
         return
     days = age_s(last.at) // 86_400
     old = age_s(last.at) > STALE_S
-    text = f"{last.id}, {days} days ago -> {last.place}"
+    text = f"{last.id}, {counted(days, 'day')} ago -> {last.place}"
     yield Check("backup", "warn" if old else "ok", text, "run: lensback backup" if old else "")

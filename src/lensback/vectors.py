@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lensback.counted import counted
 from lensback.errors import BadQuery, NotFound
 from lensback.lancedata import Table, TableFolder, candidates
 from lensback.types import Candidate, Vectors
@@ -89,7 +90,7 @@ class VectorStore:
         missing = [name for name in hashes if name not in found]
         if missing:
             raise NotFound(
-                f"no vector for {len(missing)} of {len(hashes)} images, first {missing[0]!r}",
+                f"no vector for {len(missing)} of {counted(len(hashes), 'image')}, first {missing[0]!r}",
                 hint="run lensback sync",
             )
         if not hashes:

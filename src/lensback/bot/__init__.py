@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from lensback.errors import ConfigError, MissingExtra
 from lensback.workspace import Workspace
 
 __all__ = ["run_bot"]
 
 
-def run_bot(workspace: Workspace, token: str, api: str = "") -> None:
+def run_bot(
+    workspace: Workspace, token: str, api: str = "", ready: Callable[[], None] = lambda: None
+) -> None:
     """Answers photos until SIGTERM or SIGINT.
 
-    `api` is another Bot API server than Telegram's own. Raises ConfigError (no token, a token
-    that Telegram refuses, no `public_url`), MissingExtra.
+    `api` is another Bot API server than Telegram's own; `ready` is called once it took the token.
+    Raises ConfigError (no token, a token that Telegram refuses, no `public_url`), MissingExtra.
     """
     if not token:
         raise ConfigError(
@@ -28,4 +32,4 @@ def run_bot(workspace: Workspace, token: str, api: str = "") -> None:
         from lensback.bot.chat import serve
     except ImportError as error:
         raise MissingExtra("aiogram", "bot") from error
-    serve(workspace, token, public_url.rstrip("/"), api)
+    serve(workspace, token, public_url.rstrip("/"), api, ready)

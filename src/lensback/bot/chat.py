@@ -7,6 +7,7 @@ import io
 import re
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -340,10 +341,13 @@ class AnsweredUpdates:
         replace_file(self._path, lambda partial: partial.write_text(str(self._last), "ascii"))
 
 
-def serve(workspace: Workspace, token: str, public_url: str, api: str = "") -> None:
-    """Polls for updates until the process is told to stop. Raises ConfigError, FetchFailed."""
+def serve(
+    workspace: Workspace, token: str, public_url: str, api: str, ready: Callable[[], None]
+) -> None:
+    """Polls for updates until the process is told to stop; `ready` is called once Telegram took the
+    token. Raises ConfigError, FetchFailed."""
     try:
-        asyncio.run(_serve(workspace, token, public_url, api))
+        asyncio.run(_serve(workspace, token, public_url, api, ready))
     except TelegramUnauthorizedError as error:
         raise ConfigError(
             "Telegram refuses the bot token", hint="look it up at @BotFather"
@@ -352,7 +356,9 @@ def serve(workspace: Workspace, token: str, public_url: str, api: str = "") -> N
         raise FetchFailed("Telegram cannot be reached", hint="check the network") from error
 
 
-async def _serve(workspace: Workspace, token: str, public_url: str, api: str) -> None:
+async def _serve(
+    workspace: Workspace, token: str, public_url: str, api: str, ready: Callable[[], None]
+) -> None:
     server = TelegramAPIServer.from_base(api) if api else None
     session = AiohttpSession(api=server) if server else AiohttpSession()
     try:
@@ -373,6 +379,7 @@ async def _serve(workspace: Workspace, token: str, public_url: str, api: str) ->
     dispatcher.callback_query.register(chat.terms, F.data.startswith("terms:"))
     await chat.learn_name()
     log.event("bot ready")
+    ready()
     beside = [asyncio.create_task(chat.drain()), asyncio.create_task(things.tell())]
     try:
         await dispatcher.start_polling(bot, allowed_updates=["message", "callback_query"])

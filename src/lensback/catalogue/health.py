@@ -17,6 +17,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from lensback import schedule as schedules
 from lensback.catalogue.pictures import without_address
+from lensback.counted import counted
 from lensback.db import Database
 from lensback.db import tables as t
 from lensback.errors import UnknownName
@@ -75,7 +76,7 @@ class FeedHealth:
             return "paused"
         if is_open(self.retry_at, now):
             minutes = max(1, (self.retry_at - now) // 60)
-            return f"failed {self.failures} times in a row; next try in {minutes} min"
+            return f"failed {counted(self.failures, 'time')} in a row; next try in {minutes} min"
         return ""
 
     def due_at(self, usual: Schedule | None, now: int) -> int | None:
@@ -299,7 +300,7 @@ class Hosts:
         """Why the host is not asked now, or empty."""
         host = self._known.get(name)
         if host and is_open(host.retry_at, int(time.time())):
-            return f"{name} failed {host.failures} times in a row: {host.reason}"
+            return f"{name} failed {counted(host.failures, 'time')} in a row: {host.reason}"
         return ""
 
     def succeeded(self, name: str) -> None:

@@ -23,6 +23,7 @@ from lensback.cli.face import (
 )
 from lensback.cli.stopping import stoppable
 from lensback.console import StageProgress
+from lensback.counted import counted
 from lensback.errors import BadQuery
 
 if TYPE_CHECKING:
@@ -88,10 +89,12 @@ def backup_command(
         print_json({**made.as_json(), "forgotten": gone})
         return
     one = made.manifest
-    new = f"{made.new_bytes / MIB:.1f} MiB in {made.new_pieces} pieces"
-    say(f"backup {one.id}: {one.files} files, {one.bytes / MIB:.1f} MiB, new: {new} -> {to}")
+    new = f"{made.new_bytes / MIB:.1f} MiB in {counted(made.new_pieces, 'piece')}"
+    say(
+        f"backup {one.id}: {counted(one.files, 'file')}, {one.bytes / MIB:.1f} MiB, new: {new} -> {to}"
+    )
     if gone:
-        say(f"{gone} older backups forgotten")
+        say(f"{counted(gone, 'older backup')} forgotten")
     _say_what_is_not_there(one)
 
 
@@ -161,9 +164,9 @@ def restore_command(
         return
     one = done.manifest
     made = f"{datetime.fromtimestamp(one.made_at, UTC):%Y-%m-%d %H:%M:%S}"
-    say(f"restored {one.id}, made {made} UTC: {done.written} files -> {workspace}")
+    say(f"restored {one.id}, made {made} UTC: {counted(done.written, 'file')} -> {workspace}")
     if done.kept:
-        say(f"{done.kept} files were there already and stay as they are")
+        say(f"kept as it was: {counted(done.kept, 'file')} that the folder had already")
     if done.aside:
         say(f"the database that was there cannot be read: set aside as {done.aside}")
     _say_what_is_not_there(one)

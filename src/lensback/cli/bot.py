@@ -19,5 +19,9 @@ def bot_command(
     from lensback.bot import run_bot
 
     with opened_workspace(workspace) as opened:
-        err.print("the bot answers until Ctrl-C", highlight=False)
-        run_bot(opened, os.environ.get("LENSBACK_BOT_TOKEN", ""), api)
+        token = os.environ.get("LENSBACK_BOT_TOKEN", "")
+        run_bot(opened, token, api, _told_ready)
+
+
+def _told_ready() -> None:
+    err.print("the bot answers until Ctrl-C", highlight=False)

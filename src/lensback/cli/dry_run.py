@@ -10,6 +10,7 @@ from rich.table import Table
 
 from lensback.cli.face import err, out, print_json, say
 from lensback.console import waiting
+from lensback.counted import counted
 from lensback.ingest import Limits
 from lensback.ingest.collect import beside
 from lensback.ingest.dry_run import SHOWN, DryRun, fetched, try_apart
@@ -58,7 +59,7 @@ def _show(dry_run: DryRun) -> None:
     rejected = sum(refused.count for refused in dry_run.refused.values())
     gone = f", {dry_run.deleted} deleted" if dry_run.deleted else ""
     say(
-        f"{dry_run.offers} offers{gone}, {rejected} rejected, {dry_run.seconds:.1f} s; nothing written"
+        f"{counted(dry_run.offers, 'offer')}{gone}, {rejected} rejected, {dry_run.seconds:.1f} s; nothing written"
     )
     told = shlex.join(word for word in sys.argv[1:] if word != "--dry-run")
     warnings = dry_run.warnings()

@@ -26,6 +26,7 @@ from lensback.cli.face import (
     say,
 )
 from lensback.console import StageProgress, waiting
+from lensback.counted import counted
 from lensback.errors import BadQuery, ConfigError, UnknownName
 
 if TYPE_CHECKING:
@@ -88,10 +89,12 @@ def _show_trained(done: Trained, workspace: Path) -> None:
     if not done.queries:
         say("NOT KNOWN whether it gained anything: no product has another view to ask with.")
     elif gained:
-        say(f"GAINED on {done.queries} other views of held-out products: {figures}.")
+        say(f"GAINED on {counted(done.queries, 'other view')} of held-out products: {figures}.")
     else:
         say(f"GAINED NOTHING, do not use it: {done.queries} held-out views, {figures}.")
-    say(f"{done.pictures} pictures, {done.several} products with several of them -> {done.folder}")
+    say(
+        f"{counted(done.pictures, 'picture')}, {counted(done.several, 'product')} with several of them -> {done.folder}"
+    )
     if not done.calibrated_on:
         say("too few held-out views for a match probability: run lensback calibrate after the sync")
     say(f"loss and validation by step: {done.folder / 'chart.svg'}, {done.folder / 'log.csv'}")
@@ -236,8 +239,12 @@ def encoder_compare(
         figures = (f"{found.recall_a[k]:.3f}", f"{found.recall_b[k]:.3f}", f"{difference:+.3f}")
         table.add_row(f"R@{k}", *figures, f"[{low:+.3f}, {high:+.3f}]", style=None)
     out.print(table)
-    say(f"{found.queries} pictures of {found.products} products among {found.gallery}")
+    say(
+        f"{counted(found.queries, 'picture')} of {counted(found.products, 'product')} among {found.gallery}"
+    )
     if found.learnt:
-        say(f"{found.learnt} pictures were left out: one of the two learnt from their family")
+        say(
+            f"left out: {counted(found.learnt, 'picture')} of families that one of the two learnt from"
+        )
     if to:
-        say(f"{len(found.disagreements)} questions on which they disagree: {to}")
+        say(f"{counted(len(found.disagreements), 'question')} on which they disagree: {to}")

@@ -23,6 +23,7 @@ from lensback.cli.face import (
     say,
 )
 from lensback.console import StageProgress, waiting
+from lensback.counted import counted
 from lensback.errors import BadQuery
 
 if TYPE_CHECKING:
@@ -90,8 +91,8 @@ def _show(run: Run) -> None:
             p = "" if each.p is None else f"{each.p:.3f}"
             table.add_row(each.name, f"{each.value:+.3f}", ends, str(each.n), p)
         out.print(table)
-    counted = ", ".join(f"{name} {count}" for name, count in sorted(run.errors.items()))
-    say(f"{run.queries['all']} queries: {counted or 'none'}")
+    failed = ", ".join(f"{name} {count}" for name, count in sorted(run.errors.items()))
+    say(f"{counted(run.queries['all'], 'query', 'queries')}: {failed or 'none'}")
     if run.leaks:
         say(f"leaks: {run.leaks['found']} found, {run.leaks['dropped']} left out")
 
@@ -128,8 +129,10 @@ def holdout_command(
     if as_json:
         print_json(made.as_json())
         return
-    say(f"{made.views} views of {made.products} products and {made.absent} whole products")
-    say(f"taken out, {made.hidden} pictures hidden; now run:")
+    say(
+        f"{counted(made.views, 'view')} of {counted(made.products, 'product')} and {counted(made.absent, 'whole product')}"
+    )
+    say(f"taken out, {counted(made.hidden, 'picture')} hidden; now run:")
     say(f"lensback evaluate --workspace {made.workspace} --queries {made.queries}")
 
 
@@ -169,7 +172,7 @@ def _show_promise(made: Promise, before: Promise | None) -> None:
         say(f"NOT CERTIFIED: nothing is promised ({why}). Nothing was changed.")
         if before:
             say(f"An earlier promise stands: at most {before.promised:.0%} wrong.")
-    say(f"judged on {made.cases} cases of {made.source}")
+    say(f"judged on {counted(made.cases, 'case')} of {made.source}")
     table = Table("category", "state", "exact from", "answers", "wrong", "at most wrong")
     for each in (made.overall, *made.categories):
         bar = "" if each.threshold is None else f"{each.threshold:.2f}"

@@ -25,6 +25,7 @@ from lensback.cli.face import (
 )
 from lensback.cli.stopping import stoppable
 from lensback.console import StageProgress, waiting
+from lensback.counted import counted
 from lensback.errors import BadQuery, Busy
 
 if TYPE_CHECKING:
@@ -206,16 +207,18 @@ def ledger_audit(
     if as_json:
         print_json(found.as_json())
     else:
-        say(f"{found.conversions} sales, {found.events} events, {found.entries} entries")
+        say(
+            f"{counted(found.conversions, 'sale')}, {counted(found.events, 'event')}, {counted(found.entries, 'entry', 'entries')}"
+        )
         if found.aside:
-            say(f"{found.aside} sales without a click: their commission is kept aside")
+            say(f"{counted(found.aside, 'sale')} without a click: that commission is kept aside")
         if found.review:
-            say(f"{found.review} sales under review: lensback ledger review")
+            say(f"{counted(found.review, 'sale')} under review: lensback ledger review")
         _print_balances(found.balances)
         for line in found.differences:
             err.print(line, markup=False, highlight=False, soft_wrap=True)
         proven = "proven: every balance follows from the events, and every row is there"
-        say(proven if found.proven else f"NOT proven: {found.wrong} differences")
+        say(proven if found.proven else f"NOT proven: {counted(found.wrong, 'difference')}")
     if not found.proven:
         raise typer.Exit(1)
 
@@ -247,7 +250,7 @@ def ledger_export(
         drained(opened)
         noted(opened, "ledger export", str(file))
         lines = export_csv(opened.db, file)
-    say(f"{lines} entries -> {file}")
+    say(f"{counted(lines, 'entry', 'entries')} -> {file}")
 
 
 @ledger_app.command("host-key")

@@ -24,6 +24,7 @@ from lensback.cli.face import (
     print_json,
     say,
 )
+from lensback.counted import counted
 from lensback.errors import BadQuery
 from lensback.legible import cell
 
@@ -109,7 +110,7 @@ def offers_export(
             rows.writerow({k: cell(v) if isinstance(v, str) else v for k, v in row.items()})
             count += 1
     if file:
-        say(f"{count} offers -> {file}")
+        say(f"{counted(count, 'offer')} -> {file}")
 
 
 @contextmanager

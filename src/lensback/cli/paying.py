@@ -11,6 +11,7 @@ from rich.table import Table
 
 from lensback.cli.face import HERE, AsJson, Folder, opened_workspace, out, print_json, say
 from lensback.cli.ledger import day_of, drained, ledger_app, noted
+from lensback.counted import counted
 
 if TYPE_CHECKING:
     from lensback.ledger.pay import Due, Payout
@@ -127,9 +128,9 @@ def _paid(done: Payout, reference: str) -> str:
     amounts = ", ".join(map(str, done.amounts))
     if done.repeated:
         day = time.strftime("%Y-%m-%d", time.gmtime(done.at))
-        return f"already paid under {reference!r} on {day}: {amounts} of {done.sales} sales; nothing was marked now"
+        return f"already paid under {reference!r} on {day}: {amounts} of {counted(done.sales, 'sale')}; nothing was marked now"
     left = f"; below the minimum: {', '.join(map(str, done.left))}" if done.left else ""
-    return f"{amounts} of {done.sales} sales marked as paid{left}"
+    return f"{amounts} of {counted(done.sales, 'sale')} marked as paid{left}"
 
 
 def _waits(opened: Workspace, user: str) -> str:
@@ -176,7 +177,9 @@ def ledger_received(
         amounts = [amount.as_json() for amount in done.amounts]
         print_json({"amounts": amounts, "sales": done.sales})
     elif done.sales:
-        say(f"{', '.join(map(str, done.amounts))} of {done.sales} sales received from {network}")
+        say(
+            f"{', '.join(map(str, done.amounts))} of {counted(done.sales, 'sale')} received from {network}"
+        )
     else:
         say(f"{network} has no approved sale of that time")
 

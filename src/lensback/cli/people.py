@@ -22,6 +22,7 @@ from lensback.cli.face import (
     say,
 )
 from lensback.console import waiting
+from lensback.counted import counted
 
 user_app = typer.Typer(help="A person's data.", no_args_is_help=True)
 grant_app = typer.Typer(help="Sessions of operators and passes of users.", no_args_is_help=True)
@@ -54,7 +55,9 @@ def user_export(
         print_json(found)
         return
     write_atomically(file, json.dumps(found, ensure_ascii=False, indent=2) + "\n", private=True)
-    say(f"{len(found['clicks'])} clicks, {len(found['searches'])} searches -> {file}")
+    say(
+        f"{counted(len(found['clicks']), 'click')}, {counted(len(found['searches']), 'search', 'searches')} -> {file}"
+    )
 
 
 @user_app.command("erase")

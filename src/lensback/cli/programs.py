@@ -25,6 +25,7 @@ from lensback.cli.face import (
     say,
 )
 from lensback.console import waiting
+from lensback.counted import counted
 from lensback.errors import BadQuery
 
 if TYPE_CHECKING:
@@ -38,11 +39,10 @@ app.add_typer(program_app, name="program")
 
 @network_app.command("list")
 def network_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
-    """Networks that links can be made for, and how sure we are of each."""
+    """Networks that links can be made for, and how sure we are of each. Needs no workspace."""
     from lensback.networks import list_networks
 
-    with opened_workspace(workspace) as opened:
-        networks = list_networks(opened.path / "networks")
+    networks = list_networks(workspace / "networks")
     if as_json:
         print_json([network.as_json() for network in networks])
         return
@@ -61,11 +61,11 @@ def network_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
 
 @network_app.command("show")
 def network_show(name: str, workspace: Folder = HERE, as_json: AsJson = False) -> None:
-    """What is known of a network, what a program must say, and what nobody checked yet."""
+    """What is known of a network, what a program must say, and what nobody checked yet. Needs no
+    workspace; one that is there may have changed it."""
     from lensback.networks import open_network
 
-    with opened_workspace(workspace) as opened:
-        one = open_network(name, opened.path / "networks")
+    one = open_network(name, workspace / "networks")
     if as_json:
         print_json(one.as_json())
         return
@@ -130,7 +130,7 @@ def program_show(
         f"{told.network}: the first rule that holds pays; the shopper gets {share.normalize():f} % of it"
     )
     if told.terms.hold_days:
-        say(f"paid after {told.terms.hold_days} days")
+        say(f"paid after {counted(told.terms.hold_days, 'day')}")
     if told.estimate:
         for step in told.estimate.steps:
             say(f"  {step}")

@@ -27,6 +27,7 @@ from lensback.cli.face import (
 )
 from lensback.cli.stopping import handed_over
 from lensback.console import StageProgress, answer_table, tally_table, waiting
+from lensback.counted import counted
 from lensback.errors import BadQuery
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def _say_what_is_served(opened: Workspace, address: str) -> None:
     except Error as error:  # the server tells of it by /readyz and goes on
         refuse(type(error).__name__, error)
         return
-    sold = f"{counts.total()} offers of {len(counts)} stores"
+    sold = f"{counted(counts.total(), 'offer')} of {counted(len(counts), 'store')}"
     by = (
         f"encoder {snapshot.encoder}"
         if snapshot
@@ -205,12 +206,12 @@ def calibrate_command(
     if as_json:
         print_json(calibration.as_json())
         return
-    say(f"{encoder.name}: {calibration.cases} cases of {calibration.kind} -> {path}")
+    say(f"{encoder.name}: {counted(calibration.cases, 'case')} of {calibration.kind} -> {path}")
     if (held := calibration.held_out) is not None:
         say(
-            f"held out: exact said of {held.exact} questions, {held.exact_right} rightly, which is"
+            f"held out: exact said of {counted(held.exact, 'question')}, {held.exact_right} rightly, which is"
             f" {held.exact_right / max(held.sold, 1):.0%} of the {held.sold} whose product is there;"
-            f" none said to {held.far_none} of {held.far} distorted photos of what is on sale"
+            f" none said to {held.far_none} of {counted(held.far, 'distorted photo')} of what is on sale"
         )
     say(f"a search says exact from {opened.settings.exact_precision:.0%} on, which is no promise")
     if broken:
@@ -267,7 +268,7 @@ def demo_command(
     out.print(_asked_table(shown.asked))
     right = sum(asked.right for asked in shown.asked)
     say(
-        f"the demo knows the truth: {right} of {len(shown.asked)} answers are right;"
+        f"the demo knows the truth: {right} of {counted(len(shown.asked), 'answer')} are right;"
         f" {shown.seconds:.1f} s in all"
     )
     if serve:

@@ -29,6 +29,7 @@ from lensback.cli.face import (
     store_app,
 )
 from lensback.cli.options import options_of
+from lensback.counted import counted
 from lensback.errors import BadQuery
 
 if TYPE_CHECKING:
@@ -293,7 +294,7 @@ def store_remove(
     with opened_workspace(workspace) as opened:
         stores.check_names(opened.db, [name])
         sold = offers.counts(opened.db)[name]
-        told = f"Forget the store {name}, its {sold} offers on sale, their prices over time, and its program?"
+        told = f"Forget the store {name}, its {counted(sold, 'offer')} on sale, their prices over time, and its program?"
         confirmed(told, yes)
         with opened.locked():
             stores.remove(opened.db, name)

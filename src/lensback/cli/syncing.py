@@ -23,6 +23,7 @@ from lensback.cli.face import (
 )
 from lensback.cli.stopping import CTRL_C, stoppable
 from lensback.console import StageProgress, tally_table
+from lensback.counted import counted
 from lensback.errors import BadQuery, Error
 
 if TYPE_CHECKING:
@@ -111,9 +112,9 @@ def _line(report: SyncReport) -> str:
     changed = sum(int(tally.notes.get("changed", 0)) for tally in feeds)
     removed = sum(int(tally.notes.get("removed", 0)) for tally in feeds)
     fetched = sum(tally.done for tally in report.tallies if tally.stage == "download")
-    stores = f"{len(feeds)} stores ({unchanged} unchanged)"
+    stores = f"{counted(len(feeds), 'store')} ({unchanged} unchanged)"
     failed = f", {len(report.failed)} failed" if report.failed else ""
-    rows = f"{changed} offers changed, {removed} off sale, {fetched} images fetched"
+    rows = f"{counted(changed, 'offer')} changed, {removed} off sale, {counted(fetched, 'image')} fetched"
     return f"{stores}{failed}: {rows}"
 
 

@@ -24,6 +24,7 @@ from lensback.cli.face import (
     say,
     store_app,
 )
+from lensback.counted import counted
 
 if TYPE_CHECKING:
     from lensback.catalogue.pictures import MissingImage
@@ -65,7 +66,7 @@ def store_show(name: Connected, workspace: Folder = HERE, as_json: AsJson = Fals
     )
     unknown = f", {state.unknown_stock} of unknown stock" if state.unknown_stock else ""
     say(
-        f"on sale: {state.offers} offers, {state.in_stock} in stock{unknown}, {state.images} images"
+        f"on sale: {counted(state.offers, 'offer')}, {state.in_stock} in stock{unknown}, {counted(state.images, 'image')}"
     )
     for host, until, why in closed:
         say(f"{host} is left alone, next try {coming(until)}: {why}")

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from lensback.calibrate import ENOUGH, TOO_FEW, fit
+from lensback.counted import counted
 from lensback.distort import distort
 from lensback.encoders import Encoder
 from lensback.errors import BadQuery
@@ -281,7 +282,7 @@ def _searched(rows: Sequence[BenchmarkRow], encoder: Encoder, watch: Watch) -> S
     album = of_files([row.path for row in kept.values()], encoder, progress=watch("gallery"))
     if album.unreadable:
         raise BadQuery(
-            f"{len(album.unreadable)} pictures of the gallery cannot be read, "
+            f"{counted(len(album.unreadable), 'picture')} of the gallery cannot be read, "
             f"one is {min(album.unreadable)}",
             hint="take them out of the file: a search never sees them",
         )
@@ -294,6 +295,6 @@ def _check_truth(asked: Sequence[BenchmarkRow], searched: Searched, file: Path) 
     gone = sorted({row.product for row in asked if row.product} - set(searched.gallery.products))
     if gone:
         raise BadQuery(
-            f"{file}: {len(gone)} products are not in the gallery, the first is {gone[0]!r}",
+            f"{file}: {counted(len(gone), 'product')} missing in the gallery, the first is {gone[0]!r}",
             hint="leave the product empty where the gallery does not have it",
         )

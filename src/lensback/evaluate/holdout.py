@@ -22,6 +22,7 @@ from sqlalchemy import delete, func, or_, select, update
 
 from lensback.calibrate import calibrate
 from lensback.catalogue import products
+from lensback.counted import counted
 from lensback.db import Database, chunks
 from lensback.db import tables as t
 from lensback.errors import BadQuery, DataError
@@ -169,7 +170,7 @@ def plan_of(
     left = [product for product in sorted(source) if product not in views]
     taken = [left[at] for at in random.permutation(len(left))[: wish.absent]]
     if len(taken) < wish.absent:
-        raise BadQuery(f"only {len(taken)} products are left", hint="ask for fewer")
+        raise BadQuery(f"only {counted(len(taken), 'product')} left", hint="ask for fewer")
     copies = _copies(workspace, [i for p in taken for i in things[p].images], watch)
     for product in taken:
         for image in with_copies(things[product].images, copies):
@@ -209,7 +210,7 @@ def _views(
         hidden |= dict.fromkeys(gone, f"view of {product}")
     if len(chosen) < wish.views:
         raise BadQuery(
-            f"only {len(chosen)} products have a further view that can be held out",
+            f"only {counted(len(chosen), 'product')} with a further view that can be held out",
             hint=f"ask for at most {len(chosen)}",
         )
     return chosen, hidden
@@ -322,7 +323,7 @@ def _without(folder: Path, plan: HoldoutPlan, encoder_name: str, watch: Watch) -
                 progress=watch("calibrate"),
             )
             save_calibration(copy, made)
-            notes.append(f"calibrated anew on {made.cases} cases of {made.kind}")
+            notes.append(f"calibrated anew on {counted(made.cases, 'case')} of {made.kind}")
         except DataError as error:
             notes.append(f"not calibrated: {error.message}")
     return tuple(notes)

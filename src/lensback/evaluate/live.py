@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import select
 
 from lensback.catalogue import named, offers, products
+from lensback.counted import counted
 from lensback.db import Database, chunks
 from lensback.db import tables as t
 from lensback.errors import BadImage, BadQuery, NotFound, TooLarge
@@ -109,7 +110,7 @@ def truths(db: Database, asked: Sequence[Asked]) -> tuple[list[Truth | None], in
     strangers = [f"line {one.line}: {o}" for one in asked for o in one.offers if o not in known]
     if strangers:
         raise BadQuery(
-            f"{len(strangers)} offers are not in this workspace: {'; '.join(strangers[:3])}",
+            f"{counted(len(strangers), 'offer')} unknown in this workspace: {'; '.join(strangers[:3])}",
             hint="use the offer ids of this catalogue (lensback search PHOTO --json shows them)",
         )
     bands = _bands([known[one.offers[0]] for one in asked if one.offers])

@@ -23,6 +23,7 @@ from lensback import metrics
 from lensback.calibrate import ENOUGH, FAR, TOO_FEW, Things, ask, fit, further_views, near_sold
 from lensback.catalogue import offers, products
 from lensback.catalogue.sketch import smallest_images
+from lensback.counted import counted
 from lensback.db import Database
 from lensback.errors import DataError
 from lensback.evaluate.holdout import in_order, things_of
@@ -159,7 +160,7 @@ def certified(
     judging = [one for one in asked if not _third(one[0])]
     if min(len(tuning), len(judging)) < TOO_FEW:
         raise DataError(
-            f"{len(views)} products with images are too few to promise anything",
+            f"too few to promise anything: {counted(len(views), 'product')} with images",
             hint="sync more stores; until then exact_precision decides, and promises nothing",
         )
     kinds = [VIEWS, COPIES] if real else [COPIES]
@@ -269,10 +270,8 @@ def _why_not(promise: Promise | None, refused: str) -> str:
         return refused
     found = promise.overall
     if found.state == BROKEN:
-        return (
-            f"{found.wrong} of {found.answers} exact answers were wrong at the strictest threshold"
-        )
-    return f"{found.answers} answers, {found.wrong} wrong: too few to be sure"
+        return f"wrong at the strictest threshold: {found.wrong} of {counted(found.answers, 'exact answer')}"
+    return f"{counted(found.answers, 'answer')}, {found.wrong} wrong: too few to be sure"
 
 
 def _state(n: int, upper: float | None, lower: float | None, promised: float) -> str:

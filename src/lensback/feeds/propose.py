@@ -67,6 +67,8 @@ _MAX_WRITTEN = 200
 _PICTURE = re.compile(r"(?i)(?:https?:)?//\S+\.(?:jpe?g|png|webp|gif)\b")
 _ADDRESS = re.compile(r"(?i)https?://\S+")
 _PRICE = re.compile(r"\d+[.,]\d\d(?: ?[A-Z]{3})?")
+# `3 100,00`, `1.299` and `1299 €` are written for people, who count no cents.
+_BARE = re.compile(r"\d+(?: ?[A-Z]{3})?|[A-Z]{3} ?\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,8 @@ class Proposal:
     """What the map that is in use says of the store's own words of stock."""
     minor_units: int = 0
     """Decimals that prices lack."""
+    bare: bool = False
+    """Prices are bare digits: nothing in how they are written says whether they are cents."""
 
     @property
     def missing(self) -> list[str]:
@@ -163,9 +167,11 @@ def of_samples(
     used = {given for names in fields.values() for given in names}
     unused = {n: _short(v) for n, v in samples.items() if n not in used}
     ordered = {n: fields[n] for n in dict.fromkeys((*NEEDED, *fields)) if n in fields}
+    prices = [samples[given] for target in PRICES for given in fields.get(target, ())]
+    bare = all(map(_BARE.fullmatch, filter(None, map(str.strip, prices))))
     if columns is None:
         places = 0 if "minor_unit" in fields else _places(samples, fields)
-        return Proposal(ordered, unused, item, name, minor_units=places)
+        return Proposal(ordered, unused, item, name, minor_units=places, bare=bare)
     return Proposal(ordered, unused, item, columns.name, columns.stock, columns.minor_units)
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import IO, BinaryIO
 
+from lensback.counted import counted
 from lensback.errors import FeedError, FeedTruncated
 from lensback.feeds.encodings import as_utf8, decode, encoding_of
 from lensback.gunzip import gunzip
@@ -235,7 +236,7 @@ def _member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     if len(found) > 1:
         listed = ", ".join(info.filename[:60] for info in found[:5])
         raise FeedError(
-            f"the zip archive holds {len(found)} files that could be the feed: {listed}",
+            f"the zip archive holds {counted(len(found), 'file')} that could be the feed: {listed}",
             hint="ask for one feed an archive",
         )
     if found[0].flag_bits & 1:

@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 
+from lensback.counted import counted
 from lensback.errors import FeedError
 from lensback.feeds import batch, clean, propose
 from lensback.feeds.columns import ColumnMap, key
@@ -100,7 +101,9 @@ def _rakuten(lines: Lines, rules: clean.RowRules, columns: ColumnMap) -> Iterato
         if values[0] == "TRL":
             yield from pending.flush()
             if not values[-1].strip().isdecimal() or int(values[-1]) != count:
-                raise truncated(number, f"the trailer tells of {values[-1][:20]} rows, not {count}")
+                raise truncated(
+                    number, f"the trailer counts {values[-1][:20]}, not {counted(count, 'row')}"
+                )
             return
         if not line.strip():
             continue

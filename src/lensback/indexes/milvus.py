@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from lensback.counted import counted
 from lensback.errors import Away, StaleIndex, StateError
 from lensback.indexes import unknown
 from lensback.indexes.milvus_link import (
@@ -325,7 +326,9 @@ class MilvusIndex:
             if got == wanted:
                 return kept
             if time.monotonic() > end:
-                raise Away(f"Milvus shows {got} of {wanted} rows", hint="run: lensback doctor")
+                raise Away(
+                    f"Milvus shows {got} of {counted(wanted, 'row')}", hint="run: lensback doctor"
+                )
             time.sleep(PAUSE_S)
 
     def _rows_where(self, name: str, where: str, at: int = NOW) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lensback.counted import counted
 from lensback.errors import BadQuery, DataError, StaleIndex
 from lensback.indexes import row_digest
 from lensback.types import IndexRow, Vector, Vectors
@@ -52,7 +53,7 @@ def to_table(rows: Sequence[IndexRow], vectors: Vectors) -> pa.Table:
 
     checked = unit(vectors)
     if checked.ndim != 2 or len(checked) != len(rows):
-        raise BadQuery(f"{len(rows)} rows, but vectors of shape {checked.shape}")
+        raise BadQuery(f"{counted(len(rows), 'row')}, but vectors of shape {checked.shape}")
     last = list({row.row_id: i for i, row in enumerate(rows)}.values())
     kept = [rows[i] for i in last]
     fields = [name for name in schema(1).names if name not in {"digest", "vector"}]

@@ -12,6 +12,7 @@ from threading import Event
 from typing import Any, BinaryIO
 
 from lensback import feeds
+from lensback.counted import counted
 from lensback.errors import FeedError, FeedTruncated
 from lensback.feeds import ColumnMap, worker
 from lensback.feeds.encodings import charset_of
@@ -45,6 +46,8 @@ class DryRun:
     """format, dialect, compression, encoding, delimiter."""
     columns: str = ""
     """The column map that was used or is proposed, as TOML; empty for YML."""
+    bare: bool = False
+    """Prices are bare digits, as cents are written."""
     guessed: bool = False
     """The map is a guess: save it, look it over, name it with `--columns`."""
     offers: int = 0
@@ -71,7 +74,7 @@ class DryRun:
         found = [self.truncated] if self.truncated else []
         if self.guessed:
             found.append("the column map is a guess: save it, look it over, name it with --columns")
-        if self.guessed and self.offers and self.whole == self.offers:
+        if self.guessed and self.bare and self.offers and self.whole == self.offers:
             found.append(
                 "every price is a whole number: where these are cents, write minor_units = 2 into "
                 "the column map"
@@ -84,22 +87,24 @@ class DryRun:
             told = ", ".join(f"{said!r} ({n})" for said, n in self.unknown_stock.most_common(SHOWN))
             count = self.unknown_stock.total()
             found.append(
-                f"{count} of {self.offers} offers say of their stock what we do not know: {told}; "
+                f"{count} of {counted(self.offers, 'offer')} with words of stock that we do not know: {told}; "
                 "tell what it means under [stock] in a column map"
             )
         for reason, count in self.images_left_out.most_common():
             example = self.image_samples[reason]
-            found.append(f"{count} image addresses left out: {reason}, for example {example!r}")
+            found.append(
+                f"{counted(count, 'image address', 'image addresses')} left out: {reason}, for example {example!r}"
+            )
         if len(self.currencies) > 1:
             listed = ", ".join(f"{n} {code}" for code, n in self.currencies.most_common())
             found.append(f"prices in several currencies: {listed}")
         for count, what in (
-            (self.without_image, "have no picture and cannot be found by photo"),
-            (self.duplicates, "have an id that was there before: the first counts"),
-            (self.ones, "cost exactly 1: the store may have no price to tell"),
+            (self.without_image, "without a picture, not to be found by photo"),
+            (self.duplicates, "under an id that was there before: the first counts"),
+            (self.ones, "at a price of exactly 1: the store may have no price to tell"),
         ):
             if count > _ODD_SHARE * self.offers or (count and count == self.duplicates):
-                found.append(f"{count} of {self.offers} offers {what}")
+                found.append(f"{count} of {counted(self.offers, 'offer')} {what}")
         return found
 
     def as_json(self) -> dict[str, Any]:
@@ -172,6 +177,7 @@ def try_feed(
     begin = time.perf_counter()
     proposal = None if format == "yml" else feeds.propose_columns(stream, columns, charset)
     dry_run = DryRun(seems={}, columns=proposal.toml() if proposal else "")
+    dry_run.bare = proposal is not None and proposal.bare
     try:
         seems = feeds.sniff(stream, format=format, columns=columns, charset=charset)
         unknown = seems.format == "table" and not seems.dialect

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 
 from lensback.catalogue import offers, stores
+from lensback.counted import counted
 from lensback.db import Database
 from lensback.errors import FeedError, Stopped
 from lensback.ingest.collect import Collected, Limits, beside
@@ -20,6 +21,11 @@ SAMPLES = 5
 """Kept of each reason."""
 UNKNOWN_STOCK = "unknown stock"
 """What a sample of words of stock is called that nobody knows. No reject: the offer is sold."""
+UNSEEN = (
+    "no photo can find them; lensback store add {store} --dry-run shows the feed's columns: name that "
+    "of the images under [fields] in a column map"
+)
+"""What to do where no offer of a store has an image."""
 LEFT_OUT = "image addresses"
 """How the reason of a sample of image addresses begins that could not be taken. No reject either."""
 WORDS = 1000
@@ -43,6 +49,8 @@ class FeedRun:
     removed: int = 0
     jumped: int = 0
     """Offers whose price became less than a tenth, or more than ten times, of what it was."""
+    pictured: int = 0
+    """Offers with an image address that could be taken, and offers that are gone."""
     images_left_out: Counter[str] = field(default_factory=Counter)
     """Image addresses that could not be taken, by reason."""
     image_samples: dict[str, dict[str, object]] = field(default_factory=dict)
@@ -115,7 +123,7 @@ def write(
         hint = f"lensback store show {state.feed.store}, and store add … --dry-run, say more"
         raise FeedError(f"every row of the feed was refused: {why}", hint=hint)
     status = "ok" if run.delta else _retire(db, store_id, seen, run, limits, active)
-    return status, _message(status, run, limits, active)
+    return status, _message(status, run, limits, active, state.feed.store)
 
 
 def _count(run: FeedRun, written: offers.Written) -> None:
@@ -127,13 +135,21 @@ def _count(run: FeedRun, written: offers.Written) -> None:
         run.reject(Rejected("duplicate id", external_id=external_id))
 
 
-def _message(status: str, run: FeedRun, limits: Limits, active: int) -> str:
+def _message(status: str, run: FeedRun, limits: Limits, active: int, store: str) -> str:
     if status == "shrank":
         return (
             f"the feed dropped more than {limits.max_drop:.0%} of the store's offers: none went "
             "off sale; look at the feed, then sync with --force"
         )
-    return "; ".join(filter(None, (_jumps(run, active), _unknown(run, limits))))
+    return "; ".join(
+        filter(None, (_jumps(run, active), _unknown(run, limits), _unseen(run, store)))
+    )
+
+
+def _unseen(run: FeedRun, store: str) -> str:
+    if not run.offers or run.pictured:
+        return ""
+    return f"{counted(run.offers, 'offer')}, no image: {UNSEEN.format(store=store)}"
 
 
 def _jumps(run: FeedRun, active: int) -> str:
@@ -150,8 +166,8 @@ def _unknown(run: FeedRun, limits: Limits) -> str:
         return ""
     listed = ", ".join(repr(said) for said, _ in run.unknown_stock.most_common(3) if said)
     return (
-        f"{run.unknown_stock.total()} offers say of their stock what we do not know ({listed}), and "
-        f"are taken as {limits.unknown_stock}: tell what it means under [stock] in a column map"
+        f"{counted(run.unknown_stock.total(), 'offer')} with words of stock that we do not know ({listed}), "
+        f"taken as {limits.unknown_stock}: tell what it means under [stock] in a column map"
     )
 
 
@@ -161,7 +177,9 @@ def _accepted(rows: Iterable[Offer | Rejected], run: FeedRun, limits: Limits) ->
             run.reject(row)
         else:
             run.delta |= row.deleted
-            yield _judged(_fitted(row, run), run, limits)
+            fitted = _fitted(row, run)
+            run.pictured += bool(fitted.image_urls) or fitted.deleted
+            yield _judged(fitted, run, limits)
 
 
 def _fitted(offer: Offer, run: FeedRun) -> Offer:

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from lensback.counted import counted
 from lensback.db import Database
 from lensback.db import tables as t
 from lensback.durable import make_private
@@ -110,7 +111,7 @@ def audit(db: Database, workspace: Path | None = None) -> Audit:
             after = ids[-1]
         for table in (t.conversion_events, t.entries):
             if lost := _without_sale(c, table):
-                found.differs(f"{lost} rows of {table.name} are of a sale that is lost")
+                found.differs(f"{counted(lost, 'row')} of {table.name}, of a sale that is lost")
         total = func.sum(e.minor)
         sums = select(e.transaction_id, e.currency).group_by(e.transaction_id, e.currency)
         for name, currency in c.execute(sums.having(total != 0)):

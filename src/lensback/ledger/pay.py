@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, insert, select
 
+from lensback.counted import counted
 from lensback.db import Database, chunks
 from lensback.db import tables as t
 from lensback.errors import AlreadyDone, BadQuery, NotFound, StateError
@@ -202,7 +203,7 @@ def _check_known(c: Connection, user_token: str) -> None:
 def _check_own(c: Connection, user_token: str) -> None:
     if others := sold.given_away(c, user_token):
         raise StateError(
-            f"{len(others)} clicks of this user were another's when their sales were told "
+            f"{counted(len(others), 'click')} of this user, another's when the sale was told "
             f"({others[0]}); nothing was marked",
             hint="lensback ledger audit names them all",
         )

@@ -17,6 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, text
 
+from lensback.counted import counted
 from lensback.db import Database
 from lensback.db import tables as t
 from lensback.db.chain import SEALED, Chain
@@ -85,7 +86,7 @@ def differences(c: Connection) -> Iterator[str]:
     for table, ahead in rows.items():
         more = sum(1 for _ in ahead.until(None))
         if more:
-            yield f"{more} rows of {table} were added past the seals"
+            yield f"{counted(more, 'row')} of {table} added past the seals"
 
 
 def remember(db: Database, folder: Path, *, accept_loss: bool = False) -> None:
@@ -113,7 +114,7 @@ def _wrong(one: Any, chain: Chain, rows: Mapping[str, _Ahead], *, follows: bool)
     before it, its hash says nothing."""
     found = sum(chain.counts.values())
     if found != one.added:
-        return f"{one.added} rows were added, {found} are there"
+        return f"added: {counted(one.added, 'row')}, there: {found}"
     if follows and chain.seal() != one.hash:
         return "a row of it was changed"
     ends = all(getattr(one, column) == rows[table].last for table, column in LAST.items())

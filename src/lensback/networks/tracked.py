@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from lensback.counted import counted
 from lensback.errors import BadQuery
 from lensback.networks.shape import LinkForm, LinkSettings
 from lensback.storepage import plain_name
@@ -124,7 +125,7 @@ def _spelling(form: LinkForm, settings: LinkSettings, own: Owners, link: str) ->
         return f"{odd[0][:40]!r} is an odd spelling"
     counts = Counter(one.name for one in found)
     doubled = min((name for name in known if counts[name] > 1), default="")
-    return f"{doubled!r} is there {counts[doubled]} times" if doubled else ""
+    return f"{doubled!r} is there {counted(counts[doubled], 'time')}" if doubled else ""
 
 
 def _is_odd_path(template: str, known: set[str], pieces: list[Parameter], form: LinkForm) -> bool:

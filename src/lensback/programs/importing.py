@@ -16,6 +16,7 @@ from typing import Any
 
 from lensback.catalogue import stores
 from lensback.catalogue.stores import StoredProgram
+from lensback.counted import counted
 from lensback.db import Database
 from lensback.errors import ConfigError, Error, StateError
 from lensback.networks import Network, OfferedProgram
@@ -102,7 +103,7 @@ def import_programs(
     many = len(gone) >= FEW and len(gone) > LOST_SHARE * len(alive)
     if (many or (gone and not offered)) and not force:
         raise StateError(
-            f"{len(gone)} of {len(alive)} programs of {network.title} are gone at once",
+            f"gone at once: {len(gone)} of {counted(len(alive), 'program')} of {network.title}",
             hint="look there; if it is true, run it again with --force",
         )
     followers = _followers(db, network.name)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from lensback.counted import counted
 from lensback.db import Database
 from lensback.encoders import Encoder
 from lensback.encoders.shelf import LEARNT_FILE, SHELF
@@ -91,7 +92,7 @@ def compare(
     queries, left_out = _asked(examples, learnt, limit)
     if not len(queries):
         raise DataError(
-            f"none of {len(examples)} pictures has another view that neither encoder learnt from",
+            f"none of {counted(len(examples), 'picture')} has another view that neither encoder learnt from",
             hint="sync stores whose feeds have additional images, and were not trained on",
         )
     bond, gallery = Bond.of(examples), np.arange(len(examples))
@@ -220,8 +221,8 @@ def page(comparison: Comparison, images: ImageStore) -> str:
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         f"<title>{a} and {b}</title><style>body{{font-family:sans-serif;margin:2em}}"
         "td,th{padding:.3em 1em;text-align:left;vertical-align:top}</style>"
-        f"<h1>{a} and {b}</h1><p>{comparison.queries} pictures of {comparison.products} products, each "
-        f"searched among {comparison.gallery} pictures without itself. {comparison.learnt} were left out: one "
+        f"<h1>{a} and {b}</h1><p>{counted(comparison.queries, 'picture')} of {counted(comparison.products, 'product')}, each "
+        f"searched among {counted(comparison.gallery, 'picture')} without itself. Left out: {comparison.learnt}, as one "
         "of the two learnt from their family. Difference with its 95 % interval by bootstrap over "
         f"products.</p><table><tr><th></th><th>{a}</th><th>{b}</th><th>{b} minus {a}</th></tr>"
         f"{figures}</table><h2>Where they disagree</h2><table><tr><th>asked</th><th>right</th>"

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from lensback.counted import counted
 from lensback.encoders import Encoder
 from lensback.encoders.onnx import OnnxEncoder
 from lensback.encoders.preprocess import to_batch
@@ -116,7 +117,7 @@ def run(
     choice = choose(material, eye.head, recipe, work, device, keep_going)
     if choice.head is not None:
         eye.head = choice.head
-    source = f"trained by lensback on {len(shown)} pictures, from {start.name}"
+    source = f"trained by lensback on {counted(len(shown), 'picture')}, from {start.name}"
     part = out.with_name(f".{out.name}.part")
     parity = export(eye, part, dim=DIM, licence=licence, source=source)
     counts = views(shown)
@@ -251,7 +252,7 @@ def split(examples: Sequence[Example], folds: Rows, fold: int = 0) -> tuple[Rows
     learn, held = np.flatnonzero(folds != fold), np.flatnonzero((folds == fold) & several)
     if not len(held) or not several[learn].any():
         raise DataError(
-            f"only {int(several.sum())} pictures have another view of the same thing",
+            f"only {counted(int(several.sum()), 'picture')} with another view of the same thing",
             hint="sync stores whose feeds have additional images",
         )
     return learn, held
