@@ -23,8 +23,8 @@ def texts() -> list[Path]:
     kinds = {".md", ".py", ".toml", ".json", ""}
     found = [path for place in places for path in (ROOT / place).rglob("*") if path.suffix in kinds]
     top = ("README.md", "CONTRIBUTING.md", "Makefile", "pyproject.toml")
-    # One tells of scripts that are gone, the other names a script of somebody else's repository.
-    left_out = {ROOT / "docs/research.md", ROOT / "src/lensback/detectors/known/rt-detr.toml"}
+    # It names a script of somebody else's repository.
+    left_out = {ROOT / "src/lensback/detectors/known/rt-detr.toml"}
     return [path for path in (*found, *(ROOT / name for name in top)) if path.is_file()
             and path not in left_out]  # fmt: skip
 

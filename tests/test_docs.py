@@ -183,6 +183,44 @@ def test_the_figures_of_the_readme_are_measured() -> None:
         assert link in map(slug, re.findall(r"^#+ (.+)$", measured, re.MULTILINE))
 
 
+FIGURE = re.compile(
+    r"\bn = \d"  # how many were counted
+    r"|[(\[][+−-]?[01]?\.\d+(?:,| to) [+−-]?[01]?\.\d+"  # an interval of shares
+    r"|\(\d[\d.]* to \d[\d.]*(?: %| of 100)?\)"
+    r"|\.\d{2,3}\*{0,2} / \*{0,2}[01]?\.\d{2,3}"  # R@1 / R@5
+    r"|(?<![\w.])\.\d{3}\b"
+    r"|\b\d+(?:\.\d+)? (?:/ \d+(?:\.\d+)? )?ms\b"  # a time
+    r"|\b\d+(?:\.\d+)? (?:times|%) (?:faster|slower|fewer)"
+    r"|\*\*\d+ of \d+\*\*"
+)
+"""What only a measurement says."""
+FIGURES = {"measured.md", "feeds-measured.md"}
+"""The page of figures, and one that a script writes whole. Decisions keep theirs: they are history."""
+
+
+def figures(text: str) -> list[str]:
+    """What in a page is a measured figure. Code blocks and what stands in backticks are examples."""
+    return FIGURE.findall(re.sub(r"`[^`\n]*`", "", FENCE.sub("", text)))
+
+
+@pytest.mark.parametrize("path", [p for p in PAGES if p.name not in FIGURES], ids=lambda p: p.name)
+def test_figures_stand_in_one_page(path: Path) -> None:
+    assert figures(path.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "is_figure"),
+    [
+        ("R@1 .735 / .864", True), ("found (.703 to .998)", True), ("17 to 19 ms of one core", True), ("40 of 41 (91 to 100)", True),
+        ("gain +.020 [-0.005, +0.045]", True), ("luma, n = 403", True), ("AUROC .807", True), ("took 52 / 60 ms", True), ("3 times faster", True),
+        ("at most 20 MB", False), ("IoU 0.65", False), ("20 to 30 seconds", False), ("`.735 / .864`", False), ("cosine 0.8", False), ("version 2.3.5", False),
+        ("12 a second", False), ("1.299.00", False), ("a rate of 0.003", False),
+    ],
+)  # fmt: skip
+def test_a_figure_is_seen(said: str, is_figure: bool) -> None:
+    assert bool(figures(said)) == is_figure
+
+
 def test_the_site_is_built_without_a_broken_link(tmp_path: Path) -> None:
     """By the generator in strict mode, and once more by following every link of what it built."""
     if not Path(sys.executable).with_name("zensical").exists():
