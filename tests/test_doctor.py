@@ -237,7 +237,7 @@ def test_a_store_without_an_image(folder: Path) -> None:
         ("networks/awin.toml", "[link]\nsubid_max = 'many'", "file of network awin", "subid_max"),
         ("networks/My Net.toml", "", "file of network My Net", "My Net"),
         ("networks.toml", "[awin\n", "accounts of networks", "not valid TOML"),
-        ("networks.toml", "[awin]\ntoken = 7\n", "accounts of networks", "token"),
+        ("networks.toml", "[awin]\ntoken = [1]\n", "accounts of networks", "token"),
         ("keys.json", "{", "keys", "keys.json"),
         ("keys.json", '[{"name": "site"}]', "keys", "keys.json"),
         ("rates.json", "{}", "exchange rates", "rates"),
