@@ -26,7 +26,6 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lensback.counted import counted
 from lensback.errors import Away, StaleIndex, StateError
 from lensback.indexes import unknown
 from lensback.indexes.milvus_link import (
@@ -327,7 +326,7 @@ class MilvusIndex:
                 return kept
             if time.monotonic() > end:
                 raise Away(
-                    f"Milvus shows {got} of {counted(wanted, 'row')}", hint="run: lensback doctor"
+                    f"rows that Milvus shows: {got} of {wanted}", hint="run: lensback doctor"
                 )
             time.sleep(PAUSE_S)
 
