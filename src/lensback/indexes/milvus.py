@@ -325,9 +325,7 @@ class MilvusIndex:
             if got == wanted:
                 return kept
             if time.monotonic() > end:
-                raise Away(
-                    f"rows that Milvus shows: {got} of {wanted}", hint="run: lensback doctor"
-                )
+                raise Away(f"Milvus shows rows: {got} of {wanted}", hint="run: lensback doctor")
             time.sleep(PAUSE_S)
 
     def _rows_where(self, name: str, where: str, at: int = NOW) -> int:
