@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 
 from lensback import spread
 from lensback.engines import engine
-from lensback.errors import ConfigError, StateError, UnknownName
+from lensback.errors import ConfigError, Damaged, StateError, UnknownName
 from lensback.indexes import (
     GROUP,
     OWN,
+    Index,
     health,
     lance,
     open_index,
@@ -30,7 +31,7 @@ from lensback.indexes import (
     row_id,
 )
 from lensback.indexes.partitions import Plan, plan, widest
-from lensback.lancedata import Table
+from lensback.lancedata import Table, TableFolder
 from lensback.types import Filter, IndexRow, Snapshot
 from lensback.vectors import VectorStore
 
@@ -330,6 +331,33 @@ def test_a_search_needs_no_lance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         "sys.exit(len(found) != 5 or 'lancedb' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_what_is_published_and_staged_is_known_without_lance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = open_index("lance", tmp_path, fingerprint=PRINT, dim=16)
+    index.upsert(rows(50), vectors(50))
+    staged = dict(zip(*(column.tolist() for column in index.staged()), strict=True))
+    first = index.publish("pixels")
+
+    def later() -> Index:
+        return open_index("lance", tmp_path, fingerprint=PRINT, dim=16)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TableFolder, "_connect", lambda self: pytest.fail("the table was opened"))
+        assert dict(zip(*(c.tolist() for c in later().staged()), strict=True)) == staged
+        assert later().publish("pixels") == first
+    index.delete([rows(1)[0].row_id])
+    assert len(later().staged()[0]) == 49, "what is noted is of before"
+    second = later().publish("pixels")
+    assert (second.rows, second.id == first.id) == (49, False)
+    shutil.rmtree(next((tmp_path / "lance").glob("*.lance")) / "data")
+    with pytest.raises(Damaged):
+        later().staged()
+    assert later().set_aside()  # type: ignore[attr-defined]
+    assert later().staged()[0].tolist() == []
+    assert not later().set_aside()  # type: ignore[attr-defined]
 
 
 def test_partitions_of_an_earlier_version_are_probed_in_proportion(

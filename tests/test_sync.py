@@ -7,6 +7,8 @@ import math
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -169,6 +171,26 @@ def test_a_second_sync_does_nothing(world: World, clean: tuple[Workspace, dict[s
     assert world.requests - before == {s.path: 1 for s in world.stores.values()}
     assert workspace.index.snapshot == snapshot
     assert state(workspace) == made
+
+
+def test_a_sync_with_nothing_to_do_loads_neither_lance_nor_a_model(
+    clean: tuple[Workspace, dict[str, Any]], tmp_path: Path
+) -> None:
+    """In a process of its own: what another test has loaded is loaded here."""
+    code = f"""
+import sys
+from lensback.settings import Settings
+from lensback.sync import sync
+from lensback.workspace import Workspace
+with Workspace({clean[0].path!r}, Settings(allow_hosts=("127.0.0.1",), retries=0)) as workspace:
+    report = sync(workspace)
+assert not report.failed and not sum(t.done for t in report.tallies if t.stage != "group")
+print(*sorted(sys.modules))
+""".replace("PosixPath", "__import__('pathlib').Path")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "lensback.vectors" in loaded
+    assert not loaded & {"lancedb", "pandas", "onnxruntime", "faiss", "alembic", "pyarrow"}
 
 
 def test_stages_one_by_one_end_the_same(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import shutil
 import signal
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 from forked import Forked
 from lensback import vectors as module
 from lensback.errors import BadQuery, ConfigError, NotFound, StateError
-from lensback.lancedata import Table
+from lensback.lancedata import Table, TableFolder
 from lensback.types import Vectors
 from lensback.vectors import VectorStore
 
@@ -278,6 +280,66 @@ for batch in range({start}, 100_000):
     store.append("a1" * 8, [f"{{batch}}-{{i}}" for i in range(100)], drawn)
     print(batch, flush=True)
 """
+
+
+def test_what_was_read_whole_is_not_read_again_until_a_file_changes(
+    store: VectorStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.append(PRINT, names(30), some(30))
+    assert store.check(PRINT) == 30
+    with monkeypatch.context() as patch:
+        patch.setattr(TableFolder, "_connect", lambda self: pytest.fail("the table was opened"))
+        later = VectorStore(tmp_path / "vectors")
+        assert later.check(PRINT) == later.count(PRINT) == 30
+    store.append(PRINT, names(10, 30), some(10))
+    later = VectorStore(tmp_path / "vectors")
+    assert later.count(PRINT) == 40, "what is noted is of before"
+    assert later.check(PRINT) == 40
+    store.forget(PRINT, names(1))
+    assert VectorStore(tmp_path / "vectors").count(PRINT) == 39
+    store.drop(PRINT)
+    assert store.count(PRINT) == store.check(PRINT) == 0
+    assert not list((tmp_path / "vectors").glob(f"*{PRINT}*"))
+
+
+@pytest.mark.parametrize("harm", ["gone", "cut", "emptied", "other bytes", "of another table"])
+def test_a_note_that_is_no_use_is_made_anew(store: VectorStore, tmp_path: Path, harm: str) -> None:
+    store.append(PRINT, names(30), some(30))
+    store.check(PRINT)
+    (note,) = (tmp_path / "vectors").glob("*.npz")
+    if harm == "of another table":
+        other = VectorStore(tmp_path / "other")
+        other.append(PRINT, names(7), some(7))
+        other.check(PRINT)
+        shutil.copy(tmp_path / "other" / note.name, note)
+    elif harm == "gone":
+        note.unlink()
+    else:
+        whole = note.read_bytes()
+        changed = {"cut": whole[:-50], "emptied": b"", "other bytes": whole[:300] + bytes(200)}
+        note.write_bytes(changed[harm])
+    assert VectorStore(tmp_path / "vectors").count(PRINT) == 30
+    assert VectorStore(tmp_path / "vectors").check(PRINT) == 30
+
+
+@pytest.mark.parametrize("harm", ["gone", "cut", "one byte"])
+def test_a_file_that_is_lost_after_it_was_read_whole_is_told(
+    store: VectorStore, tmp_path: Path, harm: str
+) -> None:
+    for start in (0, 40):
+        store.append(PRINT, names(40, start), some(40, seed=start))
+    store.check(PRINT)
+    file = min((tmp_path / "vectors").glob("*.lance/data/*"))
+    if harm == "gone":
+        file.unlink()
+    elif harm == "cut":
+        os.truncate(file, file.stat().st_size // 2)
+    else:  # bytes are not what Lance looks at; that they were written is seen
+        file.write_bytes(file.read_bytes()[:-1] + b"?")
+    later = VectorStore(tmp_path / "vectors")
+    assert later._shelf.noted(f"v_{PRINT}") is None
+    with pytest.raises(StateError):
+        later.check(PRINT)
 
 
 @pytest.mark.slow

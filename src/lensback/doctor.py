@@ -213,7 +213,8 @@ def _files(workspace: Workspace, *, deep: bool) -> Iterator[Check]:
         text = f"gone from the disk, or damaged: {len(lost)} of {looked}"
         yield Check("files", "warn", text, "run: lensback sync")
     fingerprint = workspace.encoder().fingerprint
-    there = workspace.vectors.check(fingerprint) if deep else workspace.vectors.count(fingerprint)
+    vectors = workspace.vectors
+    there = vectors.check(fingerprint, anew=True) if deep else vectors.count(fingerprint)
     gone = pictures.count_embedded(workspace.db, fingerprint) - there
     if gone > 0:
         yield Check("files", "warn", f"lost: {counted(gone, 'vector')}", "run: lensback sync")

@@ -102,6 +102,9 @@ def fill(
                 again += _keep(db, vectors, fingerprint, hashes, encoded, reasons)
             if progress:
                 progress(tally.done + tally.rejects, total)
+    if tally.done:
+        with db.claim(f"vectors {fingerprint}"):
+            vectors.check(fingerprint)  # and the next sync, with nothing to do, need not
     if again:
         tally.notes["to be fetched again"] = again
     tally.seconds = time.perf_counter() - begin

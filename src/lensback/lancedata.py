@@ -1,26 +1,36 @@
 """The layer over Lance: one table of vectors for each encoder's fingerprint, written durably.
 
 `vectors` and `indexes.lance` say what the rows mean; opening, flushing, compacting, indexing,
-asking for neighbours, and Lance's errors as ours are here, once.
+asking for neighbours, and Lance's errors as ours are here, once. So is what was read of a table the last
+time: while none of its files has changed, nobody needs to load Lance, which takes a second, to read it again.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from hashlib import blake2b
 from pathlib import Path
 from time import time, time_ns
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
-from lensback.durable import flush_tree
+import numpy as np
+from numpy.typing import NDArray
+
+from lensback.durable import flush_tree, replace_file
 from lensback.errors import ConfigError, Damaged, MissingExtra, StateError
 from lensback.types import Candidate, Vector
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+Noted = Mapping[str, NDArray[np.int64]]
+"""What was read of a table: names and numbers."""
 
 BATCH_ROWS = 8192
 _REMOTE = re.compile(r"(s3|gs|az)://[^/]+.*")
@@ -88,6 +98,32 @@ class TableFolder:
         """Removes a table; one that is not there is fine."""
         with self.translated():
             self._connect().drop_table(name, ignore_missing=True)
+        if note := self._note(name):
+            note.unlink(missing_ok=True)
+
+    def noted(self, name: str) -> Noted | None:
+        """What was read of a table last, where no file of it was written, cut or lost since; None where that
+        is not known. Lance is not needed for it."""
+        note, mark = self._note(name), self._mark(name)
+        if not note or not mark:
+            return None
+        try:
+            with note.open("rb") as file, np.load(file) as found:
+                kept = {key: found[key] for key in found.files}
+        except (OSError, ValueError, EOFError, KeyError, BadZipFile):
+            return None  # there is none yet, or it was damaged: the table itself is read
+        return kept if _bytes(kept.pop("mark", None)) == mark else None
+
+    def note(self, name: str, read: Callable[[], Noted]) -> Noted:
+        """Reads a table and notes what came of it, unless somebody writes to the table meanwhile."""
+        before = self._mark(name)
+        told = read()
+        note = self._note(name)
+        if note and before and before == self._mark(name):
+            numbers = {**told, "mark": np.frombuffer(before, np.uint8)}
+            with contextlib.suppress(OSError):  # it spares time, that is all
+                replace_file(note, lambda partial: _saved(partial, numbers))
+        return told
 
     def set_aside(self, name: str) -> bool:
         """Takes a table of this disk out of use; its files stay, as `NAME.lance.damaged`. False
@@ -131,6 +167,24 @@ class TableFolder:
 
     def _folder(self, name: str) -> Path | None:
         return self.place / f"{name}.lance" if isinstance(self.place, Path) else None
+
+    def _note(self, name: str) -> Path | None:
+        return self.place / f"{name}.noted.npz" if isinstance(self.place, Path) else None
+
+    def _mark(self, name: str) -> bytes:
+        """Changes with every file of the table that is written, cut or lost; empty where there is no
+        table, or one in an object store."""
+        folder = self._folder(name)
+        if not folder or not folder.is_dir():
+            return b""
+        mark = blake2b(digest_size=16)
+        for path, size, written_ns in sorted(_files(str(folder))):
+            mark.update(
+                f"{path.removeprefix(str(folder))}\0{size}\0{written_ns}\0".encode(
+                    errors="surrogateescape"
+                )
+            )
+        return mark.digest()
 
 
 class Table:
@@ -288,6 +342,27 @@ def candidates(rows: pa.Table) -> list[Candidate]:
     for name, distance in zip(names, distances, strict=True):
         best.setdefault(name, max(-1.0, min(1.0, 1.0 - distance)))
     return [Candidate(name, similarity) for name, similarity in best.items()]
+
+
+def _files(folder: str) -> Iterator[tuple[str, int, int]]:
+    """Every file below a folder: path, size, time of its last write."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _files(entry.path)
+            else:
+                with contextlib.suppress(FileNotFoundError):
+                    told = entry.stat()
+                    yield entry.path, told.st_size, told.st_mtime_ns
+
+
+def _saved(path: Path, numbers: Mapping[str, NDArray[Any]]) -> None:
+    with path.open("wb") as file:  # by its name it would be given another ending
+        np.savez(file, **numbers)
+
+
+def _bytes(mark: NDArray[Any] | None) -> bytes:
+    return b"" if mark is None else mark.tobytes()
 
 
 def _opened(db: Any, name: str) -> Any:

@@ -350,17 +350,13 @@ def _made_again(
     encoder, tallies = workspace.encoder(deferred=True), list[Tally]()
     index, before = workspace.staging(encoder), report.mended.copy()
     try:
-        workspace.vectors.check(encoder.fingerprint)
+        workspace.vectors.check(encoder.fingerprint, anew=True)
     except Damaged:
         workspace.vectors.set_aside(encoder.fingerprint)
         tallies = _embed(workspace, watch)
         _note(report, "tables of vectors damaged, made again", 1)
-    try:
-        index.staged()
-    except Damaged:
-        if isinstance(index, Mendable):
-            index.set_aside()
-            _note(report, "tables of the index damaged, made again", 1)
+    if isinstance(index, Mendable) and index.set_aside():
+        _note(report, "tables of the index damaged, made again", 1)
     if report.mended == before:
         raise error
     return tallies

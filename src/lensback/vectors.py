@@ -72,6 +72,8 @@ class VectorStore:
 
     def count(self, fingerprint: str) -> int:
         """Rows of the table; 0 where there is none."""
+        if noted := self._shelf.noted(self._shelf.name(fingerprint)):
+            return int(noted["rows"])
         table = self._table(fingerprint)
         return table.rows() if table else 0
 
@@ -136,11 +138,15 @@ class VectorStore:
             self._tables.pop(fingerprint, None)
             return self._shelf.set_aside(self._shelf.name(fingerprint))
 
-    def check(self, fingerprint: str) -> int:
+    def check(self, fingerprint: str, *, anew: bool = False) -> int:
         """Reads every hash: how many vectors there are. Raises Damaged where a file is missing or
-        cut, which nobody would see while nothing is to be written."""
-        table = self._table(fingerprint)
-        return sum(rows.num_rows for rows in table.batches(["image_hash"])) if table else 0
+        cut, which nobody would see while nothing is to be written. While no file has changed since the
+        last time nothing is read, unless `anew`."""
+        name = self._shelf.name(fingerprint)
+        noted = None if anew else self._shelf.noted(name)
+        if noted is None and (table := self._table(fingerprint)):
+            noted = self._shelf.note(name, lambda: {"rows": np.array(_rows_read(table))})
+        return int(noted["rows"]) if noted else 0
 
     def forget(self, fingerprint: str, hashes: Sequence[str]) -> None:
         """Deletes vectors; unknown hashes are fine. Durable when it returns."""
@@ -278,6 +284,10 @@ def _checked(hashes: Sequence[str], vectors: Vectors) -> Vectors:
         raise BadQuery("a vector holds NaN or infinity")
     _check_text(hashes)
     return array
+
+
+def _rows_read(table: Table) -> int:
+    return sum(rows.num_rows for rows in table.batches(["image_hash"]))
 
 
 def _rows(schema: pa.Schema, hashes: Sequence[str], vectors: Vectors) -> pa.Table:

@@ -87,7 +87,7 @@ class Mendable(Protocol):
     """An Index whose files lie on this machine and can be made anew from the vectors."""
 
     def set_aside(self) -> bool:
-        """Takes a table that cannot be read out of use; False where there is none."""
+        """Takes its table out of use where that cannot be read; False where it can, or there is none."""
 
 
 def open_index(

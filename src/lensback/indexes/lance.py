@@ -21,14 +21,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lensback.errors import StaleIndex, StateError
+from lensback.errors import Damaged, StaleIndex, StateError
 from lensback.indexes import pointer as pointers
 from lensback.indexes import published, unknown
 from lensback.indexes.partitions import SampleQueries, partitions, tuned
 from lensback.indexes.pointer import Pointer, followed
 from lensback.indexes.published import Files
 from lensback.indexes.rows import query, schema, to_table
-from lensback.lancedata import BATCH_ROWS, Table, TableFolder
+from lensback.lancedata import BATCH_ROWS, Noted, Table, TableFolder
 from lensback.log import event
 from lensback.types import Candidate, Filter, IndexRow, Snapshot, Vector, Vectors
 
@@ -69,24 +69,33 @@ class LanceIndex:
         self._exact = exact
         self._writing: Table | None = None
         self._current = followed(root, partial(_Reader, root, self._shelf, exact))
+        self._searched = False
 
     @property
     def snapshot(self) -> Snapshot | None:
+        if not self._searched:  # who never searches need not load what opens the files
+            pointer = pointers.read(self._root)
+            if pointer and published.whole(
+                self._root / pointer.snapshot.location,
+                all_compared=_compares_all(pointer, self._exact),
+            ):
+                return pointer.snapshot
         reader = self._current.get()
         return reader.snapshot if reader else None
 
     def search(self, vector: Vector, k: int, where: Filter) -> list[Candidate]:
-        reader = self._current.get()
+        reader, self._searched = self._current.get(), True
         if reader is None:
             raise StateError("nothing is published yet", hint="run lensback sync")
         return reader.search(vector, k, where)
 
     def staged(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        table = self._staging()
-        if table is None:
+        noted = self._noted()
+        if noted is None and (table := self._staging()):
+            noted = _told(table)
+        if noted is None:
             return np.empty(0, np.int64), np.empty(0, np.int64)
-        found = table.read(["row_id", "digest"])
-        return found["row_id"].to_numpy(), found["digest"].to_numpy()
+        return noted["row_id"], noted["digest"]
 
     def upsert(self, rows: Sequence[IndexRow], vectors: Vectors) -> None:
         if not rows:
@@ -108,11 +117,14 @@ class LanceIndex:
         table.delete(f"row_id IN ({', '.join(str(int(i)) for i in part)})" for part in parts)
 
     def publish(self, encoder: str) -> Snapshot:
+        old, noted = self._last(), self._noted()
+        if old and noted and self._unchanged(old, int(noted["version"]), encoder):
+            return old.snapshot
         table = self._staging(self._dim)
         if table is None:
-            raise StateError("nothing is staged", hint="run lensback sync")
-        old = self._last()
-        if old and self._unchanged(old, table, encoder):
+            raise StateError("nothing is staged", hint="run: lensback sync")
+        if old and self._unchanged(old, table.version, encoder):
+            self._shelf.note(self._name, partial(_told, table))
             return old.snapshot
         rows = table.rows()
         if rows >= KEYED_ROWS and table.indexed("row_id") is None:
@@ -122,11 +134,12 @@ class LanceIndex:
         location = f"{self._name}@{version}"
         recall, parameters = self._built(table, rows, location)
         snapshot = pointers.new_snapshot(
-            version, location, encoder=encoder, fingerprint=self._fingerprint,
+            version, location, encoder=encoder, fingerprint=self._mine,
             dim=table.dim, rows=rows, recall=recall,
         )  # fmt: skip
         pointers.write(self._root, Pointer(snapshot, parameters, _kept(old, snapshot)))
         self._drop_others(snapshot, old)
+        self._shelf.note(self._name, partial(_told, table))
         return snapshot
 
     def _last(self) -> Pointer | None:
@@ -138,42 +151,56 @@ class LanceIndex:
             return None
 
     def set_aside(self) -> bool:
-        """Takes a table that cannot be read out of use, for the index to be made anew."""
-        self._writing = None
-        return self._shelf.set_aside(self._name)
+        """Takes the table out of use where it cannot be read, for the index to be made anew."""
+        try:
+            if table := self._staging():
+                _told(table)
+        except Damaged:
+            self._writing = None
+            return self._shelf.set_aside(self._name)
+        return False
 
     # --- staging ---
 
+    def _noted(self) -> Noted | None:
+        """What `_told` of the staged table as it still is; None where that is not known."""
+        return self._shelf.noted(self._name)
+
     def _staging(self, dim: int = 0) -> Table | None:
         """The table that is written; None where it does not exist and `dim` is unknown."""
+        if self._writing is None:
+            self._writing = self._shelf.table(self._mine)
+        if self._writing is None and (wide := dim or self._dim):
+            self._writing = self._shelf.made(self._mine, partial(schema, wide))
+        return self._writing
+
+    @property
+    def _mine(self) -> str:
+        """The fingerprint of the encoder whose vectors are staged."""
         if not self._fingerprint:
             raise StateError(
                 "this index is open for reading only", hint="open it with an encoder's fingerprint"
             )
-        if self._writing is None:
-            self._writing = self._shelf.table(self._fingerprint)
-        if self._writing is None and (wide := dim or self._dim):
-            self._writing = self._shelf.made(self._fingerprint, partial(schema, wide))
-        return self._writing
+        return self._fingerprint
 
     @property
     def _name(self) -> str:
-        return self._shelf.name(self._fingerprint)
+        return self._shelf.name(self._mine)
 
     # --- publishing ---
 
     def _compares_all(self, rows: int) -> bool:
         return self._exact or rows < ANN_ROWS
 
-    def _unchanged(self, old: Pointer, table: Table, encoder: str) -> bool:
-        same = old.snapshot.location == f"{self._name}@{table.version}"
+    def _unchanged(self, old: Pointer, version: int, encoder: str) -> bool:
+        same = old.snapshot.location == f"{self._name}@{version}"
         good = old.snapshot.recall >= self._min_recall
         rows = old.snapshot.rows
         split = 0 if self._compares_all(rows) else partitions(rows)
         way = old.parameters["partitions"] == split
         return same and good and way and old.snapshot.encoder == encoder
 
-    def _mine(self, old: Pointer | None) -> bool:
+    def _is_mine(self, old: Pointer | None) -> bool:
         """Whether what is searched now is a version of the table that is written."""
         return old is not None and old.snapshot.location.startswith(f"{self._name}@")
 
@@ -181,7 +208,7 @@ class LanceIndex:
         """The age from which nobody can still read a version: older than the searched one and than
         an hour."""
         age = timedelta()
-        if old and self._mine(old):
+        if old and self._is_mine(old):
             age = table.age(_located(old.snapshot.location)[1])
         return age + timedelta(hours=1)
 
@@ -219,7 +246,7 @@ class _Reader:
 
     def __init__(self, root: Path, shelf: TableFolder, exact: bool, pointer: Pointer) -> None:
         self.snapshot = pointer.snapshot
-        all_compared = exact or not pointer.parameters["partitions"]
+        all_compared = _compares_all(pointer, exact)
         self._files = _files(root, shelf, pointer, all_compared)
         self._parameters = dict(pointer.parameters)
         if self._files.partitions:
@@ -235,6 +262,11 @@ class _Reader:
         if self._files.partitions:
             return self._files.partitions.search(unit_query, k, where, self._parameters)
         return self._files.scan.search(unit_query, k, where) if self._files.scan else []
+
+
+def _compares_all(pointer: Pointer, exact: bool) -> bool:
+    """Whether a search of what is published compares with every row."""
+    return exact or not pointer.parameters["partitions"]
 
 
 def _files(root: Path, shelf: TableFolder, pointer: Pointer, all_compared: bool) -> Files:
@@ -255,6 +287,14 @@ def _files(root: Path, shelf: TableFolder, pointer: Pointer, all_compared: bool)
     if files := published.opened(folder, all_compared=all_compared):
         return files
     raise StateError(f"{folder} cannot be read", hint=_HINT)
+
+
+def _told(table: Table) -> Noted:
+    """Which state of a staged table it is, its rows' ids and digests. Raises Damaged where it cannot be
+    read."""
+    version, found = table.version, table.read(["row_id", "digest"])
+    told = {name: found[name].to_numpy() for name in ("row_id", "digest")}
+    return {"version": np.array(version), **told}
 
 
 def _distinct_images(table: Table) -> int:

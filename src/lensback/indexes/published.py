@@ -49,15 +49,26 @@ class Files:
     """float32 [rows, dim], mapped into memory."""
 
 
+def whole(folder: Path, *, all_compared: bool) -> bool:
+    """Whether the files of a folder are those that were sealed, as far as can be told without opening
+    them."""
+    names = (ROWS, VECTORS) if all_compared else (ROWS, VECTORS, PARTITIONS)
+    try:
+        seal = json.loads((folder / SEAL).read_bytes())
+        return seal["of"] == folder.name and all(
+            seal[name] == _digest(folder / name) for name in names
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def opened(folder: Path, *, all_compared: bool) -> Files | None:
     """The files of a folder; None where they are not there, damaged, or of another version."""
     import pyarrow as pa
 
-    names = (ROWS, VECTORS) if all_compared else (ROWS, VECTORS, PARTITIONS)
+    if not whole(folder, all_compared=all_compared):
+        return None
     try:
-        seal = json.loads((folder / SEAL).read_bytes())
-        if seal["of"] != folder.name or any(seal[name] != _digest(folder / name) for name in names):
-            return None
         with pa.memory_map(str(folder / ROWS)) as source:
             table = pa.ipc.open_file(source).read_all()
         vectors = _mapped(folder / VECTORS, table.num_rows, int(table.schema.metadata[b"dim"]))
