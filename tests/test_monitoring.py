@@ -249,7 +249,9 @@ def test_each_alert_rings_and_is_silent(tmp_path: Path) -> None:
         whole = {"rule_files": [f"{name}.rules.yml"], "evaluation_interval": "1m", "tests": tests}
         (tmp_path / f"{name}.test.yml").write_text(yaml.safe_dump(whole), "utf-8")
     files = sorted(map(str, tmp_path.glob("*.test.yml")))
-    done = subprocess.run([tool, "test", "rules", *files], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [tool, "test", "rules", *files], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     assert done.stdout.count("SUCCESS") == len(ALERTS)
 
