@@ -92,7 +92,7 @@ class LanceIndex:
     def staged(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         noted = self._noted()
         if noted is None and (table := self._staging()):
-            noted = _told(table)
+            noted = _ids_and_digests(table)
         if noted is None:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         return noted["row_id"], noted["digest"]
@@ -124,7 +124,7 @@ class LanceIndex:
         if table is None:
             raise StateError("nothing is staged", hint="run: lensback sync")
         if old and self._unchanged(old, table.version, encoder):
-            self._shelf.note(self._name, partial(_told, table))
+            self._shelf.note(self._name, partial(_ids_and_digests, table))
             return old.snapshot
         rows = table.rows()
         if rows >= KEYED_ROWS and table.indexed("row_id") is None:
@@ -139,7 +139,7 @@ class LanceIndex:
         )  # fmt: skip
         pointers.write(self._root, Pointer(snapshot, parameters, _kept(old, snapshot)))
         self._drop_others(snapshot, old)
-        self._shelf.note(self._name, partial(_told, table))
+        self._shelf.note(self._name, partial(_ids_and_digests, table))
         return snapshot
 
     def _last(self) -> Pointer | None:
@@ -154,7 +154,7 @@ class LanceIndex:
         """Takes the table out of use where it cannot be read, for the index to be made anew."""
         try:
             if table := self._staging():
-                _told(table)
+                _ids_and_digests(table)
         except Damaged:
             self._writing = None
             return self._shelf.set_aside(self._name)
@@ -163,7 +163,7 @@ class LanceIndex:
     # --- staging ---
 
     def _noted(self) -> Noted | None:
-        """What `_told` of the staged table as it still is; None where that is not known."""
+        """What `_ids_and_digests` of the staged table as it still is; None where that is not known."""
         return self._shelf.noted(self._name)
 
     def _staging(self, dim: int = 0) -> Table | None:
@@ -289,7 +289,7 @@ def _files(root: Path, shelf: TableFolder, pointer: Pointer, all_compared: bool)
     raise StateError(f"{folder} cannot be read", hint=_HINT)
 
 
-def _told(table: Table) -> Noted:
+def _ids_and_digests(table: Table) -> Noted:
     """Which state of a staged table it is, its rows' ids and digests. Raises Damaged where it cannot be
     read."""
     version, found = table.version, table.read(["row_id", "digest"])
