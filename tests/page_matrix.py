@@ -82,7 +82,7 @@ def _offers(title: str, number: int, images: list[str]) -> Any:
         )
     return hit(
         *own, product_id=f"p{number}", title=title, brand="" if number % 3 == 0 else f"Brand {number}",
-        exact=False, image=images[number % len(images)], probability=0.3,
+        exact=False, image=images[number % len(images)], probability=0.3, category="Women > Dresses",
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 from browser import chromium
-from page_matrix import FAULTS, STATES, WATCH, WIDTHS, matrix
+from page_matrix import FAULTS, NO_SHADE, STATES, WATCH, WIDTHS, matrix
 
 pytestmark = pytest.mark.slow
 MOST_SHIFT = 0.02
@@ -141,3 +141,19 @@ def test_a_shift_of_the_layout_is_seen(page: Page, address: str) -> None:
     )
     page.evaluate("document.querySelector('.results').style.paddingTop = '300px'")
     page.wait_for_function(f"() => window.shift > {MOST_SHIFT}")
+
+
+def test_colours_with_nothing_cannot_be_chosen(page: Page, address: str) -> None:
+    """Pale for the eye, disabled for the hand, said to a screen reader; where there is nothing in any
+    colour none is offered."""
+    opened(page, address, "similar")
+    off = page.locator("#colors input:disabled")
+    assert sorted(off.evaluate_all("all => all.map(one => one.value)")) == sorted(NO_SHADE)
+    assert (
+        off.first.evaluate("one => getComputedStyle(one.parentElement, '::before').opacity") < "0.5"
+    )
+    radio = page.get_by_role("radio", name="green: nothing")
+    assert radio.is_disabled()
+    assert page.get_by_role("radio", name="red", exact=True).is_enabled()
+    opened(page, address, "none")
+    assert not page.locator("#colors").is_visible()
