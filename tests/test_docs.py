@@ -9,7 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from lensback import cli, errors, settings
 from lensback.client import Client
 from lensback.web import create_app
 from lensback.workspace import init, open_workspace
+from servers import free_port
 from world import World
 
 ROOT = Path(__file__).parents[1]
@@ -383,24 +384,45 @@ def test_a_block_becomes_a_script() -> None:
     ]
 
 
+def run_block(text: str, folder: Path, environment: Mapping[str, str]) -> str:
+    """What a block prints."""
+    command = ["bash", "-euo", "pipefail", "-c", text]
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def from_here() -> dict[str, str]:
+    """An environment in which `lensback` is ours."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT / "src")}
+
+
+@pytest.mark.slow
+def test_a_sale_by_hand(tmp_path: Path) -> None:
+    """Click, postback and payout with curl, as docs/cashback.md shows them."""
+    (block,) = BASH.findall(page("cashback.md"))
+    said = run_block(block.replace("8000", str(free_port())), tmp_path, from_here())
+    assert "401 for a guess" in said
+    assert '"state":"payable","cashback":{"amount":"6.00","currency":"EUR"}' in said.replace(
+        " ", ""
+    )
+    assert "6.00 EUR of 1 sales marked as paid" in said
+    assert "proven: every balance follows" in said
+
+
 @pytest.mark.slow
 def test_bash_blocks_of_the_readme_run(tmp_path: Path) -> None:
     blocks = BASH.findall(README.read_text("utf-8"))
     assert blocks, "the first steps of the README are marked with <!-- run -->"
     things = items(12)
-    environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "LENSBACK_ALLOW_HOSTS": '["127.0.0.1"]',
-    }
+    environment = {**from_here(), "LENSBACK_ALLOW_HOSTS": '["127.0.0.1"]'}
     folder = tmp_path / "home"
     folder.mkdir()
     draw(things[0], side_px=240).save(folder / "photo.jpg")
     with World(tmp_path / "world") as world:
         store = world.store("your", "google", things)
         for block in blocks:
-            command = ["bash", "-euo", "pipefail", "-c", script(block, store.feed_url)]
-            done = subprocess.run(
-                command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-            )
-            assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+            run_block(script(block, store.feed_url), folder, environment)

@@ -192,10 +192,14 @@ def test_a_row_is_written_when_something_of_it_changed(one: Database) -> None:
     ledger.record(one, [news("approved", 100, changed_at=5)], at=AT, source="x")
     ledger.record(one, [news("pending", 100, changed_at=1)], at=AT + 9, source="x")
     (sale,) = rows(one, t.conversions)
-    assert (sale["status"], sale["updated_at"]) == ("approved", AT)
-    ledger.record(one, [news("approved", 100, changed_at=6)], at=AT + 9, source="x")
+    assert (sale["status"], sale["changed_at"], sale["updated_at"]) == ("approved", 5, AT + 9)
+    ledger.record(one, [news("approved", 100, changed_at=6)], at=AT + 8, source="x")
     (sale,) = rows(one, t.conversions)
-    assert (sale["changed_at"], sale["updated_at"]) == (6, AT + 9)
+    assert (sale["changed_at"], sale["updated_at"]) == (6, AT + 9), "a clock that went back"
+    ledger.record(one, [news("approved", 100, changed_at=7)], at=AT - 5, source="x")
+    (sale,) = rows(one, t.conversions)
+    assert (sale["changed_at"], sale["first_at"], sale["updated_at"]) == (7, AT - 5, AT + 9)
+    assert ledger.audit(one).proven
 
 
 def test_news_are_counted(one: Database) -> None:
@@ -230,7 +234,7 @@ def test_many_news_are_counted_over_all_their_parts(one: Database) -> None:
 
 
 def test_the_first_and_the_last_moment_of_a_batch(one: Database) -> None:
-    """A sale is first seen with the first of its news, and changed with the last of the batch."""
+    """A sale is first seen with the first of its news, and changed with the last of them."""
     with one.write() as c:
         batch = [
             (news("pending", 100), AT + 1, "x"),
@@ -239,7 +243,7 @@ def test_the_first_and_the_last_moment_of_a_batch(one: Database) -> None:
         ]
         ledger.record_in(one, c, batch)
     moments = {r["external_id"]: (r["first_at"], r["updated_at"]) for r in rows(one, t.conversions)}
-    assert moments == {"s1": (AT + 1, AT + 3), "s2": (AT + 2, AT + 3)}
+    assert moments == {"s1": (AT + 1, AT + 3), "s2": (AT + 2, AT + 2)}
     assert sorted(e["received_at"] for e in rows(one, t.conversion_events)) == [
         AT + 1,
         AT + 2,
@@ -407,7 +411,7 @@ def test_a_late_click_takes_its_sales(db: Database) -> None:
     later.body["at"] = AT + 50
     ledger.apply(db, [later, late])
     found = {r["external_id"]: (r["click_id"], r["updated_at"]) for r in rows(db, t.conversions)}
-    assert found == {"s1": ("c1", AT + 50), "s2": ("c2", AT + 50), "s3": (None, AT)}
+    assert found == {"s1": ("c1", AT), "s2": ("c2", AT), "s3": (None, AT)}
     assert ledger.balances(db)["EUR"]["aside"] == -70
 
 
@@ -584,6 +588,7 @@ def test_an_audit_counts(one: Database) -> None:
         "aside": 1,
         "review": 0,
         "wrong": 0,
+        "rebookable": 0,
         "differences": [],
         "balances": {
             "EUR": {"aside": -50, "cashback_due": -600, "commission_due": 1050, "our_share": -400}

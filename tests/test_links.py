@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -705,6 +705,45 @@ def test_a_template_with_names_is_an_address_too() -> None:
     """Braces in a host would be no host name: they are taken off before it is looked at."""
     ids = {"template": "https://{shard}.t.example/{url}{subid}", "shard": "a"}
     check_settings(network(OWN), settings(ids=ids))
+
+
+BEHIND = [
+    "ar:evil",
+    "x:1",
+    "%61r:evil",
+    "ar%3Aevil",
+    "x:1/y:2",
+    "cam:evil",
+    "ref:evil",
+    "to:evil",
+    "dest:x",
+]
+PARTLY = {
+    "https%3A%2F%2Fshop.example": "https://shop.example",
+    "https%3A//shop.example": "https://shop.example",
+    "http%3A//shop.example:80": "http://shop.example:80",
+}
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+@pytest.mark.parametrize("head", ["/ref:old", ""])
+def test_what_stands_behind_a_coded_page_goes(head: str, behind: str) -> None:
+    """Partnerize has segments that no template of ours names (`ar`, `creativeref`), and nobody promises that
+    a server reads none behind the page."""
+    start, ids = "https://prf.example/click/cam:abc", {"cam": "abc"}
+    found = link(PATH, f"{start}{head}/to:{QUOTED}/{behind}", ids=ids)
+    assert found == f"{start}/ref:{S}/to:{QUOTED}"
+
+
+@pytest.mark.parametrize("path", ["", "/", "/a/b", "/a%20b/c"])
+@pytest.mark.parametrize("begin", PARTLY)
+def test_a_page_of_which_only_a_part_is_coded_keeps_its_path(begin: str, path: str) -> None:
+    start, ids = "https://prf.example/click/cam:abc", {"cam": "abc"}
+    found = link(PATH, f"{start}/to:{begin}{path}", ids=ids)
+    assert unquote(found.partition("/to:")[2]) == unquote(PARTLY[begin] + path)
+    anew = link(PATH, f"{start}/to:{begin}{path}/ar:evil", ids=ids)
+    assert anew.startswith(f"{start}/ref:{S}/to:http")
+    assert "evil" not in anew
 
 
 @pytest.mark.parametrize(

@@ -339,6 +339,90 @@ def test_received_with_all_its_parts(one: Database) -> None:
     assert [d.payable for d in ledger.due(one)] == [480]
 
 
+LATE = {
+    # the network's news after the word: status, dated (None: not at all; AT is the word), by a report or a
+    # call -> the state
+    "declined before the word, reported": ("declined", AT - 5, "poll", "declined"),
+    "declined before the word, called": ("declined", AT - 5, "call", "declined"),
+    "declined after the word": ("declined", AT + 5, "call", "declined"),
+    "declined with the day of the approval": ("declined", AT - 9, "call", "declined"),
+    "declined before the approval": ("declined", AT - 20, "call", "paid"),
+    "declined in a report without dates": ("declined", None, "poll", "declined"),
+    "approved anew before the word": ("approved", AT - 5, "poll", "paid"),
+    "approved anew after the word": ("approved", AT + 5, "poll", "paid"),
+    "pending after the word": ("pending", AT + 5, "poll", "paid"),
+    "paid by its own word": ("paid", AT + 5, "poll", "paid"),
+}
+
+
+@pytest.mark.parametrize("what", LATE)
+def test_what_the_network_tells_after_the_operators_word(one: Database, what: str) -> None:
+    """The word is of an approval. What was declined between the two, and is told late, was never paid."""
+    status, when, how, ends = LATE[what]
+    told(one, news("approved", 1000, changed_at=AT - 9))
+    ledger.received(one, "demo", until=AT + 9, at=AT)
+    assert [d.payable for d in ledger.due(one)] == [600]
+    late = [news(status, 1000, changed_at=when)]
+    if how == "poll":
+        ledger.observe(one, late, at=AT + 20)
+    else:
+        told(one, *late)
+    with one.read() as c:
+        assert c.execute(select(t.conversions.c.status)).scalar_one() == ends
+    assert [d.payable for d in ledger.due(one)] == ([600] if ends == "paid" else [])
+    assert ledger.audit(one).proven
+
+
+def test_a_sale_that_came_back_after_the_word_is_received_anew(one: Database) -> None:
+    told(one, news("approved", 1000, changed_at=AT - 9))
+    ledger.received(one, "demo", until=AT + 9, at=AT)
+    told(one, news("declined", 1000, changed_at=AT - 5), news("approved", 900, changed_at=AT + 5))
+    assert [(d.payable, d.approved) for d in ledger.due(one)] == [(0, 540)]
+    done = ledger.received(one, "demo", until=AT + 9, at=AT + 30)
+    assert done.amounts == (Money(900, "EUR"),)
+    assert [(d.payable, d.approved) for d in ledger.due(one)] == [(540, 0)]
+    assert ledger.audit(one).proven
+
+
+@pytest.mark.parametrize("minor", [900, 1000])
+def test_an_approval_without_a_day_is_received(one: Database, minor: int) -> None:
+    """A call may not say when. A report tells of the decline later."""
+    told(one, news("approved", 1000))
+    ledger.received(one, "demo", until=AT + 9, at=AT)
+    assert [d.payable for d in ledger.due(one)] == [600]
+    ledger.observe(one, [news("declined", minor)], at=AT + 9)
+    assert ledger.due(one) == []
+
+
+FORGED_STATEMENT = {
+    "another state": "UPDATE conversions SET status = 'approved' WHERE id = 2",
+    "another amount": "UPDATE conversions SET commission_minor = 999999 WHERE id = 1",
+    "another currency": "UPDATE conversions SET currency = 'KWD' WHERE id = 1",
+    "told earlier": "UPDATE conversions SET first_at = 0 WHERE id = 3",
+    "ordered earlier": "UPDATE conversions SET ordered_at = 0 WHERE id = 3",
+}
+
+
+@pytest.mark.parametrize("what", FORGED_STATEMENT)
+def test_what_no_news_tell_is_not_received(one: Database, what: str) -> None:
+    day = 86_400
+    told(
+        one,
+        news("approved", 1000, ordered_at=AT - 9 * day),
+        news("pending", 500, external_id="s2", ordered_at=AT - 9 * day),
+        news("approved", 700, external_id="s3"),
+    )
+    with one.write() as c:
+        c.execute(text(FORGED_STATEMENT[what]))
+    before = rows(one)
+    with pytest.raises(StateError, match=r"its events say .*; nothing was marked"):
+        ledger.received(one, "demo", until=AT - day, at=AT)
+    assert rows(one) == before
+    assert ledger.rebook(one, at=AT) == 1
+    assert ledger.received(one, "demo", until=AT - day, at=AT).amounts == (Money(1000, "EUR"),)
+    assert ledger.audit(one).proven
+
+
 # ---- the commands, with their exact words and exit codes
 
 
@@ -413,6 +497,50 @@ def test_the_commands_one_after_the_other(folder: Path) -> None:
         "3.00 EUR"
     )
     assert run(folder, "audit")[0] == 0
+
+
+def test_the_audit_says_how_to_go_on(tmp_path: Path) -> None:
+    made = tmp_path / "w"
+    init(made)
+    with open_workspace(made) as opened:
+        ledger.apply(opened.db, [click("c1")])
+        told(opened.db, news("approved", 1000), news("approved", 500, external_id="s2"))
+        with opened.db.write() as c:
+            c.execute(
+                text("UPDATE conversions SET store = 'renamed', status = 'paid' WHERE id = 1")
+            )
+    code, said = run(made, "audit")
+    assert code == 1
+    assert "NOT proven: 2 differences\nnext: lensback ledger audit" in said
+    assert said.endswith(' --rebook "why"\n')
+    code, said = run(made, "audit", "--rebook", "")
+    assert code == 1, "without a reason nothing is booked"
+    code, said = run(made, "audit", "--rebook", "a store of before the rename", "--json")
+    found = json.loads(said)
+    assert (code, found["proven"], found["rebooked"], found["rebookable"]) == (0, True, 1, 0)
+    assert found["before"] == [
+        "demo s1: status is 'paid', its events say 'approved'",
+        "demo s1: store is 'renamed', its events say 'hats'",
+    ]
+    code, said = run(made, "audit", "--rebook", "once more")
+    assert (code, "0 sales booked anew\nproven: " in said) == (0, True)
+    with open_workspace(made) as opened, opened.db.read() as c:
+        details = c.scalars(
+            select(t.audit_log.c.detail).where(t.audit_log.c.deed == "ledger audit")
+        ).all()
+    assert [one for one in details if one] == ["a store of before the rename", "once more"]
+
+
+def test_booking_anew_takes_back_what_was_forged(one: Database) -> None:
+    told(one, *(news("approved", 1000, external_id=f"s{n}") for n in range(4)))
+    with one.write() as c:
+        c.execute(text(FORGED["a balance"]))
+        c.execute(text("UPDATE conversions SET network = 'other' WHERE id = 4"))
+    assert ledger.rebook(one, at=AT) == 2
+    found = ledger.audit(one)
+    assert found.differences == ["other s3: its news are those of another sale"]
+    assert found.rebookable == 0, "whose news they are no booking changes"
+    assert [(d.user, d.approved) for d in ledger.due(one)] == [(USER, 1800)]
 
 
 @pytest.mark.parametrize("command", [("pay", USER, "--reference", "r9"), ("due",)])

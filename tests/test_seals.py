@@ -10,12 +10,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import insert, select, text
 
 import lensback.db
 from lensback import ledger
 from lensback.db import Database, sqlite_url
 from lensback.db import tables as t
+from lensback.db.chain import SEALED, Chain
 from lensback.errors import StateError
 from lensback.ledger import seals
 from lensback.workspace import init, open_workspace
@@ -85,6 +86,11 @@ DAMAGE = {
     "where its payouts end": "UPDATE seals SET last_payout = 7 WHERE number = 4",
     "where its clicks end": "UPDATE seals SET last_click = 0 WHERE number = 4",
     "where the first seal ends": "UPDATE seals SET last_entry = -5 WHERE number = 1",
+    "the day of the first seal": "UPDATE seals SET at = at - 86400 WHERE number = 1",
+    "the day of a middle seal": "UPDATE seals SET at = at + 1 WHERE number = 2",
+    "the day of the last seal": "UPDATE seals SET at = at + 1 WHERE number = 4",
+    "what the last seal covers": "UPDATE seals SET last_seal = 0 WHERE number = 4",
+    "what a middle seal covers": "UPDATE seals SET last_seal = 3 WHERE number = 2",
     "a seal before the first": "INSERT INTO seals (number, last_event, last_entry, last_payout, added, hash,"
     " at) VALUES (-1,0,0,0,0,'x',0)",
 }
@@ -130,6 +136,27 @@ def test_what_cannot_be_read_is_a_difference_and_no_end_of_the_audit(
         found = ledger.audit(db)
         assert found.wrong
         assert found.conversions == 2
+
+
+TIMES = {
+    "first told earlier": "UPDATE conversions SET first_at = first_at - 86400 WHERE id = 1",
+    "first told later": "UPDATE conversions SET first_at = first_at + 1 WHERE id = 2",
+    "told last": "UPDATE conversions SET updated_at = updated_at + 1 WHERE id = 1",
+}
+
+
+@pytest.mark.parametrize("what", TIMES)
+def test_when_a_sale_was_told_follows_from_its_news(sealed: Database, what: str) -> None:
+    """`ledger received --until` asks when a sale without a day of its own was told first."""
+    assert ledger.audit(sealed).proven
+    with sealed.write() as c:
+        c.execute(text(TIMES[what]))
+    found = ledger.audit(sealed)
+    column = "updated_at" if what == "told last" else "first_at"
+    assert [column in text for text in found.differences] == [True]
+    assert found.rebookable == 1
+    assert ledger.rebook(sealed, at=AT) == 1
+    assert ledger.audit(sealed).proven
 
 
 SWAP = "UPDATE conversions SET external_id = 'x' WHERE id = 1;"
@@ -348,6 +375,50 @@ def test_a_ledger_of_before_is_sealed(kind: str, tmp_path: Path, postgres: Postg
         assert ledger.audit(db).differences == []
     finally:
         db.close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("sales", [0, 1, 3])
+def test_the_times_of_seals_of_before_are_vouched_for(
+    kind: str, sales: int, tmp_path: Path, postgres: Postgres
+) -> None:
+    """Seals of before 0017 cover rows alone: one seal more covers their times, and where they end."""
+    url = f"sqlite:///{tmp_path}/old.db" if kind == "sqlite" else postgres.url(postgres.database())
+    with closing(Database(url)) as db:
+        with db._writing() as c:
+            lensback.db._upgrade(c, "0016")
+        with db.write() as c:
+            for n in range(2, 2 + sales):
+                chain = Chain(
+                    c.execute(text("SELECT hash FROM seals ORDER BY number DESC")).scalars().first()
+                )
+                row = {
+                    "id": n,
+                    "reference": f"r{n}",
+                    "request": "x",
+                    "amounts": "[]",
+                    "sales": 0,
+                    "at": AT + n,
+                }
+                c.execute(insert(t.payouts), [row])
+                chain.add("payouts", [[row[name] for name in SEALED["payouts"]]])
+                values = f"{n}, 0, 0, {n}, 0, 1, '{chain.seal()}', {AT + n}"
+                names = "number, last_event, last_entry, last_payout, last_click, added, hash, at"
+                c.execute(text(f"INSERT INTO seals ({names}) VALUES ({values})"))
+        db.migrate()
+        assert ledger.audit(db).differences == []
+        with db.read() as c:
+            found = c.execute(select(t.seals.c.number, t.seals.c.last_seal)).all()
+        covers = {row.number: row.last_seal for row in found}
+        assert len(found) == (sales + 2 if sales else 1)
+        assert covers[max(covers)] == (max(covers) if sales else 0)
+        ledger.apply(db, [click("c1")])
+        told(db, news("approved", 1000))
+        assert ledger.audit(db).differences == []
+        unguarded(db)
+        with db.write() as c:
+            c.execute(text("UPDATE seals SET at = at + 1 WHERE number = 1"))
+        assert len(ledger.audit(db).differences) == 1, "whoever changes a day of before is seen"
 
 
 _OLD = """

@@ -344,6 +344,8 @@ class Conversion:
     """UTC epoch seconds of the order."""
     changed_at: int | None = None
     """UTC epoch seconds of this state at the network; orders news that comes late."""
+    by_operator: bool = False
+    """Our operator's word that the network has paid, not the network's own."""
 
 
 @dataclass(slots=True)

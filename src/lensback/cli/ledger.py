@@ -191,21 +191,31 @@ def ledger_audit(
     accept_loss: Annotated[
         str, typer.Option(help="Why the ledger is an older one, once: from now on it counts.")
     ] = "",
+    rebook: Annotated[
+        str, typer.Option(help="Why: sales that are not as their events say are booked anew.")
+    ] = "",
     workspace: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
     """Compute every balance anew from the events and compare, look for lost and changed rows; exit 1
     where something differs."""
-    from lensback.ledger import audit, remember
+    from lensback import ledger
 
+    before, booked = None, 0
     with opened_workspace(workspace) as opened, waiting(err, "audit"):
         drained(opened)
-        noted(opened, "ledger audit", accept_loss, must=bool(accept_loss))
+        why = ", ".join(filter(None, (accept_loss, rebook)))
+        noted(opened, "ledger audit", why, must=bool(why))
         if accept_loss:
-            remember(opened.db, opened.path, accept_loss=True)
-        found = audit(opened.db, opened.path)
+            ledger.remember(opened.db, opened.path, accept_loss=True)
+        if rebook:
+            before = ledger.audit(opened.db, opened.path)
+            booked = ledger.rebook(opened.db, at=int(time.time()))
+            ledger.remember(opened.db, opened.path)
+        found = ledger.audit(opened.db, opened.path)
     if as_json:
-        print_json(found.as_json())
+        mended = {"rebooked": booked, "before": before.differences} if before else {}
+        print_json({**found.as_json(), **mended})
     else:
         say(
             f"{counted(found.conversions, 'sale')}, {counted(found.events, 'event')}, {counted(found.entries, 'entry', 'entries')}"
@@ -215,10 +225,15 @@ def ledger_audit(
         if found.review:
             say(f"{counted(found.review, 'sale')} under review: lensback ledger review")
         _print_balances(found.balances)
-        for line in found.differences:
+        was = [f"before: {text}" for text in before.differences] if before else []
+        for line in (*was, *found.differences):
             err.print(line, markup=False, highlight=False, soft_wrap=True)
+        if before:
+            say(f"{counted(booked, 'sale')} booked anew")
         proven = "proven: every balance follows from the events, and every row is there"
         say(proven if found.proven else f"NOT proven: {counted(found.wrong, 'difference')}")
+        if found.rebookable:
+            say('next: lensback ledger audit --rebook "why"')
     if not found.proven:
         raise typer.Exit(1)
 

@@ -30,9 +30,10 @@ SEALED: Mapping[str, Sequence[str]] = {
     "entries": ("id", "transaction_id", "conversion_id", "account", "currency", "minor", "at"),
     "payouts": ("id", "reference", "request", "amounts", "sales", "at"),
     "sold_clicks": ("id", "click_id", "clicked_at", "network", "terms", "owner", "at"),
+    "seals": ("number", "last_event", "last_entry", "last_payout", "last_click", "added", "at"),
 }
-"""Tables and columns that a seal covers, in this order. A column that comes later is not among them:
-the seals of before must still hold. A table that comes later is added at the end."""
+"""Tables and columns that a seal covers, in this order, each by its first. A column that comes later is
+not among them: the seals of before must still hold. A table that comes later is added at the end."""
 
 
 class Chain:
@@ -43,7 +44,7 @@ class Chain:
         self.counts = dict.fromkeys(SEALED, 0)
 
     def add(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
-        """The next rows of a table: its sealed columns, by id."""
+        """The next rows of a table: its sealed columns, in the order of the first."""
         for row in rows:
             # repr: SQLite holds bytes in any column, which nothing of ours writes.
             said = json.dumps([table, *row], ensure_ascii=True, default=repr)

@@ -25,7 +25,6 @@ from lensback.db import words
 
 DECODING = 1
 """How pictures are decoded now; 1: colour profiles are applied."""
-
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -394,6 +393,7 @@ seals = Table(
     Column("hash", String(64), nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("last_click", BigInteger, nullable=False, default=0, server_default="0"),
+    Column("last_seal", BigInteger, nullable=False, default=0, server_default="0"),
 )
 
 pulls = Table(

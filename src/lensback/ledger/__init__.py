@@ -21,7 +21,7 @@ from lensback.ledger.clicks import (
 from lensback.ledger.inbox import apply
 from lensback.ledger.pay import Payout, amount_of, due, pay
 from lensback.ledger.received import received
-from lensback.ledger.record import observe, record, record_in, renew
+from lensback.ledger.record import observe, rebook, record, record_in, renew
 from lensback.ledger.review import decide, held_sales
 from lensback.ledger.sale import checked
 from lensback.ledger.sales import sales_of
@@ -45,6 +45,7 @@ __all__ = [
     "news_body",
     "observe",
     "pay",
+    "rebook",
     "received",
     "record",
     "record_in",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from lensback.ledger.expected import (
     ExpectedSale,
     booked_for,
     differences,
-    expected_sales,
+    readable_sales,
     renamed,
 )
 from lensback.ledger.sale import Accounts
@@ -59,6 +59,8 @@ class Audit:
     aside: int = 0
     review: int = 0
     wrong: int = 0
+    rebookable: int = 0
+    """Sales whose row or accounts are not as their events say: `record.rebook` mends them."""
     differences: list[str] = field(default_factory=list)
     balances: dict[str, dict[str, int]] = field(default_factory=dict)
 
@@ -78,6 +80,7 @@ class Audit:
             "aside": self.aside,
             "review": self.review,
             "wrong": self.wrong,
+            "rebookable": self.rebookable,
             "differences": self.differences,
             "balances": self.balances,
         }
@@ -102,7 +105,7 @@ def audit(db: Database, workspace: Path | None = None) -> Audit:
             .all()
         ):
             ids = [row["id"] for row in rows]
-            expected, booked = _readable(c, ids), booked_for(c, ids)
+            expected, booked = readable_sales(c, ids), booked_for(c, ids)
             others = renamed(c, list(expected))
             for row in rows:
                 _compare(row, expected.get(row["id"]), booked[row["id"]], found)
@@ -138,17 +141,6 @@ def _without_sale(c: Any, table: Any) -> int:
     return int(c.scalar(select(func.count()).select_from(joined).where(v.id.is_(None))))
 
 
-def _readable(c: Any, ids: Sequence[int]) -> dict[int, ExpectedSale]:
-    """What the events of these sales tell; without those that hold what nothing of ours writes."""
-    try:
-        return expected_sales(c, ids)
-    except (ArithmeticError, LookupError, TypeError, ValueError):
-        if len(ids) == 1:
-            return {}
-        half = len(ids) // 2
-        return _readable(c, ids[:half]) | _readable(c, ids[half:])
-
-
 def _compare(row: Any, expected: ExpectedSale | None, booked: Accounts, audit: Audit) -> None:
     name = _name(row)
     audit.conversions += 1
@@ -157,7 +149,9 @@ def _compare(row: Any, expected: ExpectedSale | None, booked: Accounts, audit: A
         return
     audit.aside += expected.click_id is None
     audit.review += expected.review.state == "held" and expected.sale.status != "declined"
-    for text in differences(row, expected, booked):
+    texts = list(differences(row, expected, booked))
+    audit.rebookable += bool(texts)
+    for text in texts:
         audit.differs(f"{name}: {text}")
 
 

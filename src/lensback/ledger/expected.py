@@ -12,6 +12,7 @@ from sqlalchemy import Connection, RowMapping, func, select
 
 from lensback.db import chunks
 from lensback.db import tables as t
+from lensback.errors import StateError
 from lensback.ledger import corrections, holds, sold
 from lensback.ledger.corrections import NamedSale
 from lensback.ledger.holds import Review
@@ -30,8 +31,10 @@ from lensback.ledger.sale import (
 from lensback.ledger.sold import SoldClick
 from lensback.types import Conversion, Money
 
-RULES = 1
+RULES = 2
 """Goes up where other balances follow from the same events: sales of before are booked anew then."""
+OPERATOR = "operator"
+"""The source of what our operator says and decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class ExpectedSale:
     cashback: Money | None
     payouts: Mapping[str, int]
     expected_at: int | None
+    told_at: tuple[int, int] = (0, 0)
+    """When the first of its news came, and the last of its events; UTC epoch seconds."""
     review: Review = field(default_factory=Review)
     store: str = ""
     terms: Mapping[str, Any] = field(default_factory=dict)
@@ -77,6 +82,8 @@ class ExpectedSale:
             "ordered_at": sale.ordered_at,
             "changed_at": sale.changed_at,
             "expected_at": self.expected_at,
+            "first_at": self.told_at[0],
+            "updated_at": self.told_at[1],
             "store": self.store,
             "review": self.review.state,
             "review_code": self.review.code,
@@ -93,14 +100,18 @@ def expected_sales(c: Connection, ids: Sequence[int]) -> dict[int, ExpectedSale]
     payouts: dict[int, Counter[str]] = defaultdict(Counter)
     decisions: dict[int, list[RowMapping]] = defaultdict(list)
     news: dict[int, list[Conversion]] = defaultdict(list)
+    came: dict[int, list[int]] = defaultdict(list)
+    last: Counter[int] = Counter()
     for row in _events(c, ids):
         key = row["conversion_id"]
+        last[key] = max(last[key], row["received_at"])
         if row["kind"] == "payout":
             payouts[key][row["commission_currency"]] += row["commission_minor"]
         elif row["kind"] in holds.KINDS:
             decisions[key].append(row)
         else:
             news[key].append(believed(row))
+            came[key].append(row["received_at"])
     told = {key: NamedSale(*names[key], state_of(news[key])) for key in ids}
     sales, corrected = _folded(c, told)
     clicks = sold.clicks_of(c, (sale.subid for sale in sales.values() if sale.subid))
@@ -113,10 +124,22 @@ def expected_sales(c: Connection, ids: Sequence[int]) -> dict[int, ExpectedSale]
                 holds.review_of(decisions[key]),
                 names[key][0],
             ),
+            told_at=(min(came[key], default=0), last[key]),
             corrected=told[key].click in corrected,
         )
         for key, sale in sales.items()
     }
+
+
+def readable_sales(c: Connection, ids: Sequence[int]) -> dict[int, ExpectedSale]:
+    """What the events of these sales tell; without those that hold what nothing of ours writes."""
+    try:
+        return expected_sales(c, ids)
+    except (ArithmeticError, LookupError, TypeError, ValueError):
+        if len(ids) == 1:
+            return {}
+        half = len(ids) // 2
+        return readable_sales(c, ids[:half]) | readable_sales(c, ids[half:])
 
 
 def _events(c: Connection, ids: Sequence[int]) -> Iterator[RowMapping]:
@@ -180,6 +203,21 @@ def differences(
             yield f"{account} {currency} is {has}, its events say {needs}"
 
 
+def check_as_told(c: Connection, ids: Collection[int], columns: Collection[str]) -> None:
+    """Raises StateError where these columns or the accounts of one of these sales are not as its events say:
+    booking would bring them back to that, and what somebody wrote into the database would have counted."""
+    for part in chunks(sorted(ids)):
+        rows = c.execute(select(t.conversions).where(t.conversions.c.id.in_(part))).mappings()
+        expected, booked = expected_sales(c, part), booked_for(c, part)
+        for row in rows:
+            said = expected[row["id"]], booked[row["id"]]
+            for what in differences(row, *said, columns=columns):
+                raise StateError(
+                    f"{row['network']} {row['external_id']}: {what}; nothing was marked",
+                    hint='lensback ledger audit names all that differs; lensback ledger audit --rebook "why" books anew',
+                )
+
+
 def renamed(c: Connection, ids: Sequence[int]) -> set[int]:
     """The sales that are not the ones whose news they hold: the name of each of the news is made of the
     sale's network, number and item, too."""
@@ -205,7 +243,7 @@ def _expected_sale(
     network: str,
 ) -> ExpectedSale:
     if click is None:
-        return ExpectedSale(sale, None, None, payouts, None, review)
+        return ExpectedSale(sale, None, None, payouts, None, review=review)
     if click.network != network and holds.OTHER_NETWORK not in review.released:
         # A network confirms only clicks that went through it.
         if not review.state:
@@ -216,7 +254,7 @@ def _expected_sale(
                 code=holds.OTHER_NETWORK,
                 text=f"the click went through {went}, not through {network}",
             )
-        return ExpectedSale(sale, None, None, payouts, None, review, click=click)
+        return ExpectedSale(sale, None, None, payouts, None, review=review, click=click)
     cashback = cashback_of(sale.commission, share_of(click.terms))
     expected = expected_at(sale, click.at, click.terms)
     return ExpectedSale(
@@ -225,10 +263,10 @@ def _expected_sale(
         cashback,
         payouts,
         expected,
-        review,
-        click.store,
-        click.terms,
-        click,
+        review=review,
+        store=click.store,
+        terms=click.terms,
+        click=click,
     )
 
 
@@ -246,6 +284,7 @@ def news_in(row: RowMapping) -> Conversion:
         reason=row["reason"],
         ordered_at=row["ordered_at"],
         changed_at=row["changed_at"],
+        by_operator=row["source"] == OPERATOR,
     )
 
 

@@ -15,11 +15,11 @@ from typing import Any
 from sqlalchemy import Connection, Select, func, insert, select
 
 from lensback.counted import counted
-from lensback.db import Database, chunks
+from lensback.db import Database
 from lensback.db import tables as t
 from lensback.errors import AlreadyDone, BadQuery, NotFound, StateError
 from lensback.ledger import sold
-from lensback.ledger.expected import booked_for, differences, expected_sales, payout_event
+from lensback.ledger.expected import check_as_told, payout_event
 from lensback.ledger.record import settle
 from lensback.ledger.seals import writing
 from lensback.types import Converter, Money, currency_exponent, minor_units
@@ -114,7 +114,7 @@ def pay(
         _check_known(c, user_token)
         _check_own(c, user_token)
         sales = list(_sales_due(c, user_token, received_only=received_only))
-        _check_as_told(c, {sale for sale, _, _ in sales})
+        check_as_told(c, {sale for sale, _, _ in sales}, _DECIDES)
         ready, left = _ready(sales, (usual_minimum if minimum is None else minimum) or {})
         _check_expected(ready, left, expect)
         events = [
@@ -207,19 +207,6 @@ def _check_own(c: Connection, user_token: str) -> None:
             f"({others[0]}); nothing was marked",
             hint="lensback ledger audit names them all",
         )
-
-
-def _check_as_told(c: Connection, ids: Collection[int]) -> None:
-    for part in chunks(sorted(ids)):
-        rows = c.execute(select(t.conversions).where(t.conversions.c.id.in_(part))).mappings()
-        expected, booked = expected_sales(c, part), booked_for(c, part)
-        for row in rows:
-            said = expected[row["id"]], booked[row["id"]]
-            for what in differences(row, *said, columns=_DECIDES):
-                raise StateError(
-                    f"{row['network']} {row['external_id']}: {what}; nothing was marked",
-                    hint="lensback ledger audit names all that differs",
-                )
 
 
 def _check_expected(

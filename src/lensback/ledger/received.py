@@ -11,10 +11,14 @@ from sqlalchemy import func, select
 from lensback.db import Database, chunks
 from lensback.db import tables as t
 from lensback.errors import BadQuery, NotFound
+from lensback.ledger.expected import OPERATOR, check_as_told
 from lensback.ledger.record import known_news, record_in
 from lensback.ledger.sale import state_of
 from lensback.ledger.seals import writing
 from lensback.types import Conversion, Converter, Money
+
+_DECIDES = ("status", "currency", "commission_minor", "ordered_at", "first_at")
+"""Columns of a sale that say whether it is among those of a statement, and with what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,8 @@ def received(
     paid to us, all or nothing: their cashback is payable then. `expect`: only where their commission
     is exactly this.
 
-    Raises NotFound where no sale of the network is known, BadQuery where the sum is another one.
+    Raises NotFound where no sale of the network is known, BadQuery where the sum is another one,
+    StateError where one of the sales is not what its events say.
     """
     v = t.conversions.c
     ordered = func.coalesce(v.ordered_at, v.first_at)
@@ -47,9 +52,10 @@ def received(
             raise NotFound(
                 f"no sale of {network[:40]!r} is known", hint="see lensback network list"
             )
-        query = select(v.network, v.external_id, v.item, v.currency, v.commission_minor)
+        query = select(v.id, v.network, v.external_id, v.item, v.currency, v.commission_minor)
         query = query.where(v.network == network, v.status == "approved", ordered < until)
         rows = c.execute(query.order_by(v.id)).all()
+        check_as_told(c, [row.id for row in rows], _DECIDES)
         sums: Counter[str] = Counter()
         for row in rows:
             sums[row.currency] += row.commission_minor
@@ -68,5 +74,5 @@ def received(
                 if (state := state_of(news_of_part)).status == "approved"
                 and (when := max(at, (state.changed_at or 0) + 1))
             ]
-            record_in(db, c, [(one, at, "operator") for one in news], rates)
+            record_in(db, c, [(one, at, OPERATOR) for one in news], rates)
     return Received(amounts, len(rows))

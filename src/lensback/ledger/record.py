@@ -25,7 +25,9 @@ from lensback.ledger.expected import (
     believed,
     booked_for,
     decision_event,
+    differences,
     expected_sales,
+    readable_sales,
 )
 from lensback.ledger.holds import Cause, SaleFacts
 from lensback.ledger.sale import (
@@ -229,6 +231,29 @@ def renew(db: Database, *, at: int) -> int:
         done += len(ids)
 
 
+def rebook(db: Database, *, at: int) -> int:
+    """Books the sales anew that are not as their events say, whoever wrote into the database; how many
+    there were. What an event or a click holds stays as it is, and what cannot be read is left alone."""
+    v, done, after = t.conversions.c, 0, seals.BEFORE_ALL
+    query = select(t.conversions).order_by(v.id).limit(500)
+    while True:
+        with seals.writing(db, at) as c:
+            rows = c.execute(query.where(v.id > after)).mappings().all()
+            ids = [row["id"] for row in rows]
+            expected, booked = readable_sales(c, ids), booked_for(c, ids)
+            wrong = [
+                row["id"]
+                for row in rows
+                if row["id"] in expected
+                and any(differences(row, expected[row["id"]], booked[row["id"]]))
+            ]
+            _booked(c, wrong, at)
+        done += len(wrong)
+        if not rows:
+            return done
+        after = ids[-1]
+
+
 def _booked(c: Connection, ids: Sequence[int], at: int) -> list[list[SaleFacts]]:
     """Posts what is missing for these sales, then for those that a correction among them is of, or was;
     by parts, those that may be set aside."""
@@ -253,7 +278,7 @@ def _book(c: Connection, ids: Sequence[int], at: int, corrected: set[Click]) -> 
         if now.corrected or row["reason"] == reasons.CORRECTION:
             corrected |= {(row["network"], one["subid"]) for one in (row, told)}
         if any(row[name] != value for name, value in told.items()):
-            changed.append({**told, "updated_at": at, "sale": row["id"]})
+            changed.append({**told, "sale": row["id"]})
         postings += _posting(row["id"], now.accounts, booked[row["id"]], at)
     if changed:
         c.execute(update(t.conversions).where(v.id == bindparam("sale")), changed)

@@ -11,7 +11,7 @@ from lensback.db import Database
 from lensback.db import tables as t
 from lensback.errors import BadQuery, NotFound
 from lensback.ledger import holds
-from lensback.ledger.expected import decision_event
+from lensback.ledger.expected import OPERATOR, decision_event
 from lensback.ledger.record import settle
 from lensback.ledger.seals import writing
 from lensback.types import Converter, Money
@@ -103,11 +103,11 @@ def decide(
             Money(row["commission_minor"], row["currency"]),
             Money(row["order_value_minor"] or 0, row["order_currency"]),
         )
-        events = [decision_event(verdict, sale_id, code, note, at, "operator", amounts)]
+        events = [decision_event(verdict, sale_id, code, note, at, OPERATOR, amounts)]
         if (verdict, code) == ("release", holds.TWO_NETWORKS):
             events += [
                 decision_event(
-                    "refuse", other, code, f"sale {sale_id} was let through", at, "operator"
+                    "refuse", other, code, f"sale {sale_id} was let through", at, OPERATOR
                 )
                 for other in _others(c, row)
             ]

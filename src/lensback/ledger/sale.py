@@ -106,21 +106,27 @@ def in_order(news: Iterable[Conversion]) -> list[Conversion]:
     The network's own time counts; news without a time (some postbacks) stand before decisions that
     have one. Where that leaves a tie, the later state stands last, then the smaller commission:
     never say more than is paid. "Pending" takes a decision back only where the network dates both
-    and it is the later one: a declined sale was opened again. Else it stands first.
+    and it is the later one: a declined sale was opened again. Else it stands first. An operator's word
+    stands right behind the approval that it is of: a decline that came to be after that, and is told
+    only after the word, is the network's own.
     """
     told = list(news)
+    approved = [n.changed_at for n in told if n.changed_at is not None and n.status == "approved"]
     dated = [n.changed_at for n in told if n.changed_at is not None and n.status != "pending"]
     decided = min(dated, default=None)
 
     def key(one: Conversion) -> tuple[object, ...]:
-        at = one.changed_at
+        at, rank = one.changed_at, float(RANK[one.status])
+        if one.by_operator and at is not None:
+            at = max((time for time in approved if time <= at), default=None)
+            rank = RANK["approved"] + 0.5
         late = at is not None and decided is not None and at > decided
         behind = late if one.status == "pending" else True
         amount = -one.commission.minor if one.commission else 0
         return (
             behind,
             -1 if at is None else at,
-            RANK[one.status],
+            rank,
             one.commission is not None,
             amount,
             digest(one),

@@ -34,8 +34,9 @@ LAST = {
     "entries": "last_entry",
     "payouts": "last_payout",
     "sold_clicks": "last_click",
+    "seals": "last_seal",
 }
-"""Table -> the seal's column of its last row."""
+"""Table -> the seal's column of its last row; of seals, that is the seal itself. 0: it covers none."""
 _ONE_AT_A_TIME = Lock()
 """Threads of a process would write one temporary file."""
 
@@ -54,15 +55,20 @@ def writing(db: Database, at: int) -> Iterator[Connection]:
 def seal(c: Connection, at: int) -> None:
     """Adds a seal over the rows since the last one; none where there are none."""
     last = dict(c.execute(_seals().limit(1)).mappings().one())
-    chain = Chain(last["hash"])
+    chain, number = Chain(last["hash"]), last["number"] + 1
     for table, column in LAST.items():
         for rows in _parts(c, table, last[column]):
             chain.add(table, rows)
             last[column] = rows[-1][0]
-    added = sum(chain.counts.values())
-    if added:
-        said = {"number": last["number"] + 1, "added": added, "hash": chain.seal(), "at": at}
-        c.execute(insert(t.seals), [{**last, **said}])
+    if added := _added(chain):
+        said = {**last, "number": number, "added": added, "at": at, "last_seal": number}
+        chain.add("seals", [[said[name] for name in SEALED["seals"]]])
+        c.execute(insert(t.seals), [{**said, "hash": chain.seal()}])
+
+
+def _added(chain: Chain) -> int:
+    """The rows of the ledger that a seal covers; seals are none."""
+    return sum(chain.counts.values()) - chain.counts["seals"]
 
 
 def differences(c: Connection) -> Iterator[str]:
@@ -85,7 +91,7 @@ def differences(c: Connection) -> Iterator[str]:
         yield "the ledger has no seal"
     for table, ahead in rows.items():
         more = sum(1 for _ in ahead.until(None))
-        if more:
+        if more and table != "seals":  # those of before cover no seal
             yield f"{counted(more, 'row')} of {table} added past the seals"
 
 
@@ -112,7 +118,7 @@ def remember(db: Database, folder: Path, *, accept_loss: bool = False) -> None:
 def _wrong(one: Any, chain: Chain, rows: Mapping[str, _Ahead], *, follows: bool) -> str:
     """What is wrong between a seal and its rows; "" where nothing is. Where it does not follow the seal
     before it, its hash says nothing."""
-    found = sum(chain.counts.values())
+    found = _added(chain)
     if found != one.added:
         return f"added: {counted(one.added, 'row')}, there: {found}"
     if follows and chain.seal() != one.hash:
@@ -170,10 +176,11 @@ def _oldest_first(c: Connection) -> Iterator[Any]:
 
 
 def _parts(c: Connection, table: str, after: int) -> Iterator[list[list[Any]]]:
-    """The sealed columns of all rows after an id, in parts."""
-    columns = t.metadata.tables[table].c
-    wanted = select(*(columns[name] for name in SEALED[table])).order_by(columns.id).limit(PART)
-    while rows := [list(row) for row in c.execute(wanted.where(columns.id > after))]:
+    """The sealed columns of all rows after one, by the first of them, in parts."""
+    columns = [t.metadata.tables[table].c[name] for name in SEALED[table]]
+    key = columns[0]
+    wanted = select(*columns).order_by(key).limit(PART)
+    while rows := [list(row) for row in c.execute(wanted.where(key > after))]:
         yield rows
         after = rows[-1][0]
 

@@ -50,16 +50,31 @@ def parameters(link: str) -> list[Parameter]:
 
 
 def segments(link: str, target: tuple[str, ...]) -> list[Parameter]:
-    """`name:value` segments of a path; the rest behind a target's name is its value, with the query and
-    the fragment where it is written as it is."""
+    """`name:value` segments of a path, the target last: its value is the rest of the path, with the query and
+    the fragment where it is written as it is. Segments behind one that is coded are none of it."""
+    head, name, page, _ = _parted(link, target)
+    pairs = [piece.partition(":") for piece in head.split("/") if piece]
+    found = [Parameter(raw, unquote(value)) for raw, _, value in pairs]
+    return [*found, Parameter(name, _page(link, page))] if name else found
+
+
+def _parted(link: str, target: tuple[str, ...]) -> tuple[str, str, str, list[str]]:
+    """A path: what stands before the target, its name, its page as it is written, and the segments behind
+    it, from the first that has a name. A page that is not coded has slashes and colons of its own."""
     path = urlsplit(link).path
     mark = re.search("/(?:" + "|".join(target) + "):", path, re.IGNORECASE) if target else None
-    at = mark.start() if mark else len(path)
-    pairs = [piece.partition(":") for piece in path[:at].split("/") if piece]
-    found = [Parameter(raw, unquote(value)) for raw, _, value in pairs]
-    if mark:
-        found.append(Parameter(mark[0].strip("/:"), _page(link, path[mark.end() :])))
-    return found
+    if mark is None:
+        return path, "", "", []
+    head, name, written = path[: mark.start()], mark[0].strip("/:"), path[mark.end() :]
+    if _RAW.match(written):
+        return head, name, written, []
+    pieces = written.split("/")
+    begin = (
+        3 if unquote(pieces[0])[-1:] == ":" else 1
+    )  # only the colon of its scheme is coded: the host comes first
+    named = (n for n, piece in enumerate(pieces) if n >= begin and ":" in unquote(piece))
+    at = next(named, len(pieces))
+    return head, name, "/".join(pieces[:at]), pieces[at:]
 
 
 def without_own_query(link: str, target: tuple[str, ...]) -> str:
@@ -118,13 +133,15 @@ def _spelling(form: LinkForm, settings: LinkSettings, own: Owners, link: str) ->
     if form.style == "path":
         if any(one.name in watched for one in parameters(link)):
             return "it names a publisher beside its path"
-        if _is_odd_path(template, {*watched, subid}, found, form):
+        behind = _parted(link, form.target)[3]
+        if behind or _is_odd_path(template, {*watched, subid}, found, form):
             return "its path may be read in two ways"
     odd = [one.raw for one in found if one.name in {*watched, subid} and not one.plain]
     if odd:
         return f"{odd[0][:40]!r} is an odd spelling"
     counts = Counter(one.name for one in found)
-    doubled = min((name for name in known if counts[name] > 1), default="")
+    ours = {subid} if form.style == "query" else set()  # all of them give way to ours, once
+    doubled = min((name for name in known - ours if counts[name] > 1), default="")
     return f"{doubled!r} is there {counted(counts[doubled], 'time')}" if doubled else ""
 
 
