@@ -69,9 +69,7 @@ def _parted(link: str, target: tuple[str, ...]) -> tuple[str, str, str, list[str
     if _RAW.match(written):
         return head, name, written, []
     pieces = written.split("/")
-    begin = (
-        3 if unquote(pieces[0])[-1:] == ":" else 1
-    )  # only the colon of its scheme is coded: the host comes first
+    begin = 3 if unquote(pieces[0])[-1:] == ":" else 1  # a scheme alone: its host comes first
     named = (n for n, piece in enumerate(pieces) if n >= begin and ":" in unquote(piece))
     at = next(named, len(pieces))
     return head, name, "/".join(pieces[:at]), pieces[at:]
