@@ -409,7 +409,7 @@ def test_a_sale_by_hand(tmp_path: Path) -> None:
     assert '"state":"payable","cashback":{"amount":"6.00","currency":"EUR"}' in said.replace(
         " ", ""
     )
-    assert "6.00 EUR of 1 sales marked as paid" in said
+    assert "6.00 EUR of 1 sale marked as paid" in said
     assert "proven: every balance follows" in said
 
 
