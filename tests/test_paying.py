@@ -475,10 +475,10 @@ def test_the_commands_one_after_the_other(folder: Path) -> None:
         2,
         "below the minimum: 9.00 EUR is due; nothing was marked",
     )
-    assert run(folder, *pay) == (0, "6.00 EUR of 1 sales marked as paid\n")
+    assert run(folder, *pay) == (0, "6.00 EUR of 1 sale marked as paid\n")
     code, text = run(folder, *pay)
     assert (code, text[:36]) == (0, "already paid under 'r1' on 20" + text[29:36])
-    assert text.endswith(": 6.00 EUR of 1 sales; nothing was marked now\n")
+    assert text.endswith(": 6.00 EUR of 1 sale; nothing was marked now\n")
     code, text = run(folder, *pay, "--json")
     assert json.loads(text) == {
         "amounts": [{"amount": "6.00", "currency": "EUR"}],
