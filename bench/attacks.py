@@ -2,18 +2,21 @@
 service takes, and how soon all is as before.
 
 A catalogue of drawn things, one service of one process, everything on this machine: the attackers take
-their part of the same processors. Beside each attack one shopper searches without pause.
+their part of the same processors. Beside each attack shoppers search without pause, one at a time.
+Attackers have one address, the shoppers others. What is dear or slow is sent to a service without limits
+of how often; floods of what is answered to one with the limits that a service has by itself.
 
-    python bench/attacks.py [--only bodies heads] [--seconds 10]
+    python bench/attacks.py [--only bodies heads] [--seconds 10] [--rounds 0]
 
 Written:
-bench/results/attacks.json (`--only` names attacks by parts of their titles), with `decode`: what decoding in a process of its own costs against decoding
+bench/results/attacks.json (`--only` names attacks by parts of their titles; `--rounds 0` leaves decoding out), with `decode`: what decoding in a process of its own costs against decoding
 here, side by side, processor time of both processes together.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import multiprocessing
 import os
 import socket
@@ -35,9 +38,14 @@ from rig import DATA, Served, arguments, jpeg, memory_mb, opened, percentiles, w
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from hostile.pictures import DEAR, HONEST, REFUSED  # type: ignore[import-not-found,unused-ignore]  # isort: skip
+from hostile.test_small_bodies import BOMBS  # type: ignore[import-not-found,unused-ignore]  # isort: skip
 from published import publish  # type: ignore[import-not-found,unused-ignore]  # isort: skip
 
 WARM_S = 3.0
+SHOPPERS = 8
+"""Addresses of shoppers, in turn: each stays below the limit of searches."""
+ATTACKER = "127.0.0.2"
+BROWSER = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0", "Accept": "text/html"}
 LIMITS = (20 << 20, 50_000_000)
 UPLOAD = (
     b"POST /api/search HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n"
@@ -70,15 +78,26 @@ class Watch:
         return round(self.peak, 1)
 
 
-def shopper(url: str, photo: bytes, seconds: float) -> tuple[list[float], Counter[str]]:
+def client(url: str, address: str) -> httpx.Client:
+    """A client at an address of this machine."""
+    way = httpx.HTTPTransport(verify=False, local_address=address)
+    return httpx.Client(base_url=url, timeout=60, transport=way)
+
+
+def shopper(
+    url: str, photo: bytes, seconds: float, addresses: int = SHOPPERS
+) -> tuple[list[float], Counter[str]]:
     """Milliseconds of the answered searches, and what the others ended with."""
     times, failures = [], Counter[str]()
-    with httpx.Client(base_url=url, timeout=60) as client:
+    with contextlib.ExitStack() as stack:
+        here = [stack.enter_context(client(url, f"127.0.1.{n + 1}")) for n in range(addresses)]
         end = time.monotonic() + seconds  # to make a client takes a while, too
-        while time.monotonic() < end:
+        for each in itertools.cycle(here):
+            if time.monotonic() >= end:
+                break
             begin = time.perf_counter()
             try:
-                status = client.post("/api/search", files={"photo": photo}).status_code
+                status = each.post("/api/search", files={"photo": photo}).status_code
             except httpx.TransportError as error:
                 failures[type(error).__name__] += 1
                 continue
@@ -96,10 +115,10 @@ def sending(data: bytes) -> Attack:
     """One client that sends a picture again and again, as fast as it is answered."""
 
     def attack(served: Served, stop: Event) -> None:
-        with httpx.Client(base_url=served.url, timeout=120) as client:
+        with client(served.url, ATTACKER) as sender:
             while not stop.is_set():
                 with contextlib.suppress(httpx.TransportError):
-                    client.post("/api/search", files={"photo": data})
+                    sender.post("/api/search", files={"photo": data})
 
     return attack
 
@@ -115,7 +134,8 @@ def dripping(first: bytes, each: bytes, many: int) -> Attack:
                     try:
                         if one is None:
                             place = ("127.0.0.1", served.port)
-                            sockets[n] = new = stack.enter_context(socket.create_connection(place))
+                            new = socket.create_connection(place, source_address=(ATTACKER, 0))
+                            sockets[n] = stack.enter_context(new)
                             new.sendall(first)
                         else:
                             one.sendall(each)
@@ -130,18 +150,110 @@ def asking(many: int, method: str, path: str, **request: Any) -> Attack:
 
     def attack(served: Served, stop: Event) -> None:
         def one() -> None:
-            with httpx.Client(base_url=served.url, timeout=60) as client:
+            with client(served.url, ATTACKER) as asker:
                 while not stop.is_set():
                     with contextlib.suppress(httpx.TransportError):
-                        client.request(method, path, **request)
+                        asker.request(method, path, **request)
 
-        threads = [threading.Thread(target=one) for _ in range(many)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        together(one, many)
 
     return attack
+
+
+def wanting_to_know_why(many: int, photo: bytes) -> Attack:
+    """Browsers that search once and ask again and again which part of their photo matched."""
+
+    def attack(served: Served, stop: Event) -> None:
+        def one() -> None:
+            with client(served.url, ATTACKER) as asker:
+                while not stop.is_set():
+                    with contextlib.suppress(httpx.TransportError, KeyError, IndexError):
+                        answer = asker.post("/api/search", files={"photo": photo}).json()
+                        picture = answer["hits"][0]["image"].rsplit("/", 1)[1]
+                        why = f"/api/search/{answer['search_id']}/why/{picture}"
+                        while not stop.is_set():
+                            asker.get(why)
+
+        together(one, many)
+
+    return attack
+
+
+def connecting(many: int, data: bytes) -> Attack:
+    """Clients that open a connection for each request, and ask for no more than that it ends."""
+
+    def attack(served: Served, stop: Event) -> None:
+        def one() -> None:
+            while not stop.is_set():
+                place = ("127.0.0.1", served.port)
+                with (
+                    contextlib.suppress(OSError),
+                    socket.create_connection(place, 10, source_address=(ATTACKER, 0)) as opened,
+                ):
+                    opened.sendall(data)
+                    while opened.recv(1 << 16):
+                        pass
+
+        together(one, many)
+
+    return attack
+
+
+def together(work: Callable[[], None], many: int) -> None:
+    """The same in many threads, until all have ended."""
+    threads = [threading.Thread(target=work) for _ in range(many)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def floods(url: str, photo: bytes) -> dict[str, Attack]:
+    """Attacks by requests that are in order and are answered, of one address."""
+    with client(url, "127.0.0.1") as curious:
+        answer = curious.post("/api/search", files={"photo": photo}).json()
+    hit = answer["hits"][0]
+    offer, product = hit["offers"][0]["offer_id"], hit["product_id"]
+    pages = {
+        "what is ready": "/readyz",
+        "a word": "/healthz",
+        "the page": "/",
+        "the stores": "/api/stores",
+        "a product": f"/products/{product}",
+        "a product for programs": f"/api/products/{product}",
+        "an answer": f"/answers/{answer['search_id']}",
+        "a file": "/static/app.css?v=1",
+        "a file in many parts": "/static/app.css?v=1",
+        "the description": "/docs",
+        "the description for programs": "/openapi.json",
+        "look-alikes": f"/similar/{offer}",
+        "a picture": hit["image"],
+        "the way to a store": f"/go/{offer}?search={answer['search_id']}",
+    }
+    parts = {"Range": "bytes=" + ",".join(f"{3 * n}-{3 * n}" for n in range(100))}
+    headers = dict.fromkeys(pages, BROWSER) | {"a file in many parts": BROWSER | parts}
+    bodies = BOMBS["one name twice, at the end"], BOMBS["a long name of a long list"]
+    sent = {"headers": {"Content-Type": "application/json"}}
+    return {
+        **{
+            f"12 who ask for {name}": asking(12, "GET", path, headers=headers[name])
+            for name, path in pages.items()
+        },
+        "12 who search": asking(12, "POST", "/api/search", files={"photo": photo}),
+        "12 who search words": asking(12, "POST", "/api/search", files={"q": (None, "dress")}),
+        "12 who want to know why": wanting_to_know_why(12, photo),
+        "12 who connect anew": connecting(12, b"GET /healthz HTTP/1.0\r\nHost: x\r\n\r\n"),
+        "12 whose heads are none": connecting(12, b"nonsense\r\n\r\n"),
+        "12 whose names come twice": asking(
+            12, "POST", "/postback/generic", content=bodies[0], **sent
+        ),
+        "12 whose names are long": asking(
+            12, "POST", "/postback/generic", content=bodies[1], **sent
+        ),
+        "12 guessers of keys, limited": asking(
+            12, "GET", "/api/users/user-4711/cashback", headers={"Authorization": "Bearer guess"}
+        ),
+    }
 
 
 @contextlib.contextmanager
@@ -178,7 +290,7 @@ def under(served: Served, photo: bytes, attack: Attack, seconds: float) -> dict[
     times, failures = shopper(served.url, photo, seconds)
     stop.set()
     end = time.monotonic()
-    while not (one := shopper(served.url, photo, 0.01)[0]) or one[0] > 3 * max(usual):
+    while not (one := shopper(served.url, photo, 0.01, 1)[0]) or one[0] > 3 * max(usual):
         if time.monotonic() > end + 60:
             break
     recovered_s = round(time.monotonic() - end, 1)
@@ -238,7 +350,7 @@ def decoding(rounds: int) -> dict[str, Any]:
 
 def main() -> None:
     given = arguments(__doc__, seconds=10.0, rounds=100, only=[""]).parse_args()
-    decode = decoding(given.rounds)
+    decode = decoding(given.rounds) if given.rounds else {}
     with tempfile.TemporaryDirectory() as name, endless() as port:
         folder, path = publish(Path(name))
         os.environ["LENSBACK_PHOTO_HOSTS"] = f"127.0.0.1:{port}"
@@ -256,19 +368,19 @@ def main() -> None:
             "12 guessers of keys": asking(
                 12, "GET", "/api/users/user-4711/cashback", headers=guess
             ),
-            "12 who ask what is ready": asking(12, "GET", "/readyz"),
             "12 who ask for nothing": asking(12, "GET", "/nothing"),
         }
         attacks = {
             n: a for n, a in attacks.items() if n not in pictures or len(pictures[n]()) < LIMITS[0]
         }
         found = {}
-        with Served(folder) as served:
-            shopper(served.url, photo, WARM_S)
-            for title, attack in attacks.items():
-                if any(part in title for part in given.only):
-                    found[title] = under(served, photo, attack, given.seconds)
-                    print(title, found[title], flush=True)
+        for limited in (False, True):
+            with Served(folder, limited=limited) as served:
+                shopper(served.url, photo, WARM_S)
+                for title, attack in (floods(served.url, photo) if limited else attacks).items():
+                    if any(part in title for part in given.only):
+                        found[title] = under(served, photo, attack, given.seconds)
+                        print(title, found[title], flush=True)
     write("attacks", {"decode": decode, "attacks": found, "seconds": given.seconds}, given.out)
 
 

@@ -341,17 +341,19 @@ def lensback(*options: object, **environment: str) -> subprocess.Popen[bytes]:
 
 
 class Served:
-    """`lensback serve` on a free port, ready; `start_s` is how long that took."""
+    """`lensback serve` on a free port, ready; `start_s` is how long that took. `limited`: with the limits
+    of searches and writes that it has by itself."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, limited: bool = False) -> None:
         import httpx
 
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         begin = time.perf_counter()
-        settings = {"LENSBACK_WORKSPACE": str(folder), "LENSBACK_RATE_LIMIT": "0"}
-        settings["LENSBACK_WRITE_LIMIT"] = "0"
+        settings = {"LENSBACK_WORKSPACE": str(folder)}
+        if not limited:
+            settings |= {"LENSBACK_RATE_LIMIT": "0", "LENSBACK_WRITE_LIMIT": "0"}
         self.process = lensback("serve", "--port", self.port, *options, **settings)
         while True:
             try:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+from lensback import __version__
 from lensback.cli import app
 from lensback.db import Database
 from lensback.indexes.milvus_link import Address
@@ -297,17 +298,46 @@ def test_the_image_has_the_versions_that_are_tested() -> None:
     assert "--require-hashes -r requirements.lock" in (ROOT / "Makefile").read_text("utf-8")
 
 
-def test_images_have_a_version_and_take_a_digest() -> None:
+NAMED = re.compile(r"(?:\$\{([A-Z_]+):-)?([\w./-]+)(?::([\w.-]+))?(?:@(sha256:[0-9a-f]{64}))?\}?")
+"""Variable, name, tag and digest of an image."""
+
+
+def images() -> dict[str, re.Match[str]]:
+    """Every image that a file of deploy/ names, wherever it stands."""
+    text = "\n".join(p.read_text("utf-8") for p in sorted(DEPLOY.rglob("*.y*ml")))
+    named = re.findall(r"^\s*-?\s*image:\s*(\S+)\s*$", text, re.MULTILINE)
+    docker = DOCKERFILE.read_text("utf-8")
+    named += re.findall(r"^ARG BASE=(\S+)$", docker, re.MULTILINE)
+    stages = re.findall(r"^FROM (\S+)", docker, re.MULTILINE)
+    named += [one for one in stages if one != "${BASE}"]
+    found = {one: NAMED.fullmatch(one) for one in named}
+    assert None not in found.values(), found
+    return {one: match for one, match in found.items() if match}
+
+
+def test_no_image_is_the_latest_and_every_foreign_one_takes_a_digest() -> None:
+    found = images()
+    assert len(found) == 6
+    for text, (variable, name, tag, digest) in ((t, m.groups()) for t, m in found.items()):
+        assert digest or (tag and tag != "latest"), text
+        if name == "lensback":
+            assert tag == __version__, text
+        else:
+            assert (
+                variable or "ARG BASE=" + text in DOCKERFILE.read_text("utf-8") or "milvus" in name
+            )
+    base = documents(COMPOSE)[0]["services"]["web"]["build"]["args"]["BASE"]
+    assert NAMED.fullmatch(base).groups()[0] == "BASE"  # type: ignore[union-attr]
+
+
+def test_the_command_that_pins_them_knows_them_all() -> None:
+    told = (ROOT / "docs" / "deploy.md").read_text("utf-8")
+    pinned = dict(re.findall(r"([A-Z_]*(?:BASE|_IMAGE))=([\w./-]+:[\w.-]+)", told))
     services = documents(COMPOSE)[0]["services"]
-    foreign = [s["image"] for s in services.values() if s["image"] != "lensback"]
-    assert len(foreign) == 3
-    for image in foreign:
-        named = re.fullmatch(r"\$\{[A-Z]+_IMAGE:-([\w./-]+):([\w.-]+)\}", image)
-        assert named, image
-        assert named[2] != "latest"
-    text = DOCKERFILE.read_text("utf-8")
-    assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) == {"${BASE}"}
-    assert re.search(r"^ARG BASE=python:\d[\w.-]+$", text, re.MULTILINE)
+    takes = [s["image"] for s in services.values()] + [services["web"]["build"]["args"]["BASE"]]
+    assert pinned == dict(re.findall(r"\$\{([A-Z_]+):-([^}]+)\}", "\n".join(takes)))
+    assert f"ARG BASE={pinned['BASE']}" in DOCKERFILE.read_text("utf-8").splitlines()
+    assert f"image: {pinned['MILVUS_IMAGE']}" in MANIFESTS[1].read_text("utf-8")
 
 
 def test_the_bill_of_materials_names_what_is_installed(tmp_path: Path) -> None:

@@ -10,17 +10,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hostile.pictures import DEAR, HONEST, PHONES, REFUSED, jpeg, saved, segment
-from lensback.errors import BadImage, Busy, TooLarge
-from lensback.images import Decoders, ImageStore, TooDear, cost, decode, decoded, inspect
-from lensback.images.decoding import alone
-from lensback.images.workers import MOST_TOGETHER, _Memory
+from lensback.errors import BadImage, Busy, InputError, TooLarge
+from lensback.images import Decoders, ImageStore, TooDear, cost, decode, decoded, inspect, workers
+from lensback.images.decoding import Decoded, alone
+from lensback.images.workers import MOST_TOGETHER, _Memory, _Worker
 from lensback.settings import Settings
 from lensback.web import memory
 
@@ -36,6 +38,14 @@ def decoders() -> Iterator[Decoders]:
     yield opened
     opened.close()
     assert opened.pids() == []
+
+
+@pytest.fixture
+def fresh() -> Iterator[Decoders]:
+    """One that nobody asked yet."""
+    opened = Decoders(1)
+    yield opened
+    opened.close()
 
 
 def spent(pids: list[int]) -> float:
@@ -103,6 +113,132 @@ def test_scans_are_counted_and_not_guessed() -> None:
     assert decode(with_thumbnail).size == (800, 600)
     with pytest.raises(TooLarge, match="scans"):
         decode(jpeg(cost.MAX_SCANS + 1, 64))
+
+
+BY_ITS_HEADER = {
+    "3000 empty scans": "scans",
+    "segments": "segments",
+    "fill bytes": "fill bytes",
+    "fill bytes between segments": "fill bytes",
+    "fill bytes after a frame": "fill bytes",
+    "HEIC of sizes": "sizes",
+    "HEIC that lies": "the limit is 50000000 in all",
+    "PNG of a million chunks": "chunks",
+    "PNG of profiles": "profiles",
+    "PNG of 16 bits": "more memory or time",
+    "WebP of a large canvas": "more memory or time",
+    "AVIF of 49 MP": "more memory or time",
+}
+"""What is refused before anybody decodes, and the reason that is told."""
+
+
+@pytest.mark.parametrize("name", BY_ITS_HEADER)
+def test_the_header_is_read_once_and_its_reason_told(
+    name: str, fresh: Decoders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    real = cost.weight_of
+    monkeypatch.setattr(cost, "weight_of", lambda data: read.append(len(data)) or real(data))
+    data = REFUSED[name]()
+    for ask in (fresh, fresh.look):
+        with pytest.raises(TooLarge, match=BY_ITS_HEADER[name]) as caught:
+            ask(data, *((448,) if ask is fresh else ()), *LIMITS)
+        assert caught.value.hint
+    assert len(read) == 2
+    assert fresh.codes(data, *LIMITS) == ()
+    assert len(read) == 3, "however many sizes are tried"
+    assert fresh.pids() == [], "no worker was asked"
+
+
+def gone(worker: _Worker, ending: int) -> None:
+    """Ends it, and waits until it has ended."""
+    os.kill(worker.pid, ending)
+    os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+
+
+@pytest.mark.parametrize(
+    ("ending", "error", "told"),
+    [
+        (signal.SIGPROF, TooLarge, "more memory or time"),  # its time is up
+        (signal.SIGKILL, TooLarge, "more memory or time"),  # the machine's memory is
+        (signal.SIGSEGV, BadImage, "broke down"),
+        (signal.SIGABRT, BadImage, "broke down"),
+        (signal.SIGBUS, BadImage, "broke down"),
+        (signal.SIGTERM, BadImage, "broke down"),
+    ],
+)
+def test_how_a_worker_ended_is_the_reason_that_is_told(
+    ending: int, error: type[InputError], told: str, decoders: Decoders
+) -> None:
+    """In an earlier lane it is no reason yet: the header did not tell the truth, the next one tries."""
+    data = jpeg_of(0)
+
+    def ask(worker: _Worker, datas: Sequence[bytes], order: Any) -> list[Decoded | InputError]:
+        gone(worker, ending)
+        return worker.decode(datas, order)
+
+    for lane in (QUICK, LARGE):
+        with pytest.raises(TooDear) as dear:
+            decoders._within(lane, ask, data, 224, *LIMITS)
+        assert dear.value.seconds == decoders.lanes[lane].most_s
+    for way in (
+        lambda: decoders._within(-1, ask, data, 224, *LIMITS),
+        lambda: decoders._anywhere(ask, data, 224, *LIMITS),
+    ):
+        with pytest.raises(error, match=told) as caught:
+            way()
+        assert caught.value.hint
+    assert decoders(data, 224, *LIMITS)[2] == (150, 200), "the next one finds a worker"
+
+
+def test_a_worker_that_says_nothing_is_ended(
+    fresh: Decoders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "SILENCE_S", 0.5)
+    data, asked = jpeg_of(0), list[int]()
+
+    def ask(worker: _Worker, datas: Sequence[bytes], order: Any) -> list[Decoded | InputError]:
+        asked.append(worker.pid)
+        os.kill(worker.pid, signal.SIGSTOP)
+        return worker.decode(datas, order)
+
+    with pytest.raises(TooLarge, match="more memory or time"):
+        fresh._within(-1, ask, data, 224, *LIMITS)
+    assert not Path(f"/proc/{asked[0]}").exists()
+    monkeypatch.undo()
+    assert fresh(data, 224, *LIMITS)[2] == (150, 200)
+
+
+def test_a_picture_larger_than_its_worker_may_be_is_no_broken_one(fresh: Decoders) -> None:
+    """Its header said less: the memory ends, not the worker, and the next picture is decoded by it."""
+    large, small = saved((3000, 2000), "PNG", compress_level=1), jpeg_of(0)
+
+    def ask(worker: _Worker, datas: Sequence[bytes], order: Any) -> list[Decoded | InputError]:
+        found = worker.decode(datas, {**order, "memory": 8 << 20})
+        assert isinstance(worker.decode([small], order)[0], tuple), "it lives"
+        return found
+
+    for lane in (LARGE, -1):
+        with pytest.raises(TooLarge, match="more memory or time"):
+            fresh._within(lane, ask, large, None, *LIMITS)
+
+
+def test_of_a_dear_picture_no_lane_gives_more_than_its_time(
+    fresh: Decoders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The quick lane, the one of large photos, the last: each ends its own, and the reason is the last's."""
+    short = [replace(lane, most_s=0.004 + n / 1000) for n, lane in enumerate(fresh.lanes)]
+    fresh.lanes = (short[0], short[1], short[2])
+    for one, lane in zip(fresh._workers, short, strict=True):
+        monkeypatch.setattr(one, "_lane", lane)
+    data = saved((1900, 1000), "PNG", compress_level=1)
+    with pytest.raises(TooDear) as dear:
+        fresh.within(QUICK, data, None, *LIMITS)
+    assert dear.value.seconds >= short[0].most_s
+    with pytest.raises(TooLarge, match="more memory or time"):
+        fresh(data, None, *LIMITS)
+    beside = fresh.many([data, data], None, *LIMITS)
+    assert [type(one) for one in beside] == [TooLarge, TooLarge]
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "HEIF", "GIF", "BMP", "TIFF"])
@@ -235,14 +371,14 @@ def test_workers_end_with_whoever_started_them() -> None:
 def test_no_codes_are_waited_for_in_a_later_lane(decoders: Decoders) -> None:
     """A JPEG is dearer whole than at the size that is searched: it is read smaller, where it is decoded."""
     asked: list[tuple[int, int | None]] = []
-    for lane, workers in enumerate(decoders._workers):
-        workers.do = lambda _, data, side_px, *__, n=lane: asked.append((n, side_px)) or [()]  # type: ignore[method-assign]
+    for lane, each in enumerate(decoders._workers):
+        each.do = lambda _, data, side_px, *__, n=lane: asked.append((n, side_px)) or [()]  # type: ignore[method-assign]
     try:
         for name in ("50 MP JPEG", "12 MP AVIF", "12 MP progressive"):
             decoders.codes(PHONES[name](), *LIMITS)
     finally:
-        for workers in decoders._workers:
-            del workers.do  # type: ignore[method-assign]
+        for each in decoders._workers:
+            del each.do  # type: ignore[method-assign]
     assert asked == [(LARGE, 3500), (LARGE, None), (LARGE, None)]
 
 
@@ -250,12 +386,12 @@ def test_no_codes_are_waited_for_in_a_later_lane(decoders: Decoders) -> None:
 def test_what_a_serve_may_take_for_pictures_is_below_a_gigabyte(cores: int) -> None:
     """All bounds at once: every lane full, codes being read, all bodies, all remembered photos."""
     decoders = Decoders(cores)
-    lanes = {id(workers._memory): workers._memory._left for workers in decoders._all()}
+    lanes = {id(each._memory): each._memory._left for each in decoders._all()}
     bodies = Settings().upload_memory_bytes + memory.MAX_BYTES
     assert sum(lanes.values()) + bodies < 1 << 30
     for lane in decoders.lanes:  # and what a lane takes has room in it
-        workers = decoders._workers[decoders.lanes.index(lane)]
-        assert lane.memory <= workers._memory._left
+        own = decoders._workers[decoders.lanes.index(lane)]
+        assert lane.memory <= own._memory._left
     decoders.close()
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from lensback.settings import Settings
-from lensback.web import create_app, refusals
+from lensback.web import create_app, turns
 from lensback.workspace import Workspace
 from published import publish
 
@@ -32,7 +32,7 @@ CHECKS = [
 
 
 def test_no_route_breaks_its_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refusals, "MOST_S", 0.0)  # thousands of them: how slowly is another test
+    monkeypatch.setattr(turns, "MOST_S", 0.0)  # thousands of them: how slowly is another test
     folder = publish(tmp_path)[0]
     failed: dict[str, str] = {}
     tried = 0

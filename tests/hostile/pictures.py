@@ -131,6 +131,8 @@ REFUSED: dict[str, Make] = {
     "segments": lambda: jpeg(0, 64, before=segment(0xE1) * 400_000),
     "fill bytes": lambda: b"\xff\xd8" + b"\xff" * (8 << 20) + b"\0",
     "fill bytes between segments": lambda: b"\xff\xd8" + segment(0xFE, b"x") + b"\xff" * (1 << 20),
+    "fill bytes after a frame": lambda: jpeg(0, 64, kind=0xC0, parts=3)[:-30] + segment(0xFE) + b"\xff\xd0" * (4 << 20),
+    "HEIC of sizes": lambda: b"\0\0\0\x1cftypheic" + bytes(16) + struct.pack(">I4sIII", 20, b"ispe", 0, 64, 64) * 50_000,
     "PNG of 16 bits": lambda: png(7000, 6, 16),
     "PNG of a million chunks": lambda: png(64, 0, 8, extra=chunk(b"teXt", b"") * 400_000),
     "PNG of profiles": lambda: png(64, 0, 8, extra=3000 * chunk(b"iCCP", b"c\0\0" + zlib.compress(bytes(1_000_000), 9))),

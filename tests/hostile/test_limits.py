@@ -1,13 +1,16 @@
 """What a stranger may ask, and how often: each route of the application is under a limit or has a reason
-why not, and who asks again as soon as it was refused is refused slowly."""
+why not, and who asks again as soon as it was answered waits for its turn."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 import weakref
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +18,11 @@ import pytest
 from starlette.requests import Request
 from starlette.routing import Mount
 
-from hostile.test_web_face import served
+from hostile.test_web_face import HOST_KEY, served
 from lensback.errors import Away, Busy, Error, StateError
-from lensback.web import failures, notes, refusals
-from lensback.web.readiness import A_MINUTE, Readiness
-from lensback.web.refusals import Refusals
+from lensback.web import failures, notes, readiness, turns
+from lensback.web.readiness import FRESH_S, Readiness
+from lensback.web.turns import AT_ONCE, Lines, Turns
 from published import publish
 
 FILLED = {
@@ -69,7 +72,7 @@ def test_every_route_has_a_limit_for_strangers_or_a_reason(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notes, "PATIENCE_S", 0)
-    monkeypatch.setattr(refusals, "MOST_S", 0.0)
+    monkeypatch.setattr(turns, "MOST_S", 0.0)
     free = set()
     with served(folder, rate_limit=12, write_limit=12, guess_limit=12) as client:
         for n, (method, path) in enumerate(routes(client().app.routes)):
@@ -117,7 +120,7 @@ def _some_product(workspace: Any) -> str:
         )
 
 
-def test_what_is_ready_is_checked_so_often_and_no_more() -> None:
+def test_what_is_ready_is_checked_so_often_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     checks: list[float] = []
     answers: list[dict[str, str] | Error] = [{"disk": "ok"}]
 
@@ -127,47 +130,74 @@ def test_what_is_ready_is_checked_so_often_and_no_more() -> None:
             raise answers[-1]
         return answers[-1]
 
-    ready, begin = Readiness(), time.monotonic()
+    ready = Readiness()
     for _ in range(500):
         assert asyncio.run(ready.latest(check)) == {"disk": "ok"}
-    most = A_MINUTE / 6 + A_MINUTE / 60 * (time.monotonic() - begin) + 1
-    assert 1 <= len(checks) <= most
+    assert len(checks) <= 1 + (time.monotonic() - checks[0]) / FRESH_S
     for error in (Busy("full"), Away("gone"), StateError("x")):
         ready = Readiness()
         answers.append(error)
+        checks.clear()
         for _ in range(60):
             with pytest.raises(type(error), match=error.message):
                 asyncio.run(ready.latest(check))
-    assert len(checks) <= 4 * most
+        assert len(checks) <= 1 + (time.monotonic() - checks[0]) / FRESH_S
+    monkeypatch.setattr(readiness, "FRESH_S", 0.0)
+    answers.append({"disk": "ok"})
+    assert asyncio.run(ready.latest(check)) == {"disk": "ok"}, "it is well again as soon as it is"
 
 
-# ---- refusals
+def test_a_part_that_hangs_is_asked_once_and_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of forty who ask none waits for ever, and one thread at the most hangs with the part."""
+    monkeypatch.setattr(readiness, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(readiness, "FRESH_S", 0.0)
+    checks, release = Counter[str](), threading.Event()
+
+    def check() -> dict[str, str]:
+        checks.update(["asked"])
+        assert release.wait(20)
+        return {"disk": "ok"}
+
+    ready = Readiness()
+
+    async def many() -> list[Any]:
+        asked = (ready.latest(check) for _ in range(40))
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    for _ in range(2):
+        assert {(type(one), one.hint != "") for one in asyncio.run(many())} == {(StateError, True)}
+    assert checks["asked"] == 1
+    release.set()
+    while not ready._last or not ready._last.done():
+        time.sleep(0.01)
+    assert asyncio.run(ready.latest(check)) == {"disk": "ok"}
 
 
-def test_who_asks_again_at_once_is_refused_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One address; another is refused at once meanwhile, as long as all together are few."""
-    monkeypatch.setattr(refusals, "PER_S", 50.0)
-    monkeypatch.setattr(refusals, "BURST_S", 0.2)
+# ---- turns
+
+
+def test_who_asks_again_at_once_waits_for_its_turn() -> None:
+    """One address; another has its turn at once meanwhile, as long as all together are few."""
 
     async def flood() -> tuple[int, float, float]:
-        turns, given = Refusals(), Counter[str]()
+        paced, given = Turns(50.0, 100.0, 0.2), Counter[str]()
         end = time.monotonic() + 1
 
         async def one() -> None:
             while time.monotonic() < end:
-                await turns.turn("a")
+                await paced.turn("a")
                 given["a"] += 1
 
         async def other() -> float:
             await asyncio.sleep(0.3)
             begin = time.monotonic()
             for _ in range(3):
-                await turns.turn("b")
+                await paced.turn("b")
             return time.monotonic() - begin
 
         begin = time.monotonic()
         *_, waited = await asyncio.gather(*(one() for _ in range(12)), other())
-        assert turns.waiting == 0
+        assert paced.waiting == 0
         return given["a"], time.monotonic() - begin, waited
 
     given, seconds, waited = asyncio.run(flood())
@@ -175,36 +205,149 @@ def test_who_asks_again_at_once_is_refused_slowly(monkeypatch: pytest.MonkeyPatc
     assert waited < 0.5
 
 
-def test_all_together_are_refused_slowly_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refusals, "IN_ALL_S", 100.0)
-    monkeypatch.setattr(refusals, "BURST_S", 0.1)
-
+def test_all_together_wait_for_their_turns_too() -> None:
     async def crowd() -> float:
-        turns, begin = Refusals(), time.monotonic()
+        paced, begin = Turns(20.0, 100.0, 0.1), time.monotonic()
         for _ in range(3):
-            await asyncio.gather(*(turns.turn(f"address {n}") for n in range(20)))
+            await asyncio.gather(*(paced.turn(f"address {n}") for n in range(20)))
         return time.monotonic() - begin
 
     assert asyncio.run(crowd()) >= 0.4, "sixty of a hundred a second, ten of them at once"
 
 
 def test_the_room_of_those_who_wait_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refusals, "ROOM", 5)
-    monkeypatch.setattr(refusals, "MOST_S", 0.3)
-    monkeypatch.setattr(refusals, "ADDRESSES", 10)
+    monkeypatch.setattr(turns, "ROOM", 5)
+    monkeypatch.setattr(turns, "MOST_S", 0.3)
+    monkeypatch.setattr(turns, "ADDRESSES", 10)
 
     async def rush() -> int:
-        turns = Refusals()
-        waits = [asyncio.create_task(turns.turn("a")) for _ in range(500)]
+        paced = Turns(20.0, 100.0, 0.5)
+        waits = [asyncio.create_task(paced.turn("a")) for _ in range(500)]
         await asyncio.sleep(0)
-        most = turns.waiting
+        most = paced.waiting
         await asyncio.gather(*waits)
         for n in range(100):
-            await turns.turn(f"address {n}")
-        assert len(turns._next) <= 10
+            await paced.turn(f"address {n}")
+        assert len(paced._next) <= 10
         return most
 
     assert asyncio.run(rush()) == 5
+
+
+def test_requests_that_succeed_have_a_pace_too(folder: Path) -> None:
+    """Whatever is asked: a word, a file, a description. The host service asks for all its users."""
+    wrong, right = ({"Authorization": f"Bearer {key}"} for key in ("guess", HOST_KEY))
+    asked = (("/healthz", {}), ("/static/app.css", {}), ("/openapi.json", {}), ("/go/x", wrong))
+    with served(folder, rate_limit=60) as client:  # six requests a second, twelve at once
+        for n, (path, headers) in enumerate(asked):
+            flooder, begin = client(f"203.0.113.{n}"), time.monotonic()
+            statuses = {flooder.get(path, headers=headers).status_code for _ in range(16)}
+            assert statuses in ({200}, {404})
+            assert time.monotonic() - begin >= 0.5
+        host, begin = client("203.0.113.9"), time.monotonic()
+        assert {host.get("/healthz", headers=right).status_code for _ in range(100)} == {200}
+        assert time.monotonic() - begin < 14, "a stranger would wait longer"
+
+
+def test_of_one_address_little_is_made_at_once() -> None:
+    """Thirty at once of one, one of another: it does not wait for them. Each has its turn, two at a time,
+    the later ones after a pause, and nothing is left behind."""
+    most, lines, ended = Counter[str](), Lines(), list[str]()
+
+    async def ask(address: str, seconds: float) -> None:
+        place = await lines.enter(address)
+        most[address] = max(most[address], lines._lines[address].working)
+        await asyncio.sleep(seconds)
+        place.leave()
+        place.leave()  # once is enough
+        ended.append(address)
+
+    async def crowd() -> float:
+        begin = time.monotonic()
+        await asyncio.gather(*(ask("a", 0.02) for _ in range(30)), ask("b", 0.05))
+        return time.monotonic() - begin
+
+    seconds = asyncio.run(crowd())
+    assert most == {"a": AT_ONCE, "b": 1}
+    assert ended.index("b") < 10
+    assert seconds > 0.02 * 30 / AT_ONCE * 1.5, "the pauses are as long as the work"
+    assert lines._lines == {}
+
+
+def test_who_leaves_the_line_keeps_nobody_waiting() -> None:
+    lines = Lines()
+
+    async def come_and_go() -> None:
+        held = [await lines.enter("a") for _ in range(AT_ONCE)]
+        waiting = [asyncio.create_task(lines.enter("a")) for _ in range(5)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        await asyncio.sleep(0)
+        held[0].leave()  # for the second one, who goes just now
+        waiting[1].cancel()
+        await asyncio.sleep(0.01)
+        held[1].leave()
+        for one in waiting[2:]:
+            (await asyncio.wait_for(one, 5)).leave()
+
+    asyncio.run(come_and_go())
+    assert lines._lines == {}
+
+
+def test_a_line_has_an_end_and_the_host_service_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "IN_LINE", 3)
+    lines = Lines()
+
+    async def rush() -> tuple[int, int]:
+        held = [await lines.enter("a") for _ in range(AT_ONCE)]
+        waiting = [asyncio.create_task(lines.enter("a")) for _ in range(10)]
+        await asyncio.sleep(0)
+        known = [await lines.enter("a", lambda: True) for _ in range(10)]
+        refused = sum(isinstance(one.exception(), Busy) for one in waiting if one.done())
+        for place in (*held, *known):
+            place.leave()
+        for one in waiting:
+            with suppress(Busy):
+                (await one).leave()
+        return refused, len(known)
+
+    assert asyncio.run(rush()) == (7, 10)
+    assert lines._lines == {}
+
+
+def test_a_slow_page_of_one_address_keeps_no_other_waiting(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the application: pages and files stand in line, what a probe asks does not, and a place is free
+    again whatever became of the page."""
+    held, release = threading.Semaphore(0), threading.Event()
+
+    def slow(*_: Any) -> Any:
+        held.release()
+        assert release.wait(30)
+        raise RuntimeError
+
+    with served(folder) as client, served(folder, rate_limit=600) as limited:
+        for one, at_once in ((client, 4), (limited, AT_ONCE)):
+            release.clear()
+            service = one().app.state.service
+            monkeypatch.setattr(type(service), "overview", slow)
+            quiet = [one(), one("203.0.113.1")]
+            with ThreadPoolExecutor(4) as pool:
+                asked = [
+                    pool.submit(browser.get, "/api/stores")
+                    for browser in (one(raised=False) for _ in range(4))
+                ]
+                for _ in range(at_once):
+                    assert held.acquire(timeout=30)
+                assert not held.acquire(timeout=0.2)
+                assert quiet[0].get("/readyz").status_code == 200
+                assert quiet[1].get("/static/app.css").status_code == 200
+                release.set()
+                assert {future.result().status_code for future in asked} == {500}
+            assert service.lines._lines == {}
+            while held.acquire(blocking=False):
+                pass
 
 
 def test_a_refusal_that_waits_holds_no_photo() -> None:
@@ -215,7 +358,7 @@ def test_a_refusal_that_waits_holds_no_photo() -> None:
 
     gone: list[bool] = []
 
-    class Watched(Refusals):
+    class Watched:
         async def turn(self, address: str) -> None:
             gone.append(known() is None)
 

@@ -22,7 +22,7 @@ from lensback import keys
 from lensback.db import tables as t
 from lensback.settings import Settings
 from lensback.tokens import digest
-from lensback.web import create_app, refusals
+from lensback.web import create_app, turns
 from lensback.web.envelope import HEADERS
 from lensback.web.guesses import Guesses
 from lensback.workspace import Workspace, init
@@ -54,9 +54,16 @@ def served(folder: Path, **settings: Any) -> Iterator[Any]:
     with Workspace(folder, Settings(**chosen)) as workspace:
         app = create_app(workspace)
 
-        def client(address: str = "198.51.100.7", base: str = "http://testserver") -> TestClient:
+        def client(
+            address: str = "198.51.100.7", base: str = "http://testserver", *, raised: bool = True
+        ) -> TestClient:
             return TestClient(
-                app, base, follow_redirects=False, client=(address, 1), headers=BROWSER
+                app,
+                base,
+                follow_redirects=False,
+                client=(address, 1),
+                headers=BROWSER,
+                raise_server_exceptions=raised,
             )
 
         client.workspace = workspace  # type: ignore[attr-defined]
@@ -248,7 +255,7 @@ GUESSES = {
 def test_300_wrong_ones_are_not_answered_300_times(
     made: tuple[Path, bytes], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refusals, "MOST_S", 0.0)  # how slowly is in test_limits
+    monkeypatch.setattr(turns, "MOST_S", 0.0)  # how slowly is in test_limits
     with served(made[0], write_limit=0) as client:
         guesser = client()
         begin = time.monotonic()

@@ -11,6 +11,7 @@ import struct
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from lensback.errors import TooLarge
 
@@ -26,6 +27,8 @@ MAX_CHUNKS = 20_000
 """Of one PNG: 20 MB in pieces of a kilobyte."""
 MAX_PROFILES = 4
 """Of one PNG, which should have one: each may unpack to a megabyte."""
+MAX_SIZES = 1000
+"""Sizes that one AVIF or HEIF announces: of a picture in tiles all have the same."""
 
 _S_PER_BYTE = 30e-9
 """For formats with lists of many small parts."""
@@ -44,21 +47,33 @@ class Cost:
 
 
 UNKNOWN = Cost()
+Weight = Callable[[int | None], Cost]
+"""A shorter side that suffices (None: whole) -> what decoding to it at least costs."""
 
 
 def weigh(data: bytes, side_px: int | None = None) -> Cost:
-    """The cost of decoding to a shorter side of `side_px` at least (None: whole). Bytes of no known
-    format cost nothing: they are refused by the decoder's first look.
+    """The cost of decoding to a shorter side of `side_px` at least (None: whole). Raises TooLarge."""
+    return weight_of(data)(side_px)
+
+
+def weight_of(data: bytes) -> Weight:
+    """The cost at every side: the header is read once, which takes a while where it is hostile. Bytes of
+    no known format cost nothing: they are refused by the decoder's first look.
 
     Raises TooLarge where the parts of the file are too many for a picture.
     """
-    for magic, weight in _FORMATS:
+    for magic, read in _FORMATS:
         if magic.match(data):
             try:
-                return weight(data, side_px)
+                found = read(data)
             except (struct.error, IndexError, ValueError):  # cut off: the decoder says so
-                return UNKNOWN
-    return UNKNOWN
+                return _always(UNKNOWN)
+            return _always(found) if isinstance(found, Cost) else found
+    return _always(UNKNOWN)
+
+
+def _always(cost: Cost) -> Weight:
+    return lambda _: cost
 
 
 def check(cost: Cost, max_pixels: int) -> None:
@@ -91,12 +106,16 @@ def _cost(width: int, height: int, ns: float, bytes_each: float, extra_s: float 
     return Cost(pixels * ns * 1e-9 + extra_s, int(pixels * bytes_each), width, height)
 
 
-def _jpeg(data: bytes, side_px: int | None) -> Cost:
+def _jpeg(data: bytes) -> Weight:
     """A baseline picture is decoded at a fraction; one of several scans is kept whole, as
     coefficients of two bytes, and walked through once for each scan."""
     kind, at = _frame(data)
     height, width, parts = struct.unpack_from(">HHB", data, at + 5)
-    scans = _scans(data, at, kind, parts)
+    return partial(_jpeg_to, kind, (width, height, parts), _scans(data, at, kind, parts))
+
+
+def _jpeg_to(kind: int, sides: tuple[int, int, int], scans: int, side_px: int | None) -> Cost:
+    width, height, parts = sides
     shrunk = _fraction(min(width, height), side_px)
     ns, memory = (5.0 if shrunk > 1 else 10.0), 8 / shrunk**2
     if scans > 1:
@@ -116,10 +135,7 @@ def _frame(data: bytes) -> tuple[int, int]:
     """Kind and place of the marker that starts the frame. Raises TooLarge for too many before it."""
     begin = 2
     for _ in range(MAX_SEGMENTS):
-        found = _MARKER.search(data, begin)
-        at = found.start() if found else len(data)
-        if at - begin > MAX_FILL:
-            raise _too_many("fill bytes", MAX_FILL)
+        at = _marker(data, begin)
         if _FRAMES.match(data, at):
             return data[at + 1], at
         begin = _after(data, at)
@@ -131,7 +147,7 @@ def _scans(data: bytes, at: int, kind: int, parts: int) -> int:
     if kind & 3 != 2:
         begin, steps = at, 0
         while data[begin + 1] != 0xDA:
-            begin, steps = _next(data, begin), steps + 1
+            begin, steps = _marker(data, _after(data, begin)), steps + 1
             if steps > MAX_SEGMENTS:
                 raise _too_many("segments", MAX_SEGMENTS)
         if data[begin + 4] >= parts:
@@ -160,6 +176,18 @@ _MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd9]")
 number."""
 
 
+def _marker(data: bytes, begin: int) -> int:
+    """Place of the next marker before any pixels. Raises TooLarge for too much that says nothing, and
+    ValueError at the end."""
+    end = begin + MAX_FILL + 2
+    found = _MARKER.search(data, begin, end)
+    if found is None and end < len(data):
+        raise _too_many("fill bytes", MAX_FILL)
+    if found is None:
+        raise ValueError
+    return found.start()
+
+
 def _next(data: bytes, at: int) -> int:
     """Place of the marker after the one at `at`. Raises ValueError, struct.error at the end."""
     found = _MARKER.search(data, _after(data, at))
@@ -173,7 +201,7 @@ def _after(data: bytes, at: int) -> int:
     return at + 2 + int(struct.unpack_from(">H", data, at + 2)[0])
 
 
-def _png(data: bytes, _side_px: int | None) -> Cost:
+def _png(data: bytes) -> Cost:
     width, height, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
     at, chunks, found = 8, 0, Counter[bytes]()
     while at + 8 <= len(data):
@@ -189,12 +217,12 @@ def _png(data: bytes, _side_px: int | None) -> Cost:
     return _cost(width, height, ns, 17 if clear else 10 if depth == 16 else 8)
 
 
-def _gif(data: bytes, _side_px: int | None) -> Cost:
+def _gif(data: bytes) -> Cost:
     width, height = struct.unpack_from("<HH", data, 6)
     return _cost(width, height, 30, 14, len(data) * 2 * _S_PER_BYTE)
 
 
-def _bmp(data: bytes, _side_px: int | None) -> Cost:
+def _bmp(data: bytes) -> Cost:
     if struct.unpack_from("<I", data, 14)[0] == 12:
         width, height = struct.unpack_from("<HH", data, 18)
     else:
@@ -202,7 +230,7 @@ def _bmp(data: bytes, _side_px: int | None) -> Cost:
     return _cost(abs(width), abs(height), 10, 9)
 
 
-def _webp(data: bytes, _side_px: int | None) -> Cost:
+def _webp(data: bytes) -> Cost:
     kind = data[12:16]
     if kind == b"VP8 ":
         width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", data, 26))
@@ -215,11 +243,13 @@ def _webp(data: bytes, _side_px: int | None) -> Cost:
     return _cost(width, height, 60, 21, len(data) * _S_PER_BYTE)
 
 
-def _boxed(data: bytes, _side_px: int | None) -> Cost:
+def _boxed(data: bytes) -> Cost:
     """AVIF and HEIF: the largest of the pictures that any `ispe` box announces."""
-    at, largest = 0, (0, 0)
+    at, largest, sizes = 0, (0, 0), 0
     while (at := data.find(b"ispe", at, 1 << 20)) >= 0:
-        at += 4
+        at, sizes = at + 4, sizes + 1
+        if sizes > MAX_SIZES:
+            raise _too_many("sizes", MAX_SIZES)
         if data[at - 8 : at - 4] == b"\0\0\0\x14":
             largest = max(largest, struct.unpack_from(">II", data, at + 4), key=_area)
     return _cost(*largest, 45, 10, len(data) * _S_PER_BYTE)
@@ -232,7 +262,7 @@ def _area(sides: tuple[int, int]) -> int:
 _TIFF_SIZES = {1: "B", 3: "H", 4: "I", 16: "Q"}
 
 
-def _tiff(data: bytes, _side_px: int | None) -> Cost:
+def _tiff(data: bytes) -> Cost:
     """The first directory's width, height, samples and bits."""
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
@@ -251,9 +281,9 @@ def _tiff(data: bytes, _side_px: int | None) -> Cost:
     return _cost(width, height, 25 * max(1, min(samples, 8)), 17, len(data) * 2 * _S_PER_BYTE)
 
 
-_FORMATS: tuple[tuple[re.Pattern[bytes], Callable[[bytes, int | None], Cost]], ...] = tuple(
-    (re.compile(magic, re.DOTALL), weight)
-    for magic, weight in (
+_FORMATS: tuple[tuple[re.Pattern[bytes], Callable[[bytes], Cost | Weight]], ...] = tuple(
+    (re.compile(magic, re.DOTALL), read)
+    for magic, read in (
         (rb"\xff\xd8\xff", _jpeg),
         (rb"\x89PNG\r\n\x1a\n", _png),
         (rb"RIFF....WEBP", _webp),

@@ -289,11 +289,21 @@ def upright(image: Image.Image) -> Image.Image:
 
 def worth(data: bytes, side_px: int | None, max_bytes: int, max_pixels: int) -> cost.Cost:
     """What decoding would cost. Raises TooLarge for what is not worth it."""
+    return worth_at(data, max_bytes, max_pixels)(side_px)
+
+
+def worth_at(data: bytes, max_bytes: int, max_pixels: int) -> cost.Weight:
+    """`worth` for any side: the header is read once."""
     if len(data) > max_bytes:
         raise TooLarge(f"{len(data)} bytes, the limit is {max_bytes}", hint="send a smaller file")
-    weight = cost.weigh(data, side_px)
-    cost.check(weight, max_pixels)
-    return weight
+    weight = cost.weight_of(data)
+
+    def checked(side_px: int | None) -> cost.Cost:
+        found = weight(side_px)
+        cost.check(found, max_pixels)
+        return found
+
+    return checked
 
 
 def _reduced(image: Image.Image, side_px: int | None) -> Image.Image:

@@ -29,7 +29,7 @@ from lensback import children
 from lensback.errors import BadImage, Busy, InputError, TooLarge
 from lensback.images import cost
 from lensback.images.codes import Code
-from lensback.images.decoding import INSPECT_SIDE_PX, Decoded, Looked, alone, worth
+from lensback.images.decoding import INSPECT_SIDE_PX, Decoded, Looked, alone, worth, worth_at
 from lensback.images.worker import LAYOUT, PIXEL_BYTES, REPLY_BYTES
 
 T = TypeVar("T")
@@ -387,12 +387,12 @@ class Decoders:
         each way, or a quarter. None where a photo cannot be read: whoever searches it hears why from
         its decoding."""
         with suppress(BadImage, TooLarge):
-            whole = worth(data, None, max_bytes, max_pixels)
-            small = worth(data, SMALL_PX, max_bytes, max_pixels)
+            weight_at = worth_at(data, max_bytes, max_pixels)
+            whole, small = weight_at(None), weight_at(SMALL_PX)
             lane = next((n for n, one in enumerate(self.lanes) if one.takes(small)), -1)
             readers = self._workers[lane] if lane else self._reading
             for side_px in (None, _part(whole, 2), _part(whole, 4)):
-                weight = worth(data, side_px, max_bytes, max_pixels)
+                weight = weight_at(side_px)
                 if self.lanes[lane].takes(weight):
                     with suppress(_Died):  # dearer than its header says: smaller, or not at all
                         memory = weight.memory

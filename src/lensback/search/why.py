@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain, islice
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -26,8 +28,8 @@ def heat(part: Image.Image, vector: Vector, encoder: Encoder) -> Heat:
     loss of cosine similarity over the patches that cover it. Works with any encoder, at the price
     of 37 encodings. All zero where no patch matters.
     """
-    pictures = [part, *(_covered(part, row, column) for row, column in _places())]
-    batches = (pictures[at : at + _BATCH] for at in range(0, len(pictures), _BATCH))
+    pictures = chain([part], (_covered(part, row, column) for row, column in _places()))
+    batches = iter(lambda: list(islice(pictures, _BATCH)), [])  # all at once would be 37 copies
     whole, *others = np.concatenate([encoder.encode(batch) @ vector for batch in batches])
     lost, times = np.zeros((CELLS, CELLS)), np.zeros((CELLS, CELLS))
     for (row, column), score in zip(_places(), others, strict=True):

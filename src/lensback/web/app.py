@@ -35,6 +35,7 @@ from lensback.web import (
 from lensback.web.assets import Squeezed, Static
 from lensback.web.envelope import Envelope
 from lensback.web.hosts import OwnNames, known_hosts
+from lensback.web.inturn import InTurn
 from lensback.web.service import Service
 from lensback.workspace import Workspace
 
@@ -91,6 +92,7 @@ def create_app(workspace: Workspace) -> FastAPI:
             max_age=86_400,
         )
     app.add_middleware(OwnNames, known=known_hosts(workspace.settings))
+    app.add_middleware(InTurn)
     app.add_middleware(Envelope, https=workspace.settings.public_url.startswith("https://"))
     failures.install(app)
     return app
@@ -106,7 +108,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     cleaning = asyncio.create_task(_every(SWEEP_S, service.sweep))
     yield
     cleaning.cancel()
-    for gate in (service.gate, *service.later, service.fetching):
+    for gate in (service.gate, *service.later, service.fetching, service.explaining):
         gate.close()
     service.workspace.photo_fetcher.halt.set()
     drainer.stop()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+from dataclasses import dataclass
+
 from starlette.datastructures import QueryParams
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -34,3 +38,23 @@ class Squeezed:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         picture = scope["type"] != "http" or scope["path"].startswith(("/images/", "/logos/"))
         await (self._plain if picture else self._squeezing)(scope, receive, send)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A long text that is the same for everybody: compressed once, and not for each who asks."""
+
+    plain: bytes
+    squeezed: bytes
+
+    @classmethod
+    def of(cls, text: str) -> Written:
+        """The text in both forms."""
+        plain = text.encode()
+        return cls(plain, gzip.compress(plain, LEVEL, mtime=0))
+
+    def as_taken(self, request: Request) -> tuple[bytes, dict[str, str]]:
+        """The content in the form that a request takes, and the headers that say so."""
+        if "gzip" not in request.headers.get("accept-encoding", ""):
+            return self.plain, {}
+        return self.squeezed, {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}

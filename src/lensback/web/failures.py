@@ -20,7 +20,7 @@ RETRY_AFTER_S = {True: "1", False: "30"}
 """A place is free in a moment; a missing index takes an operator."""
 
 REFUSALS = {401, 403, 429, 503}
-"""Statuses of who asks too often, may not, or finds no place: see `refusals`. Paths that are none
+"""Statuses of who asks too often, may not, or finds no place: see `turns`. Paths that are none
 count with them."""
 
 _PATH = re.compile(r"(?<![\w/:.<])/(?:[^\s/'\",;:]+/)*[^\s/'\",;:]+")

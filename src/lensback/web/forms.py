@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -14,6 +16,10 @@ from lensback.errors import BadQuery
 from lensback.web import limits
 
 MAX_DEPTH = 6
+MAX_NAMED = 2000
+"""Values of a JSON body: more than any network's list of goods has."""
+MAX_NAME = 200
+"""Characters of a name, with those of what it lies in: each value bears it."""
 PRODUCT_ID = re.compile(r"p[a-z2-7]{16}")
 OFFER_ID = re.compile(r"[a-z2-7]{16}")
 
@@ -86,18 +92,25 @@ def _read(content: bytes, kind: str) -> list[tuple[str, str]]:
         return []
     if kind.partition(";")[0].strip().lower() != "application/json":
         return _pairs(text)
+    if text.count(",") > 2 * MAX_NAMED:  # told before it costs the reading
+        raise BadQuery("too many fields", hint="send fewer")
     try:
         values = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise BadQuery("the body is not JSON", hint="send one flat object") from error
     if not isinstance(values, dict):
         raise BadQuery("the body is not an object", hint="send one flat object")
-    return list(_flat(values, ""))
+    found = list(islice(_flat(values, ""), MAX_NAMED + 1))
+    if len(found) > MAX_NAMED:
+        raise BadQuery("too many fields", hint="send fewer")
+    return found
 
 
 def _flat(value: Any, name: str, depth: int = 0) -> Iterator[tuple[str, str]]:
-    """Nested values by dotted names: `items.0.amount`; what lies deeper than any network writes
-    is left out."""
+    """Nested values by dotted names: `items.0.amount`; what lies deeper than any network writes, or
+    bears a longer name, is left out."""
+    if len(name) > MAX_NAME:
+        return
     if _plain(value):
         yield name, _text(value)
     elif isinstance(value, dict | list) and depth < MAX_DEPTH:
@@ -110,8 +123,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object whose keys are single. Raises BadQuery: of two, each reader believes another."""
     values = dict(pairs)
     if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        double = next(name for name in names if names.count(name) > 1)
+        (double, _), *_ = Counter(name for name, _ in pairs).most_common(1)
         raise BadQuery(f"{double[:40]!r} is given twice", hint="send each field once")
     return values
 

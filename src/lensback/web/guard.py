@@ -40,7 +40,7 @@ def guessed(request: Request, what: str = "") -> Iterator[None]:
     try:
         yield
     except Unauthorized:
-        service.guesses.wrong(address, request.scope["route"].path)
+        service.guesses.wrong(address, getattr(request.scope.get("route"), "path", "-"))
         raise
 
 

@@ -22,6 +22,7 @@ from lensback.programs import facts
 from lensback.search import Query, missing
 from lensback.speech import N_, Speech, languages
 from lensback.verdicts import LIKELIHOOD
+from lensback.web.assets import Written
 from lensback.web.bodies import FRESH
 from lensback.web.browser import browser_of, is_secure, keep_browser
 from lensback.web.guard import Reader, Searcher
@@ -103,28 +104,30 @@ def _widget_text() -> str:
 def docs(request: Request) -> Response:
     """The API's description, rendered from its own /openapi.json; once for each language."""
     speech, kept = speech_of(request), _kept(request)
-    if (text := kept.get(speech.language)) is None:
+    if speech.language not in kept:
         values = {"spec": request.app.openapi(), "operations": _operations(request)}
         values["in_language"] = "?lang={}".format  # kept for everybody: nothing of this request's
-        text = kept[speech.language] = _text(request, speech, "docs.html", **values)
-    return _page(request, speech, text)
+        kept[speech.language] = Written.of(_text(request, speech, "docs.html", **values))
+    content, headers = kept[speech.language].as_taken(request)
+    return _page(request, speech, content, headers=headers)
 
 
 @router.get("/openapi.json", include_in_schema=False)
 def description(request: Request) -> Response:
     """The API's description for programs, written once."""
     kept = _kept(request)
-    if (text := kept.get("json")) is None:
-        text = kept["json"] = json.dumps(request.app.openapi(), ensure_ascii=False)
-    return Response(text, media_type="application/json")
+    if "json" not in kept:
+        kept["json"] = Written.of(json.dumps(request.app.openapi(), ensure_ascii=False))
+    content, headers = kept["json"].as_taken(request)
+    return Response(content, media_type="application/json", headers=headers)
 
 
-def _kept(request: Request) -> dict[str, str]:
+def _kept(request: Request) -> dict[str, Written]:
     """What is dear to make and the same for everybody, as long as the application lives."""
     state = request.app.state
     if not hasattr(state, "kept"):
         state.kept = {}
-    kept: dict[str, str] = state.kept
+    kept: dict[str, Written] = state.kept
     return kept
 
 
@@ -265,14 +268,14 @@ def _text(request: Request, speech: Speech, template: str, **values: Any) -> str
 def _page(
     request: Request,
     speech: Speech,
-    text: str,
+    text: str | bytes,
     status: int = 200,
     headers: Mapping[str, str] = MappingProxyType({}),
 ) -> Response:
     """The text as an answer. A language chosen by `?lang=` is remembered."""
     settings = request.app.state.service.workspace.settings
     response = HTMLResponse(text, status_code=status, headers=dict(headers))
-    response.headers["Vary"] = "Accept-Language, Cookie"
+    response.headers.add_vary_header("Accept-Language, Cookie")
     response.headers["Content-Language"] = speech.language
     if request.query_params.get("lang") == speech.language:
         secure = is_secure(request, settings)

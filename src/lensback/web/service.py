@@ -54,8 +54,8 @@ from lensback.web.meters import Meters
 from lensback.web.notes import note_search
 from lensback.web.pace import RateLimiter
 from lensback.web.readiness import Readiness
-from lensback.web.refusals import Refusals
 from lensback.web.together import photos
+from lensback.web.turns import REQUESTS_BURST_S, Lines, Turns, of_refusals
 from lensback.web.uploads import Upload, read_upload
 from lensback.wire import Answer
 from lensback.workspace import Workspace
@@ -77,6 +77,8 @@ FETCH_S = 10.0
 """For one of them, from the look-up of its name to its last byte."""
 READS = 4
 """Times as many pages and details as searches a minute: each reads the database."""
+REQUESTS = 6
+"""Times as many requests of any kind as searches: beyond them each waits for its turn."""
 REFUSED_S = 2.0
 """No refusal of an address comes sooner: how long one takes would tell what is there."""
 
@@ -114,6 +116,8 @@ class Service:
     """For photos of the decoders' later lanes: they hold no place of the others."""
     fetching: Gate
     """For photos that are fetched from an address."""
+    explaining: Gate
+    """For what shows which part of a photo matched."""
     arrivals: Arrivals
     pace: RateLimiter
     read_pace: RateLimiter
@@ -126,11 +130,14 @@ class Service:
     marks: Marks
     shown: Fleeting[Shown]
     """Answers that may not be in the database yet, by search."""
+    turns: Turns
+    """Of all requests, whatever they ask for."""
+    lines: Lines = field(default_factory=Lines)
     votes: Fleeting[int] = field(default_factory=lambda: Fleeting(SHOWN_S, SHOWN))
     """Votes that may not be there yet, by search and product."""
     readiness: Readiness = field(default_factory=Readiness)
     meters: Meters = field(default_factory=Meters.new)
-    refusals: Refusals = field(default_factory=Refusals)
+    refusals: Turns = field(default_factory=of_refusals)
     _fronts: dict[str, Front] = field(default_factory=dict)
     _overviews: dict[str, tuple[float, list[StoreState]]] = field(default_factory=dict)
 
@@ -144,6 +151,7 @@ class Service:
             Gate(s.search_jobs, QUEUE),
             tuple(Gate(lane.workers, LARGE_QUEUE) for lane in images.shared().lanes[1:]),
             Gate(FETCHES, FETCHES_WAITING, FETCHES_EACH, FETCH_S),
+            Gate(1, QUEUE),
             Arrivals(s.upload_memory_bytes),
             RateLimiter(s.rate_limit),
             RateLimiter(READS * s.rate_limit),
@@ -155,6 +163,7 @@ class Service:
             Memory(photos(s.photo_memory_s), partial(_kept_photo, workspace, recent)),
             Marks(workspace),
             recent,
+            Turns(REQUESTS * s.rate_limit / 60, 0.0, REQUESTS_BURST_S),
         )
 
     def tools(self) -> Tools:

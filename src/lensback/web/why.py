@@ -46,23 +46,31 @@ async def why(search_id: str, image_hash: str, request: Request, service: Opened
     """
     if not SEARCH_ID.fullmatch(search_id) or not _HASH.fullmatch(image_hash):
         raise NotFound("no such search or image", hint="take both from an answer")
-    whose, address = browser_of(request), address_of(request)
-    work = partial(_layer, service, search_id, image_hash, whose)
-    content = await service.placed(work, address)
+    address = address_of(request)
+    part = partial(_part, service, search_id, browser_of(request))
+    photo, region = await service.placed(part, address)
+    # In a place of its own: it encodes as often as 37 searches do.
+    work = partial(_layer, service, image_hash, region, photo)
+    content = await service.explaining.run(work, address)
     return Response(content, media_type="image/png", headers={"Cache-Control": "no-store"})
 
 
-def _layer(
-    service: Service, search_id: str, image_hash: str, whose: str, decode: images.Decode
-) -> bytes:
+def _part(
+    service: Service, search_id: str, whose: str, decode: images.Decode
+) -> tuple[Image.Image, Box]:
+    """The photo, as small as the encoder needs it, and what was searched of it."""
     known, tools = service.memory.get(search_id, whose), service.tools()
-    vector = service.workspace.vectors.get(tools.snapshot.fingerprint, [image_hash])[0]
-    side_px = 2 * tools.encoder.side_px
-    pixels = tools.max_pixels
+    side_px, pixels = 2 * tools.encoder.side_px, tools.max_pixels
     photo = images.decode(known.photo, side_px=side_px, max_pixels=pixels, by=decode)
-    found = heat(images.crop(photo, known.region), vector, tools.encoder)
+    return photo, known.region
+
+
+def _layer(service: Service, image_hash: str, region: Box, photo: Image.Image) -> bytes:
+    tools = service.tools()
+    vector = service.workspace.vectors.get(tools.snapshot.fingerprint, [image_hash])[0]
+    found = heat(images.crop(photo, region), vector, tools.encoder)
     sink = io.BytesIO()
-    painted(found, known.region, photo.size).save(sink, "PNG", optimize=True)
+    painted(found, region, photo.size).save(sink, "PNG", optimize=True)
     return sink.getvalue()
 
 

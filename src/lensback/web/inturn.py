@@ -1,0 +1,57 @@
+"""Whose turn it is: around every request, whatever it asks for and whatever the answer is."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lensback.errors import Busy
+from lensback.web import failures
+from lensback.web.browser import address_of
+from lensback.web.guard import is_host
+from lensback.web.hosts import ANY_HOST
+from lensback.web.service import Service
+
+READING = {"GET", "HEAD"}
+"""Of these the whole request is here when its head is: no place is held by a body on its way."""
+
+
+class InTurn:
+    """ASGI middleware: each address has its pace, and its line for what is read (`turns`). The host
+    service has neither, and where searches have no limit nobody has."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        service: Service = scope["app"].state.service
+        request = Request(scope)
+        await service.turns.turn(address_of(request), partial(is_host, request))
+        if not service.turns.paced or scope["method"] not in READING or scope["path"] in ANY_HOST:
+            await self.app(scope, receive, send)
+            return
+        await self._in_line(service, request, receive, send)
+
+    async def _in_line(
+        self, service: Service, request: Request, receive: Receive, send: Send
+    ) -> None:
+        try:
+            place = await service.lines.enter(address_of(request), partial(is_host, request))
+        except Busy as error:
+            await failures.respond(request, error)(request.scope, receive, send)
+            return
+
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                place.leave()  # made: how slowly it is read is a matter of the connection
+            await send(message)
+
+        try:
+            await self.app(request.scope, receive, sent)
+        finally:
+            place.leave()
