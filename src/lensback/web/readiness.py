@@ -12,8 +12,8 @@ from lensback.errors import Error, StateError
 
 FRESH_S = 1.0
 """So long is told what was found last."""
-PATIENCE_S = 5.0
-"""A part that says nothing for so long is not ready."""
+PATIENCE_S = 15.0
+"""A part that says nothing for so long is not ready; models take a while to load."""
 
 Checks = dict[str, str]
 Found = Checks | StateError
