@@ -22,7 +22,7 @@ from hostile.test_web_face import HOST_KEY, served
 from lensback.errors import Away, Busy, Error, StateError
 from lensback.web import failures, notes, readiness, turns
 from lensback.web.readiness import FRESH_S, Readiness
-from lensback.web.turns import AT_ONCE, Lines, Turns
+from lensback.web.turns import AT_ONCE, AddressLines, Turns
 from published import publish
 
 FILLED = {
@@ -252,7 +252,7 @@ def test_requests_that_succeed_have_a_pace_too(folder: Path) -> None:
 def test_of_one_address_little_is_made_at_once() -> None:
     """Thirty at once of one, one of another: it does not wait for them. Each has its turn, two at a time,
     the later ones after a pause, and nothing is left behind."""
-    most, lines, ended = Counter[str](), Lines(), list[str]()
+    most, lines, ended = Counter[str](), AddressLines(), list[str]()
 
     async def ask(address: str, seconds: float) -> None:
         place = await lines.enter(address)
@@ -275,7 +275,7 @@ def test_of_one_address_little_is_made_at_once() -> None:
 
 
 def test_who_leaves_the_line_keeps_nobody_waiting() -> None:
-    lines = Lines()
+    lines = AddressLines()
 
     async def come_and_go() -> None:
         held = [await lines.enter("a") for _ in range(AT_ONCE)]
@@ -296,7 +296,7 @@ def test_who_leaves_the_line_keeps_nobody_waiting() -> None:
 
 def test_a_line_has_an_end_and_the_host_service_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "IN_LINE", 3)
-    lines = Lines()
+    lines = AddressLines()
 
     async def rush() -> tuple[int, int]:
         held = [await lines.enter("a") for _ in range(AT_ONCE)]

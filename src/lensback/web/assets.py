@@ -41,14 +41,14 @@ class Squeezed:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class SqueezedText:
     """A long text that is the same for everybody: compressed once, and not for each who asks."""
 
     plain: bytes
     squeezed: bytes
 
     @classmethod
-    def of(cls, text: str) -> Written:
+    def of(cls, text: str) -> SqueezedText:
         """The text in both forms."""
         plain = text.encode()
         return cls(plain, gzip.compress(plain, LEVEL, mtime=0))

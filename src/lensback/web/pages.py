@@ -22,7 +22,7 @@ from lensback.programs import facts
 from lensback.search import Query, missing
 from lensback.speech import N_, Speech, languages
 from lensback.verdicts import LIKELIHOOD
-from lensback.web.assets import Written
+from lensback.web.assets import SqueezedText
 from lensback.web.bodies import FRESH
 from lensback.web.browser import browser_of, is_secure, keep_browser
 from lensback.web.guard import Reader, Searcher
@@ -107,7 +107,7 @@ def docs(request: Request) -> Response:
     if speech.language not in kept:
         values = {"spec": request.app.openapi(), "operations": _operations(request)}
         values["in_language"] = "?lang={}".format  # kept for everybody: nothing of this request's
-        kept[speech.language] = Written.of(_text(request, speech, "docs.html", **values))
+        kept[speech.language] = SqueezedText.of(_text(request, speech, "docs.html", **values))
     content, headers = kept[speech.language].as_taken(request)
     return _page(request, speech, content, headers=headers)
 
@@ -117,17 +117,17 @@ def description(request: Request) -> Response:
     """The API's description for programs, written once."""
     kept = _kept(request)
     if "json" not in kept:
-        kept["json"] = Written.of(json.dumps(request.app.openapi(), ensure_ascii=False))
+        kept["json"] = SqueezedText.of(json.dumps(request.app.openapi(), ensure_ascii=False))
     content, headers = kept["json"].as_taken(request)
     return Response(content, media_type="application/json", headers=headers)
 
 
-def _kept(request: Request) -> dict[str, Written]:
+def _kept(request: Request) -> dict[str, SqueezedText]:
     """What is dear to make and the same for everybody, as long as the application lives."""
     state = request.app.state
     if not hasattr(state, "kept"):
         state.kept = {}
-    kept: dict[str, Written] = state.kept
+    kept: dict[str, SqueezedText] = state.kept
     return kept
 
 

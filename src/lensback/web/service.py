@@ -55,7 +55,7 @@ from lensback.web.notes import note_search
 from lensback.web.pace import RateLimiter
 from lensback.web.readiness import Readiness
 from lensback.web.together import photos
-from lensback.web.turns import REQUESTS_BURST_S, Lines, Turns, of_refusals
+from lensback.web.turns import REQUESTS_BURST_S, AddressLines, Turns, of_refusals
 from lensback.web.uploads import Upload, read_upload
 from lensback.wire import Answer
 from lensback.workspace import Workspace
@@ -132,7 +132,7 @@ class Service:
     """Answers that may not be in the database yet, by search."""
     turns: Turns
     """Of all requests, whatever they ask for."""
-    lines: Lines = field(default_factory=Lines)
+    lines: AddressLines = field(default_factory=AddressLines)
     votes: Fleeting[int] = field(default_factory=lambda: Fleeting(SHOWN_S, SHOWN))
     """Votes that may not be there yet, by search and product."""
     readiness: Readiness = field(default_factory=Readiness)

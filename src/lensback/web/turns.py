@@ -83,7 +83,7 @@ class _Line:
     waiting: deque[Future[float]] = field(default_factory=deque)
 
 
-class Lines:
+class AddressLines:
     """A line for each address: AT_ONCE of what it asks for are worked at, and where more wait, the next
     one begins after a pause as long as the one before took. So an address that asks for everything at
     once takes the time of one, and the others theirs; the busier we are, the longer the pauses.
@@ -95,14 +95,14 @@ class Lines:
         self._lines: dict[str, _Line] = {}
         self._lock = threading.Lock()
 
-    async def enter(self, address: str, is_known: Callable[[], bool] = lambda: False) -> Place:
+    async def enter(self, address: str, is_known: Callable[[], bool] = lambda: False) -> AtWork:
         """A place in the line of an address, when its turn has come; at once for who `is_known`, which is
         only asked where there is a line. Raises Busy."""
         if self._begins(address):
-            return Place(partial(self._leave, address), time.monotonic())
+            return AtWork(partial(self._leave, address), time.monotonic())
         if is_known():
-            return Place(lambda _: None)
-        turn, place = self._waits(address), Place(partial(self._leave, address))
+            return AtWork(lambda _: None)
+        turn, place = self._waits(address), AtWork(partial(self._leave, address))
         try:
             await asyncio.sleep(await asyncio.wrap_future(turn))
         except BaseException:
@@ -147,7 +147,7 @@ class Lines:
 
 
 @dataclass(slots=True)
-class Place:
+class AtWork:
     """One place at work."""
 
     _leave: Callable[[float], None]
