@@ -35,7 +35,7 @@ _ALL = "*"
 
 
 class Turns:
-    """So many turns a second for each address, and for all together; 0: as many as it likes. A client that
+    """Shares turns out: so many a second for each address, and for all addresses together; 0 is no limit. A client that
     asks again without a pause would keep the serving process busy; one that asks now and then
     notices nothing.
 
