@@ -258,3 +258,250 @@ def test_the_widget_clicks_for_the_member(
         page.locator("dialog form button").first.click()
     assert sent.value.method == "POST"
     assert made not in sent.value.url
+
+
+# ---- what goes wrong is said, in view and in the reader's language
+
+AGAIN = ("Try again", "Попробовать ещё раз")
+HTML = "<html><head><title>Bad Gateway</title></head><body><center><h1>nginx</h1></center></body></html>"
+SAID: list[tuple[int, str, tuple[str, str], bool]] = [
+    (0, "", ("cannot be reached", "недоступен"), True),
+    (400, "", ("cannot be understood", "непонятно"), False),
+    (403, HTML, ("not allowed", "не разрешено"), False),
+    (404, HTML, ("nothing at this address", "ничего нет"), False),
+    (408, "", ("too long to arrive", "слишком долго"), True),
+    (413, HTML, ("too large", "большое"), False),
+    (415, "", ("not a picture", "не картинка"), False),
+    (422, '{"error": 1}', ("cannot be understood", "непонятно"), False),
+    (429, HTML, ("a lot in a short time", "Слишком много запросов"), True),
+    (500, "", ("went wrong on our side", "на нашей стороне"), True),
+    (502, HTML, ("not ready", "не готов"), True),
+    (503, "", ("not ready", "не готов"), True),
+    (504, HTML, ("not ready", "не готов"), True),
+    (599, "", ("cannot be read", "не удалось прочитать"), True),
+    (200, "", ("cannot be read", "не удалось прочитать"), True),
+    (200, HTML[:40], ("cannot be read", "не удалось прочитать"), True),
+]
+"""Status (0: no connection), body, what is said in both languages, whether the same is offered again."""
+
+
+@pytest.fixture
+def phone(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A phone of a reader of the language that is asked for; a script error fails the test."""
+    size = {"width": 390, "height": 844}
+    context = browser.new_context(locale=request.param, viewport=size, has_touch=True)  # type: ignore[arg-type]
+    said: list[str] = []
+    context.on("weberror", lambda error: said.append(str(error.error)))
+    yield context.new_page()
+    context.close()
+    assert said == []
+
+
+def failing(status: int, body: str) -> Any:
+    """What takes the place of the service for what a form sends."""
+
+    def fail(route: Any) -> None:
+        if route.request.method != "POST":
+            route.continue_()
+        elif not status:
+            route.abort()
+        else:
+            allowed = {"Access-Control-Allow-Origin": "*"}
+            route.fulfill(status=status, body=body, content_type="text/html", headers=allowed)
+
+    return fail
+
+
+@pytest.mark.parametrize("phone", ["en", "ru"], indirect=True)
+def test_every_failure_is_said_with_the_one_thing_to_do(
+    phone: Page, served: tuple[str, Path, Any]
+) -> None:
+    phone.goto(served[0])
+    at = 1 if phone.locator("html").get_attribute("lang") == "ru" else 0
+    note = phone.locator("#answer .verdict.failed")
+    for status, body, words, again in SAID:
+        phone.route("**/", failing(status, body))
+        with phone.expect_file_chooser() as chooser:
+            phone.locator("#photo").evaluate("one => one.click()")
+        chooser.value.set_files(served[1])  # the same photo each time
+        expect(note).to_contain_text(re.compile(words[at]), timeout=10_000)
+        expect(note).to_be_in_viewport()
+        expect(phone.locator("#answer[aria-busy]")).to_have_count(0)
+        expect(phone.locator("#progress")).to_be_hidden()
+        expect(phone.locator("#shown")).to_be_visible()
+        expect(note.get_by_role("button", name=AGAIN[at])).to_have_count(int(again))
+        expect(phone.locator("#said")).to_contain_text(re.compile(words[at]))
+        phone.unroute("**/")
+    note.get_by_role("button", name=AGAIN[at]).click()
+    expect(phone.locator("#answer[data-search] .card").first).to_be_visible()
+    # Slow: nothing comes at all.
+    phone.goto(served[0])
+    phone.evaluate(
+        "() => { const of = Object.getOwnPropertyDescriptor(XMLHttpRequest.prototype, 'timeout');"
+        "Object.defineProperty(XMLHttpRequest.prototype, 'timeout', { set() { of.set.call(this, 300); } }); }"
+    )
+    phone.route("**/", lambda route: None if route.request.method == "POST" else route.continue_())
+    phone.set_input_files("#photo", served[1])
+    expect(note).to_contain_text(("takes too long", "слишком долго")[at])
+    expect(note.get_by_role("button", name=AGAIN[at])).to_have_count(1)
+
+
+WIDGET: list[tuple[int, str, tuple[str, str]]] = [
+    (0, "", ("cannot be reached", "недоступен")),
+    (400, "", ("cannot be understood", "непонятно")),
+    (401, '{"error": {"type": "Unauthorized", "message": "a key"}}', ("did not work", "получилось")),
+    (413, HTML, ("too large", "большое")),
+    (415, '{"error": {"type": "BadImage", "message": "<b>no"}}', ("not a picture", "не картинка")),
+    (422, "null", ("cannot be understood", "непонятно")),
+    (429, '{"message": "of somebody else"}', ("a lot in a short time", "Слишком много")),
+    (500, "[]", ("on our side", "на нашей стороне")),
+    (502, HTML, ("not ready", "не готов")),
+    (503, '{"error": {"type": "constructor"}}', ("not ready", "не готов")),
+    (200, "", ("did not work", "получилось")),
+    (200, '{"verdict": "exact", "hits', ("did not work", "получилось")),
+    (200, "null", ("did not work", "получилось")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("phone", ["en", "ru"], indirect=True)
+def test_the_widget_says_every_failure(
+    phone: Page, served: tuple[str, Path, Any], shop: str
+) -> None:
+    language = phone.evaluate("navigator.language")
+    at = int(language == "ru")
+    html = f"<!doctype html><html lang={language}><body><script src='{served[0]}/static/widget.js'></script>"
+    HostPage.body = html.encode()
+    phone.goto(shop)
+    title = phone.locator("dialog h2")
+    for number, (status, body, words) in enumerate(WIDGET):
+        phone.unroute("**/api/search")
+        phone.route("**/api/search", failing(status, body))
+        if number:  # the button does it again
+            phone.locator("dialog").get_by_role("button", name=AGAIN[at]).click()
+        else:
+            with phone.expect_file_chooser() as chooser:
+                phone.locator("button").first.click()
+            chooser.value.set_files(served[1])
+        expect(title).to_have_text(re.compile(words[at]))
+        expect(phone.locator("dialog b")).to_have_count(0)
+    phone.unroute("**/api/search")
+    phone.locator("dialog").get_by_role("button", name=AGAIN[at]).click()
+    expect(phone.locator("dialog img").first).to_be_visible()
+
+
+# ---- what stands behind the #, and in the browser's storage, is anybody's
+
+
+def test_the_way_to_the_content_asks_nothing_anew(
+    page: Page, served: tuple[str, Path, Any]
+) -> None:
+    mine = upload(page, served)
+    before = state(page)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.locator(".skip").focus()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(f"{served[0]}/answers/{mine}#main")
+    page.go_back()
+    page.go_forward()
+    assert state(page) == before
+    assert [url for url in asked if "/answers/" in url] == []
+    page.go_back()
+    page.go_back()  # another page, indeed
+    expect(page.locator("#answer .verdict")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    "behind", ["%", "photo=%E0%A4%A", "photo=data:image/jpeg;base64,AAAA", "photo=javascript:1"]
+)
+def test_a_link_that_was_cut_breaks_no_page(
+    page: Page, served: tuple[str, Path, Any], behind: str
+) -> None:
+    mine = upload(page, served)
+    served[2].memory._photos._seconds = 0.0
+    try:
+        page.goto("about:blank")
+        page.goto(f"{served[0]}/answers/{mine}#{behind}")
+        expect(page.locator("#photo-of")).to_be_visible()  # this browser has a copy of its own
+        assert page.evaluate("document.getElementById('photo-of').naturalWidth") > 0
+        page.evaluate("localStorage.clear()")
+        page.reload()
+        expect(page.locator("#without")).to_be_visible()
+        expect(page.locator("#with")).to_be_hidden()
+    finally:
+        served[2].memory._photos._seconds = 600.0
+
+
+GARBAGE = ["{", "null", "5", '"x"', "{}", "[null, 5, {}]", '[{"link": "/answers/ab", "picture": 5}]', '[{"product": "paaaaaaaaaaaaaaaa"}]',
+           '[{"product": "paaaaaaaaaaaaaaaa", "title": "x", "amount": "1", "currency": "??"}]', '{"size": 5, "brand": [null, {}]}']  # fmt: skip
+
+
+def test_whatever_stands_in_the_storage_the_pages_work(
+    page: Page, served: tuple[str, Path, Any]
+) -> None:
+    page.goto(served[0])
+    for text in GARBAGE:
+        page.evaluate(
+            "text => ['recent', 'saved', 'mine'].forEach((key) => localStorage.setItem(`lensback.${key}`, text))",
+            text,
+        )
+        page.goto(f"{served[0]}/saved")
+        expect(page.locator("#none-saved")).to_be_visible()
+        page.goto(served[0])
+        expect(page.locator("#recent")).to_be_hidden()
+        expect(page.locator("#yours")).to_be_hidden()
+    upload(page, served)
+    assert page.evaluate("JSON.parse(localStorage.getItem('lensback.recent')).length") == 1
+
+
+def test_without_a_storage_the_page_says_what_it_cannot_do(
+    page: Page, served: tuple[str, Path, Any]
+) -> None:
+    page.add_init_script(
+        "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError'); } })"
+    )
+    upload(page, served)
+    page.locator("#filters summary").click()
+    page.locator("#remember").click()
+    expect(page.locator("#mine-failed")).to_be_visible()
+    expect(page.locator("#remember")).not_to_be_checked()
+    page.locator(".acts a").first.evaluate("one => location.assign(one.href)")
+    page.locator("#save").click()
+    expect(page.locator("article [role=alert]")).to_be_visible()
+    expect(page.locator("#save")).to_have_attribute("aria-pressed", "false")
+
+
+def test_sizes_and_brands_are_remembered_if_the_shopper_wants(
+    page: Page, served: tuple[str, Path, Any]
+) -> None:
+    first = upload(page, served)
+    plain = state(page)["products"]
+    page.locator("#filters summary").click()
+    page.select_option("select[name=size]", "S")
+    second = another(page, first)
+    kept = "localStorage.getItem('lensback.mine')"
+    assert page.evaluate(kept) is None, "nobody asked for it"
+    sent: list[str] = []
+    page.on("request", lambda r: sent.append(r.method))
+    page.locator("#remember").check()
+    expect(page.locator("#yours .chip")).to_have_text(["S"])
+    assert "POST" not in sent, "the switch is no filter"
+    page.select_option("select[name=size]", "M")
+    another(page, second)
+    assert page.evaluate(f"JSON.parse({kept})") == {"size": ["M", "S"], "brand": []}
+
+    third = upload(page, served)  # another day, another photo: nothing is left out
+    assert state(page)["products"] == plain
+    expect(page.locator("#yours .chip")).to_have_text(["M", "S"])
+    page.locator("#yours .chip", has_text="S").click()
+    another(page, third)
+    assert page.locator("select[name=size]").input_value() == "S"
+    expect(page.locator("#yours .chip", has_text="S")).to_have_attribute("aria-pressed", "true")
+    page.reload()
+    expect(page.locator("#yours .chip", has_text="S")).to_have_attribute("aria-pressed", "true")
+    page.locator("#forget-mine").click()
+    assert page.evaluate(f"JSON.parse({kept})") == {"size": [], "brand": []}
+    expect(page.locator("#yours")).to_be_hidden()
+    expect(page.locator("#remember")).to_be_checked()
+    page.locator("#remember").uncheck()
+    assert page.evaluate(kept) is None

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from lensback import verdicts
 from lensback.catalogue import for_sale, offers
 from lensback.errors import BadQuery
 from lensback.exchange import Rates
@@ -129,6 +130,110 @@ def test_filters_by_brand_size_and_discount(made: tuple[Tools, bytes]) -> None:
     assert {(offer.store, offer.size) for offer in off} == {("harbour", "M")}
     assert ask(made, discount=51).hits == ()
     assert ask(made, brands=("nobody",)).verdict == "none"
+
+
+@pytest.fixture(scope="module")
+def drawn(made: tuple[Tools, bytes]) -> tuple[Tools, bytes]:
+    """The same with the line of "none" where the calibration drew it."""
+    tools = made[0]
+    assert tools.calibration is not None
+    line = {hit.title: hit.similarity for hit in ask(made, limit=100).hits}
+    best, second = sorted(line.values(), reverse=True)[:2]
+    between = replace(tools.calibration, none_below=(best + second) / 2)
+    return replace(tools, calibration=between), made[1]
+
+
+def test_a_filter_and_the_line_of_none(drawn: tuple[Tools, bytes]) -> None:
+    """What is near enough is judged among all that the filter lets through; where only the filter stands
+    before it, that is said, and the way back is offered."""
+    whole = ask(drawn, limit=100)
+    first = whole.hits[0]
+    price = min(dollars(offer) for offer in first.offers)
+    assert (whole.verdict, whole.left_out) == ("similar", False)
+
+    kept = ask(drawn, limit=100, price_max=f"{price + 0.5:.2f}", currency="USD")
+    assert first.product_id in {hit.product_id for hit in kept.hits}
+    assert not kept.left_out
+
+    asked = {"limit": 100, "price_min": f"{price * 3:.2f}", "currency": "USD", "facets": True}
+    beyond = ask(drawn, **asked)
+    assert (beyond.verdict, beyond.hits, beyond.total) == ("none", (), 0)
+    assert beyond.left_out
+    assert not beyond.nothing_to_search
+    assert verdicts.explanation(beyond) == verdicts.LEFT_OUT_ALL
+    assert beyond.facets is not None
+    assert {one.value for one in beyond.facets.stores} == {"harbour", "lavka"}
+    words = ask(drawn, words="umbrella")
+    assert (words.verdict, words.left_out) == ("none", True)
+
+    assert drawn[0].calibration is not None
+    nothing = replace(drawn[0], calibration=replace(drawn[0].calibration, none_below=1.1))
+    for query in ({}, asked):
+        found = ask((nothing, drawn[1]), **query)
+        assert (found.verdict, found.left_out) == ("none", False), "it is not sold at all"
+
+
+def test_an_order_of_prices_where_a_rate_is_unknown(made: tuple[Tools, bytes]) -> None:
+    """Roubles have no rate: nothing is guessed, and the pages meet all the same."""
+    dollars_only = Rates(RATES.day, "USD", {"USD": Fraction(1)})
+    lone = (replace(made[0], cashback=CashbackBasis(rates=dollars_only)), made[1])
+    whole = ask(lone, limit=100, order="price")
+    assert whole.rates_on is None
+    assert not any(offer.converted for hit in whole.hits for offer in hit.offers)
+    told = [hit.offers[0].price for hit in whole.hits if not hit.exact]
+    amounts = [one.amount for one in told if one.currency == "USD"]
+    assert amounts == sorted(amounts)
+    currencies = [one.currency for one in told]
+    assert currencies == sorted(currencies, key=lambda one: one != "USD"), (
+        "never one among the other"
+    )
+    paged = [
+        h.product_id
+        for n in range(0, 12, 3)
+        for h in ask(lone, limit=3, offset=n, order="price").hits
+    ]
+    assert paged == [hit.product_id for hit in whole.hits][:12]
+    limited = ask(lone, limit=100, price_max="1000", currency="USD", facets=True)
+    offered = {offer.price.currency for hit in limited.hits for offer in hit.offers}
+    assert offered == {"USD"}, "of the others nobody knows whether they cost less"
+    assert limited.facets is not None
+    assert {one.value for one in limited.facets.stores} == {"harbour", "lavka"}
+
+
+def test_what_is_sold_out_gives_way_across_pages(made: tuple[Tools, bytes]) -> None:
+    db = made[0].db
+    before = [hit for hit in ask(made, limit=100).hits if not hit.exact]
+    first, second = before[0], before[1]
+    with db.write() as c:
+        rows = c.execute(
+            text("SELECT id, product_id, title, brand, color, availability FROM offers")
+        ).all()
+        mine = {"first": first.product_id, "second": second.product_id}
+        c.execute(
+            text(
+                "UPDATE offers SET title = 'One and the same', brand = 'Q', color = '' WHERE product_id IN (:first, :second)"
+            ),
+            mine,
+        )
+        c.execute(
+            text("UPDATE offers SET availability = 'out_of_stock' WHERE product_id = :first"), mine
+        )
+    try:
+        after = [hit.product_id for hit in ask(made, limit=100).hits if not hit.exact]
+        assert after[:2] == [second.product_id, first.product_id]
+        one_by_one = [
+            h.product_id for n in range(len(before)) for h in ask(made, limit=1, offset=n).hits
+        ]
+        assert [one for one in one_by_one if one in after] == after
+    finally:
+        with db.write() as c:
+            for row in rows:
+                c.execute(
+                    text(
+                        "UPDATE offers SET title = :title, brand = :brand, color = :color, availability = :availability WHERE id = :id"
+                    ),
+                    dict(row._mapping),
+                )
 
 
 @pytest.mark.parametrize(

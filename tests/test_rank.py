@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from lensback import rank
 from lensback.rank import Calibration, Ranked
 from lensback.types import Candidate, Money
-from lensback.wire import Offer
+from lensback.wire import Hit, Offer
 from lensback.wire.numbers import Cashback
-from shown import offer
+from shown import hit, offer
 
 
 def stored(
@@ -43,6 +43,62 @@ def test_offers_that_are_alike_are_folded_in_the_order_of_the_first() -> None:
     assert [[one.offer_id for one in group] for group in groups] == [["0", "2", "3"], ["1"]]
     assert [rank.sizes(group) for group in groups] == ["S, L", "M"]
     assert rank.sizes([offer(), offer(size="M")]) == "M"
+
+
+def shown_hit(name: str, title: str, *, here: bool, image: str = "", color: str = "") -> Hit:
+    stock = "in_stock" if here else "out_of_stock"
+    one = offer(name, availability=stock, color=color)
+    return hit(one, product_id=name, title=title, image=f"/images/{image or name}")
+
+
+def order_of(*hits: Hit) -> str:
+    return "".join(one.product_id for one in rank.hits_in_order(hits, "best"))
+
+
+def test_a_look_alike_that_is_sold_out_gives_way_to_the_same_thing_in_stock() -> None:
+    a = shown_hit("a", "Red shirt", here=False, image="A")
+    b = shown_hit("b", "Blue hat", here=True)
+    c = shown_hit("c", "RED  Shirt", here=True)
+    assert order_of(a, b, c) == "cab"
+    assert order_of(b, a, c) == "bca"
+    assert order_of(a, b, shown_hit("c", "Shirt", here=True, image="A")) == "cab", "one picture"
+    assert order_of(a, b, shown_hit("c", "Shirt", here=True)) == "abc", "another thing"
+    assert order_of(a, b, shown_hit("c", "Red shirt", here=False)) == "abc", "sold out, too"
+    colors = [
+        shown_hit(n, "Shirt", here=n == "c", image="1", color=c)
+        for n, c in (("a", "red"), ("c", "blue"))
+    ]
+    assert order_of(*colors) == "ac", "in another colour it is another thing"
+    far = [shown_hit(str(n), f"Hat {n}", here=True) for n in range(rank.LOOK_AHEAD)]
+    assert order_of(a, *far, c) == "a0123c", "what is not like it any more is not taken for it"
+    exact = [one.model_copy(update={"exact": True}) for one in (a, b)]
+    assert order_of(*exact, c) == "bac", "exact ones stay among themselves"
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("xyz"), st.booleans()), max_size=16),
+    st.integers(1, 16),
+)
+def test_no_more_hits_need_be_read_than_a_page_and_the_look_ahead(
+    things: list[tuple[str, bool]], end: int
+) -> None:
+    hits = [shown_hit(str(n), title, here=here) for n, (title, here) in enumerate(things)]
+    whole = rank.hits_in_order(hits, "best")
+    assert sorted(one.product_id for one in whole) == sorted(one.product_id for one in hits)
+    assert rank.hits_in_order(hits[: end + rank.LOOK_AHEAD], "best")[:end] == whole[:end]
+
+
+def test_amounts_that_nobody_can_compare_stand_last() -> None:
+    def cost(name: str, price: Money, converted: Money | None = None) -> Hit:
+        return hit(offer(name, price=price, converted=converted), product_id=name)
+
+    hits = [
+        cost("a", Money(100, "JPY")),  # no rate; the best match all the same
+        cost("b", Money(900, "USD")),
+        cost("c", Money(40_000, "RUB"), Money(500, "USD")),
+        cost("d", Money(1, "XAF")),
+    ]
+    assert [one.product_id for one in rank.hits_in_order(hits, "price")] == ["c", "b", "a", "d"]
 
 
 def test_best_image_of_each_product_and_its_lead() -> None:

@@ -179,7 +179,8 @@ def test_orders_compare_currencies_where_they_were_converted() -> None:
 
 def test_what_is_sold_out_gives_way() -> None:
     gone, here = {"availability": "out_of_stock"}, {"exact": True}
-    hits = [named("a", exact=True, **gone), named("b", **here), named("c", **gone), named("d")]
+    another = hit(offer("d"), product_id="d", title="Cap", image="/images/01")
+    hits = [named("a", exact=True, **gone), named("b", **here), named("c", **gone), another]
     assert [h.product_id for h in rank.hits_in_order(hits, "best")] == ["b", "a", "c", "d"]
     assert [h.product_id for h in rank.hits_in_order(hits, "price")] == ["b", "a", "d", "c"]
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 
+from lensback import colors
 from lensback.types import Candidate, Money
 from lensback.wire import Hit, Offer
 
@@ -145,28 +147,54 @@ def in_order(offers: Iterable[Offer], currency: str = "") -> tuple[Offer, ...]:
 
 
 ORDERS = ("best", "price", "cashback")
+LOOK_AHEAD = 4
+"""Places behind a hit that is sold out where the same thing in stock is looked for: a page of an answer needs
+so many hits more to be read, and nothing beyond them changes it."""
 
 
 def hits_in_order(hits: Sequence[Hit], order: str) -> list[Hit]:
-    """Hits as the shopper wants them, `order` one of ORDERS: as they are, but that an exact one that is
-    sold out gives way to an exact one that is not; or the exact ones first, then by the amount, and
-    what is sold out last.
+    """Hits as the shopper wants them, `order` one of ORDERS: as they are, but that what is sold out gives
+    way to the same thing in stock; or the exact ones first, then by the amount, and what is sold out last.
 
-    Amounts of different currencies are compared where they were converted; else those of the first
-    hit's currency go first.
+    Amounts of different currencies are compared where they were converted; else currencies stay apart, the
+    commonest first.
     """
     if order == "best" or not hits:
         exact = iter(sorted((hit for hit in hits if hit.exact), key=_gone))
-        return [next(exact) if hit.exact else hit for hit in hits]
-    currency = _comparable(hits[0].offers[0]).currency
+        alike = iter(_giving_way([hit for hit in hits if not hit.exact]))
+        return [next(exact) if hit.exact else next(alike) for hit in hits]
+    told = Counter(_comparable(hit.offers[0]).currency for hit in hits)
+    place = {currency: n for n, (currency, _) in enumerate(told.most_common())}
 
-    def key(hit: Hit) -> tuple[bool, bool, bool, Decimal]:
+    def key(hit: Hit) -> tuple[bool, bool, int, Decimal]:
         offer = hit.offers[0]
         paid = _comparable(offer)
         amount = paid.amount if order == "price" else -_share(offer)
-        return not hit.exact, _gone(hit), paid.currency != currency, amount
+        return not hit.exact, _gone(hit), place[paid.currency], amount
 
     return sorted(hits, key=key)
+
+
+def _giving_way(hits: list[Hit]) -> list[Hit]:
+    """Look-alikes, but that one in stock comes before the same thing sold out, which stood up to LOOK_AHEAD
+    before it."""
+    for at in range(len(hits)):
+        behind = range(at + 1, min(at + 1 + LOOK_AHEAD, len(hits)))
+        if _gone(hits[at]):
+            n = next((n for n in behind if not _gone(hits[n]) and _same(hits[at], hits[n])), at)
+            hits.insert(at, hits.pop(n))
+    return hits
+
+
+def _same(one: Hit, two: Hit) -> bool:
+    """Whether two products are one thing to a shopper, though nothing proved it: called the same by more than
+    one word, or shown by the same picture, and not said to be of different colours."""
+    words, others = (hit.title.casefold().split() for hit in (one, two))
+    named = len(words) > 1 and words == others and one.brand.casefold() == two.brand.casefold()
+    pictured = bool(one.image_hash) and one.image == two.image
+    return (named or pictured) and not colors.differ(
+        *([offer.color for offer in hit.offers] for hit in (one, two))
+    )
 
 
 def _gone(hit: Hit) -> bool:

@@ -27,6 +27,7 @@ UNMEASURED = N_(
 NOTHING_TO_SEARCH = N_(
     "We see no thing in this photo that could be searched. If there is one, draw a box around it."
 )
+LEFT_OUT_ALL = N_("What looks like your photo is sold, but your filters leave it out.")
 AVAILABILITY = {
     "in_stock": N_("In stock"),
     "out_of_stock": N_("Sold out"),
@@ -94,6 +95,8 @@ def explanation(answer: Answer) -> str:
         return UNPICTURED[answer.verdict]
     if answer.nothing_to_search:
         return NOTHING_TO_SEARCH
+    if answer.left_out:
+        return LEFT_OUT_ALL
     if answer.verdict == "similar" and not answer.calibrated:
         return UNMEASURED
     return EXPLANATIONS[answer.verdict]

@@ -116,6 +116,7 @@ def search_body(
             "region_share": round((x1 - x0) * (y1 - y0), 4),
             "calibrated": answer.calibrated,
             "nothing": answer.nothing_to_search,
+            "left_out": answer.left_out,
             "regions": len(answer.regions),
             "total": answer.total,
             "region": _rounded(answer.region),

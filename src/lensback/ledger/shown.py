@@ -47,6 +47,8 @@ class Shown:
     calibrated: bool = False
     nothing: bool = False
     """Whether the photo showed nothing that could be searched."""
+    left_out: bool = False
+    """Whether only the filters, or the words, left nothing to show."""
     total: int = 0
     """Products found; 0 in older records."""
     kept: tuple[str, str] = ("", "")
@@ -77,6 +79,7 @@ def shown_of(body: Mapping[str, Any]) -> Shown:
         total=int(photo.get("total", 0)),
         calibrated=bool(photo.get("calibrated")),
         nothing=bool(photo.get("nothing")),
+        left_out=bool(photo.get("left_out")),
         kept=_kept(photo.get("kept")),
     )
 

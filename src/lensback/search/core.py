@@ -106,9 +106,8 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
         said = _coded(sight, query, where, tools, timings)
         region = named(regions[0], regions)
         found = _verdict(vectors, where, query, tools, timings, region, search_id, said)
-    hits = tuple(
-        rank.hits_in_order(found.hits, query.order)[query.offset : query.offset + query.limit]
-    )
+    end = query.offset + query.limit
+    hits = tuple(rank.hits_in_order(found.hits, query.order)[query.offset : end])
     return Answer(
         search_id=search_id,
         verdict=found.verdict,
@@ -121,6 +120,7 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
         regions=tuple(map(_shown, offered(regions))),
         more_regions=tuple(map(_shown, unlikely(regions))),
         nothing_to_search=found.verdict == "none" and nothing_in(sight.regions, query.box),
+        left_out=found.left_out,
         codes=found.codes,
         hits=hits,
         total=found.total,
@@ -216,6 +216,8 @@ class _Finding:
     codes: tuple[Code, ...] = ()
     total: int = 0
     facets: Facets | None = None
+    left_out: bool = False
+    """Whether something was near enough, and the filters or the words left nothing of it."""
 
 
 def _coded(
@@ -250,7 +252,8 @@ def _verdict(
         rivals = rank.by_product(others, _shows(tools.db, others, Filter()))
         ranked = rank.by_product(found, _shows(tools.db, found, where), rivals)
         line = tools.calibration.none_below if tools.calibration else -1.0
-        shown = thing(rivals, line) if query.color else None
+        seen = thing(rivals, line)
+        shown = seen if query.color else None
         if shown and not ranked:
             wide = _nearest(tools.index, vectors, WIDE, wider(shown, where, tools.db))
             ranked = rank.by_product(wide, _shows(tools.db, wide, where), rivals)
@@ -265,16 +268,19 @@ def _verdict(
         worded = named_by(ranked, query.words, where, tools.db, query.offset + MAX_LIMIT, far)
         ranked = _named_first(worded.ranked, said, tools.db)
         by = {**again.by, **worded.by, **said.first}
-        pool = ranked if query.whole else ranked[: query.offset + query.limit]
+        end = query.offset + query.limit
+        pool = ranked if query.whole else ranked[: end + rank.LOOK_AHEAD]
         target = _target(query, tools)
-        hits = _hits(pool, where, tools, search_id, target, query.language, said, by)
+        hits = tuple(_hits(pool, where, tools, search_id, target, query.language, said, by))
+        near = tools.calibration is not None and bool(again.ranked or seen)
         counted = {one.product_id: None for one in (*ranked, *rivals)} if query.facets else {}
-        facets = facets_of(tools.db, list(counted)) if query.facets and hits else None
+        facets = facets_of(tools.db, list(counted)) if query.facets and (hits or near) else None
     verdict: Verdict = "none"
     if hits:
-        verdict = "exact" if any(hit.exact for hit in hits) else "similar"
+        first = rank.hits_in_order(hits, query.order)[:end]
+        verdict = "exact" if any(hit.exact for hit in first) else "similar"
     total = len(ranked) if hits else 0
-    return _Finding(verdict, tuple(hits), codes, total, facets)
+    return _Finding(verdict, hits, codes, total, facets, near and not hits)
 
 
 def _target(query: Query, tools: Tools) -> str:

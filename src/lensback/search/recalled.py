@@ -57,6 +57,7 @@ def recalled(
         region=said.region,
         regions=tuple(SeenRegion(box=r.box, label=r.label, score=r.score) for r in said.regions),
         nothing_to_search=said.nothing,
+        left_out=said.left_out,
         hits=tuple(hits),
         total=said.total or len(hits),
         facets=facets_of(db, [one.product_id for one in said.hits]),

@@ -177,6 +177,10 @@ class Answer(Body):
         False,
         description="The photo shows nothing that could be searched, and nothing on sale is near.",
     )
+    left_out: bool = Field(
+        False,
+        description="Nothing is shown, though something near enough is on sale: filters or words leave it out.",
+    )
     codes: tuple[Code, ...] = Field((), description="Codes read in the photo that say what it is.")
     hits: tuple[Hit, ...]
     total: int = Field(0, description="Products found; hits are `limit` of them from `offset` on.")

@@ -93,6 +93,7 @@
   }
 
   async function search(part, limit = "") {
+    if (held && !input.files.length) hold(held); // the picker was opened and left
     if (!input.files.length && !url.value && !known.value) { before = null; fields = values(); at("photo").focus(); return; }
     before ||= standing();
     box = part;
@@ -395,6 +396,8 @@
     search("");
   });
   input.multiple = true; // without a script there is one photo
+  input.addEventListener("click", () => { input.value = ""; }); // else the same photo, chosen again, is no change
+  input.addEventListener("cancel", () => hold(held));
   input.addEventListener("change", () => input.files.length && choose([...input.files]));
   at("renew").addEventListener("click", () => input.click());
   for (const filters of [at("filters"), at("colors")]) {
