@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lensback import net
-from lensback.errors import Error, FetchFailed, FetchRefused, FetchTimeout, TooLarge
+from lensback.errors import Error, FetchFailed, FetchRefused, FetchTimeout, Stopped, TooLarge
 from lensback.net import Fetcher, addresses, bodies, is_public, redact
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
@@ -615,6 +615,31 @@ def test_an_unknown_name_is_not_asked_again() -> None:
     with opened(resolver=resolver) as fetcher, pytest.raises(FetchFailed, match="not known"):
         fetcher.fetch("http://shop.example/", max_bytes=9)
     assert len(tries) == 1
+
+
+@pytest.mark.parametrize("url", ["http://shop.example/", "ftp://shop.example/feed.xml"])
+def test_a_name_whose_look_up_hangs_ends_with_the_fetch(url: str, tmp_path: Path) -> None:
+    """Whoever owns a name owns its name server, which may never answer."""
+    never = threading.Event()
+
+    def resolver(*_: object, **__: object) -> list[tuple[Any, ...]]:
+        assert never.wait(60)
+        raise socket.gaierror(socket.EAI_NONAME, "no such name")
+
+    def fetched(fetcher: Fetcher) -> None:
+        fetcher.spool(url, tmp_path / "feed", max_bytes=9, deadline_s=0.3)
+
+    try:
+        with opened(resolver=resolver, retries=0) as fetcher:
+            begin = time.monotonic()
+            with pytest.raises(FetchTimeout):
+                fetched(fetcher)
+            assert time.monotonic() - begin < 20
+            fetcher.halt.set()
+            with pytest.raises(Stopped):
+                fetched(fetcher)
+    finally:
+        never.set()
 
 
 def test_allow_hosts_may_name_a_port(shop: Shop) -> None:

@@ -6,13 +6,18 @@ import contextlib
 import ipaddress
 import re
 import socket
+import threading
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, wait
 from typing import Any
 
 from lensback.errors import FetchFailed, FetchRefused
+from lensback.net import pace
 
 Resolver = Callable[..., Sequence[tuple[Any, ...]]]
 """Called and answering like `socket.getaddrinfo`."""
+LOOK_UPS = 64
+"""Names that are looked up at once; one that hangs keeps its place."""
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -53,6 +58,7 @@ class Guard:
         self._blocks = [block for host in given if (block := _block(host))]
         self._names = frozenset(given)
         self._resolver = resolver
+        self._asking = threading.BoundedSemaphore(LOOK_UPS)
 
     def allowed(self, host: str, port: int) -> bool:
         """True where the operator vouches for the host."""
@@ -66,7 +72,8 @@ class Guard:
 
     def addresses(self, host: str, port: int) -> list[str]:
         """Addresses of `host`, all checked. One bad address refuses the host: an honest store
-        has no reason to publish a private one. Raises FetchRefused and FetchFailed."""
+        has no reason to publish a private one. Raises FetchRefused and FetchFailed; Late where no name
+        server answers in time, Stopped."""
         host = host.lower().rstrip(".")
         found = self._resolve(host, port)
         if not self.allowed(host, port) and not all(map(is_public, found)):
@@ -86,12 +93,33 @@ class Guard:
         if re.fullmatch(r"\d+|0x[0-9a-f]*", host.rpartition(".")[2]):
             raise FetchRefused(f"not a plain IP address: {host!r}", hint="write it as four numbers")
         try:
-            rows = self._resolver(host, port, type=socket.SOCK_STREAM)
+            rows = self._looked_up(host, port)
         except (socket.gaierror, UnicodeError) as error:
             again = getattr(error, "errno", None) == socket.EAI_AGAIN
             message = f"the name {host} is not known"
             raise FetchFailed(message, retry=again, hint="check the address") from error
         return [ipaddress.ip_address(row[4][0]) for row in rows]
+
+    def _looked_up(self, host: str, port: int) -> Sequence[tuple[Any, ...]]:
+        """What the resolver says. It cannot be stopped and waits for a name server as long as that likes, so
+        it is asked by a thread that nobody waits for longer than the fetch has. Raises Late, Stopped."""
+        answer = Future[Sequence[tuple[Any, ...]]]()
+
+        def ask() -> None:
+            try:
+                answer.set_result(self._resolver(host, port, type=socket.SOCK_STREAM))
+            except BaseException as error:  # noqa: BLE001 - for whoever waits
+                answer.set_exception(error)
+            finally:
+                self._asking.release()
+
+        clock = pace.now()
+        while not self._asking.acquire(timeout=min(pace.SLICE_S, clock.left(pace.SLICE_S))):
+            pass
+        threading.Thread(target=ask, name="look-up", daemon=True).start()
+        while not answer.done():
+            wait([answer], min(pace.SLICE_S, clock.left(pace.SLICE_S)))
+        return answer.result()
 
 
 def _block(host: str) -> Network | None:

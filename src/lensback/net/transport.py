@@ -46,7 +46,9 @@ class PinnedBackend(httpcore.SyncBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         failure: httpcore.NetworkError | httpcore.TimeoutException | None = None
-        for address in self._guard.addresses(host, port):
+        with _late_is(httpcore.ConnectTimeout):
+            found = self._guard.addresses(host, port)
+        for address in found:
             with _late_is(httpcore.ConnectTimeout):
                 limit = pace.now().left(timeout)
             try:
