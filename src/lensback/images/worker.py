@@ -84,9 +84,8 @@ def _done(
             os.ftruncate(memory, end)
             shared = mmap.mmap(memory, end)
         if image.width and image.height:
-            lies = Image.frombuffer(
-                LAYOUT, image.size, memoryview(shared)[begin:end], "raw", LAYOUT, 0, 1
-            )
+            place: Any = memoryview(shared)[begin:end]
+            lies = Image.frombuffer(LAYOUT, image.size, place, "raw", LAYOUT, 0, 1)
             lies.im.paste(image.im, (0, 0, *image.size))  # row by row, once: no bytes in between
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
