@@ -280,7 +280,8 @@ def _chip(offer: Offer, row: StoreRow, speech: Speech) -> SizeChip:
 
 def filter_words(query: Query, speech: Speech) -> tuple[str, ...]:
     """What an answer was limited to and ordered by, in words; empty where by nothing."""
-    words = [*query.stores, query.category, *query.brands]
+    words = [f"“{query.words}”"] if query.words else []
+    words += [*query.stores, query.category, *query.brands]
     words += [speech.say("Size {size}", size=size) for size in query.sizes]
     if query.discount:
         words.append(speech.say("From {n} % off", n=query.discount))
