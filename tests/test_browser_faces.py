@@ -175,21 +175,13 @@ def from_somewhere_else(page: Page) -> None:
     page.go_back()
 
 
-def back_and_forward(page: Page) -> None:
-    old = page.locator("#answer").get_attribute("data-search")
-    page.go_back()
-    page.wait_for_function(
-        "old => document.getElementById('answer').dataset.search !== old", arg=old
-    )
-    page.go_forward()
-    page.wait_for_function(
-        "old => document.getElementById('answer').dataset.search === old", arg=old
-    )
+def stands(page: Page, search_id: str) -> None:
+    wanted = "id => document.getElementById('answer').dataset.search === id"
+    page.wait_for_function(wanted, arg=search_id)
 
 
 MOMENTS: list[Callable[[Page], None]] = [
     lambda page: page.reload() and None,
-    back_and_forward,
     away_and_back,
     to_the_first_page_and_the_recent_search,
     in_another_language,
@@ -203,6 +195,7 @@ def test_every_moment_brings_back_photo_box_filters_and_order(
     first = upload(page, served)
     page.locator("#parts .chip[data-whole]").first.click()
     second = another(page, first)
+    plain = state(page)
     page.locator("#filters summary").click()
     page.evaluate(
         """() => {
@@ -224,6 +217,12 @@ def test_every_moment_brings_back_photo_box_filters_and_order(
     assert ["in_stock", "true", True] in narrow["fields"]
     assert narrow["products"]
     assert narrow["box"] == "0 %, 0 %, 100 %, 100 %"
+    page.go_back()
+    stands(page, second)
+    assert state(page) == plain
+    page.go_forward()
+    stands(page, third)
+    assert state(page) == narrow
     for moment in MOMENTS:
         moment(page)
         expect(page).to_have_url(re.compile(f"/answers/{third}"))
