@@ -292,6 +292,8 @@ def believed(row: RowMapping) -> Conversion:
     """The news of an event, at the time it came where it is dated far ahead of that: such news are
     refused now, and those of before must not stand behind everything told later."""
     one, came = news_in(row), row["received_at"]
+    if one.by_operator:
+        return one  # dated behind what it is of, whatever our clock said
     ahead = is_ahead(one.changed_at, came + MOST_AHEAD_S)  # ours may be a little behind theirs
     return replace(one, changed_at=came) if ahead else one
 
