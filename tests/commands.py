@@ -58,17 +58,17 @@ for line in sys.stdin:
 """
 WRITES = "pwrite64,write,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat,ftruncate"
 """What changes a disk, or says that it shall hold."""
-COUNT = -1
+COUNT = ("", 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """How a command ended: its exit code (-9: killed), what it printed, and how many writes were counted."""
+    """How a command ended: its exit code (-9: killed), what it printed, and the kinds of its writes."""
 
     code: int
     out: str
     err: str
-    writes: int = 0
+    writes: tuple[str, ...] = ()
 
     @property
     def json(self) -> Any:
@@ -116,11 +116,11 @@ class Commands:
         *words: object,
         gate: Path | None = None,
         clock: float = 0,
-        kill_at: int = 0,
+        kill_at: tuple[str, int] | None = None,
     ) -> Started:
         """Runs `lensback WORDS` in a workspace. `gate`: begins when this file is there. `clock`: what time
-        it is for it, UTC epoch seconds. `kill_at`: kill -9 as it asks for its so-many-th write; COUNT: only
-        count them."""
+        it is for it, UTC epoch seconds. `kill_at`: kill -9 as it asks for its so-many-th write
+        of a kind; COUNT: only notes them."""
         self._count += 1
         place = f"{self._scratch.name}/{self._count}"
         job = {
@@ -136,18 +136,20 @@ class Commands:
         if kill_at:
             program = installed(lambda: shutil.which("strace"), "strace")
             command = [program, "-qq", "-o", f"{place}.writes", "-e", f"trace={WRITES}"]
-            if kill_at > 0:
-                command += ["-e", f"inject={WRITES}:signal=SIGKILL:when={kill_at}"]
+            if kill_at != COUNT:
+                call, number = kill_at  # strace counts each kind by itself
+                command += ["-e", f"inject={call}:signal=SIGKILL:when={number}"]
             tracer = subprocess.Popen([*command, "-p", str(pid)], stderr=subprocess.DEVNULL)
         return Started(pid, place, tracer)
 
     def ended(self, started: Started) -> Done:
         """The command's end, once it has come."""
         code = int(self._told({"wait": started.pid}))
-        writes = 0
+        writes: tuple[str, ...] = ()
         if started.tracer:
             started.tracer.wait(60)
-            writes = Path(f"{started.place}.writes").read_bytes().count(b"\n")
+            lines = Path(f"{started.place}.writes").read_text("ascii", "replace").splitlines()
+            writes = tuple(line.partition("(")[0] for line in lines if "(" in line)
         out, err = (Path(f"{started.place}.{name}").read_text("utf-8") for name in ("out", "err"))
         return Done(code, out, err, writes)
 
