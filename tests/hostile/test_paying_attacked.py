@@ -54,7 +54,10 @@ def waits(opened: Any, name: str, minor: int) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return made(tmp_path / "w")
+    """With the news in the database: of two commands one brings them in, and the other may be sooner."""
+    with open_workspace(made(tmp_path / "w")) as opened:
+        opened.drain()
+        return opened.path
 
 
 @pytest.fixture(scope="module")
