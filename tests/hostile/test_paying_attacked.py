@@ -343,7 +343,7 @@ REFUSED: dict[str, Case] = {
     "no place": (("ledger", "export", "--out", "/nowhere/x.csv"), 2, "StateError", "cannot write"),
     "no name": (("conversions", "pull"), 2, "BadQuery", "name one network, or say --all"),
     "unknown name": (("conversions", "pull", "nowhere"), 2, "UnknownName", "'nowhere'"),
-    "no account": (("conversions", "pull", "awin"), 2, "ConfigError", "awin"),
+    "no account": (("conversions", "pull", "awin"), 2, "ConfigError", "account of AWIN"),
     "no api": (("conversions", "pull", "generic"), 2, "NotFound", "no report"),
     "wrong day": (("conversions", "pull", "awin", "--since", "today"), 2, "BadQuery", "not a day"),
     "every alone": (
