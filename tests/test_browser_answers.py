@@ -505,3 +505,29 @@ def test_sizes_and_brands_are_remembered_if_the_shopper_wants(
     expect(page.locator("#remember")).to_be_checked()
     page.locator("#remember").uncheck()
     assert page.evaluate(kept) is None
+
+
+def test_what_a_browser_saved_is_handed_over_and_the_rest_stays(
+    page: Page, served: tuple[str, Path, Any]
+) -> None:
+    upload(page, served)
+    page.locator(".acts a").first.evaluate("one => location.assign(one.href)")
+    page.locator("#save").click()
+    page.evaluate(
+        """() => {
+          const kept = JSON.parse(localStorage.getItem('lensback.saved'));
+          kept[0].amount = '987654';
+          const gone = { ...kept[0], product: 'paaaaaaaaaaaaaaaa', title: 'Nobody sells it' };
+          localStorage.setItem('lensback.saved', JSON.stringify([...kept, gone]));
+        }"""
+    )
+    workspace = served[2].workspace
+    member = grants.give_pass(workspace.db, workspace.path, "member-9", int(time.time()))
+    page.context.add_cookies([{"name": "lensback_user", "value": member, "url": served[0]}])
+    page.goto(f"{served[0]}/saved")
+    expect(page.locator("#saved > ul .cheaper")).to_contain_text("987,654")
+    expect(page.locator("#here-only li")).to_have_count(1)
+    expect(page.locator("#here-only li")).to_contain_text("Not sold any more")
+    page.locator("#here-only button").click()
+    expect(page.locator("#here-only")).to_be_hidden()
+    assert page.evaluate("localStorage.getItem('lensback.saved')") == "[]"

@@ -52,8 +52,8 @@ class Query:
     def narrowed(self) -> bool:
         """Whether anything was asked for beside the photo: words, a filter, a colour, an order."""
         plain = Query()
-        how = {"box": None, "limit": plain.limit, "offset": 0, "facets": False}
-        return replace(self, currency="", language="", **how) != plain
+        bare = replace(self, box=None, limit=plain.limit, offset=0, facets=False)
+        return replace(bare, currency="", language="") != plain
 
     @property
     def whole(self) -> bool:

@@ -62,14 +62,16 @@
 
   const page = document.getElementById("saved");
   if (!page) return;
-  if ("member" in page.dataset) { hand(); return; }
+  const member = "member" in page.dataset; // the list is the server's; here stands what it did not take
+  const shelf = member ? document.getElementById("here-only") : page;
   const node = (tag, text = "", fields = {}) => Object.assign(document.createElement(tag), { textContent: text }, fields);
   const money = ({ amount, currency }) => new Intl.NumberFormat(document.documentElement.lang, { style: "currency", currency }).format(Number(amount));
 
   function draw() {
     const list = load();
-    document.getElementById("none-saved").hidden = list.length > 0;
-    page.querySelector("ul").replaceChildren(...list.map(entry));
+    if (member) shelf.hidden = !list.length;
+    else document.getElementById("none-saved").hidden = list.length > 0;
+    shelf.querySelector("ul").replaceChildren(...list.map(entry));
   }
 
   function entry(one) {
@@ -105,5 +107,6 @@
     if (here.length && Number(best.amount) < Number(one.amount)) say(page.dataset.cheaper.replace("{before}", money(one)), "cheaper");
   }
 
-  draw();
+  if (member) hand().then(draw);
+  else draw();
 })();
