@@ -101,6 +101,20 @@ def clean(
         yield workspace, state(workspace)
 
 
+QUICK = {"encoder": "pixels"}
+"""Settings where whole syncs are repeated: which model encodes is all the same to what is proved."""
+
+
+@pytest.fixture(scope="module")
+def quick(
+    world: World, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Workspace, dict[str, Any]]]:
+    """The same without a model."""
+    with opened(tmp_path_factory.mktemp("quick"), world, **QUICK) as workspace:
+        assert not sync(workspace).failed
+        yield workspace, state(workspace)
+
+
 def first_offers(workspace: Workspace, photo: Path, **query: Any) -> set[str]:
     answer = search(photo.read_bytes(), Query(**query), workspace.tools())
     if not answer.hits:
@@ -194,13 +208,13 @@ print(*sorted(sys.modules))
 
 
 def test_stages_one_by_one_end_the_same(
-    world: World, clean: tuple[Workspace, dict[str, Any]], tmp_path: Path
+    world: World, quick: tuple[Workspace, dict[str, Any]], tmp_path: Path
 ) -> None:
-    with opened(tmp_path, world) as workspace:
+    with opened(tmp_path, world, **QUICK) as workspace:
         for stage in ("ingest", "download", "embed", "group", "publish"):
             sync(workspace, only=stage)
         made = state(workspace)
-    expected = clean[1]
+    expected = quick[1]
     # Images are compared between stores by the full run's `pair`, which belongs to `group`.
     assert made == expected
     with pytest.raises(BadQuery):
@@ -343,19 +357,19 @@ from pathlib import Path
 from lensback.settings import Settings
 from lensback.sync import sync
 from lensback.workspace import Workspace
-sync(Workspace(Path({folder!r}), Settings(allow_hosts=("127.0.0.1",), retries=0)))
+sync(Workspace(Path({folder!r}), Settings(allow_hosts=("127.0.0.1",), retries=0, encoder="pixels")))
 """
 
 
 @pytest.mark.slow
 def test_kill_9_at_random_moments_ends_as_one_clean_run(
-    world: World, clean: tuple[Workspace, dict[str, Any]], tmp_path: Path
+    world: World, quick: tuple[Workspace, dict[str, Any]], tmp_path: Path
 ) -> None:
     dice = random.Random(20261124)
     killed = 0
     with Forked() as forked:
         timed = tmp_path / "timed"
-        opened(timed, world).close()
+        opened(timed, world, **QUICK).close()
         forked.start(CHILD.format(folder=str(timed)))
         begin = whole_s = forked.worked_s()
         while (now := forked.worked_s()) < math.inf:
@@ -365,13 +379,13 @@ def test_kill_9_at_random_moments_ends_as_one_clean_run(
         whole_s -= begin
         for lineage in range(KILLS // 2):
             folder = tmp_path / f"killed-{lineage}"
-            opened(folder, world).close()
+            opened(folder, world, **QUICK).close()
             for longest in (0.9, 0.5):  # the second run of a lineage has less to do
                 forked.start(CHILD.format(folder=str(folder)))
                 forked.wait_for(dice.uniform(0.02, longest) * whole_s)
                 forked.kill()
                 killed += forked.finished()[0] == -signal.SIGKILL
-            resumed(folder, world, clean)
+            resumed(folder, world, quick)
     assert killed >= KILLS // 2, "most moments lay inside a run"
 
 

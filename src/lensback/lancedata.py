@@ -120,7 +120,7 @@ class TableFolder:
         told = read()
         note = self._note(name)
         if note and before and before == self._mark(name):
-            numbers = {**told, "mark": np.frombuffer(before, np.uint8)}
+            numbers: dict[str, NDArray[Any]] = {**told, "mark": np.frombuffer(before, np.uint8)}
             with contextlib.suppress(OSError):  # it spares time, that is all
                 replace_file(note, lambda partial: _saved(partial, numbers))
         return told
@@ -356,7 +356,7 @@ def _files(folder: str) -> Iterator[tuple[str, int, int]]:
                     yield entry.path, told.st_size, told.st_mtime_ns
 
 
-def _saved(path: Path, numbers: Mapping[str, NDArray[Any]]) -> None:
+def _saved(path: Path, numbers: dict[str, Any]) -> None:
     with path.open("wb") as file:  # by its name it would be given another ending
         np.savez(file, **numbers)
 
