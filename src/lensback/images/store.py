@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import os
 import re
 import secrets
 import time
@@ -61,7 +62,7 @@ class ImageStore:
     def whole(self, digest: str, size: int) -> bool:
         """Whether a picture of so many bytes is kept; its content is not looked at."""
         try:
-            return self._path(digest).stat().st_size == size
+            return os.stat(self._name(digest)).st_size == size  # noqa: PTH116 - thousands at a time
         except (FileNotFoundError, NotADirectoryError):
             return False
 
@@ -136,9 +137,12 @@ class ImageStore:
         return removed
 
     def _path(self, digest: str, folder: str = "") -> Path:
+        return Path(self._name(digest, folder))
+
+    def _name(self, digest: str, folder: str = "") -> str:
         if not _is_digest(digest):
             raise _missing(digest)
-        return self._root / folder / digest[:2] / digest[2:4] / digest
+        return os.path.join(self._root, folder, digest[:2], digest[2:4], digest)  # noqa: PTH118
 
     def _write(self, path: Path, data: bytes) -> None:
         part = self._root / "tmp" / secrets.token_hex(16)
