@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 
 from lensback.errors import Busy
-from lensback.web.gate import Gate
+from lensback.web.gate import RECENT_S, Gate
 
 
 class Street:
     """A gate, and work in it that waits until it is told to go on."""
 
-    def __init__(self, jobs: int, queue: int, each: int = 0, patience_s: float = 30) -> None:
-        self.gate = Gate(jobs, queue, each, patience_s)
+    def __init__(
+        self, jobs: int, queue: int, each: int = 0, patience_s: float = 30, beside: int = 0
+    ) -> None:
+        self.gate = Gate(jobs, queue, each, patience_s, beside)
         self.began: list[str] = []
         self.tasks: dict[str, asyncio.Task[str]] = {}
         self._let = threading.Semaphore(0)
@@ -136,6 +138,26 @@ async def test_a_client_has_its_share_and_no_more(street: Street) -> None:
     await street.come("b", "b")
     await until(lambda: len(street.began) == 3)
     assert set(street.began) == {"a0", "a1", "b"}, "a place stays free for others"
+
+
+@on(4, 8, beside=2)
+async def test_a_client_takes_all_places_only_while_nobody_else_comes(street: Street) -> None:
+    """What works at once takes time from each other: two of who floods beside each of a shopper."""
+    for n in range(4):
+        await street.come(f"a{n}", "a")
+    await until(lambda: len(street.began) == 4)
+    await street.come("b", "b")
+    for _ in range(5):  # with b all of the first ones end
+        await street.go_on()
+    for n in range(4, 8):
+        await street.come(f"a{n}", "a")
+    await until(lambda: len(street.began) == 7)
+    assert street.began[5:] == ["a4", "a5"], "b was here just now"
+    street.gate._came["b"] -= RECENT_S + 1
+    street.gate._came.move_to_end("b", last=False)
+    await street.come("a8", "a")
+    await until(lambda: len(street.began) == 9)
+    assert list(street.gate._came) == ["a"]
 
 
 @on(1, 4, patience_s=0.2)

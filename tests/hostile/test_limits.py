@@ -4,6 +4,7 @@ why not, and who asks again as soon as it was answered waits for its turn."""
 from __future__ import annotations
 
 import asyncio
+import gzip
 import threading
 import time
 import weakref
@@ -14,7 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from starlette.requests import Request
 from starlette.routing import Mount
 
@@ -385,3 +388,43 @@ def test_a_refusal_that_waits_holds_no_photo() -> None:
 
     assert asyncio.run(ask()) == 503
     assert gone == [True]
+
+
+def test_what_is_the_same_for_everybody_is_compressed_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed, real = [], gzip.compress
+    monkeypatch.setattr(gzip, "compress", lambda *a, **k: packed.append(a) or real(*a, **k))
+    with served(folder) as client:
+        for path in ("/docs", "/openapi.json"):
+            plain = client().get(path, headers={"Accept-Encoding": "identity"})
+            taken = [client().get(path) for _ in range(3)]
+            assert "content-encoding" not in plain.headers
+            for one in taken:
+                assert one.headers["content-encoding"] == "gzip"
+                assert "accept-encoding" in one.headers["vary"].lower()
+                assert one.content == plain.content
+                assert int(one.headers["content-length"]) < len(plain.content) / 3
+    assert len(packed) == 2
+
+
+def test_one_photo_at_a_time_is_explained(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It encodes as often as 37 searches do, and of the photo few copies are there at once."""
+    from lensback.search import why
+
+    alive: list[weakref.ref[Any]] = []
+    most = Counter[str]()
+
+    class Encoder:
+        def encode(self, pictures: list[Image.Image]) -> Any:
+            most["beside"] = max(most["beside"], sum(one() is not None for one in alive))
+            alive[:] = [weakref.ref(picture) for picture in pictures]
+            most["together"] = max(most["together"], len(pictures))
+            return np.ones((len(pictures), 4), np.float32)
+
+    found = why.heat(Image.new("RGB", (90, 90)), np.ones(4, np.float32), Encoder())  # type: ignore[arg-type]
+    assert found.shape == (7, 7)
+    assert most["together"] == why._BATCH
+    assert most["beside"] <= 2
+    with served(folder) as client:
+        assert client().app.state.service.explaining._jobs == 1

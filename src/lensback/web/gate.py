@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
-from collections import Counter
+import time
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ T = TypeVar("T")
 
 PATIENCE_S = 20.0
 """Longest wait for a place; then the client is told to come again."""
+RECENT_S = 10.0
+"""Who came so lately may come again at any moment."""
 
 
 @dataclass(eq=False, slots=True)
@@ -45,7 +48,8 @@ class _Turn:
 
 
 class Gate:
-    """A bounded thread pool: `jobs` at work, of one client at most `each`, and `queue` waiting.
+    """A bounded thread pool: `jobs` at work, of one client at most `each`, and at most `beside` while another
+    one comes and goes: what works at once takes time from each other. `queue` may wait.
 
     The next is of the client with the fewest at work, of those the cheapest, of those the first.
     Beyond the queue one of the client that has most here is told at once to come again, the
@@ -53,10 +57,17 @@ class Gate:
     """
 
     def __init__(
-        self, jobs: int, queue: int, each: int = 0, patience_s: float = PATIENCE_S
+        self,
+        jobs: int,
+        queue: int,
+        each: int = 0,
+        patience_s: float = PATIENCE_S,
+        beside: int = 0,
     ) -> None:
         self._jobs, self._queue, self._each = jobs, queue, each or jobs
-        self._patience_s = patience_s
+        self._beside, self._patience_s = beside or self._each, patience_s
+        self._came: OrderedDict[str, float] = OrderedDict()
+        """When each client came last, for RECENT_S; the last one to come at the end."""
         self._waiting: list[_Turn] = []
         self._working: list[_Turn] = []
         self._numbers = itertools.count()
@@ -75,6 +86,7 @@ class Gate:
         with self._lock:
             self._waiting = [one for one in self._waiting if not one.future.cancelled()]
             self._waiting.append(turn)
+            self._note(client, time.monotonic())
             self._start()
             over = self._one_too_many() if len(self._waiting) > self._queue else None
         if over:
@@ -97,15 +109,23 @@ class Gate:
 
     def _start(self) -> None:
         """Gives free places to those whose turn it is."""
+        most = self._beside if len(self._came) > 1 else self._each
         while len(self._working) < self._jobs:
             here = Counter(turn.client for turn in self._working)
-            may = [turn for turn in self._waiting if here[turn.client] < self._each]
+            may = [turn for turn in self._waiting if here[turn.client] < most]
             if not may:
                 return
             turn = min(may, key=lambda one: (here[one.client], one.seconds, one.number))
             self._waiting.remove(turn)
             self._working.append(turn)
             self._pool.submit(self._do, turn)
+
+    def _note(self, client: str, now: float) -> None:
+        """Somebody came; who has not come for long is forgotten."""
+        self._came[client] = now
+        self._came.move_to_end(client)
+        while next(iter(self._came.values())) < now - RECENT_S:
+            self._came.popitem(last=False)
 
     def _one_too_many(self) -> _Turn:
         """Takes the one that is to come again out of the queue."""

@@ -148,7 +148,7 @@ class Service:
         recent: Fleeting[Shown] = Fleeting(SHOWN_S, SHOWN)
         return cls(
             workspace,
-            Gate(s.search_jobs, QUEUE),
+            Gate(s.search_jobs, QUEUE, beside=max(1, s.search_jobs // 2)),
             tuple(Gate(lane.workers, LARGE_QUEUE) for lane in images.shared().lanes[1:]),
             Gate(FETCHES, FETCHES_WAITING, FETCHES_EACH, FETCH_S),
             Gate(1, QUEUE),
