@@ -117,6 +117,16 @@ def test_a_click_that_is_told_again_keeps_its_salt(credited: Database) -> None:
         assert len(c.execute(select(t.sold_clicks)).all()) == 3
 
 
+def test_the_digest_of_an_owner(credited: Database) -> None:
+    """Kept for ever: it must not change."""
+    told = "359deb57c7f120afe4d43f6a1e7ef8370b729497e62e90585fffd678974d542f"
+    assert sold.owner_of("user-token-1", "00" * 16) == told
+    assert sold.owner_of("", "00" * 16) == ""
+    with credited.read() as c:
+        owners = dict(c.execute(select(t.sold_clicks.c.click_id, t.sold_clicks.c.owner)).all())
+    assert (owners["c2"], len(owners["c1"]), owners["c1"] == owners["c3"]) == ("", 64, False)
+
+
 def test_what_is_told_of_a_person_has_no_salt(credited: Database, tmp_path: Path) -> None:
     data = people.data_of(credited, tmp_path, USER, AT)
     assert data["clicks"]
