@@ -48,7 +48,7 @@ def test_image_addresses_that_cannot_be_taken_are_told():
     dry_run = tried(HEADER + rows)
     assert dry_run.as_json()["images_left_out"] == {"no address": 1}
     (warning,) = [told for told in dry_run.warnings() if "left out" in told]
-    assert warning == "1 image addresses left out: no address, for example 'pictures/2.jpg'"
+    assert warning == "1 image address left out: no address, for example 'pictures/2.jpg'"
 
 
 def test_words_of_stock_that_nobody_knows_are_told():

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 PLAIN_EVERY_S = 10.0
 AFTER_S = 1.0
 """Sooner than this nobody asks what a command is doing."""
+_UNBOUND = 10_000
+"""Columns of a terminal that breaks no word."""
 HEADLINES = {
     "exact": "This very product",
     "similar": "Looks like it (no exact match is sure enough)",
@@ -51,6 +54,33 @@ class Terminal(Console):
         for segment in super().render(renderable, options):
             text, style, control = segment
             yield segment if control else Segment(legible(text, lines=True), style)
+
+
+class Listing(Table):
+    """Rows under names: a table where the terminal is wide enough for every word and number of it, and
+    elsewhere each row by itself, `name: value · name: value`. Nothing is cut off, and only what is
+    longer than a line is broken."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The parts of the table, or of its rows."""
+        unbound = options.update(width=_UNBOUND)
+        if self.__rich_measure__(console, unbound).minimum <= options.max_width:
+            yield from super().__rich_console__(console, options)
+            return
+        names = [_text_of(console, column.header) for column in self.columns]
+        first = 1 + next((at for at, name in enumerate(names) if name), 0)
+        for row in zip(*(column.cells for column in self.columns), strict=True):
+            cells = [_text_of(console, cell) for cell in row]
+            if any(cells[:first]):
+                head = Text(" ", style="bold", overflow="fold").join(filter(None, cells[:first]))
+                yield head
+            named = zip(names[first:], cells[first:], strict=True)
+            told = [Text.assemble(name, ": ", cell) for name, cell in named if cell]
+            yield Padding.indent(Text(" · ", overflow="fold").join(told), 2)
+
+
+def _text_of(console: Console, cell: RenderableType) -> Text:
+    return cell.copy() if isinstance(cell, Text) else console.render_str(str(cell))
 
 
 class StageProgress:
@@ -145,7 +175,7 @@ def _wait(console: Console, what: str, over: threading.Event) -> None:
 
 def tally_table(tallies: Sequence[Tally]) -> RenderableType:
     """One row per stage."""
-    table = Table("stage", "done", "skipped", "rejected", "seconds", "notes")
+    table = Listing("stage", "done", "skipped", "rejected", "seconds", "notes")
     for tally in tallies:
         rejected = ", ".join(f"{n} {why}" for why, n in tally.rejected.most_common(4))
         notes = ", ".join(
@@ -166,7 +196,7 @@ def answer_table(answer: Answer) -> RenderableType:
     why = [Text(sentence) for sentence in reasons(answer, Speech("en"))]
     if not answer.hits:
         return Group(head, *why, Text("Try a closer photo of one thing, or mark it with --box."))
-    table = Table(
+    table = Listing(
         "", "product", "match", "store", "sizes", "price", "after cashback", "stock", "offer"
     )
     likely = [hit for hit in answer.hits if _is_likely(hit, answer)]

@@ -8,7 +8,6 @@ from threading import Event
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from lensback.cli.face import (
     HERE,
@@ -22,7 +21,7 @@ from lensback.cli.face import (
     say,
 )
 from lensback.cli.stopping import stoppable
-from lensback.console import StageProgress
+from lensback.console import Listing, StageProgress
 from lensback.counted import counted
 from lensback.errors import BadQuery
 
@@ -123,8 +122,8 @@ def _verify(place: BackupPlace, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _seen(seen: list[Seen]) -> Table:
-    table = Table("backup", "made (UTC)", "files", "MiB", "database", "state")
+def _seen(seen: list[Seen]) -> Listing:
+    table = Listing("backup", "made (UTC)", "files", "MiB", "database", "state")
     for each in seen:
         one = each.manifest
         state = each.fault or "whole"

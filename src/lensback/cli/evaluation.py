@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from lensback.cli.face import (
     HERE,
@@ -22,7 +21,7 @@ from lensback.cli.face import (
     read_text_file,
     say,
 )
-from lensback.console import StageProgress, waiting
+from lensback.console import Listing, StageProgress, waiting
 from lensback.counted import counted
 from lensback.errors import BadQuery
 
@@ -77,12 +76,12 @@ def evaluate_command(
 
 
 def _show(run: Run) -> None:
-    table = Table("figure", "value", "95 % interval", "n")
+    table = Listing("figure", "value", "95 % interval", "n")
     for figure in run.figures:
         table.add_row(figure.name, *_cells(figure))
     out.print(table)
     if run.against:
-        table = Table(f"minus {run.against.name}", "difference", "95 % interval", "n", "p")
+        table = Listing(f"minus {run.against.name}", "difference", "95 % interval", "n", "p")
         for each in run.against.differences:
             if each.value is None:
                 table.add_row(each.name, "not known", "", str(each.n), "")
@@ -173,7 +172,7 @@ def _show_promise(made: Promise, before: Promise | None) -> None:
         if before:
             say(f"An earlier promise stands: at most {before.promised:.0%} wrong.")
     say(f"judged on {counted(made.cases, 'case')} of {made.source}")
-    table = Table("category", "state", "exact from", "answers", "wrong", "at most wrong")
+    table = Listing("category", "state", "exact from", "answers", "wrong", "at most wrong")
     for each in (made.overall, *made.categories):
         bar = "" if each.threshold is None else f"{each.threshold:.2f}"
         most = "" if each.upper is None else f"{each.upper:.1%}"

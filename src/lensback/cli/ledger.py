@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from lensback.cli.face import (
     HERE,
@@ -24,7 +23,7 @@ from lensback.cli.face import (
     say,
 )
 from lensback.cli.stopping import stoppable
-from lensback.console import StageProgress, waiting
+from lensback.console import Listing, StageProgress, waiting
 from lensback.counted import counted
 from lensback.errors import BadQuery, Busy
 
@@ -305,7 +304,7 @@ def drained(opened: Workspace) -> None:
 def _print_balances(balances: dict[str, dict[str, int]]) -> None:
     from lensback.types import Money
 
-    table = Table("currency", "account", "balance")
+    table = Listing("currency", "account", "balance")
     for currency, accounts in balances.items():
         for account, minor in accounts.items():
             table.add_row(currency, account, Money(minor, currency).as_json()["amount"])

@@ -11,7 +11,6 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from lensback.cli.face import (
     HERE,
@@ -24,6 +23,7 @@ from lensback.cli.face import (
     print_json,
     say,
 )
+from lensback.console import Listing
 from lensback.counted import counted
 from lensback.errors import BadQuery
 from lensback.legible import cell
@@ -78,7 +78,7 @@ def offers_find(
     if not found:
         say("none")
         return
-    table = Table("offer", "store:sku", "title", "size", "price", "state")
+    table = Listing("offer", "store:sku", "title", "size", "price", "state")
     table.columns[0].no_wrap = True
     for stored in found:
         offer = stored.offer

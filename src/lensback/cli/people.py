@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from lensback.cli.face import (
     HERE,
@@ -21,7 +20,7 @@ from lensback.cli.face import (
     print_json,
     say,
 )
-from lensback.console import waiting
+from lensback.console import Listing, waiting
 from lensback.counted import counted
 
 user_app = typer.Typer(help="A person's data.", no_args_is_help=True)
@@ -99,7 +98,7 @@ def grant_list(
     if as_json:
         print_json([grant.as_json() for grant in found])
         return
-    table = Table("id", "kind", "key", "made", "ends")
+    table = Listing("id", "kind", "key", "made", "ends")
     for grant in found:
         shown = (grant.id[: grants.SHOWN], grant.kind, grant.name)
         table.add_row(*shown, ago(grant.made_at), coming(grant.until))
@@ -137,7 +136,7 @@ def audit_lines(
     if as_json:
         print_json([line.as_json() for line in found])
         return
-    table = Table("when", "who", "what", "more")
+    table = Listing("when", "who", "what", "more")
     for line in found:
         table.add_row(ago(line.at), line.actor, line.deed, line.detail)
     out.print(table if found else "nothing yet")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from lensback.cli.face import (
     HERE,
@@ -24,7 +23,7 @@ from lensback.cli.face import (
     print_json,
     say,
 )
-from lensback.console import waiting
+from lensback.console import Listing, waiting
 from lensback.counted import counted
 from lensback.errors import BadQuery
 
@@ -46,7 +45,7 @@ def network_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
     if as_json:
         print_json([network.as_json() for network in networks])
         return
-    table = Table("network", "title", "click id", "postback", "report", "not checked")
+    table = Listing("network", "title", "click id", "postback", "report", "not checked")
     for one in networks:
         table.add_row(
             one.name,
@@ -121,7 +120,7 @@ def program_show(
             }
         )
         return
-    table = Table("rule", "pays")
+    table = Listing("rule", "pays")
     for at, rule in enumerate(told.terms.rates, 1):
         table.add_row(str(at), escape(terms.words(told.terms, rule)))
     out.print(table)

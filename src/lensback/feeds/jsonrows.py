@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 from lensback.errors import FeedError
-from lensback.feeds import batch, clean, propose
+from lensback.feeds import batch, clean, propose, shopify
 from lensback.feeds.amounts import amount_of
 from lensback.feeds.columns import ColumnMap, Picker
 from lensback.feeds.dialects import GOOGLE, READY, SCHEMA_ORG, TRADEDOUBLER, WOOCOMMERCE
@@ -41,6 +41,7 @@ def read(
     first = lines.header()
     found = _by_line(lines, first) if is_lines(first) else _in_document(lines, first)
     picker: Picker | None = None
+    own = columns
     pending: Pending[clean.Row] = Pending(
         lambda rows: batch.offers(batch.columns_of(rows), len(rows), rules)
     )
@@ -49,13 +50,14 @@ def read(
             if item is None:
                 pending.refuse(Rejected("bad row", line, sample=sample[:SAMPLE_CHARS].strip()))
                 continue
-            if picker is None:
-                columns = columns or choose(name for name, _ in _values(item, "", 0))
-                rules = clean.with_columns(rules, columns)
-                picker = Picker(columns)
-            pending.rows.append(picker.row(_flat(item, picker)))
-            pending.lines.append(line)
-            if len(pending.rows) == batch.ROWS:
+            for each in _rows(item, own):
+                if picker is None:
+                    columns = columns or choose(name for name, _ in _values(each, "", 0))
+                    rules = clean.with_columns(rules, columns)
+                    picker = Picker(columns)
+                pending.rows.append(picker.row(_flat(each, picker)))
+                pending.lines.append(line)
+            if len(pending.rows) >= batch.ROWS:
                 yield from pending.flush()
     except FeedError:
         yield from pending.flush()
@@ -63,6 +65,12 @@ def read(
     if picker is None and not lines.cut:
         raise empty()
     yield from pending.flush()
+
+
+def _rows(item: dict[str, Any], columns: ColumnMap | None) -> Sequence[Mapping[str, Any]]:
+    """The rows that an object is: itself, or the variants of a product, where no map is given that
+    tells of the object's own names."""
+    return (not columns and shopify.rows(item)) or [item]
 
 
 def is_lines(first: str) -> bool:
@@ -104,7 +112,8 @@ def samples(head: str) -> tuple[dict[str, str], str, str]:
     found = _LIKELY.search(head) or _ANY.search(head)
     at = 0 if is_lines(head.split("\n", 1)[0]) or not found else found.end()
     item, _ = _next(head, at)
-    known = {name: value for name, value in _values(item, "", 0) if value} if item else {}
+    first = _rows(item, None)[0] if isinstance(item, dict) else {}
+    known = {name: value for name, value in _values(first, "", 0) if value}
     return known, "", "json"
 
 
@@ -187,7 +196,7 @@ def _pieces(lines: Iterable[str]) -> Iterator[str]:
 # --- values -----------------------------------------------------------------------------------
 
 
-def _flat(item: dict[str, Any], picker: Picker) -> Iterator[tuple[str, str]]:
+def _flat(item: Mapping[str, Any], picker: Picker) -> Iterator[tuple[str, str]]:
     """Names with their texts: paths of what is nested, and, last, the bare names inside groups that
     mean nothing themselves (AWIN's `product_basic`)."""
     yield from _values(item, "", 0)
@@ -196,7 +205,7 @@ def _flat(item: dict[str, Any], picker: Picker) -> Iterator[tuple[str, str]]:
             yield from _values(value, "", 1)
 
 
-def _values(item: dict[str, Any], path: str, depth: int) -> Iterator[tuple[str, str]]:
+def _values(item: Mapping[str, Any], path: str, depth: int) -> Iterator[tuple[str, str]]:
     for name, value in item.items():
         if isinstance(value, list):
             yield from _of_list(value, path + name, depth)

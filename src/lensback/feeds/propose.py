@@ -53,8 +53,8 @@ _NAMES = by_alias(
         " categoryname категория раздел",
         "description": "description beskrivelse beschreibung desc descripcion opis omschrijving"
         " descrizione описание",
-        "color": "color colour farve farbe couleur kleur цвет",
-        "size": "size storrelse groesse taille maat размер",
+        "color": "color colour farve farbe couleur kleur colore cor färg barva kolor цвет колір",
+        "size": "size storrelse groesse grösse größe taille talla taglia tamanho storlek velikost rozmiar maat размер розмір",
         "gender": "gender koen geschlecht sexe пол",
         "material": "material materiale материал",
     }
@@ -198,7 +198,7 @@ def _guess(samples: dict[str, str]) -> dict[str, tuple[str, ...]]:
     fields: dict[str, tuple[str, ...]] = {}
     used: set[str] = set()
     for given in sorted(samples, key=lambda name: name.count("/")):
-        target = _by_name(given)
+        target = target_of(given)
         if target == "availability" and target in fields:
             target = "quantity"  # WooCommerce's export: `In stock?`, and `Stock`, empty where nobody counts
         if target and (target == "images" or target not in fields):
@@ -217,7 +217,8 @@ def _guess(samples: dict[str, str]) -> dict[str, tuple[str, ...]]:
     return fields
 
 
-def _by_name(name: str) -> str | None:
+def target_of(name: str) -> str | None:
+    """The field that a column of this name seems to feed, in any of the languages known here."""
     last = key(name.rpartition("/")[2].lstrip("@"))
     last = last.replace("_", "").rstrip("?")
     return _NAMES.get(last) or _NAMES.get(_CENTS.sub("", last))
