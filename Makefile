@@ -4,6 +4,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Nothing is compiled that is never imported.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 SERVE ?= 1
 LOCKED := --quiet --universal --generate-hashes --no-emit-index-url --no-header
 IMAGE := --extra postgresql --extra milvus
@@ -17,18 +19,23 @@ help: ## this list
 $(BIN)/lensback: pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(PIP) --no-deps --require-hashes -r requirements.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
 	touch $(BIN)/lensback
 
-# torch is for training only and large, so it stays out of the lock and of `make demo`.
-$(VENV)/train: $(BIN)/lensback requirements-train.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-train.txt
+# What only tests and tools need is as large again, so the demo does without.
+$(VENV)/dev: $(BIN)/lensback requirements-dev.lock
+	$(PIP) --require-hashes -r requirements-dev.lock
+	touch $(VENV)/dev
+
+# torch is for training only and large, so it stays out of the lock.
+$(VENV)/train: $(VENV)/dev requirements-train.txt
+	$(PIP) -r requirements-train.txt
 	touch $(VENV)/train
 
 # Ray, the checkers of deploy/ and the mutation tester, large as well; PostgreSQL and Milvus are fetched by their tests.
-$(VENV)/cluster: $(BIN)/lensback requirements-cluster.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-cluster.txt
+$(VENV)/cluster: $(VENV)/dev requirements-cluster.txt
+	$(PIP) -r requirements-cluster.txt
 	touch $(VENV)/cluster
 
 demo: $(BIN)/lensback ## set up, ingest a demo catalogue, search three photos, serve the page (SERVE=0: do not serve)
@@ -39,10 +46,10 @@ test: $(VENV)/train $(VENV)/cluster ## set up, then every test
 
 check: $(VENV)/train $(VENV)/cluster format lint types test ## format, lint, types, tests
 
-format: $(BIN)/lensback
+format: $(VENV)/dev
 	$(BIN)/ruff format src tests bench tools
 
-lint: $(BIN)/lensback
+lint: $(VENV)/dev
 	$(BIN)/ruff check src tests bench tools
 
 types: $(VENV)/train $(VENV)/cluster
@@ -55,13 +62,13 @@ words: $(BIN)/lensback ## gather the texts of code and templates into src/lensba
 	sed -i -E '/^"(Project|Report|POT|PO|Last|Language-Team|Generated)/d' src/lensback/locale/*.po # says nothing
 
 docs: $(BIN)/lensback ## the pages as a site with search, in build/docs; a broken link fails
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'zensical==0.0.73'
+	$(PIP) 'zensical==0.0.73'
 	$(BIN)/python tools/docs_site.py build/docs
 
-bench: $(BIN)/lensback ## some benchmark scripts, each writing bench/results/NAME.json
+bench: $(VENV)/dev ## some benchmark scripts, each writing bench/results/NAME.json
 	for script in feeds search_index latency main_job; do $(BIN)/python bench/$$script.py || exit 1; done
 
-hostile: $(BIN)/lensback ## attacks on a real service: the tests, then at length (bench/attacks.py)
+hostile: $(VENV)/dev ## attacks on a real service: the tests, then at length (bench/attacks.py)
 	$(BIN)/python -m pytest -q tests/hostile
 	$(BIN)/python bench/attacks.py
 
@@ -71,15 +78,16 @@ explore: $(VENV)/train $(VENV)/cluster ## tests of properties with new examples,
 mutate: $(VENV)/cluster ## how many small mistakes in the core the tests notice (MODULE=rank; SAMPLE=300 SEED=1)
 	$(BIN)/python tools/mutate.py $(MODULE) $(if $(SAMPLE),--sample $(SAMPLE) --seed $(or $(SEED),1))
 
-wheel: $(BIN)/lensback ## build dist/*.whl and try it: an empty environment, everything from the index, the main job
+wheel: $(VENV)/dev ## build dist/*.whl and try it: an empty environment, everything from the index, the main job
 	rm -rf dist build/wheel && $(BIN)/python -m hatchling build -t wheel -d dist
 	$(PYTHON) -m venv build/wheel && build/wheel/bin/pip install --quiet --disable-pip-version-check dist/*.whl
 	build/wheel/bin/pip check && cd build/wheel && bin/lensback demo --no-serve && bin/lensback search --example --workspace demo-workspace
 
 lock: ## pin every dependency anew
-	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile $(LOCKED) --upgrade --extra dev --output-file requirements.lock pyproject.toml
-	echo hatchling | $(BIN)/uv pip compile $(LOCKED) --upgrade $(IMAGE) --constraint requirements.lock --output-file deploy/requirements.lock pyproject.toml -
+	$(PIP) uv
+	printf 'hatchling\neditables\n' | $(BIN)/uv pip compile $(LOCKED) --upgrade --output-file requirements.lock pyproject.toml -
+	$(BIN)/uv pip compile $(LOCKED) --upgrade --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+	echo hatchling | $(BIN)/uv pip compile $(LOCKED) --upgrade $(IMAGE) --constraint requirements-dev.lock --output-file deploy/requirements.lock pyproject.toml -
 
 sbom: $(VENV)/cluster ## sbom.json: what is installed here, with versions and licences (CycloneDX)
 	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible --no-validate --of JSON -o sbom.json $(BIN)/python

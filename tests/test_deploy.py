@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -274,7 +275,9 @@ def locked(path: Path) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize(
-    "path", [ROOT / "requirements.lock", DEPLOY / "requirements.lock"], ids=str
+    "path",
+    [ROOT / "requirements.lock", ROOT / "requirements-dev.lock", DEPLOY / "requirements.lock"],
+    ids=str,
 )
 def test_every_pin_has_its_hashes(path: Path) -> None:
     found = locked(path)
@@ -285,7 +288,7 @@ def test_every_pin_has_its_hashes(path: Path) -> None:
 
 
 def test_the_image_has_the_versions_that_are_tested() -> None:
-    ours, image = locked(ROOT / "requirements.lock"), locked(DEPLOY / "requirements.lock")
+    ours, image = locked(ROOT / "requirements-dev.lock"), locked(DEPLOY / "requirements.lock")
     names = {pin.partition("==")[0]: pin for pin in ours}
     other = {pin for pin in image if pin not in ours and pin.partition("==")[0] in names}
     assert other == set()
@@ -295,7 +298,22 @@ def test_the_image_has_the_versions_that_are_tested() -> None:
     assert not {"pytest", "mypy", "torch", "playwright"} & {p.partition("==")[0] for p in image}
     text = DOCKERFILE.read_text("utf-8")
     assert "--require-hashes --only-binary :all: -r requirements.lock" in text
-    assert "--require-hashes -r requirements.lock" in (ROOT / "Makefile").read_text("utf-8")
+    for name in ("requirements.lock", "requirements-dev.lock"):
+        assert f"--require-hashes -r {name}" in (ROOT / "Makefile").read_text("utf-8")
+
+
+def test_the_demo_installs_what_it_runs_on_in_the_versions_that_are_tested() -> None:
+    """All that the package needs, its build's tools, and nothing of the tests."""
+    core, tested = locked(ROOT / "requirements.lock"), locked(ROOT / "requirements-dev.lock")
+    names = {pin.partition("==")[0] for pin in core}
+    building = {"editables"}
+    assert {pin for pin in core if pin not in tested} <= {
+        p for p in core if p.partition("==")[0] in building
+    }
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    needed = {re.split(r"[><=;\[ ]", each)[0] for each in project["dependencies"]}
+    assert needed | {"hatchling", "editables"} <= names
+    assert not {"pytest", "mypy", "playwright", "pandas", "ruff", "aiogram"} & names
 
 
 NAMED = re.compile(r"(?:\$\{([A-Z_]+):-)?([\w./-]+)(?::([\w.-]+))?(?:@(sha256:[0-9a-f]{64}))?\}?")
