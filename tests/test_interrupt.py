@@ -10,6 +10,7 @@ import json
 import os
 import re
 import select
+import shlex
 import signal
 import socket
 import subprocess
@@ -223,8 +224,8 @@ def test_a_word_no_traceback_and_130(
     words = {"PHOTO": str(photo), "ASKED": str(photo.parent / "asked.csv")}
     words["BACKUP"] = str(photo.parent / "backup")
     if "BACKUP" in command and not Path(words["BACKUP"]).exists():
-        made = [sys.executable, "-m", "lensback", "backup", words["BACKUP"]]
-        subprocess.run([*made, "--workspace", folder], check=True, capture_output=True)
+        with terminal(parent, "backup", words["BACKUP"], "--workspace", folder) as made:
+            assert made.end() == 0, made.text
     if command == "prune":
         old = folder / "spool" / "left"
         old.parent.mkdir(exist_ok=True)
@@ -239,6 +240,7 @@ def test_a_word_no_traceback_and_130(
         assert shown.end() == 130, shown.text
         assert "Traceback" not in shown.text
         assert "Error" not in shown.text.replace("StateError", "")
+        assert f"to go on: lensback {shlex.join([*arguments, *here])}\r" in shown.text
 
 
 def test_native_code_that_hears_nothing_is_told_of_and_ended(
@@ -248,6 +250,7 @@ def test_native_code_that_hears_nothing_is_told_of_and_ended(
     """The word comes while it is still at work; the end within the grace, without the work's help."""
     _, folder, photo = shop
     command = ("search", photo, "--workspace", folder)
+    line = shlex.join(["lensback", *map(str, command)])
     with terminal(parent, *command, place=ENCODE, deaf=True) as shown:
         shown.until("at work")
         begun = shown.worked_s()
@@ -259,6 +262,7 @@ def test_native_code_that_hears_nothing_is_told_of_and_ended(
         shown.press()
         assert shown.end() == 130
         assert "Traceback" not in shown.text
+        assert f"stopped; nothing is lost; to go on: {line}\r" in shown.text
 
 
 def test_a_feed_that_drips(parent: subprocess.Popen[str], shop: tuple[World, Path, Path]) -> None:
@@ -304,11 +308,10 @@ def test_a_network_that_does_not_answer(
                 assert shown.end() == 130, shown.text
                 assert "Traceback" not in shown.text
         file.unlink()
-    done = subprocess.run(
-        [sys.executable, "-m", "lensback", "doctor", "--json", "--workspace", folder],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert "network awin" not in done.stdout, "who was stopped by hand has not failed"
+    with terminal(parent, "doctor", "--json", "--workspace", folder) as shown:
+        shown.end()
+    assert '"database"' in shown.text
+    assert "network awin" not in shown.text, "who was stopped by hand has not failed"
 
 
 @pytest.mark.parametrize("workers", [1, 2])

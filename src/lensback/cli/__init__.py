@@ -31,8 +31,8 @@ from lensback.cli import (
     watching,
 )
 from lensback.cli.face import app, pasted, refuse
-from lensback.cli.stopping import Interrupted, interruptible
-from lensback.errors import Error
+from lensback.cli.stopping import Interrupted, again, interruptible
+from lensback.errors import Error, Stopped
 from lensback.legible import legible_json
 
 GROUPS = (
@@ -69,6 +69,8 @@ def main() -> None:
     except Interrupted as interrupted:
         _refuse(interrupted.as_error())
     except Error as error:
+        if isinstance(error, Stopped) and error.hint:
+            error.hint = again()
         _refuse(error)
 
 

@@ -9,6 +9,7 @@ and ends the process when that took too long. Nothing is lost by it: every stage
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -32,15 +33,18 @@ CTRL_C = 128 + signal.SIGINT
 _OVER = b"\0"
 
 
+def again() -> str:
+    """How to go on where this command was stopped: a line to paste. Every command can be run again."""
+    return f"nothing is lost; to go on: {shlex.join(['lensback', *sys.argv[1:]])}"
+
+
 class Interrupted(BaseException):
     """Ctrl-C in work that looks for no signal. No Exception, so nothing takes it for a failure of
     one row; no KeyboardInterrupt, which the command line's library would answer by itself."""
 
     def as_error(self) -> Stopped:
         """What is said at the end."""
-        stopped = Stopped(
-            "stopped by Ctrl-C", hint="run it again: nothing is lost, nothing half done"
-        )
+        stopped = Stopped("stopped by Ctrl-C", hint=again())
         stopped.exit_code = CTRL_C
         return stopped
 
@@ -184,12 +188,17 @@ def _watch(
 
 
 def _end(which: int) -> None:
-    """At once. A bar has hidden the cursor, maybe."""
-    if err.is_terminal:
-        shown = threading.Thread(target=err.show_cursor, daemon=True)
-        shown.start()
-        shown.join(0.2)
+    """At once; a terminal that takes nothing more does not hold it up."""
+    told = threading.Thread(target=_last_word, daemon=True)
+    told.start()
+    told.join(0.2)
     os._exit(128 + which)
+
+
+def _last_word() -> None:
+    if err.is_terminal:  # a bar has hidden the cursor, maybe
+        err.show_cursor()
+    err.print(f"stopped; {again()}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _say() -> None:
