@@ -187,3 +187,11 @@ def test_adding_the_same_again_forgets_nothing(sync: Sync, db: Database, tmp_pat
     stores.remember(db, feed, content_hash="of the old address")
     assert stores.feed(db, "s").content_hash == ""
     assert offers.counts(db)["s"] == 1
+
+
+def test_a_feed_without_images_is_told_and_is_no_fault(sync: Sync, db: Database) -> None:
+    bare = [item(n).replace("image_link", "picture_of_it") for n in (1, 2)]
+    tally = sync(rss(*bare))
+    assert "2 offers, no image: no photo can find them" in str(tally.notes["hint"])
+    assert "warning" not in tally.notes
+    assert "hint" not in sync(rss(item(1), bare[1])).notes

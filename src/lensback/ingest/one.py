@@ -9,11 +9,12 @@ from typing import Any
 from lensback import log
 from lensback.catalogue import stores
 from lensback.catalogue.stores import FeedState
+from lensback.counted import counted
 from lensback.db import Database
 from lensback.errors import DataError, Error, FeedTruncated, StateError, TooLarge
 from lensback.ingest.collect import Collected, Limits, collect, readable
 from lensback.ingest.readers import Readers
-from lensback.ingest.write import LEFT_OUT, FeedRun, write
+from lensback.ingest.write import LEFT_OUT, UNSEEN, FeedRun, write
 from lensback.net import Fetcher, scrub, secrets_of
 from lensback.types import Progress, Tally
 
@@ -106,6 +107,9 @@ def _tally(
     tally.notes |= {f"{LEFT_OUT} {why}": n for why, n in run.images_left_out.items()}
     if message:
         tally.notes["warning"] = message
+    if run.offers and not run.pictured:  # no fault of the run, so no warning
+        told = f"{counted(run.offers, 'offer')}, no image: {UNSEEN.format(store=state.feed.store)}"
+        tally.notes["hint"] = told
     log.event("ingested", store=state.feed.store, **tally.as_json())
     return tally
 

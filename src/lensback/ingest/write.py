@@ -123,7 +123,7 @@ def write(
         hint = f"lensback store show {state.feed.store}, and store add … --dry-run, say more"
         raise FeedError(f"every row of the feed was refused: {why}", hint=hint)
     status = "ok" if run.delta else _retire(db, store_id, seen, run, limits, active)
-    return status, _message(status, run, limits, active, state.feed.store)
+    return status, _message(status, run, limits, active)
 
 
 def _count(run: FeedRun, written: offers.Written) -> None:
@@ -135,21 +135,13 @@ def _count(run: FeedRun, written: offers.Written) -> None:
         run.reject(Rejected("duplicate id", external_id=external_id))
 
 
-def _message(status: str, run: FeedRun, limits: Limits, active: int, store: str) -> str:
+def _message(status: str, run: FeedRun, limits: Limits, active: int) -> str:
     if status == "shrank":
         return (
             f"the feed dropped more than {limits.max_drop:.0%} of the store's offers: none went "
             "off sale; look at the feed, then sync with --force"
         )
-    return "; ".join(
-        filter(None, (_jumps(run, active), _unknown(run, limits), _unseen(run, store)))
-    )
-
-
-def _unseen(run: FeedRun, store: str) -> str:
-    if not run.offers or run.pictured:
-        return ""
-    return f"{counted(run.offers, 'offer')}, no image: {UNSEEN.format(store=store)}"
+    return "; ".join(filter(None, (_jumps(run, active), _unknown(run, limits))))
 
 
 def _jumps(run: FeedRun, active: int) -> str:
