@@ -78,7 +78,7 @@ explore: $(VENV)/train $(VENV)/cluster ## tests of properties with new examples,
 mutate: $(VENV)/cluster ## how many small mistakes in the core the tests notice (MODULE=rank; SAMPLE=300 SEED=1)
 	$(BIN)/python tools/mutate.py $(MODULE) $(if $(SAMPLE),--sample $(SAMPLE) --seed $(or $(SEED),1))
 
-wheel: $(VENV)/dev ## build dist/*.whl and try it: an empty environment, everything from the index, the main job
+wheel: $(BIN)/lensback ## build dist/*.whl and try it: an empty environment, everything from the index, the main job
 	rm -rf dist build/wheel && $(BIN)/python -m hatchling build -t wheel -d dist
 	$(PYTHON) -m venv build/wheel && build/wheel/bin/pip install --quiet --disable-pip-version-check dist/*.whl
 	build/wheel/bin/pip check && cd build/wheel && bin/lensback demo --no-serve && bin/lensback search --example --workspace demo-workspace
