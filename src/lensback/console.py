@@ -56,7 +56,7 @@ class Terminal(Console):
             yield segment if control else Segment(legible(text, lines=True), style)
 
 
-class Listing(Table):
+class FittedTable(Table):
     """Rows under names: a table where the terminal is wide enough for every word and number of it, and
     elsewhere each row by itself, `name: value · name: value`. Nothing is cut off, and only what is
     longer than a line is broken."""
@@ -175,7 +175,7 @@ def _wait(console: Console, what: str, over: threading.Event) -> None:
 
 def tally_table(tallies: Sequence[Tally]) -> RenderableType:
     """One row per stage."""
-    table = Listing("stage", "done", "skipped", "rejected", "seconds", "notes")
+    table = FittedTable("stage", "done", "skipped", "rejected", "seconds", "notes")
     for tally in tallies:
         rejected = ", ".join(f"{n} {why}" for why, n in tally.rejected.most_common(4))
         notes = ", ".join(
@@ -196,7 +196,7 @@ def answer_table(answer: Answer) -> RenderableType:
     why = [Text(sentence) for sentence in reasons(answer, Speech("en"))]
     if not answer.hits:
         return Group(head, *why, Text("Try a closer photo of one thing, or mark it with --box."))
-    table = Listing(
+    table = FittedTable(
         "", "product", "match", "store", "sizes", "price", "after cashback", "stock", "offer"
     )
     likely = [hit for hit in answer.hits if _is_likely(hit, answer)]

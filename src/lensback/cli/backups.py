@@ -21,7 +21,7 @@ from lensback.cli.face import (
     say,
 )
 from lensback.cli.stopping import stoppable
-from lensback.console import Listing, StageProgress
+from lensback.console import FittedTable, StageProgress
 from lensback.counted import counted
 from lensback.errors import BadQuery
 
@@ -122,8 +122,8 @@ def _verify(place: BackupPlace, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _seen(seen: list[Seen]) -> Listing:
-    table = Listing("backup", "made (UTC)", "files", "MiB", "database", "state")
+def _seen(seen: list[Seen]) -> FittedTable:
+    table = FittedTable("backup", "made (UTC)", "files", "MiB", "database", "state")
     for each in seen:
         one = each.manifest
         state = each.fault or "whole"

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from lensback.cli.face import HERE, AsJson, Folder, app, opened_workspace, out, print_json, say
-from lensback.console import Listing
+from lensback.console import FittedTable
 from lensback.errors import BadQuery, UnknownName
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def claim_list(
     if as_json:
         print_json(listed)
         return
-    table = Listing("claim", "state", "network", "store", "order", "day", "amount", "sale")
+    table = FittedTable("claim", "state", "network", "store", "order", "day", "amount", "sale")
     for one in listed:
         amount = f"{one['amount']['amount']} {one['amount']['currency']}"
         cells = (one["claim_id"], one["state"], one["network"], one["store"], one["order_id"],

@@ -19,7 +19,7 @@ from lensback.cli.face import (
     print_json,
     say,
 )
-from lensback.console import Listing, waiting
+from lensback.console import FittedTable, waiting
 
 MOST_BYTES = 2 << 30
 
@@ -37,7 +37,7 @@ def detector_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
     if as_json:
         print_json([asdict(info) | {"used": info.name == used} for info in infos])
         return
-    table = Listing("", "detector", "kind", "labels", "licence")
+    table = FittedTable("", "detector", "kind", "labels", "licence")
     for info in infos:
         mark = "*" if info.name == used else ""
         table.add_row(mark, info.name, info.kind, ", ".join(info.labels), info.licence)

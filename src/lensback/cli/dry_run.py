@@ -8,7 +8,7 @@ import sys
 from rich.markup import escape
 
 from lensback.cli.face import err, out, print_json, say
-from lensback.console import Listing, waiting
+from lensback.console import FittedTable, waiting
 from lensback.counted import counted
 from lensback.ingest import Limits
 from lensback.ingest.collect import beside
@@ -50,7 +50,7 @@ def _show(dry_run: DryRun) -> None:
     if dry_run.shown:
         out.print(_offers(dry_run.shown))
     if dry_run.refused:
-        table = Listing("rejected", "rows", "first lines", "sample")
+        table = FittedTable("rejected", "rows", "first lines", "sample")
         for reason, refused in sorted(dry_run.refused.items(), key=lambda pair: -pair[1].count):
             lines = ", ".join(map(str, refused.lines))
             table.add_row(reason, str(refused.count), lines, escape(refused.sample))
@@ -71,8 +71,10 @@ def _show(dry_run: DryRun) -> None:
         say(f"next, to connect it{' all the same' if warnings else ''}: lensback {told}")
 
 
-def _offers(shown: list[Offer]) -> Listing:
-    table = Listing("id", "title", "price", "before", "stock", "brand", "category", "images", "url")
+def _offers(shown: list[Offer]) -> FittedTable:
+    table = FittedTable(
+        "id", "title", "price", "before", "stock", "brand", "category", "images", "url"
+    )
     for offer in shown[:SHOWN]:
         before = str(offer.old_price) if offer.old_price else ""
         cells = (

@@ -24,7 +24,7 @@ from lensback.cli.face import (
     print_json,
     say,
 )
-from lensback.console import Listing, StageProgress, waiting
+from lensback.console import FittedTable, StageProgress, waiting
 from lensback.counted import counted
 from lensback.errors import BadQuery, ConfigError, UnknownName
 
@@ -114,7 +114,7 @@ def encoder_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
     if as_json:
         print_json([asdict(info) | {"used": info.name == used} for info in infos])
         return
-    table = Listing("", "encoder", "numbers", "kind", "licence", "fingerprint")
+    table = FittedTable("", "encoder", "numbers", "kind", "licence", "fingerprint")
     for info in infos:
         mark = "*" if info.name == used else ""
         table.add_row(
@@ -233,7 +233,7 @@ def encoder_compare(
     if as_json:
         print_json(found.as_json())
         return
-    table = Listing("", a, b, "difference", "95 % interval")
+    table = FittedTable("", a, b, "difference", "95 % interval")
     for k, (difference, low, high) in found.difference.items():
         figures = (f"{found.recall_a[k]:.3f}", f"{found.recall_b[k]:.3f}", f"{difference:+.3f}")
         table.add_row(f"R@{k}", *figures, f"[{low:+.3f}, {high:+.3f}]", style=None)

@@ -21,7 +21,7 @@ from lensback.cli.face import (
     read_text_file,
     say,
 )
-from lensback.console import Listing, StageProgress, waiting
+from lensback.console import FittedTable, StageProgress, waiting
 from lensback.counted import counted
 from lensback.errors import BadQuery
 
@@ -76,12 +76,12 @@ def evaluate_command(
 
 
 def _show(run: Run) -> None:
-    table = Listing("figure", "value", "95 % interval", "n")
+    table = FittedTable("figure", "value", "95 % interval", "n")
     for figure in run.figures:
         table.add_row(figure.name, *_cells(figure))
     out.print(table)
     if run.against:
-        table = Listing(f"minus {run.against.name}", "difference", "95 % interval", "n", "p")
+        table = FittedTable(f"minus {run.against.name}", "difference", "95 % interval", "n", "p")
         for each in run.against.differences:
             if each.value is None:
                 table.add_row(each.name, "not known", "", str(each.n), "")
@@ -172,7 +172,7 @@ def _show_promise(made: Promise, before: Promise | None) -> None:
         if before:
             say(f"An earlier promise stands: at most {before.promised:.0%} wrong.")
     say(f"judged on {counted(made.cases, 'case')} of {made.source}")
-    table = Listing("category", "state", "exact from", "answers", "wrong", "at most wrong")
+    table = FittedTable("category", "state", "exact from", "answers", "wrong", "at most wrong")
     for each in (made.overall, *made.categories):
         bar = "" if each.threshold is None else f"{each.threshold:.2f}"
         most = "" if each.upper is None else f"{each.upper:.1%}"

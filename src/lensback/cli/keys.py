@@ -18,7 +18,7 @@ from lensback.cli.face import (
     print_json,
     say,
 )
-from lensback.console import Listing
+from lensback.console import FittedTable
 
 key_app = typer.Typer(help="API keys.", no_args_is_help=True)
 app.add_typer(key_app, name="key")
@@ -52,7 +52,7 @@ def key_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
     if as_json:
         print_json([{"name": k.name, "scope": k.scope, "created_at": k.created_at} for k in known])
         return
-    table = Listing("key", "scope", "made")
+    table = FittedTable("key", "scope", "made")
     for key in known:
         table.add_row(key.name, key.scope, ago(key.created_at))
     out.print(table if known else pasted("no keys yet: lensback key add NAME"))

@@ -23,7 +23,7 @@ from lensback.cli.face import (
     say,
 )
 from lensback.cli.stopping import stoppable
-from lensback.console import Listing, StageProgress, waiting
+from lensback.console import FittedTable, StageProgress, waiting
 from lensback.counted import counted
 from lensback.errors import BadQuery, Busy
 
@@ -304,7 +304,7 @@ def drained(opened: Workspace) -> None:
 def _print_balances(balances: dict[str, dict[str, int]]) -> None:
     from lensback.types import Money
 
-    table = Listing("currency", "account", "balance")
+    table = FittedTable("currency", "account", "balance")
     for currency, accounts in balances.items():
         for account, minor in accounts.items():
             table.add_row(currency, account, Money(minor, currency).as_json()["amount"])

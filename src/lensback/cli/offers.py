@@ -23,7 +23,7 @@ from lensback.cli.face import (
     print_json,
     say,
 )
-from lensback.console import Listing
+from lensback.console import FittedTable
 from lensback.counted import counted
 from lensback.errors import BadQuery
 from lensback.legible import cell
@@ -78,7 +78,7 @@ def offers_find(
     if not found:
         say("none")
         return
-    table = Listing("offer", "store:sku", "title", "size", "price", "state")
+    table = FittedTable("offer", "store:sku", "title", "size", "price", "state")
     table.columns[0].no_wrap = True
     for stored in found:
         offer = stored.offer

@@ -10,7 +10,7 @@ import typer
 
 from lensback.cli.face import HERE, AsJson, Folder, opened_workspace, out, print_json, say
 from lensback.cli.ledger import day_of, drained, ledger_app, noted
-from lensback.console import Listing
+from lensback.console import FittedTable
 from lensback.counted import counted
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def ledger_due(
     if as_json:
         print_json(rows)
         return
-    table = Listing("user", "currency", "payable", "approved", "owed", "due", "")
+    table = FittedTable("user", "currency", "payable", "approved", "owed", "due", "")
     for row in rows:
         told = (row[name]["amount"] for name in ("payable", "approved", "owed", "due"))
         table.add_row(str(row["user"]), str(row["currency"]), *told, str(row["note"]))

@@ -20,7 +20,7 @@ from lensback.cli.face import (
     print_json,
     say,
 )
-from lensback.console import Listing, waiting
+from lensback.console import FittedTable, waiting
 from lensback.counted import counted
 
 user_app = typer.Typer(help="A person's data.", no_args_is_help=True)
@@ -98,7 +98,7 @@ def grant_list(
     if as_json:
         print_json([grant.as_json() for grant in found])
         return
-    table = Listing("id", "kind", "key", "made", "ends")
+    table = FittedTable("id", "kind", "key", "made", "ends")
     for grant in found:
         shown = (grant.id[: grants.SHOWN], grant.kind, grant.name)
         table.add_row(*shown, ago(grant.made_at), coming(grant.until))
@@ -136,7 +136,7 @@ def audit_lines(
     if as_json:
         print_json([line.as_json() for line in found])
         return
-    table = Listing("when", "who", "what", "more")
+    table = FittedTable("when", "who", "what", "more")
     for line in found:
         table.add_row(ago(line.at), line.actor, line.deed, line.detail)
     out.print(table if found else "nothing yet")

@@ -23,7 +23,7 @@ from lensback.cli.face import (
     print_json,
     say,
 )
-from lensback.console import Listing, waiting
+from lensback.console import FittedTable, waiting
 from lensback.counted import counted
 from lensback.errors import BadQuery
 
@@ -45,7 +45,7 @@ def network_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
     if as_json:
         print_json([network.as_json() for network in networks])
         return
-    table = Listing("network", "title", "click id", "postback", "report", "not checked")
+    table = FittedTable("network", "title", "click id", "postback", "report", "not checked")
     for one in networks:
         table.add_row(
             one.name,
@@ -120,7 +120,7 @@ def program_show(
             }
         )
         return
-    table = Listing("rule", "pays")
+    table = FittedTable("rule", "pays")
     for at, rule in enumerate(told.terms.rates, 1):
         table.add_row(str(at), escape(terms.words(told.terms, rule)))
     out.print(table)

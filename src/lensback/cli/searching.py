@@ -25,7 +25,7 @@ from lensback.cli.face import (
     say,
 )
 from lensback.cli.stopping import handed_over
-from lensback.console import Listing, StageProgress, answer_table, tally_table, waiting
+from lensback.console import FittedTable, StageProgress, answer_table, tally_table, waiting
 from lensback.counted import counted
 from lensback.errors import BadQuery
 
@@ -238,7 +238,7 @@ def doctor_command(
         print_json([check.as_json() for check in checks])
     else:
         colors = {"ok": "green", "warn": "yellow", "fail": "red"}
-        table = Listing("part", "state", "found", "do")
+        table = FittedTable("part", "state", "found", "do")
         for check in checks:
             state = f"[{colors[check.state]}]{check.state}[/]"
             table.add_row(check.part, state, escape(check.message), escape(check.hint))
@@ -275,9 +275,9 @@ def demo_command(
         serve_command(port=port, workers=1, workspace=workspace)
 
 
-def _asked_table(asked: Sequence[DemoQuestion]) -> Listing:
+def _asked_table(asked: Sequence[DemoQuestion]) -> FittedTable:
     """One row a photo: what is true of it, and what the search answered."""
-    table = Listing("photo of", "sold", "answer", "probability", "first found", "right")
+    table = FittedTable("photo of", "sold", "answer", "probability", "first found", "right")
     for each in asked:
         hits = each.answer.hits
         table.add_row(

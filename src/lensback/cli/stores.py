@@ -28,7 +28,7 @@ from lensback.cli.face import (
     store_app,
 )
 from lensback.cli.options import options_of
-from lensback.console import Listing
+from lensback.console import FittedTable
 from lensback.counted import counted
 from lensback.errors import BadQuery
 
@@ -265,7 +265,7 @@ def store_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
         hidden = ({"feed_url": redact(s.feed_url), "todo": pasted(s.todo)} for s in states)
         print_json([asdict(s) | more for s, more in zip(states, hidden, strict=True)])
         return
-    table = Listing(
+    table = FittedTable(
         "store", "health", "offers", "in stock", "images", "last sync", "next", "what to do"
     )
     for s in states:

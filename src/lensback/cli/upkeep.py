@@ -19,7 +19,7 @@ from lensback.cli.face import (
     print_json,
     say,
 )
-from lensback.console import Listing, waiting
+from lensback.console import FittedTable, waiting
 
 config_app = typer.Typer(help="Settings.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
@@ -47,7 +47,7 @@ def config_show(
     if as_json:
         print_json(rows)
         return
-    table = Listing("setting", "value", "comes from")
+    table = FittedTable("setting", "value", "comes from")
     for name, row in rows.items():
         table.add_row(name, escape(str(row["value"])), row["origin"])
     out.print(table if rows else "everything is at its default")
@@ -83,7 +83,7 @@ def prune_command(
     if as_json:
         print_json([each.as_json() for each in found])
         return
-    table = Listing("what", "how many", "MiB", "why")
+    table = FittedTable("what", "how many", "MiB", "why")
     for each in found:
         table.add_row(each.what, str(each.count), f"{each.bytes / MIB:.1f}", each.why)
     if found:

@@ -23,7 +23,7 @@ from lensback.cli.face import (
     say,
     store_app,
 )
-from lensback.console import Listing
+from lensback.console import FittedTable
 from lensback.counted import counted
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _show_missing(name: str, missing: list[MissingImage], count: int, folder: Pa
     say(f"all of them now: {command(f'sync {name} --force', folder)}")
 
 
-def _runs(runs: list[dict[str, Any]]) -> Listing:
+def _runs(runs: list[dict[str, Any]]) -> FittedTable:
     rows = (
         (
             f"{datetime.fromtimestamp(run['started_at'], UTC):%Y-%m-%d %H:%M}",
@@ -108,7 +108,7 @@ def _runs(runs: list[dict[str, Any]]) -> Listing:
     return _table((*names, "message"), rows)
 
 
-def _rejects(runs: list[dict[str, Any]]) -> Listing | str:
+def _rejects(runs: list[dict[str, Any]]) -> FittedTable | str:
     """Why rows of the last run that read any became no offer, each reason with an example."""
     run: Mapping[str, Any] = next((run for run in runs if run["rejected"]), {})
     first = {sample["reason"]: sample for sample in reversed(run.get("samples", ()))}
@@ -120,7 +120,7 @@ def _rejects(runs: list[dict[str, Any]]) -> Listing | str:
     return _table(("rejected", "rows", "line", "id", "sample"), rows) if rows else ""
 
 
-def _unknown_stock(runs: list[dict[str, Any]]) -> Listing | str:
+def _unknown_stock(runs: list[dict[str, Any]]) -> FittedTable | str:
     """Words of stock that nobody knows, of the last run that read any."""
     from lensback.ingest.write import UNKNOWN_STOCK
 
@@ -133,7 +133,7 @@ def _unknown_stock(runs: list[dict[str, Any]]) -> Listing | str:
     return _table(("words of stock not known", "offers"), rows) if rows else ""
 
 
-def _left_out(runs: list[dict[str, Any]]) -> Listing | str:
+def _left_out(runs: list[dict[str, Any]]) -> FittedTable | str:
     """Image addresses that could not be taken, of the last run that read any."""
     from lensback.ingest.write import LEFT_OUT
 
@@ -150,8 +150,8 @@ def _left_out(runs: list[dict[str, Any]]) -> Listing | str:
     return _table(("image addresses left out", "how many", "id", "sample"), rows) if rows else ""
 
 
-def _table(head: tuple[str, ...], rows: Any) -> Listing:
-    table = Listing(*head)
+def _table(head: tuple[str, ...], rows: Any) -> FittedTable:
+    table = FittedTable(*head)
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
     return table

@@ -7,7 +7,7 @@ import io
 
 import pytest
 
-from lensback.console import Listing, Terminal
+from lensback.console import FittedTable, Terminal
 
 ROWS = [
     ("harbour", "ok", "24", "2 min ago", "0123456789abcdef", ""),
@@ -19,7 +19,7 @@ NAMES = ("store", "health", "offers", "last sync", "offer", "what to do")
 
 def shown(width: int, names: tuple[str, ...] = NAMES, rows: list[tuple[str, ...]] = ROWS) -> str:
     out = io.StringIO()
-    table = Listing(*names)
+    table = FittedTable(*names)
     for row in rows:
         table.add_row(*(cell.replace("[", r"\[") for cell in row))
     Terminal(file=out, width=width, force_terminal=False).print(table)
