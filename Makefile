@@ -61,7 +61,7 @@ words: $(BIN)/lensback ## gather the texts of code and templates into src/lensba
 		--no-fuzzy-matching --ignore-obsolete --width 0 || exit 1; done
 	sed -i -E '/^"(Project|Report|POT|PO|Last|Language-Team|Generated)/d' src/lensback/locale/*.po # says nothing
 
-docs: $(BIN)/lensback ## the pages as a site with search, in build/docs; a broken link fails
+docs: $(BIN)/lensback ## the pages as a site, in build/docs (python -m http.server -d build/docs searches it); a broken link fails
 	$(PIP) 'zensical==0.0.73'
 	$(BIN)/python tools/docs_site.py build/docs
 

@@ -239,8 +239,15 @@ def test_the_site_is_built_without_a_broken_link(tmp_path: Path) -> None:
 
 def test_a_broken_link_of_the_site_is_seen(tmp_path: Path) -> None:
     (tmp_path / "a.html").write_text('<h1 id="x">a</h1><a href="b.html#y">b</a><a href="#x">x</a>')
-    (tmp_path / "b.html").write_text('<a href="c.html">c</a><a href="https://example.org">o</a>')
-    assert sorted(docs_site.broken(tmp_path)) == ["a.html: b.html#y", "b.html: c.html"]
+    script = '<script src="https://example.org/x.js"></script>'
+    (tmp_path / "b.html").write_text(
+        f'<a href="c.html">c</a><a href="https://example.org">o</a>{script}'
+    )
+    assert sorted(docs_site.broken(tmp_path)) == [
+        "a.html: b.html#y",
+        "b.html: c.html",
+        "b.html: loads https://example.org/x.js",
+    ]
 
 
 # ---- what is named is there

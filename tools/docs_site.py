@@ -105,7 +105,7 @@ def configuration(decisions: list[tuple[str, str]]) -> dict[str, object]:
             "repo_url": REPOSITORY,
             "docs_dir": "docs",
             "site_dir": "site",
-            "use_directory_urls": False,  # so that it can be read from a folder, too
+            "use_directory_urls": False,  # so that it can be read from a folder, too, but for the search
             "nav": nav,
             "theme": {
                 "font": False,
@@ -115,19 +115,22 @@ def configuration(decisions: list[tuple[str, str]]) -> dict[str, object]:
                     {"media": "(prefers-color-scheme: dark)", "scheme": "slate"},
                 ],
             },
-            "plugins": {"search": {}, "offline": {}},
+            "plugins": {"search": {}},
         }
     }  # fmt: skip
 
 
 def broken(site: Path) -> list[str]:
-    """`page: link` for each link of a built page that leads to no page, file or heading of the site."""
+    """`page: link` for each link of a built page that leads to no page, file or heading of the site, and
+    `page: loads link` for what comes from another server."""
     trees = {path: html.parse(str(path)) for path in sorted(site.rglob("*.html"))}
     ids = {path: set(tree.xpath("//@id | //a/@name")) for path, tree in trees.items()}
     found = []
     for path, tree in trees.items():
         if path.name == "404.html":
             continue
+        loaded = tree.xpath("//script/@src | //link[@rel='stylesheet']/@href | //img/@src")
+        found += [f"{path.relative_to(site)}: loads {link}" for link in loaded if "//" in link]
         for link in tree.xpath(
             "//a/@href | //img/@src | //link[@rel='stylesheet']/@href | //script/@src"
         ):
