@@ -39,6 +39,7 @@ from lensback.wire import Hit
 from lensback.workspace import Workspace, init, set_setting
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+os.environ.setdefault("LENSBACK_OCR", "off")  # bench/tags.py measures what it costs
 DATA = Path(os.environ.get("LENSBACK_DATA", REPOSITORY / ".." / "shared" / "data")).resolve()
 RESULTS = REPOSITORY / "bench" / "results"
 STORES = {"luma": "feed.xml", "outlet": "feed.yml", "closet": "feed.csv.gz"}

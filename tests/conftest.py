@@ -79,10 +79,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test sees the defaults, whatever the shell that runs it exports."""
+    """A test sees the defaults, whatever the shell that runs it exports; words in photos are not read."""
     for name in list(os.environ):
         if name.startswith("LENSBACK_") and name != "LENSBACK_DATA":
             monkeypatch.delenv(name)
+    # A process more for each server, and a fifth of a second for each photo: whoever tests it switches it on.
+    monkeypatch.setenv("LENSBACK_OCR", "off")
 
 
 @pytest.fixture(autouse=True)

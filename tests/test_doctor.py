@@ -57,7 +57,7 @@ def found(folder: Path, **settings: object) -> dict[str, Check]:
 def test_a_healthy_workspace(folder: Path) -> None:
     checks = found(folder)
     assert list(checks) == [
-        "disk", "folder", "database", "store harbour", "images", "files", "encoder", "detector",
+        "disk", "folder", "database", "store harbour", "images", "files", "encoder", "detector", "words",
         "index", "calibration", "search of harbour",
     ]  # fmt: skip
     assert {c.state for part, c in checks.items() if part != "calibration"} == {"ok"}

@@ -18,7 +18,8 @@ from lensback.catalogue import offers, pictures, products, publications, stores
 from lensback.catalogue.findable import findable
 from lensback.counted import counted
 from lensback.db import copying
-from lensback.errors import Error, NotFound
+from lensback.errors import Error, MissingExtra, NotFound
+from lensback.images import texts
 from lensback.indexes import health
 from lensback.ingest.write import UNSEEN
 from lensback.ledger import pulls
@@ -57,7 +58,8 @@ def examine(workspace: Workspace, *, deep: bool = False) -> list[Check]:
     """Every check, in the order in which to mend things. Never raises one of our errors. `deep`:
     every picture file and vector is looked at, not a sample. What one part says is not said again
     by those that lean on it."""
-    sight = (_pictures, partial(_files, deep=deep), _encoder, _detector, _index_server, _index)
+    eyes = (_encoder, _detector, _words)
+    sight = (_pictures, partial(_files, deep=deep), *eyes, _index_server, _index)
     checks = (
         _disk,
         _folder,
@@ -285,6 +287,17 @@ def _encoder(workspace: Workspace) -> Iterator[Check]:
 def _detector(workspace: Workspace) -> Iterator[Check]:
     detector = workspace.detector
     yield Check("detector", "ok", f"{detector.name}, fingerprint {detector.fingerprint}")
+
+
+def _words(workspace: Workspace) -> Iterator[Check]:
+    """Whether words in photos are read."""
+    if texts.wanted(workspace.settings.ocr):
+        yield Check("words", "ok", "of photos are read: Latin letters and digits, no Cyrillic ones")
+    elif workspace.settings.ocr == "off":
+        yield Check("words", "ok", "of photos are not read: `ocr` is off")
+    else:
+        missing = MissingExtra(texts.PACKAGE, texts.EXTRA)
+        yield Check("words", "ok", f"of photos are not read: {missing.message}", missing.hint)
 
 
 def _index_server(workspace: Workspace) -> Iterator[Check]:

@@ -207,6 +207,18 @@ class Settings(BaseSettings):
         description="Whether bar codes and square codes in a photo are read: a number or a page that is "
         "known names the very product.",
     )
+    ocr: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Whether words in a photo are read (brand, title, article number); `auto`: where the extra "
+        "`ocr` is installed.",
+    )
+    ocr_wait_ms: int = Field(
+        150,
+        ge=0,
+        le=60_000,
+        description="Milliseconds that an answer waits for words that are still being read; they count for "
+        "the next question about the same photo.",
+    )
     search_jobs: int = Field(
         4, ge=1, description="Searches answered at once by one `serve` process; more get 503."
     )

@@ -118,6 +118,7 @@ def sold_out(hit: Hit) -> bool:
 
 BY = {
     "barcode": N_("By the bar code in the photo."),
+    "article": N_("By the article number in the photo."),
     "link": N_("By the store's page in the photo's square code."),
     "words": N_("By your words: nothing that looks like the photo goes by them."),
 }
@@ -126,11 +127,19 @@ LEFT_OUT = N_("The thing with the bar code {number} is sold, but the filters lea
 LEFT_OUT_PAGE = N_("The thing of the square code is sold, but the filters leave it out.")
 SHARED = N_("Several things go by the bar code {number}: it does not say which of them this is.")
 SHARED_PAGE = N_("Several things are sold on the page of the square code.")
+LEFT_OUT_ARTICLE = N_(
+    "The thing with the article number {number} is sold, but the filters leave it out."
+)
+SHARED_ARTICLE = N_(
+    "Several things go by the article number {number}: it does not say which of them this is."
+)
+READ = N_("Read in the photo: {words}.")
 UNLIKE = N_("The photo itself looks like something else.")
 
 
 def reasons(answer: Answer, speech: Speech) -> tuple[str, ...]:
-    """What codes in the photo have to do with the answer, a sentence each; none where there are none."""
+    """What codes and words in the photo have to do with the answer, a sentence each; none where there are
+    none."""
     by = "" if answer.by == "words" and not answer.photo.width else answer.by
     said = [speech.say(BY[by])] if by in BY else []
     for code in answer.codes:
@@ -139,10 +148,16 @@ def reasons(answer: Answer, speech: Speech) -> tuple[str, ...]:
             said.append(speech.say(words, number=code.text))
     if any(code.looks_like_it is False and not code.ambiguous for code in answer.codes):
         said.append(speech.say(UNLIKE))
+    if answer.read:
+        said.append(speech.say(READ, words=", ".join(answer.read)))
     return tuple(said)
 
 
 def _of_code(code: Code) -> str:
+    if code.kind == "article":
+        if code.state == "filtered":
+            return LEFT_OUT_ARTICLE
+        return SHARED_ARTICLE if code.ambiguous else ""
     if code.kind == "page":
         return LEFT_OUT_PAGE if code.state == "filtered" else SHARED_PAGE if code.ambiguous else ""
     if code.state == "not_sold":

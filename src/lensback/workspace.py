@@ -24,7 +24,7 @@ from lensback.encoders import Encoder, open_encoder
 from lensback.encoders.shelf import CALIBRATION_FILE, SHELF
 from lensback.errors import ConfigError, Error, StateError
 from lensback.exchange import Rates, usable
-from lensback.images import ImageStore, shared
+from lensback.images import ImageStore, shared, texts
 from lensback.indexes import Index, open_index
 from lensback.journal import Drained, Journal
 from lensback.livefile import LiveFile
@@ -135,8 +135,7 @@ class Workspace:
 
     @cached_property
     def photo_fetcher(self) -> Fetcher:
-        """The way to pictures whose addresses shoppers give: shorter, once, and into no network of
-        ours (`allow_hosts` is for feeds)."""
+        """The way to pictures whose addresses shoppers give: shorter, once, into no network of ours."""
         s = self.settings
         return Fetcher(
             allow_hosts=s.photo_hosts,
@@ -324,6 +323,8 @@ class Workspace:
             looks=self.looks,
             decode=shared(),
             codes=shared().codes if s.codes else None,
+            texts=shared().texts if texts.wanted(s.ocr) else None,
+            text_wait_s=s.ocr_wait_ms / 1000,
         )
 
     @cached_property

@@ -25,7 +25,7 @@ from sqlalchemy import (
     update,
 )
 
-from lensback import storepage
+from lensback import letters, storepage
 from lensback.catalogue.filtered import REMEMBERED, restrict
 from lensback.catalogue.pictures import ask_soon
 from lensback.catalogue.stores import StoredProgram
@@ -41,7 +41,7 @@ _PLAIN = [f.name for f in fields(Offer) if f.name not in {*_APART, *_COUNTED}]
 _READ = [
     column
     for column in t.offers.c
-    if column.name not in {"content_hash", "created_at", "updated_at", "page_key"}
+    if column.name not in {"content_hash", "created_at", "updated_at", "page_key", "article"}
 ]
 # Built once: putting a statement of thirty columns together takes longer than running it.
 _SOLD = [*_READ, t.stores.c.name.label("store")]
@@ -201,6 +201,7 @@ def _columns(offer: Offer) -> dict[str, Any]:
         "currency": offer.price.currency,
         "content_hash": content_hash(offer),
         "page_key": storepage.key(offer.target_url or offer.url),
+        "article": letters.article(offer.mpn) if offer.mpn else "",
         **{name: getattr(offer, name) for name in _PLAIN},
     }
 

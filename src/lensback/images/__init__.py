@@ -24,6 +24,7 @@ from lensback.images.decoding import (
     recoloured,
 )
 from lensback.images.store import ImageStore
+from lensback.images.texts import ReadTexts, TextLine, Word
 from lensback.images.workers import Decoders, TooDear, shared
 
 __all__ = [
@@ -38,7 +39,10 @@ __all__ = [
     "Decoders",
     "ImageStore",
     "ReadCodes",
+    "ReadTexts",
+    "TextLine",
     "TooDear",
+    "Word",
     "crop",
     "decode",
     "decode_measured",

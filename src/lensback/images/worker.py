@@ -2,7 +2,7 @@
 
 Started by `workers` as `python -m lensback.images.worker SOCKET MEMORY NICE`: orders and replies are
 JSON messages on the socket; bytes in and pixels out lie in the shared memory. An order names several
-pictures, and may ask for the codes of a photo in place of its pixels, or only for a look. It dies of a picture that takes more of the processor than its order allows, and ends when the socket is closed.
+pictures, and may ask for the codes or the words of a photo in place of its pixels, or only for a look. It dies of a picture that takes more of the processor than its order allows, and ends when the socket is closed.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from typing import Any
 from PIL import Image
 
 from lensback.errors import Error
-from lensback.images import codes
+from lensback.images import codes, texts
 from lensback.images.decoding import look, unweighed
 
 LAYOUT, PIXEL_BYTES = "RGBX", 4
@@ -42,7 +43,9 @@ def main(channel: int, memory: int, nice: int) -> None:
             if said["room"] > len(shared):
                 shared = mmap.mmap(memory, said["room"])
             if said["what"] == "codes" and "zxingcpp" not in sys.modules:
-                used = _with_reader()
+                used = _with(_codes_reader)
+            elif said["what"] == "texts" and texts.PACKAGE not in sys.modules:
+                used = _with(texts.load)
             replies, shared = _all_done(said, shared, memory, used)
             with suppress(BrokenPipeError):  # whoever ordered has gone
                 orders.send(json.dumps(replies).encode())
@@ -77,6 +80,9 @@ def _done(
         if order["what"] == "codes":
             found = codes.read(data, order["side_px"], order["max_pixels"])
             return {"codes": [[code.text, code.kind, code.box] for code in found]}, shared
+        if order["what"] == "texts":
+            lines = texts.read(data, order["side_px"], order["max_pixels"])
+            return {"texts": [_line(line) for line in lines]}, shared
         image, mime, whole = unweighed(data, order["side_px"], order["max_pixels"])
         end = begin + PIXEL_BYTES * image.width * image.height
         if end > len(shared):
@@ -92,11 +98,18 @@ def _done(
     return {"size": image.size, "mime": mime, "whole": whole, "end": end}, shared
 
 
-def _with_reader() -> int:
-    """Loads the reader of codes, before the limits of a picture hold; this process's own bytes then."""
-    _limit(resource.RLIM_INFINITY)
+def _line(line: texts.TextLine) -> list[Any]:
+    return [[[word.text, word.sure] for word in line.words], line.box]
+
+
+def _codes_reader() -> None:
     import zxingcpp  # noqa: F401 - loaded is all
 
+
+def _with(load: Callable[[], object]) -> int:
+    """Loads a reader, before the limits of a picture hold; this process's own bytes then."""
+    _limit(resource.RLIM_INFINITY)
+    load()
     return _address_space()
 
 

@@ -30,6 +30,7 @@ from lensback.errors import BadImage, Busy, InputError, TooLarge
 from lensback.images import cost
 from lensback.images.codes import Code
 from lensback.images.decoding import INSPECT_SIDE_PX, Decoded, Looked, alone, worth, worth_at
+from lensback.images.texts import LONGEST_PX, TextLine, Word
 from lensback.images.worker import LAYOUT, PIXEL_BYTES, REPLY_BYTES
 
 T = TypeVar("T")
@@ -55,6 +56,10 @@ class Lane:
 QUICK = Lane(0.15, 96 << 20, 0.6, 8, nice=0)
 LARGE = Lane(1.2, 240 << 20, 4.0, 2, nice=5)
 DEAR = Lane(cost.MAX_SECONDS, cost.MAX_MEMORY, 1.6 * cost.MAX_SECONDS, 1, nice=10)
+TEXTS = replace(QUICK, memory=640 << 20, most_s=8.0, workers=1, nice=LARGE.nice)
+"""For words in photos: one photo after the other, behind all that is decoded."""
+MOST_WAITING = 6
+"""Photos that wait for their words to be read; of more than that none are read."""
 AT_ONCE = 2
 """Times the memory of the dearest picture of the quick lane, for all that it decodes at once; most take
 a small part of that. For what is read for codes beside, once."""
@@ -148,6 +153,14 @@ class _Worker:
         self._forget(sum(map(len, datas)))
         return [_fault(one) if "error" in one else _codes(one["codes"]) for one in said]
 
+    def texts(
+        self, datas: Sequence[bytes], order: Order
+    ) -> list[tuple[TextLine, ...] | InputError]:
+        """Raises _Died."""
+        said = self._replies_to(datas, {**order, "what": "texts"})
+        self._forget(sum(map(len, datas)))
+        return [_fault(one) if "error" in one else _texts(one["texts"]) for one in said]
+
     def _replies_to(self, datas: Sequence[bytes], order: Order) -> list[dict[str, Any]]:
         """What the worker says of each picture."""
         self._make_room(sum(map(len, datas)))
@@ -208,6 +221,13 @@ def _looked(mime: str, size: Sequence[int], likeness: int) -> Looked:
 
 def _codes(said: Sequence[Any]) -> tuple[Code, ...]:
     return tuple(Code(text, kind, (x0, y0, x1, y1)) for text, kind, (x0, y0, x1, y1) in said)
+
+
+def _texts(said: Sequence[Any]) -> tuple[TextLine, ...]:
+    return tuple(
+        TextLine(tuple(Word(text, sure) for text, sure in words), (x0, y0, x1, y1))
+        for words, (x0, y0, x1, y1) in said
+    )
 
 
 class _Memory:
@@ -309,6 +329,8 @@ class Decoders:
         # Workers of their own: no photo waits to be decoded because another is read for codes.
         reading = replace(QUICK, workers=quick, nice=LARGE.nice)
         self._reading = _Workers(reading, _Memory(QUICK.memory))
+        self._texts = _Workers(TEXTS, _Memory(TEXTS.memory))
+        self._waiting = threading.BoundedSemaphore(MOST_WAITING)
 
     def __call__(
         self, data: bytes, side_px: int | None, max_bytes: int, max_pixels: int
@@ -400,6 +422,23 @@ class Decoders:
                         return () if isinstance(found, InputError) else found
         return ()
 
+    def texts(self, data: bytes, max_bytes: int, max_pixels: int) -> tuple[TextLine, ...]:
+        """The words of a photo, from as many of its pixels as a reader looks at; none where it cannot be read, or
+        where too many wait."""
+        if not self._waiting.acquire(blocking=False):
+            return ()
+        try:
+            with suppress(BadImage, TooLarge, _Died):
+                weight = worth(data, LONGEST_PX, max_bytes, max_pixels)
+                if weight.seconds > LARGE.seconds or weight.memory > LARGE.memory:
+                    return ()
+                ask = _Worker.texts
+                (found,) = self._texts.do(ask, [data], LONGEST_PX, max_pixels, TEXTS.memory)
+                return () if isinstance(found, InputError) else found
+            return ()
+        finally:
+            self._waiting.release()
+
     def pids(self) -> list[int]:
         """Ids of the processes that wait for a picture."""
         return [pid for workers in self._all() for pid in workers.pids()]
@@ -410,7 +449,7 @@ class Decoders:
             workers.close()
 
     def _all(self) -> list[_Workers]:
-        return [*self._workers, self._reading]
+        return [*self._workers, self._reading, self._texts]
 
 
 def _weight(data: bytes, side_px: int | None, max_bytes: int, max_pixels: int) -> cost.Cost:

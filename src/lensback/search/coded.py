@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from lensback.db import Database
 from lensback.search.looking import ROUNDED, widened
 from lensback.types import WHOLE, Box, Filter, Region
 from lensback.wire import By, Code
+
+Seen = TypeVar("Seen", images.Code, images.TextLine)
 
 REACH = 0.3
 """How far around a box that was chosen a code still speaks for what is in it, as a share of its sides."""
@@ -35,16 +37,14 @@ class Coded:
 NOTHING = Coded()
 
 
-def counting(codes: Sequence[images.Code], box: Box | None, main: Region) -> list[images.Code]:
-    """The codes that speak for what is searched: all of the photo's, but where a box was chosen that is
-    not the likeliest region those in it or near it. `main` is the likeliest region."""
+def counting(seen: Sequence[Seen], box: Box | None, main: Region) -> list[Seen]:
+    """The codes, or lines of text, that speak for what is searched: all of the photo's, but where a box was
+    chosen that is not the likeliest region those in it or near it. `main` is the likeliest region."""
     if box is None or _same(box, main.box) or _same(box, WHOLE):
-        return list(codes)
+        return list(seen)
     x0, y0, x1, y1 = widened(box, 2 * REACH)
-    middles = (
-        (code, (code.box[0] + code.box[2]) / 2, (code.box[1] + code.box[3]) / 2) for code in codes
-    )
-    return [code for code, x, y in middles if x0 <= x <= x1 and y0 <= y <= y1]
+    middles = ((one, (one.box[0] + one.box[2]) / 2, (one.box[1] + one.box[3]) / 2) for one in seen)
+    return [one for one, x, y in middles if x0 <= x <= x1 and y0 <= y <= y1]
 
 
 def _same(one: Box, two: Box) -> bool:
@@ -71,19 +71,26 @@ def looked_up(db: Database, codes: Iterable[images.Code], where: Filter) -> Code
 
 
 def _said(db: Database, code: images.Code, where: Filter) -> Code | None:
-    number = gtins.in_code(code.text, code.kind)
+    number = gtins.incode_of(code.text, code.kind)
     if number:
         every = coded.by_gtin(db, number)
-        return _code("gtin", gtins.plain(number), code.box, every, coded.passing(db, every, where))
+        return code_of(
+            "gtin", gtins.plain(number), code.box, every, coded.passing(db, every, where)
+        )
     page = storepage.key(code.text)
     if not page or not (every := coded.by_page(db, page)):
         return None
-    return _code("page", code.text, code.box, every, coded.passing(db, every, where))
+    return code_of("page", code.text, code.box, every, coded.passing(db, every, where))
 
 
-def _code(
-    kind: Literal["gtin", "page"], text: str, box: Box, every: Sequence[str], kept: Sequence[str]
+def code_of(
+    kind: Literal["gtin", "page", "article"],
+    text: str,
+    box: Box,
+    every: Sequence[str],
+    kept: Sequence[str],
 ) -> Code:
+    """What is told of a number or a page: `every` product that goes by it, and those `kept` by the filters."""
     state: Literal["sold", "filtered", "not_sold"] = "sold" if kept else "filtered"
     return Code(
         kind=kind,
@@ -92,6 +99,17 @@ def _code(
         state=state if every else "not_sold",
         ambiguous=len(every) > 1,
         product_ids=tuple(kept),
+    )
+
+
+def together(said: Coded, printed: Coded) -> Coded:
+    """What codes say, then what printed numbers say; a number that a bar code said is told once."""
+    known = {code.text for code in said.codes}
+    return Coded(
+        (*said.codes, *(code for code in printed.codes if code.text not in known)),
+        {**said.first, **{one: by for one, by in printed.first.items() if one not in said.first}},
+        said.certain | (printed.certain if not said.certain else frozenset()),
+        said.unsold,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from lensback import images, log, rank
 from lensback.catalogue import for_sale, offers
@@ -13,12 +14,20 @@ from lensback.detectors import Detector
 from lensback.detectors.taxonomy import LABELS
 from lensback.encoders import Encoder
 from lensback.errors import Away, StaleIndex
-from lensback.images import Decode, ReadCodes, decoded
+from lensback.images import Decode, ReadCodes, ReadTexts, TextLine, decoded
 from lensback.indexes import Index
 from lensback.promise import Promise
 from lensback.rank import Calibration
 from lensback.search.answers import hit_of, in_order
-from lensback.search.coded import NOTHING, Coded, counting, looked_up, other_numbers, with_looks
+from lensback.search.coded import (
+    NOTHING,
+    Coded,
+    counting,
+    looked_up,
+    other_numbers,
+    together,
+    with_looks,
+)
 from lensback.search.facets import facets_of
 from lensback.search.kinds import decided, kinds_of, of_kind, sunk
 from lensback.search.looking import (
@@ -33,6 +42,7 @@ from lensback.search.looking import (
     unlikely,
 )
 from lensback.search.prices import CashbackBasis, Prices, rates_day
+from lensback.search.printed import printed
 from lensback.search.query import MAX_LIMIT, MIN_BOX, Query, currencies, filter_of
 from lensback.search.recolor import WIDE, Recolored, group_first, thing, wider
 from lensback.search.worded import alone, asked, named_by
@@ -52,6 +62,8 @@ from lensback.wire import Region as Shown
 
 COLOR_DEPTH = 10
 """How many times more images are ranked where a colour is asked for: one in ten has it."""
+MAX_READ = 8
+"""Words of the photo that are told."""
 RIVALS = 24
 """Best images of the whole catalogue against which a filtered search is held."""
 
@@ -86,6 +98,10 @@ class Tools:
     """What decodes the photo: here, or in a process of its own."""
     codes: ReadCodes | None = None
     """What reads the photo's codes, if they are to be read."""
+    texts: ReadTexts | None = None
+    """What reads the photo's words, if they are to be read."""
+    text_wait_s: float = 30.0
+    """How long an answer that is ready otherwise waits for them."""
 
 
 def search(photo: bytes, query: Query, tools: Tools) -> Answer:
@@ -96,16 +112,18 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
     with log.timed("total", timings):
         where = filter_of(tools.db, query, tools.currency, tools.snapshot.id, tools.cashback.rates)
         side_px, limits = _side_px(query, tools.encoder), (tools.max_bytes, tools.max_pixels)
-        sight = look(
-            photo, tools.looks, tools.detector, side_px, limits, timings, tools.decode, tools.codes
-        )
+        readers = (tools.decode, tools.codes, tools.texts)
+        sight = look(photo, tools.looks, tools.detector, side_px, limits, timings, readers)
         regions = chosen(sight.regions, query.box)
         with log.timed("encode", timings):
             boxes = searched(regions[0], query.box)
             vectors = tools.encoder.encode([images.crop(sight.picture, box) for box in boxes])
         said = _coded(sight, query, where, tools, timings)
         region = named(regions[0], regions)
-        found = _verdict(vectors, where, query, tools, timings, region, search_id, said)
+        lines = partial(_lines, sight, query, tools, timings)
+        found = _verdict(
+            vectors, where, query, tools, timings, region, search_id, said=said, lines=lines
+        )
     end = query.offset + query.limit
     hits = tuple(rank.hits_in_order(found.hits, query.order)[query.offset : end])
     return Answer(
@@ -122,6 +140,8 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
         nothing_to_search=found.verdict == "none" and nothing_in(sight.regions, query.box),
         left_out=found.left_out,
         codes=found.codes,
+        read=found.read,
+        reading=found.reading,
         hits=hits,
         total=found.total,
         facets=found.facets,
@@ -214,6 +234,8 @@ class _Finding:
     verdict: Verdict
     hits: tuple[Hit, ...]
     codes: tuple[Code, ...] = ()
+    read: tuple[str, ...] = ()
+    reading: bool = False
     total: int = 0
     facets: Facets | None = None
     left_out: bool = False
@@ -231,6 +253,20 @@ def _coded(
         return looked_up(tools.db, codes, where)
 
 
+def _lines(
+    seen: Look, query: Query, tools: Tools, timings: dict[str, float]
+) -> list[TextLine] | None:
+    """The lines of the photo that speak for what is searched, if words are read; None where they are still
+    being read, and will be there for the next question."""
+    if tools.texts is None:
+        return []
+    with log.timed("texts", timings):
+        lines = seen.texts(tools.text_wait_s)
+    if lines is None:
+        return None if tools.looks.keep_s else []
+    return counting(lines, query.box, seen.regions[0])
+
+
 def _verdict(
     vectors: Vectors,
     where: Filter,
@@ -239,15 +275,18 @@ def _verdict(
     timings: dict[str, float],
     region: Region = NOTHING_SEEN,
     search_id: str = "",
+    *,
     said: Coded = NOTHING,
+    lines: Callable[[], list[TextLine] | None] = list,
 ) -> _Finding:
     """Verdict and hits for one or several vectors [n, dim], the nearest counting; they show `region`.
-    What codes say stands above what it looks like."""
+    What codes say stands above what it looks like, and so does what `lines` of text say that waits for them."""
     with log.timed("search", timings):
         found = _nearest(tools.index, vectors, _candidates(query, where, tools.candidates), where)
         # What the filter leaves out still competes for being the very product.
         others = [] if where.empty else _nearest(tools.index, vectors, RIVALS, Filter())
         _check_snapshot(tools)
+    text = lines()
     with log.timed("rank", timings):
         rivals = rank.by_product(others, _shows(tools.db, others, Filter()))
         ranked = rank.by_product(found, _shows(tools.db, found, where), rivals)
@@ -262,7 +301,8 @@ def _verdict(
             again = group_first(ranked, shown, where, tools.db)
         else:
             again = Recolored(_near(ranked, line))
-        ranked = again.ranked
+        written = printed(tools.db, text or (), again.ranked, where, line)
+        ranked, said = written.ranked, together(said, written.said)
         codes = with_looks(said, (one.product_id for one in ranked))
         far = -1.0 if shown else line
         worded = named_by(ranked, query.words, where, tools.db, query.offset + MAX_LIMIT, far)
@@ -280,7 +320,9 @@ def _verdict(
         first = rank.hits_in_order(hits, query.order)[:end]
         verdict = "exact" if any(hit.exact for hit in first) else "similar"
     total = len(ranked) if hits else 0
-    return _Finding(verdict, hits, codes, total, facets, near and not hits)
+    read = written.words[:MAX_READ] if hits else ()
+    reading, left_out = text is None, near and not hits
+    return _Finding(verdict, hits, codes, read, reading, total, facets, left_out)
 
 
 def _target(query: Query, tools: Tools) -> str:

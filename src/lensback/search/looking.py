@@ -9,6 +9,7 @@ from collections.abc import Callable, MutableMapping, Sequence
 from concurrent.futures import Future
 from copy import copy
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -31,6 +32,15 @@ CENTRED = 0.35
 """How far from the photo's middle (as a share of its half) prominence falls to 61 %."""
 
 
+T = TypeVar("T")
+Readers = tuple[images.Decode, images.ReadCodes | None, images.ReadTexts | None]
+"""What decodes a photo, and what reads its codes and its words, where these are to be read."""
+
+
+def _nothing_written(_seconds: float) -> tuple[images.TextLine, ...]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """One photo: decoded, measured, and its regions, best first, the whole photo last."""
@@ -40,6 +50,9 @@ class Look:
     regions: tuple[Region, ...] = ()
     codes: Callable[[], tuple[images.Code, ...]] = tuple
     """Waits for the codes of the photo, which are read beside everything else."""
+    texts: Callable[[float], tuple[images.TextLine, ...] | None] = _nothing_written
+    """Waits so many seconds for the words of the photo, which are read beside everything else; None where they
+    are not there by then."""
 
 
 class Looks:
@@ -82,13 +95,13 @@ def look(
     side_px: int,
     limits: tuple[int, int],
     timings: MutableMapping[str, float],
-    decode: images.Decode = images.decoded,
-    codes: images.ReadCodes | None = None,
+    readers: Readers = (images.decoded, None, None),
 ) -> Look:
-    """Decodes a photo and finds its regions, or remembers both; with `codes` its codes begin to be read.
+    """Decodes a photo and finds its regions, or remembers both; its codes and its words begin to be read.
 
     `limits` are most bytes and most pixels. Raises BadImage, TooLarge.
     """
+    decode, codes, texts = readers
     with log.timed("decode", timings):
         # The limits are part of it: what another caller may not have is not remembered for it.
         key = f"{hashlib.sha256(photo).hexdigest()} {detector.fingerprint} {limits}"
@@ -99,17 +112,20 @@ def look(
             )
     with log.timed("regions", timings):
         if known is None:
-            read = _begun(lambda: codes(photo, *limits)) if codes else tuple
-            known = Look(picture, size, tuple(in_order(detector.find(picture))), read)
+            read = _begun("codes", lambda: codes(photo, *limits)).result if codes else tuple
+            words = (
+                _awaited(_begun("texts", lambda: texts(photo, *limits)))
+                if texts
+                else _nothing_written
+            )
+            known = Look(picture, size, tuple(in_order(detector.find(picture))), read, words)
             looks.put(key, known)
     return known
 
 
-def _begun(
-    work: Callable[[], tuple[images.Code, ...]],
-) -> Callable[[], tuple[images.Code, ...]]:
-    """Begins the work in a thread; what comes back waits for it."""
-    future: Future[tuple[images.Code, ...]] = Future()
+def _begun(name: str, work: Callable[[], T]) -> Future[T]:
+    """Begins the work in a thread."""
+    future: Future[T] = Future()
 
     def run() -> None:
         try:
@@ -117,8 +133,20 @@ def _begun(
         except Exception as error:  # noqa: BLE001 - raised where the result is asked for
             future.set_exception(error)
 
-    threading.Thread(target=run, name="codes", daemon=True).start()
-    return future.result
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return future
+
+
+def _awaited(work: Future[T]) -> Callable[[float], T | None]:
+    """What waits so many seconds for the work."""
+
+    def wait(seconds: float) -> T | None:
+        try:
+            return work.result(seconds)
+        except TimeoutError:
+            return None
+
+    return wait
 
 
 def in_order(regions: Sequence[Region]) -> list[Region]:

@@ -20,7 +20,7 @@ Depends = Literal["category", "brand", "customer", "region", "voucher", "conditi
 """What cashback may depend on; `condition`: what the program says of it in words."""
 DEPENDS_ON = get_args(Depends)
 NoCashback = Literal["", "no_program", "paused", "no_link", "no_rate"]
-By = Literal["looks", "barcode", "link", "words", "model"]
+By = Literal["looks", "barcode", "link", "article", "words", "model"]
 """What something was told by: the photo's looks, a bar code in it, a square code with a store's page, the
 shopper's words, the model that another hit has in another colour."""
 
@@ -115,9 +115,11 @@ class Region(Body):
 
 
 class Code(Body):
-    """A bar code or square code of the photo that says which thing it is."""
+    """A bar code, a square code or a printed number of the photo that says which thing it is."""
 
-    kind: Literal["gtin", "page"] = Field(description="The number of a product, or a store's page.")
+    kind: Literal["gtin", "page", "article"] = Field(
+        description="The number of a product, a store's page, or its maker's article number."
+    )
     text: str = Field(examples=["4006381333931"])
     box: Area
     state: Literal["sold", "filtered", "not_sold"] = Field(
@@ -182,6 +184,13 @@ class Answer(Body):
         description="Nothing is shown, though something near enough is on sale: filters or words leave it out.",
     )
     codes: tuple[Code, ...] = Field((), description="Codes read in the photo that say what it is.")
+    read: tuple[str, ...] = Field(
+        (), description="Words read in the photo that speak for the first hit."
+    )
+    reading: bool = Field(
+        False,
+        description="Words in the photo are still being read: the same photo asked again has them.",
+    )
     hits: tuple[Hit, ...]
     total: int = Field(0, description="Products found; hits are `limit` of them from `offset` on.")
     facets: Facets | None = Field(None, description="Where `facets` was asked for.")
