@@ -20,7 +20,7 @@ from lensback.wire import By, Code
 ARTICLE, BRAND, TITLE = 0.3, 0.05, 0.1
 """Similarity that a product gains in the order for its article number, for its brand, and for its title where all
 of it was read; never in what is shown."""
-SURE = 0.9
+SURE = 0.7
 """How sure the least sure letter of a number must be, for it to make a product exact."""
 DEPTH = 60
 """Products whose words are compared, the likest first."""
