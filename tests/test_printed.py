@@ -426,9 +426,9 @@ def told(workspace: Workspace) -> list[tuple[str, str, str]]:
 def test_the_doctor_says_whether_words_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("LENSBACK_OCR")
     init(tmp_path)
     with open_workspace(tmp_path) as workspace:
-        workspace.settings = Settings(ocr="auto")
         ((state, message, _),) = told(workspace)
         assert (state, "no Cyrillic" in message) == ("ok", True)
         monkeypatch.setattr(texts, "installed", lambda: False)

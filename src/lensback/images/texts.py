@@ -73,15 +73,13 @@ def read(data: bytes, side_px: int | None, max_pixels: int) -> tuple[TextLine, .
         picture = _picture(data, side_px, max_pixels)
     import numpy as np
 
-    found = reader()(np.asarray(picture)[:, :, ::-1])  # it wants blue first
-    if found.boxes is None or found.txts is None:
+    found: Any = reader()(np.asarray(picture)[:, :, ::-1])  # it wants blue first
+    if getattr(found, "txts", None) is None or found.boxes is None:
         return ()
     letters: Sequence[Any] = found.word_results or ()
     lines = (
-        _line(text, score, letters[n] if n < len(letters) else (), box, picture.size)
-        for n, (text, score, box) in enumerate(
-            zip(found.txts, found.scores, found.boxes, strict=True)
-        )
+        _line(text, letters[n] if n < len(letters) else (), box, picture.size)
+        for n, (text, box) in enumerate(zip(found.txts, found.boxes, strict=True))
     )
     return tuple(line for line in lines if line.words)[:MAX_LINES]
 
@@ -140,13 +138,13 @@ def _model(folder: Path, part: str) -> Path:
     return found[-1]
 
 
-def _line(
-    text: str, score: float, letters: Iterable[Any], box: Any, size: tuple[int, int]
-) -> TextLine:
-    """`letters`: each sign of the line with how sure it is, without the spaces."""
-    sure = [float(one[1]) for one in letters if not str(one[0]).isspace()]
-    if len(sure) != sum(not sign.isspace() for sign in text):
-        sure = [score] * len(text)  # no account of each sign: that of the line
+def _line(text: str, letters: Any, box: Any, size: tuple[int, int]) -> TextLine:
+    """`letters`: each sign of the line with how sure it is, without the spaces. Where there is no such account
+    of this very line, its words are legible and no more."""
+    account = letters if isinstance(letters, list | tuple) else ()
+    sure = [float(one[1]) for one in account]
+    if "".join(str(one[0]) for one in account) != "".join(text.split()):
+        sure = [LEGIBLE] * len(text)
     words, at = [], 0
     for word in text.split()[:MAX_WORDS]:
         words.append(Word(word[:MAX_LETTERS], round(min(sure[at : at + len(word)]), 3)))

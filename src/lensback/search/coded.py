@@ -71,7 +71,7 @@ def looked_up(db: Database, codes: Iterable[images.Code], where: Filter) -> Code
 
 
 def _said(db: Database, code: images.Code, where: Filter) -> Code | None:
-    number = gtins.incode_of(code.text, code.kind)
+    number = gtins.in_code(code.text, code.kind)
     if number:
         every = coded.by_gtin(db, number)
         return code_of(
