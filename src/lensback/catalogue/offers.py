@@ -38,11 +38,8 @@ _APART = ("price", "old_price", "image_urls", "deleted", "external_id")
 _COUNTED = {"stock_words", "images_left_out"}
 """What only the account of a run is made of."""
 _PLAIN = [f.name for f in fields(Offer) if f.name not in {*_APART, *_COUNTED}]
-_READ = [
-    column
-    for column in t.offers.c
-    if column.name not in {"content_hash", "created_at", "updated_at", "page_key", "article"}
-]
+_UNREAD = {"content_hash", "created_at", "updated_at", "page_key", "article"}
+_READ = [column for column in t.offers.c if column.name not in _UNREAD]
 # Built once: putting a statement of thirty columns together takes longer than running it.
 _SOLD = [*_READ, t.stores.c.name.label("store")]
 _OFFERS = select(*_SOLD).join(t.stores).order_by(t.offers.c.id)
