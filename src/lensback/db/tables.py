@@ -127,10 +127,7 @@ offers = Table(
     Column("page_key", String(16), nullable=False, default="", server_default=""),
     Column("article", String(40), nullable=False, default="", server_default=""),
     UniqueConstraint("store_id", "external_id"),
-    Index("ix_offers_product_id", "product_id"),
-    Index("ix_offers_gtin", "gtin"),
-    Index("ix_offers_page_key", "page_key"),
-    Index("ix_offers_article", "article"),
+    *(Index(f"ix_offers_{one}", one) for one in ("product_id", "gtin", "page_key", "article")),
     Index("ix_offers_category", "category"),
     Index("ix_offers_item_group", "store_id", "item_group_id"),
 )
