@@ -104,7 +104,7 @@ def reader() -> RapidOCR:
     models = Path(str(find_spec(PACKAGE).origin)).parent / "models"  # type: ignore[union-attr]
     # Each by its path: what is not named so is fetched from its makers.
     named = {
-        f"{part}.model_path": str(_model(models, part.lower())) for part in ("Det", "Cls", "Rec")
+        f"{part}.model_path": str(_weights(models, part.lower())) for part in ("Det", "Cls", "Rec")
     }
     return RapidOCR(
         params={
@@ -129,11 +129,11 @@ def load() -> None:
     reader()(blank, use_det=True)
 
 
-def _model(folder: Path, part: str) -> Path:
+def _weights(folder: Path, part: str) -> Path:
     found = sorted(folder.glob(f"*_{part}_*.onnx"))
     if not found:
         raise ConfigError(
-            f"{PACKAGE} came without its model ({part})", hint=f"install {PACKAGE} anew"
+            f"{PACKAGE} came without its weights ({part})", hint=f"install {PACKAGE} anew"
         )
     return found[-1]
 
