@@ -18,7 +18,7 @@ from lensback.types import Box, Filter
 from lensback.wire import By, Code
 
 ARTICLE, BRAND, TITLE = 0.3, 0.05, 0.1
-"""Similarity that a product gains in the order for its article number, for its brand, and for its title where all
+"""Lift: similarity that a product gains in the order for its article number, for its brand, and for its title where all
 of it was read; never in what is shown."""
 SURE = 0.7
 """How sure the least sure letter of a number must be, for it to make a product exact."""
@@ -61,9 +61,9 @@ def printed(
     where: Filter,
     line: float,
 ) -> Printed:
-    """The products in order again, by similarity + score, and what numbers name.
+    """The products in order again, by similarity + lift, and what numbers name.
 
-    score = ARTICLE * (its article number was read) + BRAND * (its brand was read) + TITLE * F, where F is the
+    lift = ARTICLE * (its article number was read) + BRAND * (its brand was read) + TITLE * F, where F is the
     harmonic mean of two shares: of its title's words that were read, and of the words read that its title
     has; a word that n of the N products have counts log((N + 1) / n), one that none has not at all. `line`:
     the similarity from which on a product is near the photo.
@@ -80,10 +80,10 @@ def printed(
     said = _said(db, numbers, found, where, backed)
     keys = {one.key for one in numbers}
     read = _Print.of(seen, keys, _rarity(known, ids))
-    scores = {one: _score(known.get(one, ()), read) for one in ids}
-    order = in_order(ranked, {one: score for one, (score, _) in scores.items()})
+    lifts = {one: _lift(known.get(one, ()), read) for one in ids}
+    order = in_order(ranked, {one: lift for one, (lift, _) in lifts.items()})
     first = next(iter(said.first), order[0].product_id if order else "")
-    return Printed(order, said, scores.get(first, (0.0, ()))[1])
+    return Printed(order, said, lifts.get(first, (0.0, ()))[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +223,8 @@ def _counts(word: str) -> bool:
     return len(word) >= SHORT
 
 
-def _score(facts: Sequence[Named], read: _Print) -> tuple[float, tuple[str, ...]]:
-    """The best score of a product's offers, and the words that were read for it."""
+def _lift(facts: Sequence[Named], read: _Print) -> tuple[float, tuple[str, ...]]:
+    """The best lift of a product's offers, and the words that were read for it."""
     return max((_of_offer(one, read) for one in facts), default=(0.0, ()))
 
 
@@ -236,15 +236,15 @@ def _of_offer(one: Named, read: _Print) -> tuple[float, tuple[str, ...]]:
     common = sum(read.rare.get(word, 0.0) for word in said)
     both = read.heard + sum(read.rare.get(word, 0.0) for word in words)
     f = 2 * common / both if both else 0.0
-    score = ARTICLE * bool(own & read.keys) + BRAND * bool(brand) + TITLE * f
-    return score, tuple(dict.fromkeys([*brand, *said.values()])) if score else ()
+    lift = ARTICLE * bool(own & read.keys) + BRAND * bool(brand) + TITLE * f
+    return lift, tuple(dict.fromkeys([*brand, *said.values()])) if lift else ()
 
 
-def in_order(ranked: Sequence[Ranked], scores: Mapping[str, float]) -> list[Ranked]:
-    """In order again, each moved up by its score. What had sunk for another reason counts as like the
+def in_order(ranked: Sequence[Ranked], lifts: Mapping[str, float]) -> list[Ranked]:
+    """In order again, each moved up by its lift. What had sunk for another reason counts as like the
     photo as what stood above it."""
     level, levels = math.inf, dict[str, float]()
     for one in ranked:
         level = min(level, one.similarity)
-        levels[one.product_id] = level + scores.get(one.product_id, 0.0)
+        levels[one.product_id] = level + lifts.get(one.product_id, 0.0)
     return sorted(ranked, key=lambda one: -levels[one.product_id])
