@@ -71,13 +71,13 @@ def printed(
     if not lines:
         return Printed(ranked)
     seen, numbers = _Seen.of(lines), list(_numbers(lines))[:MAX_NUMBERS]
-    found = _found(db, numbers)
+    sold = _products_of(db, numbers)
     ids = [one.product_id for one in ranked[:DEPTH]]
-    named = [product_id for products in found.values() for product_id in products]
+    named = [product_id for products in sold.values() for product_id in products]
     known = coded.named(db, list(dict.fromkeys([*ids, *named])))
     backed = {one.product_id for one in ranked if one.similarity >= line}
     backed |= {one for one in named if _of_brand(known.get(one, ()), seen)}
-    said = _said(db, numbers, found, where, backed)
+    said = _said(db, numbers, sold, where, backed)
     keys = {one.key for one in numbers}
     read = _Print.of(seen, keys, _rarity(known, ids))
     lifts = {one: _lift(known.get(one, ()), read) for one in ids}
@@ -142,7 +142,7 @@ def _whole(parts: Sequence[str], begin: int, end: int) -> bool:
     return not goes_on and not letters.digits("".join(parts[begin:end]))
 
 
-def _found(db: Database, numbers: Sequence[_Number]) -> dict[_Number, Sequence[str]]:
+def _products_of(db: Database, numbers: Sequence[_Number]) -> dict[_Number, Sequence[str]]:
     """The products of each number that somebody sells."""
     articles = coded.by_articles(db, {one.key for one in numbers if one.key})
     found: dict[_Number, Sequence[str]] = {}
@@ -156,7 +156,7 @@ def _found(db: Database, numbers: Sequence[_Number]) -> dict[_Number, Sequence[s
 def _said(
     db: Database,
     numbers: Sequence[_Number],
-    found: Mapping[_Number, Sequence[str]],
+    sold: Mapping[_Number, Sequence[str]],
     where: Filter,
     backed: set[str],
 ) -> Coded:
@@ -167,7 +167,7 @@ def _said(
     first: dict[str, By] = {}
     certain: set[str] = set()
     for one in numbers:
-        every = found.get(one, ())
+        every = sold.get(one, ())
         kind: Literal["gtin", "article"] = "article" if one.key else "gtin"
         sound = not one.key or one.labelled or bool(backed.intersection(every))
         if not every or one.sure < SURE or (kind, one.text) in shown:
