@@ -12,6 +12,10 @@ import shutil
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
+# Words in photos: a process more for each server, and a fifth of a second for each photo. Who tests it
+# switches it on.
+os.environ["LENSBACK_OCR"] = "off"
+
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,10 +85,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test sees the defaults, whatever the shell that runs it exports; words in photos are not read."""
     for name in list(os.environ):
-        if name.startswith("LENSBACK_") and name != "LENSBACK_DATA":
+        if name.startswith("LENSBACK_") and name not in {"LENSBACK_DATA", "LENSBACK_OCR"}:
             monkeypatch.delenv(name)
-    # A process more for each server, and a fifth of a second for each photo: whoever tests it switches it on.
-    monkeypatch.setenv("LENSBACK_OCR", "off")
 
 
 @pytest.fixture(autouse=True)
