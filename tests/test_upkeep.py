@@ -119,6 +119,7 @@ def test_config_show_says_where_each_comes_from(
     secrets = tmp_path / "secrets"
     secrets.mkdir()
     (secrets / "lensback_rates").write_text("https://user:hidden@rates.example/x")
+    monkeypatch.delenv("LENSBACK_OCR")
     monkeypatch.setenv("LENSBACK_SECRETS", str(secrets))
     monkeypatch.setenv("LENSBACK_RETRIES", "5")
     monkeypatch.setenv("LENSBACK_DATABASE", "postgresql+psycopg://u:hidden@db.example/x")

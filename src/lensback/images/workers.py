@@ -56,8 +56,9 @@ class Lane:
 QUICK = Lane(0.15, 96 << 20, 0.6, 8, nice=0)
 LARGE = Lane(1.2, 240 << 20, 4.0, 2, nice=5)
 DEAR = Lane(cost.MAX_SECONDS, cost.MAX_MEMORY, 1.6 * cost.MAX_SECONDS, 1, nice=10)
-TEXTS = replace(QUICK, memory=640 << 20, most_s=8.0, workers=1, nice=LARGE.nice)
-"""For words in photos: one photo after the other, behind all that is decoded."""
+TEXTS = replace(LARGE, memory=120 << 20, most_s=8.0, workers=1)
+"""For words in photos: one after the other, behind all that is decoded, beside the dearest of it. A photo that takes
+more to decode has what it takes."""
 MOST_WAITING = 6
 """Photos that wait for their words to be read; of more than that none are read."""
 AT_ONCE = 2
@@ -329,7 +330,7 @@ class Decoders:
         # Workers of their own: no photo waits to be decoded because another is read for codes.
         reading = replace(QUICK, workers=quick, nice=LARGE.nice)
         self._reading = _Workers(reading, _Memory(QUICK.memory))
-        self._texts = _Workers(TEXTS, _Memory(TEXTS.memory))
+        self._texts = _Workers(TEXTS, together)
         self._waiting = threading.BoundedSemaphore(MOST_WAITING)
 
     def __call__(
@@ -432,8 +433,8 @@ class Decoders:
                 weight = worth(data, LONGEST_PX, max_bytes, max_pixels)
                 if weight.seconds > LARGE.seconds or weight.memory > LARGE.memory:
                     return ()
-                ask = _Worker.texts
-                (found,) = self._texts.do(ask, [data], LONGEST_PX, max_pixels, TEXTS.memory)
+                memory = max(weight.memory, TEXTS.memory)
+                (found,) = self._texts.do(_Worker.texts, [data], LONGEST_PX, max_pixels, memory)
                 return () if isinstance(found, InputError) else found
             return ()
         finally:
