@@ -61,7 +61,6 @@ def compared(pairs: list[tuple[Answer, Answer]]) -> dict[str, Any]:
 def main() -> None:
     asked = arguments(__doc__, encoder="eye", photos=300).parse_args()
     os.environ["RAY_AUTH_MODE"] = "disabled"
-    main_job.PHOTOS = asked.photos
     with (
         postgres() as database,
         milvus() as index,
@@ -79,7 +78,7 @@ def main() -> None:
         with one, many:
             answers = [
                 (search(photo, Query(), one.tools()), search(photo, Query(), many.tools()))
-                for photo, _ in main_job.photos(one, "luma", 1, first_only=True)
+                for photo, _ in main_job.photos(one, "luma", 1, asked.photos, first_only=True)
             ]
     figures = {
         "encoder": asked.encoder,

@@ -6,7 +6,8 @@ each), drawn grounds with pieces that are no things, and drawn screenshots of te
 folder of photos without a thing for sale. For each: how many regions an answer names, how many of
 these meet something, and how many photos show nothing at all; then what a whole search says where
 luma and its outlet are on sale (`--folder` as of bench/live_path.py), beside 300 distorted pictures of
-things that are. Intervals are Wilson's, of photos.
+things that are. `--street`, `--count` and `--drawn` make it shorter: so many street photos, drawn by a
+fixed seed, photos of closet and copies, screenshots and half as many grounds. Intervals are Wilson's, of photos.
 """
 
 from __future__ import annotations
@@ -187,16 +188,24 @@ def sold(workspace: Workspace, count: int) -> list[Draw]:
 
 def main() -> None:
     parser = arguments(
-        __doc__, encoder="eye", folder=Path("live_path"), photos=None, count=300, searched=1
+        __doc__,
+        encoder="eye",
+        folder=Path("live_path"),
+        photos=None,
+        count=300,
+        street=502,
+        drawn=100,
+        searched=1,
     )
     asked = parser.parse_args()
     detector: Detector = open_detector(SHIPPED_NAME)
-    worn = street()
+    every = street()
+    worn = random.Random(7).sample(every, min(asked.street, len(every)))
     sets: dict[str, list[Draw]] = {
         "street": [_reader(path) for path, _ in worn],
         "closet": closet_photos(asked.count),
-        "drawn grounds": grounds(200),
-        "drawn screenshots": screenshots(100),
+        "drawn grounds": grounds(asked.drawn // 2),
+        "drawn screenshots": screenshots(asked.drawn),
     }
     if asked.photos:
         sets["photos without a thing"] = [_reader(path) for path in sorted(asked.photos.iterdir())]

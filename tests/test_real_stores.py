@@ -58,12 +58,9 @@ def test_grouping_against_the_truth(synced: Workspace, codes: bool) -> None:
     assert measured["colourways_split_in_two"] == 0
 
 
-def test_distorted_pictures_find_their_own_product(
-    synced: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(main_job, "PHOTOS", PHOTOS)
+def test_distorted_pictures_find_their_own_product(synced: Workspace) -> None:
     main_job.grouping(synced, codes=True)
-    measured = main_job.distorted(synced)
+    measured = main_job.distorted(synced, PHOTOS)
     assert measured["own_product_first"]["share"] >= 0.90
     assert measured["outlet_beside_luma"]["share"] >= 0.90
 
