@@ -8,20 +8,24 @@ things that nobody sells. Then every photo goes through the service as it is.
 Two set-ups: `all` hides every further view of the 150, so that the calibration has too few views
 left; `one` hides one view a product, as in a catalogue where calibration has views to learn from.
 Truth is what luma's MPN and the outlet's vendorCode say, not our grouping. In `one` the promise of
-"exact" is certified before. The report of each: `lensback report --workspace DIR/SET-UP/split/workspace`.
+"exact" is certified before. `--kinds 0` leaves the rule of kinds out, `--street 250` asks so many street
+photos, drawn by a fixed seed. The report of each: `lensback report --workspace DIR/SET-UP/split/workspace`.
 """
 
 from __future__ import annotations
 
 import csv
+import random
 import shutil
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
 
+from lensback import metrics
 from lensback.db import Database
 from lensback.db import tables as t
 from lensback.demo import serve_folder
@@ -29,11 +33,12 @@ from lensback.evaluate import runs
 from lensback.evaluate.holdout import Wish, hold_out
 from lensback.evaluate.live import evaluate_live
 from lensback.evaluate.promise import certify
+from lensback.search import Query, search
 from lensback.settings import Settings
 from lensback.sync import sync
 from lensback.wire import Hit
 from lensback.workspace import Workspace
-from rig import DATA, arguments, by_rule, compared, connected, write
+from rig import DATA, arguments, by_rule, compared, connected, share, write
 
 SEEN, FROM_ONE = "trained_on_these", "studio_views"
 """Codes of notes that the report has words for."""
@@ -73,7 +78,8 @@ def with_truth(queries: Path, db: Database, street: int) -> Path:
         for photo, offers, box, kind in rows[1:]:
             right = {o for offer in offers.split(";") if offer for o in same.get(offer, [offer])}
             out.writerow([photo, ";".join(sorted(right)), box, kind])
-        for photo_path in sorted((DATA / "street" / "photos").iterdir())[:street]:
+        photos = sorted((DATA / "street" / "photos").iterdir())
+        for photo_path in sorted(random.Random(7).sample(photos, min(street, len(photos)))):
             out.writerow([photo_path, "", "", "street"])
     return path
 
@@ -99,6 +105,37 @@ def measured(source: Workspace, out: Path, wish: Wish, notes: list[str], street:
         )
         runs.write(run, results)
     return run
+
+
+def by_common_line(split: Path, run: runs.Run, encoder: str) -> dict[str, Any]:
+    """Told `none` by the lines of each kind, and by the common line alone, on the same photos."""
+    with Workspace(split / "workspace", Settings(encoder=encoder)) as workspace:
+        tools = workspace.tools()
+        lines = tools.calibration
+        assert lines is not None
+        common = replace(tools, calibration=replace(lines, none_below_of={}))
+        highest = max([lines.none_below, *lines.none_below_of.values()])
+        told: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
+        for one in run.outcomes:
+            none = one.verdict == "none"
+            # What is nearer than every line is shown by each of them.
+            near = not none and min(hit.similarity for hit in one.hits) >= highest
+            photo = Path(one.photo).read_bytes() if not near else b""
+            other = not near and search(photo, Query(limit=1), common).verdict == "none"
+            told["sold" if one.present else one.slices.get("kind", "")].append((none, other))
+    return {
+        "lines": {"common": lines.none_below, **lines.none_below_of},
+        "told none": {
+            name: {
+                "by kind": share(sum(mine for mine, _ in pairs), len(pairs)),
+                "common line": share(sum(other for _, other in pairs), len(pairs)),
+                "only by kind": sum(mine and not other for mine, other in pairs),
+                "only by the common line": sum(other and not mine for mine, other in pairs),
+                "p": metrics.mcnemar([a for a, _ in pairs], [b for _, b in pairs]).p,
+            }
+            for name, pairs in sorted(told.items())
+        },
+    }
 
 
 def other_kinds(split: Path, encoder: str) -> dict[str, Any]:
@@ -143,7 +180,7 @@ def summary(run: runs.Run) -> dict[str, Any]:
 
 def main() -> None:
     asked = arguments(
-        __doc__, encoder="eye", folder=Path("live_path"), street=502, products=148
+        __doc__, encoder="eye", folder=Path("live_path"), street=502, products=148, kinds=1
     ).parse_args()
     notes = [FROM_ONE, *([SEEN] if asked.encoder.startswith("eye") else [])]
     folder = asked.folder.resolve()
@@ -151,8 +188,14 @@ def main() -> None:
     with source_of(folder / "source", asked.encoder) as source:
         for name, one in (("all", False), ("one", True)):
             wish = Wish(asked.products, absent=40, one_view=one, stores=("luma",))
-            found[name] = summary(measured(source, folder / name, wish, notes, asked.street))
-            found[name]["other_kinds"] = other_kinds(folder / name / "split", asked.encoder)
+            run, split = (
+                measured(source, folder / name, wish, notes, asked.street),
+                folder / name / "split",
+            )
+            found[name] = summary(run)
+            found[name]["by_common_line"] = by_common_line(split, run, asked.encoder)
+            if asked.kinds:
+                found[name]["other_kinds"] = other_kinds(split, asked.encoder)
     suffix = "" if asked.encoder == "eye" else f"_{asked.encoder.split('*')[0].split('+')[0]}"
     write(f"live_path{suffix}", {"encoder": asked.encoder, "set_ups": found}, asked.out)
 

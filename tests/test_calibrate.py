@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lensback.calibrate import _sample, both, fit, logistic
+from lensback.lines import OnSale
 from lensback.questions import Outcome
 from lensback.types import Candidate
 
@@ -177,7 +178,8 @@ SIBLINGS = [0.5 + value / 10 for value in RISING]
 def test_the_line_of_none_leaves_what_is_sold_above_it() -> None:
     def line(sold: list[float]) -> float:
         cases = lots([0.9 + value / 10 for value in RISING], SIBLINGS)
-        return fit(cases, fingerprint="f", kind="x", sold=sold).none_below
+        on_sale = [OnSale(value) for value in sold]
+        return fit(cases, fingerprint="f", kind="x", sold=on_sale).none_below
 
     assert line([0.52 + value / 10 for value in RISING]) == pytest.approx(0.521)
     assert line([0.3 + value / 10 for value in RISING]) == pytest.approx(0.301), (
@@ -191,7 +193,7 @@ def test_what_a_calibration_says_of_questions_that_it_was_not_fitted_on() -> Non
     random = np.random.default_rng(3)
     sold = random.uniform(0.8, 1.0, 400).tolist()
     cases = lots(sold, random.uniform(0.4, 0.6, 400).tolist())
-    far = np.linspace(0.42, 0.62, 100).tolist()
+    far = [OnSale(value) for value in np.linspace(0.42, 0.62, 100).tolist()]
     held = fit(cases, fingerprint="f", kind="x", sold=far).held_out
     assert held is not None
     assert (held.exact_from, held.sold, held.far) == (0.95, 400, 100)
@@ -204,3 +206,19 @@ def test_what_a_calibration_says_of_questions_that_it_was_not_fitted_on() -> Non
     assert found is not None
     assert found.exact == 0
     assert fit(cases[:12], fingerprint="f", kind="x").held_out is None, "too few products"
+
+
+def test_what_is_held_out_is_told_none_by_the_line_of_its_kind() -> None:
+    """Of either half 20 bags at .2 and 20 shirts at .8, so that bags draw a line of their own below the
+    common one of shirts; the farthest shirt of each half lies below the line of shirts alone."""
+    cases = lots([0.9] * 100, [0.95] * 100)
+    pairs = [(OnSale(0.2, frozenset({"bag"})),) * 2, (OnSale(0.8, frozenset({"top"})),) * 2] * 20
+    sold = [one for pair in pairs for one in pair]
+    held = fit(cases, fingerprint="f", kind="x", sold=sold).held_out
+    assert held is not None
+    assert (held.far, held.far_none) == (80, 0)
+    sold[2] = sold[3] = OnSale(0.3, frozenset({"top"}))
+    made = fit(cases, fingerprint="f", kind="x", sold=sold)
+    assert made.none_below == pytest.approx(0.2)
+    assert 0.2 < made.none_below_of["top"] < 0.8
+    assert made.none_below_of["bag"] == pytest.approx(0.2)

@@ -49,6 +49,7 @@ def offer(external_id: str, gtin: str, *images: str) -> Offer:
         url="https://s.example/x",
         price=Money(1000, "USD"),
         gtin=gtin,
+        category="Shirts" if gtin.endswith("31") else "Jackets",
         image_urls=tuple(f"https://s.example/{image}" for image in images),
     )
 
@@ -258,5 +259,6 @@ def test_how_near_photos_of_what_is_sold_are(things: Things) -> None:
     shirt has no second view: a copy of it is asked, and that counts as farther."""
     shirt, other = product_of(things, FRONT), product_of(things, OTHER)
     found = near_sold(things, [(other, OTHER), (shirt, FRONT)])
-    assert found == pytest.approx([0.8, COPY_NEARER * 1.0])
+    assert [one.similarity for one in found] == pytest.approx([0.8, COPY_NEARER * 1.0])
+    assert [one.kinds for one in found] == [frozenset({"outerwear"})] * 2, "of what is nearest"
     assert near_sold(things, []) == []

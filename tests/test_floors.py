@@ -74,7 +74,7 @@ FLOORS = [
         "detectors",
         "indexes",
     },
-    {"questions", "showings", "verdicts", "comparison"},
+    {"questions", "showings", "verdicts", "comparison", "lines"},
     {
         "ingest",
         "download",

@@ -182,7 +182,15 @@ def test_a_calibration_tells_all_it_holds() -> None:
         "created_at": "",
         "reference": (),
         "held_out": None,
+        "none_below_of": {},
     }
+
+
+def test_the_line_of_a_picture_is_that_of_its_kind() -> None:
+    """The lowest of several; the common one where a kind has none, and where nothing is known."""
+    c = Calibration("f", 0, 0, 0, 0.5, none_below_of={"bag": 0.4, "top": 0.6})
+    assert [c.line(["bag"]), c.line(["top"]), c.line(["bag", "top"])] == [0.4, 0.6, 0.4]
+    assert [c.line(["hat"]), c.line(["hat", "top"]), c.line([])] == [0.5, 0.5, 0.5]
 
 
 def test_cashback_moves_an_offer_ahead_of_a_cheaper_one() -> None:

@@ -539,6 +539,39 @@ def test_nothing_to_search_is_said_by_score_and_by_distance(
     assert not drawn.nothing_to_search, "who draws a box sees a thing"
 
 
+@pytest.mark.parametrize("label", ["whole", "item", "top"])
+def test_what_is_shown_is_decided_by_the_line_of_the_nearest_things_kind(
+    tmp_path: Path, label: str
+) -> None:
+    """A shirt at .8 and a boot at .7: shirts are shown from .9 on, boots from .6; without the shirt the
+    boot is the nearest. A kind without a line has the common one."""
+    rows = [
+        Row("shop", "shirt", "shirt", ("shirt",), fields={"category": "Shirts"}),
+        Row("other", "boot", "boot", ("boot",), fields={"category": "Shoes > Boots"}),
+    ]
+    away = {
+        "shirt": turned(math.degrees(math.acos(0.8))),
+        "boot": turned(math.degrees(math.acos(0.7))),
+    }
+    made = tiny.opened(tmp_path, rows, away)
+    of_kind = {"top": 0.9, "shoes": 0.6}
+    for common, lines, stores, verdict in (
+        (-1.0, of_kind, (), "none"),
+        (2.0, of_kind, ("other",), "similar"),
+        (2.0, {"top": 0.75}, (), "similar"),
+        (-1.0, {"shoes": 2.0}, (), "similar"),
+        (2.0, {"bag": 0.1}, (), "none"),
+    ):
+        calibration = replace(even(none_below=common, bias=-9.0), none_below_of=lines)
+        tools = replace(
+            made.tools,
+            calibration=calibration,
+            detector=FixedDetector((Region(WHOLE, label, 1.0),)),
+        )
+        answer = search(photo(RED), Query(stores=stores), tools)
+        assert answer.verdict == verdict, (common, lines, stores)
+
+
 def test_of_another_kind_than_the_item_sinks(tmp_path: Path) -> None:
     """A shirt a little nearer than a boot: called shoes by a sure detector, the boot comes first."""
     rows = [

@@ -8,9 +8,9 @@ shoppers photograph a thing that nobody sells. Where too few products have sever
 distorted copies stand alone, which makes the probability optimistic; the calibration says so.
 
 A picture is asked as a shopper's photo is searched: by the region that the detector finds in it,
-and whole, the nearer counting. The line of "none" lies as high as it may without telling it of more
-than one in a hundred things on sale, asked by distorted other views: nothing in a catalogue is as
-far from it as what other people wear in the street, so strangers of its own would draw it too low.
+and whole, the nearer counting. The lines of "none" (`lensback.lines`) are drawn by what is on sale,
+asked by distorted other views: nothing in a catalogue is as far from it as what other people wear in
+the street, so strangers of its own would draw them too low.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lensback import rank
-from lensback.catalogue import products
+from lensback.catalogue import offers, products
 from lensback.counted import counted
 from lensback.db import Connection, Database, chunks
 from lensback.detectors import Detector
@@ -36,6 +36,7 @@ from lensback.distort import distort
 from lensback.encoders import Encoder
 from lensback.errors import DataError, Error
 from lensback.images import ImageStore, crop
+from lensback.lines import OnSale, drawn
 from lensback.questions import (
     COPIED_VIEWS,
     COPIES,
@@ -47,6 +48,7 @@ from lensback.questions import (
     said,
 )
 from lensback.rank import Calibration, HeldOut, nearer
+from lensback.search.kinds import kinds_of
 from lensback.search.looking import likeliest
 from lensback.types import WHOLE, Candidate, Progress, Vectors
 from lensback.vectors import VectorStore
@@ -58,14 +60,9 @@ ENOUGH = 60
 NEIGHBOURS = 60
 FAR = 150
 """Pictures that are asked for the line of "none"."""
-LOST = 0.01
-"""Share of what is on sale that may lie below the line of "none"."""
 COPY_NEARER = 0.8
 """Similarity of the farthest distorted other views as a share of that of the farthest distorted copies:
 .535 of .672 on luma (docs/measured.md)."""
-NONE_QUANTILE = 0.01
-"""Share of the questions whose product is held out, its siblings staying, that lie below the line where
-there is nothing better to draw it by."""
 
 
 def calibrate(
@@ -97,10 +94,8 @@ def calibrate(
     asked = [(p, hashes[seed % len(hashes)]) for p, hashes in chosen]
     things = Things(db, images, vectors, encoder, detector or WholeDetector())
     cases = ask(things, asked, kinds, seed=seed, progress=progress)
-    drawn = [
-        (p, hashes[-1]) for p, hashes in _sample(several if VIEWS in kinds else views, FAR, seed)
-    ]
-    sold = near_sold(things, drawn, seed)
+    # Of all that is on sale, also of what has one picture: nothing else would draw the line of its kind.
+    sold = near_sold(things, [(p, hashes[-1]) for p, hashes in _sample(views, FAR, seed)], seed)
     kind = " and ".join(kinds)
     made = fit(
         cases,
@@ -205,22 +200,46 @@ def _cases(things: Things, part: Sequence[tuple[str, str]], kind: str, seed: int
     ]
 
 
-def near_sold(things: Things, asked: Sequence[tuple[str, str]], seed: int = 0) -> list[float]:
-    """Similarities of what is nearest to photos of what is on sale: other views as a phone would take
-    them, the hardest questions. Of pictures without another view a copy is asked, which is nearer, by
-    what it is nearer (COPY_NEARER)."""
+def near_sold(things: Things, asked: Sequence[tuple[str, str]], seed: int = 0) -> list[OnSale]:
+    """What is nearest to photos of what is on sale: other views as a phone would take them, the hardest
+    questions. Of pictures without another view a copy is asked, which is nearer, by what it is nearer
+    (COPY_NEARER)."""
     with things.db.read() as c:
         views = products.views(c, things.encoder.fingerprint)
         several = further_views(c, {product: views.get(product, []) for product, _ in asked})
-    found: list[float] = []
+    found: list[OnSale] = []
     for kind, worth in ((COPIED_VIEWS, 1.0), (COPIES, COPY_NEARER)):
         own = [
             one for one in asked if (one[1] in several.get(one[0], ())) == (kind == COPIED_VIEWS)
         ]
         for n, part in enumerate(chunks(own, 64)):
-            cases = _cases(things, part, kind, seed + n)
-            found += [worth * (case.similarity or 0.0) for case in cases if case.present]
+            found += _nearest_sold(things, part, kind, worth, seed + n)
     return found
+
+
+def _nearest_sold(
+    things: Things, part: Sequence[tuple[str, str]], kind: str, worth: float, seed: int
+) -> list[OnSale]:
+    near = _near(things, part, kind, seed, NEIGHBOURS)
+    hashes = sorted({candidate.image_hash for found in near for candidate in found})
+    with things.db.read() as c:
+        shows = products.of_images(c, hashes)
+        copies = products.copies_of(c, [image for _, image in part])
+    first: list[Candidate | None] = []
+    for (_, image), found in zip(part, near, strict=True):
+        hidden = held_out(image, kind, copies)
+        left = (
+            each for each in found if each.image_hash not in hidden and shows.get(each.image_hash)
+        )
+        first.append(next(left, None))
+    told = offers.categories_of_images(things.db, [one.image_hash for one in first if one])
+    kinds = kinds_of(told)
+    return [
+        OnSale(worth * one.similarity, kinds.get(one.image_hash, frozenset()))
+        if one
+        else OnSale(0.0)
+        for one in first
+    ]
 
 
 def both(
@@ -252,13 +271,13 @@ def fit(
     *,
     fingerprint: str,
     kind: str,
-    sold: Sequence[float] = (),
+    sold: Sequence[OnSale] = (),
     exact_from: float = 0.95,
 ) -> Calibration:
     """Logistic regression on similarity and margin, and the similarity that is still near; with what it
     says of questions held out, by twofold cross-validation over products.
 
-    `sold` are similarities of what is nearest to photos of what is on sale (`near_sold`), if known.
+    `sold` is what is nearest to photos of what is on sale (`near_sold`), if known.
     """
     made = _fitted(cases, fingerprint, kind, sold)
     sure = [said(case, made).probability or 0.0 for case in cases]
@@ -266,7 +285,9 @@ def fit(
     return replace(made, reference=reference, held_out=_held_out(cases, sold, exact_from))
 
 
-def _held_out(cases: Sequence[Outcome], sold: Sequence[float], exact_from: float) -> HeldOut | None:
+def _held_out(
+    cases: Sequence[Outcome], sold: Sequence[OnSale], exact_from: float
+) -> HeldOut | None:
     halves = [[case for case in cases if _half(case.cluster) == half] for half in (0, 1)]
     if min(len({case.cluster for case in half}) for half in halves) < TOO_FEW:
         return None
@@ -275,7 +296,7 @@ def _held_out(cases: Sequence[Outcome], sold: Sequence[float], exact_from: float
     for half in (0, 1):
         other = _fitted(halves[1 - half], "", "", sold[1 - half :: 2])
         told += [said(case, other, exact_from) for case in halves[half]]
-        none += sum(value < other.none_below for value in sold[half::2])
+        none += sum(one.similarity < other.line(one.kinds) for one in sold[half::2])
     exact = [case for case in told if case.verdict == "exact"]
     return HeldOut(
         exact_from=exact_from,
@@ -293,32 +314,23 @@ def _half(product: str) -> int:
 
 
 def _fitted(
-    cases: Sequence[Outcome], fingerprint: str, kind: str, sold: Sequence[float]
+    cases: Sequence[Outcome], fingerprint: str, kind: str, sold: Sequence[OnSale]
 ) -> Calibration:
     features = np.array([[1.0, case.similarity or 0.0, case.margin] for case in cases])
     right = np.array([case.first_right for case in cases], dtype=np.float64)
     bias, similarity, margin = logistic(features, right)
+    lines = drawn(sold, [case.similarity or 0.0 for case in cases if not case.present])
     return Calibration(
         fingerprint=fingerprint,
         bias=float(bias),
         similarity_weight=float(similarity),
         margin_weight=float(margin),
-        none_below=_line(cases, sold),
+        none_below=lines.common,
+        none_below_of=dict(lines.of_kind),
         cases=len(cases),
         kind=kind,
         created_at=datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
     )
-
-
-def _line(cases: Sequence[Outcome], sold: Sequence[float]) -> float:
-    """The similarity from which something is shown: as high as it may be without more than LOST of what is
-    on sale below it, nor half of what is not but has siblings that are, which are worth showing; where
-    what is on sale is not known, NONE_QUANTILE of the questions whose product is held out."""
-    siblings = [case.similarity or 0.0 for case in cases if not case.present]
-    lines = [float(np.median(siblings))] if siblings else [1.0]
-    if len(sold) >= TOO_FEW:
-        return min(*lines, float(np.quantile(sold, LOST)))
-    return float(np.quantile(siblings, NONE_QUANTILE)) if siblings else -1.0
 
 
 def logistic(

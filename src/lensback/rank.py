@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 
 from lensback import colors
@@ -60,6 +60,15 @@ class Calibration:
     """Questions by match probability, ten equal steps: what searches should look like."""
     held_out: HeldOut | None = None
     """How good it is on questions that it was not fitted on; None in older ones."""
+    none_below_of: Mapping[str, float] = field(default_factory=dict)
+    """The same line for kinds of things that are known well enough (`lensback.lines`)."""
+
+    def line(self, kinds: Collection[str]) -> float:
+        """Similarity under which a picture of these kinds is not near; the lowest of several kinds."""
+        return min(
+            (self.none_below_of.get(kind, self.none_below) for kind in kinds),
+            default=self.none_below,
+        )
 
     def probability(self, similarity: float, margin: float) -> float:
         """Between 0 and 1; `margin` is the lead over the best other product, negative behind it."""

@@ -165,7 +165,8 @@ def certified(
         )
     kinds = [VIEWS, COPIES] if real else [COPIES]
     cases = ask(things, tuning, kinds, seed=seed)
-    sold = near_sold(things, tuning[:FAR], seed)
+    on_sale = [one for one in _sample(views, seed) if _third(one[0])]
+    sold = near_sold(things, on_sale[:FAR], seed)
     fitted = fit(cases, fingerprint=fingerprint, kind=" and ".join(kinds), sold=sold)
     calibration = replace(fitted, images=things.vectors.count(fingerprint))
     kind = COPIED_VIEWS if real else COPIES

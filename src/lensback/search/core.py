@@ -29,7 +29,7 @@ from lensback.search.coded import (
     with_looks,
 )
 from lensback.search.facets import facets_of
-from lensback.search.kinds import decided, kinds_of, of_kind, sunk
+from lensback.search.kinds import Kinds, decided, kinds_of, of_kind, sunk
 from lensback.search.looking import (
     Look,
     Looks,
@@ -290,13 +290,15 @@ def _verdict(
     with log.timed("rank", timings):
         rivals = rank.by_product(others, _shows(tools.db, others, Filter()))
         ranked = rank.by_product(found, _shows(tools.db, found, where), rivals)
-        line = tools.calibration.none_below if tools.calibration else -1.0
-        seen = thing(rivals, line)
+        seen = thing(rivals, _line(rivals, _kinds_near(rivals, (), tools), tools))
         shown = seen if query.color else None
         if shown and not ranked:
             wide = _nearest(tools.index, vectors, WIDE, wider(shown, where, tools.db))
             ranked = rank.by_product(wide, _shows(tools.db, wide, where), rivals)
-        ranked = _by_kind(ranked, region, others or found, tools.db)
+        nearest = (others or found) if region.label in LABELS else []
+        kinds = _kinds_near(ranked, nearest[:RIVALS], tools)
+        ranked = _by_kind(ranked, region, nearest, kinds)
+        line = -1.0 if shown else _line(ranked, kinds, tools)
         if shown:
             again = group_first(ranked, shown, where, tools.db)
         else:
@@ -304,8 +306,7 @@ def _verdict(
         written = printed(tools.db, text or (), again.ranked, where, line)
         ranked, said = written.ranked, together(said, written.said)
         codes = with_looks(said, (one.product_id for one in ranked))
-        far = -1.0 if shown else line
-        worded = named_by(ranked, query.words, where, tools.db, query.offset + MAX_LIMIT, far)
+        worded = named_by(ranked, query.words, where, tools.db, query.offset + MAX_LIMIT, line)
         ranked = _named_first(worded.ranked, said, tools.db)
         by = {**again.by, **worded.by, **said.first}
         end = query.offset + query.limit
@@ -335,6 +336,14 @@ def _target(query: Query, tools: Tools) -> str:
     return rates.base if len(currencies(tools.db, tools.snapshot.id)) > 1 else ""
 
 
+def _line(ranked: Sequence[rank.Ranked], kinds: Kinds, tools: Tools) -> float:
+    """The similarity from which something is shown, where the nearest is of the kind that it is."""
+    if tools.calibration is None:
+        return -1.0
+    nearest = max(ranked, key=lambda one: one.similarity, default=None)
+    return tools.calibration.line(kinds.get(nearest.image_hash, ()) if nearest else ())
+
+
 def _near(ranked: list[rank.Ranked], line: float) -> list[rank.Ranked]:
     """All of them where the best is near enough to be shown; else none."""
     nearest = max((one.similarity for one in ranked), default=-1.0)
@@ -357,15 +366,21 @@ def _nearest(index: Index, vectors: Vectors, count: int, where: Filter) -> list[
     return rank.nearer(index.search(vector, count, where) for vector in vectors)
 
 
+def _kinds_near(ranked: Sequence[rank.Ranked], voters: Sequence[Candidate], tools: Tools) -> Kinds:
+    """The kinds of all that is ranked where there are voters, else of the nearest, whose line counts."""
+    asked = [one.image_hash for one in ranked]
+    if not voters:
+        lines = tools.calibration is not None and tools.calibration.none_below_of
+        nearest = max(ranked, key=lambda one: one.similarity, default=None)
+        asked = [nearest.image_hash] if lines and nearest else []
+    hashes = list(dict.fromkeys([*(voter.image_hash for voter in voters), *asked]))
+    return kinds_of(offers.categories_of_images(tools.db, hashes)) if hashes else {}
+
+
 def _by_kind(
-    ranked: list[rank.Ranked], region: Region, nearest: Sequence[Candidate], db: Database
+    ranked: list[rank.Ranked], region: Region, nearest: Sequence[Candidate], kinds: Kinds
 ) -> list[rank.Ranked]:
     """In the order of their similarity, but for what is of another kind than the region."""
-    if region.label not in LABELS:
-        return ranked
-    voters = [candidate.image_hash for candidate in nearest[:RIVALS]]
-    hashes = list(dict.fromkeys([*voters, *(one.image_hash for one in ranked)]))
-    kinds = kinds_of(offers.categories_of_images(db, hashes))
     label = decided(region, nearest, kinds)
     return of_kind(sunk(ranked, kinds, label), kinds, label)
 
