@@ -181,8 +181,8 @@ def test_the_line_of_none_leaves_what_is_sold_above_it() -> None:
         on_sale = [OnSale(value) for value in sold]
         return fit(cases, fingerprint="f", kind="x", sold=on_sale).none_below
 
-    assert line([0.52 + value / 10 for value in RISING]) == pytest.approx(0.521)
-    assert line([0.3 + value / 10 for value in RISING]) == pytest.approx(0.301), (
+    assert line([0.52 + value / 10 for value in RISING]) == pytest.approx(0.5215)
+    assert line([0.3 + value / 10 for value in RISING]) == pytest.approx(0.3015), (
         "also where it is low"
     )
     assert line([0.99] * 99) == pytest.approx(0.55), "half of the siblings are shown"
@@ -198,7 +198,7 @@ def test_what_a_calibration_says_of_questions_that_it_was_not_fitted_on() -> Non
     assert held is not None
     assert (held.exact_from, held.sold, held.far) == (0.95, 400, 100)
     assert held.exact == held.exact_right > 350, "easy ones"
-    assert held.far_none == 1, "the farthest of one half, by the line of the other"
+    assert held.far_none == 3, "the farthest of either half, by the line of the other"
     # Nothing can be learnt from what is right by chance: what it was fitted on would look better.
     noise = [replace(one, first_right=bool(random.random() < 0.5), margin=0.1, similarity=float(random.random()))
              for one in cases]  # fmt: skip

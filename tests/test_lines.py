@@ -14,9 +14,10 @@ def rising(low: float, count: int, kinds: frozenset[str] = frozenset()) -> list[
     return [OnSale(low + n / 1000, kinds) for n in range(count)]
 
 
-def test_a_hundredth_of_what_is_on_sale_lies_below_the_common_line() -> None:
-    lines = drawn(rising(0.5, 101), [])
-    assert lines.common == pytest.approx(0.5 + 100 * LOST / 1000)
+def test_so_much_of_what_is_on_sale_lies_below_the_common_line() -> None:
+    lines = drawn(rising(0.5, 1001), [])
+    assert LOST == 0.015
+    assert lines.common == pytest.approx(0.515)
     assert dict(lines.of_kind) == {}
 
 
