@@ -36,21 +36,21 @@ class OnSale:
 
 
 @dataclass(frozen=True, slots=True)
-class Lines:
+class NoneLines:
     """The common line, and those of the kinds that are known well enough."""
 
     common: float
     of_kind: Mapping[str, float]
 
 
-def drawn(sold: Sequence[OnSale], siblings: Sequence[float]) -> Lines:
+def drawn(sold: Sequence[OnSale], siblings: Sequence[float]) -> NoneLines:
     """The lines by what is on sale; none lies above half of `siblings`, the similarities of questions
     whose product is held out: what is like it is worth showing.
 
     With fewer than FEW of what is on sale, the common line is NONE_QUANTILE of `siblings`; -1 of nothing.
     """
     if len(sold) < FEW:
-        return Lines(float(np.quantile(siblings, NONE_QUANTILE)) if siblings else -1.0, {})
+        return NoneLines(float(np.quantile(siblings, NONE_QUANTILE)) if siblings else -1.0, {})
     highest = float(np.median(siblings)) if siblings else 1.0
     common = _low([one.similarity for one in sold])
     of_kind: dict[str, list[float]] = {}
@@ -62,7 +62,7 @@ def drawn(sold: Sequence[OnSale], siblings: Sequence[float]) -> Lines:
         for kind, values in sorted(of_kind.items())
         if len(values) >= ENOUGH
     }
-    return Lines(min(highest, common), lines)
+    return NoneLines(min(highest, common), lines)
 
 
 def _shrunk(values: Sequence[float], common: float) -> float:
