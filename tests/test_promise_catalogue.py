@@ -162,7 +162,7 @@ def test_no_more_are_asked_than_wanted(things: Things, asked: list[tuple[Any, ..
 def test_ten_products_are_enough_to_calibrate_on(things: Things) -> None:
     with off_sale(things, SEVERAL[9:]):
         assert fitted(things).cases == 20
-    with off_sale(things, SEVERAL[8:]), pytest.raises(DataError, match=r"^9 products"):
+    with off_sale(things, SEVERAL[8:]), pytest.raises(DataError, match="9 products"):
         fitted(things)
 
 
