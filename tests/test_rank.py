@@ -191,6 +191,7 @@ def test_the_line_of_a_picture_is_that_of_its_kind() -> None:
     c = Calibration("f", 0, 0, 0, 0.5, none_below_of={"bag": 0.4, "top": 0.6})
     assert [c.line(["bag"]), c.line(["top"]), c.line(["bag", "top"])] == [0.4, 0.6, 0.4]
     assert [c.line(["hat"]), c.line(["hat", "top"]), c.line([])] == [0.5, 0.5, 0.5]
+    assert len({c, Calibration("f", 0, 0, 0, 0.5)}) == 2, "promises are remembered by calibrations"
 
 
 def test_cashback_moves_an_offer_ahead_of_a_cheaper_one() -> None:

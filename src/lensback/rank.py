@@ -60,7 +60,7 @@ class Calibration:
     """Questions by match probability, ten equal steps: what searches should look like."""
     held_out: HeldOut | None = None
     """How good it is on questions that it was not fitted on; None in older ones."""
-    none_below_of: Mapping[str, float] = field(default_factory=dict)
+    none_below_of: Mapping[str, float] = field(default_factory=dict, hash=False)
     """The same line for kinds of things that are known well enough (`lensback.lines`)."""
 
     def line(self, kinds: Collection[str]) -> float:
