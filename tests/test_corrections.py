@@ -12,6 +12,8 @@ from sqlalchemy import select
 from lensback import ledger
 from lensback.db import Database
 from lensback.db import tables as t
+from lensback.ledger.corrections import NamedSale, folded
+from lensback.ledger.sale import Sale
 from lensback.types import Conversion, Money
 from test_ledger import AT, USER, click, eur, news, told
 
@@ -249,3 +251,45 @@ def test_a_network_that_pays_says_what_is_left(one: Database) -> None:
     assert done.sales == 1
     assert eur(one) == {"commission_received": 600, "cashback_due": -360, "our_share": -240}
     assert ledger.audit(one).differences == []
+
+
+def left_of(plus: Sale, minus: Sale) -> list[Sale]:
+    """What is left of a sale and of its correction."""
+    named = {1: NamedSale("demo", "a", plus), 2: NamedSale("demo", "b", minus)}
+    return [folded(named)[key] for key in (1, 2)]
+
+
+def test_a_correction_of_no_click_takes_from_nobody() -> None:
+    """Two sales whose click was lost are not of the same click."""
+    plus, minus = (Sale("approved", "", Money(minor, "EUR")) for minor in (500, -200))
+    assert [one.commission.minor for one in left_of(plus, minus)] == [500, 0]
+    plus, minus = (replace(one, subid="c1") for one in (plus, minus))
+    assert [one.commission.minor for one in left_of(plus, minus)] == [300, 0]
+
+
+def test_a_declined_correction_says_nothing() -> None:
+    plus, minus = (
+        Sale("approved", "c1", Money(500, "EUR")),
+        Sale("declined", "c1", Money(-200, "EUR")),
+    )
+    assert [one.commission.minor for one in left_of(plus, minus)] == [500, 0]
+
+
+@pytest.mark.parametrize(
+    ("order", "value", "left"),
+    [
+        (None, None, None),
+        (None, Money(-900, "EUR"), None),
+        (Money(5000, "EUR"), None, Money(5000, "EUR")),
+        (Money(5000, "EUR"), Money(-900, "EUR"), Money(4100, "EUR")),
+        (Money(5000, "EUR"), Money(900, "EUR"), Money(4100, "EUR")),
+        (Money(5000, "EUR"), Money(-9000, "EUR"), Money(0, "EUR")),
+        (Money(5000, "EUR"), Money(-900, "USD"), Money(5000, "EUR")),
+    ],
+)
+def test_an_order_value_with_and_without(
+    order: Money | None, value: Money | None, left: Money | None
+) -> None:
+    plus = Sale("approved", "c1", Money(500, "EUR"), order)
+    minus = Sale("approved", "c1", Money(-200, "EUR"), value)
+    assert left_of(plus, minus)[0].order_value == left
