@@ -118,7 +118,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     words = (folder, free_port(), offer, HOST_KEY, SECRET, USER, DAYS, SHOPPERS, SALES)
     env = {"LENSBACK_WORKSPACE": str(folder)}
     process = traced.start([sys.executable, "-c", DRIVER, *words], log, CALLS, env, *OPTIONS)
-    assert traced.ended(process, log, 240) == 0
+    assert traced.ended(process, log, 240 * DAYS) == 0
     return Run(before, list(events(log, folder)), folder)
 
 
