@@ -189,7 +189,7 @@ def test_one_damaged_picture_is_found_by_a_deep_look(folder: Path, world: World)
     file.write_bytes(data)
     assert looked(folder) == [], "of the same size"
     (line,) = [x for x in looked(folder, deep=True) if x.part == "files"]
-    assert line.message.startswith("1 of all 8 pictures")
+    assert line.message == "gone from the disk, or damaged: 1 of 8 pictures"
     synced(folder)
     assert looked(folder, deep=True) == []
 
