@@ -98,7 +98,7 @@ def test_other_articles_stay_others(one: str, two: str) -> None:
 # ---- what an answer makes of it
 
 ROWS = [
-    Row("shop", "boot", "boot", ("red",), fields={"mpn": "DD1391-100", "brand": "Marlo", "title": "Suede boot, brown"}),
+    Row("shop", "boot", "boot", ("red",), fields={"mpn": "DD1391-100", "brand": "Marlo", "title": "Suede boot, brown", "color": "brown"}),
     Row("pier", "boot2", "boot", ("red2",), fields={"mpn": "dd1391100", "brand": "Marlo", "title": "Boot"}),
     Row("shop", "hat", "hat", ("green",), fields={"mpn": "7041882", "brand": "Roxy", "title": "Felt hat"}),
     Row("pier", "cap", "cap", ("green2",), fields={"mpn": "CAP-2041", "brand": "Roxy", "title": "Wool cap Northwind"}),
@@ -163,6 +163,11 @@ def test_a_bare_article_of_a_thing_that_looks_otherwise_comes_first_and_is_not_e
 ) -> None:
     answer = ask(made, GREEN, lines("DD1391-100"))
     assert answer.hits[0].product_id == product_of("boot")
+    assert not any(hit.exact for hit in answer.hits)
+
+
+def test_a_colour_that_is_asked_for_makes_nothing_look_like_the_photo(made: Tiny) -> None:
+    answer = ask(made, GREEN, lines("DD1391-100"), color="brown")
     assert not any(hit.exact for hit in answer.hits)
 
 

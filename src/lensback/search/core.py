@@ -298,12 +298,13 @@ def _verdict(
         nearest = (others or found) if region.label in LABELS else []
         kinds = _kinds_near(ranked, nearest[:RIVALS], tools)
         ranked = _by_kind(ranked, region, nearest, kinds)
-        line = -1.0 if shown else _line(ranked, kinds, tools)
+        near_from = _line(ranked, kinds, tools)
+        line = -1.0 if shown else near_from
         if shown:
             again = group_first(ranked, shown, where, tools.db)
         else:
             again = Recolored(_near(ranked, line))
-        written = printed(tools.db, text or (), again.ranked, where, line)
+        written = printed(tools.db, text or (), again.ranked, where, near_from)
         ranked, said = written.ranked, together(said, written.said)
         codes = with_looks(said, (one.product_id for one in ranked))
         worded = named_by(ranked, query.words, where, tools.db, query.offset + MAX_LIMIT, line)
