@@ -23,7 +23,7 @@ from starlette.routing import Mount
 
 from hostile.test_web_face import HOST_KEY, served
 from lensback.errors import Away, Busy, Error, StateError
-from lensback.web import failures, notes, readiness, turns
+from lensback.web import failures, notes, readiness, service, turns
 from lensback.web.readiness import FRESH_S, Readiness
 from lensback.web.turns import AT_ONCE, AddressLines, Turns
 from published import publish
@@ -237,11 +237,14 @@ def test_the_room_of_those_who_wait_is_bounded(monkeypatch: pytest.MonkeyPatch) 
     assert asyncio.run(rush()) == 5
 
 
-def test_requests_that_succeed_have_a_pace_too(folder: Path) -> None:
+def test_requests_that_succeed_have_a_pace_too(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever is asked: a word, a file, a description. The host service asks for all its users."""
     wrong, right = ({"Authorization": f"Bearer {key}"} for key in ("guess", HOST_KEY))
     asked = (("/healthz", {}), ("/static/app.css", {}), ("/openapi.json", {}), ("/go/x", wrong))
-    with served(folder, rate_limit=60) as client:  # six requests a second, twelve at once
+    monkeypatch.setattr(service, "REQUESTS_PER_S", 6.0)  # twelve at once
+    with served(folder, rate_limit=1) as client:
         for n, (path, headers) in enumerate(asked):
             flooder, begin = client(f"203.0.113.{n}"), time.monotonic()
             statuses = {flooder.get(path, headers=headers).status_code for _ in range(16)}
@@ -250,6 +253,24 @@ def test_requests_that_succeed_have_a_pace_too(folder: Path) -> None:
         host, begin = client("203.0.113.9"), time.monotonic()
         assert {host.get("/healthz", headers=right).status_code for _ in range(100)} == {200}
         assert time.monotonic() - begin < 14, "a stranger would wait longer"
+
+
+def test_however_few_searches_are_allowed_a_page_has_its_pictures_at_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[str] = []
+    due = Turns._due
+
+    def noted(self: Turns, name: str, per_s: float, now: float) -> float:
+        wait_s = due(self, name, per_s, now)
+        waited.extend([name] if wait_s > 0 else [])
+        return wait_s
+
+    monkeypatch.setattr(Turns, "_due", noted)
+    with served(folder, rate_limit=6) as client:
+        for _ in range(100):
+            assert client().get("/static/app.css").status_code == 200
+    assert waited == []
 
 
 def test_of_one_address_little_is_made_at_once() -> None:

@@ -508,7 +508,10 @@ def fill(disk: Path) -> Path:
     return ballast
 
 
-def test_not_ready_where_clicks_cannot_be_written(made: tuple[Path, bytes], full: Path) -> None:
+def test_not_ready_where_clicks_cannot_be_written(
+    made: tuple[Path, bytes], full: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lensback.web.readiness.FRESH_S", 0.0)
     with served(made[0]) as client:
         client.workspace.journal.folder = full / "journal"
         assert client().get("/readyz").json()["checks"]["journal"] == "ok"

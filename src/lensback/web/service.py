@@ -77,8 +77,9 @@ FETCH_S = 10.0
 """For one of them, from the look-up of its name to its last byte."""
 READS = 4
 """Times as many pages and details as searches a minute: each reads the database."""
-REQUESTS = 6
-"""Times as many requests of any kind as searches: beyond them each waits for its turn."""
+REQUESTS_PER_S = 60.0
+"""Requests of any kind of one address: beyond them each waits for its turn. However few searches an
+operator allows, a page asks for its pictures."""
 REFUSED_S = 2.0
 """No refusal of an address comes sooner: how long one takes would tell what is there."""
 
@@ -163,7 +164,7 @@ class Service:
             Memory(photos(s.photo_memory_s), partial(_kept_photo, workspace, recent)),
             Marks(workspace),
             recent,
-            Turns(REQUESTS * s.rate_limit / 60, 0.0, REQUESTS_BURST_S),
+            Turns(REQUESTS_PER_S if s.rate_limit else 0.0, 0.0, REQUESTS_BURST_S),
         )
 
     def tools(self) -> Tools:
