@@ -7,9 +7,11 @@ import io
 import os
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import Listener
 from pathlib import Path
 from typing import Any
 
@@ -113,9 +115,29 @@ def test_where_no_socket_can_be_made_each_remembers_its_own(tmp_path: Path) -> N
         assert (here.get("x"), other.get("x")) == (PHOTO, None)
 
 
-def test_they_are_forgotten_in_time(tmp_path: Path) -> None:
-    import time
+def test_a_side_that_says_nothing_holds_no_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process that keeps them is stopped, or has no time: it takes the line, and never answers."""
+    monkeypatch.setattr(together, "PATIENCE_S", 0.2)
+    path = str(tmp_path / "photos")
+    monkeypatch.setenv(together.SOCKET, path)
+    with Listener(path, "AF_UNIX", 8):
+        here, begin = together.photos(60), time.monotonic()
+        for _ in range(50):
+            assert here.get("x") is None
+            here.put("x", Remembered(b"x" * (5 << 20), WHOLE, "me", "b" * 16))
+        assert time.monotonic() - begin < 5
+        monkeypatch.setattr(together, "PAUSE_S", 0.0)
+        other = together.photos(60)
+        other.put(
+            "x", Remembered(b"x" * (5 << 20), WHOLE, "me", "b" * 16)
+        )  # more than the line holds
+        assert other.get("x") is None
+        assert time.monotonic() - begin < 10
 
+
+def test_they_are_forgotten_in_time(tmp_path: Path) -> None:
     with together.shared(tmp_path, 0.2):
         here = together.photos(0.2)
         here.put("x", PHOTO)

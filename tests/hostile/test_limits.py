@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -22,8 +24,12 @@ from starlette.requests import Request
 from starlette.routing import Mount
 
 from hostile.test_web_face import HOST_KEY, served
+from lensback import keys
 from lensback.errors import Away, Busy, Error, StateError
-from lensback.web import failures, notes, readiness, service, turns
+from lensback.web import failures, guard, notes, readiness, service, turns
+from lensback.web.browser import address_of
+from lensback.web.connections import Crowd
+from lensback.web.inturn import InTurn
 from lensback.web.readiness import FRESH_S, Readiness
 from lensback.web.turns import AT_ONCE, AddressLines, Turns
 from published import publish
@@ -339,6 +345,86 @@ def test_a_line_has_an_end_and_the_host_service_none(monkeypatch: pytest.MonkeyP
     assert lines._lines == {}
 
 
+def test_who_does_not_read_holds_no_place_in_line() -> None:
+    """Even the head of an answer waits until what was sent before it on this connection was read."""
+    lines, made = AddressLines(), Counter[str]()
+    service = SimpleNamespace(turns=Turns(1000.0, 0.0, 1.0), lines=lines)
+    app = SimpleNamespace(state=SimpleNamespace(service=service))
+    scope = {"type": "http", "method": "GET", "path": "/", "client": ("203.0.113.1", 1), "app": app}
+    scope["headers"] = []
+
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        made["pages"] += 1
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def crowd() -> None:
+        full, asked = asyncio.Event(), InTurn(page)
+
+        async def send(_: Any) -> None:
+            await full.wait()
+
+        async def receive() -> Any:
+            raise AssertionError
+
+        held = [asyncio.create_task(asked(scope, receive, send)) for _ in range(3 * AT_ONCE)]
+        for _ in range(200):
+            await asyncio.sleep(0.01)
+            if made["pages"] == len(held):
+                break
+        assert made["pages"] == len(held)
+        assert lines._lines == {}
+        full.set()
+        await asyncio.gather(*held)
+
+    asyncio.run(crowd())
+
+
+def test_a_good_key_of_another_kind_is_no_guess_at_the_hosts(folder: Path) -> None:
+    """Who stands in line is asked whether it is the host service, which may ask from the same address with a
+    key that only searches."""
+    with served(folder, guess_limit=20) as client:
+        app = client().app
+        service, key = app.state.service, keys.add(client.workspace.keys_path, "page", "search")
+
+        def is_host(bearer: str, address: str) -> bool:
+            headers = [(b"authorization", b"Bearer " + bearer.encode())]
+            scope = {"type": "http", "headers": headers, "client": (address, 1), "app": app}
+            return guard.is_host(Request(scope))
+
+        assert not any(is_host(key, "203.0.113.1") for _ in range(100))
+        assert service.guesses.untold() == ""
+        assert is_host(HOST_KEY, "203.0.113.1")
+        assert not any(is_host(f"{key}x", "203.0.113.2") for _ in range(100))
+        assert service.guesses.untold() != ""
+        assert not is_host(HOST_KEY, "203.0.113.2"), "who guesses is not believed for a while"
+
+
+@pytest.mark.parametrize(
+    ("household", "addresses"),
+    [
+        ("2a02::", ["2a02::1", "2a02::2", "2a02::1:0:0:1", "2a02::2:3:4:5"]),
+        ("2a02:0:0:5::", ["2a02:0:0:5::1", "2A02:0000:0:5:1:2:3:4", "2a02::5:1:2:3:4"]),
+        ("2a02:0:1::", ["2a02:0:1::1", "2a02:0:1:0:ffff::9"]),
+        ("fe80::", ["fe80::1%eth0", "fe80::2"]),
+        ("203.0.113.1", ["203.0.113.1", "::ffff:203.0.113.1", "::ffff:cb00:7101"]),
+        ("a:b:c:d:e:f", ["a:b:c:d:e:f"]),
+        ("unknown", ["unknown"]),
+    ],
+)
+def test_a_household_of_ipv6_is_one_however_it_is_written(
+    household: str, addresses: list[str]
+) -> None:
+    """Zeros that are left out are no way to have as many addresses as one likes."""
+    asked = {address_of(Request({"type": "http", "client": (one, 1)})) for one in addresses}
+    assert asked == {household}
+    crowd = Crowd(100, 1, ())
+    first, *others = addresses
+    assert crowd.add(Mock(waits=False, arrives=False), first)
+    for one in others:
+        assert not crowd.add(Mock(waits=False, arrives=False), one)
+
+
 def test_a_slow_page_of_one_address_keeps_no_other_waiting(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -449,3 +535,32 @@ def test_one_photo_at_a_time_is_explained(folder: Path, monkeypatch: pytest.Monk
     assert most["beside"] <= 2
     with served(folder) as client:
         assert client().app.state.service.explaining._jobs == 1
+
+
+def test_who_waits_for_an_explanation_holds_no_place_in_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes seconds, one at a time: pictures of the same address are there meanwhile."""
+    from lensback.web import why
+
+    release, asked = threading.Event(), f"/api/search/{'0' * 16}/why/{'0' * 64}"
+
+    def layer(*_: Any) -> bytes:
+        assert release.wait(30)
+        return b"layer"
+
+    monkeypatch.setattr(why, "_part", lambda *_: (None, None))
+    monkeypatch.setattr(why, "_layer", layer)
+    with served(folder, rate_limit=600) as client, ThreadPoolExecutor(3) as pool:
+        service = client().app.state.service
+        held = [pool.submit(client().get, asked) for _ in range(AT_ONCE + 1)]
+        try:
+            end = time.monotonic() + 20
+            while service.explaining.taken < len(held) and time.monotonic() < end:
+                time.sleep(0.01)
+            assert service.explaining.taken == len(held)
+            assert service.lines._lines == {}
+            assert client().get("/static/app.css").status_code == 200
+        finally:
+            release.set()
+        assert {one.result().content for one in held} == {b"layer"}

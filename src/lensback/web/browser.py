@@ -6,7 +6,9 @@ browser (or program) that sent it. A client that keeps no cookies is a new one e
 
 from __future__ import annotations
 
+import ipaddress
 import re
+from functools import lru_cache
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -32,7 +34,21 @@ def address_of(request: Request) -> str:
     """The client's address; behind a proxy the one that it tells, if `trusted_proxies` names it.
     Of IPv6 the first 64 bits: one household has all the rest."""
     host = request.client.host[:MAX_ADDRESS] if request.client else ""
-    return ":".join(host.split(":")[:4]) if ":" in host else host
+    return household(host)
+
+
+@lru_cache(4096)
+def household(host: str) -> str:
+    """The first 64 bits of an IPv6 address: one is written in many ways, and zeros are left out of it."""
+    if ":" not in host:
+        return host
+    try:
+        number = ipaddress.IPv6Address(host.partition("%")[0])
+    except ValueError:  # what a proxy passes on may be anything
+        return host
+    if number.ipv4_mapped:
+        return str(number.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(number) >> 64 << 64, 64)).network_address)
 
 
 def keep_browser(request: Request, response: Response, settings: Settings) -> Response:

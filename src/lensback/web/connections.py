@@ -19,6 +19,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from lensback.web.browser import household
+
 HEAD_S = 10.0
 """For a request's line and headers, from the opening of the connection or from their first byte."""
 HEAD_BYTES = 32 << 10
@@ -53,8 +55,9 @@ class Crowd:
 
     def add(self, connection: Connection, address: str) -> bool:
         """Counts a new one; False where there is no room for it."""
-        own = self._by_address[address]
-        self._all[connection], own[connection] = address, None
+        name = household(address)
+        own = self._by_address[name]
+        self._all[connection], own[connection] = name, None
         fits = len(own) <= self._per_address or self._is_proxy(address) or _one_less(own)
         return fits and (len(self._all) <= self._most or _one_less(self._all))
 

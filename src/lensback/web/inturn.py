@@ -13,6 +13,7 @@ from lensback.web.browser import address_of
 from lensback.web.guard import is_host
 from lensback.web.hosts import ANY_HOST
 from lensback.web.service import Service
+from lensback.web.turns import PLACE
 
 READING = {"GET", "HEAD"}
 """Of these the whole request is here when its head is: no place is held by a body on its way."""
@@ -46,9 +47,12 @@ class InTurn:
             await failures.respond(request, error)(request.scope, receive, send)
             return
 
+        request.scope[PLACE] = place
+
         async def sent(message: Message) -> None:
-            if message["type"] == "http.response.body":
-                place.leave()  # made: how slowly it is read is a matter of the connection
+            # It is made. Even its head may wait until the one before it on this connection was read:
+            # how slowly that goes is a matter of the connection.
+            place.leave()
             await send(message)
 
         try:

@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import struct
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -24,6 +27,10 @@ SOCKET = "SHARED_PHOTOS_SOCKET"
 """Where the workers find it (environment; a name of `LENSBACK_` would be a setting)."""
 MOST_WAITING = 64
 """Workers that may knock at once."""
+PATIENCE_S = 5.0
+"""For the next bytes of the other side; a search waits meanwhile."""
+PAUSE_S = 30.0
+"""So long nothing is asked of a side that said nothing."""
 
 
 def photos(seconds: float) -> Photos:
@@ -89,6 +96,7 @@ class SharedPhotos:
         self._path = path
         self._line: Connection | None = None
         self._lock = Lock()
+        self._silent_until = 0.0
 
     def get(self, key: str) -> Remembered | None:
         """The photo of a search, or None where it is forgotten."""
@@ -105,10 +113,14 @@ class SharedPhotos:
 
     def _asked(self, ask: Callable[[Connection], T]) -> T | None:
         with self._lock:
+            if time.monotonic() < self._silent_until:
+                return None
             try:
-                self._line = self._line or Client(self._path, "AF_UNIX")
+                self._line = self._line or _opened(self._path)
                 return ask(self._line)
             except (OSError, EOFError, ValueError) as error:
+                if isinstance(error, BlockingIOError):
+                    self._silent_until = time.monotonic() + PAUSE_S
                 log.event("photo not shared", 30, type=type(error).__name__)
                 self._drop()
                 return None
@@ -117,6 +129,16 @@ class SharedPhotos:
         if self._line is not None:
             self._line.close()
         self._line = None
+
+
+def _opened(path: str) -> Connection:
+    """A line on which nobody waits for ever: what takes longer raises BlockingIOError."""
+    line = Client(path, "AF_UNIX")
+    patience = struct.pack("ll", int(PATIENCE_S), int(PATIENCE_S % 1 * 1e6))
+    with socket.socket(fileno=os.dup(line.fileno())) as same:
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            same.setsockopt(socket.SOL_SOCKET, option, patience)
+    return line
 
 
 def _get(key: str, line: Connection) -> Remembered | None:

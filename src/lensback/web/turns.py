@@ -12,6 +12,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 
+from starlette.types import Scope
+
 from lensback.web.gate import busy
 
 REFUSALS_PER_S, REFUSALS_IN_ALL_S = 20.0, 100.0
@@ -31,6 +33,8 @@ AT_ONCE = 2
 IN_LINE = 256
 """Of one address that may wait in line: more than it has connections."""
 MOST_PAUSE_S = 0.25
+PLACE = "lensback_place"
+"""Where the scope of a request has its place."""
 _ALL = "*"
 
 
@@ -159,6 +163,14 @@ class AtWork:
         if not self._left:
             self._left = True
             self._leave(time.monotonic() - self.begin if self.begin else 0.0)
+
+
+def leave_line(scope: Scope) -> None:
+    """For a request that goes on to wait elsewhere, where places are shared out by address too: pages and
+    files of its address do not stand behind it."""
+    place: AtWork | None = scope.get(PLACE)
+    if place is not None:
+        place.leave()
 
 
 def of_refusals() -> Turns:

@@ -21,6 +21,7 @@ from lensback.web import bodies
 from lensback.web.browser import address_of, browser_of
 from lensback.web.guard import Searcher
 from lensback.web.service import Opened, Service
+from lensback.web.turns import leave_line
 
 router = APIRouter(responses=bodies.FAILURES)
 
@@ -50,6 +51,7 @@ async def why(search_id: str, image_hash: str, request: Request, service: Opened
     part = partial(_part, service, search_id, browser_of(request))
     photo, region = await service.placed(part, address)
     # In a place of its own: it encodes as often as 37 searches do.
+    leave_line(request.scope)
     work = partial(_layer, service, image_hash, region, photo)
     content = await service.explaining.run(work, address)
     return Response(content, media_type="image/png", headers={"Cache-Control": "no-store"})
