@@ -14,7 +14,7 @@ from rich.console import Console
 from lensback import console
 from lensback.console import StageProgress, answer_table, tally_table
 from lensback.types import Money, Tally
-from lensback.wire import Offer
+from lensback.wire import Offer, Photo
 from lensback.workspace import ago
 from shown import answer, hit, offer
 
@@ -112,6 +112,18 @@ def test_an_answer(verdict: str, words: str) -> None:
     assert "not calibrated: nothing is called exact" in shown(
         answer_table(answer(found, calibrated=False))
     )
+
+
+@pytest.mark.parametrize(("verdict", "words"), [("similar", "Found by"), ("none", "Nothing in")])
+def test_an_answer_to_words_alone(verdict: str, words: str) -> None:
+    """Nothing was looked at: no likelihood, and nothing to say of the photo."""
+    found = hit(stored(1, "S"), by="words", similarity=0.0, probability=0.0)
+    hits = (found,) if verdict == "similar" else ()
+    made = answer(*hits, verdict=verdict, photo=Photo(width=0, height=0))
+    text = shown(answer_table(made))
+    assert text.startswith(words)
+    assert ("harbour" in text) == bool(hits)
+    assert [said for said in ("photo", "--box", "not shown", "0%") if said in text] == []
 
 
 def test_an_answer_with_nothing() -> None:

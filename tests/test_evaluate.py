@@ -175,7 +175,9 @@ def test_an_unreadable_photo_is_a_miss_not_a_gap(folder: Folder) -> None:
 
 def test_wrong_files_are_refused_with_what_is_wrong(folder: Folder, tmp_path: Path) -> None:
     folder.queries.append([folder.queries[1][0], "nobody has it", ""])
-    with pytest.raises(BadQuery, match="1 product missing in the gallery, the first is 'nobody has it'"):
+    with pytest.raises(
+        BadQuery, match="1 product missing in the gallery, the first is 'nobody has it'"
+    ):
         folder.run()
     with pytest.raises(BadQuery, match="no columns image and product"):
         evaluate_folder(

@@ -285,7 +285,9 @@ def test_the_host_service_may_click_from_a_program(
     known = {**program, "Authorization": f"Bearer {HOST_KEY}"}
     assert "track.example" in client.get(f"/go/{offer_id}", headers=known).headers["location"]
     wrong = {**program, "Authorization": "Bearer guess"}
-    assert "track.example" not in client.get(f"/go/{offer_id}", headers=wrong).headers["location"]
+    for bad in (wrong, program, {**known, "Authorization": f"Bearer {HOST_KEY[:-1]}"}):
+        refused = client.get(f"/go/{offer_id}", headers=bad)
+        assert (refused.status_code, refused.json()["error"]["type"]) == (401, "Unauthorized")
     found = clicks(workspace)
     assert len(found) == before + 1
     assert found[-1]["user_token"] == USER

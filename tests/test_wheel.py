@@ -176,7 +176,7 @@ def test_the_page_answers_and_says_what_it_serves(walked: Newcomer) -> None:
         server.wait(timeout=WITHIN_S)
     text = log.read_text()
     assert f"http://127.0.0.1:{port}  24 offers of 1 store, encoder eye" in text
-    assert "lensback.toml after a restart" in text
+    assert "lensback.toml and a new host key after a restart" in text
     assert re.search(r'"POST".*"/api/search"|POST /api/search', text), text
     assert "Traceback" not in text
 

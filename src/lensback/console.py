@@ -40,6 +40,11 @@ HEADLINES = {
     "similar": "Looks like it (no exact match is sure enough)",
     "none": "We did not find it: nothing in the catalogue is near",
 }
+BY_WORDS = {"similar": "Found by your words", "none": "Nothing in the catalogue has these words"}
+TRY = {
+    "photo": "Try a closer photo of one thing, or mark it with --box.",
+    "words": "Try fewer words, or other ones.",
+}
 
 
 class Terminal(Console):
@@ -192,10 +197,12 @@ def answer_table(answer: Answer) -> RenderableType:
     from lensback.speech import Speech
     from lensback.verdicts import reasons
 
-    head = Text(HEADLINES[answer.verdict], style="bold")
+    asked = "words" if answer.photo.width == 0 else "photo"
+    headlines = HEADLINES if asked == "photo" else BY_WORDS
+    head = Text(headlines[answer.verdict], style="bold")
     why = [Text(sentence) for sentence in reasons(answer, Speech("en"))]
     if not answer.hits:
-        return Group(head, *why, Text("Try a closer photo of one thing, or mark it with --box."))
+        return Group(head, *why, Text(TRY[asked]))
     table = FittedTable(
         "", "product", "match", "store", "sizes", "price", "after cashback", "stock", "offer"
     )
@@ -206,6 +213,7 @@ def answer_table(answer: Answer) -> RenderableType:
             first, offer = at == 0, same[0]
             match = f"{hit.similarity:.2f}"
             match += f" / {hit.probability:.0%}" if answer.calibrated else ""
+            match = "words" if hit.by == "words" else match
             table.add_row(
                 (f"{n}{' =' if hit.exact else ''}") if first else "",
                 escape(hit.title) if first else "",
@@ -229,7 +237,7 @@ def answer_table(answer: Answer) -> RenderableType:
 
 def _is_likely(hit: Hit, answer: Answer) -> bool:
     """Whether a hit is worth a row: one of 0 % is not, where the probability is known."""
-    return not answer.calibrated or hit.exact or round(hit.probability, 2) > 0
+    return not answer.calibrated or hit.exact or hit.by == "words" or round(hit.probability, 2) > 0
 
 
 def _store(offer: Offer) -> str:

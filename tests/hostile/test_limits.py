@@ -226,21 +226,24 @@ def test_all_together_wait_for_their_turns_too() -> None:
 
 def test_the_room_of_those_who_wait_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "ROOM", 5)
+    monkeypatch.setattr(turns, "ROOM_EACH", 3)
     monkeypatch.setattr(turns, "MOST_S", 0.3)
     monkeypatch.setattr(turns, "ADDRESSES", 10)
 
-    async def rush() -> int:
-        paced = Turns(20.0, 100.0, 0.5)
-        waits = [asyncio.create_task(paced.turn("a")) for _ in range(500)]
-        await asyncio.sleep(0)
-        most = paced.waiting
+    async def rush() -> list[int]:
+        paced, most, waits = Turns(20.0, 100.0, 0.5), list[int](), list[asyncio.Task[None]]()
+        for address in "abc":
+            waits += [asyncio.create_task(paced.turn(address)) for _ in range(500)]
+            await asyncio.sleep(0)
+            most.append(paced.waiting)
         await asyncio.gather(*waits)
+        assert (paced.waiting, len(paced._waiting)) == (0, 0)
         for n in range(100):
             await paced.turn(f"address {n}")
         assert len(paced._next) <= 10
         return most
 
-    assert asyncio.run(rush()) == 5
+    assert asyncio.run(rush()) == [3, 5, 5], "one address leaves room for another"
 
 
 def test_requests_that_succeed_have_a_pace_too(

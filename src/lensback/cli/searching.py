@@ -168,7 +168,7 @@ def _say_what_is_served(opened: Workspace, address: str) -> None:
     )
     lines = (
         f"{address}  {sold}, {by}",
-        "a new index, keys, rates and calibration are seen at once; lensback.toml after a restart",
+        "a new index, keys of `key add`, rates and calibration are seen at once; lensback.toml and a new host key after a restart",
         'a line for each request follows; log_level = "warning" in lensback.toml turns it off',
     )
     for line in lines:

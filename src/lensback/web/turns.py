@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -24,14 +24,15 @@ REQUESTS_BURST_S = 2.0
 """The same for requests of any kind: a page asks for its pictures at once."""
 MOST_S = 2.0
 """Longest wait for a turn."""
-ROOM = 512
-"""Requests that may wait at once: what is beyond goes on at once."""
+ROOM, ROOM_EACH = 512, 128
+"""Requests that may wait at once, in all and of one address: what is beyond goes on at once. A few
+addresses that wait must not take the connections of all."""
 ADDRESSES = 10_000
 """Addresses whose pace is remembered; those silent the longest are forgotten first."""
 AT_ONCE = 2
 """Pages and files of one address that are made at once."""
-IN_LINE = 256
-"""Of one address that may wait in line: more than it has connections."""
+IN_LINE = 128
+"""Of one address that may wait in line; more are refused. A page and its pictures need six."""
 MOST_PAUSE_S = 0.25
 PLACE = "lensback_place"
 """Where the scope of a request has its place."""
@@ -50,7 +51,13 @@ class Turns:
         self._per_s, self._in_all_s, self._burst_s = per_s, in_all_s, burst_s
         self._next: OrderedDict[str, float] = OrderedDict()
         """When the next turn is due, by address."""
-        self.waiting = 0
+        self._waiting = Counter[str]()
+        """Requests that wait now, by address."""
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait now."""
+        return self._waiting.total()
 
     @property
     def paced(self) -> bool:
@@ -62,13 +69,16 @@ class Turns:
         which is only asked where there is something to wait for."""
         now = time.monotonic()
         wait_s = max(self._due(address, self._per_s, now), self._due(_ALL, self._in_all_s, now))
-        if wait_s <= 0 or self.waiting >= ROOM or is_known():
+        full = self._waiting[address] >= ROOM_EACH or self.waiting >= ROOM
+        if wait_s <= 0 or full or is_known():
             return
-        self.waiting += 1
+        self._waiting[address] += 1
         try:
             await asyncio.sleep(wait_s)
         finally:
-            self.waiting -= 1
+            self._waiting[address] -= 1
+            if not self._waiting[address]:
+                del self._waiting[address]
 
     def _due(self, name: str, per_s: float, now: float) -> float:
         """Seconds until the next turn, which is taken by this."""

@@ -16,8 +16,9 @@ def base_of(request: Request, settings: Settings) -> str:
 
 
 def in_language(request: Request, language: str, page: str = "") -> str:
-    """The link from a page to itself in another language, with all else that its address says; `page` where
-    the address that it was asked by brings nothing back: what a form sent stands in no address."""
+    """The link from a page to itself in another language, with all else that its address says but a pass:
+    whoever copies the link is nobody else. `page` where the address that it was asked by brings nothing
+    back: what a form sent stands in no address."""
     kept = request.query_params.multi_items() if request.method == "GET" and not page else []
-    pairs = [(name, value) for name, value in kept if name != "lang"]
+    pairs = [(name, value) for name, value in kept if name not in {"lang", "user"}]
     return f"{page}?{urlencode([*pairs, ('lang', language)])}"
