@@ -176,8 +176,8 @@ class AtWork:
 
 
 def leave_line(scope: Scope) -> None:
-    """For a request that goes on to wait elsewhere, where places are shared out by address too: pages and
-    files of its address do not stand behind it."""
+    """Gives the place of a request in its line to the next one, before it waits elsewhere: pages and files
+    of its address do not stand behind it."""
     place: AtWork | None = scope.get(PLACE)
     if place is not None:
         place.leave()
