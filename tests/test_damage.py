@@ -194,6 +194,16 @@ def test_one_damaged_picture_is_found_by_a_deep_look(folder: Path, world: World)
     assert looked(folder, deep=True) == []
 
 
+def test_a_sample_of_few_pictures_is_all_of_them_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for start in (0, 0x8000, 0xFFFF):
+        monkeypatch.setattr("lensback.doctor.random.randrange", lambda _, start=start: start)
+        with opened(folder) as workspace:
+            (line,) = [x for x in examine(workspace) if x.part == "files"]
+        assert "there: 8 pictures of a sample" in line.message
+
+
 @pytest.mark.parametrize("encoded", [False, True])
 def test_a_database_from_before_the_first_publish(
     folder: Path, world: World, encoded: bool

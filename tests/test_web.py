@@ -364,6 +364,16 @@ def test_an_unknown_store_lists_the_known(client: TestClient, photo: bytes) -> N
 
 
 @pytest.mark.parametrize(
+    ("lang", "words"), [("en", "No photo was chosen."), ("ru", "Фото не выбрано.")]
+)
+def test_a_page_that_was_sent_nothing_says_so(client: TestClient, lang: str, words: str) -> None:
+    asked = {"Accept": "text/html", "Accept-Language": lang}
+    page = client.post("/", data={"q": ""}, files={"photo": ("", b"")}, headers=asked)
+    assert page.status_code == 422
+    assert words in page.text
+
+
+@pytest.mark.parametrize(
     "sent",
     [
         {},

@@ -228,7 +228,8 @@ def _on_disk(workspace: Workspace, deep: bool) -> Iterator[tuple[str, int]]:
     if not deep:
         start = f"{random.randrange(1 << 16):04x}"  # noqa: S311 - no secret
         first = pictures.on_disk(workspace.db, start, SAMPLE)
-        yield from first + pictures.on_disk(workspace.db, "", SAMPLE - len(first))
+        rest = pictures.on_disk(workspace.db, "", SAMPLE - len(first))
+        yield from dict([*first, *rest]).items()  # of few pictures they are the same ones
         return
     start = ""
     while part := pictures.on_disk(workspace.db, start, PAGE):

@@ -127,7 +127,7 @@ def readable(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except OSError as error:
-        hint = "check the path and the rights of the feed"
+        hint = "check the path and the rights of the feed; an address begins with https://"
         message = f"cannot read {path}: {error.strerror}"
         raise FetchFailed(message, url=str(path), hint=hint) from error
 

@@ -446,11 +446,16 @@ def _fetched(response: httpx.Response, url: httpx.URL, size: int) -> Fetched:
     return Fetched(b"", response.status_code, kind, etag, modified, str(url), headers, size)
 
 
+_HINTS = dict.fromkeys((401, 403), "check the key or the password") | dict.fromkeys(
+    (404, 410), "nothing is at this address any more, or it is misspelt: copy it anew"
+)
+
+
 def _failure(response: httpx.Response, url: httpx.URL, call: _Call) -> FetchFailed:
     status = response.status_code
     call.wait_s = retry_after_s(response.headers.get("retry-after", ""), call.max_wait_s)
     reason = f"{status} {httpx.codes.get_reason_phrase(status)}".strip()
-    hint = "check the key or the password" if status in (401, 403) else ""
+    hint = _HINTS.get(status, "")
     given = url.userinfo or "authorization" in map(str.lower, call.headers)
     if (
         status == 401

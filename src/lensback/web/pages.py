@@ -29,7 +29,7 @@ from lensback.web.guard import Reader, Searcher
 from lensback.web.language import COOKIE, speech_of
 from lensback.web.programs import terms_of_answer
 from lensback.web.service import Opened, Service
-from lensback.web.uploads import Upload
+from lensback.web.uploads import NOTHING_SENT, Upload
 from lensback.web.views import COLORS, SORTS, answer_view, box_text
 from lensback.web.ways import base_of, in_language
 from lensback.wire import Answer
@@ -164,6 +164,8 @@ FAILURES = {
     ),
 }
 """What a shopper reads, and the one thing to do; the message for programs stands folded under it."""
+NO_PHOTO = (N_("No photo was chosen."), FAILURES["BadImage"][1])
+"""Of all that cannot be understood this is known: a form sent with nothing in it."""
 UNFORESEEN = (N_("Something went wrong on our side."), N_("Try again in a moment."))
 BY_STATUS = {
     400: FAILURES["BadRequest"],
@@ -194,7 +196,8 @@ def failure(
     request: Request, error: Mapping[str, str], status: int, headers: Mapping[str, str]
 ) -> Response:
     """A failure as a page for people."""
-    words, advice = FAILURES.get(error["type"], UNFORESEEN)
+    said = NO_PHOTO if error["message"] == NOTHING_SENT else FAILURES.get(error["type"], UNFORESEEN)
+    words, advice = said
     return render(request, "failure.html", status, headers, error=error, words=words, advice=advice)
 
 

@@ -193,6 +193,10 @@ class _InMemory(MultiPartParser):
             file.close()
 
 
+NOTHING_SENT = "the photo is missing"
+"""Said where there is nothing to search by."""
+
+
 async def read_upload(request: Request, max_bytes: int) -> Upload:
     """The photo and the query. Raises TooLarge, BadQuery, InputError (a broken upload)."""
     photos, texts = await _form(request, max_bytes, max_bytes, 4)
@@ -200,7 +204,7 @@ async def read_upload(request: Request, max_bytes: int) -> Upload:
     query = query_of(texts)
     if len(photos) > 1 or not (photos or photo_url or again or query.words):
         raise BadQuery(
-            "more than one photo" if photos else "the photo is missing",
+            "more than one photo" if photos else NOTHING_SENT,
             hint="send one file as the field photo, or the address of a picture as photo_url, or words as q",
         )
     if photos and len(photos[0]) > max_bytes:
