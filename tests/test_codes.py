@@ -16,11 +16,10 @@ from PIL import Image
 from sqlalchemy import text
 from stdnum import ean
 
-import lensback.db
 import tiny
 from lensback import gtins, storepage
 from lensback.catalogue import coded
-from lensback.db import Database, sqlite_url
+from lensback.db import sqlite_url
 from lensback.images import Decoders
 from lensback.images.codes import read
 from lensback.search import Query, search
@@ -29,6 +28,7 @@ from lensback.speech import Speech
 from lensback.types import WHOLE, Money, Region
 from lensback.verdicts import reasons
 from lensback.wire import Answer
+from revisions import database_at
 from servers import Postgres
 from tiny import FixedDetector, Row, Tiny, even, product_of
 
@@ -410,10 +410,8 @@ def test_offers_of_before_are_found_by_their_page(
 ) -> None:
     """A catalogue of the version before 0009 has the page of every offer after the upgrade."""
     url = sqlite_url(tmp_path / "old.db") if kind == "sqlite" else postgres.url(postgres.database())
-    database = Database(url)
+    database = database_at("0008", url)
     try:
-        with database._writing() as c:
-            lensback.db._upgrade(c, "0008")
         with database.write() as c:
             c.execute(
                 text(

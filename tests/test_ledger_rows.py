@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, text, update
 
-import lensback.db
 from lensback import ledger
 from lensback.db import Database
 from lensback.db import tables as t
@@ -29,6 +28,7 @@ from lensback.ledger.shown import Shown, ShownHit, shown
 from lensback.settings import Settings
 from lensback.types import Conversion, Money
 from lensback.workspace import Workspace, init
+from revisions import database_at
 from servers import Postgres
 from test_ledger import AT, SEARCH, TERMS, USER, click, news, told
 
@@ -981,10 +981,8 @@ def test_sales_of_before_have_one_part(kind: str, tmp_path: Path, postgres: Post
     """A ledger of the version before 0006 keeps its events, its triggers and its balances."""
 
     url = f"sqlite:///{tmp_path}/old.db" if kind == "sqlite" else postgres.url(postgres.database())
-    database = Database(url)
+    database = database_at("0005", url)
     try:
-        with database._writing() as c:
-            lensback.db._upgrade(c, "0005")
         with database.write() as c:
             c.execute(
                 text(

@@ -13,7 +13,6 @@ from PIL import Image
 from sqlalchemy import select, text
 from typer.testing import CliRunner
 
-import lensback.db
 from garments import items
 from lensback.catalogue import offers, pictures, stores
 from lensback.catalogue.pictures import KEEP_S, Cadence, Downloaded
@@ -24,6 +23,7 @@ from lensback.settings import Settings
 from lensback.sync import sync
 from lensback.types import ImageInfo, Money, Offer, Tally
 from lensback.workspace import Workspace, init
+from revisions import database_at
 from servers import Postgres
 from world import LIES, World, WorldStore
 
@@ -373,9 +373,7 @@ def test_a_catalogue_of_before_is_asked_for_again_bit_by_bit(
 ) -> None:
 
     url = f"sqlite:///{tmp_path}/x.db" if kind == "sqlite" else postgres.url(postgres.database())
-    db = Database(url)
-    with db._writing() as c:
-        lensback.db._upgrade(c, "0004")
+    db = database_at("0004", url)
     old = "INSERT INTO image_urls (id, url, status, reason, attempts, tried_at, image_hash) VALUES "
     rows = [f"({n}, 'u{n}', 'ok', '', 1, 1000, NULL)" for n in range(1, 50)]
     rows += [

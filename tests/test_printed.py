@@ -16,11 +16,10 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from sqlalchemy import text
 
-import lensback.db
 import tiny
 from lensback import letters
 from lensback.catalogue import coded
-from lensback.db import Database, sqlite_url
+from lensback.db import sqlite_url
 from lensback.doctor import examine
 from lensback.errors import MissingExtra
 from lensback.images import Decoders, TextLine, Word, texts
@@ -33,6 +32,7 @@ from lensback.types import WHOLE, Box, Filter, Region
 from lensback.verdicts import reasons
 from lensback.wire import Answer
 from lensback.workspace import Workspace, init, open_workspace
+from revisions import database_at
 from servers import Postgres
 from tiny import FixedDetector, Row, Tiny, even, product_of
 
@@ -452,11 +452,9 @@ def test_offers_of_before_are_found_by_their_article(
 ) -> None:
     """A catalogue of the version before 0018 has the article of every offer after the upgrade."""
     url = sqlite_url(tmp_path / "old.db") if kind == "sqlite" else postgres.url(postgres.database())
-    database = Database(url)
+    database = database_at("0016", url)
     plain = ", ".join("''" for _ in range(12))
     try:
-        with database._writing() as c:
-            lensback.db._upgrade(c, "0016")
         with database.write() as c:
             c.execute(text("INSERT INTO stores (id, name, title, base, created_at, former) VALUES (1,'s','','',0,'[]')"))  # fmt: skip
             for n, mpn in enumerate(["DD1391-100", "", "XL", "dd1391 100"]):

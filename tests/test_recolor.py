@@ -11,13 +11,13 @@ import pytest
 from sqlalchemy import MetaData, event, inspect, select
 
 import tiny
-from lensback import db as room
 from lensback.catalogue import offers
 from lensback.db import Database
 from lensback.db import tables as t
 from lensback.search import Query, search
 from lensback.types import Filter, Money
 from lensback.wire import Answer
+from revisions import database_at
 from tiny import Row, Tiny, even, photo, product_of
 
 
@@ -160,10 +160,7 @@ def _copied(old: Database, folder: Path, *tables: str) -> None:
 
 def test_the_upgrade_from_the_version_before(tmp_path: Path) -> None:
     """Offers of revision 0013 stay, and their models are found by an index."""
-    database = Database(f"sqlite:///{tmp_path / 'x.db'}")
-    with database._writing() as connection:
-        room._upgrade(connection, "0013")
-        connection.commit()
+    database = database_at("0013", f"sqlite:///{tmp_path / 'x.db'}")
     _copied(database, tmp_path, "stores", "offers")
     database.migrate()
     found = offers.same_group(database, product_of("red-shirt"), Filter())

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert, select, text
 
-import lensback.db
 from lensback import ledger
 from lensback.db import Database, sqlite_url
 from lensback.db import tables as t
@@ -20,6 +19,7 @@ from lensback.db.chain import SEALED, Chain
 from lensback.errors import StateError
 from lensback.ledger import seals
 from lensback.workspace import init, open_workspace
+from revisions import database_at
 from servers import Postgres
 from test_ledger import AT, USER, click, news, told
 
@@ -349,10 +349,8 @@ def test_several_writers_at_once(tmp_path: Path, postgres: Postgres) -> None:
 def test_a_ledger_of_before_is_sealed(kind: str, tmp_path: Path, postgres: Postgres) -> None:
 
     url = f"sqlite:///{tmp_path}/old.db" if kind == "sqlite" else postgres.url(postgres.database())
-    db = Database(url)
+    db = database_at("0009", url)
     try:
-        with db._writing() as c:
-            lensback.db._upgrade(c, "0009")
         with db.write() as c:
             for statement in _OLD.split(";\n"):
                 c.execute(text(statement))
@@ -384,9 +382,7 @@ def test_the_times_of_seals_of_before_are_vouched_for(
 ) -> None:
     """Seals of before 0017 cover rows alone: one seal more covers their times, and where they end."""
     url = f"sqlite:///{tmp_path}/old.db" if kind == "sqlite" else postgres.url(postgres.database())
-    with closing(Database(url)) as db:
-        with db._writing() as c:
-            lensback.db._upgrade(c, "0016")
+    with closing(database_at("0016", url)) as db:
         with db.write() as c:
             for n in range(2, 2 + sales):
                 chain = Chain(

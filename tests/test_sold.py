@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, text, update
 
-import lensback.db
 from lensback import ledger, people
 from lensback.db import Database
 from lensback.db import tables as t
@@ -17,6 +16,7 @@ from lensback.errors import StateError
 from lensback.ledger import sold
 from lensback.ledger.expected import RULES
 from lensback.ledger.sale import digest
+from revisions import database_at
 from servers import Postgres
 from test_ledger import AT, TERMS, USER, click, eur, news, told
 
@@ -179,10 +179,8 @@ def test_sales_of_before_are_booked_by_the_rules_of_now(
     kind: str, revision: str, tmp_path: Path, postgres: Postgres
 ) -> None:
     url = f"sqlite:///{tmp_path}/old.db" if kind == "sqlite" else postgres.url(postgres.database())
-    db = Database(url)
+    db = database_at(revision, url)
     try:
-        with db._writing() as c:
-            lensback.db._upgrade(c, revision)
         names = {
             status: digest(news(status, 1000, changed_at=at))
             for status, at in (("approved", 20), ("pending", 30))

@@ -24,6 +24,7 @@ from lensback.feeds import ColumnMap
 from lensback.publish import StoreRows, read_rows, write_rows
 from lensback.types import Money
 from lensback.workspace import init, open_workspace, set_setting
+from revisions import database_at
 from test_cli import lensback
 from tiny import Row, write
 
@@ -221,16 +222,11 @@ def test_rename_by_command(kept: Path) -> None:
 
 def test_the_upgrade_from_the_version_before(tmp_path: Path) -> None:
     """Stores of a database of revision 0010 have had no other name."""
-
-    from lensback import db as room
-
-    database = Database(f"sqlite:///{tmp_path / 'x.db'}")
-    with database._writing() as connection:
-        room._upgrade(connection, "0010")
-        connection.execute(
+    database = database_at("0010", f"sqlite:///{tmp_path / 'x.db'}")
+    with database.write() as c:
+        c.execute(
             text("INSERT INTO stores (name, title, base, created_at) VALUES ('a', '', '', 0)")
         )
-        connection.commit()
     database.migrate()
     stores.rename(database, "a", "b")
     with database.read() as c:

@@ -178,25 +178,44 @@ def _queries(
 
 
 def _near(
-    things: Things, part: Sequence[tuple[str, str]], kind: str, seed: int, depth: int
+    things: Things, part: Sequence[tuple[str, str]], kind: str, seed: int
 ) -> list[list[Candidate]]:
     """What is near each picture, asked as `kind` is, the nearest first."""
     queries = _queries(things, part, kind, seed)
-    found = things.vectors.neighbours(things.encoder.fingerprint, np.concatenate(queries), depth)
+    found = things.vectors.neighbours(
+        things.encoder.fingerprint, np.concatenate(queries), NEIGHBOURS
+    )
     ends = np.cumsum([len(each) for each in queries]).tolist()
     return [nearer(found[end - len(own) : end]) for own, end in zip(queries, ends, strict=True)]
 
 
-def _cases(things: Things, part: Sequence[tuple[str, str]], kind: str, seed: int) -> list[Outcome]:
-    near = _near(things, part, kind, seed, NEIGHBOURS)
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Pictures that were asked, all with what is known of them."""
+
+    near: list[list[Candidate]]
+    """What is near each, the nearest first."""
+    shows: Mapping[str, Sequence[str]]
+    """Products of each image that is near one of them."""
+    hidden: list[Collection[str]]
+    """Images that each must not find."""
+
+
+def _asked(things: Things, part: Sequence[tuple[str, str]], kind: str, seed: int) -> _Asked:
+    near = _near(things, part, kind, seed)
     hashes = sorted({candidate.image_hash for found in near for candidate in found})
     with things.db.read() as c:
         shows = products.of_images(c, hashes)
         copies = products.copies_of(c, [image for _, image in part])
+    return _Asked(near, shows, [held_out(image, kind, copies) for _, image in part])
+
+
+def _cases(things: Things, part: Sequence[tuple[str, str]], kind: str, seed: int) -> list[Outcome]:
+    asked = _asked(things, part, kind, seed)
     return [
         outcome
-        for (product, image), found in zip(part, near, strict=True)
-        for outcome in both(found, shows, product, held_out(image, kind, copies))
+        for (product, _), found, hidden in zip(part, asked.near, asked.hidden, strict=True)
+        for outcome in both(found, asked.shows, product, hidden)
     ]
 
 
@@ -220,18 +239,11 @@ def near_sold(things: Things, asked: Sequence[tuple[str, str]], seed: int = 0) -
 def _nearest_sold(
     things: Things, part: Sequence[tuple[str, str]], kind: str, worth: float, seed: int
 ) -> list[OnSale]:
-    near = _near(things, part, kind, seed, NEIGHBOURS)
-    hashes = sorted({candidate.image_hash for found in near for candidate in found})
-    with things.db.read() as c:
-        shows = products.of_images(c, hashes)
-        copies = products.copies_of(c, [image for _, image in part])
+    asked = _asked(things, part, kind, seed)
     first: list[Candidate | None] = []
-    for (_, image), found in zip(part, near, strict=True):
-        hidden = held_out(image, kind, copies)
-        left = (
-            each for each in found if each.image_hash not in hidden and shows.get(each.image_hash)
-        )
-        first.append(next(left, None))
+    for found, hidden in zip(asked.near, asked.hidden, strict=True):
+        left = (one for one in found if one.image_hash not in hidden)
+        first.append(next((one for one in left if asked.shows.get(one.image_hash)), None))
     told = offers.categories_of_images(things.db, [one.image_hash for one in first if one])
     kinds = kinds_of(told)
     return [

@@ -25,6 +25,7 @@ from lensback.networks.tracked import (
     segments,
     subid_of,
     target_in,
+    template_of,
     why_not_ours,
     without_own_query,
 )
@@ -94,10 +95,6 @@ def link_hosts(network: Network, settings: LinkSettings) -> tuple[str, ...]:
     return (*network.link.hosts, *ascii_domains(settings.tracking_hosts), *brought)
 
 
-def _own_template(settings: LinkSettings) -> str:
-    return settings.ids.get("template", "")
-
-
 def erid_of(disclosure: str) -> str:
     """The token of the advertising register in a disclosure text, or nothing.
 
@@ -115,7 +112,7 @@ def check_settings(network: Network, settings: LinkSettings) -> None:
         if not re.fullmatch(pattern, value):
             state = f"{value!r} does not look like one" if value else "is missing"
             raise ConfigError(f"program key 'link.{name}': {state}", hint=f"pattern: {pattern}")
-    known = {*network.link.settings, *_NAME.findall(_own_template(settings)), "template"}
+    known = {*network.link.settings, *_NAME.findall(settings.ids.get("template", "")), "template"}
     if network.link.template:
         known.discard("template")
     for name in settings.ids:
@@ -127,7 +124,7 @@ def check_settings(network: Network, settings: LinkSettings) -> None:
 
 
 def _check_template(network: Network, settings: LinkSettings) -> None:
-    names = set(_NAME.findall(network.link.template or _own_template(settings)))
+    names = set(_NAME.findall(template_of(network.link, settings)))
     if "subid" not in names or not {"url", "page"} & names:
         raise ConfigError("program key 'link.template' needs {url} and {subid}", hint="add them")
     left_out = empty_settings(network.link)
@@ -168,7 +165,7 @@ def _made(network: Network, settings: LinkSettings, url: str, subid: str) -> str
             raise BadQuery("the program forbids deep links", hint="give the program a landing page")
         template = form.landing
     else:
-        template = form.template or _own_template(settings)
+        template = template_of(form, settings)
         page = settings.landing if settings.deny_deeplinks else url
         values["url"] = canonical(page, settings.domains)
         if settings.erid and not form.erid:
@@ -201,7 +198,7 @@ def _with_subid(network: Network, settings: LinkSettings, url: str, subid: str) 
     made anew from the page it leads to."""
     form = network.link
     link = readable(url)
-    template = form.template or _own_template(settings)
+    template = template_of(form, settings)
     name = subid_of(form, template)
     wrong = why_not_ours(form, settings, link) or _credits_others(form, link)
     if wrong or form.style == "tail" or not name:
@@ -300,7 +297,7 @@ def _checked(network: Network, settings: LinkSettings, link: str) -> str:
         )
     host = host_of(parts_of(link))
     hosts = link_hosts(network, settings)
-    if "{page}" in (network.link.template or _own_template(settings)):
+    if "{page}" in (template_of(network.link, settings)):
         hosts += ascii_domains(settings.domains)
     if not _PLAIN.fullmatch(link) or not within(host, hosts):
         raise BadQuery(f"not a link of {network.title}: {link[:80]!r}", hint="check the program")

@@ -78,13 +78,9 @@ def _parted(link: str, target: tuple[str, ...]) -> tuple[str, str, str, list[str
 def without_own_query(link: str, target: tuple[str, ...]) -> str:
     """A link of segments without the query and the fragment beside them, which a server may take for more
     segments. Behind a page that is written as it is they are the page's, and stay."""
-    parts = urlsplit(link)
-    mark = (
-        re.search("/(?:" + "|".join(target) + "):", parts.path, re.IGNORECASE) if target else None
-    )
-    if mark and _RAW.match(parts.path[mark.end() :]):
+    if _RAW.match(_parted(link, target)[2]):
         return link
-    return urlunsplit(parts._replace(query="", fragment=""))
+    return urlunsplit(urlsplit(link)._replace(query="", fragment=""))
 
 
 def _page(link: str, written: str) -> str:
@@ -97,9 +93,14 @@ def _page(link: str, written: str) -> str:
     return written + query + (f"#{parts.fragment}" if parts.fragment else "")
 
 
+def template_of(form: LinkForm, settings: LinkSettings) -> str:
+    """The network's link with its gaps, else the program's own; "" where there is neither."""
+    return form.template or settings.ids.get("template", "")
+
+
 def why_not_ours(form: LinkForm, settings: LinkSettings, link: str) -> str:
     """What is wrong with a tracked link; "" for one that is ours beyond doubt."""
-    template = form.template or settings.ids.get("template", "")
+    template = template_of(form, settings)
     own = owners(form, settings, template)
     return next(
         (
@@ -124,7 +125,7 @@ def _spelling(form: LinkForm, settings: LinkSettings, own: Owners, link: str) ->
     if ";" in urlsplit(link).query:
         return "its parameters cannot be told apart"
     found = _read(form, link)
-    template = form.template or settings.ids.get("template", "")
+    template = template_of(form, settings)
     watched = {*own, *map(str.lower, form.target)}
     known = watched | known_parameters(form, settings)
     subid = subid_of(form, template).lower()
@@ -159,7 +160,7 @@ def _is_odd_path(template: str, known: set[str], pieces: list[Parameter], form: 
 
 def known_parameters(form: LinkForm, settings: LinkSettings) -> set[str]:
     """Names of parameters that a tracked link may have, in small letters."""
-    template = form.template or settings.ids.get("template", "")
+    template = template_of(form, settings)
     base = settings.ids.get("base", "") if "{base}" in template else ""
     written = {one.name for text in (template, base) for one in parameters(text)}
     more = (*form.own, *form.target, *form.keep, form.erid, subid_of(form, template))
@@ -237,7 +238,7 @@ def _paths(templates: Iterable[str], ids: Mapping[str, str]) -> Iterable[str]:
 
 def target_in(form: LinkForm, settings: LinkSettings, link: str) -> str:
     """The page that a tracked link leads to. Raises BadQuery where it names none, or several."""
-    template = form.template or settings.ids.get("template", "")
+    template = template_of(form, settings)
     names = {name.lower() for name in form.target} | {
         one.name for one in parameters(template) if one.value == "{url}"
     }
