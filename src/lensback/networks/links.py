@@ -297,7 +297,7 @@ def _checked(network: Network, settings: LinkSettings, link: str) -> str:
         )
     host = host_of(parts_of(link))
     hosts = link_hosts(network, settings)
-    if "{page}" in (template_of(network.link, settings)):
+    if "{page}" in template_of(network.link, settings):
         hosts += ascii_domains(settings.domains)
     if not _PLAIN.fullmatch(link) or not within(host, hosts):
         raise BadQuery(f"not a link of {network.title}: {link[:80]!r}", hint="check the program")
