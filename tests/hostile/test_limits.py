@@ -25,11 +25,11 @@ from starlette.routing import Mount
 
 from hostile.test_web_face import HOST_KEY, served
 from lensback import keys
-from lensback.errors import Away, Busy, Error, StateError
+from lensback.errors import Away, Busy, Error, StateError, Unauthorized
 from lensback.web import failures, guard, notes, readiness, service, turns
 from lensback.web.browser import address_of
 from lensback.web.connections import Crowd
-from lensback.web.inturn import InTurn
+from lensback.web.inturn import InLine
 from lensback.web.readiness import FRESH_S, Readiness
 from lensback.web.turns import AT_ONCE, AddressLines, Turns
 from published import publish
@@ -362,7 +362,7 @@ def test_who_does_not_read_holds_no_place_in_line() -> None:
         await send({"type": "http.response.body", "body": b""})
 
     async def crowd() -> None:
-        full, asked = asyncio.Event(), InTurn(page)
+        full, asked = asyncio.Event(), InLine(page)
 
         async def send(_: Any) -> None:
             await full.wait()
@@ -401,6 +401,35 @@ def test_a_good_key_of_another_kind_is_no_guess_at_the_hosts(folder: Path) -> No
         assert not any(is_host(f"{key}x", "203.0.113.2") for _ in range(100))
         assert service.guesses.untold() != ""
         assert not is_host(HOST_KEY, "203.0.113.2"), "who guesses is not believed for a while"
+
+
+def test_a_wrong_host_key_is_one_guess_however_many_ask_for_it(folder: Path) -> None:
+    """Where it waits for its turn, where it stands in line, and at the route itself."""
+    with served(folder, guess_limit=20) as client:
+        app = client().app
+        scope = {"type": "http", "headers": [(b"authorization", b"Bearer wrong")], "app": app}
+        request = Request(scope | {"client": ("203.0.113.3", 1)})
+        for _ in range(3):
+            assert not guard.is_host(request)
+            with pytest.raises(Unauthorized):
+                guard.check_host(request)
+        assert app.state.service.guesses.untold() == "1 at -"
+
+
+def test_a_refusal_of_the_line_can_be_read_by_a_script_of_a_site_of_the_operators(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the header a browser shows the script no status: it could not say to come again."""
+    shop = "https://shop.example"
+
+    async def full(*_: Any) -> None:
+        raise turns.busy()
+
+    with served(folder, rate_limit=10, cors_origins=(shop,)) as client:
+        monkeypatch.setattr(client().app.state.service.lines, "enter", full)
+        refused = client().get("/api/stores", headers={"Origin": shop})
+    assert refused.status_code == 503
+    assert refused.headers["access-control-allow-origin"] == shop
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ from lensback.web import (
 from lensback.web.assets import Squeezed, Static
 from lensback.web.envelope import Envelope
 from lensback.web.hosts import OwnNames, known_hosts
-from lensback.web.inturn import InTurn
+from lensback.web.inturn import InLine, InTurn
 from lensback.web.service import Service
 from lensback.workspace import Workspace
 
@@ -82,6 +82,7 @@ def create_app(workspace: Workspace) -> FastAPI:
     app.include_router(install.router)
     app.mount("/static", Static(packages=[("lensback.web", "static")]), name="static")
     app.add_middleware(Squeezed)
+    app.add_middleware(InLine)
     if workspace.settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

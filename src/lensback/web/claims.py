@@ -19,7 +19,7 @@ from lensback.ledger import claims
 from lensback.ledger.claims import Bought
 from lensback.ledger.clicks import USER_TOKEN
 from lensback.types import Money
-from lensback.web import bodies, forms, guard, users
+from lensback.web import bodies, forms, guard
 from lensback.web.bodies import FRESH
 from lensback.web.browser import from_own_page
 from lensback.web.cashback import user_of_page
@@ -57,8 +57,7 @@ BODY = {
 async def open_claim(token: str, request: Request, service: Opened) -> Response:
     """Opens a claim for a click of one user of the host service: `click_id`, and what was bought. The
     same again is the same claim. Needs `Authorization: Bearer` and the host's key."""
-    with guard.guessed(request, "host"):
-        users.check_host(request, service.workspace.settings)
+    guard.check_host(request)
     if not USER_TOKEN.fullmatch(token):
         raise NotFound("no such user", hint="8 to 128 letters, digits, or . _ ~ -")
     claim, fresh = await _opened(request, service, token)

@@ -15,6 +15,9 @@ from lensback.web import users
 from lensback.web.browser import address_of
 from lensback.web.service import Service
 
+HOST = "lensback_host"
+"""Where the scope of a request has why its host key was refused; None for the right one."""
+
 
 def key_of(request: Request) -> Key | None:
     """The request's key, None where it bears none. Raises Unauthorized for one that is wrong."""
@@ -44,16 +47,33 @@ def guessed(request: Request, what: str = "") -> Iterator[None]:
         raise
 
 
+def check_host(request: Request) -> None:
+    """Raises Unauthorized unless the request bears the host service's key, TooMany where enough was
+    guessed. Compared once, so that a wrong key is one guess, however many pieces ask for it."""
+    if HOST not in request.scope:
+        request.scope[HOST] = _refused_host(request)
+    if (refused := request.scope[HOST]) is not None:
+        raise refused
+
+
+def _refused_host(request: Request) -> Unauthorized | TooMany | None:
+    service: Service = request.app.state.service
+    try:
+        with guessed(request, "host"):
+            users.check_host(request, service.workspace.settings)
+    except (Unauthorized, TooMany) as error:
+        return error
+    return None
+
+
 def is_host(request: Request) -> bool:
-    """Whether the request bears the host service's key; a wrong one counts as a guess, a good one of
-    another kind does not."""
+    """Whether the request bears the host service's key; a good one of another kind is no guess at it."""
     service: Service = request.app.state.service
     secret = tokens.bearer(request.headers)
     if not secret or _is_of_keyring(service, secret):
         return False
     try:
-        with guessed(request, "host"):
-            users.check_host(request, service.workspace.settings)
+        check_host(request)
     except (Unauthorized, TooMany):
         return False
     return True

@@ -20,23 +20,35 @@ READING = {"GET", "HEAD"}
 
 
 class InTurn:
-    """ASGI middleware: each address has its pace, and its line for what is read (`turns`). The host
-    service has neither, and where searches have no limit nobody has."""
+    """ASGI middleware, around everything: each address has its pace (`turns.Turns`). The host service has
+    none, and where searches have no limit nobody has."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        service: Service = scope["app"].state.service
-        request = Request(scope)
-        await service.turns.turn(address_of(request), partial(is_host, request))
-        if not service.turns.paced or scope["method"] not in READING or scope["path"] in ANY_HOST:
-            await self.app(scope, receive, send)
-            return
-        await self._in_line(service, request, receive, send)
+        if scope["type"] == "http":
+            service: Service = scope["app"].state.service
+            request = Request(scope)
+            await service.turns.turn(address_of(request), partial(is_host, request))
+        await self.app(scope, receive, send)
+
+
+class InLine:
+    """ASGI middleware: each address has its line for what is read (`turns.AddressLines`), but for the
+    host service and where nobody has a pace. Inside of what puts headers on every answer: a refusal
+    must be readable by a script of another site."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] in READING and scope["path"] not in ANY_HOST:
+            service: Service = scope["app"].state.service
+            if service.turns.paced:
+                await self._in_line(service, Request(scope), receive, send)
+                return
+        await self.app(scope, receive, send)
 
     async def _in_line(
         self, service: Service, request: Request, receive: Receive, send: Send
