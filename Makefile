@@ -10,6 +10,10 @@ SERVE ?= 1
 LOCKED := --quiet --universal --generate-hashes --no-emit-index-url --no-header
 IMAGE := --extra postgresql --extra milvus
 export LENSBACK_DATA ?= $(CURDIR)/../shared/data
+# What one process compiles the next ones read, whatever the shell says of bytecode: a sync starts several,
+# and the tests hundreds. Beside the environment, so that no folder of sources is littered.
+export PYTHONPYCACHEPREFIX ?= $(CURDIR)/$(VENV)/bytecode
+export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: help demo test check format lint types words docs bench hostile explore mutate wheel lock sbom clean
 

@@ -6,11 +6,19 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import sys
 
 # Each worker has a processor of its own at best: the threads of numpy and torch would spin on that
 # of the other. Set before either is imported; processes that tests start inherit it.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+
+# What one process compiles the next ones read, whatever the shell says of bytecode: tests start hundreds.
+# As the Makefile says it, for who calls pytest without it.
+if sys.dont_write_bytecode:
+    sys.dont_write_bytecode, sys.pycache_prefix = False, f"{sys.prefix}/bytecode"
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Words in photos: a process more for each server, and a fifth of a second for each photo. Who tests it
 # switches it on.
