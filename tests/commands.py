@@ -6,55 +6,36 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from forked import Forks
 from servers import installed
 
-PARENT = """
+LOADED = (
+    *("alembic", "sqlalchemy.dialects.sqlite", "rich.table", "lensback.cli", "lensback.workspace"),
+    *("lensback.ledger", "lensback.grants", "lensback.deeds", "lensback.ledger.claims"),
+    *("lensback.exchange", "lensback.networks", "lensback.conversions"),
+)
+COMMAND = """
 import json, os, sys, time
-import alembic, sqlalchemy.dialects.sqlite, rich.table
-import lensback.cli, lensback.workspace, lensback.ledger, lensback.grants, lensback.deeds, lensback.ledger.claims
-import lensback.exchange, lensback.networks, lensback.conversions
-for line in sys.stdin:
-    job = json.loads(line)
-    if "wait" in job:
-        print(os.waitstatus_to_exitcode(os.waitpid(job["wait"], 0)[1]), flush=True)
-        continue
-    pid = os.fork()
-    if pid:
-        print(pid, flush=True)
-        continue
-    for number, name in enumerate(("out", "err"), 1):
-        os.dup2(os.open(f"{job['place']}.{name}", os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), number)
-    code = 1
-    try:
-        while job["traced"] and "TracerPid:\\t0" in open("/proc/self/status").read():
-            time.sleep(0.001)
-        while job["gate"] and not os.path.exists(job["gate"]):
-            time.sleep(0.0005)
-        if job["clock"]:
-            begun, clock = time.time(), time.time
-            time.time = lambda: job["clock"] + clock() - begun
-        os.environ["LENSBACK_WORKSPACE"] = job["folder"]
-        sys.argv = ["lensback", *job["words"]]
-        lensback.cli.main()
-        code = 0
-    except SystemExit as ended:
-        code = ended.code or 0
-    except BaseException:
-        import traceback
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+import lensback.cli
+job = json.loads({job!r})
+for number, name in enumerate(("out", "err"), 1):
+    os.dup2(os.open(f"{{job['place']}}.{{name}}", os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), number)
+while job["traced"] and "TracerPid:\\t0" in open("/proc/self/status").read():
+    time.sleep(0.001)
+while job["gate"] and not os.path.exists(job["gate"]):
+    time.sleep(0.0005)
+if job["clock"]:
+    begun, clock = time.time(), time.time
+    time.time = lambda: job["clock"] + clock() - begun
+os.environ["LENSBACK_WORKSPACE"] = job["folder"]
+sys.argv = ["lensback", *job["words"]]
+lensback.cli.main()
 """
 WRITES = "pwrite64,write,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat,ftruncate"
 """What changes a disk, or says that it shall hold."""
@@ -85,30 +66,12 @@ class Started:
     tracer: subprocess.Popen[bytes] | None = None
 
 
-class Commands:
+class Commands(Forks):
     """`start` and `ended`; `run` is both."""
 
     def __init__(self) -> None:
+        super().__init__(*LOADED)
         self._count = 0
-        self._parent = subprocess.Popen(
-            [sys.executable, "-c", PARENT],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self._scratch = tempfile.TemporaryDirectory()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._parent.communicate()
-        self._scratch.cleanup()
 
     def start(
         self,
@@ -122,7 +85,7 @@ class Commands:
         it is for it, UTC epoch seconds. `kill_at`: kill -9 as it asks for its so-many-th write
         of a kind; COUNT: only notes them."""
         self._count += 1
-        place = f"{self._scratch.name}/{self._count}"
+        place = f"{self.scratch.name}/{self._count}"
         job = {
             "folder": str(folder),
             "words": [*map(str, words)],
@@ -131,7 +94,7 @@ class Commands:
             "clock": clock,
             "traced": bool(kill_at),
         }
-        pid = int(self._told(job))
+        pid = self.fork(COMMAND.format(job=json.dumps(job)))
         tracer = None
         if kill_at:
             program = installed(lambda: shutil.which("strace"), "strace")
@@ -144,7 +107,7 @@ class Commands:
 
     def ended(self, started: Started) -> Done:
         """The command's end, once it has come."""
-        code = int(self._told({"wait": started.pid}))
+        code = self.code(started.pid)
         writes: tuple[str, ...] = ()
         if started.tracer:
             started.tracer.wait(60)
@@ -159,17 +122,8 @@ class Commands:
 
     def at_once(self, folder: Path, *commands: Sequence[object]) -> list[Done]:
         """Runs several that begin at the same moment."""
-        gate = Path(self._scratch.name) / f"gate{self._count}"
+        gate = Path(self.scratch.name) / f"gate{self._count}"
         started = [self.start(folder, *words, gate=gate) for words in commands]
         time.sleep(0.05)
         gate.touch()
         return [self.ended(one) for one in started]
-
-    def _told(self, job: dict[str, Any]) -> str:
-        assert self._parent.stdin
-        assert self._parent.stdout
-        self._parent.stdin.write(json.dumps(job) + "\n")
-        self._parent.stdin.flush()
-        line = self._parent.stdout.readline()
-        assert line, "the process that forks has ended"
-        return line

@@ -1,6 +1,5 @@
-"""Processes to be killed, forked from one that has loaded the libraries: loading takes longer than
-what most of them do. Each runs a few lines of source in which `import lancedb` comes first of all:
-it starts a thread, which no fork takes along."""
+"""Processes forked from one that has loaded the libraries: loading takes longer than what most of them
+do. Each runs a few lines of source; many may run at once, and each may be killed."""
 
 from __future__ import annotations
 
@@ -11,63 +10,103 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 PARENT = """
-import json, os, sys, traceback
-import alembic, hypothesis, lance_namespace, lxml.etree, onnxruntime, pandas, pyarrow.dataset, pydantic
-import pytest, scipy.stats
-import lensback.indexes, lensback.sync, lensback.vectors, lensback.workspace
+import importlib, json, os, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name)
 for line in sys.stdin:
+    job = json.loads(line)
+    if isinstance(job, int):
+        print(os.waitstatus_to_exitcode(os.waitpid(job, 0)[1]), flush=True)
+        continue
+    source = compile(job, "<forked>", "exec")
     pid = os.fork()
-    if not pid:
-        code = 1
-        try:
-            import lancedb
-            source = json.loads(line)
-            print("pid", os.getpid(), flush=True)
-            exec(compile(source, "<forked>", "exec"), {"__name__": "forked"})
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            os._exit(code)
-    _, status = os.waitpid(pid, 0)
-    print("exit", os.waitstatus_to_exitcode(status), flush=True)
+    if pid:
+        print(pid, flush=True)
+        continue
+    exec(source, {"__name__": "forked"})
+    sys.exit()
 """
+SYNC = (
+    *("alembic", "hypothesis", "lance_namespace", "lxml.etree", "onnxruntime", "pandas", "pytest"),
+    *("pyarrow.dataset", "pydantic", "scipy.stats"),
+    *("lensback.indexes", "lensback.sync", "lensback.vectors", "lensback.workspace"),
+)
+"""What a sync loads, but for lancedb: that starts a thread, which no fork takes along."""
 
 
-class Forked:
-    """One process at a time: `start`, `wait_for`, `kill`, `finished`."""
+class Forks:
+    """The process that has loaded these modules and forks: `fork`, and `code` of what has ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, *modules: str) -> None:
         self._parent = subprocess.Popen(
-            [sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", PARENT, *modules],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
-        self._pid = 0
+        self.scratch = tempfile.TemporaryDirectory()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._parent.communicate()
+        self.scratch.cleanup()
+
+    def fork(self, source: str) -> int:
+        """Begins to run the source in a process of its own; its pid."""
+        return self._told(source)
+
+    def code(self, pid: int) -> int:
+        """The exit code of a process, once it has ended; -9: killed."""
+        return self._told(pid)
+
+    def _told(self, job: str | int) -> int:
+        assert self._parent.stdin
+        assert self._parent.stdout
+        self._parent.stdin.write(json.dumps(job) + "\n")
+        self._parent.stdin.flush()
+        line = self._parent.stdout.readline()
+        assert line, "the process that forks has ended"
+        return int(line)
+
+
+BEGIN = """
+import os
+os.dup2(os.open({place!r}, os.O_WRONLY), 1)
+import lancedb
+print("begins", flush=True)
+"""
+
+
+class Forked(Forks):
+    """One process at a time that syncs, or does a part of it: `start`, `line`, `wait_for`, `kill`,
+    `finished`."""
+
+    def __init__(self, modules: Sequence[str] = SYNC) -> None:
+        super().__init__(*modules)
+        self._pid = 0
+        self._place = f"{self.scratch.name}/said"
+        self._said: IO[str] | None = None
+        os.mkfifo(self._place)
 
     def start(self, source: str) -> None:
         """Runs the source; returns when the process has loaded everything and begins."""
-        assert self._parent.stdin
-        self._parent.stdin.write(json.dumps(source) + "\n")
-        self._parent.stdin.flush()
-        word, pid = self.line().split()
-        assert word == "pid", f"{word} {pid}"
-        self._pid = int(pid)
+        self._pid = self.fork(BEGIN.format(place=self._place) + source)
+        self._said = Path(self._place).open(encoding="utf-8")  # noqa: SIM115 - closed in `finished`
+        assert self.line() == "begins"
 
     def line(self) -> str:
-        """The next line that the process prints."""
-        assert self._parent.stdout
-        return self._parent.stdout.readline().rstrip("\n")
+        """The next line that the process prints; nothing where it has ended."""
+        assert self._said
+        return self._said.readline().rstrip("\n")
 
     def worked_s(self) -> float:
         """Processor seconds so far, which tell where the work is whatever else the machine does;
@@ -77,6 +116,8 @@ class Forked:
         except OSError:
             return math.inf
         fields = stat.rpartition(")")[2].split()
+        if fields[0] in "ZX":
+            return math.inf
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def wait_for(self, seconds: float) -> None:
@@ -92,8 +133,7 @@ class Forked:
 
     def finished(self) -> tuple[int, list[str]]:
         """The exit code (-9: killed), and the lines that were still to be read."""
-        lines = []
-        while not (line := self.line()).startswith("exit "):
-            assert line or self._parent.poll() is None, "the process that forks has ended"
-            lines.append(line)
-        return int(line.split()[1]), lines
+        assert self._said
+        with self._said:
+            lines = self._said.read().splitlines()
+        return self.code(self._pid), lines

@@ -24,6 +24,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from forked import Forks
 from garments import items
 from lensback.catalogue import offers, stores
 from lensback.db import Database, sqlite_url
@@ -33,13 +34,18 @@ from lensback.workspace import Workspace, init
 from servers import free_port
 from world import World
 
-PARENT = """
+LOADED = (
+    *("alembic", "lance_namespace", "lxml.etree", "onnxruntime", "pandas", "pyarrow.dataset"),
+    *("scipy.stats", "lensback.cli", "lensback.doctor", "lensback.evaluate.verbs", "lensback.sync"),
+)
+SHOWN = """
 import ctypes, hashlib, importlib, json, os, sys
-import alembic, lance_namespace, lxml.etree, onnxruntime, pandas, pyarrow.dataset, scipy.stats
-import lensback.cli, lensback.doctor, lensback.evaluate.verbs, lensback.sync
+import lensback.cli
 from lensback.__main__ import main
 
-def catch(place, deaf):
+asked = json.loads({asked!r})
+
+def catch(place):
     module, _, names = place.partition(":")
     owner = importlib.import_module(module)
     *within, name = names.split(".")
@@ -49,33 +55,26 @@ def catch(place, deaf):
     def caught(*_given, **_named):
         print("at work", file=sys.stderr, flush=True)
         for _ in range(60):
-            if deaf:  # native code that a signal does not end
+            if asked["deaf"]:  # native code that a signal does not end
                 hashlib.pbkdf2_hmac("sha256", b"", b"", 400_000_000)
             ctypes.CDLL(None).sleep(60)
 
     setattr(owner, name, caught)
 
-for line in sys.stdin:
-    asked = json.loads(line)
-    pid = os.fork()
-    if not pid:
-        os.setsid()
-        tty = os.open(asked["tty"], os.O_RDWR)  # the first one of a session is its terminal
-        os.write(1, b"pid %d\\n" % os.getpid())
-        for fd in range(3):
-            os.dup2(tty, fd)
-        os.close(tty)
-        sys.stdin = open(0, closefd=False)
-        os.environ.update(asked["environment"])
-        for console in (lensback.cli.face.out, lensback.cli.face.err):
-            console.is_interactive = True  # found out when it was made, in the parent
-        sys.argv = ["lensback", *asked["arguments"]]
-        if asked["place"]:
-            catch(asked["place"], asked["deaf"])
-        main()
-        sys.exit(0)
-    _, status = os.waitpid(pid, 0)
-    print("exit", os.waitstatus_to_exitcode(status), flush=True)
+os.setsid()
+tty = os.open(asked["tty"], os.O_RDWR)  # the first one of a session is its terminal
+for fd in range(3):
+    os.dup2(tty, fd)
+os.close(tty)
+os.write(1, b"begins")
+sys.stdin = open(0, closefd=False)
+os.environ.update(TERM="xterm", COLUMNS="100")
+for console in (lensback.cli.face.out, lensback.cli.face.err):
+    console.is_interactive = True  # found out when it was made, in the parent
+sys.argv = ["lensback", *asked["arguments"]]
+if asked["place"]:
+    catch(asked["place"])
+main()
 """
 WORD = re.compile(r"stopp(ed|ing)")
 END_S = 90.0
@@ -86,26 +85,18 @@ END_S = 90.0
 class Terminal:
     """A command on a terminal of its own, and what it has written there."""
 
-    parent: subprocess.Popen[str]
+    parent: Forks
     side: int
     pid: int = 0
     code: int | None = None
     text: str = ""
 
     def start(self, theirs: int, place: str, deaf: bool, arguments: Sequence[object]) -> None:
-        assert self.parent.stdin
-        environment = {"TERM": "xterm", "COLUMNS": "100"}
         asked = {"tty": os.ttyname(theirs), "arguments": list(map(str, arguments))}
-        asked |= {"place": place, "deaf": deaf, "environment": environment}
-        self.parent.stdin.write(json.dumps(asked) + "\n")
-        self.parent.stdin.flush()
-        self.pid = self._told("pid")
-
-    def _told(self, what: str) -> int:
-        assert self.parent.stdout
-        word, number = self.parent.stdout.readline().split()
-        assert word == what
-        return int(number)
+        asked |= {"place": place, "deaf": deaf}
+        self.pid = self.parent.fork(SHOWN.format(asked=json.dumps(asked)))
+        self.until("begins")
+        self.text = ""
 
     def until(self, what: re.Pattern[str] | str) -> float:
         """Reads on until the text has it; seconds that took."""
@@ -125,7 +116,7 @@ class Terminal:
         """The exit code, when all is read."""
         while self._read():
             pass
-        self.code = self._told("exit")
+        self.code = self.parent.code(self.pid)
         return self.code
 
     def worked_s(self) -> float:
@@ -147,20 +138,15 @@ class Terminal:
 
 
 @pytest.fixture(scope="module")
-def parent() -> Iterator[subprocess.Popen[str]]:
+def parent() -> Iterator[Forks]:
     """A process that has loaded what takes long to load; each command is a fork of it."""
-    command = [sys.executable, "-c", PARENT]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        yield process
-        assert process.stdin
-        process.stdin.close()
+    with Forks(*LOADED) as forks:
+        yield forks
 
 
 @contextmanager
 def terminal(
-    parent: subprocess.Popen[str], *arguments: object, place: str = "", deaf: bool = False
+    parent: Forks, *arguments: object, place: str = "", deaf: bool = False
 ) -> Iterator[Terminal]:
     """`lensback ARGUMENTS` on a terminal of its own."""
     ours, theirs = os.openpty()
@@ -214,7 +200,7 @@ MOMENTS = {
 
 @pytest.mark.parametrize(("command", "place"), MOMENTS.items(), ids=list(MOMENTS))
 def test_a_word_no_traceback_and_130(
-    parent: subprocess.Popen[str],
+    parent: Forks,
     shop: tuple[World, Path, Path],
     tmp_path: Path,
     command: str,
@@ -244,7 +230,7 @@ def test_a_word_no_traceback_and_130(
 
 
 def test_native_code_that_hears_nothing_is_told_of_and_ended(
-    parent: subprocess.Popen[str],
+    parent: Forks,
     shop: tuple[World, Path, Path],
 ) -> None:
     """The word comes while it is still at work; the end within the grace, without the work's help."""
@@ -265,7 +251,7 @@ def test_native_code_that_hears_nothing_is_told_of_and_ended(
         assert f"stopped; nothing is lost; to go on: {line}\r" in shown.text
 
 
-def test_a_feed_that_drips(parent: subprocess.Popen[str], shop: tuple[World, Path, Path]) -> None:
+def test_a_feed_that_drips(parent: Forks, shop: tuple[World, Path, Path]) -> None:
     world, folder, _ = shop
     store = world.stores["harbour"]
     world.drip(store.path, 60)
@@ -289,9 +275,7 @@ def test_a_feed_that_drips(parent: subprocess.Popen[str], shop: tuple[World, Pat
     assert offers.counts(Database(sqlite_url(folder / "catalogue.db")))["harbour"] == 12
 
 
-def test_a_network_that_does_not_answer(
-    parent: subprocess.Popen[str], shop: tuple[World, Path, Path]
-) -> None:
+def test_a_network_that_does_not_answer(parent: Forks, shop: tuple[World, Path, Path]) -> None:
     _, folder, _ = shop
     with socket.create_server(("127.0.0.1", 0)) as silent:  # connects, and never answers
         port = silent.getsockname()[1]
@@ -316,7 +300,7 @@ def test_a_network_that_does_not_answer(
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_server_answers_what_it_has_and_ends(
-    parent: subprocess.Popen[str], shop: tuple[World, Path, Path], workers: int
+    parent: Forks, shop: tuple[World, Path, Path], workers: int
 ) -> None:
     _, folder, _ = shop
     port = free_port()
