@@ -19,7 +19,7 @@ from lensback.db.chain import SEALED, Chain
 from lensback.errors import StateError
 from lensback.ledger import seals
 from lensback.workspace import init, open_workspace
-from revisions import database_at
+from revisions import database_at, old_sale
 from servers import Postgres
 from test_ledger import AT, USER, click, news, told
 
@@ -351,9 +351,12 @@ def test_a_ledger_of_before_is_sealed(kind: str, tmp_path: Path, postgres: Postg
     url = f"sqlite:///{tmp_path}/old.db" if kind == "sqlite" else postgres.url(postgres.database())
     db = database_at("0009", url)
     try:
-        with db.write() as c:
-            for statement in _OLD.split(";\n"):
-                c.execute(text(statement))
+        payout = {"digest": "e", "kind": "payout", "status": "paid", "subid": "", "order_id": "old"}
+        payout |= {"commission_minor": 600, "changed_at": 6, "source": "pay", "received_at": 6}
+        sold = {"digest": "d041175f1d7cda1bdcf131373cd1f4ac36eb1fdb69aca300d798b51bc47452d2"}
+        old_sale(
+            db, sold, payout, cashback="cashback_paid", network="elsewhere", paid_out_minor=600
+        )
         db.migrate()
         assert ledger.renew(db, at=AT) == 1
         found = ledger.audit(db)
@@ -415,26 +418,3 @@ def test_the_times_of_seals_of_before_are_vouched_for(
         with db.write() as c:
             c.execute(text("UPDATE seals SET at = at + 1 WHERE number = 1"))
         assert len(ledger.audit(db).differences) == 1, "whoever changes a day of before is seen"
-
-
-_OLD = """
-INSERT INTO clicks (click_id, at, source, offer_id, product_id, store, search_id, network, program_id,
- terms, price_minor, currency, user_token)
- VALUES ('c1', 5, 'go', 'o', '', 'hats', '', 'demo', '7', '{"share": "0.6"}', 1, 'EUR', 'user-token-1');
-INSERT INTO conversions (id, network, external_id, item, subid, click_id, status, currency,
- commission_minor, cashback_minor, paid_out_minor, order_id, order_currency, reason, reason_text,
- first_at, updated_at)
- VALUES (1, 'elsewhere', 's1', '', 'c1', 'c1', 'approved', 'EUR', 1000, 600, 600, '', '', '', '', 5, 5);
-INSERT INTO conversion_events (digest, conversion_id, kind, part, status, subid, commission_minor,
- commission_currency, order_currency, order_id, reason, source, received_at)
- VALUES ('d041175f1d7cda1bdcf131373cd1f4ac36eb1fdb69aca300d798b51bc47452d2', 1, 'news', '', 'approved', 'c1', 1000, 'EUR', '', '', '', 'poll', 5);
-INSERT INTO conversion_events (digest, conversion_id, kind, part, status, subid, commission_minor,
- commission_currency, order_currency, order_id, reason, changed_at, source, received_at)
- VALUES ('e', 1, 'payout', '', 'paid', '', 600, 'EUR', '', 'old', '', 6, 'pay', 6);
-INSERT INTO entries (transaction_id, conversion_id, account, currency, minor, at)
- VALUES ('x', 1, 'commission_due', 'EUR', 1000, 5);
-INSERT INTO entries (transaction_id, conversion_id, account, currency, minor, at)
- VALUES ('x', 1, 'our_share', 'EUR', -400, 5);
-INSERT INTO entries (transaction_id, conversion_id, account, currency, minor, at)
- VALUES ('x', 1, 'cashback_paid', 'EUR', -600, 5)
-"""

@@ -16,7 +16,7 @@ from lensback.errors import StateError
 from lensback.ledger import sold
 from lensback.ledger.expected import RULES
 from lensback.ledger.sale import digest
-from revisions import database_at
+from revisions import database_at, old_sale
 from servers import Postgres
 from test_ledger import AT, TERMS, USER, click, eur, news, told
 
@@ -149,49 +149,26 @@ def test_a_click_whose_row_is_lost_is_seen(tmp_path: Path, postgres: Postgres) -
 # ---- the version before
 
 
-OLD = """
-INSERT INTO clicks (click_id, at, source, offer_id, product_id, store, search_id, network, program_id,
- terms, price_minor, currency, user_token)
- VALUES ('c1', 5, 'go', 'o', '', 'hats', '', 'demo', '7', '{"share": "0.6"}', 1, 'EUR', 'user-token-1');
-INSERT INTO conversions (id, network, external_id, item, subid, click_id, status, currency,
- commission_minor, cashback_minor, paid_out_minor, order_id, order_currency, reason, reason_text,
- changed_at, first_at, updated_at, store)
- VALUES (1, 'demo', 's1', '', 'c1', 'c1', 'approved', 'EUR', 1000, 600, 0, '', '', '', '', 20, 5, 5, 'hats');
-INSERT INTO conversion_events (digest, conversion_id, kind, part, status, subid, commission_minor,
- commission_currency, order_currency, order_id, reason, changed_at, source, received_at)
- VALUES ('{approved}', 1, 'news', '', 'approved', 'c1', 1000, 'EUR', '', '', '', 20, 'poll', 5);
-INSERT INTO conversion_events (digest, conversion_id, kind, part, status, subid, commission_minor,
- commission_currency, order_currency, order_id, reason, changed_at, source, received_at)
- VALUES ('{pending}', 1, 'news', '', 'pending', 'c1', 1000, 'EUR', '', '', '', 30, 'poll', 6);
-INSERT INTO entries (transaction_id, conversion_id, account, currency, minor, at)
- VALUES ('x', 1, 'commission_due', 'EUR', 1000, 5);
-INSERT INTO entries (transaction_id, conversion_id, account, currency, minor, at)
- VALUES ('x', 1, 'our_share', 'EUR', -400, 5);
-INSERT INTO entries (transaction_id, conversion_id, account, currency, minor, at)
- VALUES ('x', 1, 'cashback_due', 'EUR', -600, 5)
-"""
-"""A sale whose "pending" is dated later than its decision, as it was booked before that counted."""
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("revision", ["0009", "0015"])
 def test_sales_of_before_are_booked_by_the_rules_of_now(
     kind: str, revision: str, tmp_path: Path, postgres: Postgres
 ) -> None:
+    """A sale whose "pending" is dated later than its decision, as it was booked before that counted."""
     url = f"sqlite:///{tmp_path}/old.db" if kind == "sqlite" else postgres.url(postgres.database())
     db = database_at(revision, url)
     try:
-        names = {
-            status: digest(news(status, 1000, changed_at=at))
-            for status, at in (("approved", 20), ("pending", 30))
-        }
-        old = OLD if revision > "0009" else OLD.replace(", store)\n VALUES (1", ")\n VALUES (1")
-        old = old if revision > "0009" else old.replace("5, 5, 'hats')", "5, 5)")
-        for name, hexed in names.items():
-            old = old.replace(f"{{{name}}}", hexed)
-        with db.write() as c:
-            for statement in old.split(";\n"):
-                c.exec_driver_sql(statement)
+        told_at = {"approved": 20, "pending": 30}
+        events = (
+            {
+                "digest": digest(news(status, 1000, changed_at=at)),
+                "status": status,
+                "changed_at": at,
+            }
+            for status, at in told_at.items()
+        )
+        later = {"store": "hats"} if revision > "0009" else {}
+        old_sale(db, *events, changed_at=20, **later)
         db.migrate()
         assert not ledger.audit(db).proven
         assert ledger.renew(db, at=AT) == 1
