@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lensback.calibrate import _sample, both, fit, logistic
+from lensback.calibrate import _pictures, both, fit, logistic
 from lensback.lines import OnSale
 from lensback.questions import Outcome
 from lensback.types import Candidate
@@ -155,14 +155,14 @@ def test_newtons_steps_do_not_overshoot() -> None:
 
 
 def test_the_same_seed_asks_the_same_products() -> None:
-    """So many of them, in the order of their names; another seed asks others."""
-    views = {f"p{n:02d}": [f"{n}"] for n in reversed(range(40))}
-    chosen = _sample(views, 10, 3)
-    assert chosen == _sample(views, 10, 3) == sorted(chosen)
+    """So many of them, in the order of their names, by one picture each; another seed asks others."""
+    views = {f"p{n:02d}": [f"{n}", f"{n} again"] for n in reversed(range(40))}
+    chosen = _pictures(views, 10, 3)
+    assert chosen == _pictures(views, 10, 3) == sorted(chosen)
     assert len(chosen) == 10
-    assert all(images == views[product] for product, images in chosen)
-    assert chosen != _sample(views, 10, 4)
-    assert _sample(views, 99, 3) == sorted((p, images) for p, images in views.items())
+    assert all(image == views[product][1] for product, image in chosen)
+    assert {product for product, _ in chosen} != {p for p, _ in _pictures(views, 10, 5)}
+    assert _pictures(views, 99, 4) == sorted((p, images[0]) for p, images in views.items())
 
 
 def lots(sold: list[float], siblings: list[float], lead: float = 0.3) -> list[Outcome]:

@@ -22,7 +22,7 @@ from lensback.calibrate import (
     ask,
     calibrate,
     further_views,
-    near_sold,
+    single,
 )
 from lensback.catalogue import offers, pictures, products, stores
 from lensback.catalogue.pictures import Downloaded
@@ -97,7 +97,7 @@ def product_of(things: Things, image: str) -> str:
 def test_the_copy_at_the_other_store_is_no_answer(things: Things) -> None:
     shirt, other = product_of(things, FRONT), product_of(things, OTHER)
     assert product_of(things, FRONT_AGAIN) == shirt
-    there, gone = ask(things, [(shirt, FRONT)], [VIEWS])
+    there, gone = ask(things, [(shirt, FRONT)], [VIEWS], {}).cases
     # Left are the side at 0.6 and the other shirt at 0.8.
     assert (there.first, there.rank, there.product) == (other, 2, shirt)
     assert there.similarity == pytest.approx(0.8)
@@ -109,7 +109,7 @@ def test_the_copy_at_the_other_store_is_no_answer(things: Things) -> None:
 def test_a_distorted_copy_must_find_its_original(things: Things) -> None:
     # The file is gone, so the image's own vector is asked.
     shirt = product_of(things, FRONT)
-    there, gone = ask(things, [(shirt, FRONT)], [COPIES])
+    there, gone = ask(things, [(shirt, FRONT)], [COPIES], {}).cases
     assert (there.first, there.rank) == (shirt, 1)
     assert there.similarity == pytest.approx(1.0)
     assert not gone.present
@@ -122,8 +122,9 @@ def test_two_kinds_and_two_questions_are_eight_outcomes(things: Things) -> None:
         things,
         [(shirt, FRONT), (other, OTHER)],
         [VIEWS, COPIES],
+        {},
         progress=lambda done, total: seen.append((done, total)),
-    )
+    ).cases
     assert [each.cluster for each in found] == [shirt, shirt, other, other] * 2
     assert [each.present for each in found] == [True, False] * 4
     # With its only image held out the other shirt is not found, but it is no stranger.
@@ -165,7 +166,7 @@ def test_a_copy_is_taken_of_the_picture_at_twice_the_encoders_side(
 ) -> None:
     things, digest = kept
     part = [("p", digest), ("q", FRONT), ("p", digest)]
-    found = np.concatenate(_queries(things, part, COPIES, 7))
+    found = np.concatenate(_queries(things, part, 7, distorted=True))
     twice = things.images.open(digest, 2 * SIDE_PX)
     sizes = [things.images.open(digest, n * SIDE_PX).width for n in (1, 2, 3)]
     assert sizes == [25, 50, 100], "a JPEG is read at an eighth, a quarter, a half"
@@ -173,9 +174,12 @@ def test_a_copy_is_taken_of_the_picture_at_twice_the_encoders_side(
     assert found.tolist() == [*things.encoder.encode([first]).tolist(), [0, 1],
                               *things.encoder.encode([third]).tolist()]  # fmt: skip
     assert found[0].tolist() != found[2].tolist()
-    assert np.concatenate(_queries(things, part, COPIED_VIEWS, 7)).tolist() == found.tolist()
     # A view is asked as it is; and what is kept does not change.
-    assert np.concatenate(_queries(things, part, VIEWS, 7)).tolist() == [[1, 0], [0, 1], [1, 0]]
+    assert np.concatenate(_queries(things, part, 7, distorted=False)).tolist() == [
+        [1, 0],
+        [0, 1],
+        [1, 0],
+    ]
 
 
 def test_pictures_are_asked_as_photos_are_searched(kept: tuple[Things, str]) -> None:
@@ -186,11 +190,11 @@ def test_pictures_are_asked_as_photos_are_searched(kept: tuple[Things, str]) -> 
     things = replace(things, detector=detector)
     twice = things.images.open(digest, 2 * SIDE_PX)
     part = [("p", digest), ("q", FRONT)]
-    first, gone = _queries(things, part, VIEWS, 7)
+    first, gone = _queries(things, part, 7, distorted=False)
     assert first.tolist() == [*things.encoder.encode([crop(twice, widened(box))]).tolist(), [1, 0]]
     assert gone.tolist() == [[0, 1]], "without a file by its own vector"
     copy = distort(twice, 7000)
-    both, _ = _queries(things, part, COPIES, 7)
+    both, _ = _queries(things, part, 7, distorted=True)
     wanted = things.encoder.encode([crop(copy, widened(box)), copy])
     assert both.tolist() == wanted.tolist()
 
@@ -208,13 +212,13 @@ def test_every_copy_is_distorted_in_its_own_way(
     monkeypatch.setattr(calibrating, "distort", noted)
     steps: list[tuple[int, int]] = []
     asked = [("p", digest)] * 130
-    ask(things, asked, [COPIES], seed=3, progress=lambda *done: steps.append(done))
+    ask(things, asked, [COPIES], {}, seed=3, progress=lambda *done: steps.append(done))
     # 64 at a time, each of these by the next thousand.
     assert seeds == [*range(3000, 3064), *range(4000, 4064), 5000, 5001]
     assert steps == [(64, 130), (128, 130), (130, 130)]
     del seeds[:]
-    ask(things, asked[:1], [COPIES])
-    assert seeds == [0]
+    ask(things, asked[:1], [COPIES, COPIED_VIEWS], {})
+    assert seeds == [0], "one copy answers both"
 
 
 def test_sixty_pictures_are_near(tmp_path: Path) -> None:
@@ -233,7 +237,7 @@ def test_sixty_pictures_are_near(tmp_path: Path) -> None:
     vectors.append("c0", list(map(tiny.hash_of, names)), around)
     things = Things(db, ImageStore(tmp_path / "images"), vectors, Corner())
     asked = [(tiny.product_of(name), tiny.hash_of(name)) for name in both]
-    seen, _, unseen, _ = ask(things, asked, [VIEWS])
+    seen, _, unseen, _ = ask(things, asked, [VIEWS], {}).cases
     # The picture itself is held out, 58 others are nearer.
     assert (seen.rank, unseen.rank) == (59, None)
     db.close()
@@ -258,7 +262,16 @@ def test_how_near_photos_of_what_is_sold_are(things: Things) -> None:
     """The shirt's front is taken out with its copy: the other shirt is nearer than its side. The other
     shirt has no second view: a copy of it is asked, and that counts as farther."""
     shirt, other = product_of(things, FRONT), product_of(things, OTHER)
-    found = near_sold(things, [(other, OTHER), (shirt, FRONT)])
-    assert [one.similarity for one in found] == pytest.approx([0.8, COPY_NEARER * 1.0])
-    assert [one.kinds for one in found] == [frozenset({"outerwear"})] * 2, "of what is nearest"
-    assert near_sold(things, []) == []
+    asked = [(other, OTHER), (shirt, FRONT)]
+    with things.db.read() as c:
+        views = products.views(c, things.encoder.fingerprint)
+        several = further_views(c, views)
+    for kind in (COPIES, COPIED_VIEWS):
+        found = ask(things, asked, [kind], several).sold
+        assert [one.similarity for one in found] == pytest.approx([COPY_NEARER * 1.0, 0.8])
+        assert [one.kinds for one in found] == [frozenset({"outerwear"})] * 2, "of what is nearest"
+    assert ask(things, asked, [VIEWS], several).sold == [], "only copies are as photos are"
+    assert ask(things, [], [COPIES], several).sold == []
+    # One product of two has one picture: as many of it are asked as of the other.
+    assert single(things, views, several, 1) == found[:1]
+    assert single(things, views, several, 0) == []

@@ -89,13 +89,14 @@ def off_sale(things: Things, names: Sequence[str]) -> Iterator[None]:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """(products and images, kinds, seed) of each round of questions that is asked."""
     seen: list[tuple[Any, ...]] = []
-    ask = calibrating.ask
+    ask, lone = calibrating.ask, pictures("lonef")
 
     def noted(
-        things: Things, asked: Any, kinds: Any, *, seed: int = 0, progress: Any = None
+        things: Things, asked: Any, kinds: Any, several: Any, *, seed: int = 0, progress: Any = None
     ) -> Any:
-        seen.append((asked, kinds, seed))
-        return ask(things, asked, kinds, seed=seed, progress=progress)
+        if asked not in ([], lone):
+            seen.append((asked, kinds, seed))
+        return ask(things, asked, kinds, several, seed=seed, progress=progress)
 
     monkeypatch.setattr(calibrating, "ask", noted)
     monkeypatch.setattr(certifying, "ask", noted)

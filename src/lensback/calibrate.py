@@ -8,9 +8,10 @@ shoppers photograph a thing that nobody sells. Where too few products have sever
 distorted copies stand alone, which makes the probability optimistic; the calibration says so.
 
 A picture is asked as a shopper's photo is searched: by the region that the detector finds in it,
-and whole, the nearer counting. The lines of "none" (`lensback.lines`) are drawn by what is on sale,
-asked by distorted other views: nothing in a catalogue is as far from it as what other people wear in
-the street, so strangers of its own would draw them too low.
+and whole, the nearer counting. The lines of "none" (`lensback.lines`) are drawn by what is on sale:
+the same distorted copies, each without the picture that it was made of, so that another view is the
+nearest. Nothing in a catalogue is as far from it as what other people wear in the street, so
+strangers of its own would draw them too low.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ ENOUGH = 60
 """Products with several views from which real views are asked for too."""
 NEIGHBOURS = 60
 FAR = 150
-"""Pictures that are asked for the line of "none"."""
+"""Pictures of products with a single view that are asked, at most, for their part of the lines of "none"."""
 COPY_NEARER = 0.8
 """Similarity of the farthest distorted other views as a share of that of the farthest distorted copies:
 .535 of .672 on luma (docs/measured.md)."""
@@ -87,20 +88,18 @@ def calibrate(
             f"too few to calibrate on: {counted(len(views), 'product')} with images",
             hint="sync more stores; until then no answer is called exact",
         )
-    kinds = [COPIES]
-    if len(several) >= ENOUGH:
-        kinds = [VIEWS, COPIES]
-    chosen = _sample(several if VIEWS in kinds else views, limit, seed)
-    asked = [(p, hashes[seed % len(hashes)]) for p, hashes in chosen]
+    real = len(several) >= ENOUGH
+    kinds = [VIEWS, COPIES] if real else [COPIES]
+    asked = _pictures(several if real else views, limit, seed)
     things = Things(db, images, vectors, encoder, detector or WholeDetector())
-    cases = ask(things, asked, kinds, seed=seed, progress=progress)
-    # Of all that is on sale, also of what has one picture: nothing else would draw the line of its kind.
-    sold = near_sold(things, [(p, hashes[-1]) for p, hashes in _sample(views, FAR, seed)], seed)
-    kind = " and ".join(kinds)
+    found = ask(things, asked, kinds, several, seed=seed, progress=progress)
+    sold = found.sold
+    if real:
+        sold = [*sold, *single(things, views, several, len(asked), seed)]
     made = fit(
-        cases,
+        found.cases,
         fingerprint=encoder.fingerprint,
-        kind=kind,
+        kind=" and ".join(kinds),
         sold=sold,
         exact_from=exact_from,
     )
@@ -124,33 +123,65 @@ def further_views(c: Connection, views: Mapping[str, Sequence[str]]) -> dict[str
     return askable(several, products.copies_of(c, sorted({h for v in several.values() for h in v})))
 
 
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What came of pictures that were asked."""
+
+    cases: list[Outcome]
+    """Two a question and kind: with the product there, and with all its images held out."""
+    sold: list[OnSale]
+    """What is nearest to each distorted copy, the hardest questions: without the picture itself, so that
+    another view is found; of pictures without another view the copy's own, nearer by COPY_NEARER."""
+
+
 def ask(
     things: Things,
     asked: Sequence[tuple[str, str]],
     kinds: Sequence[str],
+    several: Mapping[str, Sequence[str]],
     *,
     seed: int = 0,
     progress: Progress | None = None,
-) -> list[Outcome]:
-    """Two outcomes a question and kind, (product, image) by (product, image): with the product there,
-    and with all its images held out. Kinds are VIEWS, COPIES and COPIED_VIEWS."""
-    cases: list[Outcome] = []
+) -> Answers:
+    """Asks (product, image) by (product, image), each once as it is and once distorted, as `kinds` want it:
+    VIEWS, COPIES and COPIED_VIEWS. `several` are the images that leave another view behind (`further_views`)."""
+    found = Answers([], [])
     for n, part in enumerate(chunks(asked, 64)):
-        for kind in kinds:
-            cases += _cases(things, part, kind, seed + n)
+        if VIEWS in kinds:
+            found.cases.extend(_cases(_asked(things, part, seed + n, distorted=False), part, VIEWS))
+        if copied := [kind for kind in kinds if kind != VIEWS]:
+            answered = _asked(things, part, seed + n, distorted=True)
+            for kind in copied:
+                found.cases.extend(_cases(answered, part, kind))
+            found.sold.extend(_on_sale(things.db, answered, part, several))
         if progress:
             progress(min(64 * (n + 1), len(asked)), len(asked))
-    return cases
+    return found
 
 
-def _sample(views: dict[str, list[str]], limit: int, seed: int) -> list[tuple[str, list[str]]]:
+def single(
+    things: Things,
+    views: Mapping[str, Sequence[str]],
+    several: Mapping[str, Sequence[str]],
+    asked: int,
+    seed: int = 0,
+) -> list[OnSale]:
+    """What is nearest to copies of products without another view, as many of them to the `asked` products
+    with `several` as are on sale, FAR at most: nothing else would draw the line of their kinds."""
+    alone = {product: hashes for product, hashes in views.items() if product not in several}
+    many = min(FAR, round(asked * len(alone) / max(1, len(several))))
+    return ask(things, _pictures(alone, many, seed), [COPIES], several, seed=seed).sold
+
+
+def _pictures(views: Mapping[str, Sequence[str]], limit: int, seed: int) -> list[tuple[str, str]]:
+    """Products drawn by chance, each with one of its images."""
     keys = sorted(views)
     chosen = np.random.default_rng(seed).permutation(len(keys))[:limit]
-    return [(keys[at], views[keys[at]]) for at in sorted(chosen)]
+    return [(keys[at], views[keys[at]][seed % len(views[keys[at]])]) for at in sorted(chosen)]
 
 
 def _queries(
-    things: Things, part: Sequence[tuple[str, str]], kind: str, seed: int
+    things: Things, part: Sequence[tuple[str, str]], seed: int, *, distorted: bool
 ) -> list[Vectors]:
     """The vectors [n, dim] that each question compares, the nearer counting."""
     stored = things.vectors.get(things.encoder.fingerprint, [image for _, image in part])
@@ -161,27 +192,27 @@ def _queries(
         # Where the file is gone its own vector stays: an easier case, and a rare one.
         with suppress(Error):
             picture = things.images.open(image_hash, side_px)
-            if kind != VIEWS:
+            if distorted:
                 picture = distort(picture, seed * 1000 + at)
             boxes = likeliest(things.detector.find(picture))
-            boxes = [box for box in boxes if kind != VIEWS or box != WHOLE]  # that is stored
+            boxes = [box for box in boxes if distorted or box != WHOLE]  # that is stored
             crops += [crop(picture, box) for box in boxes]
             places += [at] * len(boxes)
     made = things.encoder.encode(crops) if crops else stored[:0]
     owner = np.array(places, int)
     return [
         np.concatenate(
-            [made[owner == at], stored[at : at + 1][: kind == VIEWS or at not in places]]
+            [made[owner == at], stored[at : at + 1][: not distorted or at not in places]]
         )
         for at in range(len(part))
     ]
 
 
 def _near(
-    things: Things, part: Sequence[tuple[str, str]], kind: str, seed: int
+    things: Things, part: Sequence[tuple[str, str]], seed: int, *, distorted: bool
 ) -> list[list[Candidate]]:
-    """What is near each picture, asked as `kind` is, the nearest first."""
-    queries = _queries(things, part, kind, seed)
+    """What is near each picture, the nearest first."""
+    queries = _queries(things, part, seed, distorted=distorted)
     found = things.vectors.neighbours(
         things.encoder.fingerprint, np.concatenate(queries), NEIGHBOURS
     )
@@ -197,60 +228,49 @@ class _Asked:
     """What is near each, the nearest first."""
     shows: Mapping[str, Sequence[str]]
     """Products of each image that is near one of them."""
-    hidden: list[Collection[str]]
-    """Images that each must not find."""
+    copies: Mapping[str, Collection[str]]
+    """The same photograph at other stores, of each picture."""
 
 
-def _asked(things: Things, part: Sequence[tuple[str, str]], kind: str, seed: int) -> _Asked:
-    near = _near(things, part, kind, seed)
+def _asked(
+    things: Things, part: Sequence[tuple[str, str]], seed: int, *, distorted: bool
+) -> _Asked:
+    near = _near(things, part, seed, distorted=distorted)
     hashes = sorted({candidate.image_hash for found in near for candidate in found})
     with things.db.read() as c:
         shows = products.of_images(c, hashes)
         copies = products.copies_of(c, [image for _, image in part])
-    return _Asked(near, shows, [held_out(image, kind, copies) for _, image in part])
+    return _Asked(near, shows, copies)
 
 
-def _cases(things: Things, part: Sequence[tuple[str, str]], kind: str, seed: int) -> list[Outcome]:
-    asked = _asked(things, part, kind, seed)
+def _cases(asked: _Asked, part: Sequence[tuple[str, str]], kind: str) -> list[Outcome]:
     return [
         outcome
-        for (product, _), found, hidden in zip(part, asked.near, asked.hidden, strict=True)
-        for outcome in both(found, asked.shows, product, hidden)
+        for (product, image), found in zip(part, asked.near, strict=True)
+        for outcome in both(found, asked.shows, product, held_out(image, kind, asked.copies))
     ]
 
 
-def near_sold(things: Things, asked: Sequence[tuple[str, str]], seed: int = 0) -> list[OnSale]:
-    """What is nearest to photos of what is on sale: other views as a phone would take them, the hardest
-    questions. Of pictures without another view a copy is asked, which is nearer, by what it is nearer
-    (COPY_NEARER)."""
-    with things.db.read() as c:
-        views = products.views(c, things.encoder.fingerprint)
-        several = further_views(c, {product: views.get(product, []) for product, _ in asked})
-    found: list[OnSale] = []
-    for kind, worth in ((COPIED_VIEWS, 1.0), (COPIES, COPY_NEARER)):
-        own = [
-            one for one in asked if (one[1] in several.get(one[0], ())) == (kind == COPIED_VIEWS)
-        ]
-        for n, part in enumerate(chunks(own, 64)):
-            found += _nearest_sold(things, part, kind, worth, seed + n)
-    return found
-
-
-def _nearest_sold(
-    things: Things, part: Sequence[tuple[str, str]], kind: str, worth: float, seed: int
+def _on_sale(
+    db: Database,
+    asked: _Asked,
+    part: Sequence[tuple[str, str]],
+    several: Mapping[str, Sequence[str]],
 ) -> list[OnSale]:
-    asked = _asked(things, part, kind, seed)
-    first: list[Candidate | None] = []
-    for found, hidden in zip(asked.near, asked.hidden, strict=True):
+    first: list[tuple[Candidate | None, float]] = []
+    for (product, image), found in zip(part, asked.near, strict=True):
+        further = image in several.get(product, ())
+        hidden = held_out(image, COPIED_VIEWS if further else COPIES, asked.copies)
         left = (one for one in found if one.image_hash not in hidden)
-        first.append(next((one for one in left if asked.shows.get(one.image_hash)), None))
-    told = offers.categories_of_images(things.db, [one.image_hash for one in first if one])
+        nearest = next((one for one in left if asked.shows.get(one.image_hash)), None)
+        first.append((nearest, 1.0 if further else COPY_NEARER))
+    told = offers.categories_of_images(db, [one.image_hash for one, _ in first if one])
     kinds = kinds_of(told)
     return [
         OnSale(worth * one.similarity, kinds.get(one.image_hash, frozenset()))
         if one
         else OnSale(0.0)
-        for one in first
+        for one, worth in first
     ]
 
 
@@ -289,7 +309,7 @@ def fit(
     """Logistic regression on similarity and margin, and the similarity that is still near; with what it
     says of questions held out, by twofold cross-validation over products.
 
-    `sold` is what is nearest to photos of what is on sale (`near_sold`), if known.
+    `sold` is what is nearest to photos of what is on sale (`ask`), if known.
     """
     made = _fitted(cases, fingerprint, kind, sold)
     sure = [said(case, made).probability or 0.0 for case in cases]

@@ -32,7 +32,7 @@ class HeldOut:
     """Of all questions, products taken out and not: those called exact, and those rightly."""
     exact_right: int
     far: int
-    """Distorted other views of what is on sale (`calibrate.near_sold`), and those told `none`."""
+    """Distorted other views of what is on sale (`calibrate.ask`), and those told `none`."""
     far_none: int
 
 

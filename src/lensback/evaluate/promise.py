@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from lensback import metrics
-from lensback.calibrate import ENOUGH, FAR, TOO_FEW, Things, ask, fit, further_views, near_sold
+from lensback.calibrate import ENOUGH, TOO_FEW, Things, ask, fit, further_views, single
 from lensback.catalogue import offers, products
 from lensback.catalogue.sketch import smallest_images
 from lensback.counted import counted
@@ -153,7 +153,8 @@ def certified(
     fingerprint = things.encoder.fingerprint
     with things.db.read() as c:
         views = products.views(c, fingerprint)
-        further = _further(things.db, further_views(c, views))
+        several = further_views(c, views)
+    further = _further(things.db, several)
     real = len(further) >= 2 * ENOUGH
     asked = _sample(further if real else views, seed)
     tuning = [one for one in asked if _third(one[0])]
@@ -164,14 +165,19 @@ def certified(
             hint="sync more stores; until then exact_precision decides, and promises nothing",
         )
     kinds = [VIEWS, COPIES] if real else [COPIES]
-    cases = ask(things, tuning, kinds, seed=seed)
-    on_sale = [one for one in _sample(views, seed) if _third(one[0])]
-    sold = near_sold(things, on_sale[:FAR], seed)
-    fitted = fit(cases, fingerprint=fingerprint, kind=" and ".join(kinds), sold=sold)
+    answers = ask(things, tuning, kinds, several, seed=seed)
+    sold = answers.sold
+    if real:
+        third, of_third = (
+            {product: hashes for product, hashes in each.items() if _third(product)}
+            for each in (views, several)
+        )
+        sold = [*sold, *single(things, third, of_third, len(tuning), seed)]
+    fitted = fit(answers.cases, fingerprint=fingerprint, kind=" and ".join(kinds), sold=sold)
     calibration = replace(fitted, images=things.vectors.count(fingerprint))
     kind = COPIED_VIEWS if real else COPIES
-    found = ask(things, judging, [kind], seed=seed + 1, progress=progress)
-    judged = [said(outcome, calibration) for outcome in _one_each(found, seed)]
+    found = ask(things, judging, [kind], several, seed=seed + 1, progress=progress)
+    judged = [said(outcome, calibration) for outcome in _one_each(found.cases, seed)]
     made = Promise(
         promised=promised,
         confidence=CONFIDENCE,
