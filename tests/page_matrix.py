@@ -242,10 +242,12 @@ FAULTS = r"""() => {
     const {width, height} = one.getBoundingClientRect();
     return width > 1 && height > 1 && !one.closest('.hidden, .skip, [hidden], .answered .hello');
   };
+  const known = new Map();
   const scrolls = (one) => { // inside something that scrolls sideways by itself, or is cut on purpose
-    for (let up = one.parentElement; up && up !== document.body; up = up.parentElement)
-      if (getComputedStyle(up).overflowX !== 'visible') return true;
-    return false;
+    const up = one.parentElement;
+    if (!up || up === document.body) return false;
+    if (!known.has(up)) known.set(up, getComputedStyle(up).overflowX !== 'visible' || scrolls(up));
+    return known.get(up);
   };
   const all = [...document.body.querySelectorAll('*')].filter(seen);
   const width = document.documentElement.clientWidth;
@@ -267,14 +269,16 @@ FAULTS = r"""() => {
   }
   const parts = [...texts, ...all.filter(one => one.matches('a, button, summary, img, input, select') && !one.closest('.frame, .tools'))]
     .filter(one => !one.matches('.more summary, .swatch *, .file') && !one.closest('.more, .swatch, .stage'));
-  const boxes = [...new Set(parts)].map(one => [one, one.getBoundingClientRect()]).filter(([, b]) => b.bottom > 0);
+  const boxes = [...new Set(parts)].map(one => [one, one.getBoundingClientRect()])
+    .filter(([one, b]) => b.bottom > 0 && getComputedStyle(one).display !== 'inline')
+    .map(([one, b]) => [one, b, scrolls(one)]).sort((x, y) => x[1].top - y[1].top);
   for (let i = 0; i < boxes.length; i += 1) {
-    for (let j = i + 1; j < boxes.length; j += 1) {
-      const [[a, p], [b, q]] = [boxes[i], boxes[j]];
+    const [a, p, inside] = boxes[i];
+    for (let j = i + 1; j < boxes.length && boxes[j][1].top <= p.bottom - 2; j += 1) { // what begins lower lies on nothing of it
+      const [b, q, also] = boxes[j];
       const w = Math.min(p.right, q.right) - Math.max(p.left, q.left);
-      const h = Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top);
-      if (w < 2 || h < 2 || a.contains(b) || b.contains(a) || scrolls(a) !== scrolls(b)) continue;
-      if (getComputedStyle(a).display === 'inline' || getComputedStyle(b).display === 'inline') continue;
+      const h = Math.min(p.bottom, q.bottom) - q.top;
+      if (w < 2 || h < 2 || inside !== also || a.contains(b) || b.contains(a)) continue;
       faults.push(`overlap: ${name(a)} and ${name(b)}`);
     }
   }

@@ -24,7 +24,7 @@ from lensback.bot import cards
 from lensback.speech import Speech
 from lensback.web.service import Service
 from lensback.wire import Answer
-from test_browser_answers import HostPage, another, browser, page, served, shop, upload
+from shopper import HostPage, another, browser, page, served, shop, upload
 
 __all__ = ["browser", "page", "served", "shop"]  # fixtures
 

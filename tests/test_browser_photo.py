@@ -6,6 +6,7 @@ import base64
 import io
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -296,12 +297,55 @@ def test_the_address_of_a_picture_is_searched(
     assert "https://pictures.example/a.jpg" in (sent.value.post_data or "")
 
 
-def test_text_that_is_no_address_is_left_alone(page: Page, street: str) -> None:
-    page.goto(street)
-    page.evaluate(DROP, ["paste", [], ["text/plain", "a red dress"]])
-    page.wait_for_timeout(100)
+ODD = [
+    ("paste", "text/plain", "a red dress"),
+    ("drop", "text/plain", "ftp://pictures.example/a.jpg"),
+    ("drop", "text/html", "<b>bold</b>"),
+    ("drop", "application/x-nothing", "?"),
+]
+
+
+@pytest.mark.parametrize("page", [{"locale": "en"}, {"locale": "ru"}], indirect=True)
+def test_what_is_neither_picture_nor_address_is_told_in_one_sentence(
+    page: Page, street: str
+) -> None:
+    """Whatever stood there stays; pasted into a field it is the field's."""
+    mine = upload(page, street, photo_of(5))
+    words = {"en": "no picture", "ru": "не картинка"}[str(page.evaluate("navigator.language"))]
+    for what, kind, text in ODD:
+        page.evaluate(DROP, [what, [], [kind, text]])
+        expect(page.locator("#toast")).to_contain_text(words)
+        expect(page.locator("#toast")).to_be_in_viewport()
+        expect(page.locator("#said")).to_contain_text(words)
+        page.evaluate("document.getElementById('toast').hidden = true")
+    page.evaluate("document.getElementById('photo_url').focus()")
+    page.evaluate(
+        DROP.replace("document.body", "document.getElementById('photo_url')"),
+        ["paste", [], ["text/plain", "a"]],
+    )
+    expect(page.locator("#toast")).to_be_hidden()
     assert page.locator("#photo_url").input_value() == ""
-    expect(page.locator(".desk.answered")).to_have_count(0)
+    assert page.locator("#answer").get_attribute("data-search") == mine
+    expect(page.locator("#shown")).to_be_visible()
+
+
+def test_a_file_that_is_gone_is_said(page: Page, street: str, tmp_path: Path) -> None:
+    """Chosen, and taken away before it was sent; so is a folder, which a browser drops as a file."""
+    page.goto(street)
+    gone = tmp_path / "gone.jpg"
+    gone.write_bytes(photo_of(5))
+    page.evaluate("""() => {
+      const read = Blob.prototype.slice;
+      window.held = new Promise((done) => { window.go = done; });
+      Blob.prototype.slice = function (...some) { const part = read.apply(this, some); const bytes = part.arrayBuffer.bind(part);
+        part.arrayBuffer = () => window.held.then(bytes); return part; };
+    }""")
+    page.set_input_files("#photo", gone)
+    gone.unlink()
+    page.evaluate("window.go()")
+    note = page.locator("#answer .failed")
+    expect(note).to_contain_text("cannot be read any more")
+    expect(note.get_by_role("button")).to_have_count(0)
 
 
 def test_heic_is_shown_as_the_server_decoded_it(page: Page, street: str) -> None:

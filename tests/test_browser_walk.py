@@ -16,7 +16,7 @@ pytest.importorskip(
 )
 from playwright.sync_api import Browser, Page, expect
 
-from test_browser_answers import browser, served, shop
+from shopper import browser, served, shop
 from test_browser_photo import answered
 
 __all__ = ["browser", "served", "shop"]  # fixtures

@@ -6,7 +6,6 @@ import re
 import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from importlib.resources import files
 
 import pytest
 
@@ -25,6 +24,7 @@ from lensback.ledger.claims import Bought
 from lensback.settings import Settings
 from lensback.types import Conversion, Money
 from lensback.web import create_app
+from lensback.web.assets import content_of
 from lensback.workspace import Workspace, init
 
 with warnings.catch_warnings():
@@ -79,8 +79,7 @@ def whole(page: str) -> str:
     """The page with its style sheets in it, so that it needs no server."""
 
     def sheet(found: re.Match[str]) -> str:
-        css = files("lensback.web").joinpath("static", found[1]).read_text("utf-8")
-        return f"<style>{css}</style>"
+        return f"<style>{content_of(found[1]).decode()}</style>"
 
     assert "<script" not in page
     return re.sub(r'<link rel="stylesheet" href="/static/([\w.]+)[^>]*>', sheet, page)

@@ -9,7 +9,7 @@ import pytest
 
 import tiny
 from lensback import wire
-from lensback.search import Palette, Query, missing, palette_of
+from lensback.search import Palette, Query, missing, palette_of, palette_within
 from lensback.types import Money
 from lensback.wire import Region
 from shown import answer, hit, offer
@@ -78,3 +78,61 @@ def test_a_palette_is_what_is_on_sale(tmp_path: Path) -> None:
         "blue": {"shoes": {("pier", True)}},
     }
     assert found.colors == {"red", "black", "blue"}
+
+
+NARROW = [
+    # brand, size, price, old price, colour, category, stock
+    ("Nord", "40", 9000, None, "red", "Shoes", "in_stock"),
+    ("Nord", "41", 15000, 20000, "blue", "Shoes", "in_stock"),
+    ("Süd", "40", 5000, None, "green", "Shoes", "in_stock"),
+    ("Nord", "40", 7000, None, "black", "Dresses", "in_stock"),
+    ("Nord", "40", 7000, None, "white", "Shoes", "out_of_stock"),
+    ("", "", 100, None, "grey", "Shoes", "in_stock"),
+]
+
+
+@pytest.mark.parametrize(
+    ("asked", "offered"),
+    [
+        ({}, {"red", "blue", "green", "white", "grey"}),
+        ({"brands": ("nord",)}, {"red", "blue", "white"}),
+        ({"brands": ("Nord", "Süd")}, {"red", "blue", "green", "white"}),
+        ({"sizes": ("41",)}, {"blue"}),
+        ({"brands": ("Nord",), "sizes": ("40",)}, {"red", "white"}),
+        ({"brands": ("Nord",), "in_stock": True}, {"red", "blue"}),
+        ({"price_min": "80"}, {"red", "blue"}),
+        ({"price_max": "60", "currency": "EUR"}, {"green", "grey"}),
+        ({"price_min": "51", "price_max": "100"}, {"red", "white"}),
+        ({"discount": 20}, {"blue"}),
+        ({"discount": 30}, set()),
+        ({"brands": ("nobody",)}, set()),
+        ({"brands": ("Nord",), "category": "Dresses"}, {"black"}),
+        ({"brands": ("Nord",), "stores": ("quay",)}, set()),
+        ({"brands": ("Süd",), "color": "red"}, {"green", "red"}),  # what was asked for stays
+    ],
+)
+def test_swatches_keep_to_brand_size_price_and_discount(
+    narrow: tiny.Tiny, asked: dict[str, Any], offered: set[str]
+) -> None:
+    tools, query = narrow.tools, Query(**asked)
+    palette = palette_of(tools.db)
+    shown = of("Shoes", "shoes")
+    nothing = missing(palette, query, shown, palette_within(query, shown, tools))
+    assert palette.colors - nothing == offered
+
+
+def test_what_was_not_asked_for_is_not_read(narrow: tiny.Tiny) -> None:
+    for plain in (Query(), Query(stores=("pier",), color="red", in_stock=True, order="price")):
+        assert palette_within(plain, of("Shoes"), narrow.tools) is None
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> tiny.Tiny:
+    rows = [
+        tiny.Row("pier", f"{n}", f"{n}", ("one",), Money(price, "EUR"), {
+            "brand": brand, "size": size, "color": color, "category": category, "availability": stock,
+            "old_price": Money(old, "EUR") if old else None,
+        })
+        for n, (brand, size, price, old, color, category, stock) in enumerate(NARROW)
+    ]  # fmt: skip
+    return tiny.opened(tmp_path_factory.mktemp("narrow"), rows, {"one": (1.0, 0.0, 0.0)})

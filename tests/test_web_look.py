@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from pathlib import Path
@@ -91,3 +92,7 @@ def test_the_page_can_be_installed_and_shared_to(tmp_path: Path) -> None:
         worker = client.get("/worker.js", headers={"Accept-Language": "ru"})
         assert worker.headers["content-type"].startswith("text/javascript")
         assert "caches" not in worker.text, "nothing is kept, so nothing is out of date"
+        page = json.loads(worker.text.partition("const page = ")[2].partition(";\n")[0])
+        assert "Нет связи" in page
+        assert "--accent" in page
+        assert not re.search(r"(src|href)=[\"']?[^\"'\s>]", page), "it needs nothing but itself"

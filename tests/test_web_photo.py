@@ -28,7 +28,7 @@ from lensback.errors import NotFound
 from lensback.search import heat
 from lensback.settings import Settings
 from lensback.types import WHOLE
-from lensback.web import create_app, kept
+from lensback.web import assets, create_app, kept
 from lensback.web.memory import Memory, photos_of_this_process
 from lensback.web.why import painted
 from lensback.workspace import Workspace
@@ -236,12 +236,24 @@ def test_text_is_compressed_and_pictures_are_not(
 
 def test_static_files_are_kept_by_browsers(client: TestClient) -> None:
     page = client.get("/").text
-    address = "/static/app.css" + page.split("/static/app.css")[1].split('"')[0]
-    found = client.get(address)
-    assert "immutable" in found.headers["cache-control"]
-    assert client.get("/static/app.css").headers["cache-control"] == "no-cache"
-    tag = {"If-None-Match": found.headers["etag"]}
-    assert client.get(address, headers=tag).status_code == 304
+    addresses = re.findall(r'"(/static/[^"]+\?v=\w+)"', page)
+    assert {one.partition("?")[0] for one in addresses} >= {
+        "/static/page.css",
+        "/static/search.css",
+    }
+    for address in addresses:
+        found = client.get(address)
+        assert "immutable" in found.headers["cache-control"]
+        assert client.get(address.partition("?")[0]).headers["cache-control"] == "no-cache"
+        tag = {"If-None-Match": found.headers["etag"]}
+        assert client.get(address, headers=tag).status_code == 304
+
+
+def test_what_is_loaded_as_one_is_its_parts_in_order(client: TestClient) -> None:
+    for name, parts in assets.JOINED.items():
+        joined = client.get(f"/static/{name}").text
+        at = [joined.index(client.get(f"/static/{part}").text) for part in parts]
+        assert at == sorted(at)
 
 
 # ---- the end

@@ -27,6 +27,8 @@ UNMEASURED = N_(
 NOTHING_TO_SEARCH = N_(
     "We see no thing in this photo that could be searched. If there is one, draw a box around it."
 )
+TIPS = N_("Take the photo closer, with the thing in the middle and in daylight.")
+"""What to do where nothing was found."""
 LEFT_OUT_ALL = N_("What looks like your photo is sold, but your filters leave it out.")
 AVAILABILITY = {
     "in_stock": N_("In stock"),

@@ -14,10 +14,12 @@ from lensback.programs.shape import ProgramFacts
 from lensback.speech import N_, Speech
 from lensback.types import WHOLE, Box
 from lensback.verdicts import (
+    AVAILABILITY,
     CLOSEST,
     HEADLINES,
     LABELS,
     NOTHING_TO_SEARCH,
+    TIPS,
     UNNAMED,
     groups,
     likelihood,
@@ -42,7 +44,6 @@ HELLO = N_(
     "Send me a photo of shoes, a dress, a bag: I look for that very thing in the stores and "
     "compare their prices after cashback. I do not keep photos."
 )
-TIPS = N_("Take the photo closer, with the thing in the middle and in daylight.")
 SLOWER = N_("That is a lot of photos at once. Send the next one in a minute.")
 ASK = N_("I look at photos only: send me one of the thing that you want to find.")
 OTHERS = N_("Something else in the photo? Choose it:")
@@ -209,10 +210,8 @@ def _line(offer: Offer, speech: Speech) -> str:
     if offer.cashback.minor > 0:
         up_to = f"{speech.say('up to')} " if offer.up_to else ""
         parts.append(f"{speech.say('Cashback').lower()} {up_to}{speech.money(offer.cashback)}")
-    if offer.availability == "out_of_stock":
-        parts.append(speech.say("Sold out").lower())
-    elif offer.availability == "unknown":
-        parts.append(speech.say("Check at the store").lower())
+    if offer.availability != "in_stock":
+        parts.append(speech.say(AVAILABILITY[offer.availability]).lower())
     told = f" <i>{_plain(offer.disclosure, 200)}</i>" if offer.disclosure else ""
     return f"{_plain(offer.store_title, 200)}: {', '.join(parts)}{told}"
 

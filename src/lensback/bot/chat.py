@@ -64,9 +64,22 @@ DRAIN_S = 2.0
 
 OTHER = {
     *("text", "sticker", "voice", "video", "video_note", "audio", "contact", "location", "venue"),
-    *("poll", "dice", "story", "animation", "game"),
+    *(
+        "poll",
+        "dice",
+        "story",
+        "animation",
+        "game",
+        "paid_media",
+        "checklist",
+        "rich_message",
+        "unknown",
+    ),
 }
-"""What people send that is no photo; what Telegram itself says in a chat gets no answer."""
+"""What people send that is no photo, also what is too new for the library; what Telegram itself says in a
+chat gets no answer."""
+READ_AGAIN_S = (0.5, 1.0, 2.0)
+"""Waits for words in a photo that are still being read: in a chat the first answer is the one that counts."""
 PHOTO_BYTES = 64 << 20
 """Of all photos that are remembered for their other things."""
 
@@ -222,10 +235,18 @@ class Chat:
         self._seen.add(event_update.update_id)
 
     async def _answered(self, data: bytes, query: Query, speech: Speech) -> Answer:
-        async with self._places:
-            answer = await asyncio.to_thread(self._search, data, query, speech.language)
+        answer = await self._searched(data, query, speech)
+        for wait_s in READ_AGAIN_S:
+            if not answer.reading:
+                break
+            await asyncio.sleep(wait_s)
+            answer = await self._searched(data, query, speech)
         self._record(answer)
         return answer
+
+    async def _searched(self, data: bytes, query: Query, speech: Speech) -> Answer:
+        async with self._places:
+            return await asyncio.to_thread(self._search, data, query, speech.language)
 
     async def _cards(self, message: Message, answer: Answer, speech: Speech) -> None:
         shown = c.cards(answer.hits, speech, self._public_url, calibrated=answer.calibrated)

@@ -37,6 +37,8 @@ class ForSale(Protocol):
     disclosure: str
 
 
+EVERYTHING = Filter()
+
 # Built once: putting a statement together takes longer than running it.
 _ROWS = (
     select(
@@ -69,13 +71,15 @@ def traits(db: Database, product_ids: Sequence[str]) -> list[Any]:
     return found
 
 
-def colors(db: Database) -> list[Any]:
-    """Rows of (store, category, color, in_stock), each once, of all offers on sale that name a colour."""
+def colors(db: Database, where: Filter = EVERYTHING) -> list[Any]:
+    """Rows of (store, category, color, in_stock), each once, of the offers on sale that name a colour and
+    pass the filter."""
     o = t.offers.c
     here = (o.availability == "in_stock").label("in_stock")
     query = select(t.stores.c.name.label("store"), o.category, o.color, here).distinct()
+    query = query.join_from(t.offers, t.stores).where(o.color != "", *restrict(where))
     with db.read() as c:
-        return list(c.execute(query.join_from(t.offers, t.stores).where(o.active, o.color != "")))
+        return list(c.execute(query))
 
 
 def row(db: Database, wanted: str) -> ForSale:

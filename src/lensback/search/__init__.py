@@ -4,7 +4,7 @@ from lensback.search.answers import hit_of, in_order, product_of, saved_thing
 from lensback.search.core import Tools, search, search_live, search_words, similar
 from lensback.search.example import ExamplePhoto, example_photo
 from lensback.search.looking import Looks
-from lensback.search.palette import Palette, missing, palette_of
+from lensback.search.palette import Palette, missing, palette_of, palette_within
 from lensback.search.prices import CashbackBasis, Prices
 from lensback.search.query import MAX_LIMIT, MIN_BOX, Query, check_box, filter_of, parse_box
 from lensback.search.recalled import query_of, recalled
@@ -29,6 +29,7 @@ __all__ = [
     "in_order",
     "missing",
     "palette_of",
+    "palette_within",
     "parse_box",
     "product_of",
     "query_of",

@@ -77,7 +77,7 @@ def filter_of(
     wanted = tuple(stores.check_names(db, list(query.stores))) if query.stores else ()
     categories: tuple[str, ...] = ()
     if query.category:
-        categories = offers.category_paths(_categories(db, snapshot), query.category)
+        categories = offers.category_paths(known_categories(db, snapshot), query.category)
     if query.category and not categories:
         raise BadQuery(
             f"no offer has the category {query.category!r}",
@@ -159,8 +159,8 @@ def _color_words(db: Database, _snapshot: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=4)
-def _categories(db: Database, _snapshot: str) -> tuple[str, ...]:
-    """Read once per snapshot: at 200,000 offers it takes a fifth of a second."""
+def known_categories(db: Database, _snapshot: str) -> tuple[str, ...]:
+    """Every category path on sale. Read once per snapshot: at 200,000 offers it takes a fifth of a second."""
     return offers.categories(db)
 
 

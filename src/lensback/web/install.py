@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import html
 import json
 
 from fastapi import APIRouter
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from lensback.speech import N_
+from lensback.web.assets import content_of
 from lensback.web.language import speech_of
-from lensback.web.pages import asset
+from lensback.web.pages import asset, text_of
 
 router = APIRouter(include_in_schema=False)
 
 HOUR_S = 3600
 AROUND = {"Cache-Control": f"public, max-age={HOUR_S}", "Vary": "Accept-Language, Cookie"}
 ABOUT = N_("Find the thing in your photo among the offers of many stores.")
-OFFLINE = N_("There is no connection. Your photo can be searched once you are online again.")
-AGAIN = N_("Try again")
 
 
 @router.get("/manifest.webmanifest")
@@ -54,13 +53,8 @@ def manifest(request: Request) -> Response:
 def worker(request: Request) -> Response:
     """Answers an opened page with "no connection" when the network does not. It keeps nothing, so
     nothing that it shows can be out of date."""
-    speech = speech_of(request)
-    words, again = html.escape(speech.say(OFFLINE)), html.escape(speech.say(AGAIN))
-    page = (
-        f'<!doctype html><html lang="{speech.language}"><meta charset="utf-8"><title>Lensback</title>'
-        '<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">'
-        f'<h1>Lensback</h1><p>{words}</p><p><a href="">{again}</a></p>'
-    )
+    tokens = Markup(content_of("tokens.css").decode())  # noqa: S704 - ours
+    page = text_of(request, speech_of(request), "offline.html", tokens=tokens)
     text = (
         f"const page = {json.dumps(page)};\n"
         "self.addEventListener('fetch', (event) => {\n"

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from functools import cache, partial
-from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
@@ -17,12 +16,13 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from lensback import __version__
+from lensback.errors import Error
 from lensback.legible import shown
 from lensback.programs import facts
-from lensback.search import Query, missing
+from lensback.search import Query, missing, palette_within
 from lensback.speech import N_, Speech, languages
-from lensback.verdicts import LIKELIHOOD
-from lensback.web.assets import SqueezedText
+from lensback.verdicts import AVAILABILITY, CLOSEST, HEADLINES, LIKELIHOOD, TIPS
+from lensback.web.assets import SqueezedText, content_of
 from lensback.web.bodies import FRESH
 from lensback.web.browser import browser_of, is_secure, keep_browser
 from lensback.web.guard import Reader, Searcher
@@ -62,15 +62,14 @@ def widget(request: Request, service: Opened) -> Response:
 WIDGET = {
     "find": N_("Find by photo"),
     "close": N_("Close"),
-    "exact": N_("This very product"),
-    "similar": N_("Looks like it"),
-    "none": N_("We did not find it"),
+    **HEADLINES,
+    "tips": TIPS,
+    "closest": CLOSEST,
     "busy": N_("Searching…"),
     "failed": N_("That did not work. Try again."),
     "again": N_("Try again"),
     "offline": N_("The service cannot be reached. Check the connection and try again."),
     "slow": N_("This takes too long. Check the connection and try again."),
-    "soldOut": N_("Sold out"),
     "go": N_("To store"),
     "upTo": N_("Cashback up to"),
     "back": N_("Cashback"),
@@ -94,10 +93,12 @@ def _widget_text() -> str:
         | {"failures": {name: _whole(said, Speech(language)) for name, said in FAILURES.items()}}
         | {"statuses": _by_status(Speech(language))}
         | {"depends": {code: Speech(language).say(text) for code, text in facts.DEPENDS.items()}}
+        | {"stock": {key: Speech(language).say(text) for key, text in AVAILABILITY.items()}}
         | {"likelihood": [(least, Speech(language).say(text)) for least, text in LIKELIHOOD]}
         for language in languages()
     }
-    return _environment("").get_template("widget.js").render(words=words)
+    send = content_of("send.js").decode()
+    return _environment("").get_template("widget.js").render(words=words, send=send)
 
 
 @router.get("/docs")
@@ -107,7 +108,7 @@ def docs(request: Request) -> Response:
     if speech.language not in kept:
         values = {"spec": request.app.openapi(), "operations": _operations(request)}
         values["in_language"] = "?lang={}".format  # kept for everybody: nothing of this request's
-        kept[speech.language] = SqueezedText.of(_text(request, speech, "docs.html", **values))
+        kept[speech.language] = SqueezedText.of(text_of(request, speech, "docs.html", **values))
     content, headers = kept[speech.language].as_taken(request)
     return _page(request, speech, content, headers=headers)
 
@@ -225,9 +226,19 @@ def search_page(
         sorts=SORTS,
         preferred=service.workspace.settings.currency,
         colors={key: words for key, words in COLORS.items() if key in front.palette.colors},
-        nothing_in=missing(front.palette, query, answer) if answer else frozenset(),
+        nothing_in=_nothing_in(service, query, answer) if answer else frozenset(),
         in_language=partial(in_language, request, page=_page_of(request, answer)),
     )
+
+
+def _nothing_in(service: Service, query: Query, answer: Answer) -> frozenset[str]:
+    """The colours that cannot be chosen for an answer. Where what narrows it means nothing any more (an answer
+    of long ago), that is passed over."""
+    try:
+        within = palette_within(query, answer, service.tools())
+    except Error:
+        within = None
+    return missing(service.front().palette, query, answer, within)
 
 
 def _page_of(request: Request, answer: Answer | None) -> str:
@@ -253,10 +264,10 @@ def render(
 ) -> Response:
     """A template in the visitor's language."""
     speech = speech_of(request)
-    return _page(request, speech, _text(request, speech, template, **values), status, headers)
+    return _page(request, speech, text_of(request, speech, template, **values), status, headers)
 
 
-def _text(request: Request, speech: Speech, template: str, **values: Any) -> str:
+def text_of(request: Request, speech: Speech, template: str, **values: Any) -> str:
     """A template with the words of a language."""
     values |= {"speech": speech, "_": speech.say, "_n": speech.plural, "number": speech.number}
     service: Service = request.app.state.service
@@ -307,8 +318,7 @@ def _environment(own: str) -> Environment:
 @cache
 def asset(name: str) -> str:
     """Address of a static file; it changes with the content, so that caches never lie."""
-    content = files("lensback.web").joinpath("static", name).read_bytes()
-    return f"/static/{name}?v={hashlib.sha256(content).hexdigest()[:12]}"
+    return f"/static/{name}?v={hashlib.sha256(content_of(name)).hexdigest()[:12]}"
 
 
 def _operations(request: Request) -> list[dict[str, Any]]:

@@ -156,6 +156,8 @@ class AnswerView:
     shown: int
     total: int
     """Products found; more than are shown, where there are more to show."""
+    reading: bool
+    """Whether words in the photo are still being read: asked again the answer has them."""
     left_out: bool
     """Whether only the filters, or the words, left nothing to show."""
     rates_on: str
@@ -190,6 +192,7 @@ def answer_view(answer: Answer, speech: Speech) -> AnswerView:
         colors=_values(facets.colors),
         shown=len(answer.hits),
         total=answer.total,
+        reading=answer.reading,
         left_out=answer.left_out,
         rates_on=_day(answer.rates_on, speech),
         sentence=sentence(answer, speech),

@@ -16,6 +16,8 @@
   const remembered = window.makeMine(form, () => search(box));
   const photo = window.makePhoto((part) => search(part));
   const NOTED_MS = 400; // what is quicker needs no progress
+  const TOAST_MS = 8000;
+  const HEARD_MS = [1000, 3000]; // words in a photo are mostly read by then
   const sentences = JSON.parse(form.dataset.statuses); // what a status means, where nothing else tells
   let running = null;
   let address = "";
@@ -26,10 +28,12 @@
   let fields = values(); // as the answer on the page was asked for
   let before = null; // what stood here before the search under way
   let place = location.pathname + location.search; // of the page that stands here
+  let hearing = 0; // the timer of the next look whether words in the photo are read
 
   // Photos that came in: the first is searched, the others wait beside it.
   function choose(all) {
     before ||= standing();
+    at("toast").hidden = true;
     queue(all);
     chosen(all[0]);
   }
@@ -112,10 +116,14 @@
         if (!input.files.length && !url.value) { say(form.dataset.forgotten); return; }
         reply = await send(part, limit, mine.signal);
       }
-      if (running === mine) show(reply, part, { anew, chip });
+      if (running === mine) {
+        show(reply, part, { anew, chip });
+        hear(part, limit);
+      }
     } catch (error) {
       if (error.name === "AbortError" || running !== mine) return;
       if (error instanceof RangeError) say(form.dataset.large, false);
+      else if (error.name === "NotReadableError") say(form.dataset.unreadable, false);
       else if (error.name === "TimeoutError") say(form.dataset.slow);
       else say(form.dataset.offline);
     } finally {
@@ -134,8 +142,34 @@
     return post(form.action, data, signal, (share) => { if (!at("progress").hidden) progress(share); });
   }
 
-  // The file as it is sent. Rejects with RangeError where the server would not take it.
+  // The words in the photo that were not read in time: asked for by itself, and shown where they say something else.
+  function hear(part, limit, turn = 0) {
+    clearTimeout(hearing);
+    const asking = known.value;
+    const still = () => !running && known.value === asking && asking;
+    if (!still() && turn || !("reading" in answer.dataset) || turn >= HEARD_MS.length) return;
+    hearing = setTimeout(async () => {
+      if (!still()) return;
+      let reply;
+      try { reply = await send(part, limit, new AbortController().signal); } catch { return; }
+      const fresh = reply.page.getElementById("answer");
+      if (!still() || !fresh || !fresh.dataset.search) return;
+      if (told(fresh) !== told(answer)) show(reply, part, { anew: false, chip: "", quiet: true });
+      else if (!("reading" in fresh.dataset)) delete answer.dataset.reading;
+      hear(part, limit, turn + 1);
+    }, HEARD_MS[turn]);
+  }
+
+  // What an answer says, to compare two of them.
+  function told(one) {
+    const things = [...one.querySelectorAll("[data-product]")].map((card) => card.dataset.product);
+    return [one.querySelector(".verdict")?.textContent.replace(/\s+/g, " "), ...things].join("\n");
+  }
+
+  // The file as it is sent. Rejects with RangeError where the server would not take it, with NotReadableError
+  // where it is not there any more.
   async function fitting(file) {
+    await file.slice(0, 1).arrayBuffer();
     const sent = await smaller(file);
     if (sent.size > Number(form.dataset.maxBytes)) throw new RangeError("too large");
     return sent;
@@ -202,18 +236,19 @@
     }
   }
 
-  function show({ status, page }, part, { anew, chip }) {
+  function show({ status, page }, part, { anew, chip, quiet = false }) {
     const fresh = page.getElementById("answer");
     if (!fresh) { say(sentences[status] || form.dataset.unread, curable(status)); return; } // not a page of ours
     const found = fresh.dataset.search;
     answer.replaceChildren(...fresh.childNodes);
     if (found || !known.value) {
       for (const name of ["search", "region", "box", "verdict"]) answer.dataset[name] = fresh.dataset[name] || "";
+      answer.toggleAttribute("data-reading", "reading" in fresh.dataset);
     }
     if (found) {
       known.value = found;
       document.title = page.title;
-      history.pushState({}, "", `/answers/${found}`);
+      history[quiet ? "replaceState" : "pushState"]({}, "", `/answers/${found}`);
       placed();
       keepChips(part);
     }
@@ -311,6 +346,14 @@
     waiting(false);
     at("said").textContent = text;
     note.scrollIntoView({ block: "nearest" });
+  }
+
+  // One sentence for a while, beside what stands there.
+  function toast(text) {
+    const note = at("toast");
+    [note.textContent, note.hidden, at("said").textContent] = [text, false, text];
+    clearTimeout(Number(note.dataset.timer));
+    note.dataset.timer = setTimeout(() => { note.hidden = true; }, TOAST_MS);
   }
 
   // The searched box, and a dot for every other thing that was found.
@@ -416,6 +459,7 @@
   at("cancel").addEventListener("click", stop);
   window.takePhotos({
     files: choose,
+    odd: () => toast(form.dataset.odd),
     address(said) {
       url.value = said;
       form.requestSubmit();

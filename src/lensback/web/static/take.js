@@ -1,8 +1,8 @@
 // Ways for a photo to come in beside the field: several files, drop, paste, an address, the live camera.
-// window.takePhotos({ files, address }) calls one of the two.
+// window.takePhotos({ files, address, odd }) calls one of them: `odd` where nothing of it can be searched.
 "use strict";
 
-window.takePhotos = ({ files, address }) => {
+window.takePhotos = ({ files, address, odd }) => {
   const at = (id) => document.getElementById(id);
   const isPicture = (file) => file.type.startsWith("image/") || /\.(hei[cf]|avif|jpe?g|png|webp)$/i.test(file.name);
 
@@ -14,19 +14,27 @@ window.takePhotos = ({ files, address }) => {
     return /^https?:\/\/\S+$/i.test(said.trim()) ? said.trim() : "";
   }
 
+  // A folder is dropped as a file that nobody can read.
+  function filesIn(data) {
+    const folders = [...data.items].map((one) => one.webkitGetAsEntry && one.webkitGetAsEntry()).filter((one) => one && one.isDirectory);
+    const names = folders.map((one) => one.name);
+    return [...data.files].filter((file) => file.type || !names.includes(file.name));
+  }
+
   function from(data) {
-    const pictures = [...data.files].filter(isPicture);
-    if (pictures.length) { files(pictures); return true; }
-    if (data.files.length) { files([...data.files]); return true; } // the server says what it is
-    const said = addressIn(data);
-    if (said) address(said);
-    return Boolean(said);
+    const all = filesIn(data);
+    const pictures = all.filter(isPicture);
+    const said = all.length ? "" : addressIn(data);
+    if (all.length) files(pictures.length ? pictures : all); // of one that is none the server says what it is
+    else if (said) address(said);
+    else odd();
   }
 
   document.addEventListener("paste", (event) => {
     const typing = event.target.closest && event.target.closest("input, textarea");
     if (typing && !event.clipboardData.files.length) return;
-    if (from(event.clipboardData)) event.preventDefault();
+    event.preventDefault();
+    from(event.clipboardData);
   });
   // A photo dropped beside the field must not replace the page.
   document.addEventListener("dragover", (event) => { event.preventDefault(); at("drop").classList.add("over"); });

@@ -35,6 +35,7 @@
     .terms ul { margin: 0; padding: 0 0 .5rem 1.1rem; display: grid; gap: .25rem; } .terms li { display: list-item; }`;
 
   const SLOW_MS = 120000;
+  const HEARD_MS = [1000, 3000];
   const node = (tag, text = "", fields = {}) => Object.assign(document.createElement(tag), { textContent: text }, fields);
   const host = node("span");
   const root = host.attachShadow({ mode: "open" });
@@ -77,19 +78,11 @@
     return getComputedStyle(document.documentElement).colorScheme.includes("dark") && matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
   }
 
-  // A phone's photo of many megabytes is made smaller here: quicker to send, and where it was taken stays here.
-  async function smaller(file) {
-    if (file.size <= 500000) return file;
-    try {
-      const picture = await createImageBitmap(file);
-      const scale = Math.min(1, 1600 / Math.max(picture.width, picture.height));
-      const canvas = node("canvas", "", { width: Math.round(picture.width * scale), height: Math.round(picture.height * scale) });
-      canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
-      picture.close();
-      const made = await new Promise((done) => { canvas.toBlob(done, "image/jpeg", 0.9); });
-      return made && made.size < file.size ? made : file;
-    } catch { return file; } // a format that this browser cannot show; the server can
-  }
+  // How the page makes photos smaller, with a window of its own to hang on.
+  const { smaller } = ((window) => {
+    {{ send | safe }}
+    return window.sendPhotos;
+  })({});
 
   // The way to the store: a link, or for a member a form, so that no link with a pass can be passed on.
   function way(offer) {
@@ -113,22 +106,22 @@
     if (hit.said) about.append(node("p", hit.said, { className: "small said" }));
     if (hit.offers.every((offer) => offer.availability === "out_of_stock")) {
       item.className = "gone";
-      about.append(node("p", words.soldOut, { className: "small sold" }));
+      about.append(node("p", words.stock.out_of_stock, { className: "small sold" }));
     }
     const seen = new Set();
     for (const offer of hit.offers) {
       if (seen.has(offer.store) || seen.size === 3) continue;
       seen.add(offer.store);
       const line = node("div", "", { className: "offer" });
-      const price = node("p", `${offer.store_title}: ${money(offer.price)}`);
+      const price = node("p", `${offer.store_title}: ${money(offer.price)}${offer.converted ? ` (≈ ${money(offer.converted)})` : ""}`);
       if (Number(offer.cashback.amount)) {
         const label = offer.cashback.up_to ? words.upTo : words.back;
         price.append(node("br"), node("span", `${label} ${money(offer.cashback)}`, { className: "small" }));
       }
+      if (offer.availability !== "in_stock") price.append(node("br"), node("span", words.stock[offer.availability], { className: "small" }));
       if (offer.disclosure) price.append(node("br"), node("span", offer.disclosure, { className: "small" }));
       const terms = node("details", "", { className: "small terms", hidden: true });
       Object.assign(terms.dataset, { store: offer.store, depends: offer.depends_on.map((code) => words.depends[code]).join(", ") });
-      if (offer.availability === "out_of_stock") price.append(node("br"), node("span", words.soldOut, { className: "small" }));
       line.append(price, way(offer));
       about.append(line);
       if (Number(offer.cashback.amount)) about.append(terms);
@@ -172,45 +165,66 @@
     list.replaceChildren(...(detail ? [node("p", detail, { className: "small", lang: "en" })] : []), again);
   }
 
+  // The answer to a photo. Rejects with {said, detail} of what went wrong.
+  async function ask(photo) {
+    const body = new FormData();
+    body.append("photo", photo, "photo.jpg");
+    body.append("limit", "6");
+    const signal = AbortSignal.timeout(SLOW_MS);
+    const headers = key ? { Authorization: `Bearer ${key}` } : {};
+    const response = await fetch(new URL("api/search", base), { method: "POST", body, headers, signal })
+      .catch((error) => { throw { said: error.name === "TimeoutError" ? words.slow : words.offline }; });
+    const answer = await response.json().catch(() => null); // cut off, or the page of a proxy
+    if (!response.ok) {
+      const { type = "", message = "" } = (answer && answer.error) || {};
+      const said = Object.hasOwn(words.failures, type) ? words.failures[type] : words.statuses[response.status];
+      throw { said: said || words.failed, detail: String(message) };
+    }
+    if (!answer || !Array.isArray(answer.hits)) throw { said: words.failed };
+    return answer;
+  }
+
+  function show(answer) {
+    title.textContent = words[answer.verdict];
+    const said = (hit) => ({ ...hit, said: answer.calibrated ? words.likelihood.find(([least]) => hit.probability >= least)[1] : "" });
+    const hits = answer.hits.map(said);
+    const told = answer.verdict === "similar" ? words.closest : words.tips;
+    const advice = answer.verdict === "exact" ? [] : [node("p", told, { className: "small" })];
+    list.replaceChildren(...advice, ...group("exact", hits.filter((hit) => hit.exact)), ...group("similar", hits.filter((hit) => !hit.exact)));
+    tell();
+    host.dispatchEvent(new CustomEvent("lensback:answer", { bubbles: true, composed: true, detail: answer }));
+  }
+
+  const gist = (answer) => JSON.stringify([answer.verdict, answer.hits.map((hit) => hit.product_id)]);
+
   async function search(file) {
     const mine = latest = {}; // a search that another one overtook says nothing any more
     title.textContent = words.busy;
     list.replaceChildren();
     host.style.colorScheme = theme();
     if (!dialog.open) dialog.showModal();
-    const body = new FormData();
     const [photo, member] = await Promise.all([smaller(file), passOf()]);
     if (latest !== mine) return;
     pass = member;
-    body.append("photo", photo, "photo.jpg");
-    body.append("limit", "6");
-    const signal = AbortSignal.timeout(SLOW_MS);
-    const headers = key ? { Authorization: `Bearer ${key}` } : {};
-    let response, answer;
+    let answer;
     try {
-      response = await fetch(new URL("api/search", base), { method: "POST", body, headers, signal });
-    } catch (error) {
-      if (latest !== mine) return;
-      failed(error.name === "TimeoutError" ? words.slow : words.offline, file);
+      answer = await ask(photo);
+    } catch ({ said = words.failed, detail }) {
+      if (latest === mine) failed(said, file, detail);
       return;
     }
-    try {
-      answer = await response.json();
-    } catch { /* cut off, or the page of a proxy */ }
     if (latest !== mine) return;
-    if (!response.ok) {
-      const { type = "", message = "" } = (answer && answer.error) || {};
-      const said = Object.hasOwn(words.failures, type) ? words.failures[type] : words.statuses[response.status];
-      failed(said || words.failed, file, String(message));
-      return;
+    show(answer);
+    // Words in the photo that were not read in time: asked for again, and shown where they say something else.
+    for (const wait of HEARD_MS) {
+      if (!answer.reading) return;
+      await new Promise((done) => { setTimeout(done, wait); });
+      if (latest !== mine || !dialog.open) return;
+      const next = await ask(photo).catch(() => null);
+      if (latest !== mine || !next) return;
+      if (gist(next) !== gist(answer)) show(next);
+      answer = next;
     }
-    if (!answer || !Array.isArray(answer.hits)) { failed(words.failed, file); return; }
-    title.textContent = words[answer.verdict];
-    const said = (hit) => ({ ...hit, said: answer.calibrated ? words.likelihood.find(([least]) => hit.probability >= least)[1] : "" });
-    const hits = answer.hits.map(said);
-    list.replaceChildren(...group("exact", hits.filter((hit) => hit.exact)), ...group("similar", hits.filter((hit) => !hit.exact)));
-    tell();
-    host.dispatchEvent(new CustomEvent("lensback:answer", { bubbles: true, composed: true, detail: answer }));
   }
 
   open.addEventListener("click", () => input.click());
