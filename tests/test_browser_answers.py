@@ -13,6 +13,7 @@ pytest.importorskip(
 )
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from lensback.web.service import Service
 from shopper import another, browser, page, searched, served, shop, state, upload
 
 __all__ = ["browser", "page", "served", "shop"]  # fixtures
@@ -153,3 +154,34 @@ def test_a_link_that_was_cut_breaks_no_page(
         expect(page.locator("#with")).to_be_hidden()
     finally:
         served[2].memory._photos._seconds = 600.0
+
+
+def test_words_that_were_still_being_read_come_later(
+    page: Page, served: tuple[str, Path, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked again by itself: an equal answer changes nothing, another one takes the place of the first, and Back
+    does not lead to that."""
+    usual, asked = Service.find, []
+
+    async def find(self: Service, request: Any, sent: Any) -> Any:
+        asked.append(sent.again)
+        answer = await usual(self, request, sent)
+        late = len(asked) > 2  # the words are read now
+        return (
+            answer if late else answer.model_copy(update={"reading": True, "hits": answer.hits[1:]})
+        )
+
+    monkeypatch.setattr(Service, "find", find)
+    first = upload(page, served)
+    before = [one.get_attribute("data-product") for one in page.locator("[data-product]").all()]
+    steps = page.evaluate("history.length")
+    second = another(page, first)
+    after = [one.get_attribute("data-product") for one in page.locator("[data-product]").all()]
+    assert asked == ["", first, first], "the photo is sent once"
+    assert after[1:] == before
+    assert page.url == f"{served[0]}/answers/{second}"
+    assert page.evaluate("history.length") == steps
+    page.go_back()
+    page.wait_for_function("() => !document.querySelector('#answer .verdict')")
+    page.wait_for_timeout(1200)
+    assert len(asked) == 3, "what was read is not asked for again"

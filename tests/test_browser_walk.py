@@ -121,7 +121,7 @@ def test_the_walk(page: Page, served: tuple[str, Path, Any]) -> None:
     page.keyboard.press("Enter")
     page.wait_for_url("**/products/*")
     assert stepwise(headings(page))
-    in_order(page, "Pictures", 'heading "', 'button "Save', 'link "To store', "Looks like it")
+    in_order(page, "Pictures", 'heading "', 'link "To store', 'button "Save', "Looks like it")
     tab_to(page, "Save$")
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Saved")).to_have_attribute("aria-pressed", "true")

@@ -31,8 +31,15 @@ class Chart:
     """Oldest first."""
     lowest: str
     highest: str
+    end: tuple[float, float]
+    """Where the line ends: the price of now."""
     width: int = WIDTH
     height: int = HEIGHT
+
+    @property
+    def area(self) -> str:
+        """What lies under the line, as the `d` of an SVG path."""
+        return f"{self.path}V{self.height}H{EDGE}Z"
 
 
 def chart(histories: Sequence[Sequence[tuple[int, Money]]], speech: Speech) -> Chart | None:
@@ -60,6 +67,7 @@ def chart(histories: Sequence[Sequence[tuple[int, Money]]], speech: Speech) -> C
         steps=tuple(PricedDay(speech.date(at), speech.money(price)) for at, price in points),
         lowest=speech.money(Money(low, currency)),
         highest=speech.money(Money(high, currency)),
+        end=(round(x(last), 1), round(y(prices[-1]), 1)),
     )
 
 

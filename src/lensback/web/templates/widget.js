@@ -18,7 +18,7 @@
 
   const STYLE = `
     :host { all: initial; display: inline-block; font: 16px/1.45 system-ui, sans-serif; color-scheme: light dark; }
-    button, a.go { font: inherit; font-weight: 600; border: 0; border-radius: 10px; padding: .55em 1.1em; cursor: pointer;
+    button, a.go { display: inline-flex; align-items: center; justify-content: center; min-height: 2.75rem; min-width: 2.75rem; font: inherit; font-weight: 600; border: 0; border-radius: 10px; padding: .55em 1.1em; cursor: pointer;
       background: #3450c8; color: #fff; text-decoration: none; white-space: nowrap; }
     button:focus-visible, a:focus-visible { outline: 3px solid #9db0ff; outline-offset: 2px; }
     dialog { border: 0; border-radius: 16px; padding: 1.2rem; width: min(34rem, 92vw); max-height: 86vh; color: CanvasText; background: Canvas; }
@@ -30,7 +30,7 @@
     li { display: grid; grid-template-columns: 5.5rem 1fr; gap: .9rem; align-items: center; }
     img { width: 5.5rem; height: 5.5rem; object-fit: contain; background: #fff; border-radius: 8px; }
     p { margin: 0; } .offer { display: flex; justify-content: space-between; gap: .8rem; align-items: center; margin-top: .35rem; }
-    .small { font-size: .85em; opacity: .75; } .gone { opacity: .6; } h3 { font-size: 1rem; margin: 1rem 0 0; }
+    .small { font-size: .85em; } .small, .gone p { color: color-mix(in srgb, CanvasText 74%, Canvas); } .gone img { opacity: .5; } h3 { font-size: 1rem; margin: 1rem 0 0; }
     form { margin: 0; } summary { cursor: pointer; min-height: 2.75rem; display: flex; align-items: center; }
     .terms ul { margin: 0; padding: 0 0 .5rem 1.1rem; display: grid; gap: .25rem; } .terms li { display: list-item; }`;
 
