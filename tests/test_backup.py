@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,6 +124,7 @@ class Load:
     """Clicks and sales against a real server; `clicks` and `sales` were answered, so they count."""
 
     base: str
+    offer_id: str = SOLD.offer_id
     clicks: list[str] = field(default_factory=list)
     sales: list[str] = field(default_factory=list)
     stop: Event = field(default_factory=Event)
@@ -133,7 +134,7 @@ class Load:
         with httpx.Client(base_url=self.base, headers=headers, timeout=30) as client:
             while not self.stop.is_set():
                 with suppress(httpx.TransportError):
-                    gone = client.get(f"/go/{SOLD.offer_id}")
+                    gone = client.get(f"/go/{self.offer_id}")
                     assert gone.status_code == 302, gone.text
                     found = re.search(r"[?&]s=([0-9A-Za-z]+)", gone.headers["location"])
                     assert found
@@ -147,6 +148,25 @@ class Load:
         answer = client.post("/postback/generic", data=sent)
         assert answer.status_code == 200, answer.text
         self.sales.append(f"s{click}")
+
+    def answered(
+        self, times: int, back_up: Callable[[], str]
+    ) -> list[tuple[str, set[str], set[str]]]:
+        """Backs up so many times meanwhile: what `back_up` gives, and the clicks and sales that were
+        answered before it began."""
+        thread, asked = threading.Thread(target=self.run), []
+        thread.start()
+        try:
+            for _ in range(times):
+                size, end = len(self.clicks), time.monotonic() + 60
+                while len(self.clicks) < size + 25 and thread.is_alive() and time.monotonic() < end:
+                    time.sleep(0.02)
+                before = set(self.clicks), set(self.sales)
+                asked.append((back_up(), *before))
+        finally:
+            self.stop.set()
+            thread.join()
+        return asked
 
 
 @pytest.fixture
@@ -173,20 +193,7 @@ def test_nothing_answered_before_a_backup_began_is_missing(
     workspace: Path, served: str, tmp_path: Path
 ) -> None:
     load = Load(served)
-    thread = threading.Thread(target=load.run)
-    thread.start()
-    asked = []
-    try:
-        for _ in range(4):
-            size = len(load.clicks)
-            end = time.monotonic() + 60
-            while len(load.clicks) < size + 25 and thread.is_alive() and time.monotonic() < end:
-                time.sleep(0.02)
-            before = (set(load.clicks), set(load.sales))
-            asked.append((run(workspace, tmp_path / "to").manifest.id, *before))
-    finally:
-        load.stop.set()
-        thread.join()
+    asked = load.answered(4, lambda: run(workspace, tmp_path / "to").manifest.id)
     assert verified(tmp_path / "to") == [""] * 4
     assert len(load.clicks) > 90
     for n, (wanted, clicks, sales) in enumerate(asked):

@@ -278,6 +278,16 @@ def test_init_makes_a_commented_workspace_once(tmp_path: Path) -> None:
     assert (folder / "lensback.toml").read_text() == "candidates = 7\n"
 
 
+def test_init_beside_other_files_says_that_they_stay(tmp_path: Path) -> None:
+    for name in "abcdef":
+        (tmp_path / f"{name}.csv").write_text(name)
+    (tmp_path / "workspace").mkdir()
+    made = lensback("init", "--workspace", tmp_path)
+    assert "what was in it is left alone: a.csv, b.csv, c.csv, d.csv, e.csv and 2 more" in made.out
+    assert [(tmp_path / f"{name}.csv").read_text() for name in "abcdef"] == list("abcdef")
+    assert "left alone" not in lensback("init", "--workspace", tmp_path / "empty").out
+
+
 def test_init_where_it_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     refused = lensback("init", "--workspace", tmp_path / "file" / "workspace")
@@ -620,6 +630,17 @@ def test_the_shelf_of_encoders(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> 
     used = lensback("encoder", "use", "pixels", *where)
     assert used.code == 0
     assert "LENSBACK_ENCODER is set" in used.err
+
+
+@pytest.mark.parametrize("kind", ["encoder", "detector"])
+def test_what_is_shipped_is_listed_where_no_workspace_is(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    listed = {row["name"]: row for row in lensback(kind, "list", "--json").json}
+    shipped = {"encoder": "eye", "detector": "lensback-detector"}[kind]
+    assert (listed[shipped]["kind"], listed[shipped]["used"]) == ("shipped", True)
+    assert list(tmp_path.iterdir()) == [], "nothing is written"
 
 
 @pytest.mark.parametrize(

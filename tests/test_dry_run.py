@@ -48,7 +48,18 @@ def test_image_addresses_that_cannot_be_taken_are_told():
     dry_run = tried(HEADER + rows)
     assert dry_run.as_json()["images_left_out"] == {"no address": 1}
     (warning,) = [told for told in dry_run.warnings() if "left out" in told]
-    assert warning == "1 image address left out: no address, for example 'pictures/2.jpg'"
+    assert warning.startswith("1 image address left out: no address, for example 'pictures/2.jpg'")
+
+
+@pytest.mark.parametrize(
+    ("picture", "told"),
+    [("pictures/2.jpg", True), ("/i/2.jpg", True), ("2.jpg", True), ("../2.webp", True),
+     ("a b.png", True), ("no picture", False), ("https://", False), ("n/a", False)],
+)  # fmt: skip
+def test_pictures_told_by_their_names_alone_have_a_hint(picture: str, told: bool) -> None:
+    rows = GOOD.format(1) + GOOD.format(2).replace("https://s.example/2.jpg", picture)
+    (warning,) = [told for told in tried(HEADER + rows).warnings() if "left out" in told]
+    assert ("--base" in warning and "serve the folder" in warning) is told
 
 
 def test_words_of_stock_that_nobody_knows_are_told():
@@ -128,6 +139,27 @@ def test_what_is_amiss_is_told_before_the_way_on(monkeypatch, capsys, tmp_path):
         feed.write_text(text)
         run(monkeypatch, *add)
         assert way in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_the_proposed_map_is_kept_in_a_file(monkeypatch, capsys, tmp_path):
+    feed, folder = tmp_path / "feed.csv", str(tmp_path / "w")
+    feed.write_text(UNKNOWN)
+    run(monkeypatch, "init", "--workspace", folder)
+    add = ("store", "add", "x", "--feed", str(feed), "--workspace", folder)
+    capsys.readouterr()
+    kept = tmp_path / "my map.toml"
+    for options in (("--dry-run", "--save", str(kept)), (f"--save={kept}", "--dry-run")):
+        kept.unlink(missing_ok=True)
+        assert run(monkeypatch, *add, *options) == 0
+        shown = capsys.readouterr().out
+        assert kept.read_text() == tried(UNKNOWN).columns
+        pasted = [line for line in shown.splitlines() if line.startswith("lensback ")]
+        assert shlex.split(pasted[0]) == ["lensback", *add, "--columns", str(kept)]
+    assert run(monkeypatch, *shlex.split(pasted[0])[1:]) == 0
+    assert run(monkeypatch, *add, "--dry-run", "--save", str(kept)) == 2, "it is there already"
+    assert kept.read_text() == tried(UNKNOWN).columns
+    assert run(monkeypatch, *add, "--save", str(tmp_path / "other.toml")) == 2
+    assert not (tmp_path / "other.toml").exists()
 
 
 def test_the_line_to_paste_after_a_guess_leads_to_a_store_that_is_read(

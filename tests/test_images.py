@@ -279,6 +279,22 @@ def test_a_picture_cut_short_is_bad_where_browsers_show_nothing(kind: str, share
         assert apart(image, whole) == 0
 
 
+@pytest.mark.parametrize("alpha", [False, True])
+def test_of_an_animated_avif_cut_short_the_first_frame_is_there(alpha: bool) -> None:
+    frames = [drawn(300, 200, seed=seed).convert("RGBA" if alpha else "RGB") for seed in range(4)]
+    if alpha:
+        for frame in frames:
+            frame.putalpha(128)
+    data = saved(frames[0], "AVIF", save_all=True, append_images=frames[1:])
+    whole = decode(data)
+    for share in (0.65, 0.8, 0.9, 0.99):
+        assert apart(decode(data[: int(len(data) * share)]), whole) == 0
+    assert apart(decode(data[:-1], side_px=50), decode(data, side_px=50)) == 0
+    for share in (0.02, 0.1, 0.4):
+        with pytest.raises(BadImage):
+            decode(data[: int(len(data) * share)])
+
+
 CUTS = {
     "JPEG": {},
     "progressive JPEG": {"progressive": True},

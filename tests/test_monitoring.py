@@ -43,8 +43,8 @@ GIVEN = {"up": {"job": set(), "instance": set()}}
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[str, set[str]]]]:
-    """Sample -> label -> its values, of a real `serve` that has searched, failed and been paid."""
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The address of a real `serve` that has searched, and led to a store; and a photo to search."""
     folder = tmp_path_factory.mktemp("monitoring")
     workspace, photo = publish(folder)
     with open_workspace(workspace) as opened:
@@ -60,15 +60,26 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[st
             guard(process, folder)
             base = f"http://127.0.0.1:{port}"
             wait_until(lambda: ready(base), process, folder / "log")
-            with httpx.Client(base_url=base, timeout=30) as client:
-                hit = client.post("/api/search", files={"photo": photo.read_bytes()}).json()
-                browser = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
-                link = hit["hits"][0]["offers"][0]["link"]
-                assert client.get(link, headers=browser).status_code == 302
-                yield samples(client.get("/metrics").text)
+            shop(base, photo)
+            yield base, photo
         finally:
             process.terminate()
             process.wait(30)
+
+
+def shop(base: str, photo: Path) -> None:
+    """A search, and the way from its first hit to the store."""
+    with httpx.Client(base_url=base, timeout=30) as client:
+        hit = client.post("/api/search", files={"photo": photo.read_bytes()}).json()
+        browser = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+        link = hit["hits"][0]["offers"][0]["link"]
+        assert client.get(link, headers=browser).status_code == 302
+
+
+@pytest.fixture(scope="module")
+def told(service: tuple[str, Path]) -> dict[str, dict[str, set[str]]]:
+    """Sample -> label -> its values, as the service tells them."""
+    return samples(httpx.get(f"{service[0]}/metrics", timeout=30).text)
 
 
 def ready(base: str) -> bool:
@@ -141,6 +152,27 @@ def test_a_wrong_name_is_seen(told: dict[str, dict[str, set[str]]]) -> None:
         test_what_is_asked_for_is_told(told, "x", 'lensback_stores{colour="red"} > 0')
     with pytest.raises(AssertionError, match="never of"):
         test_what_is_asked_for_is_told(told, "x", 'lensback_stores{health="ill"} > 0')
+
+
+LABELS = re.compile(r"\b(?:by|on|ignoring|without)\s*\(([^)]*)\)")
+
+
+@pytest.mark.parametrize(
+    ("names", "query"),
+    [(re.findall(r"\{\{ *([a-z_]+) *\}\}", t.get("legendFormat", "")), t["expr"])
+     for panel in PANELS for t in panel["targets"]]
+    + [(re.findall(r"\$labels\.(\w+)", alert["annotations"]["summary"]), alert["expr"]) for alert in ALERTS],
+)  # fmt: skip
+def test_labels_that_are_grouped_by_or_shown_are_told(
+    told: dict[str, dict[str, set[str]]], names: list[str], query: str
+) -> None:
+    grouped = {name.strip() for listed in LABELS.findall(query) for name in listed.split(",")}
+    known = {"instance", "job"}
+    for metric, _ in selectors(query):
+        known |= set((GIVEN | told)[metric])
+    assert (grouped | set(names)) - {""} <= known
+    if grouped and names and " by " in query:
+        assert set(names) <= grouped, "what is summed over is not there to be shown"
 
 
 # ---- the rules
@@ -258,6 +290,70 @@ def test_each_alert_rings_and_is_silent(tmp_path: Path) -> None:
 
 
 # ---- the dashboard
+
+SCRAPED = """global: {{ scrape_interval: 1s, evaluation_interval: 1s }}
+rule_files: [ {rules} ]
+scrape_configs:
+  - job_name: lensback
+    static_configs: [ {{ targets: [ "{target}" ] }} ]
+"""
+
+
+@pytest.fixture(scope="module")
+def prometheus(
+    service: tuple[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[httpx.Client]:
+    """A real Prometheus that asks the service each second and evaluates our rules."""
+    promtool()
+    program = shutil.which("prometheus") or pytest.skip("missing here: prometheus")
+    folder = tmp_path_factory.mktemp("prometheus")
+    target, port = service[0].removeprefix("http://"), free_port()
+    (folder / "config.yml").write_text(SCRAPED.format(rules=RULES, target=target), "utf-8")
+    command = [program, f"--config.file={folder / 'config.yml'}", f"--storage.tsdb.path={folder}",
+               f"--web.listen-address=127.0.0.1:{port}"]  # fmt: skip
+    base = f"http://127.0.0.1:{port}"
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            guard(process, folder)
+            with httpx.Client(base_url=f"{base}/api/v1", timeout=30) as client:
+                wait_until(lambda: health(client) == "up", process, folder / "log")
+                yield client
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def health(client: httpx.Client) -> str:
+    """What Prometheus says of the service."""
+    try:
+        (target,) = client.get("/targets").json()["data"]["activeTargets"]
+    except (httpx.TransportError, ValueError):  # it does not listen yet, or knows no target
+        return ""
+    return str(target["health"])
+
+
+def shown(client: httpx.Client, query: str) -> list[dict[str, Any]]:
+    """The series that a panel of this query draws now."""
+    asked = re.sub(r"\$__rate_interval", "1m", query).replace("$instance", ".*")
+    answer = client.get("/query", params={"query": asked}).json()
+    assert answer["status"] == "success", answer
+    return [each for each in answer["data"]["result"] if each["value"][1] != "NaN"]
+
+
+NOTHING_TO_SHOW: set[str] = set()
+
+
+def test_every_panel_has_something_to_show(
+    prometheus: httpx.Client, service: tuple[str, Path]
+) -> None:
+    """Once there is a rate: figures grow between two of Prometheus' looks."""
+    left, end = {t["expr"] for panel in PANELS for t in panel["targets"]}, time.monotonic() + 60
+    while left - NOTHING_TO_SHOW and time.monotonic() < end:
+        shop(*service)
+        time.sleep(0.5)
+        left = {query for query in left if not shown(prometheus, query)}
+    assert left == NOTHING_TO_SHOW
 
 
 def test_the_dashboard_is_one_that_grafana_shows_whole() -> None:

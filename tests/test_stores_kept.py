@@ -166,6 +166,54 @@ def test_what_is_refused_changes_nothing(kept: Path, arguments: tuple[str, ...],
         assert stores.names(opened.db) == ["hats"]
 
 
+# ---- a column map that cannot work
+
+MAPS = {
+    "a column that is not there": 'id = "nr"\ntitle = "navn"\nurl = "go"\nprice = "summe"\n',
+    "columns of another store": 'id = "a"\ntitle = "b"\nurl = "c"\nprice = "d"\n',
+    "every row refused": 'id = "nr"\ntitle = "navn"\nurl = "go"\nprice = "navn"\n',
+}
+
+
+@pytest.mark.parametrize("verb", ["add", "set", "add a new one"])
+@pytest.mark.parametrize("map_", MAPS.values(), ids=MAPS)
+def test_a_map_that_cannot_work_is_refused(
+    kept: Path, tmp_path: Path, verb: str, map_: str
+) -> None:
+    before = said(kept)
+    (tmp_path / "wrong.toml").write_text(f"[fields]\n{map_}")
+    name = "caps" if verb == "add a new one" else "hats"
+    named_ = ("--feed", tmp_path / "feed.csv") if name == "caps" else ()
+    options = (name, *named_, "--columns", tmp_path / "wrong.toml", "--workspace", kept)
+    refused = lensback("store", verb.split(maxsplit=1)[0], *options)
+    assert refused.code != 0
+    assert refused.err.startswith("FeedError: ")
+    assert said(kept) == before
+    with open_workspace(kept) as opened:
+        assert stores.names(opened.db) == ["hats"]
+    tried = lensback("store", "add", *options, "--dry-run")
+    told = "there is no offer in it that could be used"
+    if map_ == MAPS["every row refused"]:
+        assert told in refused.err
+        assert f"to look at: {told}" in tried.err
+    else:
+        assert tried.err == refused.err
+
+
+def test_a_map_is_taken_where_the_feed_cannot_be_had_now(kept: Path, tmp_path: Path) -> None:
+    (tmp_path / "feed.csv").unlink()
+    done = lensback("store", "set", "hats", "--columns", tmp_path / "map.toml", "--workspace", kept)
+    assert done.code == 0, done.err
+    assert "the column map was not tried, the feed cannot be had now: no such file" in done.out
+
+
+def test_a_currency_alone_asks_for_no_feed(kept: Path, tmp_path: Path) -> None:
+    (tmp_path / "feed.csv").unlink()
+    done = lensback("store", "set", "hats", "--currency", "SEK", "--workspace", kept)
+    assert done.code == 0, done.err
+    assert "not tried" not in done.out
+
+
 # ---- another name
 
 
@@ -239,7 +287,9 @@ def test_the_upgrade_from_the_version_before(tmp_path: Path) -> None:
 
 def test_removing_asks(kept: Path) -> None:
     refused = lensback("store", "remove", "hats", "--workspace", kept)
-    assert (refused.code, "--yes" in refused.err) == (2, True)
+    assert refused.code == 2
+    assert "nothing was done: it would forget the store hats, its 2 offers on sale" in refused.err
+    assert "add --yes" in refused.err
     command = [
         sys.executable,
         "-m",

@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,7 +20,9 @@ import pytest
 from garments import items
 from lensback import __version__
 from servers import free_port
+from test_backup import SECRET, Load
 from test_docs import repository_files
+from test_upgrade import KEPT, rows, state
 from wheels import ROOT, asked_for, build_wheel, environment, files_in
 from world import World
 
@@ -81,9 +84,15 @@ class Newcomer:
             if not k.startswith(("LENSBACK_", "PYTHON", "VIRTUAL"))
         }
         path = f"{self.programs}{os.pathsep}{kept['PATH']}"
-        return {**kept, "PATH": path, "HOME": str(self.home), "LENSBACK_ALLOW_HOSTS": "127.0.0.1"}
+        return {
+            **kept,
+            "PATH": path,
+            "HOME": str(self.home),
+            "LENSBACK_ALLOW_HOSTS": "127.0.0.1",
+            "LENSBACK_RETRIES": "0",
+        }
 
-    def types(self, line: str, name: str = "") -> str:
+    def types(self, line: str, name: str = "", code: int = 0) -> str:
         """Runs a line as it stands; its standard output."""
         done = subprocess.run(
             shlex.split(line),
@@ -94,7 +103,7 @@ class Newcomer:
             timeout=WITHIN_S,
             check=False,
         )
-        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == code, f"{line}\n{done.stdout}\n{done.stderr}"
         self.out[name or line] = done.stdout
         self.next += re.findall(r"^next[^:]*: (lensback .+)$", done.stdout, re.MULTILINE)
         return done.stdout
@@ -152,30 +161,63 @@ def test_an_example_of_the_own_catalogue_is_found(walked: Newcomer) -> None:
     assert (walked.home / example["photo"]).read_bytes()[:2] == b"\xff\xd8"
 
 
-def test_the_page_answers_and_says_what_it_serves(walked: Newcomer) -> None:
+PROGRAM_FILE = """network = "generic"
+domains = ["127.0.0.1"]
+share = 0.7
+currency = "EUR"
+[link]
+template = "https://track.example/c?s={subid}&to={url}"
+[[rates]]
+percent = 10
+"""
+
+
+@dataclass
+class Served:
+    """A server of the wheel, and what it says of itself."""
+
+    base: str
+    log: Path
+
+
+@pytest.fixture(scope="module")
+def served(walked: Newcomer) -> Iterator[Served]:
+    """By the line that the walk ended with, once clicks are paid for."""
+    shop = walked.home / "shop"
+    (walked.home / "program.toml").write_text(PROGRAM_FILE)
+    walked.types("lensback store set harbour --program program.toml --workspace shop")
+    with (shop / "lensback.toml").open("a") as file:
+        file.write("rate_limit = 0\nwrite_limit = 0\n")
+    (shop / "networks.toml").write_text(f'[generic]\npostback_secret = "{SECRET}"\n')
+    (shop / "networks.toml").chmod(0o600)
     port = free_port()
+    serve = next(line for line in walked.next if line.startswith("lensback serve"))
     log = walked.home / "serve.log"
     with log.open("w") as told:
         server = subprocess.Popen(
-            [*shlex.split(walked.next[-1]), "--port", str(port)],
+            [*shlex.split(serve), "--port", str(port)],
             cwd=walked.home,
             env=walked.variables,
             stderr=told,
         )
     try:
-        with httpx.Client(
-            base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30
-        ) as client:
+        base = f"http://127.0.0.1:{port}"
+        with httpx.Client(base_url=base, trust_env=False, timeout=30) as client:
             _wait(client, server)
-            assert "<form" in client.get("/").text
-            photo = {"photo": (walked.home / "shop" / "example.jpg").read_bytes()}
-            answer = client.post("/api/search", files=photo).json()
-        assert answer["hits"][0]["offers"]
+        yield Served(base, log)
     finally:
         server.terminate()
         server.wait(timeout=WITHIN_S)
-    text = log.read_text()
-    assert f"http://127.0.0.1:{port}  24 offers of 1 store, encoder eye" in text
+
+
+def test_the_page_answers_and_says_what_it_serves(walked: Newcomer, served: Served) -> None:
+    with httpx.Client(base_url=served.base, trust_env=False, timeout=30) as client:
+        assert "<form" in client.get("/").text
+        photo = {"photo": (walked.home / "shop" / "example.jpg").read_bytes()}
+        answer = client.post("/api/search", files=photo).json()
+    assert answer["hits"][0]["offers"]
+    text = served.log.read_text()
+    assert f"{served.base}  24 offers of 1 store, encoder eye" in text
     assert "lensback.toml and a new host key after a restart" in text
     assert re.search(r'"POST".*"/api/search"|POST /api/search', text), text
     assert "Traceback" not in text
@@ -193,8 +235,41 @@ def _wait(client: httpx.Client, server: subprocess.Popen[bytes]) -> None:
     pytest.fail("not ready in time")
 
 
-def test_what_was_backed_up_is_put_back(walked: Newcomer) -> None:
-    walked.types("lensback backup kept --workspace shop")
-    walked.types("lensback restore kept --workspace other")
-    stores = json.loads(walked.types("lensback store list --json --workspace other"))
+def test_what_was_answered_before_a_backup_is_put_back(walked: Newcomer, served: Served) -> None:
+    """Clicks and sales go on while the wheel's own command copies the workspace, twice."""
+    answer = json.loads(walked.types("lensback search --example --json --workspace shop"))
+    load = Load(served.base, answer["example"]["offer_id"])
+
+    def back_up() -> str:
+        made = json.loads(walked.types("lensback backup kept --json --workspace shop"))
+        return str(made["id"])
+
+    asked = load.answered(2, back_up)
+    walked.types("lensback backup kept --verify --workspace shop")
+    assert len({name for name, *_ in asked}) == 2
+    for name, clicks, sales in asked:
+        walked.types(f"lensback restore kept --backup {name} --workspace {name}")
+        walked.types(f"lensback ledger audit --workspace {name}")
+        folder = walked.home / name
+        kept = {click for (click,) in rows(folder, "SELECT click_id FROM clicks")}
+        told = {sale for (sale,) in rows(folder, "SELECT external_id FROM conversions")}
+        assert clicks
+        assert sales
+        assert clicks - kept == set()
+        assert sales - told == set()
+    stores = json.loads(walked.types(f"lensback store list --json --workspace {name}"))
     assert [(s["name"], s["offers"]) for s in stores] == [("harbour", 24)]
+
+
+def test_a_workspace_of_0_1_0_goes_on(newcomer: Newcomer) -> None:
+    with tarfile.open(KEPT) as packed:
+        packed.extractall(newcomer.home / "old", filter="data")
+    folder = newcomer.home / "old" / "workspace"
+    before = state(folder)
+    where = "--workspace old/workspace"
+    told = json.loads(newcomer.types(f"lensback sync --json {where}", code=1))
+    assert set(told["failed"]) == {"harbour", "lavka"}, "their feeds are gone"
+    assert state(folder) == before
+    answer = json.loads(newcomer.types(f"lensback search --example --json {where}"))
+    assert answer["example"]["place"] == 1
+    newcomer.types(f"lensback ledger audit {where}")

@@ -297,8 +297,8 @@ def _words(workspace: Workspace) -> Iterator[Check]:
     elif workspace.settings.ocr == "off":
         yield Check("words", "ok", "of photos are not read: `ocr` is off")
     else:
-        missing = MissingExtra(texts.PACKAGE, texts.EXTRA)
-        yield Check("words", "ok", f"of photos are not read: {missing.message}", missing.hint)
+        adds = MissingExtra(texts.PACKAGE, texts.EXTRA).hint.removeprefix("run: ")
+        yield Check("words", "ok", f"of photos are not read; {adds} adds what reads them")
 
 
 def _index_server(workspace: Workspace) -> Iterator[Check]:

@@ -14,6 +14,7 @@ from lensback.cli.face import (
     command,
     detector_app,
     err,
+    on_shelves,
     opened_workspace,
     out,
     print_json,
@@ -31,7 +32,7 @@ def detector_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
 
     from lensback.detectors.shelf import list_detectors
 
-    with opened_workspace(workspace) as opened:
+    with on_shelves(workspace) as opened:
         infos = list_detectors(opened.detectors)
         used = opened.settings.detector
     if as_json:

@@ -4,45 +4,70 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rich.markup import escape
 
 from lensback.cli.face import err, out, print_json, say
 from lensback.console import FittedTable, waiting
 from lensback.counted import counted
+from lensback.errors import BadQuery, FeedError
 from lensback.ingest import Limits
-from lensback.ingest.collect import beside
-from lensback.ingest.dry_run import SHOWN, DryRun, fetched, try_apart
+from lensback.ingest.dry_run import SHOWN, DryRun, try_address
 from lensback.types import Offer
 from lensback.workspace import Workspace
 
 _TITLE_CHARS = 40
 
 
-def report_dry_run(
-    workspace: Workspace, feed: str, form: str, columns_text: str, base: str, as_json: bool
-) -> None:
-    """Reads the feed to its end, prints the account, and connects nothing."""
-    from lensback.net import redact
-
-    s, fetcher = workspace.settings, workspace.fetcher
+def try_read(workspace: Workspace, feed: str, read: Mapping[str, str], what: str) -> DryRun:
+    """The feed, read to its end and not kept, by `format`, `columns` and `base`. `what` is told while
+    it is waited for. Raises FetchError, FeedError."""
+    s = workspace.settings
     limits = Limits(s.max_feed_bytes, s.max_drop, budget_s=s.feed_budget_s)
-    with (
-        waiting(err, "dry run"),
-        fetched(fetcher, feed, workspace.spool, limits) as (path, charset),
-    ):
-        job = (
-            *(str(path), form, columns_text, base, redact(feed), charset, beside(feed)),
-            *(limits.max_bytes, limits.budget_s),
-        )
-        dry_run = try_apart(job, fetcher.halt)
+    how = {"form": read["format"], "columns": read["columns"], "base": read["base"]}
+    with waiting(err, what):
+        return try_address(workspace.fetcher, feed, workspace.spool, limits, **how)
+
+
+def report_dry_run(dry_run: DryRun, save: Path | None, as_json: bool) -> None:
+    """Prints the account; the column map goes to the file `save`, where one is named."""
+    if save:
+        _save(dry_run.columns, save)
     if as_json:
         print_json(dry_run.as_json())
     else:
-        _show(dry_run)
+        _show(dry_run, save)
 
 
-def _show(dry_run: DryRun) -> None:
+def _save(columns: str, path: Path) -> None:
+    """Keeps a map in a file that is not there yet. Raises BadQuery."""
+    if not columns:
+        raise BadQuery("this feed needs no column map", hint="leave --save out")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(columns)
+    except FileExistsError as error:
+        raise BadQuery(f"{path} is there already", hint="name another file") from error
+    except OSError as error:
+        raise BadQuery(
+            f"cannot write {path}: {error.strerror}", hint="name another file"
+        ) from error
+
+
+def refuse_map(dry_run: DryRun) -> None:
+    """Raises FeedError where a column map gives no offer and every row was refused."""
+    if dry_run.offers or dry_run.deleted or not dry_run.refused:
+        return
+    told = ", ".join(f"{refused.count} {reason}" for reason, refused in dry_run.refused.items())
+    raise FeedError(
+        f"there is no offer in it that could be used by this column map: {told}",
+        hint="the same line with --dry-run shows the map in use and the rows",
+    )
+
+
+def _show(dry_run: DryRun, save: Path | None) -> None:
     named = ", ".join(f"{part} {value!r}" for part, value in dry_run.seems.items() if value)
     say(f"seems to be: {named}")
     if dry_run.columns:
@@ -60,15 +85,31 @@ def _show(dry_run: DryRun) -> None:
     say(
         f"{counted(dry_run.offers, 'offer')}{gone}, {rejected} rejected, {dry_run.seconds:.1f} s; nothing written"
     )
-    told = shlex.join(word for word in sys.argv[1:] if word != "--dry-run")
+    told = shlex.join(_connecting(sys.argv[1:]))
     warnings = dry_run.warnings()
     for warning in warnings:
         err.print(f"to look at: {warning}", markup=False, highlight=False, soft_wrap=True)
     if dry_run.guessed:  # a sync reads by a map that somebody has looked over, never by a guess
-        say("next: save the column map above as columns.toml, look it over, and connect with it:")
-        say(f"lensback {told} --columns columns.toml")
+        kept = (
+            f"look over {save}"
+            if save
+            else "save the column map above as columns.toml (--save does), look it over,"
+        )
+        say(f"next: {kept} and connect with it:")
+        say(f"lensback {told} --columns {shlex.quote(str(save or 'columns.toml'))}")
     else:
         say(f"next, to connect it{' all the same' if warnings else ''}: lensback {told}")
+
+
+def _connecting(words: Sequence[str]) -> list[str]:
+    """The words of this command without those that only look."""
+    kept: list[str] = []
+    for word in words:
+        if kept and kept[-1] == "--save":
+            kept.pop()
+        elif word != "--dry-run" and not word.startswith("--save="):
+            kept.append(word)
+    return kept
 
 
 def _offers(shown: list[Offer]) -> FittedTable:

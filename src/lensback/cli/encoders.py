@@ -19,6 +19,7 @@ from lensback.cli.face import (
     connected,
     encoder_app,
     err,
+    on_shelves,
     opened_workspace,
     out,
     print_json,
@@ -108,7 +109,7 @@ def encoder_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
 
     from lensback.encoders import list_encoders
 
-    with opened_workspace(workspace) as opened:
+    with on_shelves(workspace) as opened:
         infos = list_encoders(opened.models)
         used = opened.settings.encoder
     if as_json:
@@ -190,7 +191,7 @@ def encoder_remove(
         if name in used:
             hint = f"first: {command('encoder use OTHER', workspace)}, then sync"
             raise BadQuery(f"{name} is {used[name]} encoder", hint=hint)
-        confirmed(f"Remove the encoder {name}, its model and its description?", yes)
+        confirmed(f"remove the encoder {name}, its model and its description", yes)
         shutil.rmtree(opened.models / name)
     say(f"removed {name}")
     say(f"next: {command('prune', workspace)}")

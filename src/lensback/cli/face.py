@@ -119,14 +119,17 @@ def pasted(text: str) -> str:
     return re.sub(rf"\blensback ({known})(?![\w-])", rf"\g<0>{place}", text)
 
 
-def confirmed(question: str, yes: bool) -> None:
-    """Asks on a terminal before something is lost. Raises BadQuery where nobody can be asked, and
-    Stopped for a no."""
+def confirmed(deed: str, yes: bool) -> None:
+    """Asks on a terminal before something is lost. `deed`: what would be done, as `forget the store
+    hats`. Raises BadQuery where nobody can be asked, and Stopped for a no."""
     if yes:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise BadQuery(f"{question} Nobody can be asked here", hint="say it with --yes")
-    if not typer.confirm(question, err=True):
+        raise BadQuery(
+            f"nothing was done: it would {deed}, and nobody can be asked here",
+            hint="if that is meant, add --yes",
+        )
+    if not typer.confirm(f"{deed[0].upper()}{deed[1:]}?", err=True):
         raise Stopped("nothing was done", hint="")
 
 
@@ -137,6 +140,16 @@ def opened_workspace(folder: Path) -> Workspace:
     workspace = open_workspace(folder)
     log.setup(workspace.settings.log_level)
     return workspace
+
+
+def on_shelves(folder: Path) -> Workspace:
+    """The workspace in a folder; where none was named and none is here, one with nothing of its own,
+    whose shelves hold what is shipped. Nothing is written."""
+    from lensback import settings, workspace
+
+    if folder == HERE and not (folder / settings.FILE_NAME).exists():
+        return workspace.Workspace(folder, settings.load(folder))
+    return opened_workspace(folder)
 
 
 def print_json(value: Any) -> None:

@@ -30,10 +30,14 @@ from lensback.cli.face import (
 from lensback.cli.options import options_of
 from lensback.console import FittedTable
 from lensback.counted import counted
-from lensback.errors import BadQuery
+from lensback.errors import BadQuery, FetchError
 
 if TYPE_CHECKING:
+    from lensback.ingest.dry_run import DryRun
     from lensback.workspace import Workspace
+
+NAMED_FILES = 5
+"""Of a folder that a workspace is made in."""
 
 
 @app.command("init")
@@ -46,14 +50,27 @@ def init_command(
     """Make a workspace with a commented lensback.toml."""
     from lensback.workspace import init
 
+    had = _contents(workspace)
     made = init(workspace)
     with opened_workspace(workspace) as opened:
         if anew:
             opened.begin_anew()
         opened.db.revision()
     say(f"{'made' if made else 'already there:'} {workspace}")
+    if made and had:
+        say(f"what was in it is left alone: {had}")
     if made:
         say(f"next: {command('store add NAME --feed URL --dry-run', workspace)}")
+
+
+def _contents(folder: Path) -> str:
+    """The first names in a folder, and how many more there are; empty where there is nothing."""
+    try:
+        names = sorted(p.name for p in folder.iterdir())
+    except OSError:  # not there, or not to be read: making the workspace tells of it
+        return ""
+    more = f" and {len(names) - NAMED_FILES} more" if len(names) > NAMED_FILES else ""
+    return ", ".join(names[:NAMED_FILES]) + more
 
 
 @dataclass(frozen=True)
@@ -90,17 +107,25 @@ def store_add(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read the feed, show what it gives, write nothing.")
     ] = False,
+    save: Annotated[
+        Path | None, typer.Option(help="With --dry-run: a file to keep the column map in.")
+    ] = None,
     workspace: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
     """Connect a store. The same name again changes what is named and keeps the rest."""
     from lensback.net import redact
 
+    if save and not dry_run:
+        raise BadQuery("--save keeps what a dry run proposes", hint="add --dry-run")
     change = _change(workspace, options)
     with opened_workspace(workspace) as opened:
         if dry_run:
-            _dry_run(opened, name, change, as_json)
+            from lensback.cli.dry_run import report_dry_run
+
+            report_dry_run(_tried(opened, name, change, "dry run"), save, as_json)
             return
+        _look_over(opened, name, change)
         _apply(opened, name, change)
         address = _feed_of(opened, name)
     say(f"connected {name}: {redact(address)}")
@@ -120,6 +145,7 @@ def store_set(name: Connected, options: StoreOptions, workspace: Folder = HERE) 
         raise BadQuery("nothing to change", hint="name at least one option, as --title or --feed")
     with opened_workspace(workspace) as opened:
         stores.check_names(opened.db, [name])
+        _look_over(opened, name, change)
         _apply(opened, name, change)
     say(f"changed {name}")
     if change.feed or change.read:
@@ -213,10 +239,10 @@ def _feed_of(opened: Workspace, name: str) -> str:
     return stores.feed(opened.db, name).feed.url
 
 
-def _dry_run(opened: Workspace, name: str, change: StoreChange, as_json: bool) -> None:
-    """As the feed would be read: with what is named, and what the store has already."""
+def _tried(opened: Workspace, name: str, change: StoreChange, what: str) -> DryRun:
+    """What the feed would give: with what is named, and what the store has already."""
     from lensback.catalogue import stores
-    from lensback.cli.dry_run import report_dry_run
+    from lensback.cli.dry_run import try_read
 
     read = {"format": "auto", "columns": "", "base": ""}
     feed = change.feed
@@ -228,8 +254,22 @@ def _dry_run(opened: Workspace, name: str, change: StoreChange, as_json: bool) -
         }  # fmt: skip
     if not feed:
         raise BadQuery(f"{name!r} is new and needs a feed", hint="add --feed URL")
-    read |= _columns(opened, name, change)
-    report_dry_run(opened, feed, read["format"], read["columns"], read["base"], as_json)
+    return try_read(opened, feed, read | _columns(opened, name, change), what)
+
+
+def _look_over(opened: Workspace, name: str, change: StoreChange) -> None:
+    """A column map that is named is tried on the feed, where that can be had now. Raises FeedError, as
+    the dry run does, where it cannot work."""
+    from lensback.cli.dry_run import refuse_map
+
+    if not change.read.get("columns"):
+        return
+    try:
+        dry_run = _tried(opened, name, change, "the column map")
+    except FetchError as error:
+        say(f"the column map was not tried, the feed cannot be had now: {error.message}")
+        return
+    refuse_map(dry_run)
 
 
 @store_app.command("rename")
@@ -294,8 +334,10 @@ def store_remove(
     with opened_workspace(workspace) as opened:
         stores.check_names(opened.db, [name])
         sold = offers.counts(opened.db)[name]
-        told = f"Forget the store {name}, its {counted(sold, 'offer')} on sale, their prices over time, and its program?"
-        confirmed(told, yes)
+        confirmed(
+            f"forget the store {name}, its {counted(sold, 'offer')} on sale, their prices over time, and its program",
+            yes,
+        )
         with opened.locked():
             stores.remove(opened.db, name)
             forget_store(opened.rows_path, name)

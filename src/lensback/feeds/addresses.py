@@ -57,7 +57,7 @@ def address(raw: str, base: str, feed: str = "") -> str:
 
 
 _ABSOLUTE = re.compile(r"[a-z][a-z0-9+.\-]*:", re.IGNORECASE)
-_RELATIVE = re.compile(
+RELATIVE = re.compile(
     r"\.{1,2}/\S*|\?\S+|(?=.*[0-9.]|.{7})[^\s/?#:,;]+/\S+"
     r"|[^\s:?#][^:?#]*\.(?:html?|php[0-9]?|aspx?|jsp|jpe?g|png|gif|webp|avif|bmp|tiff?|heic|jfif)(?:[?#]\S*)?",
     re.IGNORECASE,
@@ -73,7 +73,7 @@ def _whole(url: str, base: str, feed: str) -> str:
     if url.startswith("/") and base:
         return base.rstrip("/") + url
     against = base.rstrip("/") + "/" if base else feed
-    if not against or not (url.startswith("/") or _RELATIVE.fullmatch(url)):
+    if not against or not (url.startswith("/") or RELATIVE.fullmatch(url)):
         return url
     try:
         where = urlsplit(against)
@@ -160,7 +160,7 @@ def at_most(urls: tuple[str, ...], left_out: tuple[tuple[str, str], ...] = ()) -
 def _relatives(part: str) -> list[str]:
     """The relative addresses in a list of them; the text itself where it is none."""
     listed = [value.strip() for value in re.split(r"[,;|]", part) if value.strip()]
-    whole = all(value.startswith("/") or _RELATIVE.fullmatch(value) for value in listed)
+    whole = all(value.startswith("/") or RELATIVE.fullmatch(value) for value in listed)
     return listed if whole else [part]
 
 

@@ -45,6 +45,8 @@ def ended(data: bytes) -> bytes | None:
         return _png(data)
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return _webp(data)
+    if data[4:12] == b"ftypavis":
+        return _avif(data)
     return _gif(data) if data.startswith(b"GIF8") else None
 
 
@@ -181,6 +183,24 @@ def _webp(data: bytes) -> bytes | None:
     longer[4:8] = (len(longer) - 8).to_bytes(4, "little")
     longer[at + 4 : at + 8] = (len(longer) - at - 8).to_bytes(4, "little")
     return bytes(longer)
+
+
+def _avif(data: bytes) -> bytes | None:
+    """Of an animation the still picture that it is, too (ISO/IEC 23000-22: `meta` names the first frame):
+    the track is taken out of sight, and the last box ends where the file does."""
+    still, at, found = bytearray(data), 0, False
+    while at + 8 <= len(data):
+        size, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        found |= name == b"meta" and at + size <= len(data)
+        if name == b"ftyp":
+            still[at : at + size] = data[at : at + size].replace(b"avis", b"avif")
+        elif name == b"moov":
+            still[at + 4 : at + 8] = b"free"
+        if size < 8 or at + size > len(data):
+            still[at : at + 4] = (len(data) - at).to_bytes(4, "big")
+            break
+        at += size
+    return bytes(still) if found else None
 
 
 def _bmp(data: bytes) -> bytes | None:

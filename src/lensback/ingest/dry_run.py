@@ -15,10 +15,11 @@ from lensback import feeds
 from lensback.counted import counted
 from lensback.errors import FeedError, FeedTruncated
 from lensback.feeds import ColumnMap, worker
+from lensback.feeds.addresses import NO_ADDRESS, RELATIVE
 from lensback.feeds.encodings import charset_of
 from lensback.feeds.worker import Job, packed, unpacked
 from lensback.ingest import readers
-from lensback.ingest.collect import Limits, local_path, readable
+from lensback.ingest.collect import Limits, beside, local_path, readable
 from lensback.net import Fetcher, redact
 from lensback.types import Offer, Rejected, currency_exponent
 
@@ -26,6 +27,11 @@ SHOWN = 10
 """Offers, and lines of each reason, that are shown."""
 COUNTED = ("unknown_stock", "currencies", "images_left_out")
 _ODD_SHARE = 0.2
+_BESIDE = (
+    "where the pictures lie in a folder on the web, name it with --base; where they lie beside the "
+    "feed, serve the folder and give the feed's address there (docs/first-steps.md)"
+)
+"""What to do about pictures that are told by their names alone."""
 _RECIPE = ("format", "dialect", "compression", "encoding", "delimiter")
 
 
@@ -92,9 +98,8 @@ class DryRun:
             )
         for reason, count in self.images_left_out.most_common():
             example = self.image_samples[reason]
-            found.append(
-                f"{counted(count, 'image address', 'image addresses')} left out: {reason}, for example {example!r}"
-            )
+            told = f"{counted(count, 'image address', 'image addresses')} left out: {reason}, for example {example!r}"
+            found.append(f"{told}; {_BESIDE}" if _is_relative(reason, example) else told)
         if len(self.currencies) > 1:
             listed = ", ".join(f"{n} {code}" for code, n in self.currencies.most_common())
             found.append(f"prices in several currencies: {listed}")
@@ -130,6 +135,19 @@ class DryRun:
             "warnings": self.warnings(),
             "seconds": round(self.seconds, 3),
         }
+
+
+def try_address(
+    fetcher: Fetcher, feed: str, spool: Path, limits: Limits, *, form: str, columns: str, base: str
+) -> DryRun:
+    """`try_feed` of the feed behind an address or a path, in a process of its own. `columns`: the map
+    as TOML. Raises FetchError, FeedError, Stopped."""
+    with fetched(fetcher, feed, spool, limits) as (path, charset):
+        job = (
+            *(str(path), form, columns, base, redact(feed), charset, beside(feed)),
+            *(limits.max_bytes, limits.budget_s),
+        )
+        return try_apart(job, fetcher.halt)
 
 
 def try_apart(job: Job, halt: Event) -> DryRun:
@@ -238,6 +256,11 @@ def _take(offer: Offer, dry_run: DryRun, seen: set[int]) -> None:
     dry_run.currencies[offer.price.currency] += 1
     if len(dry_run.shown) < SHOWN:
         dry_run.shown.append(offer)
+
+
+def _is_relative(reason: str, example: str) -> bool:
+    """Whether it is the name of a file, or a path, that lacks what it is relative to."""
+    return reason == NO_ADDRESS and bool(RELATIVE.fullmatch(example.removeprefix("/")))
 
 
 def _offer_json(offer: Offer) -> dict[str, Any]:
