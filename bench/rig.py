@@ -237,7 +237,7 @@ def _fill(workspace: Workspace, seeds: NDArray[np.float32], n: int) -> None:
         hashes = [f"{k:064x}" for k in part]
         workspace.vectors.append(encoder.fingerprint, hashes, vectors)
         rows = {
-            t.images: [_image_row(h) for h in hashes],
+            t.images: [image_row(h) for h in hashes],
             t.image_urls: [
                 {"id": k + 1, "url": f"https://i.example/{k}", "image_hash": h, "status": "ok"}
                 for k, h in zip(part, hashes, strict=True)
@@ -256,7 +256,8 @@ def _fill(workspace: Workspace, seeds: NDArray[np.float32], n: int) -> None:
                 c.execute(insert(table), many)
 
 
-def _image_row(image_hash: str) -> dict[str, Any]:
+def image_row(image_hash: str) -> dict[str, Any]:
+    """A row of the table of images for a picture that is not there."""
     sizes = {"width": 400, "height": 500, "bytes": 20_000, "phash": 0}
     return {"hash": image_hash, **sizes, "mime": "image/jpeg", "created_at": 0}
 

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+import glance
+
 ROOT = Path(__file__).parents[1]
-MEASURED = ROOT / "docs" / "measured.md"
-SHARED = {"rig"}
+MEASURED = [ROOT / "docs" / name for name in ("measured.md", "measured-history.md")]
+SHARED = {"rig", "plot"}
 """Modules of bench/ that are no script."""
 SCRIPTS = sorted(path.stem for path in (ROOT / "bench").glob("*.py") if path.stem not in SHARED)
 NAMED = re.compile(r"(?<![\w/])(?:bench|tools)/[\w/]+\.py")
@@ -40,7 +42,7 @@ def test_every_script_that_is_named_exists() -> None:
 
 
 def test_every_script_is_told_of_where_figures_are() -> None:
-    measured = MEASURED.read_text("utf-8")
+    measured = "".join(page.read_text("utf-8") for page in MEASURED)
     assert [name for name in SCRIPTS if f"bench/{name}.py" not in measured] == []
 
 
@@ -62,6 +64,10 @@ def test_every_result_has_a_script() -> None:
         )
     ]
     assert lost == []
+
+
+def test_the_tables_at_the_top_are_those_of_the_results() -> None:
+    assert glance.table() in MEASURED[0].read_text("utf-8"), "write them: python bench/glance.py"
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

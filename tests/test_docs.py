@@ -195,8 +195,8 @@ FIGURE = re.compile(
     r"|\*\*\d+ of \d+\*\*"
 )
 """What only a measurement says."""
-FIGURES = {"measured.md", "feeds-measured.md"}
-"""The page of figures, and one that a script writes whole. Decisions keep theirs: they are history."""
+FIGURES = {"measured.md", "measured-history.md", "feeds-measured.md"}
+"""The page of figures, the one of those before, and one that a script writes whole. Decisions keep theirs: they are history."""
 
 
 def figures(text: str) -> list[str]:

@@ -9,7 +9,7 @@ stay apart), and on whole sources by what was learnt from the others, as a new s
 each held-out picture that has another view is searched among all pictures. With `--model` it is
 then fitted on everything and written as a model folder (the shipped one lies in
 encoders/models/eye), with the match probability of the held-out views. The same sets for any
-encoder: bench/eye.py. What else was tried: docs/measured.md.
+encoder: bench/eye.py. What else was tried: docs/measured-history.md.
 """
 
 from __future__ import annotations
