@@ -2,8 +2,10 @@
 
 Takes (or builds) a workspace of the three real stores, runs `lensback serve` in a process of its
 own and asks it from here, on the same machine: the client's work is in the figures.
-- 1, 4, 16, 64 clients, each asking again as soon as it is answered: searches a second, latency
+- 1, 4, 16, 64 clients, each asking again as soon as it is answered (closed loop): searches a second, latency
   p50/p95/p99 of what was answered, how many were refused with 503 and Retry-After, other errors;
+- photos sent at fixed rates whatever the answers do (open loop): the same, a latency counting from when its
+  photo was due; and the server's processor time for each answer, which other work disturbs least;
 - memory of the server over many searches;
 - SIGTERM under load: every request that was taken is answered.
 """
@@ -17,6 +19,7 @@ import signal
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +28,22 @@ import httpx
 from lensback.demo import serve_folder
 from lensback.distort import distort
 from lensback.sync import sync
-from rig import DATA, Served, arguments, connected, jpeg, memory_mb, opened, percentiles, write
+from rig import (
+    DATA,
+    Served,
+    arguments,
+    connected,
+    cpu_s,
+    jpeg,
+    memory_mb,
+    opened,
+    percentiles,
+    write,
+)
 
 PHOTOS = 40
+RATES = (2, 5, 10, 15, 20, 30)
+"""Photos a second that are offered in turn."""
 
 
 def photos() -> list[bytes]:
@@ -79,6 +95,45 @@ async def clients(
     }
 
 
+async def offered(url: str, many: list[bytes], rate: float, seconds: float) -> dict[str, Any]:
+    """So many photos a second, sent when they are due."""
+    times: list[float] = []
+    outcome: Counter[str] = Counter()
+
+    async def one(client: httpx.AsyncClient, due: float, photo: bytes) -> None:
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        try:
+            response = await client.post("/api/search", files={"photo": photo})
+        except httpx.TransportError as error:
+            outcome[type(error).__name__] += 1
+            return
+        outcome[str(response.status_code)] += 1
+        if response.status_code == 200:
+            times.append(1000 * (time.perf_counter() - due))
+
+    limits, rng = httpx.Limits(max_connections=256), random.Random(0)
+    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=60) as client:
+        begin = time.perf_counter()
+        dues = [begin + n / rate for n in range(int(rate * seconds))]
+        await asyncio.gather(*(one(client, due, rng.choice(many)) for due in dues))
+        spent = time.perf_counter() - begin
+    return {
+        "offered_per_s": rate,
+        "answered": len(times),
+        "searches_per_s": round(len(times) / spent, 1),
+        "ms": percentiles(times),
+        "status": dict(outcome),
+    }
+
+
+def with_processor(pid: int, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The figures, and the server's processor time for each answer meanwhile."""
+    before = cpu_s(pid)
+    figures = work()
+    spent_ms = 1000 * (cpu_s(pid) - before)
+    return figures | {"server_cpu_ms_each": round(spent_ms / max(1, figures["answered"]), 1)}
+
+
 async def told_to_stop(served: Served, photo: bytes) -> dict[str, int]:
     """SIGTERM while 16 clients ask: what was taken is answered or refused, never cut off."""
     outcome = {"answered": 0, "refused": 0, "not_taken": 0, "cut_off": 0}
@@ -114,9 +169,16 @@ def measure(folder: Path, searches: int, seconds: float) -> dict[str, Any]:
         pid = served.process.pid
         asyncio.run(clients(served.url, many, 4, 5))  # warm
         others = os.getloadavg()[0]  # before we ask: what else the machine does
-        levels = [asyncio.run(clients(served.url, many, n, seconds)) for n in (1, 4, 16, 64)]
+        levels = [
+            with_processor(pid, lambda n=n: asyncio.run(clients(served.url, many, n, seconds)))
+            for n in (1, 4, 16, 64)
+        ]
+        rates = [
+            with_processor(pid, lambda r=r: asyncio.run(offered(served.url, many, r, seconds)))
+            for r in RATES
+        ]
         memory = [memory_mb(pid)]
-        for _ in range(10):
+        for _ in range(10 if searches else 0):
             asyncio.run(clients(served.url, many, 8, 3600, searches // 10))
             memory.append(memory_mb(pid))
         stop = asyncio.run(told_to_stop(served, many[0]))
@@ -124,6 +186,7 @@ def measure(folder: Path, searches: int, seconds: float) -> dict[str, Any]:
     return {
         "load_average_before": round(others, 1),
         "levels": levels,
+        "rates": rates,
         "searches": searches,
         "memory_mb": memory,
         "sigterm_under_load": stop,

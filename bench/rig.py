@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import csv
+import gzip
 import io
 import json
 import os
@@ -16,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -35,6 +38,7 @@ from lensback.rank import Ranked
 from lensback.search import Looks, Tools, core
 from lensback.search.query import Query
 from lensback.settings import Settings
+from lensback.sync import sync
 from lensback.wire import Hit
 from lensback.workspace import Workspace, init, set_setting
 
@@ -184,6 +188,25 @@ def connected(
     workspace = Workspace(folder, Settings(allow_hosts=("127.0.0.1",), **settings))
     connect(workspace, base, names)
     return workspace
+
+
+def second_hand(base: str, most: int) -> list[str]:
+    """Addresses of the first phone photos of closet, served at `base`."""
+    with gzip.open(DATA / "shops" / "closet" / STORES["closet"], "rt", encoding="utf-8") as lines:
+        rows = csv.DictReader(lines)
+        return [row["merchant_image_url"].replace("{BASE}", base) for row in islice(rows, most)]
+
+
+def shop_of(workspace: Workspace, addresses: Sequence[str]) -> None:
+    """Connects a store that sells a thing for each address of a picture, and reads its feed."""
+    path = workspace.path / "feed.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["id", "title", "link", "price", "image_link"])
+        for n, address in enumerate(addresses):
+            rows.writerow([n, f"Thing {n}", f"https://shop.example/{n}", "10.00 EUR", address])
+    stores.add(workspace.db, "shop", str(path))
+    sync(workspace, only="ingest")
 
 
 def connect(workspace: Workspace, base: str, names: Sequence[str]) -> None:
