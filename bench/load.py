@@ -19,7 +19,7 @@ import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -126,10 +126,10 @@ async def offered(url: str, many: list[bytes], rate: float, seconds: float) -> d
     }
 
 
-def with_processor(pid: int, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def with_processor(pid: int, asking: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
     """The figures, and the server's processor time for each answer meanwhile."""
     before = cpu_s(pid)
-    figures = work()
+    figures = asyncio.run(asking)
     spent_ms = 1000 * (cpu_s(pid) - before)
     return figures | {"server_cpu_ms_each": round(spent_ms / max(1, figures["answered"]), 1)}
 
@@ -170,13 +170,9 @@ def measure(folder: Path, searches: int, seconds: float) -> dict[str, Any]:
         asyncio.run(clients(served.url, many, 4, 5))  # warm
         others = os.getloadavg()[0]  # before we ask: what else the machine does
         levels = [
-            with_processor(pid, lambda n=n: asyncio.run(clients(served.url, many, n, seconds)))
-            for n in (1, 4, 16, 64)
+            with_processor(pid, clients(served.url, many, n, seconds)) for n in (1, 4, 16, 64)
         ]
-        rates = [
-            with_processor(pid, lambda r=r: asyncio.run(offered(served.url, many, r, seconds)))
-            for r in RATES
-        ]
+        rates = [with_processor(pid, offered(served.url, many, r, seconds)) for r in RATES]
         memory = [memory_mb(pid)]
         for _ in range(10 if searches else 0):
             asyncio.run(clients(served.url, many, 8, 3600, searches // 10))
