@@ -33,8 +33,9 @@ from lensback.train.compare import compare, page
 from lensback.train.data import ALIKE, Bond, Example, Pile, fold_of, joined, load, of_workspace
 from lensback.train.export import export, parity, read_weights
 from lensback.train.fit import Floats, fit, leading, unit
+from lensback.train.from_use import turn_head
 from lensback.train.loop import MASKED, Samples, Tuning, contrast, pairs, relation, tune
-from lensback.train.model import PARTS, Colour, Eye, Head, histogram
+from lensback.train.model import PARTS, Colour, Eye, FeatureGroup, Head, histogram
 from lensback.train.odds import calibration, cases
 from lensback.train.photos import photo_like
 from lensback.train.records import chart
@@ -581,3 +582,14 @@ def test_the_pile_copies_are_the_same_every_time() -> None:
     one, two = (pile.copy(2, 1, [0, 1]) for _ in range(2))
     assert one.tobytes() == two.tobytes()
     assert pile.copy(2, 0, [0]).tobytes() == pile.get(2).tobytes()
+
+
+def test_a_head_that_was_turned_gives_the_turned_vectors() -> None:
+    head = Head(48, (FeatureGroup("one", 64, 1.0),))
+    turn = np.random.default_rng(0).normal(size=(48, 48)).astype(np.float32)
+    features = torch.rand(5, 64)
+    with torch.no_grad():
+        before = head(features).numpy()
+        turn_head(head, turn)
+        after = head(features).numpy()
+    assert np.allclose(after, before @ turn, atol=1e-4)

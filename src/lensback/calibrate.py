@@ -366,9 +366,14 @@ def _fitted(
 
 
 def logistic(
-    features: NDArray[np.float64], right: NDArray[np.float64], *, ridge: float = 1e-2
+    features: NDArray[np.float64],
+    right: NDArray[np.float64],
+    *,
+    ridge: float = 1e-2,
+    towards: Sequence[float] = (),
 ) -> NDArray[np.float64]:
-    """Weights [d] of a ridge-penalised logistic regression, by Newton's method (IRLS).
+    """Weights [d] of a ridge-penalised logistic regression, by Newton's method (IRLS); the ridge draws
+    them `towards` these, 0 unless said, but for the first.
 
     Targets are Platt's (1999): (n+ + 1) / (n+ + 2) and 1 / (n- + 2) instead of 1 and 0, so
     that data that can be separated do not make the probability certain.
@@ -376,16 +381,24 @@ def logistic(
     positive = right.sum()
     negative = len(right) - positive
     target = np.where(right > 0, (positive + 1) / (positive + 2), 1 / (negative + 2))
-    weights = np.zeros(features.shape[1])
+    drawn_to = np.asarray(towards or np.zeros(features.shape[1]), float)
+    weights = drawn_to.copy()
     penalty = ridge * np.eye(features.shape[1])
     penalty[0, 0] = 1e-9
+
+    def loss(at: NDArray[np.float64]) -> float:
+        z, away = features @ at, at - drawn_to
+        return float((np.logaddexp(0, z) - target * z).sum() + away @ penalty @ away / 2)
+
     for _ in range(100):
         p = 1 / (1 + np.exp(-np.clip(features @ weights, -60, 60)))
-        gradient = features.T @ (p - target) + penalty @ weights
+        gradient = features.T @ (p - target) + penalty @ (weights - drawn_to)
         curvature = (features.T * np.maximum(p * (1 - p), 1e-9)) @ features + penalty
         step = np.linalg.solve(curvature, gradient)
         # A full Newton step can overshoot where p saturates.
         step *= min(1.0, 5.0 / max(float(np.abs(step).max()), 1e-12))
+        while np.abs(step).max() >= 1e-8 and loss(weights - step) > loss(weights):
+            step /= 2
         weights = weights - step
         if np.abs(step).max() < 1e-8:
             break

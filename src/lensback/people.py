@@ -7,7 +7,7 @@ searches they came from; what a sale paid, and to which click, is kept without i
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,13 @@ from lensback.errors import Busy
 from lensback.ledger import claims
 
 DAY_S = 86_400
+UNUSED_S = DAY_S
+"""How long the vectors of an answer are kept that nobody voted on and no member left for a store from."""
 WAIT_S = 20.0
 """How long `erase` waits for a serve that runs to hand over what it has written down just now."""
 BATCH = 2000
 SETTLED = ("paid", "declined")
+_VOTE = [column for column in t.feedback.c if column.name != "voter"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,8 @@ class Erased:
     photos: int
     passes: int
     saved: int
+    vectors: int = 0
+    """Searches whose vectors were kept to learn from."""
 
     def as_json(self) -> dict[str, int]:
         """The counts as `user erase --json` prints them."""
@@ -52,12 +57,15 @@ class Outdated:
     anonymous: int
     """Clicks with a sale: they stay for the money, without the person."""
     searches: int
+    vectors: int = 0
+    """Of answers that nothing came of (UNUSED_S), beside those that went with their search."""
 
 
 def data_of(db: Database, folder: Path, token: str, now: int) -> dict[str, Any]:
     """Everything that is kept of a user, as JSON: sales, claims, clicks, the searches they came from,
-    votes on them, saved things, passes, and the names of kept photos."""
-    k, s, f = t.clicks.c, t.searches.c, t.feedback.c
+    votes on them, which of them have vectors to learn from, saved things, passes, and the names of kept photos."""
+    k, s, f, kept = t.clicks.c, t.searches.c, t.feedback.c, t.searched_vectors.c
+    own_votes = f.voter == grants.owner_of(folder, token)
     with db.read() as c:
         clicks = [
             {name: value for name, value in row.items() if name != "salt"}
@@ -68,15 +76,19 @@ def data_of(db: Database, folder: Path, token: str, now: int) -> dict[str, Any]:
         claimed = claims.of_clicks(c, [row["click_id"] for row in clicks])
         things = saved_by(c, token)
         searches, votes = [], []
-        for part in chunks(sorted({row["search_id"] for row in clicks if row["search_id"]})):
+        learnt: list[str] = []
+        voted = c.scalars(select(f.search_id).where(own_votes))
+        ids = {row["search_id"] for row in clicks if row["search_id"]} | set(voted)
+        for part in chunks(sorted(ids)):
             searches += [
                 dict(row)
                 for row in c.execute(select(t.searches).where(s.search_id.in_(part))).mappings()
             ]
             votes += [
                 dict(row)
-                for row in c.execute(select(t.feedback).where(f.search_id.in_(part))).mappings()
+                for row in c.execute(select(*_VOTE).where(f.search_id.in_(part))).mappings()
             ]
+            learnt += c.scalars(select(kept.search_id).where(kept.search_id.in_(part)))
     photos = [path.name for row in searches if (path := _photo(folder, row["search_id"])).exists()]
     own = grants.listed(db, owner=grants.owner_of(folder, token), now=now)
     return {
@@ -86,6 +98,7 @@ def data_of(db: Database, folder: Path, token: str, now: int) -> dict[str, Any]:
         "claims": [{"click_id": key, **claim} for key, claim in claimed.items()],
         "searches": searches,
         "votes": votes,
+        "vectors": learnt,
         "saved": [
             {"product_id": one.product_id, "title": one.title, "saved_at": one.saved_at}
             for one in things
@@ -96,13 +109,17 @@ def data_of(db: Database, folder: Path, token: str, now: int) -> dict[str, Any]:
 
 
 def erase(db: Database, folder: Path, token: str, now: int, drain: Callable[[], object]) -> Erased:
-    """Takes the person out of clicks, searches, votes, claims, saved things, kept photos, the journal and passes.
+    """Takes the person out of clicks, searches, votes, their vectors, claims, saved things, kept photos, the journal
+    and passes.
     Sales and what was paid stay, with nobody's name. Raises Busy where a serve keeps a click of the
     person to itself for too long."""
-    _handed_over(folder, token, drain)
+    _handed_over(folder, (token, grants.owner_of(folder, token)), drain)
     with db.write() as c:
         mine = t.clicks.c.user_token == token
-        ids = sorted({text for text in c.scalars(select(t.clicks.c.search_id).where(mine)) if text})
+        voted = t.feedback.c.voter == grants.owner_of(folder, token)
+        own = [*c.scalars(select(t.clicks.c.search_id).where(mine)),
+               *c.scalars(select(t.feedback.c.search_id).where(voted))]  # fmt: skip
+        ids = sorted({text for text in own if text})
         claims.forget(c, c.scalars(select(t.clicks.c.click_id).where(mine)))
         things = forget(c, token)
         gone = update(t.clicks).where(mine).values(user_token="", salt="", search_id="", rank=None)
@@ -115,6 +132,7 @@ def erase(db: Database, folder: Path, token: str, now: int, drain: Callable[[], 
             c.execute(delete(t.feedback).where(t.feedback.c.search_id.in_(part))).rowcount
             for part in chunks(ids)
         )
+        vectors = sum(_drop_vectors(c, part) for part in chunks(ids))
     photos = 0
     for search_id in ids:
         path = _photo(folder, search_id)
@@ -122,12 +140,13 @@ def erase(db: Database, folder: Path, token: str, now: int, drain: Callable[[], 
         path.unlink(missing_ok=True)
     passes = grants.end_all(db, grants.owner_of(folder, token), now)
     db.scrub()
-    return Erased(clicks, searches, votes, photos, passes, things)
+    return Erased(clicks, searches, votes, photos, passes, things, vectors)
 
 
 def let_go(db: Database, now: int, *, search_days: int, click_days: int) -> Outdated:
-    """Removes searches with their votes, and clicks, that are older than that; 0 days: keeps them. A
-    click with a sale stays, without the person as soon as all of its sales are settled."""
+    """Removes searches with their votes and vectors, and clicks, that are older than that; 0 days: keeps them. A
+    click with a sale stays, without the person as soon as all of its sales are settled. Vectors of answers that
+    nothing came of go after UNUSED_S."""
     clicks = anonymous = searches = 0
     k, v, s, f = t.clicks.c, t.conversions.c, t.searches.c, t.feedback.c
     if click_days:
@@ -157,7 +176,16 @@ def let_go(db: Database, now: int, *, search_days: int, click_days: int) -> Outd
         late = delete(t.feedback).where(f.at < now - search_days * DAY_S)
         with db.write() as c:
             c.execute(late)
-    return Outdated(clicks, anonymous, searches)
+    return Outdated(clicks, anonymous, searches, _in_parts(db, _unused(now), _drop_vectors))
+
+
+def _unused(now: int) -> Select[Any]:
+    """Searches whose vectors teach nothing: no member voted on their answer, or went from it to a store."""
+    f, k, kept = t.feedback.c, t.clicks.c, t.searched_vectors.c
+    voted = select(f.search_id).where(f.search_id == kept.search_id, f.voter != "")
+    left = select(k.click_id).where(k.search_id == kept.search_id, k.user_token != "")
+    old = kept.at < now - UNUSED_S
+    return select(kept.search_id).where(old, ~voted.exists(), ~left.exists())
 
 
 def _drop_clicks(c: Connection, ids: list[str]) -> int:
@@ -165,7 +193,13 @@ def _drop_clicks(c: Connection, ids: list[str]) -> int:
     return int(c.execute(delete(t.clicks).where(t.clicks.c.click_id.in_(ids))).rowcount)
 
 
+def _drop_vectors(c: Connection, ids: list[str]) -> int:
+    own = t.searched_vectors.c.search_id.in_(ids)
+    return int(c.execute(delete(t.searched_vectors).where(own)).rowcount)
+
+
 def _drop_searches(c: Connection, ids: list[str]) -> int:
+    _drop_vectors(c, ids)
     c.execute(delete(t.feedback).where(t.feedback.c.search_id.in_(ids)))
     return int(c.execute(delete(t.searches).where(t.searches.c.search_id.in_(ids))).rowcount)
 
@@ -187,13 +221,14 @@ def _photo(folder: Path, search_id: str) -> Path:
     return folder / "photos" / f"{search_id}.jpg"
 
 
-def _handed_over(folder: Path, token: str, drain: Callable[[], object]) -> None:
+def _handed_over(folder: Path, names: Iterable[str], drain: Callable[[], object]) -> None:
     """Waits until no file of the journal names the person: a process that runs brings its own into
     the database every second."""
-    end, wanted = time.monotonic() + WAIT_S, f'"{token}"'.encode()
+    end, wanted = time.monotonic() + WAIT_S, [f'"{name}"'.encode() for name in names]
     while True:
         drain()
-        if not any(wanted in _bytes(path) for path in (folder / "journal").glob("*.log")):
+        written = [_bytes(path) for path in (folder / "journal").glob("*.log")]
+        if not any(name in text for name in wanted for text in written):
             return
         if time.monotonic() > end:
             raise Busy("the journal still names this user", hint="try again, or stop serve first")

@@ -303,6 +303,11 @@ class Settings(BaseSettings):
         description="Days for which searched photos are kept in `photos/`, without their metadata, "
         "for training and evaluation; 0: not at all.",
     )
+    learn_from_use: bool = Field(
+        False,
+        description="Whether the vectors of what was searched are kept with an answer that is clicked or voted on, and "
+        "whose a member's vote was, to learn from (docs/training.md).",
+    )
     keep_searches_days: int = Field(
         180, ge=0, le=3650, description="Days for which searches and votes are kept; 0: for good."
     )

@@ -50,10 +50,13 @@ def train_command(
     everything: Annotated[
         bool, typer.Option("--everything", help="Learn from the held-out images, too, at the end.")
     ] = False,
+    from_use: Annotated[
+        bool, typer.Option("--from-use", help="Learn from members' votes, purchases and clicks.")
+    ] = False,
     workspace: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Train an encoder on the workspace's own images. Resumable."""
+    """Train an encoder on the workspace's own images, or from use. Resumable."""
     from lensback.catalogue.stores import check_names
     from lensback.session import processors
     from lensback.train import Recipe, train
@@ -62,6 +65,9 @@ def train_command(
         raise BadQuery(f"no such device: {device!r}", hint="use auto, cpu or cuda")
     if out is None:
         raise BadQuery("the trained encoder needs a folder", hint="add --out MODEL_DIR")
+    if from_use:
+        _train_from_use(out, workspace, as_json=as_json)
+        return
     with opened_workspace(workspace) as opened, StageProgress(err) as watcher:
         names = check_names(opened.db, stores or [])
         done = train(
@@ -80,6 +86,49 @@ def train_command(
         print_json(done.as_json())
         return
     _show_trained(done, workspace)
+
+
+def _train_from_use(folder: Path, workspace: Path, *, as_json: bool) -> None:
+    """The encoder that searches use now, taught by what became of its answers; the outcome first."""
+    from lensback.encoders.shelf import SHELF
+    from lensback.lessons import lessons
+    from lensback.train.from_use import train_from_use
+
+    with opened_workspace(workspace) as opened, waiting(err, "learn from use"):
+        snapshot = opened.index.snapshot
+        encoder = opened.encoder(snapshot.encoder if snapshot else "")
+        known = lessons(opened.db, opened.path, encoder.fingerprint)
+        done = train_from_use(
+            opened.db,
+            opened.vectors,
+            SHELF.find(encoder.name, opened.models),
+            encoder.fingerprint,
+            known.taught,
+            folder,
+            learning=opened.settings.learn_from_use,
+        )
+    if as_json:
+        print_json(done.as_json())
+        return
+    middle, low, high = done.difference
+    figures = (
+        f"{done.before:.3f} before, {done.after:.3f} after, {middle:+.3f} [{low:+.3f}, {high:+.3f}]"
+    )
+    asked = f"{counted(done.asked, 'vote and purchase', 'votes and purchases')} not learnt from: {figures}"
+    if done.gained:
+        say(f"GAINED on {asked}.")
+    else:
+        say(f"GAINED NOTHING, do not use it: {asked}. Nothing is written.")
+    middle, low, high = done.views_difference
+    say(
+        f"{counted(done.views, 'other view')} of the catalogue: {middle:+.3f} [{low:+.3f}, {high:+.3f}]"
+    )
+    by = ", ".join(f"{count} by {name}" for name, count in done.by.items() if count)
+    say(
+        f"{counted(done.lessons, 'lesson')} of {counted(done.people, 'member')} about {counted(done.things, 'product')}: {by}"
+    )
+    if done.gained:
+        say(f"next: {command(f'encoder add NAME {done.folder}', workspace)}")
 
 
 def _show_trained(done: Trained, workspace: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 
 @app.command("evaluate")
 def evaluate_command(
-    queries: Annotated[Path, typer.Option(help="CSV of photos and what is right for each.")],
+    queries: Annotated[
+        Path | None, typer.Option(help="CSV of photos and what is right for each.")
+    ] = None,
     gallery: Annotated[
         Path | None, typer.Option(help="CSV of pictures and products; else the live catalogue.")
     ] = None,
@@ -42,6 +45,9 @@ def evaluate_command(
     leaks: Annotated[str, typer.Option(help="Query in the gallery: drop, refuse, keep.")] = "drop",
     machine_hour: Annotated[str, typer.Option(help='An hour of one core, "0.04 USD".')] = "",
     folder: Annotated[Path | None, typer.Option("--out", help="Where run.json goes.")] = None,
+    from_use: Annotated[
+        bool, typer.Option("--from-use", help="Ask members' votes, purchases and clicks instead.")
+    ] = False,
     workspace: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -49,6 +55,11 @@ def evaluate_command(
     from lensback.evaluate import runs, verbs
     from lensback.settings import FILE_NAME, load
 
+    if from_use:
+        _evaluate_use(workspace, as_json=as_json)
+        return
+    if queries is None:
+        raise BadQuery("there is nothing to ask", hint="give --queries FILE.csv, or --from-use")
     with StageProgress(err) as watcher:
         ask = verbs.Ask(queries, encoder, against, leaks, machine_hour, watcher.stage)
         if gallery is None:
@@ -75,11 +86,32 @@ def evaluate_command(
             say(f"written: {folder / runs.RUN_FILE}")
 
 
-def _show(run: Run) -> None:
+def _evaluate_use(workspace: Path, *, as_json: bool) -> None:
+    from lensback.evaluate.from_use import run_of_use
+
+    with opened_workspace(workspace) as opened, waiting(err, "evaluate"):
+        run = run_of_use(opened)
+    if as_json:
+        print_json(run.as_json())
+        return
+    _table(run.figures)
+    say(
+        f"{counted(run.lessons, 'lesson')} of {counted(run.people, 'member')} about {counted(run.products, 'product')}"
+    )
+    for why, count in sorted(run.left_out.items()):
+        say(f"left out: {count} {why}")
+    say(run.note)
+
+
+def _table(figures: Iterable[Figure]) -> None:
     table = FittedTable("figure", "value", "95 % interval", "n")
-    for figure in run.figures:
+    for figure in figures:
         table.add_row(figure.name, *_cells(figure))
     out.print(table)
+
+
+def _show(run: Run) -> None:
+    _table(run.figures)
     if run.against:
         table = FittedTable(f"minus {run.against.name}", "difference", "95 % interval", "n", "p")
         for each in run.against.differences:

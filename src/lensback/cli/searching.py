@@ -30,8 +30,10 @@ from lensback.counted import counted
 from lensback.errors import BadQuery
 
 if TYPE_CHECKING:
+    from lensback.rank import Calibration
     from lensback.search import Query
     from lensback.showcase import DemoQuestion
+    from lensback.train.corrected import Corrected
     from lensback.workspace import Workspace
 
 EXAMPLE_FILE = "example.jpg"
@@ -179,6 +181,9 @@ def _say_what_is_served(opened: Workspace, address: str) -> None:
 def calibrate_command(
     limit: Annotated[int, typer.Option(min=10, help="Most products to ask for.")] = 400,
     seed: int = 0,
+    from_use: Annotated[
+        bool, typer.Option("--from-use", help="Then set it right by members' votes.")
+    ] = False,
     workspace: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -200,11 +205,14 @@ def calibrate_command(
             seed=seed,
             progress=watch,
         )
-        path = save_calibration(opened, calibration)
+        votes = _by_votes(opened, calibration) if from_use else None
+        path = save_calibration(opened, votes.calibration if votes else calibration)
         broken = opened.promise(snapshot)[1] if snapshot else ""
     if as_json:
-        print_json(calibration.as_json())
+        print_json(votes.as_json() if votes else calibration.as_json())
         return
+    if votes:
+        _say_corrected(votes)
     say(f"{encoder.name}: {counted(calibration.cases, 'case')} of {calibration.kind} -> {path}")
     if (held := calibration.held_out) is not None:
         say(
@@ -217,6 +225,29 @@ def calibrate_command(
         say(f"no promise holds ({broken}); next: {command('promise', workspace)}")
     if calibration.kind == COPIES:
         out.print("too few products have several images: these probabilities are optimistic")
+
+
+def _by_votes(opened: Workspace, calibration: Calibration) -> Corrected:
+    from lensback.lessons import lessons, outcomes
+    from lensback.train.corrected import corrected
+
+    known = lessons(opened.db, opened.path, calibration.fingerprint)
+    asked = outcomes(opened.db, opened.vectors, calibration.fingerprint, known.of("vote"))
+    return corrected(calibration, asked, opened.settings.exact_precision)
+
+
+def _say_corrected(done: Corrected) -> None:
+    middle, low, high = done.difference
+    figures = f"log loss {done.before:.3f} before, {done.after:.3f} after, {middle:+.3f} [{low:+.3f}, {high:+.3f}]"
+    asked = f"{counted(done.votes, 'vote')} of {counted(done.people, 'member')} not learnt from: {figures}"
+    if done.gained:
+        say(f"GAINED on {asked}.")
+    else:
+        say(f"GAINED NOTHING, so votes do not count: {asked}.")
+    before, after = done.exact, done.exact_after
+    say(
+        f"called exact: {before[0]} before ({before[1]} rightly), {after[0]} after ({after[1]} rightly)"
+    )
 
 
 @app.command("doctor")

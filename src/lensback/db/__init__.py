@@ -25,7 +25,7 @@ from lensback.db import postgres
 from lensback.db.failures import translated
 from lensback.errors import Busy, ConfigError, MissingExtra, SchemaTooNew
 
-HEAD = "0018"
+HEAD = "0019"
 """Newest migration; tests/test_db.py holds it against `versions/`."""
 
 BUSY_TIMEOUT_S = 30

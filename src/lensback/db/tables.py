@@ -14,6 +14,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -267,7 +268,15 @@ feedback = Table(
     Column("product_id", String(17), primary_key=True),
     Column("vote", Integer, nullable=False),
     Column("at", BigInteger, nullable=False),
+    Column("voter", String(64), nullable=False, default="", server_default="", index=True),
 )
+
+searched_vectors = Table(
+    "searched_vectors", metadata,
+    Column("search_id", String(32), primary_key=True), Column("at", BigInteger, nullable=False, index=True),
+    Column("fingerprint", String(64), nullable=False), Column("dim", Integer, nullable=False),
+    Column("halves", LargeBinary, nullable=False),
+)  # fmt: skip
 
 clicks = Table(
     "clicks",
@@ -396,23 +405,17 @@ seals = Table(
 )
 
 pulls = Table(
-    "pulls",
-    metadata,
+    "pulls", metadata,
     Column("network", String(80), primary_key=True),
-    Column("since", BigInteger, primary_key=True),
-    Column("until", BigInteger, primary_key=True),
-    Column("news", Integer, nullable=False),
-    Column("at", BigInteger, nullable=False),
-)
+    Column("since", BigInteger, primary_key=True), Column("until", BigInteger, primary_key=True),
+    Column("news", Integer, nullable=False), Column("at", BigInteger, nullable=False),
+)  # fmt: skip
 
 network_pulls = Table(
-    "network_pulls",
-    metadata,
-    Column("network", String(80), primary_key=True),
-    Column("tried_at", BigInteger, nullable=False),
-    Column("good_at", BigInteger),
-    Column("error", Text, nullable=False),
-)
+    "network_pulls", metadata,
+    Column("network", String(80), primary_key=True), Column("tried_at", BigInteger, nullable=False),
+    Column("good_at", BigInteger), Column("error", Text, nullable=False),
+)  # fmt: skip
 
 refused_rows = Table(
     "refused_rows",
@@ -466,13 +469,10 @@ feed_states = Table(
 )
 
 hosts = Table(
-    "hosts",
-    metadata,
-    Column("host", String(300), primary_key=True),
-    Column("failures", Integer, nullable=False, default=0),
-    Column("retry_at", BigInteger, nullable=False, default=0),
-    Column("reason", Text, nullable=False, default=""),
-)
+    "hosts", metadata,
+    Column("host", String(300), primary_key=True), Column("failures", Integer, nullable=False, default=0),
+    Column("retry_at", BigInteger, nullable=False, default=0), Column("reason", Text, nullable=False, default=""),
+)  # fmt: skip
 
 # ---- who may, and who did what
 

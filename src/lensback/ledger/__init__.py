@@ -17,6 +17,7 @@ from lensback.ledger.clicks import (
     new_click_id,
     news_body,
     search_body,
+    vectors_body,
 )
 from lensback.ledger.inbox import apply
 from lensback.ledger.pay import Payout, amount_of, due, pay
@@ -53,4 +54,5 @@ __all__ = [
     "renew",
     "sales_of",
     "search_body",
+    "vectors_body",
 ]

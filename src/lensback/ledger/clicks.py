@@ -6,6 +6,7 @@ maybe by a later program. No photo and nothing of a person but the host's opaque
 
 from __future__ import annotations
 
+import base64
 import re
 import secrets
 import string
@@ -15,7 +16,7 @@ from typing import Any
 
 from lensback.errors import BadQuery
 from lensback.ledger.shown import HASH_CHARS
-from lensback.types import Box, Conversion, Money, StoredOffer
+from lensback.types import Box, Conversion, Money, StoredOffer, Vectors
 from lensback.wire import Answer
 
 ALPHABET = string.digits + string.ascii_letters
@@ -133,9 +134,26 @@ def _rounded(box: Box) -> list[float]:
     return [round(value, 4) for value in box]
 
 
-def feedback_body(search_id: str, product_id: str, vote: int, at: int) -> dict[str, Any]:
-    """One vote: 1 for "this is it", -1 for "it is not"; the latest counts."""
-    return {"search_id": search_id, "product_id": product_id, "vote": vote, "at": at}
+def feedback_body(
+    search_id: str, product_id: str, vote: int, at: int, voter: str = ""
+) -> dict[str, Any]:
+    """One vote: 1 for "this is it", -1 for "it is not"; the latest counts. `voter` is the keyed digest of a
+    member's token (`grants.owner_of`), empty for everybody else."""
+    known = {"voter": voter} if voter else {}
+    return {"search_id": search_id, "product_id": product_id, "vote": vote, "at": at, **known}
+
+
+def vectors_body(search_id: str, at: int, fingerprint: str, vectors: Vectors) -> dict[str, Any]:
+    """The vectors [n, dim] of what one search compared, in half precision."""
+    halves = base64.b64encode(vectors.astype("<f2").tobytes()).decode()
+    dim = int(vectors.shape[1])
+    return {
+        "search_id": search_id,
+        "at": at,
+        "fingerprint": fingerprint,
+        "dim": dim,
+        "halves": halves,
+    }
 
 
 def news_body(news: Conversion, *, at: int, source: str) -> dict[str, Any]:

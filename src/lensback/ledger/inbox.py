@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -131,8 +132,14 @@ def _attach(c: Connection, bodies: list[Body], rates: Converter | None) -> None:
 
 
 def _feedback(db: Database, c: Connection, bodies: list[Body], _rates: Converter | None) -> None:
-    latest = {(body["search_id"], body["product_id"]): body for body in bodies}
-    db.upsert(c, t.feedback, list(latest.values()), ["search_id", "product_id"], ["vote", "at"])
+    latest = {(body["search_id"], body["product_id"]): {"voter": "", **body} for body in bodies}
+    said = ["vote", "at", "voter"]
+    db.upsert(c, t.feedback, list(latest.values()), ["search_id", "product_id"], said)
+
+
+def _vectors(db: Database, c: Connection, bodies: list[Body], _rates: Converter | None) -> None:
+    rows = [{**body, "halves": base64.b64decode(body["halves"])} for body in bodies]
+    db.upsert(c, t.searched_vectors, rows, ["search_id"])
 
 
 def _news(db: Database, c: Connection, bodies: list[Body], rates: Converter | None) -> None:
@@ -154,5 +161,6 @@ _WRITERS: dict[str, Callable[[Database, Connection, list[Body], Converter | None
     "search": _searches,
     "click": _clicks,
     "feedback": _feedback,
+    "vectors": _vectors,
     "news": _news,
 }

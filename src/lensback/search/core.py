@@ -102,6 +102,8 @@ class Tools:
     """What reads the photo's words, if they are to be read."""
     text_wait_s: float = 30.0
     """How long an answer that is ready otherwise waits for them."""
+    compared: Callable[[str, Vectors], object] | None = None
+    """Is told the vectors [n, dim] of what was searched, by the answer's id, if somebody wants to know."""
 
 
 def search(photo: bytes, query: Query, tools: Tools) -> Answer:
@@ -118,6 +120,8 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
         with log.timed("encode", timings):
             boxes = searched(regions[0], query.box)
             vectors = tools.encoder.encode([images.crop(sight.picture, box) for box in boxes])
+        if tools.compared:
+            tools.compared(search_id, vectors)
         said = _coded(sight, query, where, tools, timings)
         region = named(regions[0], regions)
         lines = partial(_lines, sight, query, tools, timings)

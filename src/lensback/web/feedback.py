@@ -9,11 +9,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from lensback import ledger
+from lensback import grants, ledger
 from lensback.errors import AlreadyDone, BadQuery, NotFound
 from lensback.ledger.clicks import SEARCH_ID
 from lensback.ledger.shown import vote_on
-from lensback.web import bodies, forms
+from lensback.web import bodies, forms, guard, users
 from lensback.web.browser import browser_of
 from lensback.web.guard import Writer
 from lensback.web.notes import recorded
@@ -52,9 +52,21 @@ async def feedback(request: Request, service: Opened) -> JSONResponse:
         raise AlreadyDone("there is a vote on this already", hint="search again to vote again")
     if before != vote:
         service.votes.put(f"{search_id} {product_id}", vote)
-        body = ledger.feedback_body(search_id, product_id, vote, int(time.time()))
+        voter = await run_in_threadpool(_voter, service, request)
+        body = ledger.feedback_body(search_id, product_id, vote, int(time.time()), voter)
         service.workspace.journal.append("feedback", body, durable=False)
     return JSONResponse({"status": "ok"}, headers={"Cache-Control": "no-store"})
+
+
+def _voter(service: Service, request: Request) -> str:
+    """Whose vote it is, as a keyed digest: a member's, where votes are learnt from; else nobody's. The cookie
+    is `SameSite=Lax`: no page of a stranger votes for a member."""
+    workspace = service.workspace
+    if not workspace.settings.learn_from_use:
+        return ""
+    host = guard.is_host(request)
+    user = users.user_of(request, workspace, int(time.time()), host=host)
+    return grants.owner_of(workspace.path, user) if user else ""
 
 
 def _vote_before(service: Service, search_id: str, product_id: str) -> int | None:

@@ -17,6 +17,7 @@ from lensback.errors import Error, NotFound
 from lensback.fleeting import Fleeting
 from lensback.ledger.shown import Shown, shown
 from lensback.search import Query
+from lensback.types import Vectors
 from lensback.wire import Answer
 from lensback.workspace import Workspace
 
@@ -52,6 +53,16 @@ def note_search(
     except Error as error:
         log.event("search not recorded", 30, type=type(error).__name__)
     return body
+
+
+def note_vectors(workspace: Workspace, answer: Answer, vectors: Vectors) -> None:
+    """Writes down what an answer compared, to learn from what becomes of it (setting `learn_from_use`). Where
+    that fails the answer is given all the same."""
+    body = ledger.vectors_body(answer.search_id, int(time.time()), answer.encoder, vectors)
+    try:
+        workspace.journal.append("vectors", body, durable=False)
+    except Error as error:
+        log.event("vectors not kept", 30, type=type(error).__name__)
 
 
 async def recorded(workspace: Workspace, recent: Fleeting[Shown], search_id: str) -> Shown:

@@ -41,7 +41,7 @@ from lensback.search import (
     search_live,
     search_words,
 )
-from lensback.types import StoredOffer
+from lensback.types import StoredOffer, Vectors
 from lensback.web import kept
 from lensback.web.browser import address_of, browser_of
 from lensback.web.gate import Gate
@@ -51,7 +51,7 @@ from lensback.web.limits import Arrivals
 from lensback.web.marks import Marks
 from lensback.web.memory import Memory, Remembered
 from lensback.web.meters import Meters
-from lensback.web.notes import note_search
+from lensback.web.notes import note_search, note_vectors
 from lensback.web.pace import RateLimiter
 from lensback.web.readiness import Readiness
 from lensback.web.together import photos
@@ -255,15 +255,19 @@ class Service:
     def _answered(
         self, photo: bytes, query: Query, whose: str, decode: images.Decode
     ) -> tuple[Answer, str]:
-        variant = self._side()
+        variant, compared = self._side(), dict[str, Vectors]()
+        own = partial(_own, whose=whose, decode=decode, compared=compared.__setitem__)
         if variant == "b":
             try:
-                tools = _own(self.workspace.trial_tools(), whose, decode)
-                return search(photo, query, tools), variant
+                answer = search(photo, query, own(self.workspace.trial_tools()))
             except (ConfigError, StateError) as error:  # a trial never costs an answer
                 log.event("trial out", 30, type=type(error).__name__, message=error.message)
                 variant = ""
-        return search_live(photo, query, lambda: _own(self.tools(), whose, decode)), variant
+        if variant != "b":
+            answer = search_live(photo, query, lambda: own(self.tools()))
+        if self.workspace.settings.learn_from_use and answer.hits:
+            note_vectors(self.workspace, answer, compared[answer.search_id])
+        return answer, variant
 
     def _by_words(self, query: Query) -> Answer:
         return search_words(query, self.tools())
@@ -358,9 +362,11 @@ def _kept_photo(
     )
 
 
-def _own(tools: Tools, whose: str, decode: images.Decode) -> Tools:
+def _own(
+    tools: Tools, whose: str, decode: images.Decode, compared: Callable[[str, Vectors], object]
+) -> Tools:
     """The tools with what this browser's own photos were seen to show, and no other's."""
-    return replace(tools, looks=tools.looks.of(whose), decode=decode)
+    return replace(tools, looks=tools.looks.of(whose), decode=decode, compared=compared)
 
 
 async def _service(request: Request) -> Service:
