@@ -162,7 +162,7 @@ def leading_first(turn: Floats, vectors: Floats) -> Floats:
 def judged(
     taught: Sequence[Lesson], shown: SearchedPictures, family: dict[str, str]
 ) -> tuple[list[float], list[float], list[str]]:
-    """For each lesson but clicks the mean of "found first" and "among the first five", as vectors are and by a
+    """Each vote and purchase: the mean of "found first" and "among the first five", as vectors are and by a
     map that learnt from neither its member nor its model; and its member."""
     before: list[float] = []
     after: list[float] = []
