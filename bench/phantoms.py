@@ -7,7 +7,9 @@ folder of photos without a thing for sale. For each: how many regions an answer 
 these meet something, and how many photos show nothing at all; then what a whole search says where
 luma and its outlet are on sale (`--folder` as of bench/live_path.py), beside 300 distorted pictures of
 things that are. `--street`, `--count` and `--drawn` make it shorter: so many street photos, drawn by a
-fixed seed, photos of closet and copies, screenshots and half as many grounds. Intervals are Wilson's, of photos.
+fixed seed, photos of closet and copies, screenshots and half as many grounds. "By likelihood": what the
+detector alone would have named; "in an answer": what is left where nothing on sale is near. Intervals
+are Wilson's, of photos.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from lensback.distort import distort
 from lensback.search import Query, search
 from lensback.search.looking import in_order, offered
 from lensback.types import WHOLE, Region
+from lensback.wire import Answer
 from lensback.workspace import Workspace
 from live_path import source_of
 from rig import DATA, REPOSITORY, arguments, images_of, jpeg, opened, share, write
@@ -118,17 +121,27 @@ def small(image: Image.Image) -> Image.Image:
 
 
 def named(regions: Sequence[Region]) -> list[Region]:
-    """The things that the page offers at once."""
+    """The things that the page would offer at once, by their likelihood alone."""
     return [r for r in offered(in_order(regions)) if r.box != WHOLE and r.likely][:FIRST]
+
+
+def of_answer(answer: Answer) -> list[Region]:
+    """The things that the page offers at once."""
+    return [Region(r.box, r.label, r.score) for r in answer.regions if r.box != WHOLE][:FIRST]
 
 
 def of_regions(found: Sequence[Sequence[Region]]) -> dict[str, Any]:
     """How much an answer names, and behind "more"."""
     every = [[r for r in each if r.box != WHOLE][:FIRST] for each in found]
-    mine = [named(each) for each in found]
     return {
         "found by the detector, of the first 8, a photo": _mean([len(each) for each in every]),
-        "named in an answer, a photo": _mean([len(each) for each in mine]),
+        "by likelihood": _counted([named(each) for each in found]),
+    }
+
+
+def _counted(mine: Sequence[Sequence[Region]]) -> dict[str, Any]:
+    return {
+        "named, a photo": _mean([len(each) for each in mine]),
         "photos with nothing named": share(sum(not each for each in mine), len(mine)),
     }
 
@@ -137,18 +150,16 @@ def _mean(counts: Sequence[int]) -> float | None:
     return round(sum(counts) / len(counts), 2) if counts else None
 
 
-def on_boxes(photos: Sequence[Photo], found: Sequence[Sequence[Region]]) -> dict[str, Any]:
+def on_boxes(photos: Sequence[Photo], chosen: Sequence[Sequence[Region]]) -> dict[str, Any]:
     """How many of the regions meet a true box, and how many of the boxes are met by them."""
-    told: dict[str, Any] = {}
-    every = [[r for r in each if r.box != WHOLE][:FIRST] for each in found]
-    for name, chosen in (("the first 8", every), ("named", [named(each) for each in found])):
-        right = [sum(_meets(regions, boxes)) for regions, (_, boxes) in zip(chosen, photos, strict=True)]  # fmt: skip
-        judged = [Judged(boxes, regions) for regions, (_, boxes) in zip(chosen, photos, strict=True)]  # fmt: skip
-        told[name] = {
-            "regions that meet a box": share(sum(right), sum(map(len, chosen))),
-            "boxes met": round(share_met(judged, FIRST), 4),
-        }
-    return told
+    pairs = list(zip(chosen, (boxes for _, boxes in photos), strict=True))
+    right = sum(sum(_meets(regions, boxes)) for regions, boxes in pairs)
+    judged = [Judged(boxes, regions) for regions, boxes in pairs]
+    return {
+        "regions that meet a box": share(right, sum(map(len, chosen))),
+        "boxes met": round(share_met(judged, FIRST), 4),
+        "boxes": sum(len(boxes) for _, boxes in photos),
+    }
 
 
 def _meets(regions: Sequence[Region], boxes: Sequence[Any]) -> list[bool]:
@@ -162,17 +173,13 @@ def _meets(regions: Sequence[Region], boxes: Sequence[Any]) -> list[bool]:
 # ---- what a search says of them
 
 
-def verdicts(photos: Sequence[Draw], workspace: Workspace) -> dict[str, Any]:
-    tools, said, nothing = workspace.tools(), Counter[str](), 0
-    for photo in photos:
-        answer = search(jpeg(photo()), Query(), tools)
-        said[answer.verdict] += 1
-        nothing += answer.nothing_to_search
-    count = len(photos)
+def verdicts(answers: Sequence[Answer]) -> dict[str, Any]:
+    said, count = Counter(answer.verdict for answer in answers), len(answers)
     return {
         "told none": share(said["none"], count),
-        "of these: nothing to search": nothing,
+        "of these: nothing to search": sum(answer.nothing_to_search for answer in answers),
         "called exact": share(said["exact"], count),
+        "in an answer": _counted([of_answer(answer) for answer in answers]),
     }
 
 
@@ -214,13 +221,18 @@ def main() -> None:
         found = [detector.find(small(photo())) for photo in photos]
         figures[name] = {"photos": len(photos), **of_regions(found)}
         if name == "street":
-            figures[name] |= on_boxes(worn, found)
+            every = [[r for r in each if r.box != WHOLE][:FIRST] for each in found]
+            figures[name]["the first 8"] = on_boxes(worn, every)
+            figures[name]["by likelihood"] |= on_boxes(worn, [named(each) for each in found])
     if asked.searched:
         with source_of(asked.folder.resolve() / "source", asked.encoder) as workspace:
+            sets["sold, distorted"] = sold(workspace, asked.count)
+            tools = workspace.tools()
             for name, photos in sets.items():
-                figures[name] |= verdicts(photos, workspace)
-            copies = sold(workspace, asked.count)
-            figures["sold, distorted"] = {"photos": len(copies), **verdicts(copies, workspace)}
+                answers = [search(jpeg(photo()), Query(), tools) for photo in photos]
+                figures.setdefault(name, {"photos": len(photos)}).update(verdicts(answers))
+                if name == "street":
+                    figures[name]["in an answer"] |= on_boxes(worn, [of_answer(one) for one in answers])  # fmt: skip
     write("phantoms", {"detector": detector.fingerprint, "sets": figures}, asked.out)
 
 

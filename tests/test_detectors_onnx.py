@@ -457,6 +457,18 @@ def test_where_nothing_is_likely_the_whole_photo_is_not(tmp_path: Path) -> None:
     assert silent[-1].likely, "a model whose scores were never held against boxes"
 
 
+@pytest.mark.parametrize(("line", "sure"), [(0.5, 2), (0.65, 2), (0.7, 1), (0.85, 0)])
+def test_what_is_likely_may_not_be_sure(tmp_path: Path, line: float, sure: int) -> None:
+    """Bags by .82 and .67, of which so many are sure; shoes are not likely, and so never sure."""
+    worth = {"chance": {"bag": (logit(1 / 3), 1.0)}, "likely_from": 0.6, "sure_from": line}
+    *things, whole = three_things(tmp_path, **worth).find(Image.new("RGB", PHOTO))
+    assert [one.likely for one in things] == [True, True, False]
+    assert [one.sure for one in things] == [True] * sure + [False] * (3 - sure)
+    assert (whole.likely, whole.sure) == (True, sure > 0)
+    untold = three_things(tmp_path / "untold", sure_from=0.99).find(Image.new("RGB", PHOTO))
+    assert untold[-1].sure, "a model whose scores were never held against boxes"
+
+
 def test_the_order_is_that_of_what_scores_are_worth(tmp_path: Path) -> None:
     worth = {"chance": {"bag": (-4.0, 1.0), "shoes": (3.0, 1.0)}}
     regions = three_things(tmp_path, **worth).find(Image.new("RGB", PHOTO))

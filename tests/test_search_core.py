@@ -539,6 +539,33 @@ def test_nothing_to_search_is_said_by_score_and_by_distance(
     assert not drawn.nothing_to_search, "who draws a box sees a thing"
 
 
+@pytest.mark.parametrize("sure", [True, False])
+@pytest.mark.parametrize("near", [True, False])
+def test_where_nothing_is_near_a_region_is_offered_only_if_one_is_sure(
+    made: Tiny, *, sure: bool, near: bool
+) -> None:
+    """Two regions that are likely, one of them sure or none: a flower that looks like a hat."""
+    bag, whole = Region(PART, "bag", 0.5, sure=sure), Region(WHOLE, "whole", 0.01, sure=sure)
+    things = (bag, Region((0.6, 0.6, 0.9, 0.9), "hat", 0.4, sure=False), whole)
+    tools = {"detector": FixedDetector(things), "calibration": even(none_below=-1 if near else 2)}
+    answer = ask(made, tools=tools)
+    told = not sure and not near
+    assert (answer.verdict == "none", answer.nothing_to_search) == (not near, told)
+    assert answer.region == (WHOLE if told else PART)
+    assert [r.label for r in answer.regions] == (["whole"] if told else ["bag", "hat", "whole"])
+    assert [r.label for r in answer.more_regions] == (["bag", "hat"] if told else [])
+    chosen = ask(made, tools=tools, box=PART)
+    assert (chosen.region, chosen.nothing_to_search) == (PART, False), "who chooses it sees it"
+
+
+def test_what_filters_leave_out_is_near(made: Tiny) -> None:
+    """A shirt is near and not sold that cheaply: the photo shows a thing, however doubtful."""
+    doubtful = (DOUBTFUL, Region(WHOLE, "whole", 0.01, likely=False))
+    tools = {"detector": FixedDetector(doubtful), "calibration": even(none_below=-1)}
+    answer = ask(made, tools=tools, brands=("nobody",))
+    assert (answer.verdict, answer.left_out, answer.nothing_to_search) == ("none", True, False)
+
+
 @pytest.mark.parametrize("label", ["whole", "item", "top"])
 def test_what_is_shown_is_decided_by_the_line_of_the_nearest_things_kind(
     tmp_path: Path, label: str

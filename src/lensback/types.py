@@ -189,6 +189,8 @@ class Region:
     likely: bool = True
     """Whether it is a thing rather than not, for all that the detector knows; of the whole photo:
     whether it shows any thing."""
+    sure: bool = True
+    """Whether that is so likely that it counts even where nothing on sale is near."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,8 @@ class DetectorDescription(Described):
     without one keeps the model's score."""
     likely_from: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Score from which a region is offered; what is below stands behind "more"."""
+    sure_from: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Score that one region must have for any to be offered where nothing on sale is near."""
     part: Annotated[float, Field(gt=0, le=1)] = 1.0
     """A box of which more lies within a better one of the same kind is a part of that, and dropped;
     1: none is."""

@@ -71,8 +71,10 @@ class OnnxDetector:
         boxes = _fractions(found.boxes, fitted, photo.size, self.description)
         things = self._regions(found, boxes)
         # A model whose scores were never held against boxes says nothing of what is not there.
-        seen = not self.description.chance or any(thing.likely for thing in things)
-        return [*things, Region(WHOLE, "whole", LAST_RESORT, seen)]
+        untold = not self.description.chance
+        seen = untold or any(thing.likely for thing in things)
+        sure = untold or any(thing.sure for thing in things)
+        return [*things, Region(WHOLE, "whole", LAST_RESORT, seen, sure)]
 
     def outputs(self, batch: NDArray[np.float32], size: tuple[int, int] = (1, 1)) -> list[Array]:
         """What the model gives for one preprocessed photo of that width and height."""
@@ -104,7 +106,9 @@ class OnnxDetector:
         ]
 
     def _region(self, box: NDArray[np.float32], label: str, score: float) -> Region:
-        return Region(_box(box), label, score, score >= self.description.likely_from)
+        d = self.description
+        likely = score >= d.likely_from
+        return Region(_box(box), label, score, likely, likely and score >= d.sure_from)
 
 
 def _box(row: NDArray[np.float32]) -> tuple[float, float, float, float]:

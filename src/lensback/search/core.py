@@ -40,6 +40,7 @@ from lensback.search.looking import (
     offered,
     searched,
     unlikely,
+    withdrawn,
 )
 from lensback.search.prices import CashbackBasis, Prices, rates_day
 from lensback.search.printed import printed
@@ -128,6 +129,9 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
         found = _verdict(
             vectors, where, query, tools, timings, region, search_id, said=said, lines=lines
         )
+    far = found.verdict == "none" and not found.left_out
+    if nothing := far and nothing_in(sight.regions, query.box):
+        regions = withdrawn(regions)
     end = query.offset + query.limit
     hits = tuple(rank.hits_in_order(found.hits, query.order)[query.offset : end])
     return Answer(
@@ -141,7 +145,7 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
         region=regions[0].box,
         regions=tuple(map(_shown, offered(regions))),
         more_regions=tuple(map(_shown, unlikely(regions))),
-        nothing_to_search=found.verdict == "none" and nothing_in(sight.regions, query.box),
+        nothing_to_search=nothing,
         left_out=found.left_out,
         codes=found.codes,
         read=found.read,

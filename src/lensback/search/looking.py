@@ -195,8 +195,15 @@ def unlikely(regions: Sequence[Region]) -> list[Region]:
 
 
 def nothing_in(regions: Sequence[Region], box: Box | None) -> bool:
-    """Whether the photo shows no thing, for all that the detector knows. Who drew a box saw one."""
-    return box is None and not any(region.likely for region in regions)
+    """Whether a photo to which nothing on sale is near shows no thing: the detector is sure of none. Who drew
+    a box saw one."""
+    return box is None and not any(region.likely and region.sure for region in regions)
+
+
+def withdrawn(regions: Sequence[Region]) -> list[Region]:
+    """The whole photo, and nothing else that is offered: where there is nothing to search."""
+    whole = [region for region in regions if region.box == WHOLE]
+    return [*whole, *(replace(r, likely=False) for r in regions if r.box != WHOLE)]
 
 
 def searched(region: Region, box: Box | None) -> list[Box]:
