@@ -64,11 +64,11 @@ FOLDER = REPOSITORY / "build" / "growth"
 PLOT = REPOSITORY / "docs" / "images" / "growth.svg"
 STEPS = {
     "read": "reading the feeds, all new",
-    "read again": "reading them again, one price in a hundred changed",
     "pair": "comparing pictures of different stores",
     "group": "grouping",
-    "group again": "grouping again, nothing changed",
     "publish": "publishing, all new",
+    "read again": "reading the feeds again, one price in a hundred changed",
+    "group again": "grouping again, nothing changed",
     "publish again": "publishing again, one price in a hundred changed",
     "calibrate": "calibrating, without its pictures",
     "search": "forty searches of the index",

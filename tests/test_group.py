@@ -366,9 +366,13 @@ def test_a_photograph_must_be_sure_and_shown_once_a_store(db: Database) -> None:
 # ---- photographs of several stores
 
 
-@pytest.fixture
-def shown_twice(db: Database, tmp_path: Path) -> tuple[Database, ImageStore, VectorStore]:
-    """Stores a and b show the same photograph (b recompressed), a another one, b a third."""
+@pytest.fixture(params=["few", "many"])
+def shown_twice(
+    db: Database, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Database, ImageStore, VectorStore]:
+    """Stores a and b show the same photograph (b recompressed), a another one, b a third. Few are
+    compared with all, many are sorted into partitions first."""
+    monkeypatch.setattr("lensback.group.MANY", 1 if request.param == "many" else 1000)
     images, vectors = ImageStore(tmp_path / "images"), VectorStore(tmp_path / "vectors")
     seeds = (("1", 1), ("2", 1), ("3", 3), ("4", 4), ("5", 1))
     drawn = {name: _drawn(seed) for name, seed in seeds}

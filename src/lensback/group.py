@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from lensback import colors, log
 from lensback.catalogue import products
@@ -20,14 +21,17 @@ from lensback.catalogue.products import Link, Member
 from lensback.db import Connection, Database
 from lensback.errors import Error
 from lensback.images import ImageStore
+from lensback.indexes.nearby import nearby
 from lensback.likeness import SAME_PHOTOGRAPH, Signature, drawn, likeness, signature
 from lensback.showings import Doubt, Showings, agreed
-from lensback.types import Progress, Tally
+from lensback.types import Candidate, Progress, Tally, Vectors
 from lensback.vectors import VectorStore
 
 NEIGHBOURS = 10
 NEAR = 0.6
 """Cosine under which two images are not even compared."""
+MANY = 3000
+"""From so many new images on, all are sorted into partitions first: that costs what comparing these with each costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +51,33 @@ class _Variant:
     brands: set[str] = field(default_factory=set)
 
 
+class _Links:
+    """Links in the order they were made, 17 bytes each: there are nearly as many as offers."""
+
+    def __init__(self) -> None:
+        self._a, self._b, self._score = array("i"), array("i"), array("d")
+        self._why, self._reasons = array("b"), list[str]()
+
+    def add(self, link: Link) -> None:
+        if link.reason not in self._reasons:
+            self._reasons.append(link.reason)
+        self._a.append(link.a)
+        self._b.append(link.b)
+        self._score.append(link.score)
+        self._why.append(self._reasons.index(link.reason))
+
+    def __iter__(self) -> Iterator[Link]:
+        for a, b, why, score in zip(self._a, self._b, self._why, self._score, strict=True):
+            yield Link(a, b, self._reasons[why], score)
+
+
 class _Union:
     """Union-find over database ids; 4 bytes an offer, plus the facts of linked components."""
 
     def __init__(self, size: int) -> None:
         self._parent = array("i", range(size + 1))
         self._facts: dict[int, _Variant] = {}
-        self.links: list[Link] = []
+        self.links = _Links()
 
     def root(self, key: int) -> int:
         parent = self._parent
@@ -66,7 +90,7 @@ class _Union:
         """Makes two components one; they are different ones."""
         low, high = sorted((self.root(a), self.root(b)))
         self._parent[high] = low
-        self.links.append(Link(min(a, b), max(a, b), reason, score))
+        self.links.add(Link(min(a, b), max(a, b), reason, score))
         facts = self._facts.pop(high, None)
         if facts:
             self._merge(low, facts)
@@ -117,14 +141,15 @@ def group(
     doubts = _doubts(db, images)
     products.replace_doubts(db, doubts)
     with db.read() as c:
-        union = _Union(products.max_id(c))
+        size = products.max_id(c)
+        union = _Union(size)
         for members, reason in _within_stores(c):
             for member in members[1:]:
                 union.join(members[0].id, member.id, reason)
         for found, reason, score in _across_stores(c, evidence, doubts, tally):
             if refused := _link(union, found, reason, score):
                 tally.rejected[refused] += 1
-        assigned, changes, tally.done = _assignment(c, union)
+        assigned, changes, tally.done = _assignment(c, union, size)
     tally.notes = {"offers": assigned, "reassigned": products.assign(db, changes)}
     if empty := sum(doubt == Doubt.PLACEHOLDER for _, doubt in doubts.values()):
         tally.notes["placeholders"] = empty
@@ -273,17 +298,24 @@ def _link(union: _Union, members: Sequence[Member], reason: str, score: float) -
     return refused
 
 
-def _assignment(c: Connection, union: _Union) -> tuple[int, list[tuple[int, int]], int]:
-    """Offers seen, (offer, naming offer) where it changed, and the number of products."""
-    naming: dict[int, tuple[int, str]] = {}
-    changes = []
-    n = 0
+def _assignment(
+    c: Connection, union: _Union, size: int
+) -> tuple[int, Iterable[tuple[int, int]], int]:
+    """Offers seen, (offer, naming offer) where it changed, and the number of products. What is kept
+    meanwhile is 12 bytes an id up to `size`, and 8 for each that changed."""
+    naming, named = array("i", bytes(4 * (size + 1))), array("q", bytes(8 * (size + 1)))
+    changed, names = array("i"), array("i")
+    seen = found = 0
     for key, offer_id, now in products.active_ids(c):
-        n += 1
-        name, product_id = naming.setdefault(union.root(key), (key, "p" + offer_id))
-        if now != product_id:
-            changes.append((key, name))
-    return n, changes, len(naming)
+        seen += 1
+        root = union.root(key)
+        if not naming[root]:
+            found += 1
+            naming[root], named[root] = key, hash("p" + offer_id)
+        if hash(now) != named[root]:
+            changed.append(key)
+            names.append(naming[root])
+    return seen, zip(changed, names, strict=True), found
 
 
 def pair_images(
@@ -302,23 +334,37 @@ def pair_images(
     tally = Tally("pair")
     look = _signatures(images)
     total = vectors.count(fingerprint)
-    for batch in products.to_pair(db, fingerprint):
-        near = vectors.neighbours(fingerprint, vectors.get(fingerprint, batch), NEIGHBOURS)
-        wanted = {
-            (min(a, c.image_hash), max(a, c.image_hash))
-            for a, candidates in zip(batch, near, strict=True)
-            for c in candidates
-            if c.image_hash != a and c.similarity >= NEAR
-        }
-        pairs = [(a, b, _likeness(look, a, b)) for a, b in _between_stores(db, wanted)]
-        found = [pair for pair in pairs if pair[2] >= SAME_PHOTOGRAPH]
-        products.record_pairs(db, batch, found)
-        tally.done += len(batch)
-        tally.notes["pairs"] = int(tally.notes.get("pairs", 0)) + len(found)
-        if progress:
-            progress(tally.done, total)
+    with _neighbours(db, vectors, fingerprint) as neighbours:
+        for batch in products.to_pair(db, fingerprint):
+            near = neighbours(vectors.get(fingerprint, batch), NEIGHBOURS)
+            wanted = {
+                (min(a, c.image_hash), max(a, c.image_hash))
+                for a, candidates in zip(batch, near, strict=True)
+                for c in candidates
+                if c.image_hash != a and c.similarity >= NEAR
+            }
+            pairs = [(a, b, _likeness(look, a, b)) for a, b in _between_stores(db, wanted)]
+            found = [pair for pair in pairs if pair[2] >= SAME_PHOTOGRAPH]
+            products.record_pairs(db, batch, found)
+            tally.done += len(batch)
+            tally.notes["pairs"] = int(tally.notes.get("pairs", 0)) + len(found)
+            if progress:
+                progress(tally.done, total)
     tally.seconds = time.perf_counter() - begin
     return tally
+
+
+@contextmanager
+def _neighbours(
+    db: Database, vectors: VectorStore, fingerprint: str
+) -> Iterator[Callable[[Vectors, int], list[list[Candidate]]]]:
+    """How the nearest images of many are asked for: of few new ones by comparing with all, of many in
+    partitions, so that twice as many cost twice as much and not four times."""
+    if products.count_to_pair(db, fingerprint) < MANY:
+        yield partial(vectors.neighbours, fingerprint)
+    else:
+        with nearby(vectors.scan(fingerprint)) as near:
+            yield near.of
 
 
 def _between_stores(db: Database, wanted: set[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -257,13 +257,24 @@ def image_pairs(c: Connection, at_least: float) -> list[tuple[str, str, float]]:
     return [(row.hash_a, row.hash_b, row.likeness) for row in rows]
 
 
+def _unpaired(fingerprint: str) -> Any:
+    e, p = t.embeddings.c, t.paired_images.c
+    done = exists().where(p.image_hash == e.image_hash)
+    return select(e.image_hash).where(e.fingerprint == fingerprint, e.status == "ok", ~done)
+
+
+def count_to_pair(db: Database, fingerprint: str) -> int:
+    """How many images `to_pair` gives."""
+    with db.read() as c:
+        query = select(func.count()).select_from(_unpaired(fingerprint).subquery())
+        return int(c.execute(query).scalar_one())
+
+
 def to_pair(db: Database, fingerprint: str) -> Iterator[list[str]]:
     """Images with a vector that were not compared with the other stores' yet, in batches."""
-    e, p = t.embeddings.c, t.paired_images.c
+    e, query = t.embeddings.c, _unpaired(fingerprint)
     last = ""
     while True:
-        done = exists().where(p.image_hash == e.image_hash)
-        query = select(e.image_hash).where(e.fingerprint == fingerprint, e.status == "ok", ~done)
         with db.read() as c:
             page = list(
                 c.scalars(query.where(e.image_hash > last).order_by(e.image_hash).limit(512))

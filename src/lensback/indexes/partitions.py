@@ -196,6 +196,11 @@ def read(path: Path) -> Any:
     return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
 
 
+def probing(nprobes: int) -> Any:
+    """How a search of `read`'s partitions is told to look through so many of them."""
+    return _faiss().SearchParametersIVF(nprobe=nprobes)
+
+
 def _faiss() -> Any:
     """The library, loaded when it is first needed. (Its stubs know fewer arguments than it takes.)"""
     import faiss
