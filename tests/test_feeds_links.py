@@ -77,6 +77,13 @@ def test_another_namespace_speaks_where_the_row_is_silent():
         ("https://s.example/a{1}|2.jpg", "https://s.example/a%7B1%7D%7C2.jpg"),
         ("https://s.example/50%.jpg", "https://s.example/50%.jpg"),
         ("https://s.example/кот.jpg", "https://s.example/кот.jpg"),
+        ("'https://s.example/a.jpg'", "https://s.example/a.jpg"),
+        ('"https://s.example/a.jpg"', "https://s.example/a.jpg"),
+        ("«https://s.example/a.jpg»", "https://s.example/a.jpg"),
+        ("https:/s.example/a.jpg", "https://s.example/a.jpg"),
+        ("HTTP:s.example:8080/a.jpg", "HTTP://s.example:8080/a.jpg"),
+        ("https%3A%2F%2Fs.example%2Fa.jpg%3Fx%3D1", "https://s.example/a.jpg?x=1"),
+        ("https://s.example/a<b>.jpg", "https://s.example/a%3Cb%3E.jpg"),
     ],
 )
 def test_addresses(raw: str, address: str):
@@ -128,6 +135,30 @@ def test_a_relative_link_and_its_base(where: str):
 def test_lists_and_escapes_of_other_tools(raw: str):
     wanted = ("https://s.example/a.jpg?x=1&y=2", "https://s.example/b.jpg")
     assert addresses.pictures(raw, "").urls == wanted
+
+
+BETWEEN = [", ", ";", "|", " ", "\t", ",,", "||", "^", "~~", "*", "#", "::", " | ", " - ", " – ", "<br>", "<BR />", "\\n", "%2C", "&#44;", "、", "，", "；", "','", '","']  # fmt: skip
+
+
+@pytest.mark.parametrize("between", BETWEEN)
+@pytest.mark.parametrize(("left", "right"), [("", ""), ("[", "]"), ("(", ")"), ("{", "}")])
+def test_whatever_stands_between_two_pictures(between: str, left: str, right: str):
+    quote = between[0] if between in ("','", '","') else ""
+    raw = f"{left}{quote}https://s.example/a.jpg{between}https://s.example/b.jpg{quote}{right}"
+    assert addresses.pictures(raw, "").urls == (
+        "https://s.example/a.jpg",
+        "https://s.example/b.jpg",
+    )
+    in_table = table("https://s.example/1", raw.replace('"', '""'))
+    assert read(in_table).image_urls == addresses.pictures(raw, "").urls
+
+
+def test_an_address_inside_of_another_is_no_second_one():
+    for raw in (
+        "https://c.example/w_1/https://s.example/a.jpg",
+        "https://c.example/?u=https://s.example/a",
+    ):
+        assert addresses.pictures(raw, "").urls == (raw,)
 
 
 PERMALINKS = [

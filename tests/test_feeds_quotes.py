@@ -108,3 +108,10 @@ def test_a_space_after_every_delimiter():
     text = 'id, "title", link, price\n1, "Cup, red", https://s.example/1, 5 EUR\n2, Mug, https://s.example/2, 5 EUR\n'
     rows = list(feeds.read(io.BytesIO(text.encode())))
     assert [getattr(one, "title", "") for one in rows] == ["Cup, red", "Mug"]
+
+
+def test_double_quotes_inside_of_cells_in_single_ones():
+    head = "'id','title','link','price'\n"
+    rows = "'1','12\" pan, red','https://s.example/1','5 EUR'\n'2','Hat \"M\"','https://s.example/2','5 EUR'\n"
+    found = feeds.read(io.BytesIO((head + rows).encode()))
+    assert [row.title for row in found if isinstance(row, Offer)] == ['12" pan, red', 'Hat "M"']

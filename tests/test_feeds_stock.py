@@ -25,6 +25,7 @@ SAID = {
         "|Skladom|Skladom v predajni|Nur noch wenige Exemplare|Saatavilla heti|尚有庫存|24小时内发货|متوفر حاليا|Kohe saadaval|Pe stoc|Skickas inom 24 timmar"
         "|Dernier article en stock|Disponibile subito|Tükenmek üzere|Скоро закончится|Last pieces available|sofort verfuegbar|paa lager"
         "|24h|sofort lieferbar|Sofort verfügbar, Lieferzeit 1-3 Tage|+|+++|✓|在庫あり|ＩＮ　ＳＴＯＣＫ|mehr als 10 Stück"
+        "|<10|< 100|<1000|less than 5|fewer than 10|menos de 10|меньше 10|∞|Til á lager|Mavjud|Në stok|En estoc|دستیاب|มีสินค้า|Eskuragarri|มีของ"
     ),
     "out_of_stock": (
         "0|0.0000|0.000|0,000|-1|-2.0000|\u22121|- 5|2.000-|0E-10|0 pcs|0 шт|<1|≤0|0 in stock|quantity: 0|false|No|n|-|—|❌"
@@ -35,6 +36,7 @@ SAID = {
         "|אזל מהמלאי|غير متوفر|Няма на склад|Neturime sandėlyje|Produkt již není dostupný|in_stock: false|Slut på lager|Отсутствует на складе"
         "|Закінчився, немає в наявності|Nu mai este în stoc|Ei saatavana|Laos otsas|Stokta kalmadı|库存不足|재고가 없습니다|nicht verfuegbar|Skladom: 0"
         "|Χωρίς απόθεμα|nessuna disponibilità|Plus de stock|No quedan unidades|brak na magazynie"
+        "|< 1|<1.0|<1,00|<01|less than 1|менее 1|Uppselt|Ekki til á lager|Yox|Mavjud emas|Sotuvda yo'q|Nuk ka stok|Esgotat|खत्म|Дууссан|Түгөндү|دستیاب نہیں"
     ),
     "preorder": "Förhandsbokning|预购|preorder|pre-order|PreOrder|предзаказ|Sold out - preorder now",
     "backorder": "backorder|BackOrder|onbackorder|available for order|под заказ|Нет в наличии, под заказ|auf Bestellung"

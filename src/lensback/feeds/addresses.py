@@ -7,7 +7,7 @@ import html
 import json
 import re
 from typing import NamedTuple
-from urllib.parse import parse_qs, quote, urljoin, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urljoin, urlsplit
 
 from lensback.feeds.texts import MAX_RAW, text, uncovered
 
@@ -30,10 +30,13 @@ _ADDRESS = re.compile(
     r"https?://(?:\[[0-9a-f:.]+\]|[^\W_][^\s/?#@\\<>\"]*)(?:[/?#]\S*)?", re.IGNORECASE
 )
 # What nearly every address looks like: checked first, for speed.
-SIMPLE_ADDRESS = r"https?://[A-Za-z0-9][A-Za-z0-9.\-]*+(?:/[!#-\[\]_a-z~]{0,2000})?"
+SIMPLE_ADDRESS = r"https?://[A-Za-z0-9][A-Za-z0-9.\-]*+(?:/[!#-;=?-\[\]_a-z~]{0,2000})?"
 _SIMPLE_ADDRESS = re.compile(SIMPLE_ADDRESS)
 _AROUND = " \t\r\n,;|\"'[]"
-_BETWEEN = re.compile(r"[\s,;|\"'\[\]]+(?=https?:|//|\{BASE\})")
+_BETWEEN = re.compile(
+    r"(?:[\s,;|\"'\[\]^~*#(){}、，；]|\s[-–—]|\\[nrt]|<br ?/?>|%2C|&#44;|::)+(?=https?:|//|\{BASE\})",
+    re.IGNORECASE,
+)
 
 
 def address(raw: str, base: str, feed: str = "") -> str:
@@ -106,12 +109,20 @@ _ESCAPED = 2
 def _bare(raw: str) -> str:
     """Without what surrounds an address or hides in it; backslashes before the query are slashes."""
     url = _HIDDEN.sub("", uncovered(raw).strip()).strip()
-    if url.startswith("<") and url.endswith(">"):
+    if url[:1] in _WRAPPERS and url[-1:] == _WRAPPERS[url[:1]]:
         url = url[1:-1].strip()
+    if _ENCODED.match(url):
+        url = unquote(url)
     if "\\" in url:
         path, mark, query = url.partition("?")
         url = path.replace("\\/", "/").replace("\\", "/") + mark + query
-    return url
+    return _FEW_SLASHES.sub(r"\1://", url, count=1) if _FEW_SLASHES.match(url) else url
+
+
+_WRAPPERS = {"<": ">", '"': '"', "'": "'", "“": "”", "«": "»"}
+_ENCODED = re.compile(r"https?%3A%2F%2F", re.IGNORECASE)
+_FEW_SLASHES = re.compile(r"(https?):/?(?=[\w\-]+(?:\.[\w\-]+)+(?:[/?#:]|\Z))", re.IGNORECASE)
+"""What browsers take for `https://`, before a host."""
 
 
 class Pictures(NamedTuple):
@@ -131,15 +142,11 @@ def pictures(raw: str, base: str, feed: str = "") -> Pictures:
     none: dict[str, None] = {}
     for part in raw[:MAX_RAW].split("\n"):
         listed = _BETWEEN.split(part) if part.count("//") > 1 or "," in part else (part,)
-        if (
-            (bare := part.strip())[:1] == "{"
-            and bare[-1:] == "}"
-            and "://" in bare
-            and '"' not in bare
-        ):
-            listed = _BETWEEN.split(bare[1:-1])  # a list of PostgreSQL
-        elif part.lstrip().startswith(("[", "{")):
-            listed = _json_addresses(part) or listed
+        bare = part.strip()
+        if bare.startswith(("[", "{")) and (inner := _json_addresses(part)):
+            listed = inner
+        elif bare[:1] + bare[-1:] in ("{}", "()") and "://" in bare:
+            listed = _BETWEEN.split(bare[1:-1])  # a list of PostgreSQL, of Python
         elif (base or feed) and "//" not in part:
             listed = _relatives(part)
         for value in listed:

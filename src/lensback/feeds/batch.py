@@ -50,7 +50,7 @@ _CACHED: dict[str, Callable[[str], str | bool]] = {
 _DISTINCT = ("mpn", "item_group_id")
 _ADDRESSES = re.compile(rf"(?:(?:{addresses.SIMPLE_ADDRESS})?\n)*+")
 # What may stand between two addresses in one text.
-_LISTED = re.compile(r"[,;\[\]]")
+_LISTED = re.compile(r"[,;\[\]~*#]|\(http|::|%2C", re.IGNORECASE)
 
 
 def columns_of(rows: Sequence[clean.Row]) -> Columns:

@@ -46,6 +46,7 @@ _SIGNS = by_alias(
         "BGN": "лв",
         "RON": "lei leu",
         "BYN": "br б.р",
+        "RSD": "рсд",
         "MDL": "лей",
         "UZS": "сум so'm so‘m soʻm som сўм",
         "AED": "د.إ dhs درهم",
@@ -71,6 +72,18 @@ _SIGNS = by_alias(
         "TND": "د.ت dt",
         "EGP": "ج.م e£ l.e جنيه",
         "MYR": "rm",
+        "TTD": "tt$",
+        "JMD": "j$ ja$",
+        "NAD": "n$",
+        "BBD": "bds$",
+        "BZD": "bz$",
+        "FJD": "fj$",
+        "XCD": "ec$",
+        "GYD": "gy$ g$",
+        "SRD": "sr$ srd$",
+        "BND": "b$ bn$",
+        "MOP": "mop$",
+        "KYD": "ci$",
         "KES": "ksh",
         "GHS": "gh₵ ₵",
         "PYG": "₲ gs",
@@ -95,6 +108,12 @@ _SIGNS = by_alias(
 _SHARED = {
     "$": "USD CAD AUD NZD HKD SGD TWD MXN ARS CLP COP BSD BBD BZD FJD JMD LRD NAD TTD UYU XCD",
     "kr": "SEK NOK DKK ISK",
+    "c$": "CAD NIO",
+    "br": "BYN ETB",
+    **dict.fromkeys(("dh", "dhs"), "AED MAD"),
+    "l": "HNL MDL ALL SZL LSL",
+    "k": "ZMW PGK LAK MMK",
+    **dict.fromkeys(("रु", "रू", "रु", "रू"), "INR NPR"),
     "£": "GBP EGP GIP FKP SHP SYP LBP SSP SDG",
     "¥": "JPY CNY",
     **dict.fromkeys(("rs", "₨", "re"), "INR PKR LKR NPR MUR SCR"),
@@ -130,6 +149,10 @@ _SIGN_FOR_MARK = re.compile(
     re.IGNORECASE,
 )
 """A sign where the mark would be: `12 lei 50`, `12€50`, `12 руб. 50 коп.`."""
+_APART = re.compile(
+    r"\A([A-Z]{3})\s?[:=|;/,_]\s?(?=[0-9])|(?<=[0-9])\s?[|;/,:_\-]\s?(?=([A-Z]{3})\Z)"
+)
+"""A mark between a code and its amount: `EUR:12.50`, `12.50|EUR`."""
 _SPACED_MARK = re.compile(r"(?<=[0-9])(?: ([.,])|([.,]) )(?=[0-9]{2}(?![0-9.,]))")
 _COLON = re.compile(r"(?<=[0-9]):(?=[0-9]{2}(?![0-9]))")
 _EACH = re.compile(
@@ -339,7 +362,7 @@ def _written(raw: str) -> str:
     if not said.isascii():
         said = unicodedata.normalize("NFKC", _DIRECTIONS.sub("", said))
         said = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in said)
-    said = _EACH.sub(" ", said)
+    said = _EACH.sub(" ", _APART.sub(lambda m: f"{m[1] or ''} ", said.strip(_QUOTES)).rstrip(" ,"))
     said = _DASHED_CENTS.sub(lambda m: f"{m[1] or m[3]},{m[2] or m[4]}", said)
     said = _COLON.sub(",", _SPACED_MARK.sub(r"\1\2", _SIGN_FOR_MARK.sub(r",\2 \1", said)))
     said = _TAX_RATE.sub("", said) if "%" in said else said

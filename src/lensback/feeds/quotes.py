@@ -25,11 +25,12 @@ _WRAPPED = 2
 
 def quote_of(lines: Sequence[str], delimiter: str) -> str:
     """The quotes of a table by its first lines: single ones where most lines have cells in them, and
-    none in double ones."""
+    no cell begins with a double one."""
     mark = re.escape(delimiter)
     cell = re.compile(rf"(?:^|{mark})'[^']*+(?:''[^']*+)*+'(?={mark}|[\r\n]*\Z)")
     wrapped = sum(len(cell.findall(line)) >= _WRAPPED for line in lines)
-    return "'" if 2 * wrapped > len(lines) and not any('"' in line for line in lines) else '"'
+    double = re.compile(rf'(?:^|{mark})\s*"')
+    return "'" if 2 * wrapped > len(lines) and not any(map(double.search, lines)) else '"'
 
 
 @dataclass(frozen=True)

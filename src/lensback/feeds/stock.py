@@ -26,7 +26,13 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _SPECIAL = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ı": "i", "æ": "ae", "−": "-", "–": "-"})
 _TYPED = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})
 """How letters are typed where a keyboard lacks them."""
-_YES, _NO = frozenset("+✓✔☑✅○◎△🟢👍"), frozenset("-—–‒−✗✘✕✖❌❎☒×🚫⛔🔴👎")
+_FEWER = re.compile(
+    r"\b(?:(?:less|fewer) than|under|below|weniger als|moins de|menos de|meno di|minder dan|mniej niz"
+    r"|mene nez|menej ako|mindre (?:end|an|enn)|mai putin de|kevesebb mint|менее(?: чем)?|меньше(?: чем)?|менше(?: ніж| ніж)?|по малко от)\s(?=[0-9])"
+)
+"""Before a count, in folded words: `less than 5` is `<5`."""
+_ONE = re.compile(r"0*1(?:[.,]0*)?")
+_YES, _NO = frozenset("∞+✓✔☑✅○◎△🟢👍"), frozenset("-—–‒−✗✘✕✖❌❎☒×🚫⛔🔴👎")
 _PART_OF = re.compile(
     r"(?<![0-9.,])([0-9]+)\s*(?:/|\b(?:out of|of|von|de|di|van|z|ze|av|af|из|з|iz|od|din|από)\b)\s*[0-9]+(?![0-9.,/])"
 )
@@ -125,7 +131,7 @@ class Words:
 
     def _spoken(self, said: str) -> str:
         """Of several words, or of a count with or without words."""
-        said = _PART_OF.sub(r"\1", said)
+        said = _FEWER.sub("<", _PART_OF.sub(r"\1", said))
         undated = _DATE.sub(" ", said)
         numbers = list(_NUMBER.finditer(undated))
         states, left, before_out = self._phrases_in(_TOKEN.findall(_NUMBER.sub(" ", undated)))
@@ -205,7 +211,7 @@ def _is_some(said: str, number: re.Match[str], first: bool) -> bool | None:
     if before.endswith((">", "> =", ">=", "≥")):
         return some or before.endswith(">")
     if before.endswith("<"):
-        return some and number[0].strip("0.,") not in ("", "1")
+        return some and _ONE.fullmatch(number[0]) is None
     return None if after.startswith("+") and not some else some
 
 
