@@ -336,3 +336,59 @@ def test_a_list_of_relative_pictures() -> None:
 )
 def test_no_secret_of_the_feeds_address_gets_into_links(feed: str, address: str) -> None:
     assert beside(feed) == address
+
+
+# --- pictures elsewhere, amounts with their currency beside ---------------------------------------
+
+MRSS = 'xmlns:media="http://search.yahoo.com/mrss/"'
+RSS = '<rss xmlns:g="http://base.google.com/ns/1.0"><channel><item><title>Cup</title><link>{}</link>{}{}</item></channel></rss>'
+PICTURED = [
+    ('<enclosure url="https://s.example/a.jpg" type="image/jpeg" length="1"/>', ["a"]),
+    ('<enclosure url="https://s.example/a.mp4" type="video/mp4"/>', []),
+    (f'<media:content {MRSS} url="https://s.example/a.jpg" medium="image"/>', ["a"]),
+    (f'<media:content {MRSS} url="https://s.example/a.jpg?w=9"/>', ["a"]),
+    (f'<media:thumbnail {MRSS} url="https://s.example/a.jpg"/>', ["a"]),
+    (f'<media:group {MRSS}><media:content url="https://s.example/a.jpg" type="image/png"/></media:group>', ["a"]),
+    (f'<g:image_link>https://s.example/b.jpg</g:image_link><media:content {MRSS} url="https://s.example/a.jpg"/>', ["b"]),
+    ("<g:image_link>https://s.example/b.jpg</g:image_link><g:image_link>https://s.example/a.jpg</g:image_link>", ["b", "a"]),
+    (f'<media:content {MRSS} url="https://s.example/a.pdf"/>', []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("inner", "found"), PICTURED)
+def test_where_rss_has_its_pictures(inner: str, found: list[str]) -> None:
+    urls = read(RSS.format(PAGE, REST, inner)).image_urls
+    assert [url.partition("?")[0] for url in urls] == [f"https://s.example/{x}.jpg" for x in found]
+
+
+@pytest.mark.parametrize("name", ["currency", "currencyCode", "currencyId"])
+def test_an_amount_has_its_currency_in_an_attribute(name: str) -> None:
+    price = (
+        f'<g:id>1</g:id><g:price {name}="SEK">129,90</g:price><g:size currency="EUR">40</g:size>'
+    )
+    row = read(RSS.format(PAGE, price, ""))
+    assert (str(row.price), row.size) == ("129.90 SEK", "40")
+
+
+@pytest.mark.parametrize(
+    "inner",
+    ["<pictures><picture>{0}</picture><picture>{1}</picture></pictures>", "<image>{0}</image><image>{1}</image>",
+     "<images><image>{0}</image><image>{1}</image></images>", "<picture>{0}</picture><pictures>{1}</pictures>"],
+)  # fmt: skip
+def test_where_yml_has_its_pictures(inner: str) -> None:
+    pictures = ("https://s.example/a.jpg", "https://s.example/b.jpg")
+    text = (
+        "<yml_catalog><shop><offers><offer id='1'><url>https://s.example/1</url><price>5</price>"
+        f"<currencyId>RUB</currencyId><name>Cup</name>{inner.format(*pictures)}<presence>false</presence>"
+        "</offer></offers></shop></yml_catalog>"
+    )
+    row = read(text)
+    assert (row.image_urls, row.availability) == (pictures, "out_of_stock")
+
+
+@pytest.mark.parametrize("depth", range(5))
+def test_json_in_one_line_whose_offers_lie_deep(depth: int) -> None:
+    text = '[{"id":1,"title":"Cup","link":"https://s.example/cup","price":"5 EUR","images":[{"src":"x"}]}]'
+    for n in range(depth):
+        text = f'{{"level{n}": {text}, "count": 1}}'
+    assert read(text).url == PAGE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -115,3 +116,23 @@ def test_double_quotes_inside_of_cells_in_single_ones():
     rows = "'1','12\" pan, red','https://s.example/1','5 EUR'\n'2','Hat \"M\"','https://s.example/2','5 EUR'\n"
     found = feeds.read(io.BytesIO((head + rows).encode()))
     assert [row.title for row in found if isinstance(row, Offer)] == ['12" pan, red', 'Hat "M"']
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n"])
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+@pytest.mark.parametrize("before", ["", "\ufeff", "\n"])
+def test_lines_that_are_one_cell_each(end: str, mark: str, before: str):
+    """As Excel saves a table that it did not take apart."""
+    cells = [["id", "title", "link", "price"], ["1", f'"Cup{mark} 12"" wide"', "https://s.example/1", "5 EUR"],
+             ["2", "Hat", "https://s.example/2", "5 EUR"], ["3", '"""M"""', "https://s.example/3", "5 EUR"]]  # fmt: skip
+    lines = [mark.join(row) for row in cells]
+    whole = "".join('"' + line.replace('"', '""') + '"' + end for line in lines)
+    found = list(feeds.read(io.BytesIO((before + whole).encode())))
+    told = [row.title for row in found if isinstance(row, Offer)]
+    assert told == [f'Cup{mark.strip()} 12" wide', "Hat", '"M"']
+
+
+def test_a_table_all_in_quotes_is_no_such_one():
+    text = '"id","title","link","price"\n"1","Cup","https://s.example/1","5 EUR"\n'
+    (row,) = feeds.read(io.BytesIO(text.encode()))
+    assert isinstance(row, Offer)

@@ -219,6 +219,8 @@ class Picker:
                     row[target] = f"{row[target]}\n{value}"[:_MAX_IMAGES_CHARS]
                 elif rank < ranks.get(target, 99):
                     row[target], ranks[target] = value, rank
+                elif target == "image" and rank == ranks[target]:  # the same element once more
+                    row["images"] = f"{row.get('images', '')}\n{value}"[:_MAX_IMAGES_CHARS]
         if "url" in row and self._urls[ranks["url"]] in self._columns.tracked:
             row["tracked"] = "1"
         return row

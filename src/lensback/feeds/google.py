@@ -8,7 +8,8 @@ from lensback.errors import FeedError, FeedTruncated
 from lensback.feeds import batch, clean
 from lensback.feeds.columns import ColumnMap, Picker
 from lensback.feeds.dialects import GOOGLE
-from lensback.feeds.markup import Document, Element, deep_pairs, pairs, permalink
+from lensback.feeds.elements import Element, deep_pairs, pairs, permalink
+from lensback.feeds.markup import Document
 from lensback.types import Offer, Rejected
 
 ROWS = ("item", "entry", "product")

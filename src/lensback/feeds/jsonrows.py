@@ -78,8 +78,17 @@ def is_lines(first: str) -> bool:
     item = _object(first) if first.startswith("{") else None
     if item is None:
         return False
-    lists = any(isinstance(v, list) and v and isinstance(v[0], dict) for v in item.values())
-    return not lists or bool({"id", "name", "title"} & item.keys())
+    return bool({"id", "name", "title"} & item.keys()) or not _lists(item, _MAX_DEPTH)
+
+
+def _lists(item: dict[str, Any], depth: int) -> bool:
+    """Whether there is a list of objects in it, or in an object in it."""
+    return any(
+        bool(v) and isinstance(v[0], dict)
+        if isinstance(v, list)
+        else isinstance(v, dict) and depth > 0 and _lists(v, depth - 1)
+        for v in item.values()
+    )
 
 
 def choose(given: Iterable[str]) -> ColumnMap:

@@ -13,30 +13,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html.entities import html5
 from typing import cast
-from urllib.parse import urljoin
 from xml.sax.saxutils import quoteattr
 
 from lxml import etree
 
 from lensback.errors import FeedError, FeedTruncated
 from lensback.feeds import batch, clean
+from lensback.feeds.elements import BASE
 from lensback.feeds.encodings import CONTROL_TEXT
 from lensback.types import Offer, Rejected
 
-Element = etree._Element  # noqa: SLF001 - lxml's own name for it
 BLOCK_CHARS = 1 << 17
 MAX_ROW_CHARS = 4 << 20
-MAX_DEPTH = 5
-"""Levels of elements in a row that a column map's path may go down."""
 MAX_HEAD_CHARS = 64 << 20
-_RELATIONS = "http://www.iana.org/assignments/relation/"
-_ATOM_ID = "{http://www.w3.org/2005/Atom}id"
-_ABSOLUTE = re.compile(r"\s*(?:[A-Za-z][A-Za-z0-9+.\-]*:|[/\\]{2})")
-_BASE = "{http://www.w3.org/XML/1998/namespace}base"
-_ADDRESSES = frozenset(
-    ("link", "url", "image_link", "additional_image_link", "mobile_link", "image", "picture")
-)
-"""Elements whose text is an address, relative to their `xml:base` if to anything."""
 GOOGLE_NAMESPACE = "http://base.google.com/ns/1.0"
 
 # --- mending ----------------------------------------------------------------------------------
@@ -346,100 +335,6 @@ class Block:
         return made
 
 
-def local(name: str) -> str:
-    """The name without its namespace: `{http://base.google.com/ns/1.0}id` -> `id`."""
-    return name.rpartition("}")[2]
-
-
-def inner_text(element: etree._Element) -> str:
-    """All characters in an element, of inner elements too, which end a word: `<p>a</p><p>b</p>`."""
-    return (
-        " ".join(str(part) for part in element.itertext()) if len(element) else element.text or ""
-    )
-
-
-def attributes(element: etree._Element) -> list[tuple[str, str]]:
-    """Names and values of an element's attributes, in order."""
-    return cast("list[tuple[str, str]]", element.items())
-
-
-def pairs(element: etree._Element) -> Iterator[tuple[str, str]]:
-    """Names and texts of the elements in a row."""
-    own = element.tag.rpartition("}")[0]
-    foreign: list[tuple[str, str]] = []
-    for child in element:
-        space, _, name = child.tag.rpartition("}")
-        if name == "link" and child.attrib:
-            link, is_page = _page(child)
-            if not is_page or (space and space != own):
-                foreign.append((name, link))
-            else:
-                yield name, link
-        elif space and space != own and "base.google.com" not in space:
-            foreign.append((name, inner_text(child)))
-        else:
-            said = inner_text(child)
-            yield name, _resolved(child, said) if name in _ADDRESSES else said
-    # media:title and atom:link say something only where the row's own elements do not
-    yield from foreign
-
-
-def permalink(element: etree._Element) -> str:
-    """The address that a row's id is: RSS's guid, unless it says that it is none, and Atom's id.
-    Empty where it is no address of a page."""
-    for child in element:
-        name = local(child.tag)
-        if name == "guid":
-            found = child.get("isPermaLink", "true").strip().lower() != "false"
-        else:
-            found = child.tag == _ATOM_ID
-        if found and (said := inner_text(child).strip()).lower().startswith(
-            ("http://", "https://")
-        ):
-            return said
-    return ""
-
-
-def _page(link: etree._Element) -> tuple[str, bool]:
-    """The address in a link that has attributes, empty where it leads to no page of the thing
-    (`rel="self"`), and whether it is a page for people."""
-    said = {name.lower(): value.strip() for name, value in attributes(link)}
-    # a relation may be written as its address in the registry (RFC 4287, 4.2.7.2)
-    relation = said.get("rel", "").lower().removeprefix(_RELATIONS)
-    if relation not in ("alternate", "", "canonical", "bookmark"):
-        return "", False
-    address = inner_text(link) or said.get("href", "")
-    return _resolved(link, address), "html" in said.get("type", "html").lower()
-
-
-def _resolved(element: etree._Element, address: str) -> str:
-    """A relative address against the element's own `xml:base`, or the row's."""
-    base = element.base
-    if not base or not address or "{" in address or _ABSOLUTE.match(address):
-        return address
-    try:
-        return urljoin(base, address.strip())
-    except ValueError:
-        return address
-
-
-def deep_pairs(
-    element: etree._Element, path: str = "", depth: int = MAX_DEPTH
-) -> Iterator[tuple[str, str]]:
-    """Names and texts of the elements in a row, the names as paths: `@id`, `price/@currency`,
-    `size/value`, `param[colour]`."""
-    for name, value in attributes(element):
-        yield f"{path}@{local(name)}", value
-    for child in element:
-        here = path + local(child.tag)
-        text = inner_text(child)
-        yield here, _page(child)[0] if here == "link" and child.attrib else text
-        if named := child.get("name"):
-            yield f"{here}[{named}]", text
-        if depth and (len(child) or child.attrib):
-            yield from deep_pairs(child, here + "/", depth - 1)
-
-
 def _parser(*, recover: bool) -> etree.XMLParser:
     return etree.XMLParser(
         encoding="utf-8",
@@ -474,7 +369,7 @@ def _wrapper(head: etree._Element, sample: bytes) -> str:
     }
     for element in head.iter(etree.Element):
         spaces.update(element.nsmap)
-    base = next((base for element in head.iter(etree.Element) if (base := element.get(_BASE))), "")
+    base = next((base for element in head.iter(etree.Element) if (base := element.get(BASE))), "")
     return "<rows{}{}>".format(
         f" xml:base={quoteattr(base)}" if base else "",
         "".join(

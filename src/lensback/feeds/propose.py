@@ -12,7 +12,7 @@ from decimal import Decimal
 from lxml import etree
 
 from lensback.errors import FeedError
-from lensback.feeds import markup
+from lensback.feeds import elements, markup
 from lensback.feeds.clean import PRICES
 from lensback.feeds.columns import NEEDED, ColumnMap, by_alias, key
 from lensback.feeds.money import money
@@ -144,11 +144,11 @@ def of_xml(head: str, columns: ColumnMap | None = None) -> Proposal:
     found: dict[str, dict[str, str]] = {}
     for element in root.iter(etree.Element):
         path = _path(element)
-        if not 0 < path.count("/") <= markup.MAX_DEPTH:
+        if not 0 < path.count("/") <= elements.MAX_DEPTH:
             continue
         counts[path] += 1
         known = found.setdefault(path, {})
-        for name, value in markup.deep_pairs(element):
+        for name, value in elements.deep_pairs(element):
             if value.strip() and len(known) < _MAX_SAMPLES:
                 known.setdefault(name, value)
     if not found:
@@ -181,8 +181,8 @@ def _own(samples: dict[str, str]) -> int:
 
 
 def _path(element: etree._Element) -> str:
-    names = [markup.local(element.tag)]
-    names += [markup.local(above.tag) for above in element.iterancestors()]
+    names = [elements.local(element.tag)]
+    names += [elements.local(above.tag) for above in element.iterancestors()]
     return "/".join(reversed(names))
 
 

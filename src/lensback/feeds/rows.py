@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import Generic, TypeVar
 
 from lensback.errors import FeedError, FeedTruncated
@@ -22,12 +23,33 @@ def no_header(line: str) -> bool:
     return line.startswith("#") or re.fullmatch(r'\ufeff?"?sep=.?"?\s*', line) is not None
 
 
+_WRAPPED = re.compile(r'\ufeff?"((?:[^"]|"")*+)"\s*')
+_LEAST_COLUMNS = 3
+
+
+def are_wrapped(head: str) -> bool:
+    """Whether the lines of a table are one cell each, as Excel saves a table that it did not take apart:
+    `"1,""Cup, red"",5 EUR"`. Told by the first two."""
+    if head.lstrip("\ufeff \r\n")[:1] != '"':
+        return False
+    first = [line for line in islice(io.StringIO(head, newline=""), 20) if line.strip()][:2]
+    found = list(filter(None, map(_WRAPPED.fullmatch, first)))
+    return len(found) == 2 and max(map(found[0][1].count, "\t;|,")) >= _LEAST_COLUMNS - 1
+
+
+def unwrapped(line: str) -> str:
+    """The line in such a cell; any other line as it is."""
+    found = _WRAPPED.fullmatch(line)
+    return found[1].replace('""', '"') + line[len(line.rstrip("\r\n")) :] if found else line
+
+
 class Lines:
     """Physical lines with their ends, as csv.reader wants them; `whole` is False at a cut end."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._lines = self._split()
+        lines = self._split()
+        self._lines = map(unwrapped, lines) if are_wrapped(source.head_text()) else lines
         self.skipped = 0
         self.whole = True
         self.cut = False

@@ -13,7 +13,16 @@ from lensback.feeds import batch, clean, propose
 from lensback.feeds.columns import ColumnMap, key
 from lensback.feeds.dialects import PARAMS, RAKUTEN, READY
 from lensback.feeds.quotes import Noted, OddRows, Writing, bare, quote_of
-from lensback.feeds.rows import SAMPLE_CHARS, Lines, Pending, empty, no_header, truncated
+from lensback.feeds.rows import (
+    SAMPLE_CHARS,
+    Lines,
+    Pending,
+    are_wrapped,
+    empty,
+    no_header,
+    truncated,
+    unwrapped,
+)
 from lensback.feeds.stream import Source
 from lensback.feeds.texts import MAX_RAW
 from lensback.types import Offer, Rejected
@@ -65,7 +74,8 @@ def read(
 def first_of(head: str) -> list[str]:
     """The first lines of a table that say something, its header among them."""
     lines = (line for line in io.StringIO(head, newline="") if line.strip() and not no_header(line))
-    return list(islice(lines, _FIRST_LINES))
+    first = list(islice(lines, _FIRST_LINES))
+    return list(map(unwrapped, first)) if are_wrapped(head) else first
 
 
 def first_rows(lines: Sequence[str], delimiter: str) -> list[list[str]]:

@@ -12,7 +12,8 @@ from lensback import gtins
 from lensback.feeds import batch, clean
 from lensback.feeds.columns import by_alias
 from lensback.feeds.dialects import PARAMS
-from lensback.feeds.markup import Document, attributes, inner_text, local
+from lensback.feeds.elements import attributes, inner_text, local
+from lensback.feeds.markup import Document
 from lensback.feeds.money import currency
 from lensback.feeds.stock import Words
 from lensback.feeds.texts import MAX_RAW, text
@@ -29,7 +30,7 @@ FIELDS = by_alias(
         "old_price": "oldprice old_price",
         "currency": "currencyid",
         "category_id": "categoryid",
-        "images": "picture",
+        "images": "picture pictures image images",
         "name": "name",
         "title_alone": "title",
         "prefix": "typeprefix",
@@ -38,7 +39,7 @@ FIELDS = by_alias(
         "mpn": "vendorcode",
         "gtin": "barcode",
         "description": "description",
-        "availability": "available",
+        "availability": "available presence",
         "quantity": "count quantity stock_quantity quantity_in_stock stock instock in_stock amount"
         " available_quantity stock_count qty quantityinstock stockquantity stock_qty",
         "adult": "adult",
@@ -102,6 +103,8 @@ def _said(element: etree._Element, fields: _Fields) -> Iterator[tuple[str, str]]
                 said = child.get("type") or said
             elif name == "outlets":
                 said = _count_of(child)
+            elif name == "images" and len(child):
+                said = "\n".join(map(inner_text, child))
             if name and said:
                 yield name, said
 
