@@ -162,7 +162,7 @@ def test_an_example_of_the_own_catalogue_is_found(walked: Newcomer) -> None:
 
 
 PROGRAM_FILE = """network = "generic"
-domains = ["127.0.0.1"]
+domains = ["harbour.example"]
 share = 0.7
 currency = "EUR"
 [link]
