@@ -20,7 +20,7 @@ _ADDRESSES = frozenset(
     ("link", "url", "image_link", "additional_image_link", "mobile_link", "image", "picture")
 )
 """Elements whose text is an address, relative to their `xml:base` if to anything."""
-_MEDIA = ("content", "enclosure", "thumbnail")
+_WITH_PICTURES = ("content", "enclosure", "thumbnail")
 _CURRENCIES = ("currency", "currencyCode", "currencyId", "currency_id")
 """Attributes of an amount that name its currency."""
 _CODE = 3
@@ -57,24 +57,24 @@ def pairs(element: etree._Element) -> Iterator[tuple[str, str]]:
             else:
                 yield name, link
         elif space and space != own and "base.google.com" not in space:
-            foreign += [(name, inner_text(child)), *_media(child, name)]
+            foreign += [(name, inner_text(child)), *_pictures(child, name)]
         else:
             said = inner_text(child)
             if child.attrib:
-                foreign += _media(child, name)
+                foreign += _pictures(child, name)
                 said = _with_currency(child, said) if "price" in name.lower() else said
             yield name, _resolved(child, said) if name in _ADDRESSES else said
     # media:title and atom:link say something only where the row's own elements do not
     yield from foreign
 
 
-def _media(element: etree._Element, name: str) -> list[tuple[str, str]]:
+def _pictures(element: etree._Element, name: str) -> list[tuple[str, str]]:
     """The picture that an enclosure of RSS, or an element of Media RSS (`media:content`), points at."""
     if name == "group":
-        return [found for child in element for found in _media(child, local(child.tag))]
+        return [found for child in element for found in _pictures(child, local(child.tag))]
     url, kind = element.get("url", ""), element.get("type", "") or element.get("medium", "")
     shows = kind.startswith("image") if kind else bool(_PICTURE.search(url))
-    return [("image", _resolved(element, url))] if url and name in _MEDIA and shows else []
+    return [("image", _resolved(element, url))] if url and name in _WITH_PICTURES and shows else []
 
 
 def _with_currency(element: etree._Element, said: str) -> str:
