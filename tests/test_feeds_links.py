@@ -341,7 +341,7 @@ def test_no_secret_of_the_feeds_address_gets_into_links(feed: str, address: str)
 # --- pictures elsewhere, amounts with their currency beside ---------------------------------------
 
 MRSS = 'xmlns:media="http://search.yahoo.com/mrss/"'
-RSS = '<rss xmlns:g="http://base.google.com/ns/1.0"><channel><item><title>Cup</title><link>{}</link>{}{}</item></channel></rss>'
+ONE_ITEM = '<rss xmlns:g="http://base.google.com/ns/1.0"><channel><item><title>Cup</title><link>{}</link>{}{}</item></channel></rss>'
 PICTURED = [
     ('<enclosure url="https://s.example/a.jpg" type="image/jpeg" length="1"/>', ["a"]),
     ('<enclosure url="https://s.example/a.mp4" type="video/mp4"/>', []),
@@ -357,7 +357,7 @@ PICTURED = [
 
 @pytest.mark.parametrize(("inner", "found"), PICTURED)
 def test_where_rss_has_its_pictures(inner: str, found: list[str]) -> None:
-    urls = read(RSS.format(PAGE, REST, inner)).image_urls
+    urls = read(ONE_ITEM.format(PAGE, REST, inner)).image_urls
     assert [url.partition("?")[0] for url in urls] == [f"https://s.example/{x}.jpg" for x in found]
 
 
@@ -366,7 +366,7 @@ def test_an_amount_has_its_currency_in_an_attribute(name: str) -> None:
     price = (
         f'<g:id>1</g:id><g:price {name}="SEK">129,90</g:price><g:size currency="EUR">40</g:size>'
     )
-    row = read(RSS.format(PAGE, price, ""))
+    row = read(ONE_ITEM.format(PAGE, price, ""))
     assert (str(row.price), row.size) == ("129.90 SEK", "40")
 
 
