@@ -185,6 +185,32 @@ def decoders() -> Iterator[Decoders]:
     assert opened.pids() == []
 
 
+@pytest.mark.parametrize("turn", [15, 30, 45, 60, 75, -20, -35, -50, 110, 200])
+@pytest.mark.parametrize(("text", "kind"), [("4006381333931", "EAN13"), ("ABC1234-K12", "Code128")])
+def test_stripes_that_lie_askew_are_read(text: str, kind: str, turn: float) -> None:
+    photo = on((120, 90, 60), drawn(text, kind), turn=turn)
+    (code,) = read(photo, None, LIMITS[1])
+    assert (code.text, code.kind) == (text, kind)
+    x0, y0, x1, y1 = code.box
+    assert 0 < x0 < x1 < 0.6, "the tag lies on the left"
+    assert 0 < y0 < y1 < 0.8
+
+
+def test_where_a_code_that_lies_askew_is() -> None:
+    straight, askew = (
+        read(on((120, 90, 60), drawn("4006381333931", "EAN13"), turn=turn), None, LIMITS[1])[0].box
+        for turn in (0, 45)
+    )
+
+    def middle(box: Any) -> tuple[float, float]:
+        return (box[0] + box[2]) / 2 * 1200, (box[1] + box[3]) / 2 * 900
+
+    tag = 339 + 40, 165 + 40
+    half = (tag[0] + tag[1]) / 2 / 2**0.5  # of the turned tag, which is as wide as it is high
+    assert middle(straight) == pytest.approx((20 + tag[0] / 2, 30 + tag[1] / 2), abs=25)
+    assert middle(askew) == pytest.approx((20 + half, 30 + half), abs=25)
+
+
 def test_codes_are_read_in_a_process_of_their_own(decoders: Decoders) -> None:
     photo = on((1, 2, 3), drawn("4006381333931", "EAN13"), drawn("https://a.example/b", "QRCode"))
     assert sorted(code.text for code in decoders.codes(photo, *LIMITS)) == [

@@ -22,7 +22,7 @@ from lensback.catalogue import coded
 from lensback.db import sqlite_url
 from lensback.doctor import examine
 from lensback.errors import MissingExtra
-from lensback.images import Decoders, TextLine, Word, texts
+from lensback.images import Code, Decoders, TextLine, Word, texts
 from lensback.rank import Ranked
 from lensback.search import Looks, Query, search
 from lensback.search.printed import SURE, in_order, printed
@@ -131,6 +131,45 @@ def ask(
     """The answer to a photo of one colour in which this was read."""
     tools = replace(made.tools, texts=lambda _data, _most, _pixels: tuple(said))
     return search(tiny.photo(colour), Query(**query), tools)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "colour", "first", "exact"),
+    [
+        ("CAP-2041", "Code128", GREEN, "cap", True),
+        ("cap 2041", "DataMatrix", GREEN, "cap", True),
+        ("CAP-2041", "QRCode", BLUE, "cap", False),  # nothing else speaks for it
+        ("7041882", "Code128", GREEN, "hat", True),
+        ("7041882", "Code128", BLUE, "", False),  # digits alone are a parcel's, too
+        ("CAP-2041", "ITF", BLUE, "", False),
+        ("TIE-9000", "Code128", BLUE, "tie2", False),  # two products have it
+        ("XYZ-9999", "Code128", GREEN, "", False),
+    ],
+)
+def test_an_article_in_a_code_counts_as_one_that_was_read(
+    made: Tiny, text: str, kind: str, colour: tuple[float, float, float], first: str, exact: bool
+) -> None:
+    code = Code(text, kind, (0.6, 0.6, 0.8, 0.7))
+    tools = replace(made.tools, codes=lambda *_: (code,))
+    answer = search(tiny.photo(colour), Query(), tools)
+    told = [one.text for one in answer.codes]
+    assert told == ([text] if first else [])
+    if first:
+        assert answer.hits[0].product_id == product_of(first)
+    assert any(hit.exact for hit in answer.hits) == exact
+
+
+def test_an_article_in_a_code_does_not_wait_for_words(made: Tiny) -> None:
+    go = threading.Event()
+    code = Code("CAP-2041", "Code128", (0.6, 0.6, 0.8, 0.7))
+    tools = replace(
+        made.tools, codes=lambda *_: (code,), texts=lambda *_: go.wait(30) and (), text_wait_s=0.01, looks=Looks(60)
+    )  # fmt: skip
+    try:
+        answer = search(tiny.photo(GREEN), Query(), tools)
+    finally:
+        go.set()
+    assert (answer.verdict, answer.by, answer.reading) == ("exact", "article", True)
 
 
 def test_an_article_that_one_product_has_makes_it_exact(made: Tiny) -> None:

@@ -6,6 +6,7 @@ stranger's is no safer than what decodes it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,12 @@ _FORMATS = [
     "MicroQRCode",
     "DataMatrix",
 ]
+
+_STRIPES = [name for name in _FORMATS if name not in {"QRCode", "MicroQRCode", "DataMatrix"}]
+TURNS = (22.5, 45.0, 67.5)
+"""Degrees by which a photo is turned in which no code was found, one after the other."""
+TURNED_PX = 1000
+"""Its longer side then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +83,58 @@ def _codes_in(grey: Image.Image) -> list[Code]:
     wanted = tuple(getattr(zxingcpp.BarcodeFormat, name) for name in _FORMATS)
     # Formats in a tuple are one more way than its stub knows.
     found = zxingcpp.read_barcodes(grey, formats=wanted)  # type: ignore[arg-type]
-    codes = [_code(one, grey.size) for one in found if one.valid and len(one.text) <= MAX_TEXT]
-    return sorted(codes, key=lambda code: -_area(code.box))
+    codes = [
+        _code(one, _corners(one), grey.size)
+        for one in found
+        if one.valid and len(one.text) <= MAX_TEXT
+    ]
+    return sorted(codes, key=lambda code: -_area(code.box)) or _turned_codes_in(grey)
 
 
-def _code(one: Barcode, size: tuple[int, int]) -> Code:
+def _turned_codes_in(grey: Image.Image) -> list[Code]:
+    """Stripes that lie askew: a line across the photo crosses them all only where they are upright. Square codes are
+    read however they lie, and so are stripes near each quarter turn."""
+    import zxingcpp
+
+    small = grey.copy()
+    small.thumbnail((TURNED_PX, TURNED_PX), Image.Resampling.BILINEAR)
+    wanted = tuple(getattr(zxingcpp.BarcodeFormat, name) for name in _STRIPES)
+    for angle in TURNS:
+        turned = small.rotate(angle, Image.Resampling.BILINEAR, expand=True, fillcolor=128)
+        found = zxingcpp.read_barcodes(
+            turned,
+            formats=wanted,
+            try_invert=False,
+            try_downscale=False,  # type: ignore[arg-type]
+        )
+        codes = [
+            _code(one, _turned_back(_corners(one), angle, turned.size, small.size), small.size)
+            for one in found
+            if one.valid and len(one.text) <= MAX_TEXT
+        ]
+        if codes:
+            return codes
+    return []
+
+
+def _corners(one: Barcode) -> list[tuple[float, float]]:
     place: Any = one.position
     corners = (place.top_left, place.top_right, place.bottom_left, place.bottom_right)
-    across = [min(max(corner.x / size[0], 0.0), 1.0) for corner in corners]
-    down = [min(max(corner.y / size[1], 0.0), 1.0) for corner in corners]
+    return [(float(corner.x), float(corner.y)) for corner in corners]
+
+
+def _turned_back(
+    corners: list[tuple[float, float]], angle: float, turned: tuple[int, int], size: tuple[int, int]
+) -> list[tuple[float, float]]:
+    """Points of a picture that was turned to the left by `angle`, where they were before."""
+    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    away = [(x - turned[0] / 2, y - turned[1] / 2) for x, y in corners]
+    return [(cos * x - sin * y + size[0] / 2, sin * x + cos * y + size[1] / 2) for x, y in away]
+
+
+def _code(one: Barcode, corners: list[tuple[float, float]], size: tuple[int, int]) -> Code:
+    across = [min(max(x / size[0], 0.0), 1.0) for x, _ in corners]
+    down = [min(max(y / size[1], 0.0), 1.0) for _, y in corners]
     # A line of pixels that was read is as high as one pixel.
     x0, x1 = min(across), max(*across, min(across) + 1 / size[0])
     y0, y1 = min(down), max(*down, min(down) + 1 / size[1])

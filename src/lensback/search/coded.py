@@ -8,7 +8,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from lensback import gtins, images, storepage
+from lensback import gtins, images, letters, storepage
 from lensback.catalogue import coded
 from lensback.db import Database
 from lensback.search.looking import ROUNDED, widened
@@ -17,6 +17,8 @@ from lensback.wire import By, Code
 
 Seen = TypeVar("Seen", images.Code, images.TextLine)
 
+_OF_ANY_TEXT = frozenset({"Code128", "DataMatrix", "QRCode", "MicroQRCode"})
+"""Codes in which a store may write its own numbers."""
 REACH = 0.3
 """How far around a box that was chosen a code still speaks for what is in it, as a share of its sides."""
 
@@ -68,6 +70,18 @@ def looked_up(db: Database, codes: Iterable[images.Code], where: Filter) -> Code
             certain.update(said.product_ids)
     unsold = any(said.kind == "gtin" and said.state == "not_sold" for said in shown.values())
     return Coded(tuple(shown.values()), first, frozenset(certain), unsold)
+
+
+def articles(codes: Iterable[images.Code]) -> list[images.TextLine]:
+    """Codes that are an article number, as lines in which it was read for sure: what one says, `search.printed`
+    decides. Digits that may be a GTIN are none: in such a code they are a parcel's."""
+    return [
+        images.TextLine((images.Word(code.text, 1.0),), code.box)
+        for code in codes
+        if code.kind in _OF_ANY_TEXT
+        and not (gtins.in_code(code.text, code.kind) or gtins.gtin(code.text))
+        and letters.article(code.text)
+    ]
 
 
 def _said(db: Database, code: images.Code, where: Filter) -> Code | None:

@@ -22,6 +22,7 @@ from lensback.search.answers import hit_of, in_order
 from lensback.search.coded import (
     NOTHING,
     Coded,
+    articles,
     counting,
     looked_up,
     other_numbers,
@@ -263,16 +264,21 @@ def _coded(
 
 def _lines(
     seen: Look, query: Query, tools: Tools, timings: dict[str, float]
-) -> list[TextLine] | None:
-    """The lines of the photo that speak for what is searched, if words are read; None where they are still
-    being read, and will be there for the next question."""
+) -> tuple[list[TextLine], bool]:
+    """What stands in the photo and speaks for what is searched: words, if they are read, and article numbers in
+    codes. And whether words are still being read, which will be there for the next question."""
+    said = articles(counting(seen.codes(), query.box, seen.regions[0])) if tools.codes else []
     if tools.texts is None:
-        return []
+        return said, False
     with log.timed("texts", timings):
         lines = seen.texts(tools.text_wait_s)
     if lines is None:
-        return None if tools.looks.keep_s else []
-    return counting(lines, query.box, seen.regions[0])
+        return said, tools.looks.keep_s > 0
+    return [*said, *counting(lines, query.box, seen.regions[0])], False
+
+
+def _no_lines() -> tuple[list[TextLine], bool]:
+    return [], False
 
 
 def _verdict(
@@ -285,7 +291,7 @@ def _verdict(
     search_id: str = "",
     *,
     said: Coded = NOTHING,
-    lines: Callable[[], list[TextLine] | None] = list,
+    lines: Callable[[], tuple[list[TextLine], bool]] = _no_lines,
 ) -> _Finding:
     """Verdict and hits for one or several vectors [n, dim], the nearest counting; they show `region`.
     What codes say stands above what it looks like, and so does what `lines` of text say that waits for them."""
@@ -294,7 +300,7 @@ def _verdict(
         # What the filter leaves out still competes for being the very product.
         others = [] if where.empty else _nearest(tools.index, vectors, RIVALS, Filter())
         _check_snapshot(tools)
-    text = lines()
+    text, reading = lines()
     with log.timed("rank", timings):
         rivals = rank.by_product(others, _shows(tools.db, others, Filter()))
         ranked = rank.by_product(found, _shows(tools.db, found, where), rivals)
@@ -312,7 +318,7 @@ def _verdict(
             again = group_first(ranked, shown, where, tools.db)
         else:
             again = Recolored(_near(ranked, line))
-        written = printed(tools.db, text or (), again.ranked, where, near_from)
+        written = printed(tools.db, text, again.ranked, where, near_from)
         ranked, said = written.ranked, together(said, written.said)
         codes = with_looks(said, (one.product_id for one in ranked))
         worded = named_by(ranked, query.words, where, tools.db, query.offset + MAX_LIMIT, line)
@@ -331,7 +337,7 @@ def _verdict(
         verdict = "exact" if any(hit.exact for hit in first) else "similar"
     total = len(ranked) if hits else 0
     read = written.words[:MAX_READ] if hits else ()
-    reading, left_out = text is None, near and not hits
+    left_out = near and not hits
     return _Finding(verdict, hits, codes, read, reading, total, facets, left_out)
 
 
