@@ -149,8 +149,10 @@ class Postgres:
 
     def start(self) -> None:
         log = self.folder / "log"
+        # Nobody tidies hundreds of databases that live for a test each.
         options = {"port": self.port, "listen_addresses": "127.0.0.1", "fsync": "off",
-                   "unix_socket_directories": str(self.folder), "max_connections": 200}  # fmt: skip
+                   "unix_socket_directories": str(self.folder), "max_connections": 200,
+                   "autovacuum": "off", "checkpoint_timeout": "1h"}  # fmt: skip
         flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         with log.open("ab") as file:
             self._process = subprocess.Popen(

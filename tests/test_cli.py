@@ -136,7 +136,8 @@ def commands(command: Any, *path: str) -> Iterator[tuple[str, ...]]:
         yield from commands(child, *path, name)
 
 
-COMMANDS = sorted(commands(typer.main.get_command(cli.app)))
+TREE = typer.main.get_command(cli.app)
+COMMANDS = sorted(commands(TREE))
 
 
 def test_version() -> None:
@@ -155,7 +156,7 @@ def test_no_arguments_show_the_commands() -> None:
 def test_help_names_every_option(path: tuple[str, ...]) -> None:
     shown = lensback(*path, "--help")
     assert shown.code == 0
-    command: Any = typer.main.get_command(cli.app)
+    command: Any = TREE
     for name in path:
         command = command.commands[name]
     for parameter in command.params:
@@ -175,7 +176,7 @@ def test_the_commands_of_the_contract_are_there() -> None:
 
 def test_every_command_takes_a_workspace() -> None:
     for path in COMMANDS:
-        command: Any = typer.main.get_command(cli.app)
+        command: Any = TREE
         for name in path:
             command = command.commands[name]
         by_name = {parameter.name: parameter for parameter in command.params}
@@ -779,20 +780,6 @@ def test_a_wrong_word_in_the_environment(
     assert refused.code == 2
     assert refused.error["type"] == "ConfigError"
     assert name in refused.error["hint"]
-
-
-# ---- demo
-
-
-@pytest.mark.slow
-def test_demo(tmp_path: Path) -> None:
-    run = ("demo", "--no-serve", "--workspace", tmp_path / "demo")
-    first = lensback(*run)
-    assert first.code == 0, first.err
-    assert "3 of 3 answers are right" in first.out
-    again = lensback(*run)
-    assert again.code == 0
-    assert again.out.count("feed unchanged") == 2
 
 
 # ---- processes of their own

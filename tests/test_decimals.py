@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from lensback import exchange
 from lensback.checked import parse_toml
-from lensback.decimals import FINE, PLACES, bounded, decimal_of
+from lensback.decimals import FINE, PLACES, bounded, decimal_of, fraction_of
 from lensback.errors import BadQuery, ConfigError, DataError, PostbackError
 from lensback.networks import answers, news
 from lensback.programs import written
@@ -31,17 +31,19 @@ HUGE = (
     *("NaN", "sNaN", "NaN123", "Infinity", "-inf", "", "e", "1e", "0x10", "1,5", "1 0", "--1", "\ud8001"),
 )  # fmt: skip
 OURS = {
-    "decimals.py": {"written"},
+    "decimals.py": {"written", "written if _FRACTION.fullmatch(written) else decimal_of(text)"},
+    "exchange.py": {"value"},
+    "terms.py": {"rule.percent", "share", "terms.net_of"},
     "types.py": {"self.minor", "minor"},
     "speech.py": {"amount"},
     "ledger/pay.py": {"found[2]"},
-    "ledger/holds.py": {"whole.numerator"},
+    "ledger/holds.py": {"same.minor", "whole.numerator"},
     "networks/news.py": {"self._form.divisor"},
     "networks/programs.py": {"found[0]", "rule.get('from_price', '0')"},
     "feeds/money.py": {"found[1]", "f'{whole}.{part}'"},
     "feeds/propose.py": {"raw"},
 }
-"""What becomes a Decimal elsewhere: our own numbers, and what a pattern of bounded length let through."""
+"""What becomes a Decimal or a Fraction elsewhere: our own numbers, and what a pattern of bounded length let through."""
 
 
 @pytest.mark.parametrize("text", HUGE)
@@ -83,11 +85,14 @@ def test_what_is_read_is_cheap_to_work_with(text: str) -> None:
 
 
 def test_nothing_else_makes_decimals_of_texts() -> None:
-    """Every `Decimal(...)` of the package that is not of a constant is known here."""
+    """Every `Decimal(...)` and `Fraction(...)` of the package that is not of a constant is known here."""
     found: dict[str, set[str]] = {}
     for path in sorted(SRC.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if not isinstance(node, ast.Call) or getattr(node.func, "id", "") != "Decimal":
+            if not isinstance(node, ast.Call) or getattr(node.func, "id", "") not in {
+                "Decimal",
+                "Fraction",
+            }:
                 continue
             if not all(isinstance(given, ast.Constant) for given in node.args):
                 name = str(path.relative_to(SRC))
@@ -153,7 +158,7 @@ def test_rates_with_such_numbers_are_unreadable(body: bytes) -> None:
 
 def test_kept_rates_are_read_as_they_were_written() -> None:
     for kept, value in (("5/4", Fraction(5, 4)), ("1", Fraction(1)), ("1.25", Fraction(5, 4))):
-        assert exchange._exact(kept) == value
+        assert fraction_of(kept) == value
     for kept in ("1e999999999", "1/0", "x", "1/1e9"):
         with pytest.raises(ValueError, match=r"number|must"):
-            exchange._exact(kept)
+            fraction_of(kept)

@@ -215,6 +215,7 @@ PERCENT = {"currency": "EUR", "rates": [{"percent": "10"}, {"percent": "30"}]}
         (-9999, 1000, {}, False),
         (501, 1000, {"rates": "nonsense"}, True),
         (501, 1000, {"rates": [{"percent": "x"}, 7]}, True),
+        (501, 1000, {"rates": [{"percent": "1e999999999"}]}, True),
     ],
 )
 def test_a_commission_against_its_order(

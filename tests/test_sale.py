@@ -279,6 +279,7 @@ def test_the_state_after_states(states: tuple[str, ...], ends: str) -> None:
         ([], 0),
         ("nan", 0),
         ("1/0", 0),
+        ("1e999999999", 0),
     ],
 )
 def test_the_share_of_a_click(share: Any, is_: Any) -> None:

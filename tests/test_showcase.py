@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -28,14 +27,13 @@ def test_the_demo_earns_all_three_verdicts(tmp_path: Path) -> None:
     sold = first.asked[0].answer.hits[0]
     assert {offer.store for offer in sold.offers} == {"harbour", "lavka"}
     assert sold.probability >= 0.95
-    begin = time.monotonic()
     done = CliRunner().invoke(
         app, ["demo", "--no-serve", "--workspace", str(tmp_path / "demo")], catch_exceptions=False
     )
     assert done.exit_code == 0
-    assert time.monotonic() - begin < 20
     for word in ("exact", "similar", "none", "3 of 3 answers are right"):
         assert word in done.output
+    assert done.output.count("feed unchanged") == 2
     again = showcase(tmp_path / "demo", watch=quiet)
     assert [asked.answer.verdict for asked in again.asked] == ["exact", "similar", "none"]
     tallies = {tally.stage: tally.done for tally in again.report.tallies}

@@ -45,17 +45,24 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def workspace(made: Path) -> Iterator[Workspace]:
     with Workspace(made, Settings(host_key_hash=digest(HOST_KEY), rate_limit=0)) as opened:
         yield opened
 
 
-@pytest.fixture
-def client(workspace: Workspace) -> Iterator[TestClient]:
+@pytest.fixture(scope="module")
+def browser(workspace: Workspace) -> Iterator[TestClient]:
     app = create_app(workspace)
     with TestClient(app, follow_redirects=False, headers=BROWSER) as opened:
         yield opened
+
+
+@pytest.fixture
+def client(browser: TestClient) -> TestClient:
+    """One that comes for the first time."""
+    browser.cookies.clear()
+    return browser
 
 
 @pytest.fixture
@@ -360,7 +367,7 @@ def test_a_pass_in_the_address_counts_from_our_own_pages(
 
 @pytest.mark.usefixtures("program")
 def test_a_user_clicks_no_faster_than_a_person(made: Path, offer_id: str) -> None:
-    limited = Settings(rate_limit=0, write_limit=0, click_limit=60, host_key_hash=digest(HOST_KEY))
+    limited = Settings(rate_limit=0, write_limit=0, click_limit=1, host_key_hash=digest(HOST_KEY))
     with Workspace(made, limited) as opened:
         known = {"Authorization": f"Bearer {HOST_KEY}", "User-Agent": "python-requests/2.32"}
         with TestClient(create_app(opened), follow_redirects=False, headers=known) as client:

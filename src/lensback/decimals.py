@@ -1,12 +1,14 @@
 """Numbers as others write them -> decimals within bounds.
 
 `1e999999999` is a decimal of eleven letters; written out, or made a fraction, it takes all memory. So
-nothing from outside becomes a Decimal but here.
+nothing from outside becomes a Decimal or a Fraction but here.
 """
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 
 MAX_CHARS = 60
 MAX_DIGITS = 40
@@ -14,6 +16,7 @@ PLACES = 15
 """Digits before the point, at most: more money than there is."""
 FINE = 120
 """Digits after the point, at most."""
+_FRACTION = re.compile(r"[0-9]{1,200}/[0-9]{1,200}")
 
 
 def decimal_of(text: object) -> Decimal:
@@ -26,6 +29,16 @@ def decimal_of(text: object) -> Decimal:
         return bounded(Decimal(written))
     except InvalidOperation as error:
         raise ValueError(f"no number: {text!r}") from error
+
+
+def fraction_of(text: object) -> Fraction:
+    """The exact number that a text says, as a decimal or as `1/3`. Raises ValueError as `decimal_of`, and for
+    what is divided by 0."""
+    written = str(text)
+    try:
+        return Fraction(written if _FRACTION.fullmatch(written) else decimal_of(text))
+    except ZeroDivisionError as error:
+        raise ValueError("must not be divided by 0") from error
 
 
 def bounded(value: Decimal) -> Decimal:

@@ -26,7 +26,7 @@ from xml.etree import ElementTree as ET
 from pydantic import BeforeValidator, Field
 
 from lensback.checked import checked, parse_toml
-from lensback.decimals import decimal_of
+from lensback.decimals import decimal_of, fraction_of
 from lensback.durable import replace_file
 from lensback.errors import ConfigError, DataError, FetchError, StateError, TooLarge
 from lensback.livefile import LiveFile
@@ -35,17 +35,6 @@ from lensback.types import Money, Tally, currency_exponent
 
 MAX_BYTES = 4 << 20
 _CODE = re.compile(r"[A-Z]{3}")
-_FRACTION = re.compile(r"[0-9]{1,200}/[0-9]{1,200}")
-
-
-def _exact(kept: object) -> Fraction:
-    text = str(kept)
-    try:
-        if _FRACTION.fullmatch(text):
-            return Fraction(text)
-        return Fraction(decimal_of(text))
-    except ZeroDivisionError as error:
-        raise ValueError("must not be divided by 0") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +43,7 @@ class Rates:
 
     day: date
     base: str
-    worth: Mapping[str, Annotated[Fraction, BeforeValidator(_exact), Field(gt=0)]]
+    worth: Mapping[str, Annotated[Fraction, BeforeValidator(fraction_of), Field(gt=0)]]
 
     def convert(self, money: Money, currency: str) -> Money | None:
         """The amount in another currency, rounded down; None without a rate of both."""

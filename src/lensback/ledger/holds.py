@@ -17,6 +17,7 @@ from sqlalchemy import Connection, RowMapping, select
 
 from lensback.db import chunks
 from lensback.db import tables as t
+from lensback.decimals import fraction_of
 from lensback.types import Converter, Money
 
 OTHER_NETWORK = "other_network"
@@ -157,14 +158,14 @@ def _promised(value: Money, terms: Mapping[str, Any], rates: Converter | None) -
     most = Fraction(0)
     for rule in terms.get("rates") or ():
         try:
-            whole = max(Fraction(str(rule.get(name) or 0)) for name in ("fixed", "min"))
+            whole = max(fraction_of(rule.get(name) or 0) for name in ("fixed", "min"))
             if whole:
                 named = rule.get("currency") or terms.get("currency", "EUR")
                 fixed = Money.of(Decimal(whole.numerator) / whole.denominator, named)
                 if (same := _in(value.currency, fixed, rates)) is None:
                     return None
                 most = max(most, Fraction(same.minor))
-            percent = Fraction(str(rule.get("percent") or 0))
+            percent = fraction_of(rule.get("percent") or 0)
             most = max(most, value.minor * percent / 100)
         except (ArithmeticError, AttributeError, TypeError, ValueError):
             continue  # terms of a click are kept as they stood

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
+from lensback.decimals import fraction_of
 from lensback.errors import PostbackError
 from lensback.ledger import reasons
 from lensback.types import STATUSES, Conversion, Money
@@ -214,8 +215,8 @@ def tells(state: Sale, news: Conversion) -> bool:
 def share_of(terms: Mapping[str, Any]) -> Fraction:
     """The shopper's share of the commission, from the click's snapshot; 0 where there is none."""
     try:
-        share = Fraction(str(terms.get("share")))
-    except (ValueError, ZeroDivisionError):
+        share = fraction_of(terms.get("share"))
+    except ValueError:
         return Fraction(0)
     return min(max(share, Fraction(0)), Fraction(1))
 
