@@ -47,7 +47,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def workspace(made: Path) -> Iterator[Workspace]:
-    with Workspace(made, Settings(host_key_hash=digest(HOST_KEY), rate_limit=0)) as opened:
+    unlimited = {"rate_limit": 0, "write_limit": 0, "click_limit": 0, "guess_limit": 0}
+    with Workspace(made, Settings(host_key_hash=digest(HOST_KEY), **unlimited)) as opened:
         yield opened
 
 
