@@ -224,6 +224,22 @@ def test_a_purchase_that_is_known(
             claims.open_claim(db, USER, "c1", bought(), now=NOW)
 
 
+def test_a_purchase_that_we_refused_can_be_claimed(db: Database) -> None:
+    """Known while it is looked at; once it is refused the shopper may say otherwise, and need not wait."""
+    clicked(db, "c1")
+    dear = Conversion(
+        "awin", "S-1", "approved", subid="c1",
+        commission=Money(1000, "EUR"), order_value=Money(1200, "EUR"),
+    )  # fmt: skip
+    ledger.record(db, [dear], at=AT + DAY, source="test")
+    (held,) = ledger.held_sales(db)
+    early = AT + 3600
+    with pytest.raises(AlreadyDone, match="known"):
+        claims.open_claim(db, USER, "c1", bought(), now=early)
+    ledger.decide(db, held.id, "refuse", note="too dear", at=AT + DAY)
+    assert claims.open_claim(db, USER, "c1", bought(), now=early)[1] is True
+
+
 def test_a_user_has_so_many_open(db: Database) -> None:
     for n in range(claims.MOST_OPEN + 1):
         clicked(db, f"c{n}")
