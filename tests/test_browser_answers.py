@@ -185,3 +185,25 @@ def test_words_that_were_still_being_read_come_later(
     page.wait_for_function("() => !document.querySelector('#answer .verdict')")
     page.wait_for_timeout(1200)
     assert len(asked) == 3, "what was read is not asked for again"
+
+
+def test_nobody_who_is_writing_is_asked_for_by_half(
+    page: Page, served: tuple[str, Path, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Words of the photo come late, while the shopper writes a price: his field stays his."""
+    usual, asked = Service.find, []
+
+    async def find(self: Service, request: Any, sent: Any) -> Any:
+        asked.append(sent.again)
+        answer = await usual(self, request, sent)
+        return answer.model_copy(update={"reading": True, "hits": answer.hits[len(asked) - 1 :]})
+
+    monkeypatch.setattr(Service, "find", find)
+    upload(page, served)
+    price = page.locator("[name=price_max]")
+    price.evaluate(
+        "one => { one.closest('details')?.setAttribute('open', ''); one.focus(); one.value = '4'; }"
+    )
+    page.wait_for_timeout(1400)
+    assert len(asked) == 1
+    assert price.input_value() == "4"

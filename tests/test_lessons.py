@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 from typer.testing import CliRunner
 
 from lensback import grants, ledger, lessons, people
@@ -328,6 +328,69 @@ def test_an_attacker_s_votes_move_the_map_by_little(shop: Shop) -> None:
     assert found(after) >= found(before) - 0.05
 
 
+def test_clicks_of_many_leave_no_room_for_one_member_s_votes(shop: Shop) -> None:
+    """What is learnt from is fewer than all lessons: the map takes no vote against, and clicks by a fifth."""
+    for member in range(60):
+        for n in range(15):
+            thing = (member * 7 + n * 3) % THINGS
+            product = shop.products[thing]
+            shop.click(shop.answer(shop.photo(thing), [product]), product, f"member-{member:04d}")
+    for member in range(60, 100):
+        product = shop.products[member % THINGS]
+        seen = shop.answer(shop.photo(member % THINGS), [product])
+        shop.vote(seen, product, f"member-{member:04d}", 1 if member < 85 else -1)
+    for n, wrong in enumerate(shop.products):
+        shop.vote(shop.answer(shop.photo((n + 1) % THINGS), [wrong]), wrong, "attacker")
+    taught = shop.taught().taught
+    own = grants.owner_of(shop.folder, "attacker")
+    said = [one for one in taught if one.by == "vote"]
+    assert 0 < sum(one.person == own for one in said) <= lessons.SHARE * len(said)
+    done = train_from_use(shop.db, shop.store, Path("eye"), PRINT, taught, shop.folder / "out")
+    # 25 members said yes: one more vote is a twentieth of that, and all clicks are worth 180.
+    assert lessons.PEOPLE < done.by["vote"] <= 26
+    assert done.by["click"] > 500
+
+
+def test_one_member_s_votes_do_not_move_the_probability() -> None:
+    honest = votes(200, 0.15)
+    flood = [Outcome(similarity=0.42, margin=0.02, first_right=True, first=f"p{n}", cluster="attacker") for n in range(200)]  # fmt: skip
+    plain, bent = corrected(MADE, honest, 0.95), corrected(MADE, [*flood, *honest], 0.95)
+    assert plain.gained
+    assert bent.votes - plain.votes <= lessons.SHARE * bent.votes
+    free = correcting._moved(MADE, [*flood, *honest])
+    before, after, worst = (one.probability(0.42, 0.02) for one in (plain.calibration, bent.calibration, free))  # fmt: skip
+    assert after - before < (worst - before) / 3
+
+
+@pytest.mark.usefixtures("loose")
+def test_a_product_that_is_not_on_sale_any_more_is_no_evidence_against(shop: Shop) -> None:
+    """A product is named by one of its offers: where that one ends the same thing has another name."""
+    for thing in (0, 1):
+        product = shop.products[thing]
+        shop.vote(shop.answer(shop.photo(thing), [product]), product, "member-0001")
+    taught = shop.taught().taught
+
+    def judged() -> set[str]:
+        return {one.product for one in lessons.outcomes(shop.db, shop.store, PRINT, taught)}
+
+    assert judged() == set(shop.products[:2])
+    ended = update(t.offers).where(t.offers.c.product_id == shop.products[0]).values(active=False)
+    with shop.db.write() as c:
+        c.execute(ended)
+    assert judged() == {shop.products[1]}
+
+
+def test_clicks_alone_teach_nothing_as_nothing_could_be_judged(shop: Shop) -> None:
+    for member in range(40):
+        for n in range(5):
+            product = shop.products[(member + n) % THINGS]
+            shop.click(shop.answer(shop.photo((member + n) % THINGS), [product]), product, f"member-{member:04d}")  # fmt: skip
+    taught = shop.taught().taught
+    assert len(taught) == 200
+    with pytest.raises(DataError, match=r"200 lessons of 40 members.* 0 votes and purchases"):
+        train_from_use(shop.db, shop.store, Path("eye"), PRINT, taught, shop.folder / "out")
+
+
 def _views(shop: Shop) -> dict[str, list[str]]:
     with shop.db.read() as c:
         return products.views(c, PRINT)
@@ -434,7 +497,7 @@ def test_votes_that_say_nothing_new_change_nothing() -> None:
     ("right", "wrong", "members"), [(100, 9, 40), (9, 100, 40), (100, 100, 19)]
 )
 def test_too_few_votes_of_either_kind_are_refused(right: int, wrong: int, members: int) -> None:
-    told = [Outcome(similarity=0.6, first_right=n < right, first="p", cluster=f"m{n % members}") for n in range(right + wrong)]  # fmt: skip
+    told = [Outcome(similarity=0.6, first_right=n < right, first=f"p{n}", cluster=f"m{n % members}") for n in range(right + wrong)]  # fmt: skip
     with pytest.raises(DataError, match="too few votes"):
         corrected(MADE, told, 0.95)
 

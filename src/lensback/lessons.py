@@ -99,7 +99,7 @@ def lessons(db: Database, folder: Path, fingerprint: str) -> Lessons:
         otherwise = _asked_otherwise(c, {one.search_id for one in said})
         left_out: Counter[str] = Counter()
         settled = _settled(said, otherwise, left_out)
-        kept = fair(settled, lambda one: (one.person, one.product), SHARE)
+        kept = heard(settled)
         left_out["too many of one"] += len(settled) - len(kept)
         vectors = _vectors(c, {one.search_id for one in kept})
     taught = tuple(
@@ -198,6 +198,22 @@ def _settled(said: Sequence[_Said], otherwise: set[str], left_out: Counter[str])
     return sorted(found.values(), key=lambda one: (-one.at, one.search_id, one.product))
 
 
+def heard(said: Sequence[Any]) -> list[Any]:
+    """Those that may be learnt from, in their order: no member and no product has more than SHARE of votes and
+    purchases, nor of clicks. Each apart, since a click is worth less, and many of them would leave room for one
+    member's votes. Whoever learns from a choice of lessons asks again: of fewer a twentieth is less."""
+    kept = {
+        id(one)
+        for clicks in (False, True)
+        for one in fair(
+            [one for one in said if (one.by == "click") is clicks],
+            lambda one: (one.person, one.product),
+            SHARE,
+        )
+    }
+    return [one for one in said if id(one) in kept]
+
+
 def fair(rows: Sequence[Any], keys: Callable[[Any], tuple[str, ...]], share: float) -> list[Any]:
     """The first of the rows, so many that no key has more than `share` of them; every place of `keys` is
     held to that. Too few different keys leave nothing.
@@ -234,11 +250,16 @@ def _capped(rows: list[Any], names: list[str], share: float) -> list[Any]:
 
 
 def check_enough(taught: Sequence[Lesson], *, learning: bool) -> None:
-    """Raises DataError where these lessons are too few to learn from; `learning`: the setting is on."""
+    """Raises DataError where these lessons are too few to learn from, or all are clicks, which nothing is judged
+    by; `learning`: the setting is on."""
     people, things = {x.person for x in taught}, {x.product for x in taught}
-    if len(taught) >= ENOUGH and len(people) >= PEOPLE and len(things) >= THINGS:
+    judges = sum(x.by != "click" for x in taught)
+    if len(taught) >= ENOUGH and len(people) >= PEOPLE and len(things) >= THINGS and judges:
         return
-    has = f"{counted(len(taught), 'lesson')} of {counted(len(people), 'member')} about {counted(len(things), 'product')}"
+    has = (
+        f"{counted(len(taught), 'lesson')} of {counted(len(people), 'member')} about {counted(len(things), 'product')}, "
+        f"{counted(judges, 'vote or purchase', 'votes and purchases')} among them"
+    )
     wait = (
         "wait until members voted and bought"
         if learning
@@ -246,7 +267,8 @@ def check_enough(taught: Sequence[Lesson], *, learning: bool) -> None:
     )
     raise DataError(
         f"too few to learn from: {has}",
-        hint=f"{ENOUGH} of {PEOPLE} members about {THINGS} products are needed: {wait}",
+        hint=f"{ENOUGH} of {PEOPLE} members about {THINGS} products are needed, and votes or purchases of "
+        f"{PEOPLE} members among them: {wait}",
     )
 
 
@@ -275,8 +297,9 @@ def outcomes(
     db: Database, store: VectorStore, fingerprint: str, taught: Sequence[Lesson]
 ) -> list[Outcome]:
     """What a search of the whole catalogue would make of each lesson now. Where a lesson says that its product
-    is not it, and another one is nearest by now, nothing is known: such ones are left out. Each outcome's
-    `cluster` is its member, its slice `kind` what said it."""
+    is not it, and another one is nearest by now, nothing is known: such ones are left out, and so are those
+    whose product is not on sale under that name any more. Each outcome's `cluster` is its member, its slice
+    `kind` what said it."""
     made: list[Outcome] = []
     for part in chunks(taught, 64):
         found = store.neighbours(
@@ -290,7 +313,10 @@ def outcomes(
         hashes = sorted({candidate.image_hash for each in near for candidate in each})
         with db.read() as c:
             shows = products.of_images(c, hashes)
+            sold = products.on_sale(c, {one.product for one in part})
         for one, each in zip(part, near, strict=True):
+            if one.product not in sold:
+                continue
             ranked = rank.by_product(each, shows)
             names = [r.product_id for r in ranked]
             outcome = nearest([r.similarity for r in ranked], names, one.product)

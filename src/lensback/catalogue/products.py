@@ -422,6 +422,15 @@ def of_images(c: Connection, hashes: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
+def on_sale(c: Connection, names: Iterable[str]) -> set[str]:
+    """Those of these products that some offer on sale belongs to. A product is named by one of its offers, so a
+    name ends with that offer, even where others sell the thing."""
+    o = t.offers.c
+    query = select(o.product_id).distinct().where(o.active)
+    parts = chunks(sorted(set(names)))
+    return {name for part in parts for name in c.scalars(query.where(o.product_id.in_(part)))}
+
+
 def copies_of(c: Connection, hashes: Sequence[str]) -> dict[str, set[str]]:
     """Image hash -> the images that are the same photograph at another store."""
     p = t.image_pairs.c

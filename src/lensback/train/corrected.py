@@ -16,7 +16,7 @@ import numpy as np
 from lensback import metrics
 from lensback.calibrate import logistic
 from lensback.errors import DataError
-from lensback.lessons import PEOPLE, folds
+from lensback.lessons import PEOPLE, SHARE, fair, folds
 from lensback.questions import Outcome
 from lensback.rank import Calibration
 
@@ -55,13 +55,15 @@ class Corrected:
 
 def corrected(made: Calibration, votes: Sequence[Outcome], exact_from: float) -> Corrected:
     """The calibration, corrected where that says more of votes that were not learnt from, each judged by what other
-    members' votes on other products say. Raises DataError where there are too few votes."""
+    members' votes on other products say. Of one member, and of one product, no more than SHARE of the votes
+    count. Raises DataError where there are too few."""
+    votes = fair(votes, lambda one: (one.cluster, one.first), SHARE)
     right = sum(one.first_right for one in votes)
     people = len({one.cluster for one in votes})
     if people < PEOPLE or min(right, len(votes) - right) < OF_EACH:
         raise DataError(
             f"too few votes to correct by: {right} say it is it, {len(votes) - right} it is not, of {people} members",
-            hint=f"{OF_EACH} of each and {PEOPLE} members are needed; the calibration stays as it is",
+            hint=f"{OF_EACH} of each and {PEOPLE} members are needed, none with more than a twentieth; the calibration stays as it is",
         )
     rows: list[tuple[Outcome, float, float]] = []
     for learn, held in folds([one.cluster for one in votes], [one.first for one in votes]):

@@ -23,7 +23,7 @@ from lensback.catalogue import products
 from lensback.db import Database
 from lensback.encoders.shelf import LEARNT_FILE
 from lensback.errors import ConfigError, DataError, MissingExtra
-from lensback.lessons import WORTH, Lesson, check_enough, folds
+from lensback.lessons import WORTH, Lesson, check_enough, folds, heard
 from lensback.questions import Gallery, nearest, with_copies
 from lensback.shelves import MODEL_FILE
 from lensback.train.data import joined
@@ -101,7 +101,7 @@ def train_from_use(
         raise ConfigError(f"{out} is there already", hint="name another folder, or remove it")
     with db.read() as c:
         views = products.views(c, fingerprint)
-        known = [one for one in taught if one.right and one.product in views]
+        known = heard([one for one in taught if one.right and one.product in views])
         check_enough(known, learning=learning)
         family = _families(db, views, known)
         several = further_views(c, views)

@@ -146,7 +146,7 @@
   function hear(part, limit, turn = 0) {
     clearTimeout(hearing);
     const asking = known.value;
-    const still = () => !running && known.value === asking && asking;
+    const still = () => !running && known.value === asking && asking && untouched();
     if (!still() && turn || !("reading" in answer.dataset) || turn >= HEARD_MS.length) return;
     hearing = setTimeout(async () => {
       if (!still()) return;
@@ -226,6 +226,11 @@
   // What the filters and the words say now; the photo is no part of it.
   function values() {
     return [...form.elements].filter((one) => one.name && !["file", "hidden", "submit", "url"].includes(one.type)).map((one) => [one, one.value, one.checked]);
+  }
+
+  // Whether nobody is writing something else into a filter or the words: half of it is not asked for.
+  function untouched() {
+    return fields.every(([field, value, checked]) => field.value === value && field.checked === checked);
   }
 
   function waiting(on) {
