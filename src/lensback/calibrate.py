@@ -19,9 +19,11 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +53,7 @@ from lensback.questions import (
 from lensback.rank import Calibration, HeldOut, nearer
 from lensback.search.kinds import kinds_of
 from lensback.search.looking import likeliest
+from lensback.session import processors
 from lensback.types import WHOLE, Candidate, Progress, Vectors
 from lensback.vectors import VectorStore
 
@@ -184,28 +187,35 @@ def _queries(
     things: Things, part: Sequence[tuple[str, str]], seed: int, *, distorted: bool
 ) -> list[Vectors]:
     """The vectors [n, dim] that each question compares, the nearer counting."""
-    stored = things.vectors.get(things.encoder.fingerprint, [image for _, image in part])
-    side_px = 2 * things.encoder.side_px
-    crops: list[Image.Image] = []
-    places: list[int] = []
-    for at, (_, image_hash) in enumerate(part):
-        # Where the file is gone its own vector stays: an easier case, and a rare one.
-        with suppress(Error):
-            picture = things.images.open(image_hash, side_px)
-            if distorted:
-                picture = distort(picture, seed * 1000 + at)
-            boxes = likeliest(things.detector.find(picture))
-            boxes = [box for box in boxes if distorted or box != WHOLE]  # that is stored
-            crops += [crop(picture, box) for box in boxes]
-            places += [at] * len(boxes)
+    asked = [image for _, image in part]
+    stored = things.vectors.get(things.encoder.fingerprint, asked)
+    # What a model does with one picture leaves other processors idle.
+    with ThreadPoolExecutor(processors(), thread_name_prefix="ask") as pool:
+        searched = list(pool.map(partial(_crops, things, seed * 1000, distorted), count(), asked))
+    crops = [one for each in searched for one in each]
     made = things.encoder.encode(crops) if crops else stored[:0]
-    owner = np.array(places, int)
+    ends = np.cumsum([len(each) for each in searched]).tolist()
     return [
         np.concatenate(
-            [made[owner == at], stored[at : at + 1][: not distorted or at not in places]]
+            [made[end - len(own) : end], stored[at : at + 1][: not distorted or not own]]
         )
-        for at in range(len(part))
+        for at, (end, own) in enumerate(zip(ends, searched, strict=True))
     ]
+
+
+def _crops(
+    things: Things, seed: int, distorted: bool, at: int, image_hash: str
+) -> list[Image.Image]:
+    """What a search compares of a picture, without its whole where that is stored; nothing where the file
+    is gone: its own vector stays then, an easier case, and a rare one."""
+    try:
+        picture = things.images.open(image_hash, 2 * things.encoder.side_px)
+    except Error:
+        return []
+    if distorted:
+        picture = distort(picture, seed + at)
+    boxes = likeliest(things.detector.find(picture))
+    return [crop(picture, box) for box in boxes if distorted or box != WHOLE]
 
 
 def _near(
