@@ -191,7 +191,9 @@ def _queries(
     stored = things.vectors.get(things.encoder.fingerprint, asked)
     # What a model does with one picture leaves other processors idle.
     with ThreadPoolExecutor(processors(), thread_name_prefix="ask") as pool:
-        searched = list(pool.map(partial(_crops, things, seed * 1000, distorted), count(), asked))
+        searched = list(
+            pool.map(partial(_searched, things, seed * 1000, distorted), count(), asked)
+        )
     crops = [one for each in searched for one in each]
     made = things.encoder.encode(crops) if crops else stored[:0]
     ends = np.cumsum([len(each) for each in searched]).tolist()
@@ -203,7 +205,7 @@ def _queries(
     ]
 
 
-def _crops(
+def _searched(
     things: Things, seed: int, distorted: bool, at: int, image_hash: str
 ) -> list[Image.Image]:
     """What a search compares of a picture, without its whole where that is stored; nothing where the file
