@@ -116,12 +116,11 @@ class Seen:
 
     def known(self) -> dict[str, list[str]]:
         """Look -> what is wrong with it, of this page; of another one nothing is known."""
-        lines = self.path.read_text("utf-8").splitlines() if self.path.exists() else []
-        if lines[:1] != [self.mark]:
-            self.path.write_text(self.mark + "\n", "utf-8")
-            return {}
-        whole = [json.loads(line) for line in lines[1:] if line.endswith("]}")]
-        return {name: found for one in whole for name, found in one.items()}
+        text = self.path.read_text("utf-8") if self.path.exists() else ""
+        first, *lines = text.split("\n")
+        whole = lines[:-1] if first == self.mark else []  # behind the last end of a line a run was killed
+        self.path.write_text("\n".join([self.mark, *whole, ""]), "utf-8")
+        return {name: found for line in whole for name, found in json.loads(line).items()}
 
     def add(self, name: str, found: list[str]) -> None:
         with self.path.open("a", encoding="utf-8") as file:
@@ -173,6 +172,7 @@ def main() -> None:
         context.add_init_script(WATCH)
         with matrix(Path(folder) / "workspace") as address:
             page = context.new_page()
+            page.set_default_timeout(180_000)  # a busy machine is no fault of the page
             other = compared(page, address, keep, given.css, renew=bool(given.renew))
             until = time.monotonic() + given.minutes * 60
             seen = Seen(keep / "looks.jsonl", mark(given.css))

@@ -97,3 +97,22 @@ def test_every_tool_starts(
         importlib.import_module(name).main()
     assert left.value.code == 0
     assert "usage:" in capsys.readouterr().out
+
+
+def test_looks_that_were_taken_are_not_taken_again(tmp_path: Path) -> None:
+    """A run that was killed in the middle of a line goes on; of another page nothing is known."""
+    pytest.importorskip("playwright")
+    seen = importlib.import_module("page_pictures").Seen
+    path = tmp_path / "looks.jsonl"
+    assert seen(path, "one").known() == {}
+    seen(path, "one").add("home 320 px", [])
+    seen(path, "one").add("exact 320 px", ['overflow: h3 "Ä"', "target: a"])
+    whole = {"home 320 px": [], "exact 320 px": ['overflow: h3 "Ä"', "target: a"]}
+    assert seen(path, "one").known() == whole
+    with path.open("a", encoding="utf-8") as file:
+        file.write('{"none 320 px": ["over')
+    assert seen(path, "one").known() == whole
+    seen(path, "one").add("none 320 px", [])
+    assert seen(path, "one").known()["exact 320 px"] == whole["exact 320 px"]
+    assert seen(path, "two").known() == {}
+    assert seen(path, "one").known() == {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 import os
 import re
@@ -238,8 +240,8 @@ def test_static_files_are_kept_by_browsers(client: TestClient) -> None:
     page = client.get("/").text
     addresses = re.findall(r'"(/static/[^"]+\?v=\w+)"', page)
     assert {one.partition("?")[0] for one in addresses} >= {
-        "/static/page.css",
-        "/static/search.css",
+        "/static/search-page.css",
+        "/static/search-page.js",
     }
     for address in addresses:
         found = client.get(address)
@@ -247,6 +249,15 @@ def test_static_files_are_kept_by_browsers(client: TestClient) -> None:
         assert client.get(address.partition("?")[0]).headers["cache-control"] == "no-cache"
         tag = {"If-None-Match": found.headers["etag"]}
         assert client.get(address, headers=tag).status_code == 304
+
+
+def test_the_one_script_that_stands_in_a_page_is_allowed_by_its_hash(client: TestClient) -> None:
+    answer = client.get("/")
+    policy = answer.headers["content-security-policy"]
+    (inline,) = re.findall(r"<script>(.*?)</script>", answer.text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()
+    assert f"script-src 'self' 'sha256-{digest}';" in policy
+    assert "unsafe" not in policy
 
 
 def test_what_is_loaded_as_one_is_its_parts_in_order(client: TestClient) -> None:

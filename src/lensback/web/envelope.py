@@ -11,11 +11,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lensback import log
+from lensback.web.assets import early_hash
 
 HEADERS = {
     # blob: and data: are the shopper's own photo and its small copies, shown from memory.
     "Content-Security-Policy": (
-        "default-src 'none'; img-src 'self' blob: data:; style-src 'self'; script-src 'self'; "
+        "default-src 'none'; img-src 'self' blob: data:; style-src 'self'; script-src 'self' "
+        f"{early_hash()}; "
         "connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",

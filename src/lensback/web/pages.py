@@ -11,6 +11,7 @@ from typing import Any
 
 from fastapi import APIRouter
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, PrefixLoader
+from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -22,7 +23,7 @@ from lensback.programs import facts
 from lensback.search import Query, missing, palette_within
 from lensback.speech import N_, Speech, languages
 from lensback.verdicts import AVAILABILITY, CLOSEST, HEADLINES, LIKELIHOOD, TIPS
-from lensback.web.assets import SqueezedText, content_of
+from lensback.web.assets import SqueezedText, content_of, early
 from lensback.web.bodies import FRESH
 from lensback.web.browser import browser_of, is_secure, keep_browser
 from lensback.web.guard import Reader, Searcher
@@ -311,6 +312,7 @@ def _environment(own: str) -> Environment:
         lstrip_blocks=True,
         finalize=shown,
     )
+    environment.globals.update(early=Markup(early()))  # noqa: S704 - ours
     environment.globals.update(asset=asset, product_version=__version__, languages=languages())
     return environment
 
