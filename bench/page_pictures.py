@@ -118,7 +118,9 @@ class Seen:
         """Look -> what is wrong with it, of this page; of another one nothing is known."""
         text = self.path.read_text("utf-8") if self.path.exists() else ""
         first, *lines = text.split("\n")
-        whole = lines[:-1] if first == self.mark else []  # behind the last end of a line a run was killed
+        whole = (
+            lines[:-1] if first == self.mark else []
+        )  # behind the last end of a line a run was killed
         self.path.write_text("\n".join([self.mark, *whole, ""]), "utf-8")
         return {name: found for line in whole for name, found in json.loads(line).items()}
 
