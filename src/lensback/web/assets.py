@@ -49,7 +49,7 @@ def early() -> str:
 
 
 def early_hash() -> str:
-    """As a Content-Security-Policy allows it."""
+    """The word by which a Content-Security-Policy allows that script and no other."""
     digest = hashlib.sha256(early().encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 

@@ -123,7 +123,7 @@
     } catch (error) {
       if (error.name === "AbortError" || running !== mine) return;
       if (error instanceof RangeError) say(form.dataset.large, false);
-      else if (error.name === "NotReadableError") say(form.dataset.unreadable, false);
+      else if (/^Not(Readable|Found)Error$/.test(error.name)) say(form.dataset.unreadable, false);
       else if (error.name === "TimeoutError") say(form.dataset.slow);
       else say(form.dataset.offline);
     } finally {
@@ -167,7 +167,7 @@
   }
 
   // The file as it is sent. Rejects with RangeError where the server would not take it, with NotReadableError
-  // where it is not there any more.
+  // or NotFoundError where it is not there any more.
   async function fitting(file) {
     await file.slice(0, 1).arrayBuffer();
     const sent = await smaller(file);
