@@ -103,9 +103,9 @@ def _turned_codes_in(grey: Image.Image) -> list[Code]:
         turned = small.rotate(angle, Image.Resampling.BILINEAR, expand=True, fillcolor=128)
         found = zxingcpp.read_barcodes(
             turned,
-            formats=wanted,
+            formats=wanted,  # type: ignore[arg-type]
             try_invert=False,
-            try_downscale=False,  # type: ignore[arg-type]
+            try_downscale=False,
         )
         codes = [
             _code(one, _turned_back(_corners(one), angle, turned.size, small.size), small.size)
