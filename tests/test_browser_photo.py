@@ -324,6 +324,16 @@ def test_what_is_neither_picture_nor_address_is_told_in_one_sentence(
         ["paste", [], ["text/plain", "a"]],
     )
     expect(page.locator("#toast")).to_be_hidden()
+    taken = page.evaluate("""() => ['[name=q]', '#answer'].map((where) => ['dragover', 'drop'].map((kind) => {
+      const data = new DataTransfer();
+      data.setData('text/plain', 'red');
+      const event = new DragEvent(kind, {dataTransfer: data, bubbles: true, cancelable: true});
+      const passed = document.querySelector(where).dispatchEvent(event);
+      if (where === '[name=q]' && !document.getElementById('toast').hidden) return 'told';
+      return !passed;
+    }))""")
+    assert taken == [[False, False], [True, True]]
+    page.evaluate("document.getElementById('toast').hidden = true")
     assert page.locator("#photo_url").input_value() == ""
     assert page.locator("#answer").get_attribute("data-search") == mine
     expect(page.locator("#shown")).to_be_visible()

@@ -30,18 +30,25 @@ window.takePhotos = ({ files, address, odd }) => {
     else odd();
   }
 
+  // Words that are pasted or dropped into a field are the field's.
+  const field = (event) => event.target.closest && event.target.closest("input:not([type=file]), textarea");
+
   document.addEventListener("paste", (event) => {
-    const typing = event.target.closest && event.target.closest("input, textarea");
-    if (typing && !event.clipboardData.files.length) return;
+    if (field(event) && !event.clipboardData.files.length) return;
     event.preventDefault();
     from(event.clipboardData);
   });
   // A photo dropped beside the field must not replace the page.
-  document.addEventListener("dragover", (event) => { event.preventDefault(); at("drop").classList.add("over"); });
+  document.addEventListener("dragover", (event) => {
+    if (field(event) && !event.dataTransfer.types.includes("Files")) return;
+    event.preventDefault();
+    at("drop").classList.add("over");
+  });
   document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) at("drop").classList.remove("over"); });
   document.addEventListener("drop", (event) => {
-    event.preventDefault();
     at("drop").classList.remove("over");
+    if (field(event) && !event.dataTransfer.files.length && !addressIn(event.dataTransfer)) return;
+    event.preventDefault();
     from(event.dataTransfer);
   });
 
