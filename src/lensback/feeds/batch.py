@@ -50,7 +50,7 @@ _CACHED: dict[str, Callable[[str], str | bool]] = {
 _DISTINCT = ("mpn", "item_group_id")
 _ADDRESSES = re.compile(rf"(?:(?:{addresses.SIMPLE_ADDRESS})?\n)*+")
 # What may stand between two addresses in one text.
-_LISTED = re.compile(r"[,;\[\]~*#]|\(http|::|%2C", re.IGNORECASE)
+_LISTED = re.compile(r"[,;\[\]]")
 
 
 def columns_of(rows: Sequence[clean.Row]) -> Columns:
@@ -260,6 +260,7 @@ def _images(columns: Columns, where: Where) -> dict[str, Iterable[Any]]:
         _ADDRESSES.fullmatch(joined)
         and not addresses.escaped(joined)
         and not _LISTED.search(joined)
+        and joined.count("//") == f"\n{joined}".count("\nh")  # one address in each line
     ):
         urls = [_listed(text) for text in texts]
         if max(map(len, urls)) <= addresses.MAX_IMAGES:

@@ -60,9 +60,10 @@ def pairs(element: etree._Element) -> Iterator[tuple[str, str]]:
             foreign += [(name, inner_text(child)), *_pictures(child, name)]
         else:
             said = inner_text(child)
-            if child.attrib:
+            if name in _WITH_PICTURES:
                 foreign += _pictures(child, name)
-                said = _with_currency(child, said) if "price" in name.lower() else said
+            elif "rice" in name and child.attrib:
+                said = _with_currency(child, said)
             yield name, _resolved(child, said) if name in _ADDRESSES else said
     # media:title and atom:link say something only where the row's own elements do not
     yield from foreign
