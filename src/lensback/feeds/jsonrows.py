@@ -78,15 +78,19 @@ def is_lines(first: str) -> bool:
     item = _object(first) if first.startswith("{") else None
     if item is None:
         return False
-    return bool({"id", "name", "title"} & item.keys()) or not _lists(item, _MAX_DEPTH)
+    return _is_named(item) or not _lists(item, _MAX_DEPTH)
+
+
+def _is_named(item: dict[str, Any]) -> bool:
+    return bool({"id", "name", "title"} & item.keys())
 
 
 def _lists(item: dict[str, Any], depth: int) -> bool:
-    """Whether there is a list of objects in it, or in an object in it."""
+    """Whether there is a list of objects in it, or in an object in it that is no offer itself."""
     return any(
         bool(v) and isinstance(v[0], dict)
         if isinstance(v, list)
-        else isinstance(v, dict) and depth > 0 and _lists(v, depth - 1)
+        else isinstance(v, dict) and depth > 0 and not _is_named(v) and _lists(v, depth - 1)
         for v in item.values()
     )
 
