@@ -58,6 +58,7 @@ def measured(workspace: Workspace, hashes: list[str], rounds: int) -> list[dict[
         if tally.done != len(hashes):
             raise SystemExit(f"{tally.done} of {len(hashes)} embedded: {dict(tally.rejected)}")
 
+    whole()  # warm: what is loaded once, however many pictures there are
     return [{"bare": spent(bare), "end to end": spent(whole)} for _ in range(rounds)]
 
 

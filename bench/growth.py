@@ -7,6 +7,7 @@ but no pixels to look at. Each step runs in a process of its own: processor seco
 own (anonymous: files mapped into memory do not count) and all that it held. A size that is measured is written
 at once and not measured again (`--anew` forgets): the script can be stopped and goes on. A cost is fitted as n to a
 power; n log n would be 1.07 to 1.10 between the sizes here. Draws docs/images/growth.svg.
+`--draw` writes fits and plot anew from what was measured.
 """
 
 from __future__ import annotations
@@ -307,31 +308,51 @@ def middle(many: list[dict[str, Any]], name: str, what: str) -> float:
     return float(statistics.median(run[name][what] for run in many if name in run))
 
 
+def _cell(many: list[dict[str, Any]], name: str) -> str:
+    if not any(name in run for run in many):
+        return "not measured"
+    return f"{middle(many, name, 'cpu_s'):.3g} · {middle(many, name, 'own_mb'):.0f}"
+
+
 def table(record: Mapping[str, Any]) -> str:
     """The rows of docs/measured.md: processor seconds and MB of its own at each size, and the power."""
     runs = record["runs"]
     head = ["step", *(f"{int(n):,}" for n in runs), "power of n"]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for name, told in STEPS.items():
-        cells = [f"{middle(many, name, 'cpu_s'):.3g} · {middle(many, name, 'own_mb'):.0f}" for many in runs.values()]  # fmt: skip
+        cells = [_cell(many, name) for many in runs.values()]
         fit = record["fits"][name]
-        low, high = fit["interval95"] or ("?", "?")
-        lines.append("| " + " | ".join([told, *cells, f"{fit['power']} ({low} to {high})"]) + " |")
+        ends = fit["interval95"]
+        power = f"{fit['power']} ({ends[0]} to {ends[1]})" if ends else "not known"
+        lines.append("| " + " | ".join([told, *cells, power]) + " |")
     return "\n".join(lines)
 
 
 def drawn(record: Mapping[str, Any]) -> str:
     """Processor seconds of each step by offers, as SVG."""
     lines = {
-        name: [(float(n), middle(many, name, "cpu_s")) for n, many in record["runs"].items()]
+        name: [
+            (float(n), middle(many, name, "cpu_s"))
+            for n, many in record["runs"].items()
+            if any(name in run for run in many)
+        ]
         for name in STEPS
     }
     return plot.log_log(lines, "offers", "processor seconds", guide=lambda n: n * math.log(n))
 
 
+def _written(runs: dict[str, list[dict[str, Any]]], out: Path) -> None:
+    record = {"runs": runs, "fits": {name: fitted(runs, name) for name in STEPS}}
+    write("growth", record, out)
+    if out.parent == RESULTS:
+        PLOT.write_text(drawn(record), "utf-8")
+    print(table(record))
+
+
 def main() -> None:
     parser = arguments(__doc__, sizes=[10_000, 30_000, 100_000, 300_000, 1_000_000], repeat=1)
     parser.add_argument("--anew", action="store_true", help="forget what was measured")
+    parser.add_argument("--draw", action="store_true", help="measure nothing")
     parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, default=FOLDER, help="for the catalogues")
     asked = parser.parse_args()
@@ -342,15 +363,14 @@ def main() -> None:
     runs: dict[str, list[dict[str, Any]]] = {}
     if out.exists() and not asked.anew:
         runs = json.loads(out.read_text("utf-8"))["runs"]
+    if asked.draw:
+        asked.sizes = []
+        _written(runs, out)
     for size in asked.sizes:
         while len(runs.setdefault(str(size), [])) < asked.repeat:
             runs[str(size)].append(measured(size, asked.folder / "catalogue"))
             runs = dict(sorted(runs.items(), key=lambda item: int(item[0])))
-            record = {"runs": runs, "fits": {name: fitted(runs, name) for name in STEPS}}
-            write("growth", record, out)
-            if not asked.out:
-                PLOT.write_text(drawn(record), "utf-8")
-            print(table(record))
+            _written(runs, out)
 
 
 if __name__ == "__main__":

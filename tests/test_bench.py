@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import glance
+import growth
 
 ROOT = Path(__file__).parents[1]
 MEASURED = [ROOT / "docs" / name for name in ("measured.md", "measured-history.md")]
@@ -68,6 +71,31 @@ def test_every_result_has_a_script() -> None:
 
 def test_the_tables_at_the_top_are_those_of_the_results() -> None:
     assert glance.table() in MEASURED[0].read_text("utf-8"), "write them: python bench/glance.py"
+
+
+def test_growth_is_shown_as_it_was_measured() -> None:
+    record = json.loads((growth.RESULTS / "growth.json").read_text("utf-8"))
+    assert growth.table(record) in MEASURED[0].read_text("utf-8")
+    assert growth.drawn(record) == growth.PLOT.read_text("utf-8")
+
+
+def test_the_power_of_a_growth() -> None:
+    runs = {str(n): [{"read": {"cpu_s": 0.001 * n**1.5}}] for n in (100, 1000, 10_000)}
+    assert growth.fitted(runs, "read") == {"power": 1.5, "interval95": [1.5, 1.5], "n": 3}
+    assert growth.fitted({"100": runs["100"]}, "read")["power"] is None
+
+
+def test_pictures_of_a_thing_are_near_and_those_of_others_are_not() -> None:
+    real = np.eye(8, dtype=np.float32)
+    shown = growth.Shown(real)
+    first, again = (f"https://img.s{n}.example/30-0.jpg" for n in growth.shops_of(30))
+    addresses = [first, again, first.replace("-0", "-1"), "https://img.s1.example/31-0.jpg"]
+    vectors = shown.of(addresses, 1)
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-5)
+    copy, view, other = (float(vectors[0] @ each) for each in vectors[1:])
+    assert copy > 0.98
+    assert 0.9 < view < copy
+    assert other < view
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
