@@ -13,9 +13,9 @@ from rich.console import Console
 
 from lensback import console
 from lensback.console import StageProgress, answer_table, tally_table
+from lensback.counted import ago
 from lensback.types import Money, Tally
 from lensback.wire import Offer, Photo
-from lensback.workspace import ago
 from shown import answer, hit, offer
 
 

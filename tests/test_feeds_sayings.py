@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lensback.feeds.stock import KNOWN, _data
+from lensback.feeds.stock import _data, known
+
+KNOWN = known()
 
 # fmt: off
 SAYINGS = {

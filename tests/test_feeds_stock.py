@@ -13,8 +13,10 @@ from lensback import feeds
 from lensback.errors import ConfigError
 from lensback.feeds import stock
 from lensback.feeds.columns import ColumnMap
-from lensback.feeds.stock import KNOWN
+from lensback.feeds.stock import known
 from lensback.types import Offer
+
+KNOWN = known()
 
 SAID = {
     "in_stock": (

@@ -91,7 +91,7 @@ FLOORS = [
         "backup",
         "lessons",
     },
-    {"workspace", "demo", "calibrate"},
+    {"workspace", "demo", "calibrate", "settled"},
     {"sync", "spread", "doctor", "train", "evaluate", "pulling", "prune"},
     {"showcase", "service", "bot", "web", "console"},
     {"cli"},

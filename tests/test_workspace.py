@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lensback import settings
+from lensback.counted import age_s
 from lensback.errors import Busy, ConfigError, StateError, UnknownName
 from lensback.rank import Calibration
 from lensback.workspace import (
     Workspace,
-    age_s,
     init,
     open_workspace,
     save_calibration,

@@ -16,7 +16,7 @@ from lensback import backup, conversions, exchange, keys, networks, terms, token
 from lensback.cashback import check_program
 from lensback.catalogue import offers, pictures, products, publications, stores
 from lensback.catalogue.findable import findable
-from lensback.counted import counted
+from lensback.counted import age_s, counted
 from lensback.db import copying
 from lensback.errors import Error, MissingExtra, NotFound
 from lensback.images import texts
@@ -26,7 +26,7 @@ from lensback.ledger import pulls
 from lensback.publish import LossGuard, foretold, read_rows, searched
 from lensback.questions import COPIES
 from lensback.types import Snapshot
-from lensback.workspace import Workspace, age_s
+from lensback.workspace import Workspace
 
 LOW_DISK_BYTES = 1 << 30
 SAMPLE = 200
@@ -228,8 +228,7 @@ def _on_disk(workspace: Workspace, deep: bool) -> Iterator[tuple[str, int]]:
     if not deep:
         start = f"{random.randrange(1 << 16):04x}"  # noqa: S311 - no secret
         first = pictures.on_disk(workspace.db, start, SAMPLE)
-        rest = pictures.on_disk(workspace.db, "", SAMPLE - len(first))
-        yield from dict([*first, *rest]).items()  # of few pictures they are the same ones
+        yield from [*first, *pictures.on_disk(workspace.db, "", SAMPLE - len(first), start)]
         return
     start = ""
     while part := pictures.on_disk(workspace.db, start, PAGE):

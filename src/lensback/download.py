@@ -106,7 +106,7 @@ def refetch_missing(db: Database, images: ImageStore) -> int:
     """
     start = f"{random.randrange(1 << 16):04x}"  # noqa: S311 - no secret
     window = pictures.on_disk(db, start, WINDOW)
-    window += pictures.on_disk(db, "", WINDOW - len(window))
+    window += pictures.on_disk(db, "", WINDOW - len(window), start)
     lost = [name for name, size in window if not images.whole(name, size)]
     if lost and len(window) == WINDOW:
         lost, start = [], ""

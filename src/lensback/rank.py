@@ -11,10 +11,13 @@ from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from lensback import colors
 from lensback.types import Candidate, Money
-from lensback.wire import Hit, Offer
+
+if TYPE_CHECKING:
+    from lensback.wire import Hit, Offer
 
 _LETTER_SIZE = re.compile(r"(\d)?(X*)([SML])(?![A-Z])")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)?")

@@ -1,7 +1,7 @@
 """feed -> offers -> images -> vectors -> products -> index, stage by stage.
 
 Each stage asks the catalogue what is still to do, so running it again is resuming, and a
-second run with nothing changed does next to nothing.
+second run with nothing changed does next to nothing: not even what groups and calibrates is loaded.
 """
 
 from __future__ import annotations
@@ -14,14 +14,12 @@ from functools import partial
 from threading import Event
 from typing import TypeVar
 
-from lensback import exchange, log, telling
-from lensback.calibrate import calibrate
+from lensback import log, settled
 from lensback.catalogue import health, publications, stores
 from lensback.catalogue.pictures import Cadence
 from lensback.download import Manners, download, refetch_missing
 from lensback.embed import embed
 from lensback.errors import BadQuery, Damaged, DataError, Error, StateError, Stopped
-from lensback.group import group, pair_images
 from lensback.indexes import Mendable
 from lensback.ingest import Limits, Roads, Skipped, ingest_all, tidy_spool
 from lensback.publish import LossGuard, publish, searched
@@ -104,11 +102,7 @@ def sync(
         fetch = partial(_download, workspace, report, names, jobs, force, watch)
         meant = (frozenset(names) or None) if force else frozenset[str]()
 
-        def rest(only: str) -> None:
-            for stage in ("embed", "group", "publish"):
-                if only in {"", stage}:
-                    watch(stage)(0, 0)
-                    retried(partial(_later, stage, workspace, report, watch, meant))
+        rest = partial(_rest, workspace, report, watch, meant)
 
         def early() -> None:
             """The later stages for those that need not wait for a slow store."""
@@ -130,11 +124,52 @@ def sync(
     return report
 
 
+def _rest(
+    workspace: Workspace, report: SyncReport, watch: Watch, meant: frozenset[str] | None, only: str
+) -> None:
+    """The later stages, or the one that is asked for. Products and index are not made again of a
+    catalogue of which the last sync made them, unless it is forced."""
+
+    def run(*stages: str) -> list[Tally]:
+        told = len(report.tallies)
+        for stage in stages:
+            watch(stage)(0, 0)
+            retried(partial(_later, stage, workspace, report, watch, meant))
+        return report.tallies[told:]
+
+    if only:
+        run(*({only} - {"ingest", "download"}))
+        return
+    run("embed")
+    place = retried(partial(_place, workspace))
+    now = retried(place.before)
+    if meant == frozenset() and (known := retried(partial(place.results, now))):
+        report.tallies += [*known, *retried(partial(_calibrated, workspace, watch))]
+        return
+    came = [tally for tally in run("group", "publish") if tally.stage != "calibrate"]
+    if not any("warning" in tally.notes for tally in came):
+        retried(partial(place.note, now, came))
+
+
+def _place(workspace: Workspace) -> settled.Place:
+    s, encoder = workspace.settings, workspace.encoder(deferred=True)
+    return settled.Place(
+        workspace.path / settled.FILE,
+        workspace.db,
+        encoder,
+        workspace.staging(encoder),
+        workspace.rows_path,
+        (s.index, s.min_recall),
+    )
+
+
 def _news_sent(workspace: Workspace, only: str) -> list[Tally]:
     """Prices and stock have changed: whoever saved a thing hears of it. No other sync waits for that."""
     s = workspace.settings
     if only or not s.saved_webhook:
         return []
+    from lensback import telling
+
     where = (s.saved_webhook, s.saved_webhook_secret, s.public_url)
     return [retried(partial(telling.tell, workspace.db, workspace.fetcher, *where))]
 
@@ -248,6 +283,8 @@ def _chosen(
 def _rates(workspace: Workspace, report: SyncReport) -> None:
     s = workspace.settings
     if s.rates:
+        from lensback import exchange
+
         source = s.rates if "://" in s.rates else str(workspace.path / s.rates)
         path, days = workspace.rates_path, s.rates_max_age_days
         report.tallies.append(exchange.refresh(workspace.fetcher, source, path, days))
@@ -375,6 +412,8 @@ def _embed(workspace: Workspace, watch: Watch) -> list[Tally]:
 
 
 def _group(workspace: Workspace, watch: Watch) -> list[Tally]:
+    from lensback.group import group, pair_images
+
     db, fingerprint = workspace.db, workspace.encoder(deferred=True).fingerprint
     pairs = []
     if len(stores.names(db)) > 1:
@@ -402,14 +441,21 @@ def _publish(meant: frozenset[str] | None, workspace: Workspace, watch: Watch) -
     publications.finish(workspace.db, note, str(snapshot))
     if "warning" in tally.notes:
         return [tally]
-    known = workspace.calibration(encoder.fingerprint)
-    images = workspace.vectors.count(encoder.fingerprint)
+    return [tally, *_calibrated(workspace, watch)]
+
+
+def _calibrated(workspace: Workspace, watch: Watch) -> list[Tally]:
+    """Calibrates where that was not done yet, or of a catalogue of another size."""
+    fingerprint = workspace.encoder(deferred=True).fingerprint
+    known, images = workspace.calibration(fingerprint), workspace.vectors.count(fingerprint)
     if known is None or abs(images - known.images) > REFIT * known.images:
-        return [tally, _calibrate(workspace, watch)]
-    return [tally]
+        return [_calibrate(workspace, watch)]
+    return []
 
 
 def _calibrate(workspace: Workspace, watch: Watch) -> Tally:
+    from lensback.calibrate import calibrate
+
     tally = Tally("calibrate")
     begin = time.perf_counter()
     try:

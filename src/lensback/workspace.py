@@ -12,31 +12,33 @@ from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from lensback import exchange, ledger, log
+from lensback import log
 from lensback import settings as settings_module
-from lensback.catalogue.sketch import smallest_images
 from lensback.checked import checked
 from lensback.db import Database, presence, sqlite_url
-from lensback.detectors import Detector, open_detector
 from lensback.durable import lock_file, make_private, make_private_folder, replace_file
 from lensback.encoders import Encoder, open_encoder
 from lensback.encoders.shelf import CALIBRATION_FILE, SHELF
 from lensback.errors import ConfigError, Error, StateError
-from lensback.exchange import Rates, usable
 from lensback.images import ImageStore, shared, texts
 from lensback.indexes import Index, open_index
 from lensback.journal import Drained, Journal
 from lensback.livefile import LiveFile
 from lensback.net import Fetcher
-from lensback.promise import SKETCH, Promise, check
 from lensback.publish import ROWS_FILE
 from lensback.rank import Calibration
 from lensback.retry import retried
-from lensback.search import CashbackBasis, Looks, Tools
 from lensback.settings import FILE_NAME, Settings
 from lensback.types import Snapshot
 from lensback.vectors import VectorStore
+
+if TYPE_CHECKING:  # who only syncs loads nothing that searches
+    from lensback.detectors import Detector
+    from lensback.exchange import Rates
+    from lensback.promise import Promise
+    from lensback.search import CashbackBasis, Looks, Tools
 
 
 class Workspace:
@@ -113,6 +115,8 @@ class Workspace:
 
     def drain(self) -> Drained:
         """Brings the database to what the journal and the rules say. Raises Busy where it is locked."""
+        from lensback import ledger
+
         renewed = 0 if self._booked else ledger.renew(self.db, at=int(time.time()))
         self._booked = True
         aside, rates = self.journal.set_aside, self.known_rates
@@ -149,11 +153,15 @@ class Workspace:
     @cached_property
     def detector(self) -> Detector:
         """The detector that the settings name. Raises ConfigError where it cannot be opened."""
+        from lensback.detectors import open_detector
+
         return open_detector(self.settings.detector, self.detectors, threads=self.settings.threads)
 
     @cached_property
     def looks(self) -> Looks:
         """Photos searched just now."""
+        from lensback.search import Looks
+
         return Looks(self.settings.photo_memory_s)
 
     @cached_property
@@ -189,11 +197,15 @@ class Workspace:
     @property
     def rates(self) -> Rates | None:
         """Exchange rates that are fresh enough to estimate money by."""
+        from lensback.exchange import usable
+
         return usable(self.known_rates, self.settings.rates_max_age_days)
 
     @property
     def known_rates(self) -> Rates | None:
         """The rates of the last sync, of whatever day: they tell when an amount is far too large."""
+        from lensback import exchange
+
         try:
             return exchange.load(self.rates_path)
         except Error as error:  # then amounts of other currencies are not estimated
@@ -203,6 +215,8 @@ class Workspace:
     @property
     def cashback(self) -> CashbackBasis:
         """What cashback is estimated from: the workspace's networks, and today's exchange rates."""
+        from lensback.search import CashbackBasis
+
         return CashbackBasis(self.networks, self.rates)
 
     @property
@@ -280,6 +294,9 @@ class Workspace:
     def _checked_promise(
         self, promise: Promise, snapshot: Snapshot, calibration: Calibration | None
     ) -> tuple[Promise | None, str]:
+        from lensback.catalogue.sketch import smallest_images
+        from lensback.promise import SKETCH, check
+
         try:
             check(
                 promise,
@@ -297,6 +314,8 @@ class Workspace:
         The snapshot names its encoder: after `encoder use`, searches go on with the old one
         until the new index is there.
         """
+        from lensback.search import Tools
+
         snapshot = self.index.snapshot
         if snapshot is None:
             raise StateError("nothing is published yet", hint="run: lensback sync")
@@ -446,17 +465,17 @@ def _calibration_at(path: Path) -> LiveFile[Calibration | None]:
 
 
 def _read_promise(path: Path, data: bytes | None) -> Promise | None:
+    from lensback.promise import Promise
+
     broken, hint = f"{path} is broken: ", "run: lensback promise"
     return checked(Promise, data, broken, hint=hint, error=StateError) if data is not None else None
 
 
 def _read_calibration(path: Path, data: bytes | None) -> Calibration | None:
     broken, hint = f"{path} is broken: ", "run: lensback calibrate"
-    return (
-        checked(Calibration, data, broken, hint=hint, error=StateError)
-        if data is not None
-        else None
-    )
+    if data is None:
+        return None
+    return checked(Calibration, data, broken, hint=hint, error=StateError)
 
 
 def set_setting(path: Path, name: str, value: str) -> None:
@@ -471,30 +490,3 @@ def set_setting(path: Path, name: str, value: str) -> None:
     else:
         lines.append(line)
     write_atomically(file, "\n".join(lines) + "\n", private=True)
-
-
-def age_s(epoch: int) -> int:
-    """Seconds since a moment, never negative: clocks go back."""
-    return max(0, int(time.time()) - epoch)
-
-
-def ago(epoch: int | None) -> str:
-    """ "5 min ago"; "never" for None."""
-    if epoch is None:
-        return "never"
-    seconds = age_s(epoch)
-    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds // size} {unit} ago"
-    return f"{seconds} s ago"
-
-
-def coming(epoch: int | None) -> str:
-    """ "in 5 min"; "now"; empty for None."""
-    if epoch is None:
-        return ""
-    seconds = epoch - int(time.time())
-    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"in {seconds // size} {unit}"
-    return "now"

@@ -37,7 +37,7 @@ PIECE = 1 << 20
 """Most bytes of a piece. Pictures are one piece each, whatever their size."""
 LAST = "backup.json"
 PICTURES, VECTORS, JOURNAL = "images", "vectors", "journal"
-MADE_AGAIN = ("index", "spool", "photos", "published.json", LAST, "ledger.seal")
+MADE_AGAIN = ("index", "spool", "photos", "published.json", "settled.json", LAST, "ledger.seal")
 """Not in a backup: made again by a sync; people's photos, which are let go soon and on purpose."""
 TRIES = 5
 

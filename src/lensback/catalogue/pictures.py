@@ -388,10 +388,12 @@ def fetch_again(db: Database, hashes: Sequence[str]) -> int:
     return count
 
 
-def on_disk(db: Database, start: str, most: int) -> list[tuple[str, int]]:
-    """Hash and bytes of pictures that should be on the disk, in order of hash, from one on."""
+def on_disk(db: Database, start: str, most: int, end: str = "g") -> list[tuple[str, int]]:
+    """Hash and bytes of pictures that should be on the disk, in order of hash, from `start` to before
+    `end`."""
     i = t.images.c
     query = select(i.hash, i.bytes).where(i.hash >= start, _shown(t.image_urls.c.status == "ok"))
+    query = query.where(i.hash < end)
     with db.read() as c:
         return [(row.hash, row.bytes) for row in c.execute(query.order_by(i.hash).limit(most))]
 

@@ -45,7 +45,7 @@ def key_add(
 def key_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
     """Keys and what they may do."""
     from lensback import keys
-    from lensback.workspace import ago
+    from lensback.counted import ago
 
     with opened_workspace(workspace) as opened:
         known = keys.load(opened.keys_path)

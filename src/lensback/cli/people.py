@@ -90,7 +90,7 @@ def grant_list(
 ) -> None:
     """Sessions and passes that are good now."""
     from lensback import grants
-    from lensback.workspace import ago, coming
+    from lensback.counted import ago, coming
 
     with opened_workspace(workspace) as opened:
         owner = grants.owner_of(opened.path, user) if user else ""
@@ -129,7 +129,7 @@ def audit_lines(
 ) -> None:
     """Who did what in /admin and with the ledger, newest first."""
     from lensback import deeds
-    from lensback.workspace import ago
+    from lensback.counted import ago
 
     with opened_workspace(workspace) as opened:
         found = deeds.last(opened.db, limit)

@@ -296,8 +296,8 @@ def store_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
     from dataclasses import asdict
 
     from lensback.catalogue import stores
+    from lensback.counted import ago, coming
     from lensback.net import redact
-    from lensback.workspace import ago, coming
 
     with opened_workspace(workspace) as opened:
         states = stores.overview(opened.db)

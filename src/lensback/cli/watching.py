@@ -38,9 +38,9 @@ SHOWN, MISSING = 20, 1000
 def store_show(name: Connected, workspace: Folder = HERE, as_json: AsJson = False) -> None:
     """One store: how fresh it is, its last runs, why rows and images failed, and what to do."""
     from lensback.catalogue import health, pictures, stores
+    from lensback.counted import ago, coming
     from lensback.ingest.collect import host_of
     from lensback.net import redact
-    from lensback.workspace import ago, coming
 
     with opened_workspace(workspace) as opened:
         db = opened.db
@@ -79,8 +79,8 @@ def store_show(name: Connected, workspace: Folder = HERE, as_json: AsJson = Fals
 
 def _show_missing(name: str, missing: list[MissingImage], count: int, folder: Path) -> None:
     """Addresses in lines of their own: a table would break them in two."""
+    from lensback.counted import ago, coming
     from lensback.net import redact
-    from lensback.workspace import ago, coming
 
     for m in missing[:SHOWN]:
         kept = "; its picture of before is still searched" if m.kept else ""

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from threading import Lock
+from threading import Lock, local
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, func, inspect, select, text
@@ -68,6 +68,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self.engine = _engine(url)
         self._turn = Lock()
+        self._together = local()
 
     @cached_property
     def shared(self) -> bool:
@@ -83,10 +84,26 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that sees one consistent state."""
+        """A transaction that sees one consistent state: that of `reads_together`, in its block."""
+        if (joined := getattr(self._together, "connection", None)) is not None:
+            yield joined
+            return
         one_state = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         with self._connected(**(one_state if self.shared else {})) as c, c.begin():
             yield c
+
+    @contextmanager
+    def reads_together(self) -> Iterator[None]:
+        """All that this thread reads in the block it reads of one consistent state, in one transaction:
+        for many small questions, each of which would cost as much to begin as to answer. What is
+        written meanwhile is not seen in it."""
+        with self.read() as connection:
+            before = getattr(self._together, "connection", None)
+            self._together.connection = connection
+            try:
+                yield
+            finally:
+                self._together.connection = before
 
     @contextmanager
     def write(self) -> Iterator[Connection]:

@@ -116,9 +116,9 @@ def _members(
 ) -> Iterator[Offer | Rejected]:
     """The rows of whichever member reads this file."""
     from lensback.feeds import clean, sniffing
-    from lensback.feeds.stock import KNOWN, Words
+    from lensback.feeds.stock import Words, known
 
-    words = Words(columns.stock) if columns and columns.stock else KNOWN
+    words = Words(columns.stock) if columns and columns.stock else known()
     currency = columns.currency if columns else ""
     rules = clean.RowRules(*where, stock=words, currency=currency)
     columns = _naming(columns)

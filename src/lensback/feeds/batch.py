@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import MISSING, fields, make_dataclass, replace
+from dataclasses import replace
 from itertools import chain, repeat, starmap
-from operator import attrgetter
 from typing import Any
 
 from lensback import gtins
 from lensback.feeds import addresses, clean
+from lensback.feeds.frames import ORDER, offers_of
 from lensback.feeds.money import currency, is_one, money
 from lensback.feeds.stock import Words
 from lensback.feeds.texts import MAX_RAW, plain, text, uncovered
@@ -29,14 +29,6 @@ Columns = dict[str, Sequence[str]]
 ROWS = 500
 """A good size of a batch: enough for the work of C, little enough for the cache."""
 
-_ORDER = [
-    (f.name, "" if f.default is MISSING and f.default_factory is MISSING else f.default)
-    for f in fields(Offer)
-]
-FIELDS = tuple(name for name, _ in _ORDER)
-"""The fields of an Offer, in order."""
-values_of = attrgetter(*FIELDS)
-"""The values of an offer's fields, in order."""
 _FEW, _SAMPLE = 5, 20
 _NEEDED = ("id", "title", "url", "price")
 _CACHED: dict[str, Callable[[str], str | bool]] = {
@@ -71,7 +63,7 @@ def offers(columns: Columns, count: int, rules: clean.RowRules) -> list[Offer | 
     if made is None:
         found = [clean.offer(_row(columns, i), rules) for i in range(count)]
     else:
-        values = (made.get(name, repeat(default)) for name, default in _ORDER)
+        values = (made.get(name, repeat(default)) for name, default in ORDER)
         found = offers_of(values)
         for i in odd:
             found[i] = clean.offer(_row(columns, i), rules)
@@ -103,19 +95,6 @@ def _without_placeholders(
         else row
         for row, raw in zip(made, prices, strict=True)
     ]
-
-
-# Filling the slots of a frozen class takes eight times as long as those of a free one. A draft has
-# the same slots as an Offer, so that it can become one.
-_Draft = make_dataclass("_Draft", [name for name, _ in _ORDER], slots=True)
-
-
-def offers_of(values: Iterable[Iterable[Any]]) -> list[Offer | Rejected]:
-    """Offers out of one iterable for each of FIELDS, in their order."""
-    drafts = list(map(_Draft, *values))
-    for draft in drafts:
-        draft.__class__ = Offer
-    return drafts
 
 
 def _row(columns: Columns, i: int) -> clean.Row:

@@ -12,14 +12,14 @@ import math
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from lensback.feeds.addresses import MAX_SAMPLE, Bad, address, pictures, through_network
 from lensback.feeds.columns import ColumnMap, by_alias
 from lensback.feeds.money import currency, money
-from lensback.feeds.stock import KNOWN, Words
+from lensback.feeds.stock import Words, known
 from lensback.feeds.texts import MAX_RAW, plain, text, uncovered
 from lensback.gtins import gtin
 from lensback.types import Money, Offer, Rejected
@@ -52,7 +52,7 @@ class RowRules:
     category_separator: str = ">"
     minor_units: int = 0
     """Decimal places that prices lack, where a row does not say it in `minor_unit`."""
-    stock: Words = KNOWN
+    stock: Words = field(default_factory=known)
     """What words of stock mean here."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 from lensback.checked import parse_toml
@@ -97,7 +97,7 @@ class Words:
         """One of AVAILABILITIES for what a row says in words, and for its count. A row that says nothing is
         for sale; where both speak it is in stock only if neither denies it.
 
-        >>> KNOWN("Available in 1 to 3 days", "0"), KNOWN("", "4 pcs"), KNOWN("")
+        >>> known()("Available in 1 to 3 days", "0"), known()("", "4 pcs"), known()("")
         ('out_of_stock', 'in_stock', 'in_stock')
         """
         said = self.of(words) if words else ""
@@ -220,10 +220,12 @@ def _flat(table: Mapping[str, Iterable[str]]) -> Iterator[str]:
         yield from listed
 
 
-@lru_cache(1)
+@cache
 def _data() -> dict[str, dict[str, list[str]]]:
     return parse_toml((files("lensback.feeds") / "stock.toml").read_bytes(), "stock.toml")
 
 
-KNOWN = Words()
-"""What we know ourselves, without a column map."""
+@cache
+def known() -> Words:
+    """What we know ourselves, without a column map. Made when a feed is first read: it takes a while."""
+    return Words()

@@ -5,8 +5,7 @@ here, where it can be ended: the reader in the service (`ingest.readers`) gives 
 rows in batches, and kills it when it has had its time. The kernel holds its memory and, should its
 parent be gone, its time.
 
-Frames go both ways: four bytes of length, then a value by `marshal` (texts, numbers, tuples: the
-reader builds nothing else from them).
+What goes both ways are `frames`.
 """
 
 from __future__ import annotations
@@ -16,67 +15,23 @@ import os
 import resource
 import select
 import signal
-import struct
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from lensback import feeds
 from lensback.errors import Error, FeedError
-from lensback.feeds import batch
-from lensback.types import Money, Offer, Rejected
+from lensback.feeds.frames import LENGTH, MEMORY_BYTES, Job, packed, send
+from lensback.types import Offer, Rejected
 
-MEMORY_BYTES = 1 << 30
-"""Address space of a worker. A reader's memory is flat: the largest feeds take a seventh of it."""
 ROWS = 500
 IDLE_S = 60.0
-LENGTH = struct.Struct("<I")
-_PRICES = frozenset(("price", "old_price"))
-Job = tuple[str, str, str, str, str, str, str, int, float]
-"""Path, format, column map as TOML, base, name, charset as the server said it, the feed's address to
-which others are relative, most bytes, seconds."""
 Read = Callable[[BinaryIO, Job], Iterator[tuple[Any, ...]]]
 """What a worker does with an opened feed: gives frames, a word first. Raises FeedError."""
-
-
-def packed(rows: Sequence[Offer | Rejected]) -> tuple[Any, ...]:
-    """Rows as texts and numbers: the fields of the offers, a column each, and where among them
-    which rows were refused."""
-    refused = [
-        (at, row.reason, row.line, row.external_id, row.sample)
-        for at, row in enumerate(rows)
-        if isinstance(row, Rejected)
-    ]
-    columns: list[list[Any]] = [[] for _ in batch.FIELDS]
-    offers = [batch.values_of(row) for row in rows if isinstance(row, Offer)]
-    if offers:
-        columns = list(map(list, zip(*offers, strict=True)))
-    for at, name in enumerate(batch.FIELDS):
-        if name in _PRICES:
-            columns[at] = [price and (price.minor, price.currency) for price in columns[at]]
-    return columns, refused
-
-
-def unpacked(columns: list[list[Any]], refused: list[tuple[Any, ...]]) -> list[Offer | Rejected]:
-    """The rows that `packed` took apart."""
-    for at, name in enumerate(batch.FIELDS):
-        if name in _PRICES:
-            columns[at] = [price and Money(*price) for price in columns[at]]
-    rows = batch.offers_of(columns)
-    for at, *values in refused:
-        rows.insert(at, Rejected(*values))
-    return rows
-
-
-def send(stream: BinaryIO, value: Any) -> None:
-    """Writes one frame, its length before it, and flushes it. Raises OSError where nobody reads."""
-    data = marshal.dumps(value)
-    stream.write(LENGTH.pack(len(data)) + data)
-    stream.flush()
 
 
 def main(read: Read | None = None) -> None:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from lensback.indexes.columns import Columns, Selection
 from lensback.indexes.rows import SAMPLE, noisy
-from lensback.indexes.scan import distinct
+from lensback.indexes.scan import distinct, top
 from lensback.types import Candidate, Filter, Vector, Vectors
 
 PER_PARTITION = 64
@@ -27,8 +28,11 @@ NARROWER = 0.9
 """How the partitions that are probed grow with the share of the rows that a filter takes away."""
 FETCH = 64
 """Rows fetched at least: the order of the single bytes is put right among them by the full vectors."""
-FEW = 256
+FEW = 2048
 """Up to so many matching rows are compared one by one."""
+REMEMBERED = 4
+"""Filters whose few rows stay in memory, 2 MB each at most at 256 numbers: the same is asked for each
+vector of a photo, and for its next page."""
 BLOCK = 16_384
 """Rows that are added, or compared, at once."""
 
@@ -86,6 +90,8 @@ class Partitions:
         self.split = int(index.nlist)
         """How many partitions there are."""
         self._file = os.open(file, os.O_RDONLY)
+        # Of no method: the file is closed as soon as nobody searches here any more.
+        self._few = lru_cache(REMEMBERED)(partial(_few, columns, self._file, self._dim))
 
     def __del__(self) -> None:
         if (file := getattr(self, "_file", None)) is not None:
@@ -104,6 +110,10 @@ class Partitions:
         if not matches:
             return []
         how = plan(self._rows, matches, parameters)
+        if not how.nprobes:
+            few, vectors = self._few(where)
+            # einsum, not `@`: one thread, since searches already run on several.
+            return top(self._columns, few, np.einsum("ij,j->i", vectors, query), k)
         fetch = min(matches, max(FETCH, math.ceil(k * parameters["repeat"]) + 8))
         while True:
             rows = self._nearest(query, fetch, how.nprobes, kept)
@@ -119,9 +129,7 @@ class Partitions:
     def _nearest(
         self, query: Vector, fetch: int, nprobes: int, kept: Selection | None
     ) -> NDArray[np.intp]:
-        """Numbers of the nearest rows; all that match where no partition is to be probed."""
-        if not nprobes:
-            return kept.rows if kept else np.arange(self._rows)
+        """Numbers of the nearest rows."""
         faiss = _faiss()
         selected = faiss.IDSelectorBitmap(kept.bits) if kept else None
         asked = faiss.SearchParametersIVF(sel=selected, nprobe=nprobes)
@@ -130,9 +138,7 @@ class Partitions:
 
     def _similarities(self, query: Vector, rows: NDArray[np.intp]) -> NDArray[np.float32]:
         """Cosines of the full vectors of these rows."""
-        size = 4 * self._dim
-        read = b"".join(os.pread(self._file, size, row * size) for row in rows.tolist())
-        vectors = np.frombuffer(read, np.float32).reshape(len(rows), self._dim)
+        vectors = _vectors(self._file, self._dim, rows)
         cosines: NDArray[np.float32] = np.einsum("ij,j->i", vectors, query)
         return cosines
 
@@ -144,6 +150,20 @@ class Partitions:
             near = self._similarities(query, self._nearest(query, FETCH, nprobes, None))
             hits += int((np.sort(near)[-10:] >= tenth - 1e-5).sum())
         return hits / (10 * len(sample.queries))
+
+
+def _few(columns: Columns, file: int, dim: int, where: Filter) -> tuple[NDArray[np.intp], Vectors]:
+    """The rows that a filter keeps, and their vectors."""
+    kept = columns.kept(where)
+    rows = kept.rows if kept else np.arange(len(columns))
+    return rows, _vectors(file, dim, rows)
+
+
+def _vectors(file: int, dim: int, rows: NDArray[np.intp]) -> Vectors:
+    """The vectors of these rows, float32 [n, dim], read from their file."""
+    size = 4 * dim
+    read = b"".join(os.pread(file, size, row * size) for row in rows.tolist())
+    return np.frombuffer(read, np.float32).reshape(len(rows), dim)
 
 
 class SampleQueries:

@@ -29,22 +29,21 @@ class Scan:
         rows = kept.rows if kept else None
         vectors = self._vectors if rows is None else self._vectors[rows]
         # einsum, not `@`: one thread, since searches already run on several.
-        return self._top(rows, np.einsum("ij,j->i", vectors, query), k)
+        return top(self._columns, rows, np.einsum("ij,j->i", vectors, query), k)
 
-    def _top(
-        self, rows: NDArray[np.intp] | None, similarities: NDArray[np.float32], k: int
-    ) -> list[Candidate]:
-        """The k best images by their best row; equal ones in the order of their hashes. `rows`: the
-        numbers of those that were compared; None: all."""
-        fetch = 4 * k
-        while True:
-            best = _at_least(similarities, fetch)
-            found = distinct(
-                self._columns.images(best if rows is None else rows[best]), similarities[best]
-            )
-            if len(found) >= k or fetch >= len(similarities):
-                return found[:k]
-            fetch *= 4
+
+def top(
+    columns: Columns, rows: NDArray[np.intp] | None, similarities: NDArray[np.float32], k: int
+) -> list[Candidate]:
+    """The k best images by their best row; equal ones in the order of their hashes. `rows`: the
+    numbers of those that were compared; None: all."""
+    fetch = 4 * k
+    while True:
+        best = _at_least(similarities, fetch)
+        found = distinct(columns.images(best if rows is None else rows[best]), similarities[best])
+        if len(found) >= k or fetch >= len(similarities):
+            return found[:k]
+        fetch *= 4
 
 
 def distinct(names: list[str], similarities: NDArray[np.float32]) -> list[Candidate]:

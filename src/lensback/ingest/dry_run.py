@@ -17,7 +17,7 @@ from lensback.errors import FeedError, FeedTruncated
 from lensback.feeds import ColumnMap, worker
 from lensback.feeds.addresses import NO_ADDRESS, RELATIVE
 from lensback.feeds.encodings import charset_of
-from lensback.feeds.worker import Job, packed, unpacked
+from lensback.feeds.frames import Job, packed, unpacked
 from lensback.ingest import readers
 from lensback.ingest.collect import Limits, beside, local_path, readable
 from lensback.net import Fetcher, redact

@@ -14,10 +14,12 @@ from typing import IO, Any, Self
 
 from lensback import children
 from lensback.errors import FeedError, FeedTruncated, StateError, Stopped
-from lensback.feeds import worker
-from lensback.feeds.worker import Job
+from lensback.feeds import frames
+from lensback.feeds.frames import Job
 from lensback.types import Offer, Rejected
 
+WORKER = "lensback.feeds.worker"
+"""What a process that reads feeds runs; nothing of it is loaded here."""
 _spare: list[_Reader] = []
 """Readers that the last sync of this process left, for the next one: to start one takes longer than
 to read a small feed."""
@@ -98,7 +100,7 @@ def once(module: str, job: Job, halt: Event) -> tuple[Any, ...]:
 class _Reader:
     """One process and its pipes."""
 
-    def __init__(self, module: str = worker.__name__) -> None:
+    def __init__(self, module: str = WORKER) -> None:
         self._owner, self._since = os.getpid(), time.monotonic()
         self._process = children.start(module, piped=True)
         self.ended = True
@@ -122,7 +124,7 @@ class _Reader:
 
     def rows(self, job: Job, halt: Event) -> Iterator[list[Offer | Rejected]]:
         for _, columns, refused in self.frames(job, halt):
-            yield worker.unpacked(columns, refused)
+            yield frames.unpacked(columns, refused)
 
     def frames(self, job: Job, halt: Event) -> Iterator[tuple[Any, ...]]:
         """What the process gives of a feed. Raises as `Readers.rows`."""
@@ -130,7 +132,7 @@ class _Reader:
         end = time.monotonic() + seconds
         stdin = _pipe(self._process.stdin)
         with contextlib.suppress(OSError):  # one that is gone is told of below
-            worker.send(stdin, job)  # type: ignore[arg-type]
+            frames.send(stdin, job)  # type: ignore[arg-type]
         while True:
             kind, *said = self._frame(end, seconds, halt)
             if kind not in _ENDS:
@@ -142,15 +144,15 @@ class _Reader:
                 return
             if kind == "memory":
                 raise FeedError(
-                    f"reading took more than {worker.MEMORY_BYTES >> 20} MiB of memory",
+                    f"reading took more than {frames.MEMORY_BYTES >> 20} MiB of memory",
                     hint="ask the store for a feed with smaller rows",
                 )
             raise _ERRORS.get(said[0], FeedError)(said[1], hint=said[2])
 
     def _frame(self, end: float, seconds: float, halt: Event) -> tuple[Any, ...]:
         """The next frame, or why there is none."""
-        head = self._take(worker.LENGTH.size, end, seconds, halt)
-        data = self._take(worker.LENGTH.unpack(head)[0], end, seconds, halt)
+        head = self._take(frames.LENGTH.size, end, seconds, halt)
+        data = self._take(frames.LENGTH.unpack(head)[0], end, seconds, halt)
         frame: tuple[Any, ...] = marshal.loads(data)  # noqa: S302 - of our own process
         return frame
 

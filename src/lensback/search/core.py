@@ -301,7 +301,7 @@ def _verdict(
         others = [] if where.empty else _nearest(tools.index, vectors, RIVALS, Filter())
         _check_snapshot(tools)
     text, reading = lines()
-    with log.timed("rank", timings):
+    with log.timed("rank", timings), tools.db.reads_together():
         rivals = rank.by_product(others, _shows(tools.db, others, Filter()))
         ranked = rank.by_product(found, _shows(tools.db, found, where), rivals)
         seen = thing(rivals, _line(rivals, _kinds_near(rivals, (), tools), tools))

@@ -13,6 +13,7 @@ from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Re
 
 from lensback import deeds, grants, keys, ledger, tokens
 from lensback.catalogue import health, stores
+from lensback.counted import ago, coming
 from lensback.errors import BadQuery, Forbidden, NotFound, Unauthorized
 from lensback.keys import Key
 from lensback.ledger import pulls
@@ -23,7 +24,6 @@ from lensback.web.browser import address_of, from_own_page, is_secure
 from lensback.web.guard import Reader, guessed
 from lensback.web.pages import render
 from lensback.web.service import Opened, Service
-from lensback.workspace import ago, coming
 
 router = APIRouter(
     dependencies=[Reader], default_response_class=HTMLResponse, include_in_schema=False
