@@ -87,3 +87,15 @@ def _written(path: Path) -> int:
         return path.stat().st_mtime_ns + 50_000_000
     except FileNotFoundError:
         return 0
+
+
+def files_below(folder: str) -> Iterator[tuple[str, int, int]]:
+    """Every file below a folder: path, size, time of its last write."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from files_below(entry.path)
+            else:
+                with suppress(FileNotFoundError):
+                    told = entry.stat()
+                    yield entry.path, told.st_size, told.st_mtime_ns

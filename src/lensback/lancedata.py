@@ -8,7 +8,6 @@ time: while none of its files has changed, nobody needs to load Lance, which tak
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +21,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from lensback.durable import flush_tree, replace_file
+from lensback.durable import files_below, flush_tree, replace_file
 from lensback.errors import ConfigError, Damaged, MissingExtra, StateError
 from lensback.types import Candidate, Vector
 
@@ -178,7 +177,7 @@ class TableFolder:
         if not folder or not folder.is_dir():
             return b""
         mark = blake2b(digest_size=16)
-        for path, size, written_ns in sorted(_files(str(folder))):
+        for path, size, written_ns in sorted(files_below(str(folder))):
             mark.update(
                 f"{path.removeprefix(str(folder))}\0{size}\0{written_ns}\0".encode(
                     errors="surrogateescape"
@@ -342,18 +341,6 @@ def candidates(rows: pa.Table) -> list[Candidate]:
     for name, distance in zip(names, distances, strict=True):
         best.setdefault(name, max(-1.0, min(1.0, 1.0 - distance)))
     return [Candidate(name, similarity) for name, similarity in best.items()]
-
-
-def _files(folder: str) -> Iterator[tuple[str, int, int]]:
-    """Every file below a folder: path, size, time of its last write."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir():
-                yield from _files(entry.path)
-            else:
-                with contextlib.suppress(FileNotFoundError):
-                    told = entry.stat()
-                    yield entry.path, told.st_size, told.st_mtime_ns
 
 
 def _saved(path: Path, numbers: dict[str, Any]) -> None:

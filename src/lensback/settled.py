@@ -9,7 +9,6 @@ lost or damaged, all is looked at once more.
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -22,7 +21,7 @@ from lensback import __version__, log
 from lensback.catalogue import revision
 from lensback.checked import checked
 from lensback.db import HEAD, Database
-from lensback.durable import replace_file
+from lensback.durable import files_below, replace_file
 from lensback.encoders import Encoder
 from lensback.errors import Damaged, StateError
 from lensback.indexes import Index
@@ -137,11 +136,8 @@ def _idle(tally: Tally) -> Result:
 def _program() -> str:
     """Identity of the program's own files, by their times: whoever changes how offers are grouped has
     them grouped anew."""
-    digest, top = blake2b(__version__.encode(), digest_size=16), Path(__file__).parent
-    for folder, folders, names in os.walk(top):
-        folders.sort()
-        for name in sorted(names):
-            if name.endswith((".py", ".toml")):
-                told = Path(folder, name).stat()
-                digest.update(f"{folder}/{name} {told.st_size} {told.st_mtime_ns}\0".encode())
+    digest = blake2b(__version__.encode(), digest_size=16)
+    for path, size, written_ns in sorted(files_below(str(Path(__file__).parent))):
+        if path.endswith((".py", ".toml")):
+            digest.update(f"{path} {size} {written_ns}\0".encode(errors="surrogateescape"))
     return digest.hexdigest()

@@ -395,7 +395,8 @@ def on_disk(db: Database, start: str, most: int, end: str = "g") -> list[tuple[s
     query = select(i.hash, i.bytes).where(i.hash >= start, _shown(t.image_urls.c.status == "ok"))
     query = query.where(i.hash < end)
     with db.read() as c:
-        return [(row.hash, row.bytes) for row in c.execute(query.order_by(i.hash).limit(most))]
+        rows = c.execute(query.order_by(i.hash).limit(most)).all()  # at once: thousands
+        return [(name, size) for name, size in rows]
 
 
 def known(db: Database, hashes: Sequence[str]) -> set[str]:

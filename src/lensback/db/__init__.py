@@ -17,7 +17,6 @@ from threading import Lock, local
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, func, inspect, select, text
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
@@ -140,7 +139,7 @@ class Database:
             return
         if self.shared:  # two processes that write the same keys must not meet half-way
             rows = sorted(rows, key=lambda row: [row[key] for key in keys])
-        insert = (postgresql.insert if self.shared else sqlite.insert)(table)
+        insert = _insert(table, shared=self.shared)
         if update:
             changes = {name: insert.excluded[name] for name in update}
             statement = insert.on_conflict_do_update(index_elements=list(keys), set_=changes)
@@ -259,6 +258,17 @@ def chunks(rows: Iterable[T], size: int = 500) -> Iterator[list[T]]:
     rows = iter(rows)
     while part := list(islice(rows, size)):
         yield part
+
+
+def _insert(table: Table, *, shared: bool) -> Any:
+    """An insert of this database's own kind, which knows `on_conflict`; the other kind is not loaded."""
+    if shared:
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table)
+    from sqlalchemy.dialects import sqlite
+
+    return sqlite.insert(table)
 
 
 class _Granted:
