@@ -84,6 +84,30 @@ def test_readers_go_on_while_one_writes(db: Database) -> None:
         assert len(c.execute(select(t.stores)).all()) == 1
 
 
+def test_what_is_read_together_is_of_one_state(db: Database) -> None:
+    def names() -> list[str]:
+        with db.read() as c:
+            return list(c.scalars(select(t.stores.c.name)))
+
+    def add(name: str) -> None:
+        with db.write() as c:
+            c.execute(insert(t.stores).values(name=name, created_at=0))
+
+    seen: list[list[str]] = []
+    with pytest.raises(Busy), db.reads_together():
+        assert names() == []
+        add("a")
+        thread = threading.Thread(target=lambda: seen.append(names()))
+        thread.start()
+        thread.join()
+        with db.reads_together():
+            assert names() == [], "what was written meanwhile is not seen"
+        assert names() == []
+        raise Busy("x")
+    assert seen == [["a"]], "another thread reads for itself"
+    assert names() == ["a"], "nor is it read together after the block"
+
+
 def test_locked_database_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     db = Database(sqlite_url(tmp_path / "x.db"))
     db.migrate()
