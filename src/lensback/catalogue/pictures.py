@@ -389,11 +389,9 @@ def fetch_again(db: Database, hashes: Sequence[str]) -> int:
 
 
 def on_disk(db: Database, start: str, most: int, end: str = "g") -> list[tuple[str, int]]:
-    """Hash and bytes of pictures that should be on the disk, in order of hash, from `start` to before
-    `end`."""
-    i = t.images.c
-    query = select(i.hash, i.bytes).where(i.hash >= start, _shown(t.image_urls.c.status == "ok"))
-    query = query.where(i.hash < end)
+    """Hash and bytes of pictures that should be on the disk, in order of hash, from `start` to `end`."""
+    i, good = t.images.c, _shown(t.image_urls.c.status == "ok")
+    query = select(i.hash, i.bytes).where(i.hash >= start, i.hash < end, good)
     with db.read() as c:
         rows = c.execute(query.order_by(i.hash).limit(most)).all()  # at once: thousands
         return [(name, size) for name, size in rows]
