@@ -1,6 +1,6 @@
 """What the last whole sync left settled: offers that are grouped and published need neither again.
 
-A file in the workspace says for which catalogue, by its revision, and with which results. It is only
+A file in the workspace says for which catalogue, by its revision, and what the stages said. It is only
 believed where all that decides them is as it was: what stores say and pictures show, what grouping made
 of it, encoder, settings, this program's own files, and the index with the rows staged for it. Where it is
 lost or damaged, all is looked at once more.
@@ -33,7 +33,7 @@ FILE = "settled.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class Told:
     """What a stage says where it finds nothing to do."""
 
     stage: str
@@ -55,7 +55,7 @@ class Settled:
     """What came of it in the index: the searched snapshot, the rows staged for the next one."""
     by: str = ""
     """With which encoder, settings and program."""
-    results: tuple[Result, ...] = ()
+    tallies: tuple[Told, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +74,19 @@ class Place:
         """What is to be grouped and published now."""
         return Settled(said=revision.said(self.db, self.encoder.fingerprint), by=self._by())
 
-    def results(self, now: Settled) -> list[Tally]:
+    def tallies(self, now: Settled) -> list[Tally]:
         """What the stages would say, where the last sync settled all of this; else nothing."""
         known = _read(self.file)
         if (known.said, known.by) != (now.said, now.by) or known != self._after(known):
             return []
         return [
             Tally(one.stage, one.done, one.skipped, Counter(one.rejected), notes=dict(one.notes))
-            for one in known.results
+            for one in known.tallies
         ]
 
     def note(self, now: Settled, tallies: Sequence[Tally]) -> None:
         """Keeps what was settled: `now` as it was before, and what came of it."""
-        came = self._after(replace(now, results=tuple(map(_idle, tallies))))
+        came = self._after(replace(now, tallies=tuple(map(_idle, tallies))))
         if came.index:
             with suppress(OSError):  # it spares time, that is all
                 text = json.dumps(asdict(came), indent=1)
@@ -121,7 +121,7 @@ def _read(path: Path) -> Settled:
         return Settled()
 
 
-def _idle(tally: Tally) -> Result:
+def _idle(tally: Tally) -> Told:
     """What the stage will say of the same catalogue when it has nothing to do."""
     notes = {**tally.notes} | {n: 0 for n in ("reassigned", "removed") if n in tally.notes}
     done, skipped = tally.done, tally.skipped
@@ -129,7 +129,7 @@ def _idle(tally: Tally) -> Result:
         done, skipped = 0, done + skipped
     elif tally.stage == "pair":
         done, notes = 0, {}
-    return Result(tally.stage, done, skipped, dict(tally.rejected), notes)
+    return Told(tally.stage, done, skipped, dict(tally.rejected), notes)
 
 
 @cache

@@ -143,7 +143,7 @@ def _rest(
     run("embed")
     place = retried(partial(_place, workspace))
     now = retried(place.before)
-    if meant == frozenset() and (known := retried(partial(place.results, now))):
+    if meant == frozenset() and (known := retried(partial(place.tallies, now))):
         report.tallies += [*known, *retried(partial(_calibrated, workspace, watch))]
         return
     came = [tally for tally in run("group", "publish") if tally.stage != "calibrate"]

@@ -57,10 +57,10 @@ def _digest(db: Database, asked: Sequence[Select[Any]]) -> str:
     digest = blake2b(digest_size=16)
     with db.read() as c:
         for statement in asked:
-            result = c.execution_options(stream_results=True).execute(statement)
+            rows = c.execution_options(stream_results=True).execute(statement)
             # Tuples as the driver gives them: many rows, and nothing but their digest is wanted.
-            while result.cursor and (page := result.cursor.fetchmany(PAGE)):
+            while rows.cursor and (page := rows.cursor.fetchmany(PAGE)):
                 digest.update(json.dumps(page).encode("ascii"))  # JSON keeps rows and values apart
-            result.close()
+            rows.close()
             digest.update(b";")
     return digest.hexdigest()
