@@ -33,7 +33,7 @@ FILE = "settled.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class IdleTally:
     """What a stage says where it finds nothing to do."""
 
     stage: str
@@ -55,11 +55,11 @@ class Settled:
     """What came of it in the index: the searched snapshot, the rows staged for the next one."""
     by: str = ""
     """With which encoder, settings and program."""
-    tallies: tuple[Told, ...] = ()
+    tallies: tuple[IdleTally, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Settling:
     """Where what a sync settles can be seen. `index`: the one that is written, for the vectors of the
     encoder; `rows`: the file of publish.StoreRows; `settings`: those that decide what is published."""
 
@@ -121,7 +121,7 @@ def _read(path: Path) -> Settled:
         return Settled()
 
 
-def _idle(tally: Tally) -> Told:
+def _idle(tally: Tally) -> IdleTally:
     """What the stage will say of the same catalogue when it has nothing to do."""
     notes = {**tally.notes} | {n: 0 for n in ("reassigned", "removed") if n in tally.notes}
     done, skipped = tally.done, tally.skipped
@@ -129,7 +129,7 @@ def _idle(tally: Tally) -> Told:
         done, skipped = 0, done + skipped
     elif tally.stage == "pair":
         done, notes = 0, {}
-    return Told(tally.stage, done, skipped, dict(tally.rejected), notes)
+    return IdleTally(tally.stage, done, skipped, dict(tally.rejected), notes)
 
 
 @cache

@@ -151,9 +151,9 @@ def _rest(
         retried(partial(place.note, now, came))
 
 
-def _place(workspace: Workspace) -> settled.Place:
+def _place(workspace: Workspace) -> settled.Settling:
     s, encoder = workspace.settings, workspace.encoder(deferred=True)
-    return settled.Place(
+    return settled.Settling(
         workspace.path / settled.FILE,
         workspace.db,
         encoder,
