@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, func, select, update
 
 from garments import items
 from lensback import group as grouping
@@ -147,23 +147,24 @@ def of_another(folder: Path) -> None:
 
 
 SOLD, SHOWN = t.offers, t.image_urls
+SOLD_FIRST = select(func.min(SOLD.c.id)).where(SOLD.c.store_id == 1, SOLD.c.active)
+ONE = SOLD.c.id == SOLD_FIRST.scalar_subquery()
+"""An offer of the first store, whichever was read first."""
 SAID: dict[str, Callable[[Path], None]] = {
-    "a title": written(update(SOLD).where(SOLD.c.id == 3).values(title="Another thing")),
-    "a colour": written(update(SOLD).where(SOLD.c.id == 3).values(color="puce")),
-    "a number": written(update(SOLD).where(SOLD.c.id == 3).values(gtin="4006381333931")),
-    "stock": written(update(SOLD).where(SOLD.c.id == 3).values(availability="out_of_stock")),
-    "a price": written(update(SOLD).where(SOLD.c.id == 3).values(price_minor=1)),
-    "what only words are found by": written(
-        update(SOLD).where(SOLD.c.id == 3).values(content_hash="x")
-    ),
-    "off sale": written(update(SOLD).where(SOLD.c.id == 3).values(active=False)),
+    "a title": written(update(SOLD).where(ONE).values(title="Another thing")),
+    "a colour": written(update(SOLD).where(ONE).values(color="puce")),
+    "a number": written(update(SOLD).where(ONE).values(gtin="4006381333931")),
+    "stock": written(update(SOLD).where(ONE).values(availability="out_of_stock")),
+    "a price": written(update(SOLD).where(ONE).values(price_minor=1)),
+    "what only words are found by": written(update(SOLD).where(ONE).values(content_hash="x")),
+    "off sale": written(update(SOLD).where(ONE).values(active=False)),
     "a picture is gone": written(update(SHOWN).where(SHOWN.c.id == 2).values(image_hash=None)),
     "an offer shows a picture less": written(
         delete(t.offer_images).where(t.offer_images.c.offer_id == 2)
     ),
     "a store's name": renamed,
     "products are not known": written(update(SOLD).values(product_id=None)),
-    "a product is another": written(update(SOLD).where(SOLD.c.id == 1).values(product_id="pother")),
+    "a product is another": written(update(SOLD).where(ONE).values(product_id="pother")),
     "reasons are gone": written(delete(t.product_links)),
 }
 LOST: dict[str, Callable[[Path], None]] = {
