@@ -132,7 +132,7 @@ def test_a_full_disk_in_stage_after_stage(
     with small_disk(tmp_path / "disk") as disk:
         told: list[StateError] = []
         finished: list[int] = []
-        for kilobytes in (*range(600, 1350, 75), *range(1500, 8000, 1000), 400_000):
+        for kilobytes in (*range(700, 1450, 75), *range(1600, 8000, 1000), 400_000):
             grow(disk, kilobytes)
             try:
                 with opened(disk / "w", world, local=True) as workspace:
