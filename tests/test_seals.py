@@ -263,7 +263,11 @@ def test_an_older_backup_is_seen_until_it_is_accepted(folder: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"number": "x"}', '{"number": 1, "hash": "x"}', "\x00"]
+    "content",
+    [
+        *("", "{", "[]", '{"number": "x"}', '{"number": 1, "hash": "x"}', "\x00"),
+        *('{"number": "1", "hash": "x", "at": 1}', '{"number": 1, "hash": "x", "at": "noon"}'),
+    ],
 )
 def test_a_note_that_cannot_be_read_is_written_anew(folder: Path, content: str) -> None:
     (folder / seals.FILE_NAME).write_text(content)
