@@ -221,8 +221,8 @@ def main() -> None:
         found = [detector.find(small(photo())) for photo in photos]
         figures[name] = {"photos": len(photos), **of_regions(found)}
         if name == "street":
-            every = [[r for r in each if r.box != WHOLE][:FIRST] for each in found]
-            figures[name]["the first 8"] = on_boxes(worn, every)
+            first = [[r for r in each if r.box != WHOLE][:FIRST] for each in found]
+            figures[name]["the first 8"] = on_boxes(worn, first)
             figures[name]["by likelihood"] |= on_boxes(worn, [named(each) for each in found])
     if asked.searched:
         with source_of(asked.folder.resolve() / "source", asked.encoder) as workspace:

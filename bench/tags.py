@@ -236,7 +236,8 @@ def _perspective(corners: Sequence[tuple[float, float]], w: int, h: int) -> list
     for (x, y), (u, v) in zip(corners, [(0, 0), (w, 0), (w, h), (0, h)], strict=True):
         rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
         right += [u, v]
-    return np.linalg.solve(np.asarray(rows, float), np.asarray(right, float)).tolist()
+    solved = np.linalg.solve(np.asarray(rows, float), np.asarray(right, float))
+    return [float(one) for one in solved]
 
 
 def photos(sold: Sequence[Thing], unsold: Sequence[Thing]) -> list[Tagged]:
