@@ -34,7 +34,7 @@ from servers import free_port
 
 pytestmark = pytest.mark.slow
 
-CUTS = int(os.environ.get("POWER_CUTS", "400"))
+CUTS = int(os.environ.get("POWER_CUTS", "1000"))
 """Power cuts that are tried, spread evenly over the run; `bench/power_cuts.py` tries more."""
 DAYS, SHOPPERS, SALES = int(os.environ.get("POWER_DAYS", "1")), 2, 9
 KINDS = ("click", "sale", "paid")

@@ -57,10 +57,9 @@ def _digest(db: Database, asked: Sequence[Select[Any]]) -> str:
     digest = blake2b(digest_size=16)
     with db.read() as c:
         for statement in asked:
-            rows = c.execution_options(stream_results=True).execute(statement)
-            # Tuples as the driver gives them: many rows, and nothing but their digest is wanted.
-            while rows.cursor and (page := rows.cursor.fetchmany(PAGE)):
-                digest.update(json.dumps(page).encode("ascii"))  # JSON keeps rows and values apart
-            rows.close()
+            rows = c.execution_options(yield_per=PAGE).execute(statement)
+            for page in rows.partitions():
+                # JSON keeps rows and values apart.
+                digest.update(json.dumps([tuple(row) for row in page]).encode("ascii"))
             digest.update(b";")
     return digest.hexdigest()
