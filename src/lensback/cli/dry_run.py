@@ -31,6 +31,12 @@ def try_read(workspace: Workspace, feed: str, read: Mapping[str, str], what: str
         return try_address(workspace.fetcher, feed, workspace.spool, limits, **how)
 
 
+def check_free(path: Path) -> None:
+    """Raises BadQuery where a file is there already: asked before a long feed is read."""
+    if path.exists():
+        raise BadQuery(f"{path} is there already", hint="name another file")
+
+
 def report_dry_run(dry_run: DryRun, save: Path | None, as_json: bool) -> None:
     """Prints the account; the column map goes to the file `save`, where one is named."""
     if save:
@@ -45,11 +51,10 @@ def _save(columns: str, path: Path) -> None:
     """Keeps a map in a file that is not there yet. Raises BadQuery."""
     if not columns:
         raise BadQuery("this feed needs no column map", hint="leave --save out")
+    check_free(path)
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(columns)
-    except FileExistsError as error:
-        raise BadQuery(f"{path} is there already", hint="name another file") from error
     except OSError as error:
         raise BadQuery(
             f"cannot write {path}: {error.strerror}", hint="name another file"
@@ -82,9 +87,8 @@ def _show(dry_run: DryRun, save: Path | None) -> None:
         out.print(table)
     rejected = sum(refused.count for refused in dry_run.refused.values())
     gone = f", {dry_run.deleted} deleted" if dry_run.deleted else ""
-    say(
-        f"{counted(dry_run.offers, 'offer')}{gone}, {rejected} rejected, {dry_run.seconds:.1f} s; nothing written"
-    )
+    found = f"{counted(dry_run.offers, 'offer')}{gone}, {rejected} rejected, {dry_run.seconds:.1f} s"
+    say(f"{found}; {f'nothing written but {save}' if save else 'nothing written'}")
     told = shlex.join(_connecting(sys.argv[1:]))
     warnings = dry_run.warnings()
     for warning in warnings:

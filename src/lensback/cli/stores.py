@@ -121,8 +121,10 @@ def store_add(
     change = _change(workspace, options)
     with opened_workspace(workspace) as opened:
         if dry_run:
-            from lensback.cli.dry_run import report_dry_run
+            from lensback.cli.dry_run import check_free, report_dry_run
 
+            if save:
+                check_free(save)
             report_dry_run(_tried(opened, name, change, "dry run"), save, as_json)
             return
         _look_over(opened, name, change)
