@@ -28,10 +28,10 @@ NARROWER = 0.9
 """How the partitions that are probed grow with the share of the rows that a filter takes away."""
 FETCH = 64
 """Rows fetched at least: the order of the single bytes is put right among them by the full vectors."""
-FEW = 2048
-"""Up to so many matching rows are compared one by one."""
+FEW = 512
+"""Up to so many matching rows are compared one by one. To read more of them takes longer than to probe."""
 REMEMBERED = 4
-"""Filters whose few rows stay in memory, 2 MB each at most at 256 numbers: the same is asked for each
+"""Filters whose few rows stay in memory, half a megabyte each at most at 256 numbers: the same is asked for each
 vector of a photo, and for its next page."""
 BLOCK = 16_384
 """Rows that are added, or compared, at once."""
