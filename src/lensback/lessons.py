@@ -11,6 +11,7 @@ SHARE of all lessons (docs/decisions/014-what-use-teaches.md).
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -234,12 +235,13 @@ def fair(rows: Sequence[Any], keys: Callable[[Any], tuple[str, ...]], share: flo
 
 
 def _capped(rows: list[Any], names: list[str], share: float) -> list[Any]:
-    counts = sorted(Counter(names).values())
-    most = 0
-    for limit in range(counts[-1], 0, -1):
-        if limit <= share * sum(min(n, limit) for n in counts):
-            most = limit
-            break
+    counts = Counter(names).values()
+    # What is left grows slower than the limit: from some limit on no larger one is kept to.
+    most = bisect_left(
+        range(1, max(counts) + 1),
+        True,
+        key=lambda limit: limit > share * sum(min(n, limit) for n in counts),
+    )
     seen: Counter[str] = Counter()
     kept = []
     for row, name in zip(rows, names, strict=True):
