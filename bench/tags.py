@@ -13,6 +13,8 @@ The first answer waits 150 ms for words, as `ocr_wait_ms` has it; then the same 
 
 from __future__ import annotations
 
+import csv
+import gzip
 import os
 import random
 import string
@@ -20,14 +22,9 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
-
-os.environ["LENSBACK_OCR"] = "on"
-
-import csv
-import gzip
-from itertools import islice
 
 import numpy as np
 import zxingcpp
@@ -366,6 +363,7 @@ def parts(every: Sequence[Tagged], rows: Sequence[Judged], of: str) -> dict[str,
 
 def main() -> None:
     chosen = arguments(__doc__, things=300, folder=Path("tags"), keep=0).parse_args()
+    os.environ["LENSBACK_OCR"] = "on"
     folder = chosen.folder.resolve()
     made = things(chosen.things + 40)
     sold, unsold = made[: chosen.things], made[chosen.things :]

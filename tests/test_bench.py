@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -98,15 +99,21 @@ def test_pictures_of_a_thing_are_near_and_those_of_others_are_not() -> None:
     assert other < view
 
 
+def _settings() -> dict[str, str]:
+    return {name: said for name, said in os.environ.items() if name.startswith("LENSBACK_")}
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_every_script_starts(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    before = _settings()
     script = importlib.import_module(name)
     monkeypatch.setattr(sys, "argv", [f"{name}.py", "--help"])
     with pytest.raises(SystemExit) as left:
         script.main()
     assert left.value.code == 0
+    assert _settings() == before, "what is only looked at changes nothing for those after it"
     told = capsys.readouterr().out
     assert f"bench/{name}.py" in told, "its first lines say how it is called"
     assert "--out" in told

@@ -48,6 +48,12 @@ TOKEN = "123456:" + "a" * 35
 PERSON = {"id": 7, "is_bot": False, "first_name": "x", "language_code": "ru"}
 
 
+class Door(ThreadingHTTPServer):
+    """Takes as many at once as a bot has to say: the usual five make a connection wait or fail."""
+
+    request_queue_size = 128
+
+
 class Telegram:
     """Keeps updates until they are confirmed by a higher offset, as the real one does."""
 
@@ -58,7 +64,7 @@ class Telegram:
         self.hold_back = 0
         self.arrived = threading.Condition()
         handler = type("Handler", (_Handler,), {"telegram": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server = Door(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
@@ -225,10 +231,10 @@ def bot(
         process.communicate()
 
 
-def wait_for(done: Callable[[], bool], seconds: float = 240) -> None:
+def wait_for(done: Callable[[], bool], told: object = "", seconds: float = 240) -> None:
     end = time.monotonic() + seconds
     while not done():
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, f"waited in vain {told}"
         time.sleep(0.05)
 
 
@@ -313,7 +319,7 @@ def test_a_picture_is_one_whatever_its_type_says_and_all_else_gets_a_sentence(
         telegram.message(60 + n, **ENGLISH, **fields)
     telegram.message(70, **ENGLISH, new_chat_title="Telegram's own word")
     bot()
-    wait_for(lambda: len(telegram.sent) == len(others))
+    wait_for(lambda: len(telegram.sent) == len(others), telegram.sent)
     assert telegram.texts() == [ASKED] * len(others)
     for n, mime in enumerate(["application/octet-stream", "", "IMAGE/JPEG"]):
         chat = {"chat": {"id": 71 + n, "type": "private"}}

@@ -151,5 +151,5 @@ def test_each_purchase_tells_its_story(browser: Browser, pages: dict[str, str]) 
             strict=True,
         )
     )
-    assert set(sums) == {"ready to be paid out", "confirmed", "waiting for the store"}
+    assert set(sums) == {"Ready to be paid out", "Confirmed", "Waiting for the store"}
     page.close()

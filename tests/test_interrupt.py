@@ -185,7 +185,7 @@ ENCODE = "lensback.encoders.pixels:PixelsEncoder.encode"
 MOMENTS = {
     # command -> where it is caught
     "sync --only embed": "lensback.sync:embed",
-    "sync --only group": "lensback.sync:group",
+    "sync --only group": "lensback.group:group",
     "sync --only publish": "lensback.sync:publish",
     "search PHOTO": ENCODE,
     "calibrate": ENCODE,

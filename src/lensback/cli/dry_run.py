@@ -87,7 +87,9 @@ def _show(dry_run: DryRun, save: Path | None) -> None:
         out.print(table)
     rejected = sum(refused.count for refused in dry_run.refused.values())
     gone = f", {dry_run.deleted} deleted" if dry_run.deleted else ""
-    found = f"{counted(dry_run.offers, 'offer')}{gone}, {rejected} rejected, {dry_run.seconds:.1f} s"
+    found = (
+        f"{counted(dry_run.offers, 'offer')}{gone}, {rejected} rejected, {dry_run.seconds:.1f} s"
+    )
     say(f"{found}; {f'nothing written but {save}' if save else 'nothing written'}")
     told = shlex.join(_connecting(sys.argv[1:]))
     warnings = dry_run.warnings()

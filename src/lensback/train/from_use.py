@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from lensback import metrics
 from lensback.calibrate import further_views
 from lensback.catalogue import products
+from lensback.counted import counted
 from lensback.db import Database
 from lensback.encoders.shelf import LEARNT_FILE
 from lensback.errors import ConfigError, DataError, MissingExtra
@@ -299,7 +300,8 @@ def _write(
 
     if len(turn) != DIM:
         raise DataError(
-            f"vectors of {len(turn)} numbers, the head gives {DIM}", hint="use the encoder eye"
+            f"vectors of {counted(len(turn), 'number')}, the head gives {DIM}",
+            hint="use the encoder eye",
         )
     eye = Eye(DIM)
     read_weights(eye, model / MODEL_FILE)
