@@ -80,6 +80,8 @@ OTHER = {
 chat gets no answer."""
 READ_AGAIN_S = (0.5, 1.0, 2.0)
 """Waits for words in a photo that are still being read: in a chat the first answer is the one that counts."""
+ANSWERED = 256
+"""Answered updates that are remembered by number; what came before the first of them was answered, too."""
 PHOTO_BYTES = 64 << 20
 """Of all photos that are remembered for their other things."""
 
@@ -340,26 +342,32 @@ class Chat:
 
 
 class AnsweredUpdates:
-    """The last update that was answered, on disk: Telegram sends again what it is not sure of."""
+    """The last updates that were answered, each by its number, on disk: Telegram sends again what it is not sure
+    of, and several are answered at once, the later one first now and then."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._last = int(path.read_text("ascii"))
+            numbers = [int(text) for text in path.read_text("ascii").split()]
         except (OSError, ValueError):
-            self._last = -1
-        self._recent: set[int] = set()
+            numbers = []
+        # A file of an earlier version has one number: all up to it were answered.
+        self._before = numbers[0] if numbers else -1
+        self._answered = dict.fromkeys(numbers[1:])
 
     def has(self, update_id: int) -> bool:
-        # Ids start anew at random after a week of silence: a large step back is a new count.
         """Whether this update was answered already, in this run or an earlier one."""
-        return update_id in self._recent or 0 <= self._last - update_id < 100_000
+        # Ids start anew at random after a week of silence: a large step back is a new count.
+        return update_id in self._answered or 0 <= self._before - update_id < 100_000
 
     def add(self, update_id: int) -> None:
         """Remembers that an update was answered, also over a restart."""
-        self._recent.add(update_id)
-        self._last = max(self._last, update_id)
-        replace_file(self._path, lambda partial: partial.write_text(str(self._last), "ascii"))
+        self._answered[update_id] = None
+        while len(self._answered) > ANSWERED:
+            self._before = next(iter(self._answered))
+            del self._answered[self._before]
+        told = " ".join(map(str, (self._before, *self._answered)))
+        replace_file(self._path, lambda partial: partial.write_text(told, "ascii"))
 
 
 def serve(
