@@ -40,7 +40,6 @@ from lensback.calibrate import calibrate
 from lensback.catalogue import stores
 from lensback.db import tables as t
 from lensback.group import group, pair_images
-from lensback.publish import publish
 from lensback.settings import Settings
 from lensback.sync import sync
 from lensback.types import Filter, Vectors
@@ -53,6 +52,7 @@ from rig import (
     image_row,
     memory_mb,
     pictures,
+    publish_all,
     revision,
     write,
 )
@@ -206,18 +206,6 @@ def _group(workspace: Workspace) -> None:
     group(workspace.db, images=workspace.images)
 
 
-def _publish(workspace: Workspace) -> None:
-    encoder = workspace.encoder(deferred=True)
-    index = workspace.staging(encoder)
-    publish(
-        workspace.db,
-        workspace.vectors,
-        index,
-        fingerprint=encoder.fingerprint,
-        encoder=encoder.name,
-    )
-
-
 def _pair(workspace: Workspace) -> None:
     fingerprint = workspace.encoder(deferred=True).fingerprint
     pair_images(workspace.db, workspace.images, workspace.vectors, fingerprint)
@@ -238,7 +226,7 @@ WORK: dict[str, Callable[[Workspace], None]] = {
     "read": _read,
     "pair": _pair,
     "group": _group,
-    "publish": _publish,
+    "publish": publish_all,
     "calibrate": _calibrate,
     "search": _search,
 }

@@ -237,15 +237,20 @@ def published(workspace: Workspace, images: Sequence[Image.Image], n: int) -> fl
     encoder = workspace.encoder()
     _fill(workspace, encoder.encode(images), n)
     begin = time.perf_counter()
-    staging = workspace.staging(encoder)
+    publish_all(workspace)
+    return round(time.perf_counter() - begin, 1)
+
+
+def publish_all(workspace: Workspace) -> None:
+    """All that is embedded with the encoder in use, made searchable."""
+    encoder = workspace.encoder(deferred=True)
     publish(
         workspace.db,
         workspace.vectors,
-        staging,
+        workspace.staging(encoder),
         fingerprint=encoder.fingerprint,
         encoder=encoder.name,
     )
-    return round(time.perf_counter() - begin, 1)
 
 
 def _fill(workspace: Workspace, seeds: NDArray[np.float32], n: int) -> None:

@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 from sqlalchemy import Connection, exists, func, select
 
-from lensback import grants, rank
+from lensback import grants, metrics, rank
 from lensback.catalogue import products
 from lensback.counted import counted
 from lensback.db import Database, chunks
@@ -288,6 +288,18 @@ def folds(people: Sequence[str], things: Sequence[str]) -> Iterator[tuple[list[i
         held = [row for row, place in enumerate(places) if place == cell]
         learn = [n for n, (a, b) in enumerate(places) if a != cell[0] and b != cell[1]]
         yield learn, held
+
+
+def gain(
+    after: Sequence[float], before: Sequence[float], people: Sequence[str]
+) -> tuple[float, float, float]:
+    """After less before, and its 95 % interval by members; where none can be drawn, all that it may be. All
+    nothing where nobody was asked."""
+    found = metrics.paired_difference(after, before, people)
+    if found.value is None:
+        return 0.0, 0.0, 0.0
+    low, high = (-1.0, 1.0) if found.low is None or found.high is None else (found.low, found.high)
+    return found.value, low, high
 
 
 def _numbered(names: Sequence[str]) -> list[int]:

@@ -75,8 +75,11 @@ class Calibration:
 
     def probability(self, similarity: float, margin: float) -> float:
         """Between 0 and 1; `margin` is the lead over the best other product, negative behind it."""
-        z = self.bias + self.similarity_weight * similarity + self.margin_weight * margin
-        return 1 / (1 + math.exp(-max(-60.0, z)))
+        return 1 / (1 + math.exp(-max(-60.0, self.logit(similarity, margin))))
+
+    def logit(self, similarity: float, margin: float) -> float:
+        """Logarithm of the odds that it is the very product: any number, 0 where it may be or not."""
+        return self.bias + self.similarity_weight * similarity + self.margin_weight * margin
 
     def as_json(self) -> dict[str, object]:
         """The weights by name, as they are kept in the calibration's file."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from lensback import metrics
 from lensback.errors import DataError
+from lensback.evaluate.measure import share_figure
 from lensback.evaluate.runs import Figure
 from lensback.lessons import STRONGEST, lessons, outcomes
 from lensback.questions import Outcome, said
@@ -64,16 +65,13 @@ def figures(judged: Sequence[Outcome]) -> list[Figure]:
     for by in STRONGEST:
         own = [one for one in judged if one.present and one.slices["kind"] == by]
         found += [
-            _share(f"{by}: R@{k}", [metrics.within(one.rank, k) for one in own]) for k in (1, 5)
+            share_figure(f"{by}: R@{k}", [metrics.within(one.rank, k) for one in own])
+            for k in (1, 5)
         ]
     votes = [one for one in judged if one.slices["kind"] == "vote"]
     exact = [one.first_right for one in votes if one.verdict == "exact"]
-    found.append(_share("exact: precision by votes", exact))
-    found.append(_share("exact: coverage of votes", [one.verdict == "exact" for one in votes]))
+    found.append(share_figure("exact: precision by votes", exact))
+    found.append(
+        share_figure("exact: coverage of votes", [one.verdict == "exact" for one in votes])
+    )
     return found
-
-
-def _share(name: str, flags: Sequence[bool]) -> Figure:
-    right, n = sum(flags), len(flags)
-    low, high = metrics.wilson(right, n) or (None, None)
-    return Figure(name, metrics.share(flags), low, high, n, right, "share", "Wilson" if n else "")

@@ -114,19 +114,19 @@ def figures(outcomes: Sequence[Outcome], *, draws: int = metrics.DRAWS) -> tuple
     told = [o for o in absent if o.verdict]
     exact = [o for o in outcomes if o.exact_right is not None]
     boxed = [o for o in present if o.iou is not None]
-    found = [_share(f"recall_at_{k}", [_within(o, k) for o in present]) for k in DEPTHS]
+    found = [share_figure(f"recall_at_{k}", [_within(o, k) for o in present]) for k in DEPTHS]
     return (
         *found,
         _mean("mean_average_precision", present, lambda o: o.average_precision, draws),
         _mean("mrr", present, lambda o: metrics.reciprocal_rank(o.rank), draws),
-        _share("detected", [_detected(o) for o in boxed]),
-        _share("exact_precision", [bool(o.exact_right) for o in exact]),
-        _share("exact_right_share", [bool(o.exact_right) for o in said]),
-        _share("wrong_colour_first", [o.error == "wrong colour" for o in present]),
-        _share("wrong_colour_exact", [o.exact_wrong_colour for o in exact]),
-        _share("false_none", [o.verdict == "none" for o in said]),
-        _share("honest_none", [o.verdict == "none" for o in told]),
-        _share("false_exact", [o.verdict == "exact" for o in told]),
+        share_figure("detected", [_detected(o) for o in boxed]),
+        share_figure("exact_precision", [bool(o.exact_right) for o in exact]),
+        share_figure("exact_right_share", [bool(o.exact_right) for o in said]),
+        share_figure("wrong_colour_first", [o.error == "wrong colour" for o in present]),
+        share_figure("wrong_colour_exact", [o.exact_wrong_colour for o in exact]),
+        share_figure("false_none", [o.verdict == "none" for o in said]),
+        share_figure("honest_none", [o.verdict == "none" for o in told]),
+        share_figure("false_exact", [o.verdict == "exact" for o in told]),
         *_open_set(present, absent, draws),
         *_confidence([o for o in outcomes if o.probability is not None], draws),
         *_times([o.total_ms for o in outcomes if o.total_ms is not None]),
@@ -141,7 +141,8 @@ def _detected(outcome: Outcome) -> bool:
     return outcome.iou is not None and outcome.iou >= 0.5
 
 
-def _share(name: str, flags: Sequence[bool]) -> Figure:
+def share_figure(name: str, flags: Sequence[bool]) -> Figure:
+    """How many of the flags are set, with its Wilson interval."""
     right, n = sum(flags), len(flags)
     low, high = metrics.wilson(right, n) or (None, None)
     return Figure(name, metrics.share(flags), low, high, n, right, "share", WILSON if n else "")

@@ -13,10 +13,9 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from lensback import metrics
 from lensback.calibrate import logistic
 from lensback.errors import DataError
-from lensback.lessons import PEOPLE, SHARE, fair, folds
+from lensback.lessons import PEOPLE, SHARE, fair, folds, gain
 from lensback.questions import Outcome
 from lensback.rank import Calibration
 
@@ -70,13 +69,12 @@ def corrected(made: Calibration, votes: Sequence[Outcome], exact_from: float) ->
         other = _moved(made, [votes[n] for n in learn]) if learn else made
         rows += [(votes[n], _sure(made, votes[n]), _sure(other, votes[n])) for n in held]
     losses = [(_loss(one, before), _loss(one, after)) for one, before, after in rows]
-    found = metrics.paired_difference(
+    difference = gain(
         [after for _, after in losses],
         [before for before, _ in losses],
         [one.cluster for one, *_ in rows],
     )
-    low, high = (-1.0, 1.0) if found.low is None or found.high is None else (found.low, found.high)
-    gained = high < 0
+    gained = difference[2] < 0
     last = replace(_moved(made, votes), kind=f"{made.kind} {BY_VOTES}") if gained else made
     return Corrected(
         calibration=last,
@@ -85,7 +83,7 @@ def corrected(made: Calibration, votes: Sequence[Outcome], exact_from: float) ->
         right=right,
         before=float(np.mean([before for before, _ in losses])),
         after=float(np.mean([after for _, after in losses])),
-        difference=(found.value or 0.0, low, high),
+        difference=difference,
         exact=_exact([(one, before) for one, before, _ in rows], exact_from),
         exact_after=_exact([(one, after) for one, _, after in rows], exact_from),
         gained=gained,
@@ -93,7 +91,7 @@ def corrected(made: Calibration, votes: Sequence[Outcome], exact_from: float) ->
 
 
 def _moved(made: Calibration, votes: Sequence[Outcome]) -> Calibration:
-    odds = [_odds(made, one) for one in votes]
+    odds = [made.logit(one.similarity or 0.0, one.margin) for one in votes]
     features = np.array([[1.0, each] for each in odds])
     right = np.array([one.first_right for one in votes], float)
     shift, stretch = logistic(features, right, ridge=RIDGE, towards=(0.0, 1.0)).tolist()
@@ -103,14 +101,6 @@ def _moved(made: Calibration, votes: Sequence[Outcome]) -> Calibration:
         bias=shift + stretch * made.bias,
         similarity_weight=stretch * made.similarity_weight,
         margin_weight=stretch * made.margin_weight,
-    )
-
-
-def _odds(made: Calibration, one: Outcome) -> float:
-    return (
-        made.bias
-        + made.similarity_weight * (one.similarity or 0.0)
-        + made.margin_weight * one.margin
     )
 
 

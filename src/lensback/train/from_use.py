@@ -24,7 +24,7 @@ from lensback.counted import counted
 from lensback.db import Database
 from lensback.encoders.shelf import LEARNT_FILE
 from lensback.errors import ConfigError, DataError, MissingExtra
-from lensback.lessons import WORTH, Lesson, check_enough, folds, heard
+from lensback.lessons import WORTH, Lesson, check_enough, folds, gain, heard
 from lensback.questions import Gallery, nearest, with_copies
 from lensback.shelves import MODEL_FILE
 from lensback.train.data import joined
@@ -112,11 +112,11 @@ def train_from_use(
         store, fingerprint, views, [*(x.product for x in known), *(p for p, _ in asked)], seed
     )
     before, after, people = judged(known, shown, family)
-    difference = _paired(after, before, people)
+    difference = gain(after, before, people)
     turn = learnt_map(known, shown)
     hidden = [with_copies([picture], copies) for _, picture in asked]
     plain, turned = (_views(asked, hidden, shown, each) for each in (None, turn))
-    kept = _paired(turned, plain, [product for product, _ in asked])
+    kept = gain(turned, plain, [product for product, _ in asked])
     done = Learnt(
         folder=out,
         lessons=len(known),
@@ -221,16 +221,6 @@ def _mapped(gallery: Gallery, turn: Floats | None) -> Gallery:
 
 def _turned(vectors: Floats, turn: Floats | None) -> Floats:
     return vectors if turn is None else unit(vectors @ turn)
-
-
-def _paired(
-    after: Sequence[float], before: Sequence[float], together: Sequence[str]
-) -> tuple[float, float, float]:
-    found = metrics.paired_difference(after, before, together)
-    if found.value is None:
-        return 0.0, 0.0, 0.0
-    low, high = (-1.0, 1.0) if found.low is None or found.high is None else (found.low, found.high)
-    return found.value, low, high
 
 
 def _families(
