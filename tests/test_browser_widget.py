@@ -220,6 +220,32 @@ def test_nothing_found_says_what_to_do(
     expect(page.locator("dialog")).to_contain_text("Take the photo closer")
 
 
+ASKED = """
+  window.asked = [];
+  const ask = window.fetch;
+  window.fetch = async (url, how) => {
+    const reply = await ask(url, how);
+    if (!String(url).endsWith('/api/search')) return reply;
+    window.asked.push([[...how.body.keys()].join(' '), reply.status]);
+    const answer = await reply.json();
+    return new Response(JSON.stringify({ ...answer, reading: window.asked.length === 1 }), { status: reply.status });
+  };
+"""
+"""Writes down what the widget sends; the first answer still reads words in the photo."""
+
+
+def test_an_answer_is_asked_for_again_without_its_photo(
+    page: Page, served: tuple[str, Path, Any], shop: str
+) -> None:
+    """By the answer's id, of the real service, which knows no cookie of this page."""
+    page.add_init_script(ASKED)
+    opened(page, served, shop, "")
+    send(page, served[1])
+    page.wait_for_function("window.asked.length === 2")
+    assert page.evaluate("window.asked") == [["photo limit", 200], ["search_id limit", 200]]
+    expect(page.locator("dialog .go").first).to_be_visible()
+
+
 def test_words_that_were_still_being_read_come_later(
     page: Page, served: tuple[str, Path, Any], shop: str
 ) -> None:

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -19,7 +20,8 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +157,49 @@ def test_filters_reach_the_search(client: TestClient, photo: bytes) -> None:
     assert (cheap["verdict"], cheap["hits"]) == ("none", [])
     address = client.post(f"{API}?limit=1&store=lavka", files={"photo": photo}).json()
     assert len(address["hits"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("reads", "said", "asked", "begins"),
+    [
+        ("ru", "", "", "RUB"),
+        ("en-US,ru;q=0.5", "", "", "USD"),
+        ("ru;q=0.5,en-US", "", "", "USD"),
+        ("de-CH,de;q=0.9,en-US;q=0.8", "", "", "USD"),  # nothing is sold in francs or euros
+        ("en", "", "", "USD"),  # that of the first thing
+        ("de", "", "", "USD"),
+        ("", "", "", "USD"),
+        ("ru", "USD", "", "USD"),
+        ("ru", "GBP", "", "RUB"),
+        ("en-US", "USD", "RUB", "RUB"),
+    ],
+)
+def test_limits_of_the_price_begin_with_the_shoppers_currency(
+    made: tuple[Path, bytes], served_by_one: Any, reads: str, said: str, asked: str, begins: str
+) -> None:  # fmt: skip
+    client = served_by_one(said)
+    headers = {"Accept": "text/html", "Accept-Language": reads}
+    page = client.get("/", headers=headers).text
+    selected = re.compile(r"<option selected>([A-Z]{3})</option>")
+    if reads in {"en", "de", ""}:
+        assert selected.findall(page) == ["RUB"], "as often as the other, and first by its letters"
+    fields = {"store": "harbour", "currency": asked}
+    found = client.post("/", files={"photo": made[1]}, data=fields, headers=headers).text
+    assert selected.findall(found) == [begins]
+
+
+@pytest.fixture(scope="module")
+def served_by_one(made: tuple[Path, bytes]) -> Iterator[Any]:
+    """A client of the service with a currency of its own, "" for none; each made once."""
+    with ExitStack() as stack:
+
+        @cache
+        def opened(currency: str) -> TestClient:
+            chosen = Settings(rate_limit=0, currency=currency)
+            workspace = stack.enter_context(Workspace(made[0], chosen))
+            return stack.enter_context(TestClient(create_app(workspace)))
+
+        yield opened
 
 
 def test_details(client: TestClient, answer: dict[str, Any]) -> None:

@@ -17,11 +17,11 @@ from importlib.resources import files
 from typing import Any
 
 from babel import Locale
-from babel.core import get_global
+from babel.core import get_global, parse_locale
 from babel.dates import format_date
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
-from babel.numbers import format_currency, format_decimal
+from babel.numbers import format_currency, format_decimal, get_territory_currencies
 from babel.support import NullTranslations, Translations
 from babel.units import format_unit
 
@@ -144,15 +144,41 @@ def nearest(asked: str) -> Speech:
     >>> [nearest(a).language for a in ("fr;q=0.9, ru-RU, en;q=0.5", "*", "x;q=;;")]
     ['ru', 'en', 'en']
     """
+    names = (tag.lower().split("-")[0] for tag in _accepted(asked))
+    return Speech(next((name for name in names if name in languages()), ENGLISH))
+
+
+def currencies_of(asked: str) -> list[str]:
+    """What people pay with where the languages of an Accept-Language header are spoken, the likeliest first.
+    English without a country says nothing: it is read everywhere.
+
+    >>> currencies_of("en, ru;q=0.9, de-CH;q=0.8, zh-Hans-CN;q=0.7"), currencies_of("*, es-419, x;q=;;")
+    (['RUB', 'CHF', 'CNY'], [])
+    """
+    lands = map(_land, _accepted(asked))
+    return [money for land in lands for money in get_territory_currencies(land)[:1]]
+
+
+def _accepted(asked: str) -> list[str]:
+    """The languages of an Accept-Language header, the dearest first."""
     wanted = []
     for at, part in enumerate(asked[:500].split(",")):
         name, _, weight = part.partition(";q=")
         try:
-            wanted.append((-float(weight or 1), at, name.strip().lower().split("-")[0]))
+            wanted.append((-float(weight or 1), at, name.strip()))
         except ValueError:
             continue
-    known = (name for weight, _, name in sorted(wanted) if weight and name in languages())
-    return Speech(next(known, ENGLISH))
+    return [name for weight, _, name in sorted(wanted) if weight]
+
+
+def _land(tag: str) -> str:
+    """The country that a language's tag names, else the one where most speak it; "ZZ", nobody's, for none."""
+    try:
+        name, land, *_ = parse_locale(tag, sep="-")
+    except ValueError:
+        return "ZZ"
+    likely = "" if name == ENGLISH else str(get_global("likely_subtags").get(name, ""))
+    return land or likely.rpartition("_")[2] or "ZZ"
 
 
 def _decimals(value: float) -> str:

@@ -158,6 +158,30 @@ def test_how_long_an_answer_takes_tells_nobody_that_a_photo_was_searched(
     assert len(looked) == 4
 
 
+def test_who_has_no_cookies_names_itself_by_a_secret_of_its_own(
+    browsers: Any, made: tuple[Path, bytes]
+) -> None:
+    """The widget: the header counts before a cookie, makes none, and nothing but a whole secret is one."""
+    own, other = "w" * 43, "v" * 43
+
+    def asked(**headers: str) -> int:
+        client = browsers()
+        sent = client.post(API, files={"search_id": (None, search_id)}, headers=headers)
+        assert sent.status_code == 404 or "set-cookie" not in sent.headers
+        return int(sent.status_code)
+
+    first = browsers().post(API, files={"photo": made[1]}, headers={"Lensback-Browser": own})
+    assert "set-cookie" not in first.headers
+    search_id = first.json()["search_id"]
+    assert asked(**{"Lensback-Browser": own}) == 200
+    assert asked(**{"Lensback-Browser": own, "Cookie": f"lensback_browser={other}"}) == 200
+    assert asked(**{"Lensback-Browser": other}) == 404
+    assert asked() == 404
+    short = browsers().post(API, files={"photo": made[1]}, headers={"Lensback-Browser": "w" * 42})
+    search_id = short.json()["search_id"]
+    assert asked(**{"Lensback-Browser": "w" * 42}) == 404, "nobody shares what is too short"
+
+
 # ---- votes
 
 

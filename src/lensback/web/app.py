@@ -88,7 +88,9 @@ def create_app(workspace: Workspace) -> FastAPI:
             CORSMiddleware,
             allow_origins=workspace.settings.cors_origins,
             allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
+            allow_headers=[
+                *("Authorization", "Content-Type", "Lensback-Browser", "X-API-Key", "X-Request-ID")
+            ],
             expose_headers=["Retry-After", "X-Request-ID"],
             max_age=86_400,
         )

@@ -1,7 +1,8 @@
 """Who asks: the address, and which browser of it, by a random cookie, for as long as a photo is remembered and no longer.
 
 Whoever has the id of a search may see its answer; what is done with the photo itself is for the
-browser (or program) that sent it. A client that keeps no cookies is a new one each time.
+browser (or program) that sent it. Who keeps no cookies, as a script of another site's page, may name itself
+by a header with a secret of its own; else it is a new one each time.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from lensback import tokens
 from lensback.settings import Settings
 
 COOKIE = "lensback_browser"
+HEADER = "lensback-browser"
 MAX_ADDRESS = 45
 """Characters of the longest address; a proxy may pass on what a stranger wrote."""
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -25,8 +27,9 @@ _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 def browser_of(request: Request) -> str:
     """The digest that names the request's browser, the same at every call for one request."""
     if not hasattr(request.state, "browser"):
-        given = request.cookies.get(COOKIE, "")
-        request.state.browser = given if _SECRET.fullmatch(given) else tokens.new_secret()
+        given = (request.headers.get(HEADER, ""), request.cookies.get(COOKIE, ""))
+        known = next(filter(_SECRET.fullmatch, given), "")
+        request.state.browser = known or tokens.new_secret()
     return tokens.digest(request.state.browser)
 
 
@@ -52,8 +55,11 @@ def household(host: str) -> str:
 
 
 def keep_browser(request: Request, response: Response, settings: Settings) -> Response:
-    """The response with the cookie, so that the next request is known to be of the same browser."""
+    """The response with the cookie, so that the next request is known to be of the same browser; without it
+    where the request named itself."""
     browser_of(request)
+    if request.headers.get(HEADER, "") == request.state.browser:
+        return response
     if lasts_s := max(settings.photo_memory_s, settings.keep_photos_days * 86_400):
         response.set_cookie(
             COOKIE,

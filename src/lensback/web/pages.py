@@ -21,7 +21,7 @@ from lensback.errors import Error
 from lensback.legible import shown
 from lensback.programs import facts
 from lensback.search import Query, missing, palette_within
-from lensback.speech import N_, Speech, languages
+from lensback.speech import N_, Speech, currencies_of, languages
 from lensback.verdicts import AVAILABILITY, CLOSEST, HEADLINES, LIKELIHOOD, TIPS
 from lensback.web.assets import SqueezedText, content_of, early
 from lensback.web.bodies import FRESH
@@ -225,7 +225,7 @@ def search_page(
         max_bytes=max_bytes,
         max_mb=max_bytes / (1 << 20),
         sorts=SORTS,
-        preferred=service.workspace.settings.currency,
+        preferred=_currency(request, service, query, answer),
         colors={key: words for key, words in COLORS.items() if key in front.palette.colors},
         nothing_in=_nothing_in(service, query, answer) if answer else frozenset(),
         in_language=partial(in_language, request, page=_page_of(request, answer)),
@@ -240,6 +240,17 @@ def _nothing_in(service: Service, query: Query, answer: Answer) -> frozenset[str
     except Error:
         within = None
     return missing(service.front().palette, query, answer, within)
+
+
+def _currency(request: Request, service: Service, query: Query, answer: Answer | None) -> str:
+    """The currency that the limits of the price begin with: the asked one or the service's, else what is paid
+    with where the shopper's languages are spoken, else that of what was found first, else the commonest."""
+    hits = answer.hits if answer else ()
+    found = [offer.price.currency for hit in hits[:1] for offer in hit.offers[:1]]
+    here = currencies_of(request.headers.get("accept-language", ""))
+    sold = service.front().currencies
+    guesses = (query.currency, service.workspace.settings.currency, *here, *found, *sold)
+    return next((one for one in guesses if one in sold), "")
 
 
 def _page_of(request: Request, answer: Answer | None) -> str:

@@ -50,6 +50,8 @@
   const close = node("button", words.close, { type: "button" });
   const head = node("header");
   const list = node("div");
+  // Whose photos they are: no cookie of the service's gets here, so this page has a secret of its own.
+  const own = btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(32)))).replace(/\+/g, "-").replace(/\//g, "_").slice(0, 43);
   let pass = "";
   let latest = null;
   head.append(title, close);
@@ -165,13 +167,15 @@
     list.replaceChildren(...(detail ? [node("p", detail, { className: "small", lang: "en" })] : []), again);
   }
 
-  // The answer to a photo. Rejects with {said, detail} of what went wrong.
-  async function ask(photo) {
+  // The answer to a photo, or once more to that of an earlier search: {photo} or {search_id}. Rejects with {said, detail}
+  // of what went wrong.
+  async function ask({ photo, search_id = "" }) {
     const body = new FormData();
-    body.append("photo", photo, "photo.jpg");
+    if (photo) body.append("photo", photo, "photo.jpg");
+    else body.append("search_id", search_id);
     body.append("limit", "6");
     const signal = AbortSignal.timeout(SLOW_MS);
-    const headers = key ? { Authorization: `Bearer ${key}` } : {};
+    const headers = { "Lensback-Browser": own, ...(key ? { Authorization: `Bearer ${key}` } : {}) };
     const response = await fetch(new URL("api/search", base), { method: "POST", body, headers, signal })
       .catch((error) => { throw { said: error.name === "TimeoutError" ? words.slow : words.offline }; });
     const answer = await response.json().catch(() => null); // cut off, or the page of a proxy
@@ -208,19 +212,19 @@
     pass = member;
     let answer;
     try {
-      answer = await ask(photo);
+      answer = await ask({ photo });
     } catch ({ said = words.failed, detail }) {
       if (latest === mine) failed(said, file, detail);
       return;
     }
     if (latest !== mine) return;
     show(answer);
-    // Words in the photo that were not read in time: asked for again, and shown where they say something else.
+    // Words in the photo that were not read in time: asked for by the answer's id, and shown where they say something else.
     for (const wait of HEARD_MS) {
       if (!answer.reading) return;
       await new Promise((done) => { setTimeout(done, wait); });
       if (latest !== mine || !dialog.open) return;
-      const next = await ask(photo).catch(() => null);
+      const next = await ask({ search_id: answer.search_id }).catch(() => null);
       if (latest !== mine || !next) return;
       if (gist(next) !== gist(answer)) show(next);
       answer = next;
