@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import onnxruntime
 import pytest
 
+from behaviour.test_encoders import make_model
 from lensback import session
-from lensback.session import processors
+from lensback.session import open_session, processors
 
 BOUND = """
 import os
@@ -39,3 +45,36 @@ def test_a_container_counts_its_quota(
     (tmp_path / "cpu.max").write_text(text)
     monkeypatch.setattr(session, "QUOTA", tmp_path / "cpu.max")
     assert processors() == (share or unlimited)
+
+
+@pytest.mark.parametrize("allowed", [1, 2])
+def test_no_more_runs_at_once_than_processors(
+    allowed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    under_way, seen, counting = 0, [], threading.Lock()
+    full = threading.Event()
+
+    class Counted(onnxruntime.InferenceSession):  # type: ignore[misc]
+        def run(self, *given: Any) -> Any:
+            nonlocal under_way
+            with counting:
+                under_way += 1
+                seen.append(under_way)
+                if under_way >= allowed:
+                    full.set()
+            full.wait(60)  # until as many run as may; one too many would come meanwhile
+            answer = super().run(*given)
+            with counting:
+                under_way -= 1
+            return answer
+
+    monkeypatch.setattr(session, "processors", lambda: allowed)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Counted)
+    path = make_model(tmp_path / "m") / "model.onnx"
+    opened, run = open_session(path, threads=1, load_hint="", run_hint="")
+    feed = {opened.get_inputs()[0].name: np.zeros((1, 3, 16, 16), np.float32)}
+    names = [opened.get_outputs()[0].name]
+    with ThreadPoolExecutor(8) as asking:
+        answers = list(asking.map(lambda _: run(names, feed), range(40)))
+    assert len(answers) == 40
+    assert max(seen) == allowed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -61,9 +62,14 @@ def open_session(path: Path, *, threads: int, load_hint: str, run_hint: str) -> 
             f"{path} cannot be loaded: {_first_line(error)}", hint=load_hint
         ) from error
 
+    # Each run under way holds its own memory, which ONNX Runtime keeps; more at once than there
+    # are processors answer nobody sooner.
+    turns = threading.BoundedSemaphore(allowed)
+
     def run(outputs: list[str], feed: dict[str, Array]) -> list[Array]:
         try:
-            return list(session.run(outputs, feed))
+            with turns:
+                return list(session.run(outputs, feed))
         except theirs as error:
             raise ConfigError(f"{path} failed: {_first_line(error)}", hint=run_hint) from error
 
