@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,8 @@ def test_no_more_runs_at_once_than_processors(
                 seen.append(under_way)
                 if under_way >= allowed:
                     full.set()
-            full.wait(60)  # until as many run as may; one too many would come meanwhile
+            full.wait(60)  # until as many run as may
+            time.sleep(0.01)  # one too many would come meanwhile
             answer = super().run(*given)
             with counting:
                 under_way -= 1
