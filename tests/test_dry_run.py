@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shlex
+import socket
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 
@@ -15,11 +18,13 @@ import pytest
 
 import hostile_feeds
 import http_servers
-from ftp_servers import ftp_server
+from ftp_servers import Talk, ftp_server, until
 from lensback import cli
 from lensback.errors import FeedError
 from lensback.feeds import ColumnMap
-from lensback.ingest.dry_run import try_apart, try_feed
+from lensback.ingest import Limits, tidy_spool
+from lensback.ingest.dry_run import try_address, try_apart, try_feed
+from lensback.net import Fetcher
 
 HEADER = "id,title,link,price,image_link\n"
 GOOD = "{0},Hat {0},https://s.example/{0},5 EUR,https://s.example/{0}.jpg\n"
@@ -294,3 +299,44 @@ def test_an_address_that_drips_is_ended_by_the_budget(
         assert run(monkeypatch, *add, "--workspace", tmp_path)
         assert time.monotonic() - begin < 20
     assert not list((tmp_path / "spool").glob("*"))
+
+
+def test_two_at_once_and_a_sync_leave_each_other_alone(tmp_path: Path) -> None:
+    """Both are half here while a sync clears the spool: each gives the account of its own feed."""
+    go, spool = Event(), tmp_path / "spool"
+
+    def sends(rows: int) -> Talk:
+        text = (HEADER + "".join(map(GOOD.format, range(rows)))).encode()
+
+        def talk(client: socket.socket, over: Event) -> None:
+            client.sendall(http_servers.OK + b"Content-Length: %d\r\n\r\n" % len(text))
+            client.sendall(text[:60])
+            go.wait(30)
+            client.sendall(text[60:])
+
+        return talk
+
+    def tried_at(url: str) -> int:
+        with Fetcher(user_agent="test", allow_hosts=["127.0.0.1"]) as fetcher:
+            how = {"form": "auto", "columns": "", "base": ""}
+            return try_address(fetcher, url, spool, Limits(1 << 20, 0.5), **how).offers
+
+    talks = http_servers.by_path({f"/{n}": sends(n) for n in (3, 5)})
+    with ftp_server(talks) as port, ThreadPoolExecutor(2) as pool:
+        counts = pool.map(tried_at, [f"http://127.0.0.1:{port}/{n}" for n in (3, 5)])
+        try:
+            until(lambda: len(list(spool.rglob("*.feed"))) == 2)
+            tidy_spool(spool, [])
+        finally:
+            go.set()
+        assert list(counts) == [3, 5]
+    assert not list(spool.iterdir())
+
+
+def test_what_a_killed_dry_run_left_goes_after_a_day(tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "dry_run.feed").write_text("x")
+    os.utime(tmp_path / "old", (0, 0))
+    tidy_spool(tmp_path, [])
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]

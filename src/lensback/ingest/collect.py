@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -13,8 +17,11 @@ from lensback.catalogue.stores import FeedState
 from lensback.errors import FetchFailed, FetchRefused
 from lensback.feeds.encodings import charset_of
 from lensback.net import FTP_SCHEMES, Fetcher, redact
+from lensback.net.spool import disk_error
 
 REMOTE = ("http", "https", *FTP_SCHEMES)
+OWN_FOLDER_S = 86_400
+"""Longer than any budget of a feed: what is older was left by somebody who was killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +147,33 @@ def _sha256(path: Path, recipe: str) -> str:
     return digest.hexdigest()
 
 
+@contextmanager
+def own_folder(spool: Path) -> Iterator[Path]:
+    """A new folder in the spool that nobody else knows of, gone afterwards. Raises StateError."""
+    try:
+        spool.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=spool))
+    except OSError as error:
+        raise disk_error(error) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def tidy_spool(spool: Path, feed_ids: Iterable[int]) -> None:
-    """Removes what belongs to no feed. Parts of feeds stay: their download goes on from there."""
+    """Removes what belongs to no feed. Parts of feeds stay: their download goes on from there. So does
+    a folder of `own_folder`, for a day: somebody may be at work in it."""
     if not spool.is_dir():
         return
     kept = {f"{feed_id}.{kind}" for feed_id in feed_ids for kind in ("feed", "json")}
+    old = time.time() - OWN_FOLDER_S
     for path in spool.iterdir():
-        if path.name not in kept and path.is_file():
+        if path.name in kept:
+            continue
+        if path.is_file():
             path.unlink(missing_ok=True)
+        else:
+            with suppress(FileNotFoundError):  # its owner has taken it away
+                if path.stat().st_mtime < old:
+                    shutil.rmtree(path, ignore_errors=True)

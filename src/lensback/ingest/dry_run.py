@@ -19,7 +19,7 @@ from lensback.feeds.addresses import NO_ADDRESS, RELATIVE
 from lensback.feeds.encodings import charset_of
 from lensback.feeds.frames import Job, packed, unpacked
 from lensback.ingest import readers
-from lensback.ingest.collect import Limits, beside, local_path, readable
+from lensback.ingest.collect import Limits, beside, local_path, own_folder, readable
 from lensback.net import Fetcher, redact
 from lensback.types import Offer, Rejected, currency_exponent
 
@@ -281,19 +281,17 @@ def _offer_json(offer: Offer) -> dict[str, Any]:
 @contextmanager
 def fetched(fetcher: Fetcher, url: str, spool: Path, limits: Limits) -> Iterator[tuple[Path, str]]:
     """The feed behind an address or a path, as a file that goes away afterwards if it was fetched,
-    and the charset that its server says. Raises FetchError."""
+    and the charset that its server says. It lies in a folder of its own: nobody else writes into it,
+    and a sync that clears the spool leaves it alone. Raises FetchError, StateError."""
     scheme, mark, _ = url.partition("://")
     if not mark or scheme.lower() == "file":
         readable(local_path(url)).close()
         yield local_path(url), ""
         return
-    path = spool / "dry_run.feed"
-    try:
+    with own_folder(spool) as folder:
+        path = folder / "dry_run.feed"
         got = fetcher.spool(url, path, max_bytes=limits.max_bytes, deadline_s=limits.budget_s)
         yield path, charset_of(got.content_type)
-    finally:
-        path.unlink(missing_ok=True)
-        path.with_suffix(".json").unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

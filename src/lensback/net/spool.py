@@ -37,7 +37,10 @@ class Spool:
         self.path = path
         self._note = path.with_suffix(".json")
         self._source = hashlib.sha256(url.encode()).hexdigest()
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise disk_error(error) from error
         self.kept = self._read()
 
     def _read(self) -> Kept:
@@ -121,9 +124,9 @@ def disk_error(error: OSError) -> StateError | FetchFailed:
         return _full(error.strerror or "no room")
     return StateError(
         f"cannot write the spool: {error.strerror or error}",
-        hint="check the rights of the workspace, then sync again",
+        hint="check the rights of the workspace, then run it again",
     )
 
 
 def _full(why: str) -> StateError:
-    return StateError(f"the disk is full: {why}", hint="free some space, then sync again")
+    return StateError(f"the disk is full: {why}", hint="free some space, then run it again")
