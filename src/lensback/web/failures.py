@@ -60,7 +60,7 @@ def respond(request: Request, error: Error, headers: dict[str, str] | None = Non
         headers["Retry-After"] = RETRY_AFTER_S[isinstance(error, Busy)]
     shown = _without_paths(error.as_json()["error"]) if status >= 500 else error.as_json()["error"]
     if _by_a_person(request):
-        return pages.failure(request, shown, status, headers)
+        return pages.failure(request, error, shown, status, headers)
     return JSONResponse({"error": shown}, status_code=status, headers=headers)
 
 

@@ -30,7 +30,7 @@ from lensback.web.guard import Reader, Searcher
 from lensback.web.language import COOKIE, speech_of
 from lensback.web.programs import terms_of_answer
 from lensback.web.service import Opened, Service
-from lensback.web.uploads import NOTHING_SENT, Upload
+from lensback.web.uploads import NothingSent, Upload
 from lensback.web.views import COLORS, SORTS, answer_view, box_text
 from lensback.web.ways import base_of, in_language
 from lensback.wire import Answer
@@ -195,12 +195,16 @@ def _whole(said: tuple[str, str], speech: Speech) -> str:
 
 
 def failure(
-    request: Request, error: Mapping[str, str], status: int, headers: Mapping[str, str]
+    request: Request,
+    error: Error,
+    shown: Mapping[str, str],
+    status: int,
+    headers: Mapping[str, str],
 ) -> Response:
-    """A failure as a page for people."""
-    said = NO_PHOTO if error["message"] == NOTHING_SENT else FAILURES.get(error["type"], UNFORESEEN)
-    words, advice = said
-    return render(request, "failure.html", status, headers, error=error, words=words, advice=advice)
+    """A failure as a page for people. `shown`: what a program would be told of it."""
+    nothing = isinstance(error, NothingSent)
+    words, advice = NO_PHOTO if nothing else FAILURES.get(shown["type"], UNFORESEEN)
+    return render(request, "failure.html", status, headers, error=shown, words=words, advice=advice)
 
 
 def search_page(

@@ -193,8 +193,18 @@ class _InMemory(MultiPartParser):
             file.close()
 
 
-NOTHING_SENT = "the photo is missing"
-"""Said where there is nothing to search by."""
+class NothingSent(BadQuery):
+    """There is nothing to search by. A program is told of a BadQuery like any other; a person's page
+    has words of its own for it."""
+
+    def as_json(self) -> dict[str, dict[str, str]]:
+        """The error body, under the name of its parent."""
+        return {"error": {**super().as_json()["error"], "type": BadQuery.__name__}}
+
+
+_WHAT_TO_SEND = (
+    "send one file as the field photo, or the address of a picture as photo_url, or words as q"
+)
 
 
 async def read_upload(request: Request, max_bytes: int) -> Upload:
@@ -202,11 +212,10 @@ async def read_upload(request: Request, max_bytes: int) -> Upload:
     photos, texts = await _form(request, max_bytes, max_bytes, 4)
     photo_url, again = _one("photo_url", texts["photo_url"]), _one("search_id", texts["search_id"])
     query = query_of(texts)
-    if len(photos) > 1 or not (photos or photo_url or again or query.words):
-        raise BadQuery(
-            "more than one photo" if photos else NOTHING_SENT,
-            hint="send one file as the field photo, or the address of a picture as photo_url, or words as q",
-        )
+    if len(photos) > 1:
+        raise BadQuery("more than one photo", hint=_WHAT_TO_SEND)
+    if not (photos or photo_url or again or query.words):
+        raise NothingSent("the photo is missing", hint=_WHAT_TO_SEND)
     if photos and len(photos[0]) > max_bytes:
         raise limits.too_large(_size(max_bytes))
     if photos:
