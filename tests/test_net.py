@@ -18,6 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import brotli
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -336,9 +337,7 @@ def test_a_silent_server_times_out() -> None:
         b"",
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n"
         + gzip.compress(b"x" * 99, mtime=0)[:-9],
-        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\nplain text",
-        b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\n\r\nwhat",
-        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip, gzip\r\n\r\nwhat",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\n\r\n" + brotli.compress(b"what")[:-2],
         b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n",
     ],
 )

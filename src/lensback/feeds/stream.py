@@ -35,6 +35,7 @@ _FOREIGN = {
     b"Rar!": "a RAR archive",
     b"\xfd7zXZ\x00": "an xz file",
     b"\x28\xb5\x2f\xfd": "a Zstandard file",
+    b"\x1f\x9d": "a file packed by compress (.Z)",
     b"\xd0\xcf\x11\xe0": "an Excel workbook (xls)",
     b"%PDF": "a PDF document",
     b"\x89PNG": "a PNG picture",

@@ -36,8 +36,8 @@ _CODINGS = {
     "br": "br",
     "zstd": "zstd",
 }
-_FOREIGN = frozenset(("compress", "x-compress", "dcb", "dcz", "exi", "pack200-gzip"))
-_MAX_CODINGS = 2
+_MAX_CODINGS = 4
+"""One after the other; each is a decompressor that a hostile body could keep busy."""
 _WINDOW_LOG = 23
 """Largest window of zstd over HTTP: 8 MB (RFC 9659)."""
 _BOMB_BYTES, _BOMB_RATIO = 16 << 20, 300
@@ -47,75 +47,105 @@ _BOMB_BYTES, _BOMB_RATIO = 16 << 20, 300
 def coding(encoding: str) -> str:
     """What a Content-Encoding says was done to the body, in order: `gzip`, `gzip, gzip`, or empty.
 
-    What is no coding at all (a charset, `none`, `aws-chunked`) is passed over, as browsers do.
-    What browsers read is read also where we did not ask for it. Raises FetchFailed for any other
-    coding that exists.
+    What is no coding at all (a charset, `none`, `aws-chunked`), and a coding that no browser reads
+    (`compress`), is passed over, as browsers do: the body is taken as it came. What browsers read is
+    read also where we did not ask for it. Raises FetchFailed for more codings than anybody has.
     """
     named = [name.partition(";")[0].strip() for name in encoding.lower().split(",")]
     done = [_CODINGS[name] for name in named if name in _CODINGS]
-    if _FOREIGN.intersection(named) or len(done) > _MAX_CODINGS:
-        raise FetchFailed(f"the server sent an encoding we did not ask for: {encoding[:40]!r}")
+    if len(done) > _MAX_CODINGS:
+        raise FetchFailed(f"the server sent too many encodings: {encoding[:40]!r}")
     return ", ".join(done)
 
 
 def decoded(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
     """Undoes the Content-Encoding in pieces of bounded size, so that a bomb meets the byte cap
-    before it fills the memory."""
-    codings = [name for name in reversed(coding(encoding).split(", ")) if name]
-    if not codings:
-        yield from chunks
-        return
-    came = _Counted(chunks)
-    unpacked: Iterable[bytes] = came
-    for name in codings:
-        unpacked = _UNPACK[name](unpacked)
-    size = 0
+    before it fills the memory. A coding that is named and was never done is passed over. Raises
+    FetchFailed for a body that is damaged, cut, or grows as none does."""
+    for name in reversed(coding(encoding).split(", ")):
+        chunks = _undone(name, chunks) if name else chunks
+    yield from chunks
+
+
+def _undone(name: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The body without one coding; as it came where it turns out, before the first byte of it, that
+    this coding was never done: a proxy says `gzip` of what it unpacked, or says it twice."""
+    came, size = _Came(chunks), 0
     try:
-        for piece in unpacked:
+        for piece in _UNPACK[name](came):
+            if piece:
+                came.kept = None
             size += len(piece)
             if size > _BOMB_BYTES and size > _BOMB_RATIO * came.size:
                 raise FetchFailed(
                     f"the body grows more than {_BOMB_RATIO} times: no picture or feed does"
                 )
             yield piece
-    except zlib.error as error:
-        raise FetchFailed("the server sent a broken gzip stream", retry=True) from error
+    except _Broken as error:
+        if came.kept is None or _begins(name, b"".join(came.kept)):
+            raise FetchFailed(f"the server sent a broken {name} stream", retry=True) from error
+        kept, came.kept = came.kept, None
+        yield from kept
+        yield from came
     except EOFError as error:
-        raise FetchFailed("the server's gzip stream stops in the middle", retry=True) from error
+        raise FetchFailed(f"the server's {name} stream stops in the middle", retry=True) from error
 
 
-class _Counted:
-    """Chunks, and how many bytes of them came."""
+def _begins(name: str, data: bytes) -> bool:
+    """Whether a body begins as one of this coding must; False where that cannot be told."""
+    if name == "deflate":  # a zlib stream (RFC 1950, 2.2)
+        return data[:1] == b"\x78" and int.from_bytes(data[:2]) % 31 == 0
+    return data.startswith(_MAGIC.get(name, ()))
+
+
+_MAGIC = {"gzip": (b"\x1f\x8b",), "zstd": (b"\x28\xb5\x2f\xfd",)}
+
+
+class _Broken(Exception):
+    """What cannot be undone; the decompressor of another coding does not take it for its own."""
+
+
+class _Came:
+    """Chunks, how many bytes of them came, and for as long as these are few they themselves."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = chunks
+        self._chunks = iter(chunks)
         self.size = 0
+        self.kept: list[bytes] | None = []
 
     def __iter__(self) -> Iterator[bytes]:
         for chunk in self._chunks:
+            if self.kept is not None and self.size < _PIECE_BYTES:
+                self.kept.append(chunk)
+            else:
+                self.kept = None
             self.size += len(chunk)
             yield chunk
 
 
 def _gunzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    return gunzip(chunks, _PIECE_BYTES)
+    try:
+        yield from gunzip(chunks, _PIECE_BYTES)
+    except zlib.error as error:
+        raise _Broken from error
 
 
 def _unbrotlied(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """A brotli stream (RFC 7932)."""
     import brotli  # type: ignore[import-untyped]
 
-    unpack = brotli.Decompressor()
+    unpack, some = brotli.Decompressor(), False
     try:
         for chunk in chunks:
+            some = some or bool(chunk)
             piece = unpack.process(chunk, output_buffer_limit=_PIECE_BYTES // 2)
             while piece:
                 yield piece
                 piece = unpack.process(b"", output_buffer_limit=_PIECE_BYTES // 2)
     except brotli.error as error:
-        raise FetchFailed("the server sent a broken brotli stream") from error
-    if not unpack.is_finished():
-        raise FetchFailed("the server's brotli stream stops in the middle", retry=True)
+        raise _Broken from error
+    if some and not unpack.is_finished():
+        raise EOFError
 
 
 def _unzstded(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -136,26 +166,29 @@ def _unzstded(chunks: Iterable[bytes]) -> Iterator[bytes]:
                 rest = unpack.unused_data if unpack.eof else b""
                 unpack = None if unpack.eof else unpack
     except zstd.ZstdError as error:
-        raise FetchFailed("the server sent a broken zstd stream") from error
+        raise _Broken from error
     if unpack:
-        raise FetchFailed("the server's zstd stream stops in the middle", retry=True)
+        raise EOFError
 
 
 def _inflated(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """A zlib stream (RFC 9110, 8.4.1.2), or the bare deflate stream that some servers send."""
     unzip = None
-    for chunk in chunks:
-        rest = chunk
-        while rest and not (unzip and unzip.eof):
-            if unzip is None:
-                is_zlib = rest[0] & 15 == 8
-                unzip = zlib.decompressobj(15 if is_zlib else -15)
-            yield unzip.decompress(rest, _PIECE_BYTES)
-            rest = unzip.unconsumed_tail
+    try:
+        for chunk in chunks:
+            rest = chunk
+            while rest and not (unzip and unzip.eof):
+                if unzip is None:
+                    is_zlib = rest[0] & 15 == 8
+                    unzip = zlib.decompressobj(15 if is_zlib else -15)
+                yield unzip.decompress(rest, _PIECE_BYTES)
+                rest = unzip.unconsumed_tail
+        if unzip and not unzip.eof:
+            yield unzip.flush()
+    except zlib.error as error:
+        raise _Broken from error
     if unzip and not unzip.eof:
-        yield unzip.flush()
-        if not unzip.eof:
-            raise FetchFailed("the server's deflate stream stops in the middle", retry=True)
+        raise EOFError
 
 
 _UNPACK: dict[str, Callable[[Iterable[bytes]], Iterator[bytes]]] = {
