@@ -64,7 +64,7 @@ def test_codings_in_pieces_cut_and_broken(name: str) -> None:
         with pytest.raises(FetchFailed):
             read(packed[:-20], step)
     broken = packed[:3010] + b"\xff" * 30 + packed[3040:]
-    with pytest.raises(FetchFailed, match="broken|middle"):
+    with pytest.raises(FetchFailed, match=r"broken|middle"):
         read(broken, 1 << 20)
 
 
