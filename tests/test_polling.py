@@ -53,6 +53,7 @@ ACCOUNTS = {
         "password": SECRET,
     },
     "epn": {"client_id": "me", "client_secret": SECRET},
+    "partnerize": {"publisher": "1l1", "application_key": "app", "user_api_key": SECRET},
 }
 
 
@@ -479,6 +480,85 @@ def test_pages_that_are_all_the_same(api: Api, fetcher: Fetcher) -> None:
     )
     with pytest.raises(PostbackError, match="repeats a page"):
         list(asking("admitad", api, fetcher))
+
+
+def conversion(number: int) -> dict[str, Any]:
+    """As in api-docs.partnerize.com, Partners API 1.4.99, Partner Conversions, with values of ours."""
+    item = {
+        "conversion_item_id": f"9l{number}",
+        "item_value": 955,
+        "item_publisher_commission": 95.5,
+        "item_status": "pending",
+        "reject_reason": None,
+    }
+    return {
+        "conversion_data": {
+            "conversion_id": f"1l{number}",
+            "conversion_time": "2026-09-02 17:18:33",
+            "last_modified": "2026-09-03 15:31:42",
+            "currency": "EUR",
+            "publisher_reference": f"click{number}",
+            "conversion_reference": f"A{number}",
+            "conversion_items": [item],
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("told", "sales"),
+    [
+        (told, sales)
+        for told in ("header", "body", "link", "nowhere")
+        for sales in (0, 300, 301, 650)
+    ]
+    + [("offset ignored", 300)],
+)
+def test_partnerize_pages_by_what_it_tells(
+    told: str, sales: int, api: Api, fetcher: Fetcher
+) -> None:
+    """Common API Conventions: the report of conversions gives `cursor_id`, 300 rows at most, and a
+    link to the next page that holds it; Partner Conversions names `offset`, and no cursor."""
+
+    def answer(asked: Asked) -> Reply:
+        assert asked.query["limit"] == "300"
+        at = int(asked.query.get("cursor_id", asked.query.get("offset", "0")))
+        if told == "offset ignored":
+            at = 0
+        rows = [conversion(n) for n in range(sales)][at : at + 300]
+        more = str(at + 300) if at + 300 < sales else ""
+        body: dict[str, Any] = {"limit": 300, "count": len(rows), "conversions": rows}
+        if told == "body" and more:
+            body["cursor_id"] = int(more)
+        if told == "link":
+            next_page = (
+                f"/reporting/report_publisher/x?limit=300&cursor_id={more}" if more else None
+            )
+            body["hypermedia"] = {"pagination": {"first_page": "/x", "next_page": next_page}}
+        headers = (("cursor_id", more),) if told == "header" and more else ()
+        return Reply(body, headers=headers)
+
+    api.answer = answer
+    found = list(asking("partnerize", api, fetcher))
+    assert sorted({one.external_id for one in found}) == sorted(f"1l{n}" for n in range(sales))
+    assert len(found) == sales
+    changed = int(datetime(2026, 9, 3, 15, 31, 42, tzinfo=UTC).timestamp())
+    said = {(one.status, one.commission, one.changed_at) for one in found}
+    assert said <= {("pending", Money(9550, "EUR"), changed)}
+
+
+def test_partnerize_names_its_pause_in_a_header_of_its_own(api: Api, fetcher: Fetcher) -> None:
+    """Common API Conventions, Rate Limits: X-RateLimit-Retry-After, and no Retry-After."""
+    asked_at: list[float] = []
+
+    def answer(_asked: Asked) -> Reply:
+        asked_at.append(time.monotonic())
+        if len(asked_at) == 1:
+            return Reply({"error": {}}, 429, (("X-RateLimit-Retry-After", "1"),))
+        return Reply({"conversions": []})
+
+    api.answer = answer
+    assert list(asking("partnerize", api, fetcher)) == []
+    assert asked_at[1] - asked_at[0] >= 1
 
 
 def test_graphql_errors_are_told(api: Api, fetcher: Fetcher) -> None:

@@ -446,6 +446,8 @@ def _fetched(response: httpx.Response, url: httpx.URL, size: int) -> Fetched:
     return Fetched(b"", response.status_code, kind, etag, modified, str(url), headers, size)
 
 
+_WAITS = ("retry-after", "x-ratelimit-retry-after")
+"""Headers that ask for a pause: HTTP's own (RFC 9110), and Partnerize's, which sends no other."""
 _HINTS = dict.fromkeys((401, 403), "check the key or the password") | dict.fromkeys(
     (404, 410), "nothing is at this address any more, or it is misspelt: copy it anew"
 )
@@ -453,7 +455,8 @@ _HINTS = dict.fromkeys((401, 403), "check the key or the password") | dict.fromk
 
 def _failure(response: httpx.Response, url: httpx.URL, call: _Call) -> FetchFailed:
     status = response.status_code
-    call.wait_s = retry_after_s(response.headers.get("retry-after", ""), call.max_wait_s)
+    wait = next((response.headers[name] for name in _WAITS if name in response.headers), "")
+    call.wait_s = retry_after_s(wait, call.max_wait_s)
     reason = f"{status} {httpx.codes.get_reason_phrase(status)}".strip()
     hint = _HINTS.get(status, "")
     given = url.userinfo or "authorization" in map(str.lower, call.headers)
@@ -468,7 +471,7 @@ def _failure(response: httpx.Response, url: httpx.URL, call: _Call) -> FetchFail
     passing = status in _PASSING
     message = f"{reason}: {redact(str(url))}"
     failure = FetchFailed(message, retry=passing, hint=hint, status=status)
-    failure.wait_s = retry_after_s(response.headers.get("retry-after", ""), math.inf)
+    failure.wait_s = retry_after_s(wait, math.inf)
     return failure
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode, urljoin, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
 from weakref import WeakKeyDictionary
 from zoneinfo import ZoneInfo
 
@@ -128,6 +128,8 @@ class Asking:
             body = self._asked(self._address(url, query))
             rows = self._rows(body)
             if rows and rows == before:
+                if paging != self._form.paging:  # the offset is ignored: that page was all
+                    return
                 raise self._repeats()
             yield body, rows
             before, at, number = rows, at + len(rows), number + 1
@@ -135,13 +137,13 @@ class Asking:
                 url, query = self._next(body), {}
                 place = url
             elif paging == "cursor":
-                found = (
-                    self._headers.get(str(names["header"]).lower())
-                    if "header" in names
-                    else picked(body, str(names["cursor"]))
-                )
-                place = str(found or "") if rows else ""
-                query[str(names["param"])] = place
+                place = self._cursor(body) if rows else ""
+                if place:
+                    query[str(names["param"])] = place
+                elif "offset" in names and not seen and len(rows) >= int(names["size"]):
+                    # Full, and no cursor is told: by number, then, as the network does elsewhere.
+                    paging = "offset"
+                    place = str(at)
             else:
                 place = "" if self._last(body, len(rows), at, number - 1) else f"{number}:{at}"
             if not place:
@@ -150,6 +152,15 @@ class Asking:
                 raise self._repeats()
             seen.add(place)
         raise PostbackError(f"{self._network.title} never ends its report", hint="ask for less")
+
+    def _cursor(self, body: Any) -> str:
+        """Where the next page begins: told in a header, in the body, or in the link to that page;
+        "" at the end."""
+        names = self._form.page
+        link = picked(body, str(names.get("next", "")))
+        linked = dict(parse_qsl(urlsplit(str(link or "")).query)).get(str(names["param"]))
+        header = self._headers.get(str(names.get("header", "")).lower())
+        return str(header or picked(body, str(names.get("cursor", ""))) or linked or "")
 
     def _last(self, body: Any, rows: int, at: int, number: int) -> bool:
         """Counted by what came, not by what was asked: a network may give smaller pages."""
