@@ -120,8 +120,6 @@ class Asking:
         number, at = int(names.get("first", 1)), 0
         seen: set[str] = set()
         before: list[Row] = []
-        if "limit" in names:
-            query[str(names["limit"])] = str(names["size"])
         for _ in range(MAX_PAGES):
             if paging in {"offset", "page"}:
                 query[str(names[paging])] = str(at if paging == "offset" else number)
@@ -133,25 +131,27 @@ class Asking:
                 raise self._repeats()
             yield body, rows
             before, at, number = rows, at + len(rows), number + 1
+            if "offset" in names and paging == "cursor" and not seen and not self._cursor(body):
+                paging = "offset"  # no cursor is told: by number, then, as elsewhere
+            place = self._place(paging, body, len(rows), at, number)
             if paging == "next":
-                url, query = self._next(body), {}
-                place = url
+                url, query = place, {}
             elif paging == "cursor":
-                place = self._cursor(body) if rows else ""
-                if place:
-                    query[str(names["param"])] = place
-                elif "offset" in names and not seen and len(rows) >= int(names["size"]):
-                    # Full, and no cursor is told: by number, then, as the network does elsewhere.
-                    paging = "offset"
-                    place = str(at)
-            else:
-                place = "" if self._last(body, len(rows), at, number - 1) else f"{number}:{at}"
+                query[str(names["param"])] = place
             if not place:
                 return
             if place in seen:
                 raise self._repeats()
             seen.add(place)
         raise PostbackError(f"{self._network.title} never ends its report", hint="ask for less")
+
+    def _place(self, paging: str, body: Any, rows: int, at: int, number: int) -> str:
+        """What names the next page, "" where there is none."""
+        if paging == "next":
+            return self._next(body)
+        if paging == "cursor":
+            return self._cursor(body) if rows else ""
+        return "" if self._last(body, rows, at, number - 1) else f"{number}:{at}"
 
     def _cursor(self, body: Any) -> str:
         """Where the next page begins: told in a header, in the body, or in the link to that page;
@@ -228,6 +228,9 @@ class Asking:
         values = {**self._values, **times}
         path = filled(self._form.path, values, lambda text: quote(text, safe=""))
         query = {k: filled(v, values) for k, v in {**self._form.query, **more}.items()}
+        page = self._form.page
+        if "limit" in page:
+            query[str(page["limit"])] = str(page["size"])
         return self._values["api"] + path, query
 
     def _time(self, epoch: int, form: str = "") -> str:
