@@ -582,7 +582,8 @@ def test_no_more_questions_a_minute_than_allowed(
 
 
 def test_sovrn_is_asked_for_each_day_by_what_was_updated_then(api: Api, fetcher: Fetcher) -> None:
-    """Source: developer.sovrn.com/reference/get_reports-transactions. What a row holds was not read there."""
+    """Source: developer.sovrn.com/reference/get_reports-transactions, and the OpenAPI that it shows
+    (Transaction Reporting Service, 20230630); how a time is written is not told there."""
     days: list[str] = []
 
     def answer(asked: Asked) -> Reply:
@@ -594,14 +595,35 @@ def test_sovrn_is_asked_for_each_day_by_what_was_updated_then(api: Api, fetcher:
         ):
             return Reply({}, 400)
         days.append(asked.query["updateDate"])
-        return Reply({"transactions": []})
+        row = {
+            "revenueId": 9100 + len(days),
+            "clickSid": "c1",
+            "accountId": 1,
+            "commissionId": "7001",
+            "merchantGroupId": 5,
+            "clickDate": "2026-09-01T09:00:00",
+            "commissionDate": "2026-09-01T10:00:00",
+            "updateDate": f"{days[-1]}T11:00:00",
+            "publisherRevenue": 3.1 + len(days),
+            "orderValue": 59.99,
+            "cuid": "click1",
+            "programType": "CPA",
+        }
+        return Reply({"transactions": [row] if len(days) < 3 else []})
 
     api.answer = answer
     network = open_network("sovrn")
     at_once = replace(network, poll=replace(network.poll, per_minute=0))  # type: ignore[type-var]
     account = {"secret": SECRET, "api": api.url}
-    assert list(poll(at_once, account, fetcher, SINCE, SINCE + 3 * DAY_S - 1)) == []
+    told = list(poll(at_once, account, fetcher, SINCE, SINCE + 3 * DAY_S - 1))
     assert days == ["2026-09-01", "2026-09-02", "2026-09-03"]
+    assert [(one.external_id, one.subid, one.status) for one in told] == 2 * [
+        ("7001", "click1", "pending")
+    ]
+    assert [one.commission for one in told] == [Money(410, "USD"), Money(510, "USD")]
+    assert {one.order_value for one in told} == {Money(5999, "USD")}
+    assert [one.changed_at for one in told] == [SINCE + 11 * 3600, SINCE + DAY_S + 11 * 3600]
+    assert {one.ordered_at for one in told} == {SINCE + 10 * 3600}
     assert network.poll
     assert network.poll.per_minute == 1
 
