@@ -13,9 +13,20 @@ pytest.importorskip(
 )
 from playwright.sync_api import Page, expect
 
-from shopper import HostPage, browser, failing, phone, served, shop
+from shopper import (
+    HostPage,
+    another,
+    browser,
+    failing,
+    page,
+    phone,
+    served,
+    shop,
+    state,
+    upload,
+)
 
-__all__ = ["browser", "phone", "served", "shop"]  # fixtures
+__all__ = ["browser", "page", "phone", "served", "shop"]  # fixtures
 
 pytestmark = pytest.mark.slow
 
@@ -74,6 +85,45 @@ def test_every_failure_is_said_with_the_one_thing_to_do(
     phone.set_input_files("#photo", served[1])
     expect(note).to_contain_text(("takes too long", "слишком долго")[at])
     expect(note.get_by_role("button", name=AGAIN[at])).to_have_count(1)
+
+
+def test_an_answer_comes_back_from_behind_a_failure(
+    page: Page, served: tuple[str, Path, Any]
+) -> None:
+    """Whatever failed: a filter, another photo, twice in a row. Words that are still being read do not take the
+    failure's place unasked."""
+    upload(page, served)
+    before, note = state(page), page.locator("#answer .verdict.failed")
+    back = note.get_by_role("button", name="Back to the answer")
+    page.locator("#answer").evaluate("one => { one.dataset.reading = ''; }")
+    page.locator("#filters summary").click()
+    for status in (503, 429, 0):
+        page.route("**/", failing(status, HTML))
+        if status == 503:
+            page.locator("#crop").press("Shift+ArrowLeft")  # no field changes
+        else:
+            page.locator("[name=order]").select_option("price")
+        expect(note).to_be_visible()
+        if status == 429:
+            note.get_by_role("button", name="Try again").click()
+            expect(page.locator("#answer[aria-busy]")).to_have_count(0)
+        page.unroute("**/")
+        if status == 503:
+            page.wait_for_timeout(1300)  # words would have been asked for by now
+        expect(back).to_have_count(1)
+        back.click()
+        expect(note).to_have_count(0)
+        assert state(page) == before
+    page.set_input_files("#photo", __file__)
+    expect(note).to_contain_text("not a picture")
+    back.click()
+    expect(note).to_have_count(0)
+    assert state(page) == before
+    page.locator("[name=order]").select_option("price")
+    another(page, "")
+    page.set_input_files("#photo", __file__)
+    back.click()
+    assert page.locator("[name=order]").input_value() == "price"
 
 
 WIDGET: list[tuple[int, str, tuple[str, str]]] = [

@@ -389,6 +389,41 @@ def test_the_live_camera(page: Page, street: str) -> None:
     )
 
 
+CAMERAS = """
+  const own = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+  window.asked = [];
+  navigator.mediaDevices.getUserMedia = async (what) => {
+    await new Promise((done) => { window.asked.push(done); });
+    if (window.refuse) throw new DOMException('no', window.refuse);
+    return own(what);
+  };
+"""
+"""The browser asks its person, who takes a while."""
+
+
+def test_who_thinks_about_the_camera_is_asked_once_and_told_where_there_is_none(
+    page: Page, street: str
+) -> None:
+    page.add_init_script(CAMERAS)
+    page.goto(street)
+    toast, answered_it = page.locator("#toast"), "window.asked.pop()()"
+    for why in ("NotAllowedError", "NotFoundError"):
+        page.evaluate("why => { window.refuse = why; }", why)
+        page.locator("#take").tap()
+        page.locator("#take").tap()
+        assert page.evaluate("window.asked.length") == 1
+        page.evaluate(answered_it)
+        expect(toast).to_contain_text("no camera that this page may use")
+        expect(page.locator("#live")).to_be_hidden()
+        page.evaluate("document.getElementById('toast').hidden = true; window.refuse = ''")
+    page.locator("#take").tap()
+    page.evaluate(answered_it)
+    expect(page.locator("#live")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#live")).to_be_hidden()
+    assert page.evaluate("document.getElementById('video').srcObject") is None
+
+
 @pytest.mark.parametrize("page", [{"locale": "ru"}], indirect=True)
 def test_a_slow_search_can_be_stopped(page: Page, street: str) -> None:
     held: list[Route] = []

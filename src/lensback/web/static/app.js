@@ -27,6 +27,7 @@
   let held = input.files[0] || null; // the photo on the page; the field may hold the next one already
   let fields = values(); // as the answer on the page was asked for
   let before = null; // what stood here before the search under way
+  let covered = null; // the answer whose place a failure took
   let place = location.pathname + location.search; // of the page that stands here
   let hearing = 0; // the timer of the next look whether words in the photo are read
 
@@ -101,6 +102,7 @@
     if (!input.files.length && !url.value && !known.value) { before = null; fields = values(); at("photo").focus(); return; }
     before ||= standing();
     box = part;
+    clearTimeout(hearing);
     if (running) running.abort();
     const mine = running = new AbortController();
     const anew = !known.value;
@@ -117,8 +119,7 @@
         reply = await send(part, limit, mine.signal);
       }
       if (running === mine) {
-        show(reply, part, { anew, chip });
-        hear(part, limit);
+        if (show(reply, part, { anew, chip })) hear(part, limit);
       }
     } catch (error) {
       if (error.name === "AbortError" || running !== mine) return;
@@ -193,7 +194,7 @@
   function standing() {
     const shelf = [...at("queue").children];
     return {
-      nodes: [...answer.childNodes], answered: form.classList.contains("answered"), known: known.value, box, chips, file: held, fields, url: asked,
+      nodes: [...answer.childNodes], data: { ...answer.dataset }, answered: form.classList.contains("answered"), known: known.value, box, chips, file: held, fields, url: asked,
       source: at("shown").getAttribute("src"), staged: !at("stage").hidden, region: at("crop").hidden ? "" : answer.dataset.region,
       shelf, pressed: shelf.map((one) => one.getAttribute("aria-pressed")),
     };
@@ -205,11 +206,19 @@
     running.abort();
     const was = before;
     ended();
+    restore(was);
+    at("said").textContent = form.dataset.stopped;
+  }
+
+  function restore(was) {
     answer.replaceChildren(...was.nodes);
+    Object.assign(answer.dataset, was.data);
     form.classList.toggle("answered", was.answered);
     hold(was.file);
     [known.value, url.value, box, chips] = [was.known, was.url, was.box, was.chips];
     for (const [field, value, checked] of was.fields) [field.value, field.checked] = [value, checked];
+    fields = values();
+    asked = was.url;
     at("queue").replaceChildren(...was.shelf);
     at("queue").hidden = !was.shelf.length;
     was.shelf.forEach((one, number) => one.setAttribute("aria-pressed", was.pressed[number]));
@@ -220,7 +229,6 @@
     }
     stage(was.staged);
     mark(was.region);
-    at("said").textContent = form.dataset.stopped;
   }
 
   // What the filters and the words say now; the photo is no part of it.
@@ -241,9 +249,10 @@
     }
   }
 
+  // Whether it is an answer that is shown now, and no failure.
   function show({ status, page }, part, { anew, chip, quiet = false }) {
     const fresh = page.getElementById("answer");
-    if (!fresh) { say(sentences[status] || form.dataset.unread, curable(status)); return; } // not a page of ours
+    if (!fresh) { say(sentences[status] || form.dataset.unread, curable(status)); return false; } // not a page of ours
     const found = fresh.dataset.search;
     answer.replaceChildren(...fresh.childNodes);
     if (found || !known.value) {
@@ -267,10 +276,13 @@
     at("said").textContent = fresh.dataset.sentence || answer.querySelector("h2, p").textContent;
     const failed = answer.querySelector(".failed");
     if (failed && curable(status)) offerAgain(failed);
+    if (failed) offerBack(failed);
+    else covered = null;
     refocus(chip, anew);
     const narrow = window.matchMedia("(max-width: 63.99rem)").matches;
     if (failed) failed.scrollIntoView({ block: "nearest" });
     else if (anew) window.scrollTo({ top: narrow ? form.offsetTop : 0, behavior: "instant" });
+    return Boolean(found);
   }
 
   // Among the recent searches, with the photo once it is there to be copied.
@@ -332,10 +344,26 @@
   }
 
   function offerAgain(note) {
-    if (!input.files.length && !url.value && !known.value) return;
+    if (input.files.length || url.value || known.value) offer(note, form.dataset.again, "button", () => search(box));
+  }
+
+  // The answer that stood here before the failure is not lost: the way back to it.
+  function offerBack(note) {
+    if (before && before.known && !before.nodes.some((one) => one.matches?.(".failed"))) covered = before;
+    const was = covered;
+    if (!was) return;
+    offer(note, form.dataset.back, "link", () => {
+      if (running) { running.abort(); ended(); }
+      covered = null;
+      restore(was);
+      answer.focus({ preventScroll: true });
+    });
+  }
+
+  function offer(note, words, look, act) {
     const button = document.createElement("button");
-    Object.assign(button, { type: "button", className: "button", textContent: form.dataset.again });
-    button.addEventListener("click", () => search(box));
+    Object.assign(button, { type: "button", className: look, textContent: words });
+    button.addEventListener("click", act);
     note.append(button);
   }
 
@@ -346,6 +374,7 @@
     note.firstChild.textContent = form.dataset.failed;
     note.lastChild.textContent = text;
     if (again) offerAgain(note);
+    offerBack(note);
     form.classList.add("answered");
     answer.replaceChildren(note);
     waiting(false);
@@ -465,6 +494,7 @@
   window.takePhotos({
     files: choose,
     odd: () => toast(form.dataset.odd),
+    blind: () => toast(form.dataset.blind),
     address(said) {
       url.value = said;
       form.requestSubmit();

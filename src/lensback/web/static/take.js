@@ -1,8 +1,9 @@
 // Ways for a photo to come in beside the field: several files, drop, paste, an address, the live camera.
-// window.takePhotos({ files, address, odd }) calls one of them: `odd` where nothing of it can be searched.
+// window.takePhotos({ files, address, odd, blind }) calls one of them: `odd` where nothing of it can be searched,
+// `blind` where there is no camera, or none that the page may use.
 "use strict";
 
-window.takePhotos = ({ files, address, odd }) => {
+window.takePhotos = ({ files, address, odd, blind }) => {
   const at = (id) => document.getElementById(id);
   const isPicture = (file) => file.type.startsWith("image/") || /\.(hei[cf]|avif|jpe?g|png|webp)$/i.test(file.name);
 
@@ -56,6 +57,7 @@ window.takePhotos = ({ files, address, odd }) => {
   const camera = at("live");
   const video = at("video");
   let stream = null;
+  let asking = false; // the browser asks whether the page may
 
   function dark() {
     if (stream) for (const track of stream.getTracks()) track.stop();
@@ -64,9 +66,15 @@ window.takePhotos = ({ files, address, odd }) => {
   }
 
   async function open() {
+    if (asking || stream) return;
+    asking = true;
     try {
       stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: { ideal: 1920 } }, audio: false });
-    } catch { at("camera").click(); return; }
+    } catch {
+      blind(); // who thought about it for long is shown no file field by some browsers
+      at("camera").click();
+      return;
+    } finally { asking = false; }
     video.srcObject = stream;
     camera.showModal();
     await video.play().catch(() => {});
