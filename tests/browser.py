@@ -6,9 +6,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from servers import installed
+
+WAIT_MS = 120_000
+"""How long a page may take for what a test waits for: a busy machine's."""
+expect.set_options(timeout=WAIT_MS)
 
 
 def chromium_path() -> str:

@@ -110,7 +110,7 @@ class Commands(Forks):
         code = self.code(started.pid)
         writes: tuple[str, ...] = ()
         if started.tracer:
-            started.tracer.wait(60)
+            started.tracer.wait(240)
             lines = Path(f"{started.place}.writes").read_text("ascii", "replace").splitlines()
             writes = tuple(line.partition("(")[0] for line in lines if "(" in line)
         out, err = (Path(f"{started.place}.{name}").read_text("utf-8") for name in ("out", "err"))

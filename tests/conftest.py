@@ -136,9 +136,13 @@ def postgres() -> Iterator[Postgres]:
 @pytest.fixture(scope="session")
 def milvus() -> Iterator[MilvusServer]:
     """A real Milvus in one process. One worker runs all of its tests: it is started once."""
-    server = MilvusServer()
+    server = MilvusServer(lease_s=300)
     server.start()
-    yield server
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "lensback.indexes.milvus.TRY_S", 120.0
+        )  # on a busy machine a search takes seconds
+        yield server
     server.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import threading
 import time
@@ -21,7 +22,7 @@ def ftp_server(talk: Talk) -> Iterator[int]:
 
         def one(client: socket.socket) -> None:
             with client, contextlib.suppress(OSError):
-                client.settimeout(1)
+                client.settimeout(60)
                 talk(client, over)
 
         def accept() -> None:
@@ -38,14 +39,15 @@ def ftp_server(talk: Talk) -> Iterator[int]:
         finally:
             over.set()
             for thread in (door, *clients):
-                thread.join(10)
+                thread.join(120)
 
 
 def commands(client: socket.socket, over: threading.Event) -> Iterator[str]:
     """What the client asks, line by line, until it hangs up."""
     waiting = b""
     while not over.is_set():
-        with contextlib.suppress(TimeoutError):
+        ready, _, _ = select.select([client], [], [], 0.5)
+        if ready:
             block = client.recv(4096)
             if not block:
                 return
@@ -106,7 +108,7 @@ def _data(send: Talk, size: str = "213 1000000") -> Talk:
 
     def talk(client: socket.socket, over: threading.Event) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            listener.settimeout(5)
+            listener.settimeout(60)
             port = listener.getsockname()[1]
 
             def retr(client: socket.socket, over: threading.Event) -> None:
@@ -114,7 +116,7 @@ def _data(send: Talk, size: str = "213 1000000") -> Talk:
                 with contextlib.suppress(TimeoutError):
                     data, _ = listener.accept()
                     with data:
-                        data.settimeout(1)
+                        data.settimeout(60)
                         send(data, over)
 
             told = f"227 ok (10,0,0,7,{port >> 8},{port & 255})"
@@ -156,7 +158,7 @@ HOSTILE: dict[str, Talk] = {
 """What the server does -> how."""
 
 
-def until(ready: Callable[[], bool], seconds: float = 30.0) -> None:
+def until(ready: Callable[[], bool], seconds: float = 240.0) -> None:
     """Returns when it is so. Fails after `seconds`."""
     end = time.monotonic() + seconds
     while not ready():

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from servers import CACHE, free_port, guard, one_at_a_time, wait_until
+from servers import CACHE, END_S, free_port, guard, one_at_a_time, wait_until
 
 VERSION = "2.3.5"
 _FOLDER = CACHE / f"milvus-{VERSION}"
@@ -66,8 +66,10 @@ def _unpack(wheel: Path) -> None:
     partial.rename(_FOLDER)
 
 
-def configuration(folder: Path, values: dict[str, object]) -> str:
-    """The template of the wheel, filled: `{{ name(type): default }}` by name."""
+def configuration(folder: Path, values: dict[str, object], lease_s: int = 5) -> str:
+    """The template of the wheel, filled: `{{ name(type): default }}` by name. `lease_s`: so long a part
+    that says nothing is believed to be there, half a minute as shipped. One that was killed holds its
+    place as long; on a machine that is busy for longer Milvus finds its own parts no more."""
     template = (_FOLDER / "config.yaml.template").read_text("utf-8")
 
     def fill(found: re.Match[str]) -> str:
@@ -75,16 +77,15 @@ def configuration(folder: Path, values: dict[str, object]) -> str:
         default = found[1].partition(":")[2].strip()
         return str(values.get(name, default))
 
-    # A server that was killed is believed to be there until its lease ends: half a minute as shipped.
-    short = re.sub(r"(\n  session:\n    ttl:) \d+", r"\1 5", template)
-    return re.sub(r"\{\{(.*?)\}\}", fill, short)
+    leased = re.sub(r"(\n  session:\n    ttl:) \d+", rf"\g<1> {lease_s}", template)
+    return re.sub(r"\{\{(.*?)\}\}", fill, leased)
 
 
 class MilvusServer:
     """Standalone Milvus with its own etcd and log, all in one process and one folder."""
 
-    def __init__(self) -> None:
-        self.programs = milvus_programs()
+    def __init__(self, lease_s: int = 5) -> None:
+        self.programs, self._lease_s = milvus_programs(), lease_s
         self.folder = Path(tempfile.mkdtemp(prefix="lensback-milvus-"))
         self.port = free_port()
         self._health = free_port()
@@ -108,7 +109,7 @@ class MilvusServer:
             "rocksmq_data_dir": self.folder / "data" / "rocksmq",
             "system_log_path": self.folder / "logs",
         }
-        text = configuration(self.folder, values)
+        text = configuration(self.folder, values, self._lease_s)
         (self.folder / "configs" / "milvus.yaml").write_text(text, "utf-8")
         shutil.copy(self.programs / "glog.conf", self.folder / "configs")
         etcd = {
@@ -155,7 +156,7 @@ class MilvusServer:
     def _healthy(self) -> bool:
         try:
             with urllib.request.urlopen(
-                f"http://127.0.0.1:{self._health}/healthz", timeout=2
+                f"http://127.0.0.1:{self._health}/healthz", timeout=20
             ) as reply:
                 return b"OK" in reply.read()
         except (urllib.error.URLError, OSError):
@@ -164,13 +165,13 @@ class MilvusServer:
     def stop(self, how: signal.Signals = signal.SIGKILL) -> None:
         if self._process:
             self._process.send_signal(how)
-            self._process.wait(30)
+            self._process.wait(END_S)
             self._process = None
 
     def url(self, collection: str, **options: object) -> str:
         """For our setting `index`."""
-        query = "&".join(f"{key}={value}" for key, value in options.items())
-        return f"milvus://127.0.0.1:{self.port}/{collection}" + (f"?{query}" if query else "")
+        query = "&".join(f"{key}={value}" for key, value in {"timeout_s": 120, **options}.items())
+        return f"milvus://127.0.0.1:{self.port}/{collection}?{query}"
 
     def close(self) -> None:
         self.stop()

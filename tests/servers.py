@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
+import random
 import shutil
 import signal
 import socket
@@ -23,16 +25,37 @@ from typing import TypeVar
 import pytest
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "lensback-tests"
-START_S = 60
+START_S = 240
+"""Within which a server starts, and END_S ends: a busy machine's."""
+END_S = 120
 T = TypeVar("T")
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on, and that nobody is given by the system before a server of ours takes
+    it: below those that outgoing connections and port 0 get, and given once in this process. Of several
+    workers each has its own."""
+    first, size = _ports()
+    while True:
+        port = first + next(_PORTS) % size
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def _ports() -> tuple[int, int]:
+    """The first of the ports for servers, and how many there are."""
+    try:
+        low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("ascii").split()[0])
+    except OSError:  # no Linux: IANA's own
+        low = 49_152
+    first = 10_000 if low > 12_000 else 30_000
+    return first, max(low - first, 20_000) // WORKERS * WORKERS
+
+
+WORKER, WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), 16
+_PORTS = itertools.count(random.SystemRandom().randrange(50_000) * WORKERS + WORKER, WORKERS)
 
 
 def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
@@ -169,7 +192,7 @@ class Postgres:
         import psycopg
 
         try:
-            psycopg.connect(self.dsn("postgres"), connect_timeout=2).close()
+            psycopg.connect(self.dsn("postgres"), connect_timeout=20).close()
         except psycopg.OperationalError:
             return False
         return True
@@ -178,7 +201,7 @@ class Postgres:
         """SIGINT: at once, connections are cut. SIGQUIT: as in a crash."""
         if self._process:
             self._process.send_signal(how)
-            self._process.wait(30)
+            self._process.wait(END_S)
             self._process = None
 
     def dsn(self, database: str) -> str:

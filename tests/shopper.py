@@ -64,7 +64,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, shop: str) -> Iterator[tupl
                 yield f"http://127.0.0.1:{listener.getsockname()[1]}", photo, app.state.service
             finally:
                 server.should_exit = True
-                thread.join(timeout=20)
+                thread.join(timeout=240)
 
 
 @pytest.fixture(scope="module")

@@ -131,7 +131,7 @@ class Load:
 
     def run(self) -> None:
         headers = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"}
-        with httpx.Client(base_url=self.base, headers=headers, timeout=30) as client:
+        with httpx.Client(base_url=self.base, headers=headers, timeout=240) as client:
             while not self.stop.is_set():
                 with suppress(httpx.TransportError):
                     gone = client.get(f"/go/{self.offer_id}")
@@ -158,7 +158,7 @@ class Load:
         thread.start()
         try:
             for _ in range(times):
-                size, end = len(self.clicks), time.monotonic() + 60
+                size, end = len(self.clicks), time.monotonic() + 240
                 while len(self.clicks) < size + 25 and thread.is_alive() and time.monotonic() < end:
                     time.sleep(0.02)
                 before = set(self.clicks), set(self.sales)
@@ -177,7 +177,7 @@ def served(workspace: Path) -> Iterator[str]:
     server = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     base = f"http://127.0.0.1:{port}"
     try:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 240
         while time.monotonic() < end:
             with suppress(httpx.TransportError):
                 if httpx.get(f"{base}/healthz").status_code == 200:
@@ -186,7 +186,7 @@ def served(workspace: Path) -> Iterator[str]:
         yield base
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(240)
 
 
 def test_nothing_answered_before_a_backup_began_is_missing(
@@ -412,7 +412,7 @@ def test_killed_for_good_it_leaves_no_half_backup(workspace: Path, tmp_path: Pat
     command = [sys.executable, "-m", "lensback", "backup", str(to), "--workspace", str(workspace)]
     for n in range(2):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        end = time.monotonic() + 60
+        end = time.monotonic() + 240
         wanted = 9 * n
         while process.poll() is None and time.monotonic() < end:
             if sum(1 for p in to.rglob("*") if p.is_file()) > wanted:

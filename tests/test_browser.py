@@ -98,17 +98,17 @@ def served(
         wait_until_ready(f"{address}/readyz")
         yield address, photo
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) in {0, -signal.SIGTERM}
+        assert process.wait(timeout=240) in {0, -signal.SIGTERM}
     finally:
         process.kill()
         process.wait()
 
 
-def wait_until_ready(url: str, seconds: float = 120) -> None:
+def wait_until_ready(url: str, seconds: float = 240) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
-            if httpx.get(url, timeout=20).status_code == 200:
+            if httpx.get(url, timeout=120).status_code == 200:
                 return
         except httpx.TransportError:
             pass
@@ -191,7 +191,7 @@ def test_upload_pick_filter_go(opened: BrowserContext, served: tuple[str, Path])
     link = page.locator(".card a.button").first.get_attribute("href") or ""
     assert link.startswith("/go/")
     assert f"search={searched(page)}" in link
-    gone = httpx.get(served[0] + link, follow_redirects=False)
+    gone = httpx.get(served[0] + link, follow_redirects=False, timeout=120)
     assert gone.status_code == 302
 
 
@@ -274,7 +274,7 @@ def test_why_and_votes(opened: BrowserContext, served: tuple[str, Path]) -> None
     upload(page, served)
     page.locator(".card .more summary").first.click()
     page.locator("[data-why]").first.click()
-    expect(page.locator("#heat")).to_be_visible(timeout=30_000)
+    expect(page.locator("#heat")).to_be_visible(timeout=120_000)
     page.locator("[data-why]").first.click()
     expect(page.locator("#heat")).to_be_hidden()
     with page.expect_response("**/api/feedback") as voted:
@@ -428,6 +428,9 @@ def test_the_page_is_light_and_stands_still(
     # The answer may take the place of the first page, but what it shows must then stand.
     page.set_input_files("#photo", served[1])
     page.wait_for_selector("#answer[data-search] .verdict")
+    page.evaluate(
+        "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 100))))"
+    )  # what the change itself moved has been told
     page.evaluate("window.shift = 0")
     page.wait_for_load_state("networkidle")
     page.evaluate("window.scrollTo(0, document.body.scrollHeight)")

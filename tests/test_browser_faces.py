@@ -69,7 +69,7 @@ def told_by_api(answer: Answer, speech: Speech) -> Told:
 def asked(address: str, photo: Path, language: str) -> Answer:
     sent = httpx.post(
         f"{address}/api/search", files={"photo": photo.read_bytes()}, data={"limit": "6"},
-        headers={"accept-language": language}, timeout=60,
+        headers={"accept-language": language}, timeout=240,
     )  # fmt: skip
     return Answer.model_validate_json(sent.text)
 

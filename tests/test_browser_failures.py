@@ -65,7 +65,7 @@ def test_every_failure_is_said_with_the_one_thing_to_do(
         with phone.expect_file_chooser() as chooser:
             phone.locator("#photo").evaluate("one => one.click()")
         chooser.value.set_files(served[1])  # the same photo each time
-        expect(note).to_contain_text(re.compile(words[at]), timeout=10_000)
+        expect(note).to_contain_text(re.compile(words[at]), timeout=120_000)
         expect(note).to_be_in_viewport()
         expect(phone.locator("#answer[aria-busy]")).to_have_count(0)
         expect(phone.locator("#progress")).to_be_hidden()

@@ -91,7 +91,7 @@ def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     said: list[str] = []
     context.on("weberror", lambda error: said.append(str(error.error)))
     opened = context.new_page()
-    opened.set_default_timeout(15_000)
+    opened.set_default_timeout(120_000)
     yield opened
     context.close()
     assert said == []
@@ -174,12 +174,21 @@ def test_a_thing_of_the_sheet_is_searched(page: Page, street: str) -> None:
     assert page.locator("#answer").get_attribute("data-region") == box
 
 
+def still(page: Page) -> float:
+    """How far the page is scrolled, when it moves no more."""
+    before = -1.0
+    while before != (now := float(page.evaluate("scrollY"))):
+        before = now
+        page.wait_for_timeout(100)
+    return now
+
+
 @pytest.mark.parametrize("how", ["mouse", "touch"])
 def test_a_new_box_is_drawn(page: Page, street: str, how: str) -> None:
     first = upload(page, street, photo_of(0))
     page.mouse.wheel(0, 60)
     page.wait_for_function("() => scrollY > 20")
-    before = page.evaluate("scrollY")
+    before = still(page)
     frame = page.locator("#frame").bounding_box()
     assert frame
     ends = [

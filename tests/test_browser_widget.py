@@ -152,7 +152,7 @@ def test_a_large_photo_is_made_small_and_what_is_transparent_white(
 def answer_of(served: tuple[str, Path, Any]) -> dict[str, Any]:
     """What the API answers to the photo."""
     sent = {"photo": served[1].read_bytes()}
-    answer = httpx.post(f"{served[0]}/api/search", files=sent, data={"limit": "6"}, timeout=60)
+    answer = httpx.post(f"{served[0]}/api/search", files=sent, data={"limit": "6"}, timeout=240)
     found: dict[str, Any] = answer.json()
     return found
 
@@ -260,5 +260,5 @@ def test_words_that_were_still_being_read_come_later(
     instead(page, first, first, later)
     send(page, served[1])
     expect(page.locator("dialog h2")).to_have_text("Looks like it")
-    expect(page.locator("dialog h2")).to_have_text("This very product", timeout=15_000)
+    expect(page.locator("dialog h2")).to_have_text("This very product", timeout=120_000)
     assert page.evaluate("told") == ["similar", "exact"]

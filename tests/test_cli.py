@@ -27,6 +27,7 @@ from lensback import __version__, cli
 from lensback.cli import face
 from lensback.settings import Settings
 from lensback.workspace import open_workspace
+from servers import free_port
 from world import World
 
 THINGS = items(20)
@@ -800,17 +801,12 @@ def test_search_in_a_process_of_its_own(shop: Shop, tmp_path: Path) -> None:
     assert refused.stderr.startswith("BadImage")
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-def healthy(base: str, child: subprocess.Popen[str], within_s: float = 30) -> httpx.Response:
+def healthy(base: str, child: subprocess.Popen[str], within_s: float = 240) -> httpx.Response:
     end = time.monotonic() + within_s
     while True:
         assert child.poll() is None, "the server is gone"
         try:
-            return httpx.get(f"{base}/healthz", timeout=5)
+            return httpx.get(f"{base}/healthz", timeout=60)
         except httpx.TransportError:
             assert time.monotonic() < end, "the server does not answer"
             time.sleep(0.05)
@@ -827,11 +823,11 @@ def test_serve_answers_until_it_is_told_to_stop(shop: Shop) -> None:
         try:
             assert healthy(base, child).status_code == 200
             files = {"photo": shop.photo.read_bytes()}
-            found = httpx.post(f"{base}/api/search", files=files, timeout=30).json()
+            found = httpx.post(f"{base}/api/search", files=files, timeout=240).json()
             assert found["hits"][0]["product_id"] == answer(shop)["hits"][0]["product_id"]
         finally:
             child.terminate()
-            said, _ = child.communicate(timeout=20)
+            said, _ = child.communicate(timeout=240)
     assert "Traceback" not in said
     sold = sum(store["offers"] for store in shop.run("store", "list", "--json").json)
     assert f"{base}  {sold} offers of 2 stores, encoder eye" in said

@@ -71,11 +71,11 @@ def test_readers_go_on_while_one_writes(db: Database) -> None:
         with db.write() as c:
             c.execute(insert(t.stores).values(name="a", created_at=0))
             inside.set()
-            done.wait(5)
+            assert done.wait(240)
 
     thread = threading.Thread(target=write)
     thread.start()
-    assert inside.wait(5)
+    assert inside.wait(240)
     with db.read() as c:
         assert c.execute(select(t.stores)).all() == []
     done.set()

@@ -220,7 +220,7 @@ class Holder:
                 return
             self.done.add(where)
             self._other = sqlite3.connect(
-                self._path, isolation_level=None, check_same_thread=False, timeout=5
+                self._path, isolation_level=None, check_same_thread=False, timeout=240
             )
             self._other.execute("BEGIN IMMEDIATE")
         if self._held_s is not None:
@@ -276,7 +276,7 @@ def test_a_server_that_lets_nobody_in_is_waited_for(postgres: Postgres) -> None:
     assert "connections" in told.value.hint
     let_in = threading.Timer(0.3, postgres.execute, [f"ALTER ROLE {role} CONNECTION LIMIT 5"])
     let_in.start()
-    assert retried(lambda: stores.names(database), for_s=30) == []
+    assert retried(lambda: stores.names(database), for_s=240) == []
     let_in.join()
     database.close()
 
@@ -286,7 +286,7 @@ def test_what_no_waiting_mends_is_told_at_once(wrong: str, postgres: Postgres) -
     url = postgres.url("nowhere" if wrong == "database" else "migrated")
     database = Database(url.replace("lensback@", "nobody@") if wrong == "role" else url)
     with pytest.raises(StateError, match="does not exist") as told:
-        retried(database.migrate, for_s=30)
+        retried(database.migrate, for_s=240)
     assert not isinstance(told.value, Away)
     assert "URL" in told.value.hint
     database.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import time
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from effort import within
 from lensback import exchange
 from lensback.checked import parse_toml
 from lensback.decimals import FINE, PLACES, bounded, decimal_of, fraction_of
@@ -48,10 +48,8 @@ OURS = {
 
 @pytest.mark.parametrize("text", HUGE)
 def test_what_is_no_number_or_too_much_of_one_is_refused(text: str) -> None:
-    begin = time.process_time()
-    with pytest.raises(ValueError, match=r"number|must"):
+    with within(75), pytest.raises(ValueError, match=r"number|must"):
         decimal_of(text)
-    assert time.process_time() - begin < 0.5
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from effort import within
 from garments import items
 from lensback import robots
 from lensback.catalogue import health, stores
@@ -123,12 +124,11 @@ def test_rules_of_rfc_9309(rules: str, path: str, allowed: bool) -> None:
 
 
 def test_a_hostile_robots_txt_takes_no_time() -> None:
-    begin = time.process_time()
     rules = "User-agent: *\n" + f"Disallow: /{'*a' * 900}b\n" * 5000
-    robots.parse(rules[: robots.MAX_BYTES], "Lensback/0.1").allows(
-        "https://s.example/" + "a" * 2000
-    )
-    assert time.process_time() - begin < 5
+    with within(750):
+        robots.parse(rules[: robots.MAX_BYTES], "Lensback/0.1").allows(
+            "https://s.example/" + "a" * 2000
+        )
 
 
 def test_a_host_that_fails_is_left_alone(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import doctest
-import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from effort import within
 from lensback import gtins
 from lensback.feeds import clean, columns, dialects, money, stock
 from lensback.types import AVAILABILITIES, Money, Offer, Rejected
@@ -151,9 +151,8 @@ def test_images_are_told_apart_and_kept_once():
     "unit", ["<", "<!--", "<a", "<script", "</script ", "&", "&#", '<a "', " ", "//,"]
 )
 def test_nasty_text_takes_linear_time(unit: str):
-    begin = time.process_time()
-    made(title=unit * 200_000, description=unit * 200_000, images=unit * 200_000)
-    assert time.process_time() - begin < 2
+    with within(300):
+        made(title=unit * 200_000, description=unit * 200_000, images=unit * 200_000)
 
 
 @given(st.dictionaries(st.sampled_from(columns.FIELDS), st.text(max_size=60)))

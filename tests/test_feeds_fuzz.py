@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import random
-import time
 import tracemalloc
 
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mutations
+from effort import within
 from lensback import feeds
 from lensback.errors import FeedError
 from lensback.types import Offer, Rejected
@@ -65,13 +65,9 @@ def test_a_thousand_mutations():
     for data in seeds:
         assert mutations.target(b"\x01" + data) in ("read", "FeedError")
     for _ in range(1000):
-        begin = time.process_time()
-        assert mutations.target(mutations.mutate(seeds, rng)) in (
-            "read",
-            "FeedError",
-            "FeedTruncated",
-        )
-        assert time.process_time() - begin < 2
+        with within(300):
+            came = mutations.target(mutations.mutate(seeds, rng))
+        assert came in ("read", "FeedError", "FeedTruncated")
 
 
 @pytest.mark.parametrize(
@@ -97,9 +93,8 @@ def test_a_thousand_mutations():
     "head", ["", "<yml_catalog><offers><offer>", "id,title,link,price\n", "[{"]
 )
 def test_repetition_takes_linear_time(unit: str, head: str):
-    begin = time.process_time()
-    read((head + unit * (300_000 // len(unit))).encode())
-    assert time.process_time() - begin < 2
+    with within(300):
+        read((head + unit * (300_000 // len(unit))).encode())
 
 
 def test_a_million_refused_rows_do_not_fill_the_memory():

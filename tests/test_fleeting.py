@@ -38,12 +38,14 @@ def test_it_holds_what_a_plain_model_holds(events: list[tuple[str, str, int, int
 
 
 def test_it_goes_where_nobody_asks_any_more() -> None:
-    kept: Fleeting[str] = Fleeting(0.8, 5)
+    now = [0.0]
+    kept: Fleeting[str] = Fleeting(0.2, 5, clock=lambda: now[0])
     kept.put("a", "x")
-    time.sleep(0.05)
+    now[0] = 0.1
     kept.put("b", "y")
     assert len(kept) == 2
-    end = time.monotonic() + 30
+    now[0] = 1.0
+    end = time.monotonic() + 120
     while len(kept) and time.monotonic() < end:
         time.sleep(0.02)
     assert not len(kept)

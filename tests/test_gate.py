@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from lensback.errors import Busy
+from lensback.web import gate
 from lensback.web.gate import RECENT_S, Gate
 
 
@@ -17,7 +20,7 @@ class Street:
     """A gate, and work in it that waits until it is told to go on."""
 
     def __init__(
-        self, jobs: int, queue: int, each: int = 0, patience_s: float = 30, beside: int = 0
+        self, jobs: int, queue: int, each: int = 0, patience_s: float = 600, beside: int = 0
     ) -> None:
         self.gate = Gate(jobs, queue, each, patience_s, beside)
         self.began: list[str] = []
@@ -27,19 +30,28 @@ class Street:
     async def come(self, name: str, client: str, seconds: float = 0.0) -> None:
         def work() -> str:
             self.began.append(name)
-            self._let.acquire(timeout=20)
+            self._let.acquire(timeout=240)
             return name
 
         before = self.gate.taken
         self.tasks[name] = asyncio.create_task(self.gate.run(work, client, seconds))
         await until(lambda: self.gate.taken != before or self.tasks[name].done() or full(self))
+        await self.settled()
 
     async def go_on(self) -> None:
         """One of those at work ends."""
         ended = sum(task.done() for task in self.tasks.values())
         self._let.release()
         await until(lambda: sum(task.done() for task in self.tasks.values()) > ended)
-        await asyncio.sleep(0.02)
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Returns when all that were given a place have begun, each in its thread."""
+        await until(lambda: len(self.began) >= self._worked() + len(self.gate._working))
+
+    def _worked(self) -> int:
+        done = (task for task in self.tasks.values() if task.done() and not task.cancelled())
+        return sum(task.exception() is None for task in done)
 
     async def refused(self) -> set[str]:
         await asyncio.sleep(0.02)
@@ -57,7 +69,7 @@ def full(street: Street) -> bool:
     return any(task.done() for task in street.tasks.values())
 
 
-async def until(ready: Callable[[], bool], seconds: float = 10) -> None:
+async def until(ready: Callable[[], bool], seconds: float = 120) -> None:
     async with asyncio.timeout(seconds):
         while not ready():
             await asyncio.sleep(0.002)
@@ -70,7 +82,8 @@ def on(*given: float, **named: float) -> Callable[[Callable[[Street], Awaitable[
         async def run() -> None:
             street = Street(*given, **named)  # type: ignore[arg-type]
             try:
-                await test(street)
+                with patch.object(gate, "time", SimpleNamespace(monotonic=lambda: 1000.0)):
+                    await test(street)
             finally:
                 await street.close()
 

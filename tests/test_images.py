@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from drawing import drawn
+from effort import within
 from lensback.errors import BadImage, BadQuery, NotFound, TooLarge
 from lensback.images import (
     ImageStore,
@@ -226,12 +227,10 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_is_refused_before_decoding(name: str) -> None:
-    begin = time.process_time()
-    with pytest.raises((TooLarge, BadImage)) as caught:
+    with within(75), pytest.raises((TooLarge, BadImage)) as caught:
         decode(BOMBS[name])
     if name != "webp":
         assert isinstance(caught.value, TooLarge)
-    assert time.process_time() - begin < 0.5
 
 
 @pytest.mark.parametrize("name", ["GIF", "BMP", "TIFF"])
@@ -253,11 +252,10 @@ def test_a_bomb_in_a_text_chunk_is_left_packed() -> None:
         chunk(b"iTXt", b"a\0\1\0\0\0" + bomb),
         chunk(b"iCCP", b"a\0\0" + bomb),
     ]
-    begin = time.process_time()
-    for text in texts:
-        assert decode(png(20, 20, text, pixels)).size == (20, 20)
-    assert decode(png(20, 20, pixels, texts[0])).size == (20, 20)
-    assert time.process_time() - begin < 0.5
+    with within(75):
+        for text in texts:
+            assert decode(png(20, 20, text, pixels)).size == (20, 20)
+        assert decode(png(20, 20, pixels, texts[0])).size == (20, 20)
 
 
 # Broken files

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from effort import within
 from hostile.pictures import DEAR, HONEST, PHONES, REFUSED, jpeg, saved, segment
 from lensback.errors import BadImage, Busy, InputError, TooLarge
 from lensback.images import Decoders, ImageStore, TooDear, cost, decode, decoded, inspect, workers
@@ -83,11 +84,10 @@ def test_a_large_photo_is_answered_slowly(name: str, decoders: Decoders) -> None
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_no_picture_costs_next_to_nothing(name: str, decoders: Decoders) -> None:
-    data, begin = REFUSED[name](), time.process_time()
-    with pytest.raises((BadImage, TooLarge)) as caught:
+    data = REFUSED[name]()
+    with within(150), pytest.raises((BadImage, TooLarge)) as caught:  # here nobody works at it
         decoders(data, 448, *LIMITS)
     assert caught.value.hint
-    assert time.process_time() - begin < 1.0, "here nobody works at it"
     assert all(peak(pid) < 700 << 20 for pid in decoders.pids())
 
 
@@ -362,7 +362,7 @@ def test_workers_end_with_whoever_started_them() -> None:
         (pid,) = map(int, owner.stdout.readline().split())
         assert b"SECRET" not in Path(f"/proc/{pid}/environ").read_bytes()
         owner.kill()
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while Path(f"/proc/{pid}").exists() and time.monotonic() < end:
         time.sleep(0.05)
     assert not Path(f"/proc/{pid}").exists()
@@ -402,5 +402,5 @@ def test_later_lanes_share_their_memory() -> None:
         other.start()
         other.join(0.1)
         assert other.is_alive()
-    other.join(10)
+    other.join(120)
     assert came == [None]

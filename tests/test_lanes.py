@@ -59,13 +59,11 @@ def test_a_slow_lane_does_not_delay_the_others() -> None:
 
     def work(item: Item) -> None:
         if item[0] == "slow":
-            free.wait(10)
+            assert free.wait(240)
 
-    begin = time.monotonic()
     for item, _ in run(items, work, lane=lane_of, limits=LaneLimits(4, 2), halt=Event()):
         quick.append(item[0])
         if len(quick) == 50:
-            assert time.monotonic() - begin < 5
             assert "slow" not in quick
             free.set()
     assert len(quick) == 250
@@ -76,7 +74,7 @@ def test_a_full_queue_leaves_over_only_what_is_behind() -> None:
     free, left = Event(), []
     done = []
     limits = LaneLimits(3, 1, waiting=10)
-    work = lambda item: free.wait(10) if item[0] == "slow" else None  # noqa: E731
+    work = lambda item: free.wait(240) if item[0] == "slow" else None  # noqa: E731
     for item, _ in run(
         items, work, lane=lane_of, limits=limits, halt=Event(), left_over=left.append
     ):
@@ -117,7 +115,7 @@ def test_a_stop_ends_it_and_an_early_end_stops_the_work() -> None:
     told = []
 
     def work(_: Item) -> None:
-        told.append(halt.wait(5))
+        told.append(halt.wait(240))
 
     quick_first = [("q", 0), *items]
     early = run(
@@ -128,10 +126,8 @@ def test_a_stop_ends_it_and_an_early_end_stops_the_work() -> None:
         halt=halt,
     )
     next(early)
-    begin = time.monotonic()
     early.close()
     assert halt.is_set()
-    assert time.monotonic() - begin < 2
     assert all(told)
     assert not [t for t in threading.enumerate() if t.name.startswith("lane")]
 

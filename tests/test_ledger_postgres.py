@@ -61,7 +61,7 @@ def meanwhile(first: Database, after: str, other: Callable[[], Any]) -> list[Any
 def ended(done: list[Any]) -> Any:
     thread = done.pop(0)
     assert thread.ident is not None, "the statement was never run"
-    thread.join(30)
+    thread.join(240)
     (result,) = done
     return result
 

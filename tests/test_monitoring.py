@@ -64,12 +64,12 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
             yield base, photo
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(240)
 
 
 def shop(base: str, photo: Path) -> None:
     """A search, and the way from its first hit to the store."""
-    with httpx.Client(base_url=base, timeout=30) as client:
+    with httpx.Client(base_url=base, timeout=240) as client:
         hit = client.post("/api/search", files={"photo": photo.read_bytes()}).json()
         browser = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
         link = hit["hits"][0]["offers"][0]["link"]
@@ -79,12 +79,12 @@ def shop(base: str, photo: Path) -> None:
 @pytest.fixture(scope="module")
 def told(service: tuple[str, Path]) -> dict[str, dict[str, set[str]]]:
     """Sample -> label -> its values, as the service tells them."""
-    return samples(httpx.get(f"{service[0]}/metrics", timeout=30).text)
+    return samples(httpx.get(f"{service[0]}/metrics", timeout=240).text)
 
 
 def ready(base: str) -> bool:
     try:
-        return httpx.get(f"{base}/readyz", timeout=5).status_code == 200
+        return httpx.get(f"{base}/readyz", timeout=60).status_code == 200
     except httpx.TransportError:
         return False
 
@@ -316,12 +316,12 @@ def prometheus(
         process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
             guard(process, folder)
-            with httpx.Client(base_url=f"{base}/api/v1", timeout=30) as client:
+            with httpx.Client(base_url=f"{base}/api/v1", timeout=240) as client:
                 wait_until(lambda: health(client) == "up", process, folder / "log")
                 yield client
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(240)
 
 
 def health(client: httpx.Client) -> str:
@@ -345,7 +345,7 @@ def test_every_panel_has_something_to_show(
     prometheus: httpx.Client, service: tuple[str, Path]
 ) -> None:
     """Once there is a rate: figures grow between two of Prometheus' looks."""
-    left, end = {t["expr"] for panel in PANELS for t in panel["targets"]}, time.monotonic() + 60
+    left, end = {t["expr"] for panel in PANELS for t in panel["targets"]}, time.monotonic() + 240
     while left and time.monotonic() < end:
         shop(*service)
         time.sleep(0.5)

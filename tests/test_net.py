@@ -23,6 +23,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from effort import within
 from lensback import net
 from lensback.errors import Error, FetchFailed, FetchRefused, FetchTimeout, Stopped, TooLarge
 from lensback.net import Fetcher, addresses, bodies, is_public, redact
@@ -285,11 +286,17 @@ def test_503_then_ok(shop: Shop, fetcher: Fetcher, tmp_path: Path) -> None:
 
 
 def test_retry_after_is_waited_for_within_the_deadline(shop: Shop, fetcher: Fetcher) -> None:
-    url = shop.page("/a", status=503, Retry_After="1")
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(503)
+        handler.send_header("Retry-After", "1" if len(shop.asked) == 1 else "100")
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    shop.pages["/a"] = answer
     begin = time.monotonic()
     with pytest.raises(FetchFailed):
-        fetcher.fetch(url, max_bytes=9, deadline_s=1.9)
-    assert len(shop.asked) == 2, "the third would come after two seconds"
+        fetcher.fetch(shop.url + "/a", max_bytes=9, deadline_s=25)
+    assert len(shop.asked) == 2, "the third would come after the deadline"
     assert time.monotonic() - begin > 0.9
 
 
@@ -305,25 +312,27 @@ def test_retry_after_is_read_in_both_forms_and_capped() -> None:
 def test_a_dripping_server_is_cut_at_the_deadline(head: bytes) -> None:
     def drip(connection: socket.socket) -> None:
         connection.sendall(head)
-        for _ in range(100):
+        while time.monotonic() < end:  # ended before by who hangs up
             connection.sendall(b"H")
             time.sleep(0.05)
 
+    end = time.monotonic() + 240
     with raw(drip) as url, opened(timeout_s=0.2) as fetcher:
-        begin = time.monotonic()
         with pytest.raises(FetchTimeout) as caught:
-            fetcher.fetch(url, max_bytes=9999)
-        assert time.monotonic() - begin < 4, "all that it drips takes five seconds"
+            fetcher.fetch(url, max_bytes=99999)
+        assert time.monotonic() < end, "it would drip for minutes"
         assert caught.value.retry
 
 
 def test_a_silent_server_times_out() -> None:
+    heard = threading.Event()
     with (
-        raw(lambda connection: time.sleep(0.5)) as url,
+        raw(lambda _: heard.wait(240) and None) as url,
         opened(timeout_s=0.1, retries=0) as fetcher,
-        pytest.raises(FetchTimeout),
     ):
-        fetcher.fetch(url, max_bytes=9)
+        with pytest.raises(FetchTimeout):
+            fetcher.fetch(url, max_bytes=9)
+        heard.set()
 
 
 @pytest.mark.parametrize(
@@ -582,7 +591,7 @@ def test_a_rebinding_name_is_refused_at_its_second_answer(shop: Shop) -> None:
             opened(resolver=resolver, timeout_s=0.2) as fetcher,
             pytest.raises(FetchRefused, match=r"127\.0\.0\.1"),
         ):
-            fetcher.fetch(url, max_bytes=9, deadline_s=5)
+            fetcher.fetch(url, max_bytes=9, deadline_s=60)
     assert asked == ["shop.example"] * 2
     assert shop.asked == []
 
@@ -622,7 +631,7 @@ def test_a_name_whose_look_up_hangs_ends_with_the_fetch(url: str, tmp_path: Path
     never = threading.Event()
 
     def resolver(*_: object, **__: object) -> list[tuple[Any, ...]]:
-        assert never.wait(60)
+        assert never.wait(240)
         raise socket.gaierror(socket.EAI_NONAME, "no such name")
 
     def fetched(fetcher: Fetcher) -> None:
@@ -633,7 +642,7 @@ def test_a_name_whose_look_up_hangs_ends_with_the_fetch(url: str, tmp_path: Path
             begin = time.monotonic()
             with pytest.raises(FetchTimeout):
                 fetched(fetcher)
-            assert time.monotonic() - begin < 20
+            assert time.monotonic() - begin < 200
             fetcher.halt.set()
             with pytest.raises(Stopped):
                 fetched(fetcher)
@@ -787,10 +796,9 @@ def test_no_secret_is_shown(name: str, secret: str, other: str) -> None:
 
 
 def test_redacting_a_hostile_address_takes_no_time() -> None:
-    begin = time.process_time()
-    for hostile in ("?" + "key" * 30000, "://" * 30000, "/key/" * 20000, "%26token" * 10000):
-        redact(hostile)
-    assert time.process_time() - begin < 1
+    with within(150):
+        for hostile in ("?" + "key" * 30000, "://" * 30000, "/key/" * 20000, "%26token" * 10000):
+            redact(hostile)
 
 
 def test_every_error_of_a_secret_address_hides_it(shop: Shop) -> None:

@@ -187,7 +187,7 @@ def test_a_server_that_drips_is_given_up_at_its_rate(shop: Shop, path: Path) -> 
 
     shop.pages["/drip"] = drip
     with (
-        opened(timeout_s=0.4, min_rate=500.0, retries=5) as fetcher,
+        opened(timeout_s=2.0, min_rate=500.0, retries=5) as fetcher,
         pytest.raises(FetchTimeout, match="500 bytes a second"),
     ):
         fetcher.spool(shop.url + "/drip", path, max_bytes=1 << 20)
@@ -197,8 +197,8 @@ def test_a_server_that_drips_is_given_up_at_its_rate(shop: Shop, path: Path) -> 
 
 def test_halt_ends_a_fetch_within_a_moment(shop: Shop, path: Path) -> None:
     waiting = threading.Event()
-    shop.pages["/silent"] = lambda _handler: waiting.wait(10) and None
-    with opened(timeout_s=30) as fetcher:
+    shop.pages["/silent"] = lambda _handler: waiting.wait(240) and None
+    with opened(timeout_s=240) as fetcher:
         threading.Timer(0.3, fetcher.halt.set).start()
         with pytest.raises(Stopped):
             fetcher.spool(shop.url + "/silent", path, max_bytes=1 << 20)

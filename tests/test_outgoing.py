@@ -86,7 +86,7 @@ def test_serve_reaches_nobody(person: tuple[Person, Path]) -> None:
     port = free_port()
     process = one.starts([sys.executable, "-m", "lensback", "serve", "--port", port])
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=240) as client:
             _ready(client)
             answer = client.post("/api/search", files={"photo": photo.read_bytes()})
             assert answer.status_code == 200
@@ -167,7 +167,7 @@ def test_a_look_up_is_seen(tmp_path: Path) -> None:
 
 
 def _ready(client: httpx.Client) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 240
     while time.monotonic() < end:
         try:
             if client.get("/readyz").status_code == 200:

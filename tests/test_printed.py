@@ -166,7 +166,7 @@ def test_an_article_in_a_code_does_not_wait_for_words(made: Tiny) -> None:
     go = threading.Event()
     code = Code("CAP-2041", "Code128", (0.6, 0.6, 0.8, 0.7))
     tools = replace(
-        made.tools, codes=lambda *_: (code,), texts=lambda *_: go.wait(30) and (), text_wait_s=0.01, looks=Looks(60)
+        made.tools, codes=lambda *_: (code,), texts=lambda *_: go.wait(240) and (), text_wait_s=0.01, looks=Looks(60)
     )  # fmt: skip
     try:
         answer = search(tiny.photo(GREEN), Query(), tools)
@@ -331,7 +331,7 @@ def test_words_that_come_late_count_for_the_next_question(made: Tiny) -> None:
     go = threading.Event()
 
     def slow(_data: bytes, _most: int, _pixels: int) -> tuple[TextLine, ...]:
-        go.wait(30)
+        go.wait(240)
         return (line("CAP-2041"),)
 
     looks = Looks(60)
@@ -339,14 +339,14 @@ def test_words_that_come_late_count_for_the_next_question(made: Tiny) -> None:
     first = search(tiny.photo(GREEN), Query(), tools)
     assert (first.by, first.reading, first.codes) == ("looks", True, ())
     go.set()
-    late = search(tiny.photo(GREEN), Query(), replace(tools, text_wait_s=30))
+    late = search(tiny.photo(GREEN), Query(), replace(tools, text_wait_s=240))
     assert (late.by, late.reading) == ("article", False)
 
 
 def test_nobody_is_told_to_ask_again_where_photos_are_forgotten(made: Tiny) -> None:
     go = threading.Event()
     tools = replace(
-        made.tools, texts=lambda *_: go.wait(30) and (), text_wait_s=0.01, looks=Looks(0)
+        made.tools, texts=lambda *_: go.wait(240) and (), text_wait_s=0.01, looks=Looks(0)
     )
     assert search(tiny.photo(GREEN), Query(), tools).reading is False
     go.set()

@@ -294,7 +294,7 @@ def test_threads_remember_at_once(folder: Path) -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join(240)
         assert broken == []
         assert ledger.audit(opened.db, folder).proven
     assert json.loads((folder / seals.FILE_NAME).read_text())["number"] == 3 + 24
@@ -335,7 +335,7 @@ def test_several_writers_at_once(tmp_path: Path, postgres: Postgres) -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join(240)
         try:
             assert broken == []
             found = ledger.audit(databases[0])

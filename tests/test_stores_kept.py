@@ -311,7 +311,7 @@ def test_removing_asks(kept: Path) -> None:
                 told += os.read(ours, 4096)
             except OSError:  # the other end is closed
                 break
-        process.wait(60)
+        process.wait(240)
         os.close(ours)
         assert b"2 offers on sale" in told.replace(b"\r\n", b" ")
         assert b"Traceback" not in told

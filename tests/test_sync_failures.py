@@ -167,14 +167,17 @@ def locked(folder: Path) -> Iterator[None]:
 def test_a_database_that_stays_locked_is_a_clear_error_and_nothing_is_lost(
     world: World, clean: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(db_module, "BUSY_TIMEOUT_S", 0.3)
     with opened(tmp_path / "w", world) as workspace:
-        with locked(workspace.path), pytest.raises(Busy, match="locked") as told:
-            sync(workspace)
+        with locked(workspace.path), monkeypatch.context() as patch:
+            patch.setattr(db_module, "BUSY_TIMEOUT_S", 0.3)
+            with pytest.raises(Busy, match="locked") as told:
+                sync(workspace)
         assert told.value.hint
         sync(workspace, only="ingest")
-        with locked(workspace.path), pytest.raises(Busy, match="locked"):
-            sync(workspace)
+        with locked(workspace.path), monkeypatch.context() as patch:
+            patch.setattr(db_module, "BUSY_TIMEOUT_S", 0.3)
+            with pytest.raises(Busy, match="locked"):
+                sync(workspace)
     with opened(tmp_path / "w", world) as workspace:
         assert not sync(workspace).failed
         assert state(workspace) == clean

@@ -25,8 +25,10 @@ pytestmark = pytest.mark.slow
 
 CHILD = """
 from pathlib import Path
+from lensback.retry import retried
 from lensback.sync import sync
 from lensback.workspace import open_workspace
+retried.__kwdefaults__["for_s"] = 600  # a busy machine's server takes long to start
 with open_workspace(Path({folder!r})) as workspace:
     print("started", flush=True)
     assert not sync(workspace, jobs=2).failed

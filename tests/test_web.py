@@ -33,13 +33,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from sqlalchemy import text
 
+from effort import within
 from garments import items
 from lensback import wire
 from lensback.errors import ConfigError
 from lensback.settings import Settings
 from lensback.sync import sync
 from lensback.types import Region
-from lensback.web import create_app, run
+from lensback.web import create_app, limits, run
 from lensback.web.gate import Gate
 from lensback.workspace import Workspace, init
 from world import World
@@ -128,7 +129,7 @@ def served(app: Any) -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
-        thread.join(timeout=10)
+        thread.join(timeout=120)
         listener.close()
 
 
@@ -303,9 +304,8 @@ def test_what_is_no_picture_is_refused(client: TestClient, name: str, data: byte
 
 
 def test_a_bomb_is_refused(client: TestClient) -> None:
-    begin = time.process_time()
-    refused(ask(client, bomb()), 413, "TooLarge")
-    assert time.process_time() - begin < 2
+    with within(300, time.process_time):
+        refused(ask(client, bomb()), 413, "TooLarge")
 
 
 def test_a_truncated_photo_is_answered_or_refused(client: TestClient, photo: bytes) -> None:
@@ -605,7 +605,7 @@ class Held:
         self.release = threading.Event()
 
     def find(self, image: Image.Image) -> list[Region]:
-        self.release.wait(20)
+        self.release.wait(240)
         return [Region((0.0, 0.0, 1.0, 1.0))]
 
 
@@ -614,7 +614,7 @@ def test_more_than_all_places_are_busy(made: tuple[Path, bytes]) -> None:
         held = Held()
         app = create_app(workspace)
         with served(app) as base, ThreadPoolExecutor(20) as pool:
-            assert httpx.get(f"{base}/readyz", timeout=20).status_code == 200
+            assert httpx.get(f"{base}/readyz", timeout=120).status_code == 200
             vars(workspace)["detector"] = held
             inside = [pool.submit(ask_once, base, made[1]) for _ in range(9)]  # 1 works, 8 wait
             gate = app.state.service.gate
@@ -623,19 +623,19 @@ def test_more_than_all_places_are_busy(made: tuple[Path, bytes]) -> None:
             for response in [future.result() for future in beyond]:
                 refused(response, 503, "Busy")
                 assert response.headers["retry-after"] == "1"
-            assert httpx.get(f"{base}/healthz").status_code == 200
+            assert httpx.get(f"{base}/healthz", timeout=120).status_code == 200
             held.release.set()
             assert [future.result().status_code for future in inside] == [200] * 9
             wait_for(lambda: gate.taken == 0)
 
 
 def ask_once(base: str, photo: bytes) -> httpx.Response:
-    with httpx.Client(base_url=base, timeout=20) as real:
+    with httpx.Client(base_url=base, timeout=120) as real:
         response: httpx.Response = ask(real, photo)
     return response
 
 
-def wait_for(condition: Any, seconds: float = 10) -> None:
+def wait_for(condition: Any, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -672,20 +672,26 @@ def test_a_client_that_goes_away_leaves_no_trace(workspace: Workspace, photo: by
 def test_a_slow_upload_is_given_up(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lensback.web.limits.UPLOAD_S", 0.2)
 
+    app = create_app(workspace)
+
     def chunks() -> Iterator[bytes]:
         yield b"--y\r\n"
-        time.sleep(1)
+        while not given_up:
+            time.sleep(0.01)
         yield b"\r\n"
 
+    given_up: list[object] = []
+    real_slow = limits.too_slow
+    monkeypatch.setattr(limits, "too_slow", lambda: given_up.append(1) or real_slow())
     headers = {"Content-Type": "multipart/form-data; boundary=y"}
-    with served(create_app(workspace)) as base, httpx.Client(base_url=base, timeout=20) as real:
+    with served(app) as base, httpx.Client(base_url=base, timeout=120) as real:
         response = real.post(API, content=chunks(), headers=headers)
         assert "took longer" in refused(response, 400, "TooSlow")["message"]
 
 
 def test_large_uploads_over_a_real_connection(workspace: Workspace) -> None:
     """The answer arrives, not a reset connection."""
-    with served(create_app(workspace)) as base, httpx.Client(base_url=base, timeout=20) as real:
+    with served(create_app(workspace)) as base, httpx.Client(base_url=base, timeout=120) as real:
         refused(ask(real, bytes(30_000_000)), 413, "TooLarge")
 
         def chunks() -> Iterator[bytes]:
@@ -790,7 +796,7 @@ def test_run_serves_and_stops(made: tuple[Path, bytes], workers: int) -> None:
             200
         ] * 8
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=20)
+        process.wait(timeout=120)
     finally:
         process.kill()
         process.wait()
@@ -798,7 +804,7 @@ def test_run_serves_and_stops(made: tuple[Path, bytes], workers: int) -> None:
 
 def alive(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=20).status_code == 200
+        return httpx.get(url, timeout=120).status_code == 200
     except httpx.TransportError:
         return False
 

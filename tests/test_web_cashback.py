@@ -266,7 +266,7 @@ def test_clicks_go_on_while_the_database_is_locked(
         for _ in range(20):
             begin = time.monotonic()
             assert client.get(f"/go/{offer_id}").status_code == 302
-            assert time.monotonic() - begin < 5
+            assert time.monotonic() - begin < 25, "a write would wait for half a minute"
         other.execute("ROLLBACK")
     other.close()
     assert len(clicks(workspace)) == before + 20
@@ -397,7 +397,7 @@ def test_a_full_queue_refuses_the_click_and_keeps_the_others(
     gone = [re.search("s=([0-9A-Za-z]+)", a.headers.get("location", "")) for a in answers]
     assert {a.status_code for a in answers} == {302, 503}
     sent = {found[1] for found in gone if found}
-    end = time.monotonic() + 20  # the drain of the one before may still be at it
+    end = time.monotonic() + 240  # the drain of the one before may still be at it
     while time.monotonic() < end and not sent <= {c["click_id"] for c in clicks(workspace)}:
         time.sleep(0.1)
     assert sent <= {click["click_id"] for click in clicks(workspace)}

@@ -286,14 +286,14 @@ def test_a_stop_under_load_loses_no_request(made: tuple[Path, bytes]) -> None:
         ]
         for thread in threads:
             thread.start()
-        end = time.monotonic() + 60
+        end = time.monotonic() + 240
         while outcome["answered"] <= 8 and time.monotonic() < end:
             time.sleep(0.05)
         stopping.set()
         process.send_signal(signal.SIGTERM)
         for thread in threads:
-            thread.join(30)
-        assert process.wait(20) in {0, -signal.SIGTERM}
+            thread.join(240)
+        assert process.wait(240) in {0, -signal.SIGTERM}
     finally:
         process.kill()
         process.wait()
@@ -302,10 +302,10 @@ def test_a_stop_under_load_loses_no_request(made: tuple[Path, bytes]) -> None:
 
 
 def ready(port: int) -> None:
-    end = time.monotonic() + 120
+    end = time.monotonic() + 240
     while time.monotonic() < end:
         try:
-            if httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=20).is_success:
+            if httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=120).is_success:
                 return
         except httpx.TransportError:
             time.sleep(0.1)
@@ -317,7 +317,7 @@ def keep_asking(port: int, photo: bytes, outcome: Counter[str], stopping: thread
     while True:
         late = stopping.is_set()
         with socket.socket() as raw:
-            raw.settimeout(30)
+            raw.settimeout(240)
             try:
                 raw.connect(("127.0.0.1", port))
             except ConnectionRefusedError:

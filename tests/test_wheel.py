@@ -202,7 +202,7 @@ def served(walked: Newcomer) -> Iterator[Served]:
         )
     try:
         base = f"http://127.0.0.1:{port}"
-        with httpx.Client(base_url=base, trust_env=False, timeout=30) as client:
+        with httpx.Client(base_url=base, trust_env=False, timeout=240) as client:
             _wait(client, server)
         yield Served(base, log)
     finally:
@@ -211,7 +211,7 @@ def served(walked: Newcomer) -> Iterator[Served]:
 
 
 def test_the_page_answers_and_says_what_it_serves(walked: Newcomer, served: Served) -> None:
-    with httpx.Client(base_url=served.base, trust_env=False, timeout=30) as client:
+    with httpx.Client(base_url=served.base, trust_env=False, timeout=240) as client:
         assert "<form" in client.get("/").text
         photo = {"photo": (walked.home / "shop" / "example.jpg").read_bytes()}
         answer = client.post("/api/search", files=photo).json()

@@ -175,7 +175,7 @@ def test_the_lock_is_for_one(folder: Path) -> None:
 def _hold(folder: Path, ready: multiprocessing.synchronize.Event) -> None:
     with Workspace(folder, settings.Settings()).locked():
         ready.set()
-        time.sleep(60)
+        time.sleep(600)
 
 
 def test_the_lock_goes_with_its_process(folder: Path) -> None:
@@ -184,17 +184,17 @@ def test_the_lock_goes_with_its_process(folder: Path) -> None:
     holder = context.Process(target=_hold, args=(folder, ready))
     holder.start()
     try:
-        assert ready.wait(30)
+        assert ready.wait(240)
         with open_workspace(folder) as workspace:
             with pytest.raises(Busy), workspace.locked():
                 pass
             holder.kill()
-            holder.join(10)
+            holder.join(120)
             with workspace.locked():
                 pass
     finally:
         holder.kill()
-        holder.join(10)
+        holder.join(120)
 
 
 # ---- calibration
@@ -257,4 +257,5 @@ def test_a_calibration_that_came_with_the_encoder_stands_in(folder: Path) -> Non
 
 def test_age_is_never_negative() -> None:
     assert age_s(int(time.time()) + 1000) == 0
-    assert 9 <= age_s(int(time.time()) - 10) <= 12
+    then = int(time.time()) - 10
+    assert 10 <= age_s(then) <= time.time() - then

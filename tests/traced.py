@@ -42,11 +42,11 @@ def start(
     return subprocess.Popen([*trace, *options, *map(str, command)], env={**os.environ, **env})
 
 
-def ended(process: subprocess.Popen[bytes], log: Path, timeout: float = 60) -> int:
+def ended(process: subprocess.Popen[bytes], log: Path, timeout: float = 400) -> int:
     """The exit code, once strace has written all of the command's log."""
     code = process.wait(timeout)
     done = re.compile(rf"^{process.pid} +\+\+\+ ", re.MULTILINE)
-    end = time.monotonic() + 10
+    end = time.monotonic() + 120
     while not done.search(log.read_text("ascii", "replace")) and time.monotonic() < end:
         time.sleep(0.05)
     return code

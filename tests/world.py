@@ -133,7 +133,7 @@ class World:
         self._closing.set()
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(timeout=5)
+        self._thread.join(timeout=120)
 
     @property
     def host(self) -> str:

@@ -33,7 +33,7 @@ def serving(folder: Path, **settings: str) -> Iterator[int]:
     command = [sys.executable, "-m", "lensback", "serve", "--port", str(port), "--workspace", str(folder)]  # fmt: skip
     process = subprocess.Popen(command, env={**os.environ, **given}, stderr=subprocess.DEVNULL)
     try:
-        end = time.monotonic() + 120
+        end = time.monotonic() + 240
         while time.monotonic() < end and process.poll() is None:
             with contextlib.suppress(OSError):
                 if said(port, b"/healthz").startswith(b"HTTP/1.1 200"):
@@ -42,13 +42,13 @@ def serving(folder: Path, **settings: str) -> Iterator[int]:
         yield port
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(240)
 
 
 def said(port: int, target: bytes, host: bytes = b"127.0.0.1", more: bytes = b"") -> bytes:
     """The whole answer to one request."""
     came = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as opened:
+    with socket.create_connection(("127.0.0.1", port), timeout=120) as opened:
         opened.sendall(
             b"GET %s HTTP/1.1\r\nHost: %s\r\n%sConnection: close\r\n\r\n" % (target, host, more)
         )

@@ -22,7 +22,7 @@ from lensback import keys
 from lensback.db import tables as t
 from lensback.settings import Settings
 from lensback.tokens import digest
-from lensback.web import create_app, turns
+from lensback.web import create_app, notes, turns
 from lensback.web.envelope import HEADERS
 from lensback.web.guesses import Guesses
 from lensback.workspace import Workspace, init
@@ -218,7 +218,10 @@ def test_a_vote_is_on_what_an_answer_showed_and_single(
     assert votes(workspace, "0" * 16) == []
 
 
-def test_a_search_of_another_process_is_known_when_it_is_recorded(made: tuple[Path, bytes]) -> None:
+def test_a_search_of_another_process_is_known_when_it_is_recorded(
+    made: tuple[Path, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notes, "PATIENCE_S", 240)
     with served(made[0]) as one, served(made[0]) as other:
         answer = ask(one(), made[1], limit="1")
         drain = Timer(0.3, one.workspace.drain)
