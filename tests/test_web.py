@@ -785,14 +785,14 @@ def test_run_serves_and_stops(made: tuple[Path, bytes], workers: int) -> None:
     process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ})
     try:
         wait_for(lambda: alive(f"http://127.0.0.1:{port}/readyz"), 120)
-        client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30)
+        client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=240)
         with client:
             found = ask(client, made[1])
             assert found.status_code == 200
             photo = f"http://127.0.0.1:{port}/answers/{found.json()['search_id']}/photo"
             mine = dict(client.cookies)
         # Each by a connection of its own: whichever worker takes it has the photo.
-        assert [httpx.get(photo, cookies=mine, timeout=30).status_code for _ in range(8)] == [
+        assert [httpx.get(photo, cookies=mine, timeout=240).status_code for _ in range(8)] == [
             200
         ] * 8
         process.send_signal(signal.SIGTERM)
