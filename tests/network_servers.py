@@ -275,12 +275,15 @@ def skimlinks(asked: Asked, rows: Rows) -> Reply:
             str(said),
         )
         return Reply({"access_token": "T1", "expiry_timestamp": 1})
-    need(asked.headers.get("authorization") == "Bearer T1", "bearer")
-    need(asked.path == "/publishers/1234/commissions", asked.path)
     q = asked.query
-    found = between(rows, "ordered", q["date_from"], q["date_to"], "%Y-%m-%d", 31, whole=True)
-    page = int(q["page"])
-    return Reply({"count": len(found), "commissions": shown(found)[page * 2 - 2 : page * 2]})
+    need(q.get("access_token") == "T1" and "authorization" not in asked.headers, "token")
+    need(asked.path == "/publisher/1234/commission-report", asked.path)
+    need(1 <= int(q["limit"]) <= 5000, "limit")
+    form = "%Y-%m-%dT%H:%M:%S"
+    found = shown(between(rows, "ordered", q["start_date"], q["end_date"], form, 366))
+    at = int(q["offset"])
+    pagination = {"has_next": at + 2 < len(found), "total_count": len(found), "offset": at}
+    return Reply({"pagination": pagination, "commissions": found[at : at + 2]})
 
 
 def webgains(asked: Asked, rows: Rows) -> Reply:

@@ -274,6 +274,9 @@ class Asking:
         token = self._state.tokens.access() if self._state.tokens else self._values.get("token", "")
         values = {**self._values, "token": token}
         headers |= {k: filled(v, values) for k, v in self._form.headers.items()}
+        if self._form.token and self._form.token.param:
+            pair = urlencode({self._form.token.param: token})
+            url = f"{url}{'&' if urlsplit(url).query else '?'}{pair}"
         sign = self._form.sign
         if sign and sign.header:
             query = dict(pair.split("=", 1) for pair in urlsplit(url).query.split("&") if pair)

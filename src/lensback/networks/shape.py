@@ -131,6 +131,8 @@ class TokenForm:
     url: str
     at: str = "access_token"
     """Where the token stands in the answer."""
+    param: str = ""
+    """Parameter of each question that holds the token, where no header does."""
     auth: Literal["basic", "bearer", "body", "json"] = "basic"
     """Where the client's secret goes: HTTP Basic, the same pair as Bearer, a form, a JSON body."""
     grant: str = "client_credentials"
