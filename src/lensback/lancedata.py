@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from lensback.durable import files_below, flush_tree, replace_file
 from lensback.errors import ConfigError, Damaged, MissingExtra, StateError
+from lensback.memory import keep_little
 from lensback.types import Candidate, Vector
 
 if TYPE_CHECKING:
@@ -156,6 +157,7 @@ class TableFolder:
             import lancedb
         except ImportError as error:
             raise MissingExtra("lancedb") from error
+        keep_little()
         if isinstance(self.place, Path):
             self.place.mkdir(parents=True, exist_ok=True)
         return lancedb.connect(self.place, read_consistency_interval=timedelta(0))
@@ -229,6 +231,18 @@ class Table:
             asked = self.raw.search().select(list(columns))
             asked = asked.where(where) if where else asked
             yield from asked.to_batches(batch_size=size)
+
+    def pieces(self, columns: Sequence[str], *, size: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+        """Some columns of all rows of a table that is held at a version (`TableFolder.at`), at most `size` at once.
+
+        Each piece is asked for by itself: Lance reads ahead all of a stream, so that `batches` would hold every
+        vector of the table. (LANCE_DEFAULT_IO_BUFFER_SIZE would bound that for all reads of a process, but one whose
+        batch is larger than it may wait for itself for ever: lance-format/lance#4946.)
+        """
+        with self._translated():
+            for start in range(0, int(self.raw.count_rows()), size):
+                asked = self.raw.search().select(list(columns)).offset(start).limit(size)
+                yield from asked.to_batches(batch_size=size)
 
     def read(self, columns: Sequence[str] = ()) -> pa.Table:
         """All rows; all columns by default."""

@@ -192,7 +192,7 @@ class VectorStore:
         # A handle of its own, held at one version: what comes is one state of the table.
         table = self._shelf.at(self._shelf.name(fingerprint), table.version)
         fresh_rows = _Once(table)
-        for names, found in _read(table.batches(columns, size=batch)):
+        for names, found in _read(table.pieces(columns, size=batch)):
             fresh = fresh_rows(names)
             for start in range(0, len(fresh), batch):
                 some = fresh[start : start + batch]
@@ -219,7 +219,7 @@ class _Once:
     def __init__(self, table: Table) -> None:
         codes = [
             np.fromiter(map(hash, names), np.int64, len(names))
-            for names, _ in _read(table.batches(["image_hash"]))
+            for names, _ in _read(table.pieces(["image_hash"]))
         ]
         values, counts = np.unique(
             np.concatenate([*codes, np.empty(0, np.int64)]), return_counts=True

@@ -132,7 +132,8 @@ class LanceIndex:
         table.compact(self._kept_for(table, old))
         version = table.version
         location = f"{self._name}@{version}"
-        recall, parameters = self._built(table, rows, location)
+        held = self._shelf.at(self._name, version)
+        recall, parameters = self._built(held, rows, location)
         snapshot = pointers.new_snapshot(
             version, location, encoder=encoder, fingerprint=self._mine,
             dim=table.dim, rows=rows, recall=recall,
@@ -301,7 +302,7 @@ def _distinct_images(table: Table) -> int:
     """Counted on 64-bit hashes: 8 bytes an image."""
     seen = [
         np.fromiter(map(hash, batch["image_hash"].to_pylist()), np.int64, batch.num_rows)
-        for batch in table.batches(["image_hash"])
+        for batch in table.pieces(["image_hash"])
     ]
     return len(np.unique(np.concatenate(seen))) if seen else 0
 

@@ -14,20 +14,26 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lensback.durable import flush, flush_tree
 from lensback.indexes import partitions
 from lensback.indexes.columns import CODED, Columns
 from lensback.indexes.rows import to_vectors
 from lensback.indexes.scan import Scan
-from lensback.lancedata import BATCH_ROWS, Table
+from lensback.lancedata import Table
 from lensback.types import Vectors
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ROWS, VECTORS, PARTITIONS = "rows.arrow", "vectors.f32", "partitions.faiss"
 SEAL = "seal.json"
@@ -85,7 +91,7 @@ def opened(folder: Path, *, all_compared: bool) -> Files | None:
 
 
 def made(table: Table, folder: Path, *, in_partitions: bool) -> None:
-    """Writes the files of the table's version, durably, in one rename. What was there is replaced."""
+    """Writes the files of a table that is held at a version, durably, in one rename. What was there is replaced."""
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -113,23 +119,82 @@ def drop_others(root: Path, kept: Collection[str]) -> None:
 
 
 def _written(table: Table, folder: Path) -> int:
-    """Rows and vectors, in the table's order; how many."""
+    """Rows and vectors, in the table's order; how many. Memory holds a batch of them: the columns wait
+    in files, from which they are joined."""
     import pyarrow as pa
 
-    batches = []
-    with (folder / VECTORS).open("wb") as file:
-        for batch in table.batches([*COLUMNS, "vector"], size=BATCH_ROWS):
-            file.write(np.ascontiguousarray(to_vectors(batch["vector"])).data)
-            batches.append(batch.select(list(COLUMNS)))
-    schema = pa.schema([table.schema.field(name) for name in COLUMNS])
-    whole = pa.Table.from_batches(batches, schema=schema).combine_chunks()
-    for column in CODED:
-        place = whole.schema.get_field_index(column)
-        whole = whole.set_column(place, column, whole[column].dictionary_encode())
-    whole = whole.replace_schema_metadata({"dim": str(table.dim)}).combine_chunks()
-    with pa.OSFile(str(folder / ROWS), "wb") as sink, pa.ipc.new_file(sink, whole.schema) as writer:
-        writer.write_table(whole)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".columns.") as place:
+        columns = _Files(Path(place))
+        with (folder / VECTORS).open("wb") as file:
+            for batch in table.pieces([*COLUMNS, "vector"]):
+                file.write(np.ascontiguousarray(to_vectors(batch["vector"])).data)
+                columns.add(batch)
+        whole = columns.joined().replace_schema_metadata({"dim": str(table.dim)})
+        with (
+            pa.OSFile(str(folder / ROWS), "wb") as sink,
+            pa.ipc.new_file(sink, whole.schema) as writer,
+        ):
+            writer.write_table(whole)
     return int(whole.num_rows)
+
+
+class _Files:
+    """Columns of index rows, collected batch by batch in files."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._rows = 0
+        self._words: dict[str, dict[str, int]] = {column: {} for column in CODED}
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """The next rows."""
+        hashes = [name.encode() for name in batch["image_hash"].to_pylist()]
+        self._put("image_hash", b"".join(hashes))
+        self._put("lengths", np.fromiter(map(len, hashes), np.int32, len(hashes)))
+        for column, words in self._words.items():
+            coded = batch[column].dictionary_encode()
+            known = [words.setdefault(word, len(words)) for word in coded.dictionary.to_pylist()]
+            self._put(column, np.array(known, np.int32)[coded.indices.to_numpy()])
+        self._put("in_stock", batch["in_stock"].to_numpy(zero_copy_only=False))
+        for column in ("price_low", "price_high"):
+            self._put(column, batch[column].to_numpy())
+        self._rows += batch.num_rows
+
+    def joined(self) -> pa.Table:
+        """All of them, mapped into memory; valid as long as the files are."""
+        import pyarrow as pa
+
+        columns: dict[str, pa.Array] = {"image_hash": self._hashes()}
+        for column, words in self._words.items():
+            codes = pa.Array.from_buffers(pa.int32(), self._rows, [None, self._buffer(column)])
+            columns[column] = pa.DictionaryArray.from_arrays(codes, pa.array(words, pa.string()))
+        flags = np.frombuffer(self._buffer("in_stock"), bool)
+        columns["in_stock"] = pa.array(flags)
+        for column in ("price_low", "price_high"):
+            buffers = [None, self._buffer(column)]
+            columns[column] = pa.Array.from_buffers(pa.int64(), self._rows, buffers)
+        return pa.table(columns)
+
+    def _hashes(self) -> pa.Array:
+        import pyarrow as pa
+
+        lengths = np.frombuffer(self._buffer("lengths"), np.int32)
+        ends = np.zeros(self._rows + 1, np.int32)
+        np.cumsum(lengths, out=ends[1:])
+        buffers = [None, pa.py_buffer(ends), self._buffer("image_hash")]
+        return pa.Array.from_buffers(pa.string(), self._rows, buffers)
+
+    def _put(self, column: str, values: NDArray[Any] | bytes) -> None:
+        with (self._folder / column).open("ab") as file:
+            file.write(values if isinstance(values, bytes) else np.ascontiguousarray(values).data)
+
+    def _buffer(self, column: str) -> pa.Buffer:
+        import pyarrow as pa
+
+        path = self._folder / column
+        if not path.exists() or not path.stat().st_size:
+            return pa.py_buffer(b"")
+        return pa.memory_map(str(path)).read_buffer()
 
 
 def _digest(path: Path) -> str:

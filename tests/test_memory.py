@@ -1,0 +1,122 @@
+"""Memory that is freed goes back, and what is made of a table does not hold it whole."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from itertools import chain
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from lensback.indexes import partitions, published
+from lensback.indexes.rows import schema
+from lensback.lancedata import TableFolder
+from lensback.types import Vectors
+
+FREED = """
+import ctypes, re, sys
+from pathlib import Path
+from lensback import memory
+
+def own_mb():
+    return int(re.search(r"RssAnon:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) >> 10
+
+if sys.argv[1] == "little":
+    memory.keep_little()
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+before = own_mb()
+for _ in range(2):  # by the second time glibc has learnt how large a piece is
+    piece = libc.malloc(ctypes.c_size_t(30 << 20))
+    ctypes.memset(piece, 1, 30 << 20)
+    libc.free(piece)
+print(own_mb() - before)
+"""
+
+
+def kept_mb(how: str) -> int:
+    """Megabytes that a process holds after it has freed a piece of thirty."""
+    line = [sys.executable, "-c", FREED, how]
+    return int(subprocess.run(line, check=True, capture_output=True, text=True).stdout)
+
+
+def test_what_is_freed_goes_back() -> None:
+    assert kept_mb("as it is") >= 25, "glibc no longer keeps it: this module may go"
+    assert kept_mb("little") <= 5
+
+
+@pytest.mark.parametrize("n", [5, 900, 17_000])
+def test_partitions_are_written_as_faiss_writes_them(n: int, tmp_path: Path) -> None:
+    """Byte by byte: what is sorted in files is what would come of adding all in memory."""
+    draw = np.random.default_rng(n)
+    vectors = draw.standard_normal((n, 8), dtype=np.float32)
+    partitions.write(vectors, tmp_path / "ours")
+    assert [path.name for path in tmp_path.iterdir()] == ["ours"], "nothing is left beside it"
+
+    index = partitions.read(tmp_path / "ours")
+    lists = partitions.partitions(n)
+    assert (index.ntotal, index.nlist, index.invlists.compute_ntotal()) == (n, lists, n)
+    bare = faiss.deserialize_index(faiss.serialize_index(index))
+    bare.reset()
+    bare.add(vectors)
+    faiss.write_index(bare, str(tmp_path / "theirs"))
+    assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
+
+
+def rows(n: int) -> pa.Table:
+    """n rows of words in every width, with few and with many different ones."""
+    words = ["", "Hüte", "帽子", "a" * 300]
+    columns: dict[str, object] = {
+        "row_id": range(n), "digest": range(n), "image_hash": [f"{'ñ' * (i % 3)}{i}" for i in range(n)],
+        "store": [words[i % 4] for i in range(n)], "category": [f"c{i % 700}" for i in range(n)],
+        "in_stock": [i % 3 == 0 for i in range(n)], "currency": ["EUR"] * n,
+        "price_low": [i - 5 for i in range(n)], "price_high": [2**62 + i for i in range(n)],
+    }  # fmt: skip
+    flat = pa.array(np.arange(n * 2, dtype=np.float32))
+    columns["vector"] = pa.FixedSizeListArray.from_arrays(flat, 2)
+    return pa.table(columns, schema=schema(2))
+
+
+@pytest.mark.parametrize("gone", ["", "row_id % 3 = 0", "row_id >= 7000", "row_id < 15000", "true"])
+def test_pieces_are_all_rows_once(gone: str, tmp_path: Path) -> None:
+    """Of several fragments, with rows that were deleted among them, and of an older version."""
+    shelf = TableFolder(tmp_path, "the index", "")
+    table = shelf.made("ab" * 8, lambda: schema(2))
+    for start in (0, 9000):
+        table.merge(rows(18_000).slice(start, 9000), "row_id", replace=True)
+    held = shelf.at(shelf.name("ab" * 8), table.version)
+    if gone:
+        table.delete(iter([gone]))
+    for one in (held, shelf.at(shelf.name("ab" * 8), table.version)):
+        for size in (5000, 100_000):
+            found = [batch["row_id"].to_pylist() for batch in one.pieces(["row_id"], size=size)]
+            assert [*chain(*found)] == one.read(["row_id"])["row_id"].to_pylist()
+            assert max(map(len, found), default=0) <= size
+
+
+@pytest.mark.parametrize("n", [0, 1, 20_000])
+def test_columns_that_were_collected_in_files_are_the_tables(n: int, tmp_path: Path) -> None:
+    """Of one batch, of several, of none."""
+    table = TableFolder(tmp_path, "the index", "").made("ab" * 8, lambda: schema(2))
+    if n:
+        table.merge(rows(n), "row_id", replace=True)
+    held = TableFolder(tmp_path, "the index", "").at(f"v_{'ab' * 8}", table.version)
+    published.made(held, tmp_path / "v@1", in_partitions=False)
+    assert sorted(path.name for path in (tmp_path / "v@1").iterdir()) == [
+        "rows.arrow", "seal.json", "vectors.f32",
+    ]  # fmt: skip
+    with pa.memory_map(str(tmp_path / "v@1" / "rows.arrow")) as source:
+        found = pa.ipc.open_file(source).read_all()
+    wanted = table.read([*published.COLUMNS])
+    assert found.column("image_hash").num_chunks <= 1, (
+        "one piece, so that nothing is copied to search it"
+    )
+    assert {name: found[name].to_pylist() for name in found.schema.names} == {
+        name: wanted[name].to_pylist() for name in published.COLUMNS
+    }
+    vectors: Vectors = np.fromfile(tmp_path / "v@1" / "vectors.f32", np.float32)
+    assert np.array_equal(vectors, np.arange(n * 2, dtype=np.float32))
