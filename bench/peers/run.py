@@ -28,33 +28,51 @@ from lensback.types import Filter, IndexRow, Money, Offer, Vectors
 from rig import DATA, NOISE, REPOSITORY, STORES, arguments, pictures, write
 
 HERE = Path(__file__).resolve().parent
-PEERS = ("faiss IVF", "faiss HNSW", "usearch HNSW", "LanceDB")
-PACKAGES = ("faiss-cpu", "usearch", "lancedb", "lxml", "numpy")
+PEERS = {
+    "faiss IVF": "peers",
+    "faiss HNSW": "peers",
+    "usearch HNSW": "peers",
+    "LanceDB": "peers",
+    "autofaiss": "autofaiss",
+    "pgvector, HNSW": "pgvector",
+}
+"""And the environment that each lives in."""
+PACKAGES = {
+    "peers": ("faiss-cpu", "usearch", "lancedb", "lxml", "numpy"),
+    "autofaiss": ("autofaiss",),
+    "pgvector": ("pgserver", "psycopg[binary]", "numpy"),
+}
 SHARES = (1.0, 0.1, 0.01, 0.001)
 KINDS = {"luma": "google", "outlet": "yml", "closet": "csv"}
 SCALE = 1_000_000
 """A row's price is its share of this, so that a limit of the price keeps a share of the rows."""
 
 
-def environment() -> Path:
-    """The Python of the peers' environment, made where it is missing."""
-    folder = REPOSITORY / "build" / "peers"
+def environment(name: str = "peers") -> Path:
+    """The Python of an environment of peers, made where it is missing."""
+    folder = REPOSITORY / "build" / name
     python = folder / "bin" / "python"
-    if not python.exists():
-        venv.create(folder, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
+    if not (folder / "made").exists():
+        venv.create(folder, with_pip=True, clear=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES[name]], check=True)
+        (folder / "made").touch()
     return python
+
+
+def seeds() -> Vectors:
+    """Vectors of real pictures."""
+    from lensback.encoders import open_encoder
+
+    return open_encoder("eye", Path("nowhere"), threads=1).encode(pictures(400))
 
 
 def data(folder: Path, rows: int, queries: int) -> None:
     """Vectors around those of real pictures, queries beside some of them, shares, and the truth."""
-    from lensback.encoders import open_encoder
-
     draw = np.random.default_rng(0)
-    seeds = open_encoder("eye", Path("nowhere"), threads=1).encode(pictures(400))
-    vectors = _near(seeds[draw.integers(0, len(seeds), rows)], draw)
+    real = seeds()
+    vectors = near(real[draw.integers(0, len(real), rows)], draw)
     share = draw.random(rows)
-    asked = _near(vectors[draw.integers(0, rows, queries)], draw)
+    asked = near(vectors[draw.integers(0, rows, queries)], draw)
     for name, values in (("vectors", vectors), ("share", share), ("queries", asked)):
         np.save(folder / f"{name}.npy", values)
     similar = asked @ vectors.T
@@ -65,11 +83,12 @@ def data(folder: Path, rows: int, queries: int) -> None:
         np.save(folder / f"truth_{limit}.npy", np.where(kept, best, -1))
 
 
-def _near(vectors: Vectors, draw: np.random.Generator) -> Vectors:
+def near(vectors: Vectors, draw: np.random.Generator) -> Vectors:
+    """Vectors beside these."""
     noise = draw.standard_normal(vectors.shape).astype(np.float32)
     moved = vectors + NOISE * noise / np.linalg.norm(noise, axis=1, keepdims=True)
-    near: Vectors = (moved / np.linalg.norm(moved, axis=1, keepdims=True)).astype(np.float32)
-    return near
+    beside: Vectors = (moved / np.linalg.norm(moved, axis=1, keepdims=True)).astype(np.float32)
+    return beside
 
 
 def ours(folder: Path) -> dict[str, Any]:
@@ -115,6 +134,14 @@ def read_by_us(store: str) -> dict[str, Any]:
     return {"rows": rows, "cpu_s": round(best, 3)}
 
 
+def _peer(peer: str, home: str, folder: Path) -> Any:
+    try:
+        python = environment(home)
+    except subprocess.CalledProcessError:
+        return {"left_out": f"not installed: pip install {' '.join(PACKAGES[home])}"}
+    return _child(python, "vectors.py", peer, folder)
+
+
 def _child(python: Path, script: str, *words: object) -> Any:
     command = [python, HERE / script, *map(str, words)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
@@ -130,8 +157,8 @@ def main() -> None:
         folder = Path(name)
         data(folder, asked.rows, asked.queries)
         found["vectors"] = {"ours": ours(folder)}
-        for peer in PEERS:
-            found["vectors"][peer] = _child(python, "vectors.py", peer, folder)
+        for peer, home in PEERS.items():
+            found["vectors"][peer] = _peer(peer, home, folder)
             print(peer, json.dumps(found["vectors"][peer]), flush=True)
     found["feeds"] = {
         store: {
