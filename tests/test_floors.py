@@ -33,6 +33,7 @@ FLOORS = [
         "log",
         "db",
         "durable",
+        "memory",
         "wire",
         "journal",
         "engines",

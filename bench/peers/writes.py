@@ -22,17 +22,18 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE)]
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
+from run import environment, near, seeds  # type: ignore[import-not-found,unused-ignore]
+from writes_peer import STORES, run  # type: ignore[import-not-found,unused-ignore]
 
 from lensback.indexes import open_index, row_id
 from lensback.types import Filter, IndexRow
 from rig import arguments, write
-from run import environment, near, seeds  # type: ignore[import-not-found,unused-ignore]
-from writes_peer import STORES, run  # type: ignore[import-not-found,unused-ignore]
 
+HERE = Path(__file__).resolve().parent
 OURS = "ours"
 ALIKE = 0.95
 """Of the rows that are looked at so many must be in one state: a graph does not find each of its own."""
