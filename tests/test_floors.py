@@ -25,6 +25,7 @@ FLOORS = [
         "decimals",
         "installed",
         "counted",
+        "memory",
     },
     {
         "settings",
@@ -33,7 +34,6 @@ FLOORS = [
         "log",
         "db",
         "durable",
-        "memory",
         "wire",
         "journal",
         "engines",
