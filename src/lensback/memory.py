@@ -19,7 +19,8 @@ _MMAP_THRESHOLD = -3
 
 @lru_cache(1)
 def keep_little() -> None:
-    """From now on, in this process, large pieces go back when they are freed (with glibc)."""
+    """Makes this process give large pieces of memory back to the system when they are freed. Does nothing with
+    another C library than glibc."""
     try:
         ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, LARGE)
     except (AttributeError, OSError, TypeError):
