@@ -22,9 +22,11 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
+import brotli
+
 SHARING = 5
 """Stores of one host."""
-SLOW_S = 2.0
+SLOW_S = 0.5
 RATE = 100_000
 """Bytes a second of a slow store."""
 
@@ -156,7 +158,7 @@ REDIRECTS = {
     "nowhere": "",
 }
 BEHAVIOURS = (
-    *("drip", "silent", "endless", "cut body", "cut xml", "slow headers", "no http", "br encoding"),
+    *("drip", "silent", "endless", "cut body", "cut xml", "slow headers", "no http", "cut br"),
     *("bad chunks", "huge header", "unasked part"),
 )
 ELSEWHERE = {
@@ -361,6 +363,7 @@ def _behave(to: Any, web: Web, way: str) -> None:
     """Servers that are broken themselves."""
     feed = google([(str(n), "Hat", "5.00") for n in range(500)], "s.example")
     half, whole = feed[: len(feed) // 2], str(len(feed))
+    packed = brotli.compress(feed)
     table = b"id,title,link,price\n"
     row = b"1,Hat,https://s.example/1,5 EUR\n"
     endless = {
@@ -377,7 +380,7 @@ def _behave(to: Any, web: Web, way: str) -> None:
     answers: dict[str, Callable[[], None]] = {
         "cut xml": lambda: to.send(half),
         "cut body": lambda: to.send(half, Content_Length=whole),
-        "br encoding": lambda: to.send(feed, Content_Encoding="br"),
+        "cut br": lambda: to.send(packed[: len(packed) // 2], Content_Encoding="br"),
         "unasked part": lambda: to.send(feed[9:], 206, Content_Range=f"bytes 9-{whole}/{whole}"),
     }
     if way in endless:
