@@ -581,6 +581,36 @@ def test_no_more_questions_a_minute_than_allowed(
     assert time.monotonic() - begin >= 1.0  # two at once, then two every half second
 
 
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(10, "approved"), (20, "approved"), (30, "pending"), (40, "pending"), (50, "pending"),
+     (60, "pending"), (70, "declined")],
+)  # fmt: skip
+def test_webgains_tells_its_statuses_as_numbers(
+    number: int, status: str, api: Api, fetcher: Fetcher
+) -> None:
+    """Source: Oara, after docs.webgains.dev, Transaction statuses; of two clients that differ the one that
+    waits is followed. Amounts are ten-thousandths, each with its `currency_code`."""
+    row = {
+        "id": 5,
+        "program": {"id": 1001},
+        "date": SINCE + 60,
+        "click_reference": "click5",
+        "order_reference": "A5",
+        "status": number,
+        "value": {"amount": 1_000_000, "currency_code": "DKK"},
+        "commission": {"amount": 99_900, "currency_code": "DKK"},
+    }
+    api.answer = lambda _asked: Reply(
+        {"data": [row], "pagination": {"current_page": 1, "last_page": 1}}
+    )
+    account = {"publisher": "77", "token": SECRET, "api": api.url}
+    (told,) = poll(open_network("webgains"), account, fetcher, SINCE, SINCE + DAY_S)
+    assert (told.status, told.commission, told.order_value, told.subid) == (
+        status, Money(999, "DKK"), Money(10_000, "DKK"), "click5",
+    )  # fmt: skip
+
+
 def test_sovrn_is_asked_for_each_day_by_what_was_updated_then(api: Api, fetcher: Fetcher) -> None:
     """Source: developer.sovrn.com/reference/get_reports-transactions, and the OpenAPI that it shows
     (Transaction Reporting Service, 20230630); how a time is written is not told there."""
