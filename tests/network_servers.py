@@ -344,11 +344,15 @@ def cityads(asked: Asked, rows: Rows) -> Reply:
 
 def advcake(asked: Asked, rows: Rows) -> Reply:
     need(asked.path == "/export/webmaster/K-advcake", asked.path)
-    keys(asked, "days")
-    need(int(asked.query["days"]) >= 1, "days")
+    q = asked.query
+    kind = "update" if "update_from" in q else "date"
+    keys(asked, f"{kind}_from", f"{kind}_to")
+    by = {"update": "changed", "date": "ordered"}[kind]
+    days = q[f"{kind}_from"], q[f"{kind}_to"]
+    found = between(rows, by, *days, "%Y-%m-%d", 7, whole=True)
     items = "".join(
         "<item>" + "".join(f"<{k}>{escape(v)}</{k}>" for k, v in row.items()) + "</item>"
-        for row in shown(rows)
+        for row in shown(found)
     )
     return Reply(f'<?xml version="1.0" encoding="UTF-8"?><items>{items}</items>'.encode())
 

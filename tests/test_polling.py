@@ -611,6 +611,29 @@ def test_webgains_tells_its_statuses_as_numbers(
     )  # fmt: skip
 
 
+def test_flexoffers_by_the_names_of_its_other_client(api: Api, fetcher: Fetcher) -> None:
+    """Source: Oara, FlexOffers: results, legacyId, orderStatus, eventDate and modifiedDate in EST."""
+    row = {
+        "legacyId": 77,
+        "subTracking": "",
+        "subId1": "click77",
+        "programId": 3,
+        "eventDate": "2026-09-01T10:00:00",
+        "modifiedDate": "2026-09-02T10:00:00",
+        "orderStatus": "Non-Commissionable",
+        "currency": "USD",
+        "saleAmount": "50.00",
+        "commission": "5.00",
+    }
+    api.answer = lambda _asked: Reply({"results": [row], "totalCount": 1, "pageSize": 500})
+    account = {"api_key": "K", "api": api.url}
+    (told,) = poll(open_network("flexoffers"), account, fetcher, SINCE, SINCE + DAY_S)
+    assert (told.external_id, told.subid, told.status, told.commission) == (
+        "77", "click77", "declined", Money(500, "USD"),
+    )  # fmt: skip
+    assert (told.ordered_at, told.changed_at) == (SINCE + 15 * 3600, SINCE + 39 * 3600)
+
+
 def test_sovrn_is_asked_for_each_day_by_what_was_updated_then(api: Api, fetcher: Fetcher) -> None:
     """Source: developer.sovrn.com/reference/get_reports-transactions, and the OpenAPI that it shows
     (Transaction Reporting Service, 20230630); how a time is written is not told there."""

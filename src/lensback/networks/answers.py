@@ -63,8 +63,9 @@ def _element(element: Any) -> Any:
 
 
 def rows_of(body: Any, path: str, kind: str, title: str) -> list[Row]:
-    """The rows at a dotted path; "" is the body itself. Raises PostbackError where there is no
+    """The rows at a dotted path, or at the first of several (`a|b`) that there is; "" is the body itself. Raises PostbackError where there is no
     list: an answer that we do not know must not look like "no sales"."""
+    path = next((one for one in path.split("|") if picked(body, one) is not None), path)
     rows = picked(body, path) if path else body
     if kind == "xml":
         # No element is no row, one element no list.
