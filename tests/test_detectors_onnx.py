@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ from PIL import Image
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
-from lensback.detectors import open_detector  # noqa: E402
+from lensback.detectors import Detector, open_detector  # noqa: E402
+from lensback.detectors.boxes import overlap  # noqa: E402
 from lensback.detectors.description import parse_description  # noqa: E402
 from lensback.detectors.onnx import LAST_RESORT, OnnxDetector  # noqa: E402
 from lensback.detectors.shelf import (  # noqa: E402
@@ -21,7 +24,8 @@ from lensback.detectors.shelf import (  # noqa: E402
     list_detectors,
 )
 from lensback.detectors.taxonomy import LABELS  # noqa: E402
-from lensback.errors import ConfigError, UnknownName  # noqa: E402
+from lensback.errors import ConfigError, MissingExtra, UnknownName  # noqa: E402
+from lensback.search.looking import in_order  # noqa: E402
 from lensback.types import WHOLE, Region  # noqa: E402
 
 SIDE = 64
@@ -478,3 +482,56 @@ def test_the_order_is_that_of_what_scores_are_worth(tmp_path: Path) -> None:
 def test_a_worth_of_no_label_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="hat"):
         three_things(tmp_path, chance={"hat": (0.0, 1.0)})
+
+
+# ---- run by OpenVINO
+
+PHOTOS = sorted(resources.files("lensback").joinpath("demo/photos").glob("*.jpg"))[:12]  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="module")
+def both() -> tuple[Detector, Detector]:
+    pytest.importorskip("openvino", reason="needs the extra 'openvino'")
+    names = "lensback-detector", "openvino:lensback-detector"
+    one, other = (open_detector(name, threads=1) for name in names)
+    return one, other
+
+
+def test_openvino_is_another_engine_of_the_same_model(both: tuple[Detector, Detector]) -> None:
+    one, other = both
+    assert isinstance(other, OnnxDetector)
+    assert other.name == "openvino:lensback-detector"
+    assert other.fingerprint != one.fingerprint
+    assert other.fingerprint == open_detector(other.name).fingerprint
+
+
+@pytest.mark.parametrize("photo", PHOTOS, ids=lambda path: path.stem)
+def test_openvino_finds_the_same_in_real_photos(
+    both: tuple[Detector, Detector], photo: Path
+) -> None:
+    """What is searched first is the same thing, in nearly the same box; bfloat16 has three digits."""
+    with Image.open(photo) as picture:
+        mine, theirs = (in_order(one.find(picture.convert("RGB"))) for one in both)
+    assert (theirs[0].label, theirs[0].likely) == (mine[0].label, mine[0].likely)
+    assert overlap(theirs[0].box, mine[0].box) > 0.9
+    assert theirs[0].score == pytest.approx(mine[0].score, abs=0.1)
+    assert theirs[-1].box == mine[-1].box == WHOLE
+
+
+def test_a_folder_that_openvino_cannot_run_is_told(tmp_path: Path) -> None:
+    pytest.importorskip("openvino", reason="needs the extra 'openvino'")
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(b"no model")
+    (folder / "detector.toml").write_text("style='yolo'\nsize=[64,64]\nlabels=['hat']", "utf-8")
+    with pytest.raises(ConfigError, match="cannot be loaded") as caught:
+        open_detector("openvino:broken", tmp_path)
+    assert "detector without 'openvino:'" in str(caught.value.hint)
+    with pytest.raises(UnknownName, match="nobody"):
+        open_detector("openvino:nobody", tmp_path)
+
+
+def test_openvino_is_named_where_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(MissingExtra, match="openvino"):
+        open_detector("openvino:lensback-detector")

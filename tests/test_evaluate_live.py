@@ -32,7 +32,6 @@ from lensback.sync import sync
 from lensback.web import create_app
 from lensback.workspace import (
     Workspace,
-    calibration_digest,
     init,
     open_workspace,
     save_promise,
@@ -234,7 +233,7 @@ def test_a_promise_counts_until_the_catalogue_changes(split: Split, tmp_path: Pa
         assert sum(calibration.reference) == calibration.cases
         always = Threshold("", CERTIFIED, 0.0, 100, 0, 0.03)
         made = Promise(
-            0.05, 0.95, fingerprint, calibration_digest(calibration),
+            0.05, 0.95, fingerprint, calibration.digest,
             smallest_images(workspace.db, fingerprint, SKETCH), 54, tools.snapshot.id, "made up", 100,
             always,
         )  # fmt: skip

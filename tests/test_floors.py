@@ -101,7 +101,7 @@ FLOORS = [
 FLOOR = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}
 HEAVY = {
     "onnxruntime": {"session"},
-    "openvino": {"encoders"},
+    "openvino": {"session"},
     "torch": {"train"},
     "scipy": {"metrics", "train"},
     "lancedb": {"lancedata"},

@@ -27,7 +27,7 @@ from lensback.publish import publish
 from lensback.questions import COPIED_VIEWS, COPIES, VIEWS, Outcome
 from lensback.search import Tools
 from lensback.settings import Settings
-from lensback.workspace import Workspace, calibration_digest, init
+from lensback.workspace import Workspace, init
 
 SEVERAL = [f"p{n:03d}" for n in range(120)]
 """Products with a front and a side; `lone` has a front alone."""
@@ -193,7 +193,7 @@ def test_a_third_fits_and_the_others_judge(
     assert {total for _, total in steps} == {len(judging)}
     assert (made.promised, made.confidence, made.snapshot) == (WRONG, 0.95, "s1")
     assert made.fingerprint == calibration.fingerprint == things.encoder.fingerprint
-    assert made.calibration == calibration_digest(calibration)
+    assert made.calibration == calibration.digest
     assert made.catalogue == smallest_images(things.db, made.fingerprint, SKETCH)
     assert len(made.catalogue) == made.images == calibration.images == 241
     assert made.source == "other views, distorted"
@@ -267,7 +267,7 @@ def test_a_workspace_keeps_what_it_promised(
     assert tools.promise == made
     assert (made.snapshot, tools.no_promise) == (tools.snapshot.id, "")
     assert tools.calibration is not None
-    assert calibration_digest(tools.calibration) == made.calibration
+    assert tools.calibration.digest == made.calibration
     stricter = certify(workspace, promised=0.01)
     assert (stricter.promised, stricter.overall.state) == (0.01, OPEN)
     assert workspace.tools().promise == made, "what is not certified touches nothing"

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from lensback import log
-from lensback.errors import ConfigError, Error
+from lensback.checked import checked
+from lensback.errors import ConfigError, Error, StateError
 
 T = TypeVar("T")
 _Mark = tuple[int, int, int, int] | None
@@ -100,3 +101,15 @@ def _bytes(path: Path) -> bytes | None:
     except OSError as error:
         why = error.strerror or os.strerror(error.errno or 0)
         raise ConfigError(f"cannot read {path}: {why}", hint="check its rights") from error
+
+
+def file_of(kind: type[T], path: Path, hint: str) -> LiveFile[T | None]:
+    """A file that holds one of our nouns as JSON; None where there is no file. Raises StateError with `hint`
+    where it is broken."""
+
+    def read(data: bytes | None) -> T | None:
+        if data is None:
+            return None
+        return checked(kind, data, f"{path} is broken: ", hint=hint, error=StateError)
+
+    return LiveFile(read, path)

@@ -22,7 +22,7 @@ SILENCED = ("openvino_telemetry",)
 def quiet() -> None:
     """Switches off what would be sent, whatever the environment says; may be called again.
 
-    What was imported before Lensback is past this: `session.py` has ONNX Runtime's own call, too.
+    What was imported before Lensback is past this: `session` has ONNX Runtime's own call, too.
     """
     os.environ.update(SWITCHES)
     for name, value in WORDS.items():

@@ -5,6 +5,8 @@ Pure sums, each term named: see `Calibration.probability` and `offer_key`.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import re
 from collections import Counter
@@ -84,6 +86,12 @@ class Calibration:
     def as_json(self) -> dict[str, object]:
         """The weights by name, as they are kept in the calibration's file."""
         return asdict(self)
+
+    @property
+    def digest(self) -> str:
+        """Identity of what it says of a similarity and a margin."""
+        said = json.dumps(self.as_json(), sort_keys=True)
+        return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,7 +160,9 @@ class Settings(BaseSettings):
     )
     embed_batch: int = Field(32, ge=1, description="Pictures encoded at once.")
     threads: int = Field(
-        0, ge=0, description="Threads of one encoder; 0: one per core that this process may use."
+        0,
+        ge=0,
+        description="Threads of the models of one search; 0: one per core that this process may use.",
     )
     reject_guard: float = Field(
         0.2, ge=0, le=1, description="Share of rejected rows above which `sync` exits with 1."

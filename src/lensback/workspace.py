@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -16,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from lensback import log
 from lensback import settings as settings_module
-from lensback.checked import checked
 from lensback.db import Database, presence, sqlite_url
 from lensback.durable import lock_file, make_private, make_private_folder, replace_file
 from lensback.encoders import Encoder, open_encoder
@@ -25,11 +23,13 @@ from lensback.errors import ConfigError, Error, StateError
 from lensback.images import ImageStore, shared, texts
 from lensback.indexes import Index, open_index
 from lensback.journal import Drained, Journal
-from lensback.livefile import LiveFile
+from lensback.livefile import LiveFile, file_of
 from lensback.net import Fetcher
 from lensback.publish import ROWS_FILE
 from lensback.rank import Calibration
 from lensback.retry import retried
+from lensback.session import halves
+from lensback.session.compiled import PREFIX
 from lensback.settings import FILE_NAME, Settings
 from lensback.types import Snapshot
 from lensback.vectors import VectorStore
@@ -48,6 +48,7 @@ class Workspace:
         self.path = path
         self.settings = settings
         self._encoders: dict[str, Encoder] = {}
+        self._half: Encoder | None = None
         # One for each file: encoders are few.
         self._calibration_at = lru_cache(64)(_calibration_at)
         self._promise_at = lru_cache(64)(_promise_at)
@@ -155,7 +156,17 @@ class Workspace:
         """The detector that the settings name. Raises ConfigError where it cannot be opened."""
         from lensback.detectors import open_detector
 
-        return open_detector(self.settings.detector, self.detectors, threads=self.settings.threads)
+        threads, _ = self._shared_out
+        return open_detector(self.settings.detector, self.detectors, threads=threads)
+
+    @property
+    def _shared_out(self) -> tuple[int, int]:
+        """Threads of the detector, and of what is encoded while it looks; 0: as many as there are, and
+        nothing. Only the shipped detector shares: it takes about as long as one part of a photo."""
+        from lensback.detectors import SHIPPED_NAME
+
+        threads, shares = self.settings.threads, self.settings.detector.removeprefix(PREFIX)
+        return halves(threads) if shares == SHIPPED_NAME else (threads, 0)
 
     @cached_property
     def looks(self) -> Looks:
@@ -260,6 +271,15 @@ class Workspace:
             encoder = self.encoder(snapshot.encoder)
         return encoder
 
+    def _beside(self, encoder: Encoder) -> Encoder | None:
+        """The same encoder for what is encoded while the detector looks, if anything is."""
+        threads = self._shared_out[1]
+        with self._lock:
+            half = self._half
+            if threads and (half is None or half.fingerprint != encoder.fingerprint):
+                half = self._half = open_encoder(encoder.name, self.models, threads=threads)
+            return half if half and half.fingerprint == encoder.fingerprint else None
+
     def calibration(self, fingerprint: str) -> Calibration | None:
         """The calibration fitted for an encoder on this catalogue, if there is one."""
         return self._calibration_at(self.calibration_path(fingerprint)).get()
@@ -301,7 +321,7 @@ class Workspace:
             check(
                 promise,
                 fingerprint=snapshot.fingerprint,
-                calibration=calibration_digest(calibration) if calibration else "",
+                calibration=calibration.digest if calibration else "",
                 catalogue=smallest_images(self.db, snapshot.fingerprint, SKETCH),
             )
         except StateError as error:
@@ -329,6 +349,7 @@ class Workspace:
             index=self.index,
             snapshot=snapshot,
             encoder=encoder,
+            beside=self._beside(encoder),
             detector=self.detector,
             calibration=self.calibration_of(encoder),
             exact_precision=s.exact_precision,
@@ -438,44 +459,27 @@ def write_atomically(path: Path, text: str, *, private: bool = False) -> None:
 
 def save_calibration(workspace: Workspace, calibration: Calibration) -> Path:
     """Keeps a calibration for its encoder."""
-    path = workspace.calibration_path(calibration.fingerprint)
-    write_atomically(path, json.dumps(calibration.as_json(), indent=2) + "\n")
-    return path
-
-
-def calibration_digest(calibration: Calibration) -> str:
-    """Identity of a calibration: what it says of a similarity and a margin."""
-    said = json.dumps(calibration.as_json(), sort_keys=True)
-    return hashlib.sha256(said.encode()).hexdigest()[:16]
+    return _save(workspace.calibration_path(calibration.fingerprint), calibration)
 
 
 def save_promise(workspace: Workspace, promise: Promise) -> Path:
     """Keeps a promise beside the calibration whose probabilities it is about."""
-    path = workspace.promise_path(promise.fingerprint)
-    write_atomically(path, json.dumps(promise.as_json(), indent=2) + "\n")
+    return _save(workspace.promise_path(promise.fingerprint), promise)
+
+
+def _save(path: Path, fitted: Calibration | Promise) -> Path:
+    write_atomically(path, json.dumps(fitted.as_json(), indent=2) + "\n")
     return path
 
 
 def _promise_at(path: Path) -> LiveFile[Promise | None]:
-    return LiveFile(partial(_read_promise, path), path)
+    from lensback.promise import Promise
+
+    return file_of(Promise, path, "run: lensback promise")
 
 
 def _calibration_at(path: Path) -> LiveFile[Calibration | None]:
-    return LiveFile(partial(_read_calibration, path), path)
-
-
-def _read_promise(path: Path, data: bytes | None) -> Promise | None:
-    from lensback.promise import Promise
-
-    broken, hint = f"{path} is broken: ", "run: lensback promise"
-    return checked(Promise, data, broken, hint=hint, error=StateError) if data is not None else None
-
-
-def _read_calibration(path: Path, data: bytes | None) -> Calibration | None:
-    broken, hint = f"{path} is broken: ", "run: lensback calibrate"
-    if data is None:
-        return None
-    return checked(Calibration, data, broken, hint=hint, error=StateError)
+    return file_of(Calibration, path, "run: lensback calibrate")
 
 
 def set_setting(path: Path, name: str, value: str) -> None:

@@ -43,6 +43,8 @@ def detector_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
         mark = "*" if info.name == used else ""
         table.add_row(mark, info.name, info.kind, ", ".join(info.labels), info.licence)
     out.print(table)
+    if used not in {info.name for info in infos}:
+        say(f"in use: {used}")
 
 
 @detector_app.command("add")

@@ -1,4 +1,8 @@
-"""Detectors: photo -> regions worth searching. The door `Detector` and its opener."""
+"""Detectors: photo -> regions worth searching. The door `Detector` and its opener.
+
+A member is opened by name: `whole` and `saliency` (no model), the name of a model folder (the workspace's own
+or the shipped one), or that name after `openvino:`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from typing import Protocol
 
 from PIL import Image
 
+from lensback.session.compiled import PREFIX
 from lensback.types import Region
 
 SHIPPED_NAME = "lensback-detector"
@@ -15,7 +20,7 @@ NAMES = ("saliency", "whole", SHIPPED_NAME)
 
 
 class Detector(Protocol):
-    """Finds what in a photo is worth searching. Members: whole, saliency, and ONNX models."""
+    """Finds what in a photo is worth searching. Members: whole, saliency, onnx and openvino."""
 
     @property
     def name(self) -> str:
@@ -32,7 +37,7 @@ class Detector(Protocol):
 def open_detector(name: str, added: Path | None = None, *, threads: int = 1) -> Detector:
     """The detector of that name; `added` is the folder of those added by hand.
 
-    Raises UnknownName, ConfigError for one that is broken, MissingExtra without onnxruntime.
+    Raises UnknownName, ConfigError for one that is broken, MissingExtra where its engine is absent.
     """
     if name == "whole":
         from lensback.detectors.whole import WholeDetector
@@ -42,7 +47,12 @@ def open_detector(name: str, added: Path | None = None, *, threads: int = 1) -> 
         from lensback.detectors.saliency import SaliencyDetector
 
         return SaliencyDetector()
-    from lensback.detectors.onnx import OnnxDetector
     from lensback.detectors.shelf import SHELF
+
+    if name.startswith(PREFIX):
+        from lensback.detectors.openvino import OpenVinoDetector
+
+        return OpenVinoDetector(name, SHELF.find(name.removeprefix(PREFIX), added), threads=threads)
+    from lensback.detectors.onnx import OnnxDetector
 
     return OnnxDetector(name, SHELF.find(name, added), threads=threads)

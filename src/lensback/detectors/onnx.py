@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from lensback.detectors.decode import Decoded, believed, decode
 from lensback.detectors.description import FILE_NAME, DetectorDescription, read_description
 from lensback.detectors.preprocess import Fitted, fit, to_batch
 from lensback.errors import ConfigError
-from lensback.session import Array, open_session
+from lensback.session import Array, Run, open_session
 from lensback.shelves.weights import fingerprint
 from lensback.types import WHOLE, Region
 
@@ -40,22 +40,22 @@ NUMBERS: dict[str, Any] = {
     "tensor(bool)": np.bool_,
 }
 
+Load = Callable[[Path, int], tuple[Any, Run]]
+"""Model folder and threads -> what has `get_inputs` and `get_outputs`, and its `run`."""
+
 
 class OnnxDetector:
     """One model folder, loaded into ONNX Runtime on the processor."""
 
-    def __init__(self, name: str, folder: Path, *, threads: int = 0) -> None:
+    def __init__(
+        self, name: str, folder: Path, *, threads: int = 0, load: Load | None = None
+    ) -> None:
         self.name = name
         self.description = read_description(folder / FILE_NAME)
         self.fingerprint = fingerprint(
             folder, f"detector {REVISION}\n".encode(), self.description.identity()
         )
-        session, self._run = open_session(
-            folder / MODEL_FILE,
-            threads=threads,
-            load_hint="the file is broken or too new for this onnxruntime",
-            run_hint=f"compare 'size' and 'size_input' of {folder / FILE_NAME} with the model",
-        )
+        session, self._run = (load or _load)(folder, threads)
         inputs = {item.name: item for item in session.get_inputs()}
         self._input = _picture_input(inputs, self.description, folder)
         _check_others(inputs, self._input, self.description, folder)
@@ -109,6 +109,15 @@ class OnnxDetector:
         d = self.description
         likely = score >= d.likely_from
         return Region(_box(box), label, score, likely, likely and score >= d.sure_from)
+
+
+def _load(folder: Path, threads: int) -> tuple[Any, Run]:
+    return open_session(
+        folder / MODEL_FILE,
+        threads=threads,
+        load_hint="the file is broken or too new for this onnxruntime",
+        run_hint=f"compare 'size' and 'size_input' of {folder / FILE_NAME} with the model",
+    )
 
 
 def _box(row: NDArray[np.float32]) -> tuple[float, float, float, float]:

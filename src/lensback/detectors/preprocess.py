@@ -10,6 +10,7 @@ from PIL import Image
 
 from lensback.detectors.boxes import Boxes
 from lensback.detectors.description import DetectorDescription
+from lensback.session import planes
 
 RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -53,10 +54,11 @@ def fit(photo: Image.Image, description: DetectorDescription) -> Fitted:
 
 def to_batch(image: Image.Image, description: DetectorDescription) -> NDArray[np.float32]:
     """float32 [1, 3, height, width], scaled and normalised as the description says."""
-    pixels = np.asarray(image, np.float32)
+    pixels = np.asarray(image, np.uint8)
     if description.channels == "bgr":
         pixels = pixels[..., ::-1]
+    levels = np.arange(256, dtype=np.float32)[:, None]
     if description.unit:
-        pixels = pixels / np.float32(255)
+        levels = levels / np.float32(255)
     mean, std = (np.array(values, np.float32) for values in (description.mean, description.std))
-    return np.ascontiguousarray(((pixels - mean) / std).transpose(2, 0, 1)[None], np.float32)
+    return planes(pixels, (levels - mean) / std)[None]

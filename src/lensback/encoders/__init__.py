@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lensback.encoders.door import Encoder
 from lensback.encoders.shelf import SHELF, EncoderInfo, add_encoder, list_encoders
+from lensback.session.compiled import PREFIX
 
 __all__ = ["Encoder", "EncoderInfo", "add_encoder", "list_encoders", "open_encoder"]
 
@@ -32,8 +33,8 @@ def open_encoder(name: str, models: Path, *, threads: int = 0, deferred: bool = 
         from lensback.encoders.pixels import PixelsEncoder
 
         return PixelsEncoder()
-    if name.startswith("openvino:"):
-        from lensback.encoders.openvino import PREFIX, OpenVinoEncoder
+    if name.startswith(PREFIX):
+        from lensback.encoders.openvino import OpenVinoEncoder
 
         folder = SHELF.find(name.removeprefix(PREFIX), models)
         return OpenVinoEncoder(name, folder, threads=threads, deferred=deferred)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lensback.encoders.description import EncoderDescription
+from lensback.session import planes
 
 RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -23,16 +24,15 @@ MAX_ASPECT = 4
 
 def to_batch(images: Sequence[Image.Image], description: EncoderDescription) -> NDArray[np.float32]:
     """RGB pictures -> float32 [n, 3, height, width], normalised; n may be 0."""
-    height, width = description.size
-    pixels = np.empty((len(images), height, width, 3), np.uint8)
-    for row, image in enumerate(images):
-        pixels[row] = np.asarray(fit(image, description))
-    if description.channels == "bgr":
-        pixels = pixels[..., ::-1]
     scale = 1 / (255 * np.array(description.std, np.float32))
     shift = np.array(description.mean, np.float32) / np.array(description.std, np.float32)
-    batch = pixels.astype(np.float32) * scale - shift
-    return np.ascontiguousarray(batch.transpose(0, 3, 1, 2))
+    steps = np.arange(256, dtype=np.float32)[:, None]
+    levels = np.asarray(steps * scale - shift, np.float32)
+    batch = np.empty((len(images), 3, *description.size), np.float32)
+    for row, image in enumerate(images):
+        pixels = np.asarray(fit(image, description))
+        batch[row] = planes(pixels[..., ::-1] if description.channels == "bgr" else pixels, levels)
+    return batch
 
 
 def fit(image: Image.Image, description: EncoderDescription) -> Image.Image:

@@ -33,7 +33,7 @@ from lensback.questions import COPIED_VIEWS, COPIES, VIEWS, Outcome, said
 from lensback.rank import Calibration
 from lensback.search import Tools
 from lensback.types import Filter, Progress, top_category
-from lensback.workspace import Workspace, calibration_digest, save_calibration, save_promise
+from lensback.workspace import Workspace, save_calibration, save_promise
 
 CONFIDENCE = 0.95
 GRID = tuple(round(0.99 - 0.01 * step, 2) for step in range(80))
@@ -182,7 +182,7 @@ def certified(
         promised=promised,
         confidence=CONFIDENCE,
         fingerprint=fingerprint,
-        calibration=calibration_digest(calibration),
+        calibration=calibration.digest,
         catalogue=smallest_images(things.db, fingerprint, SKETCH),
         images=calibration.images,
         snapshot=snapshot,

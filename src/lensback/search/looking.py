@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import threading
 from collections.abc import Callable, MutableMapping, Sequence
 from concurrent.futures import Future
 from copy import copy
@@ -18,6 +17,7 @@ from lensback import images, log
 from lensback.detectors import Detector
 from lensback.detectors.boxes import overlap
 from lensback.fleeting import Fleeting
+from lensback.search.parts import Parts, begun
 from lensback.types import WHOLE, Box, Region
 
 PHOTOS = 24
@@ -45,7 +45,7 @@ def _nothing_written(_seconds: float) -> tuple[images.TextLine, ...]:
 class Look:
     """One photo: decoded, measured, and its regions, best first, the whole photo last."""
 
-    picture: Image.Image
+    parts: Parts
     size: tuple[int, int]
     regions: tuple[Region, ...] = ()
     codes: Callable[[], tuple[images.Code, ...]] = tuple
@@ -53,6 +53,11 @@ class Look:
     texts: Callable[[float], tuple[images.TextLine, ...] | None] = _nothing_written
     """Waits so many seconds for the words of the photo, which are read beside everything else; None where they
     are not there by then."""
+
+    @property
+    def picture(self) -> Image.Image:
+        """The photo's pixels."""
+        return self.parts.picture
 
 
 class Looks:
@@ -96,8 +101,10 @@ def look(
     limits: tuple[int, int],
     timings: MutableMapping[str, float],
     readers: Readers = (images.decoded, None, None),
+    begin: Callable[[Parts], object] = lambda _: None,
 ) -> Look:
-    """Decodes a photo and finds its regions, or remembers both; its codes and its words begin to be read.
+    """Decodes a photo and finds its regions, or remembers both; its codes and its words begin to be read, and
+    `begin` begins what else can be done before its regions are known.
 
     `limits` are most bytes and most pixels. Raises BadImage, TooLarge.
     """
@@ -112,29 +119,16 @@ def look(
             )
     with log.timed("regions", timings):
         if known is None:
-            read = _begun("codes", lambda: codes(photo, *limits)).result if codes else tuple
+            read = begun("codes", lambda: codes(photo, *limits)).result if codes else tuple
             words = (
-                _awaited(_begun("texts", lambda: texts(photo, *limits)))
+                _awaited(begun("texts", lambda: texts(photo, *limits)))
                 if texts
                 else _nothing_written
             )
-            known = Look(picture, size, tuple(in_order(detector.find(picture))), read, words)
+            begin(parts := Parts(picture))
+            known = Look(parts, size, tuple(in_order(detector.find(picture))), read, words)
             looks.put(key, known)
     return known
-
-
-def _begun(name: str, work: Callable[[], T]) -> Future[T]:
-    """Begins the work in a thread."""
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except Exception as error:  # noqa: BLE001 - raised where the result is asked for
-            future.set_exception(error)
-
-    threading.Thread(target=run, name=name, daemon=True).start()
-    return future
 
 
 def _awaited(work: Future[T]) -> Callable[[float], T | None]:

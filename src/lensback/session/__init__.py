@@ -1,4 +1,5 @@
-"""ONNX Runtime: a model file loaded for the processor, its errors in our words. The only door to it."""
+"""ONNX Runtime: a model file loaded for the processor, its errors in our words. The only door to it.
+And what every model shares: the processors, and pixels as networks take them."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from lensback.errors import ConfigError, MissingExtra
@@ -28,6 +30,26 @@ def processors() -> int:
         return max(1, min(bound, int(quota) // int(period)))
     except (OSError, ValueError):
         return bound
+
+
+def planes(pixels: NDArray[np.uint8], levels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A picture [height, width, 3] as a network takes it: float32 [3, height, width]. `levels` [256, 3] is what
+    each of the 256 values becomes in each channel: looked up, not worked out for every pixel."""
+    taken = np.empty((3, *pixels.shape[:2]), np.float32)
+    for channel in range(3):
+        taken[channel] = np.ascontiguousarray(levels[:, channel])[pixels[..., channel]]
+    return taken
+
+
+def halves(threads: int) -> tuple[int, int]:
+    """`threads`, or as many as there are processors for 0, shared out among two models that run at once:
+    threads of the first, and of the second; none for the second where there is but one.
+
+    >>> halves(1), halves(2), halves(5)
+    ((1, 0), (1, 1), (3, 2))
+    """
+    allowed = threads or processors()
+    return allowed - allowed // 2, allowed // 2
 
 
 def open_session(path: Path, *, threads: int, load_hint: str, run_hint: str) -> tuple[Any, Run]:
