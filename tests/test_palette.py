@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 import tiny
 from lensback import wire
 from lensback.search import Palette, Query, missing, palette_of, palette_within
+from lensback.search import palette
 from lensback.types import Money
 from lensback.wire import Region
 from shown import answer, hit, offer
@@ -124,6 +128,47 @@ def test_swatches_keep_to_brand_size_price_and_discount(
 def test_what_was_not_asked_for_is_not_read(narrow: tiny.Tiny) -> None:
     for plain in (Query(), Query(stores=("pier",), color="red", in_stock=True, order="price")):
         assert palette_within(plain, of("Shoes"), narrow.tools) is None
+
+
+def test_a_filter_costs_no_more_on_a_larger_catalogue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps of SQLite, not time. Where there are too many offers, what all of the kind have is offered."""
+    row = tiny.Row("pier", "0", "0", ("one",), Money(9000, "EUR"), {"brand": "Nord", "color": "red", "category": "Shoes"})  # fmt: skip
+    tools = tiny.opened(tmp_path, [row], {"one": (1.0, 0.0, 0.0)}).tools
+    monkeypatch.setattr(palette, "MOST_READ", 200)
+    query, shown = Query(brands=("Nord",)), of("Shoes", "shoes")
+    steps, held = [], []
+    for number, rows in enumerate((100, 1000, 8000)):
+        with tools.db.write() as c:
+            c.execute(text(MORE), {"rows": rows, "round": number})
+            raw: Any = c.connection.driver_connection
+        counted = Counter[str]()
+        raw.set_progress_handler(lambda counted=counted: counted.update(["steps"]), 10)
+        again = replace(tools, snapshot=replace(tools.snapshot, id=f"{number}"))
+        palette_within(Query(brands=("Süd",)), shown, again)  # reads the words once for a snapshot
+        counted.clear()
+        found = palette_within(query, shown, again)
+        steps.append(counted["steps"])
+        held.append(found is not None)
+        nothing = missing(palette_of(tools.db), query, shown, found)
+        assert nothing == ({"blue"} if found else set())
+        raw.set_progress_handler(None, 0)
+    assert held == [True, False, False]
+    assert steps[0] > 0
+    assert steps[2] < 1.2 * steps[1]
+    assert steps[2] < 4 * steps[0], "as many as MOST_READ, and no more"
+
+
+MORE = """
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :rows)
+INSERT INTO offers(offer_id, store_id, external_id, title, url, price_minor, currency, availability, brand, color,
+  category, active, content_hash, created_at, updated_at, gtin, mpn, item_group_id, size, description, gender, age_group,
+  material, pattern, condition, adult, tracked, target_url, disclosure)
+SELECT printf('%d-%d', :round, i), store_id, printf('%d-%d', :round, i), title, url, price_minor, currency, availability,
+  'Süd', 'blue', category, 1, content_hash, created_at, updated_at, '', '', '', '', '', '', '', '', '', 'new', 0, 0, '', ''
+FROM n, (SELECT * FROM offers LIMIT 1)
+"""
 
 
 @pytest.fixture(scope="module")

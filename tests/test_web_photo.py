@@ -16,7 +16,11 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from queue import Queue
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -30,7 +34,7 @@ from lensback.errors import NotFound
 from lensback.search import heat
 from lensback.settings import Settings
 from lensback.types import WHOLE
-from lensback.web import assets, create_app, kept
+from lensback.web import assets, create_app, kept, service
 from lensback.web.memory import Memory, photos_of_this_process
 from lensback.web.why import painted
 from lensback.workspace import Workspace
@@ -348,3 +352,38 @@ def exchange(raw: socket.socket, photo: bytes) -> tuple[int, bool]:
     headers, _, content = received.partition(b"\r\n\r\n")
     length = int(headers.lower().split(b"content-length:")[1].split()[0])
     return int(received.split()[1]), len(content) == length
+
+
+def test_the_catalogue_is_counted_once_for_all_who_ask(
+    made: tuple[Path, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After each publish, by one; the others have what was there before, and the very first wait."""
+    counting: Queue[int] = Queue()
+    go_on, real = threading.Event(), service.palette_of
+
+    def palette_of(db: Any) -> Any:
+        counting.put(1)
+        assert go_on.wait(30)
+        return real(db)
+
+    monkeypatch.setattr(service, "palette_of", palette_of)
+    with Workspace(made[0], Settings()) as workspace, ThreadPoolExecutor(4) as pool:
+        index = SimpleNamespace(snapshot=workspace.index.snapshot)
+        over: Any = SimpleNamespace(db=workspace.db, index=index)
+        opened = replace(service.Service.over(workspace), workspace=over)
+        first = [pool.submit(opened.front) for _ in range(3)]
+        counting.get(timeout=30)
+        go_on.set()
+        fronts = [one.result(30) for one in first]
+        assert counting.empty()
+        assert fronts[0].stores
+        assert fronts[0] == fronts[1] == fronts[2]
+        go_on.clear()
+        index.snapshot = SimpleNamespace(id="another")
+        slow = pool.submit(opened.front)
+        counting.get(timeout=30)
+        assert pool.submit(opened.front).result(30) == fronts[0], "nobody else waits"
+        assert not slow.done()
+        go_on.set()
+        assert slow.result(30) == opened.front()
+        assert counting.empty()

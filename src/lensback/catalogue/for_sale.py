@@ -82,6 +82,16 @@ def colors(db: Database, where: Filter = EVERYTHING) -> list[Any]:
         return list(c.execute(query))
 
 
+def are_more(db: Database, categories: Sequence[str], most: int) -> bool:
+    """Whether more than `most` offers, on sale or not, have one of these categories, or any where none is said;
+    counts no further."""
+    o = t.offers.c
+    some = select(o.id).where(*([o.category.in_(categories)] if categories else ()))
+    with db.read() as c:
+        beyond = c.execute(some.offset(most).limit(1)).first()
+    return beyond is not None
+
+
 def row(db: Database, wanted: str) -> ForSale:
     """What an answer shows of one offer, by its public id, on sale or not. Raises NotFound."""
     for found in _by_product(db, _ONE, {"offer": wanted}).values():

@@ -18,6 +18,9 @@ from lensback.wire import Answer
 
 MOST_PATHS = 500
 """Categories by which the offers are looked up; of more, all offers are read."""
+MOST_READ = 50_000
+"""Offers of the answer's kinds that are read for one filter: about 30 ms of work. Of more, only kind, store and stock
+tell which colours there are."""
 
 Places = Mapping[str, frozenset[tuple[str, bool]]]
 """Our label of a category ("" where it says nothing) -> the stores that have it, and whether in stock."""
@@ -62,7 +65,8 @@ def missing(
 
 def palette_within(query: Query, answer: Answer, tools: Tools) -> Palette | None:
     """The colours of what has the brand, the size, the price and the discount that were asked for; None
-    where none of them was. Only the categories of the answer's kinds are read, once for each snapshot."""
+    where none of them was, or too much would have to be read. Only the categories of the answer's kinds are read,
+    once for each snapshot."""
     bare = Query(currency=query.currency)
     narrow = replace(
         bare,
@@ -79,12 +83,12 @@ def palette_within(query: Query, answer: Answer, tools: Tools) -> Palette | None
 
 
 @lru_cache(maxsize=64)
-def _within(db: Database, where: Filter, kinds: frozenset[str], snapshot: str) -> Palette:
+def _within(db: Database, where: Filter, kinds: frozenset[str], snapshot: str) -> Palette | None:
     known = known_categories(db, snapshot)
     paths = [path for path in known if any(close(of_category(path), kind) for kind in kinds)]
     if len(paths) <= MOST_PATHS:
         where = replace(where, categories=tuple(paths))
-    return palette_of(db, where)
+    return None if for_sale.are_more(db, where.categories, MOST_READ) else palette_of(db, where)
 
 
 def _kinds(query: Query, answer: Answer) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import secrets
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -140,6 +141,7 @@ class Service:
     meters: Meters = field(default_factory=Meters.new)
     refusals: Turns = field(default_factory=of_refusals)
     _fronts: dict[str, Front] = field(default_factory=dict)
+    _counting: threading.Lock = field(default_factory=threading.Lock)
     _overviews: dict[str, tuple[float, list[StoreState]]] = field(default_factory=dict)
 
     @classmethod
@@ -305,22 +307,36 @@ class Service:
         return known[1]
 
     def front(self) -> Front:
-        """Counted once for each snapshot: on a large catalogue counting takes a while."""
+        """Counted once for each snapshot, by one at a time: on a large catalogue counting takes a while, in which
+        the others have what was there before."""
         snapshot = self.workspace.index.snapshot
         if snapshot is None:
             return Front()
         known = self._fronts.get(snapshot.id)
         if known is None:
-            db = self.workspace.db
-            known = Front(
-                dict(sorted(offers.counts(db).items())),
-                tuple(offers.currencies(db)),
-                palette_of(db),
-                tuple(offers.samples(db, SAMPLES)),
-            )
-            self._fronts.clear()
-            self._fronts[snapshot.id] = known
+            known = self._counted(snapshot.id)
         return replace(known, titles=stores.titles(self.workspace.db))
+
+    def _counted(self, snapshot_id: str) -> Front:
+        before = next(iter(self._fronts.copy().values()), None)
+        if not self._counting.acquire(blocking=before is None) and before:
+            return before
+        try:
+            known = self._fronts.get(snapshot_id)
+            if known is None:
+                db = self.workspace.db
+                known = Front(
+                    dict(sorted(offers.counts(db).items())),
+                    tuple(offers.currencies(db)),
+                    palette_of(db),
+                    tuple(offers.samples(db, SAMPLES)),
+                )
+                self._fronts[snapshot_id] = known
+                for old in set(self._fronts) - {snapshot_id}:
+                    del self._fronts[old]
+            return known
+        finally:
+            self._counting.release()
 
     def check(self) -> dict[str, str]:
         """What is ready, part by part. Raises StateError naming the part that is not."""
