@@ -12,8 +12,7 @@ from sqlalchemy import text
 
 import tiny
 from lensback import wire
-from lensback.search import Palette, Query, missing, palette_of, palette_within
-from lensback.search import palette
+from lensback.search import Palette, Query, missing, palette, palette_of, palette_within
 from lensback.types import Money
 from lensback.wire import Region
 from shown import answer, hit, offer
