@@ -187,6 +187,38 @@ def test_the_line_to_paste_after_a_guess_leads_to_a_store_that_is_read(
     assert (again["guessed"], again["offers"]) == (False, 1)
 
 
+HEADERS = {
+    "German": "Artikelnummer;Bezeichnung;Preis;Währung;Bild;Link;Verfügbarkeit;Hersteller;Größe",
+    "German, of Excel": "Artikel-Nr.;Artikelbezeichnung;Preis in (EUR);Währung;Bild-URL;Produkt-URL;Lieferstatus;Marke;Grösse",
+    "French": "Identifiant;Désignation;Prix TTC;Devise;Photo;Lien;Disponibilité;Marque;Taille",
+    "Spanish": "Código;Título;Precio (€);Moneda;Imagen;Enlace;Disponibilidad;Marca;Talla",
+    "Italian": "Codice prodotto;Titolo;Prezzo;Valuta;Immagine;Link prodotto;Disponibilità;Produttore;Taglia",
+    "Portuguese": "Código;Nome;Preço;Moeda;Imagem;Link;Disponibilidade;Marca;Tamanho",
+    "Dutch": "Artikelcode;Naam;Prijs;Valuta;Afbeelding;Link;Beschikbaarheid;Merk;Maat",
+    "Polish": "Kod produktu;Nazwa;Cena brutto;Waluta;Zdjęcie;Link;Dostępność;Producent;Rozmiar",
+    "Czech": "Kód;Název;Cena s DPH;Měna;Obrázek;Odkaz;Dostupnost;Výrobce;Velikost",
+    "Hungarian": "Cikkszám;Megnevezés;Bruttó ár;Pénznem;Kép;Link;Elérhetőség;Márka;Méret",
+    "Romanian": "Cod produs;Denumire;Preț;Monedă;Imagine;Link;Disponibilitate;Producător;Mărime",
+    "Danish": "Varenummer;Navn;Pris;Valuta;Billede;Link;Tilgængelighed;Mærke;Størrelse",
+    "Swedish": "Artikelnr;Benämning;Pris;Valuta;Bild;Länk;Tillgänglighet;Varumärke;Storlek",
+    "Finnish": "Tuotenumero;Nimi;Hinta;Valuutta;Kuva;Linkki;Saatavuus;Merkki;Koko",
+    "Turkish": "Ürün Kodu;Ürün Adı;Fiyat;Para Birimi;Resim;Link;Stok Durumu;Marka;Beden",
+    "Greek": "Κωδικός;Τίτλος;Τιμή;Νόμισμα;Εικόνα;Σύνδεσμος;Διαθεσιμότητα;Μάρκα;Μέγεθος",
+    "Russian": "Артикул товара;Название товара;Цена, руб.;Валюта;Фотография;Ссылка на товар;Наличие;Бренд;Размер",
+    "Ukrainian": "Код товару;Назва;Ціна;Валюта;Зображення;Посилання;Наявність;Виробник;Розмір",
+    "Bulgarian": "Номер;Заглавие;Цена;Валута;Снимка;Връзка;Наличност;Марка;Размер",
+}
+
+
+@pytest.mark.parametrize("language", HEADERS)
+def test_a_header_in_its_own_language_is_understood(language: str) -> None:
+    row = "7;Hut;49,50;EUR;https://s.example/7.jpg;https://s.example/7;0;Elbe;M"
+    (offer,) = tried(f"{HEADERS[language]}\n{row}\n").shown
+    told = (offer.external_id, offer.title, str(offer.price), offer.image_urls, offer.url)
+    assert told == ("7", "Hut", "49.50 EUR", ("https://s.example/7.jpg",), "https://s.example/7")
+    assert (offer.availability, offer.brand, offer.size) == ("out_of_stock", "Elbe", "M")
+
+
 def test_an_unknown_dialect_is_read_by_a_guess():
     item = "<vare><nr>{0}</nr><navn>Hue</navn><link>https://s.example/{0}</link><pris>50</pris></vare>\n"
     dry_run = tried(f"<varer>{item.format(1)}{item.format(2)}</varer>")
@@ -335,3 +367,27 @@ def test_what_a_killed_dry_run_left_goes_after_a_day(tmp_path: Path) -> None:
     os.utime(tmp_path / "old", (0, 0))
     tidy_spool(tmp_path, [])
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("www.shop.example/feed.xml", "https://www.shop.example/feed.xml"), ("shop.example/f", "https://shop.example/f"),
+     ("http:/shop.example/f", "http://shop.example/f"), ("https:shop.example/f", "https://shop.example/f"),
+     ("//shop.example/f", "https://shop.example/f"), ("127.0.0.1:8099/f", "https://127.0.0.1:8099/f"),
+     ("localhost/f", "https://localhost/f"), ("goods.csv", ""), ("feeds/goods.csv", ""), ("./shop.example/f", ""),
+     ("there.is/goods.csv", "")],
+)  # fmt: skip
+def test_an_address_without_its_scheme_is_no_path(
+    typed: str,
+    meant: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What is connected so would fail in every sync."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.is").mkdir()
+    (tmp_path / "there.is" / "goods.csv").write_text(UNKNOWN)
+    run(monkeypatch, "init")
+    assert run(monkeypatch, "store", "add", "x", "--feed", typed) == (2 if meant else 0)
+    assert f"--feed {meant};" in capsys.readouterr().err if meant else True

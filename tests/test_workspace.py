@@ -52,7 +52,19 @@ def test_init_once(tmp_path: Path) -> None:
 def test_opening_what_is_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not a workspace") as raised:
         open_workspace(tmp_path)
-    assert raised.value.hint == f"run: lensback init --workspace {tmp_path}"
+    assert raised.value.hint.endswith(f"run: lensback init --workspace {tmp_path}")
+    assert "--workspace DIR" in raised.value.hint
+
+
+def test_a_workspace_beside_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who forgot its name in a second terminal is not led to a second, empty one."""
+    for name in ("shop", "my shop"):
+        init(tmp_path / name)
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as raised:
+        open_workspace(Path("workspace"))
+    assert "--workspace 'my shop' or --workspace shop;" in raised.value.hint
 
 
 def test_opening_touches_nothing(folder: Path) -> None:

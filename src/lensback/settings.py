@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterable
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,6 +26,8 @@ from lensback.checked import first_fault, read_toml
 from lensback.errors import ConfigError
 
 FILE_NAME = "lensback.toml"
+_LOOKED_AT = 200
+"""Of a folder in which a workspace may lie."""
 SECRETS = "LENSBACK_SECRETS"
 """Of the environment: a folder in which a file `lensback_NAME` holds a setting, as containers get secrets."""
 
@@ -439,6 +443,19 @@ def origins(workspace: Path) -> dict[str, str]:
         else:
             found[name] = "file" if name in given else "default"
     return found
+
+
+def none_at(path: Path) -> ConfigError:
+    """The error where no workspace is. Its hint names one that lies beside: who has one must not be led
+    to a second, empty one."""
+    try:
+        beside = [p for p in islice(path.parent.iterdir(), _LOOKED_AT) if (p / FILE_NAME).is_file()]
+    except OSError:
+        beside = []
+    named = " or ".join(f"--workspace {shlex.quote(str(p))}" for p in sorted(beside)[:3])
+    yours = f"there is one beside it: {named}" if named else "is yours elsewhere: --workspace DIR"
+    new = f"to make a new one, run: lensback init --workspace {shlex.quote(str(path))}"
+    return ConfigError(f"{path} is not a workspace", hint=f"{yours}; {new}")
 
 
 def template() -> str:

@@ -440,9 +440,7 @@ def init(path: Path) -> bool:
 def open_workspace(path: Path) -> Workspace:
     """Opens a workspace. Raises ConfigError where there is none, or its settings are wrong."""
     if not (path / FILE_NAME).exists():
-        raise ConfigError(
-            f"{path} is not a workspace", hint=f"run: lensback init --workspace {path}"
-        )
+        raise settings_module.none_at(path)
     return Workspace(path, settings_module.load(path))
 
 

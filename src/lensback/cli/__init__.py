@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import typer
@@ -30,10 +30,10 @@ from lensback.cli import (
     upkeep,
     watching,
 )
-from lensback.cli.face import app, pasted, refuse
+from lensback.cli.face import app, json_text, pasted, refuse
 from lensback.cli.stopping import Interrupted, again, interruptible
+from lensback.cli.streams import flush, mend_streams, of_system, unread
 from lensback.errors import Error, Stopped
-from lensback.legible import legible_json
 
 GROUPS = (
     stores,
@@ -62,22 +62,34 @@ __all__ = ["GROUPS", "app", "main"]
 
 
 def main() -> None:
-    """Runs a command; our errors become one line, a hint, and an exit code. So does Ctrl-C: 130."""
+    """Runs a command; our errors become one line, a hint, and an exit code. So does what the system
+    refuses (a full disk, rights), and Ctrl-C: 130."""
+    mend_streams()
     try:
         with interruptible():
-            app()
+            try:
+                app()
+            finally:
+                flush()
     except Interrupted as interrupted:
         _refuse(interrupted.as_error())
     except Error as error:
         if isinstance(error, Stopped) and error.hint:
             error.hint = again()
         _refuse(error)
+    except BrokenPipeError:  # `| head` has seen enough
+        sys.exit(1)
+    except OSError as error:
+        _refuse(of_system(error))
+    except UnicodeEncodeError as error:
+        _refuse(unread(error))
 
 
 def _refuse(error: Error) -> NoReturn:
     if "--json" in sys.argv:
         error.hint = pasted(error.hint)
-        print(legible_json(json.dumps(error.as_json(), ensure_ascii=False)))
+        with suppress(OSError):  # nowhere to say it
+            print(json_text(error.as_json()), flush=True)
     else:
         refuse(type(error).__name__, error)
     sys.exit(error.exit_code)

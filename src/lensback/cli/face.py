@@ -19,6 +19,7 @@ import typer
 from rich.markup import escape
 
 from lensback import log
+from lensback.cli.streams import writes_all
 from lensback.console import Terminal
 from lensback.errors import BadQuery, ConfigError, Error, Stopped
 from lensback.legible import legible_json
@@ -40,7 +41,7 @@ app.add_typer(store_app, name="store")
 app.add_typer(encoder_app, name="encoder")
 app.add_typer(detector_app, name="detector")
 
-out = Terminal(width=None if sys.stdout.isatty() else 120)
+out = Terminal(width=None if sys.stdout and sys.stdout.isatty() else 120)
 err = Terminal(stderr=True)
 
 HERE = Path("workspace")
@@ -154,7 +155,14 @@ def on_shelves(folder: Path) -> Workspace:
 
 def print_json(value: Any) -> None:
     """Prints a value as indented JSON on the standard output."""
-    print(legible_json(json.dumps(value, ensure_ascii=False, indent=2)))
+    print(json_text(value, indent=2))
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """A value as JSON that its reader gets whole: in a terminal's encoding that lacks letters these are
+    written as `\\u00e4`."""
+    bare = not writes_all(sys.stdout.encoding)
+    return legible_json(json.dumps(value, ensure_ascii=bare, indent=indent))
 
 
 def read_text_file(path: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -196,11 +198,24 @@ def _change(workspace: Path, options: StoreOptions) -> StoreChange:
     return StoreChange(_address(options.feed), named, options.title, code, terms, options.every)
 
 
+_ADDRESS = re.compile(
+    r"(?:(?P<scheme>https?|ftps?):/*|//)?(?P<host>(?:[\w-]+\.)+[\w-]+(?::\d+)?/|(?:www\.|localhost[:/])|[\w.-]+:\d+)",
+    re.IGNORECASE,
+)
+"""What people type who mean an address: without its scheme, or with one slash."""
+
+
 def _address(feed: str) -> str:
     from lensback.ingest.collect import REMOTE
 
     scheme, mark, _ = feed.partition("://")
     if not mark:
+        if (found := _ADDRESS.match(feed)) and not Path(feed).exists():
+            meant = f"{found['scheme'] or 'https'}://{feed[found.start('host') :]}"
+            raise BadQuery(
+                f"{feed} is no path to a file that is there, and no address",
+                hint=f"an address begins with https://: --feed {shlex.quote(meant)}; a path to what is not there yet with ./",
+            )
         return str(Path(feed).absolute()) if feed else ""
     if scheme.lower() not in {*REMOTE, "file"}:
         hint = "use http, https, ftp, ftps, or a path; mirror sftp to a path with sftp or rclone"

@@ -72,6 +72,9 @@ def _of_sqlite(message: str) -> StateError:
         return Busy("the database is locked", hint="wait for the other sync to end")
     if "disk is full" in message:
         return StateError("the disk is full", hint="free some space and sync again")
+    if "readonly" in message:
+        hint = "the workspace cannot be written: check whose its files are, and who runs this"
+        return StateError(f"database: {message}", hint=hint)
     return StateError(f"database: {message}", hint="run: lensback doctor")
 
 

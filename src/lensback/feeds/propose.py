@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,46 +23,89 @@ HINT = "write a column map (TOML) and name it with --columns"
 _SAMPLE_CHARS = 40
 _MAX_LISTED, _MAX_SAMPLES = 40, 200
 
-# Last parts of names, as `key` writes them, without marks between words.
+# Last parts of names, as `_plain` writes them: no marks between words or on letters. In the languages of
+# the countries whose formats we name.
 _NAMES = by_alias(
     {
-        "id": "id sku productid produktid itemid offerid uid uniqueid artnr artikelnummer varenummer"
-        " productcode articleid uniquemerchantsku merchantsku code nr артикул код ид",
+        "id": "id sku productid produktid itemid offerid uid uniqueid artnr artikelnr artikelnummer varenummer varenr"
+        " productcode articleid uniquemerchantsku merchantsku code nr produktnr produktnummer productnummer bestellnummer"
+        " codearticle idproduit identifiant codigo idproducto codice codiceprodotto idprodotto codigoproduto idproduto"
+        " artikelcode kod kodproduktu idproduktu kodzbozi kodtovaru cikkszam termekkod cod codprodus idprodus tuotenumero"
+        " tuotekoodi tootekood urunkodu stokkodu kodikos sifra κωδικοσ артикул код ид номер кодтовара артикултовара"
+        " idтовара кодтовару кодпродукта",
         "title": "title name productname produktnavn produktname navn nazev nazwa nom nombre titel naam"
-        " bezeichnung titolo designation название наименование имя",
+        " bezeichnung produktbezeichnung artikelbezeichnung artikelname artikel produkt nomproduit nomduproduit"
+        " nombreproducto nombredelproducto titulo titolo nome nomeprodotto nomeproduto productnaam nazwaproduktu"
+        " nazevproduktu nazevzbozi nazov nazovproduktu termeknev megnevezes nev denumire numeprodus nume varenavn"
+        " produktnamn benamning namn tuotenimi nimi nimetus nosaukums pavadinimas urunadi urunismi baslik onoma titlos"
+        " naziv ονομα τιτλοσ designation libelle intitule denominazione"
+        " название наименование имя названиетовара наименованиетовара назва назватовару име заглавие",
         "url": "url link producturl produkturl vareurl productlink deeplink href landingpage lien enlace"
-        " ссылка адрес",
+        " produktlink artikellink lienproduit urlproduit urlproducto enlaceproducto linkprodotto urlprodotto linkproduto"
+        " odkaz adresurl urlproduktu hivatkozas lank lankki baglanti urunlinki poveznica συνδεσμοσ"
+        " ссылка адрес ссылканатовар посилання линк връзка",
         "price": "price nypris pris preis prix precio prezzo cena prijs pricewithvat currentprice"
-        " sellingprice centamount цена стоимость",
+        " sellingprice centamount verkaufspreis bruttopreis einzelpreis preiseur prixttc prixdevente pvp precioventa"
+        " prezzodivendita preco verkoopprijs cenabrutto cenasdph ar bruttoar pret pretcutva salgspris forsaljningspris"
+        " hinta hind kaina fiyat satisfiyati timi τιμη цена стоимость ціна розничнаяцена",
         "minor_unit": "currencyminorunit minorunit minorunits minorunitdigits currencyexponent exponent"
         " fractiondigits currencydecimals decimalplaces",
-        "old_price": "oldprice glpris uvp rrp msrp listprice regularprice wasprice priceold староцена",
-        "sale_price": "saleprice specialprice discountprice",
-        "currency": "currency currencyid valuta waehrung devise moneda curr currencycode валюта",
+        "old_price": "oldprice glpris uvp rrp msrp listprice regularprice wasprice priceold alterpreis streichpreis"
+        " prixbarre ancienprix precioanterior prezzoprecedente oudeprijs staracena staracijena ordinariepris староцена стараяцена староціна",
+        "sale_price": "saleprice specialprice discountprice angebotspreis aktionspreis sonderpreis prixpromo prixsolde"
+        " preciooferta precorebajado prezzoscontato aanbiedingsprijs cenapromocyjna akcnicena ценасоскидкой акционнаяцена",
+        "currency": "currency currencyid valuta wahrung waehrung wahrungscode devise moneda divisa moeda waluta mena"
+        " penznem deviza valuutta valuuta parabirimi doviz nomisma νομισμα curr currencycode валюта валута",
         "image": "image imageurl imagelink picture pictureurl img imgurl billedurl billede bild bildurl"
-        " foto photo imagen urlimg mainimage картинка фото изображение",
-        "images": "additionalimage additionalimages additionalimagelink images pictures gallery",
+        " foto photo imagen urlimg mainimage bildlink produktbild artikelbild urlimage lienimage urlimagen imagenurl"
+        " immagine urlimmagine imagem urlimagem afbeelding afbeeldingurl zdjecie urlzdjecia obrazek urlobrazku obrazok"
+        " kep kepurl imagine urlimagine bilde bildlank kuva kuvaurl pilt attels paveikslelis resim resimurl eikona slika"
+        " εικονα картинка фото изображение фотография снимка зображення ссылканафото",
+        "images": "additionalimage additionalimages additionalimagelink images pictures gallery bilder weiterebilder"
+        " zdjecia fotos immagini imagens afbeeldingen obrazky kepek kuvat фотографии картинки изображения",
         "availability": "availability available stock instock isinstock lagerantal lager stockstatus"
-        " наличие наявність diathesimotita",
-        "quantity": "quantity qty stockquantity inventory bestand antal остаток количество кількість",
-        "brand": "brand vendor manufacturer maerke marke marque marca producer fabrikant бренд"
-        " производитель",
-        "gtin": "gtin ean ean13 barcode upc isbn gtin13 штрихкод",
-        "mpn": "mpn modelnumber vendorcode partnumber",
+        " verfugbarkeit verfuegbarkeit lagerstatus lieferbarkeit lieferstatus disponibilite disponible enstock"
+        " disponibilidad existencias disponibilita disponibile disponibilidade beschikbaarheid opvoorraad dostepnosc"
+        " dostupnost raktaron elerhetoseg disponibilitate tilgjengelighet tilgaengelighed tillganglighet saatavuus"
+        " saadavus pieejamiba prieinamumas stok stokdurumu diathesimotita διαθεσιμοτητα razpolozljivost raspolozivost"
+        " наличие наявність доступность наличност",
+        "quantity": "quantity qty stockquantity inventory bestand lagerbestand antal menge quantite cantidad quantita"
+        " giacenza quantidade voorraad aantal ilosc stanmagazynowy mnozstvi mnozstvo keszlet mennyiseg cantitate stoc"
+        " antall lagersaldo maara kogus daudzums kiekis stokadedi stokmiktari posotita kolicina ποσοτητα"
+        " остаток остатки количество кількість брой",
+        "brand": "brand vendor manufacturer maerke marke marque marca producer fabrikant hersteller fabricant fabricante"
+        " produttore marka producent vyrobce znacka gyarto producator valmistaja merke varemerke varumarke merkki"
+        " uretici merk μαρκα бренд производитель марка виробник",
+        "gtin": "gtin ean ean13 barcode upc isbn gtin13 eancode eannummer strichcode codebarres codigodebarras"
+        " codiceabarre kodkreskowy carovykod vonalkod barkod штрихкод",
+        "mpn": "mpn modelnumber vendorcode partnumber herstellernummer modellnummer",
         "item_group_id": "itemgroupid groupid parentid parentsku",
-        "category": "category kategori kategorinavn producttype kategorie categorie categoria"
-        " categoryname категория раздел",
-        "description": "description beskrivelse beschreibung desc descripcion opis omschrijving"
-        " descrizione описание",
-        "color": "color colour farve farbe couleur kleur colore cor färg barva kolor цвет колір",
-        "size": "size storrelse groesse grösse größe taille talla taglia tamanho storlek velikost rozmiar maat размер розмір",
-        "gender": "gender koen geschlecht sexe пол",
-        "material": "material materiale материал",
+        "category": "category kategori kategorinavn producttype kategorie categorie categoria warengruppe rubrique"
+        " kategoria kategoriaproduktu kategoriatermek luokka katigoria κατηγορια"
+        " categoryname категория раздел категорія",
+        "description": "description beskrivelse beschreibung desc descripcion opis omschrijving produktbeschreibung"
+        " descriptif popis leiras descriere kuvaus kirjeldus aciklama descricao beskrivning perigrafi περιγραφη"
+        " descrizione описание опис",
+        "color": "color colour farve farbe couleur kleur colore cor farg barva kolor farge vari renk szin culoare χρωμα цвет колір цвят",
+        "size": "size storrelse groesse grosse taille talla taglia tamanho storlek velikost rozmiar maat koko beden meret marime"
+        " μεγεθοσ размер розмір",
+        "gender": "gender koen kon geschlecht sexe sexo sesso plec pohlavi cinsiyet пол стать",
+        "material": "material materiale materiau materiaal материал матеріал",
     }
 )
+_LETTERS = str.maketrans(
+    {"ß": "ss", "ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "ð": "d", "ı": "i", "þ": "th"}
+)
+"""Those that no mark can be taken off."""
 _CENTS = re.compile(
     r"(?:in)?(?:cents?|minor|pence|kopecks|kopeks|centimes?|grosz|subunits?)$|centamount$"
 )
+_MARKS = re.compile("(?<![иу])[\u0300-\u036f]|[\u0300-\u0305\u0307-\u036f]")
+"""On letters; but the one that makes й and ў letters of their own."""
+_UNIT = re.compile(
+    r"[,;]?(?:in|en|w|в)?(?:[(\[][^()\[\]]*[)\]]|€|\$|£|₽|₴|zł|eur|usd|pln|czk|huf|ron|руб|грн)$"
+)
+"""What a price counts in, behind its name: `Preis (€)`, `Цена, руб`."""
 _PRICED = re.compile("price|amount|cost|pris|prix|prijs|cena|цена|preis")
 _MAX_WRITTEN = 200
 _PICTURE = re.compile(r"(?i)(?:https?:)?//\S+\.(?:jpe?g|png|webp|gif)\b")
@@ -219,9 +263,19 @@ def _guess(samples: dict[str, str]) -> dict[str, tuple[str, ...]]:
 
 def target_of(name: str) -> str | None:
     """The field that a column of this name seems to feed, in any of the languages known here."""
-    last = key(name.rpartition("/")[2].lstrip("@"))
-    last = last.replace("_", "").rstrip("?")
-    return _NAMES.get(last) or _NAMES.get(_CENTS.sub("", last))
+    last = _plain(name.rpartition("/")[2].lstrip("@"))
+    return _NAMES.get(last) or _NAMES.get(_CENTS.sub("", last)) or _NAMES.get(_UNIT.sub("", last))
+
+
+def _plain(name: str) -> str:
+    """A name in small letters without anything between them or on them.
+
+    >>> _plain("Währung"), _plain("Τιμή"), _plain("Arama Fiyatı"), _plain("Prix (€)")
+    ('wahrung', 'τιμη', 'aramafiyati', 'prix(€)')
+    """
+    wide = unicodedata.normalize("NFKD", key(name).casefold())
+    bare = unicodedata.normalize("NFC", _MARKS.sub("", wide))
+    return re.sub(r"[_.:?'\u2019]", "", bare.translate(_LETTERS))
 
 
 def _places(samples: Mapping[str, str], fields: Mapping[str, tuple[str, ...]]) -> int:

@@ -86,7 +86,9 @@ class DryRun:
                 "the column map"
             )
         if "no currency" in self.refused:
-            found.append('prices without a currency: write currency = "…" into the column map')
+            found.append(
+                'prices without a currency: name it, for example --currency EUR, or write currency = "…" into the column map'
+            )
         if not self.offers:
             found.append("there is no offer in it that could be used")
         if self.unknown_stock:
