@@ -51,8 +51,8 @@ def test_init_once(tmp_path: Path) -> None:
 
 def test_opening_what_is_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not a workspace") as raised:
-        open_workspace(tmp_path)
-    assert raised.value.hint.endswith(f"run: lensback init --workspace {tmp_path}")
+        open_workspace(tmp_path / "none")
+    assert raised.value.hint.endswith(f"run: lensback init --workspace {tmp_path / 'none'}")
     assert "--workspace DIR" in raised.value.hint
 
 
