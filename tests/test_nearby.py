@@ -79,3 +79,11 @@ def test_the_work_for_each_does_not_grow_with_their_number() -> None:
         looked_at.append(stats.ndis / 200)
     assert looked_at[0] < 8000, "not all are compared"
     assert looked_at[1] < 1.5 * looked_at[0]
+
+
+def test_names_of_every_length_are_told_whole(tmp_path: Path) -> None:
+    vectors = pairs(3)
+    names = ["", "a", "ñandú", "b" * 300, "0", "帽子"]
+    with nearby([(names[:2], vectors[:2]), (names[2:], vectors[2:])], tmp_path) as near:
+        found = near.of(vectors, 1)
+    assert [own[0].image_hash for own in found] == names

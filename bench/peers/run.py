@@ -39,7 +39,7 @@ PEERS = {
 """And the environment that each lives in."""
 PACKAGES = {
     "peers": ("faiss-cpu", "usearch", "lancedb", "lxml", "numpy"),
-    "autofaiss": ("autofaiss",),
+    "autofaiss": ("autofaiss", "pyarrow<20"),
     "pgvector": ("pgserver", "psycopg[binary]", "numpy"),
 }
 SHARES = (1.0, 0.1, 0.01, 0.001)
@@ -93,17 +93,17 @@ def near(vectors: Vectors, draw: np.random.Generator) -> Vectors:
 
 def ours(folder: Path) -> dict[str, Any]:
     """Our index on the same vectors: a row for each, its share as its price."""
-    from vectors import measured  # type: ignore[import-not-found,unused-ignore]
+    from vectors import measured, peak_mb  # type: ignore[import-not-found,unused-ignore]
 
     vectors, share = np.load(folder / "vectors.npy"), np.load(folder / "share.npy")
     index = open_index("lance", folder / "ours", fingerprint="ab" * 8, dim=vectors.shape[1])
-    begin = time.process_time()
+    before, begin = peak_mb(), time.process_time()
     for start in range(0, len(vectors), 4000):
         part = [_row(i, share[i]) for i in range(start, min(start + 4000, len(vectors)))]
         index.upsert(part, vectors[start : start + len(part)])
     staged = time.process_time()
     index.publish("bench")
-    published = time.process_time()
+    published, most = time.process_time(), peak_mb() - before
 
     def search(query: Any, limit: float) -> list[int]:
         most = Money(int(limit * SCALE) - 1, "EUR")
@@ -113,6 +113,7 @@ def ours(folder: Path) -> dict[str, Any]:
     return {
         "stage_cpu_s": round(staged - begin, 1),
         "build_cpu_s": round(published - staged, 1),
+        "peak_above_data_mb": round(most),
         "filters": measured(search, folder),
     }
 
