@@ -43,7 +43,7 @@ class HostPage(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def shop() -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), HostPage) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         yield f"http://localhost:{server.server_address[1]}"
         server.shutdown()

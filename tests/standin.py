@@ -88,7 +88,7 @@ def running() -> Iterator[Api]:
 @contextmanager
 def serving(server: Served) -> Iterator[Served]:
     """A server of a test's own, in a thread until the block ends."""
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     with server:
         thread.start()
         try:

@@ -194,12 +194,15 @@ def test_groups_likelihoods_and_marks_are_those_of_the_answer(
 
 def test_the_photo_is_gone_with_its_time_and_the_hits_stay(made: tuple[Path, bytes]) -> None:
     with (
-        Workspace(made[0], Settings(rate_limit=0, photo_memory_s=1)) as workspace,
-        TestClient(create_app(workspace)) as client,
+        Workspace(made[0], Settings(rate_limit=0, photo_memory_s=600)) as workspace,
+        TestClient(app := create_app(workspace)) as client,
     ):
+        now, photos = [0.0], app.state.service.memory._photos
+        photos._clock = lambda: now[0]
         found = search(client, made[1])
+        now[0] = 599
         assert client.get(f"/answers/{found.search_id}/photo").status_code == 200
-        time.sleep(1.2)
+        now[0] = 601
         assert client.get(f"/answers/{found.search_id}/photo").status_code == 404
         page = client.get(f"/answers/{found.search_id}").text
         assert set(cards(page)) == {hit.product_id for hit in found.hits}

@@ -66,7 +66,7 @@ class Telegram:
         handler = type("Handler", (_Handler,), {"telegram": self})
         self._server = Door(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
     def address(self) -> str:

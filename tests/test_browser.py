@@ -72,7 +72,7 @@ class HostPage(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def shop() -> Iterator[ThreadingHTTPServer]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), HostPage)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield server
     server.shutdown()
     server.server_close()

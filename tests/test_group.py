@@ -335,7 +335,7 @@ def test_every_reason_is_kept(db: Database) -> None:
     assert (tally.done, len(found)) == (7, 7)
     assert tally.notes == {"offers": 14, "reassigned": 14}
     assert tally.stage == "group"
-    assert 0 < tally.seconds < 60
+    assert 0 < tally.seconds < 3600
 
 
 def test_a_product_is_named_by_its_smallest_offer(db: Database) -> None:
@@ -416,7 +416,7 @@ def test_pictures_of_two_stores_are_compared_once(
     told: list[tuple[int, int]] = []
     tally = pair_images(db, images, vectors, "f", progress=lambda *n: told.append(n))
     assert (tally.stage, tally.done, tally.notes) == ("pair", 4, {"pairs": 1})
-    assert 0 < tally.seconds < 60
+    assert 0 < tally.seconds < 3600
     assert told == [(4, 4)]
     with db.read() as c:
         pairs = c.execute(select(t.image_pairs)).mappings().all()
