@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,6 +31,7 @@ from lensback.indexes import (
     row_digest,
     row_id,
 )
+from lensback.indexes.columns import _Texts
 from lensback.indexes.partitions import Plan, plan, widest
 from lensback.lancedata import Table, TableFolder
 from lensback.types import Filter, IndexRow, Snapshot
@@ -494,3 +496,28 @@ def test_exact_is_a_threshold_of_the_same_tables(
     assert held["parameters"]["partitions"] == 0
     third = approximate.publish("pixels")
     assert (third.id == second.id, third.rows) == (False, 800)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [f"{n:064x}" for n in range(9)],
+        ["a", "bb", "ccc"],
+        ["", "", ""],
+        ["é1", "abc", "ü2"],
+        ["a\0", "b\0", "\0\0"],
+    ],
+    ids=["hashes", "of several lengths", "empty", "bytes alike, not signs", "nothing at the end"],
+)
+@pytest.mark.parametrize("cut", [0, 1], ids=["whole", "a part of a longer one"])
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_texts_of_some_rows_are_those_of_the_column(
+    texts: list[str], cut: int, pieces: int
+) -> None:
+    array = pa.array([*["x" * 7] * cut, *texts]).slice(cut)
+    found = _Texts(pa.chunked_array([array] * pieces))
+    for rows in ([2, 0, 2], [], [1], list(range(len(texts) * pieces))):
+        wanted = [(texts * pieces)[row] for row in rows]
+        assert found.of(np.array(rows, np.intp)) == wanted
+    assert _Texts(pa.chunked_array([pa.array(["a", None])])).of(np.array([0])) == ["a"]
+    assert _Texts(pa.chunked_array([], pa.string())).of(np.array([], np.intp)) == []

@@ -356,7 +356,7 @@ def _of_images(
     found: dict[str, list[str]] = {}
     with db.read() as c:
         asked = {"hashes": hashes}
-        for image_hash, value in c.execute(_values_of_images(column, where), asked):
+        for image_hash, value in c.execute(_values_of_images(column, where), asked).all():
             found.setdefault(image_hash, []).append(value)
     return found
 

@@ -38,7 +38,7 @@ class Columns:
     """The columns of a table of index rows. Thread-safe: nothing of it changes."""
 
     def __init__(self, table: pa.Table) -> None:
-        self._images = table["image_hash"]
+        self._images = _Texts(table["image_hash"])
         self._names: dict[str, dict[str, int]] = {}
         self._codes: dict[str, NDArray[np.int32]] = {}
         for column in CODED:
@@ -55,8 +55,7 @@ class Columns:
 
     def images(self, rows: NDArray[np.intp]) -> list[str]:
         """The hashes of the images of these rows, in their order."""
-        found: list[str] = self._images.take(rows).to_pylist()
-        return found
+        return self._images.of(rows)
 
     def kept(self, where: Filter) -> Selection | None:
         """The rows that a filter keeps; None: all of them."""
@@ -110,9 +109,46 @@ class Columns:
         return found
 
 
+class _Texts:
+    """A column of texts, few of which are asked for at once. Of one length, as hashes are, they are cut out of
+    the column's own bytes, for a tenth of what Arrow takes for a few rows."""
+
+    def __init__(self, column: Any) -> None:
+        self._column = _whole(column)
+        self._bytes = _of_one_length(self._column)
+
+    def of(self, rows: NDArray[np.intp]) -> list[str]:
+        """The texts of these rows, in their order."""
+        if self._bytes is None:
+            found: list[str] = self._column.take(rows).to_pylist()
+            return found
+        length, taken = self._bytes.shape[1], self._bytes[rows].tobytes()
+        return [taken[at : at + length].decode() for at in range(0, len(taken), length)]
+
+
+def _of_one_length(column: Any) -> NDArray[np.uint8] | None:
+    """The bytes of an array of texts, uint8 [n, length], sharing its memory; None where they are of several
+    lengths, or empty, or some are missing."""
+    import pyarrow as pa
+
+    if column.type != pa.string() or column.null_count or not len(column):
+        return None
+    _, ends, data = column.buffers()
+    ends = np.frombuffer(ends, np.int32)[column.offset : column.offset + len(column) + 1]
+    length = int(ends[1] - ends[0])
+    if not length or (np.diff(ends) != length).any():
+        return None
+    return np.frombuffer(data, np.uint8, len(column) * length, int(ends[0])).reshape(-1, length)
+
+
+def _whole(column: Any) -> Any:
+    """A column in one piece."""
+    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+
+
 def _coded(column: Any) -> Any:
     """A column of words as one dictionary array with numbers of 32 bits."""
     import pyarrow as pa
 
-    whole = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+    whole = _whole(column)
     return whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
