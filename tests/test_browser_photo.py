@@ -396,6 +396,8 @@ def test_the_live_camera(page: Page, street: str) -> None:
     assert page.evaluate("document.getElementById('video').srcObject") is None, (
         "the camera stays on"
     )
+    fitted = page.locator("#shown").evaluate("one => getComputedStyle(one).objectFit")
+    assert fitted == "contain", "a photo is never stretched"
 
 
 CAMERAS = """

@@ -366,8 +366,9 @@ def test_only_what_is_under_review_is_decided(both: Database) -> None:
     for verdict in ("release", "refuse"):
         with pytest.raises(BadQuery, match="is not under review"):
             ledger.decide(both, row["id"], verdict, note="x", at=AT)  # type: ignore[arg-type]
-        with pytest.raises(NotFound, match="no such sale: 999"):
-            ledger.decide(both, 999, verdict, note="x", at=AT)  # type: ignore[arg-type]
+        for nobody in (999, 10**30):
+            with pytest.raises(NotFound, match=f"no such sale: {nobody}"):
+                ledger.decide(both, nobody, verdict, note="x", at=AT)  # type: ignore[arg-type]
 
 
 # ---- any order of the same news

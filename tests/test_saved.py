@@ -185,6 +185,8 @@ def test_what_a_browser_kept_is_handed_over_as_it_was(
         {"amount": "1e400"},
         {"amount": "much"},
         {"amount": "NaN"},
+        {"amount": "9" * 15, "currency": "CLF"},  # beyond what a database counts
+        {"amount": "9" * 15},
         {"currency": "???"},
         {"currency": ""},
         {"saved_at": -5},

@@ -32,6 +32,8 @@ from lensback.wire.numbers import Amount, Body
 router = APIRouter(responses=bodies.FAILURES)
 
 MAX_FORM = 400
+MAX_MINOR = 1 << 53
+"""Smallest units of a currency from which no price is believed, as in a feed: four digits of some make much of it."""
 
 
 class Saved(Body):
@@ -201,7 +203,10 @@ def _then(given: Mapping[str, str]) -> _Then | None:
         raise wrong from error
     if currency not in minor_units() or amount < 0 or at < 0:
         raise wrong
-    return _Then(Money.of(amount, currency), given.get("here", "").lower() in {"true", "1"}, at)
+    price = Money.of(amount, currency)
+    if price.minor >= MAX_MINOR:
+        raise wrong
+    return _Then(price, given.get("here", "").lower() in {"true", "1"}, at)
 
 
 def _listed(service: Service, owner: str) -> SavedThings:
