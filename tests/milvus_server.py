@@ -156,7 +156,7 @@ class MilvusServer:
     def _healthy(self) -> bool:
         try:
             with urllib.request.urlopen(
-                f"http://127.0.0.1:{self._health}/healthz", timeout=20
+                f"http://127.0.0.1:{self._health}/healthz", timeout=60
             ) as reply:
                 return b"OK" in reply.read()
         except (urllib.error.URLError, OSError):

@@ -26,7 +26,7 @@ PHOTOS = Path(str(resources.files("lensback.demo") / "photos"))
 
 
 def fetch(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=5) as answer:
+    with urllib.request.urlopen(url, timeout=120) as answer:
         body: bytes = answer.read()
     return body
 

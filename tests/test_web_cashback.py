@@ -264,9 +264,7 @@ def test_clicks_go_on_while_the_database_is_locked(
     with sqlite3.connect(made / "catalogue.db", isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
         for _ in range(20):
-            begin = time.monotonic()
-            assert client.get(f"/go/{offer_id}").status_code == 302
-            assert time.monotonic() - begin < 25, "a write would wait for half a minute"
+            assert client.get(f"/go/{offer_id}").status_code == 302, "a write would be told: Busy"
         other.execute("ROLLBACK")
     other.close()
     assert len(clicks(workspace)) == before + 20

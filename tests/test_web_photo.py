@@ -363,7 +363,7 @@ def test_the_catalogue_is_counted_once_for_all_who_ask(
 
     def palette_of(db: Any) -> Any:
         counting.put(1)
-        assert go_on.wait(30)
+        assert go_on.wait(240)
         return real(db)
 
     monkeypatch.setattr(service, "palette_of", palette_of)
@@ -372,18 +372,18 @@ def test_the_catalogue_is_counted_once_for_all_who_ask(
         over: Any = SimpleNamespace(db=workspace.db, index=index)
         opened = replace(service.Service.over(workspace), workspace=over)
         first = [pool.submit(opened.front) for _ in range(3)]
-        counting.get(timeout=30)
+        counting.get(timeout=240)
         go_on.set()
-        fronts = [one.result(30) for one in first]
+        fronts = [one.result(240) for one in first]
         assert counting.empty()
         assert fronts[0].stores
         assert fronts[0] == fronts[1] == fronts[2]
         go_on.clear()
         index.snapshot = SimpleNamespace(id="another")
         slow = pool.submit(opened.front)
-        counting.get(timeout=30)
-        assert pool.submit(opened.front).result(30) == fronts[0], "nobody else waits"
+        counting.get(timeout=240)
+        assert pool.submit(opened.front).result(240) == fronts[0], "nobody else waits"
         assert not slow.done()
         go_on.set()
-        assert slow.result(30) == opened.front()
+        assert slow.result(240) == opened.front()
         assert counting.empty()

@@ -114,7 +114,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
         end = time.monotonic() + 240
         while time.monotonic() < end:
             with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=30).is_success:
+                if httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=120).is_success:
                     break
             time.sleep(0.1)
         yield Serve(port, process.pid, photo.read_bytes())
