@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import random
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lensback import feeds
+from lensback.errors import FeedTruncated
+from lensback.feeds import batch, stream, table
 from lensback.types import Offer, Rejected
 
 HEAD = "id,title,link,price,description\n"
@@ -136,3 +139,64 @@ def test_a_table_all_in_quotes_is_no_such_one():
     text = '"id","title","link","price"\n"1","Cup","https://s.example/1","5 EUR"\n'
     (row,) = feeds.read(io.BytesIO(text.encode()))
     assert isinstance(row, Offer)
+
+
+STRAY = 'id\ttitle\tlink\tprice\n0\tHat 0\thttps://s.example/0\t"\n1 EUR\n'
+
+
+@pytest.mark.parametrize("behind", range(1, 8))
+def test_rows_behind_a_quote_that_nobody_closes_come_again_after_the_last_line(behind: int) -> None:
+    """The reader has come to the end of the file by then, and is asked for more."""
+    rows = "".join(f"{n}\tHat {n}\thttps://s.example/{n}\t5 EUR\n" for n in range(1, behind + 1))
+    made = list(feeds.read(io.BytesIO((STRAY + rows).encode())))
+    ids = [row.external_id for row in made if isinstance(row, Offer)]
+    assert ids[-behind:] == [str(n) for n in range(1, behind + 1)]
+
+
+PIECES = (
+    "{n},Hat {n},https://s.example/{n},5 EUR\n",
+    '"{n}","Hat, {n}","https://s.example/{n}","5 EUR"\n',
+    '{n},"Hat\n{n}",https://s.example/{n},5 EUR\n',
+    '{n},"12\\" {n}",https://s.example/{n},5 EUR\n',
+    '{n},"a "b" {n}",https://s.example/{n},5 EUR\n',
+    '{n},"Hat {n},https://s.example/{n},5 EUR\n',
+    "{n},Hat {n}\n",
+    "{n},Hat {n},https://s.example/{n},5 EUR,\n",
+    "id,title,link,price\n",
+    ",,,\n",
+    "\n",
+)
+SIZES = ((1 << 16, 500), (40, 3), (300, 7))
+
+
+@pytest.mark.parametrize(("chunk", "together"), SIZES)
+def test_many_lines_at_once_give_what_one_by_one_gives(
+    chunk: int, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(chunk)
+    monkeypatch.setattr(stream, "CHUNK_BYTES", chunk)
+    monkeypatch.setattr(batch, "ROWS", together)
+    at_once = table._plain_rows
+    for odd in (0, 0.02, 0.3):
+        for _ in range(12):
+            kinds = [
+                chance.choice(PIECES) if chance.random() < odd else PIECES[n % 2] for n in range(60)
+            ]
+            text = "id,title,link,price\n" + "".join(
+                piece.format(n=n) for n, piece in enumerate(kinds)
+            )
+            data = text[: chance.choice([len(text), len(text) - 9])].encode()
+            read = []
+            for way in (at_once, lambda *_: None):
+                monkeypatch.setattr(table, "_plain_rows", way)
+                read.append(_all(data))
+            assert read[0] == read[1], text
+
+
+def _all(data: bytes) -> list[object]:
+    made: list[object] = []
+    try:
+        made.extend(feeds.read(io.BytesIO(data)))
+    except FeedTruncated as error:
+        made.append(error.message)
+    return made

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from lensback.feeds.rows import SAMPLE_CHARS, Pending
+from lensback.feeds.rows import SAMPLE_CHARS, Lines, Pending
 from lensback.types import Rejected
 
 if TYPE_CHECKING:
@@ -212,39 +213,39 @@ def bare(value: str, quote: str = '"') -> str:
 
 
 class Noted:
-    """The lines of a table, each noted in `taken`; those that were taken in vain come again."""
+    """The lines of a table, each noted in `taken`; those that were taken in vain come again, also after
+    the last one."""
 
-    def __init__(self, text: Iterable[str], taken: list[str]) -> None:
+    def __init__(self, lines: Lines, taken: list[str], first: Iterable[str] = ()) -> None:
+        """`first`: lines that come before the rest."""
         self._taken = taken
-        self._again: list[str] = []
-        self._text = iter(text)
-        self._lines = self._noted()
+        self._lines = lines
+        self.again = deque(first)
+        """Lines that were taken in vain and are still to come."""
 
     def __iter__(self) -> Iterator[str]:
-        return self._lines
-
-    @property
-    def again(self) -> bool:
-        """Whether lines that were taken in vain are still to come."""
-        return bool(self._again)
+        again, note, lines = self.again, self._taken.append, iter(self._lines)
+        while again or (line := next(lines, None)) is not None:
+            if again:
+                line = again.popleft()
+            note(line)
+            yield line
 
     def next(self) -> str | None:
         """One line more for the row that was taken last."""
-        line = self._again.pop(0) if self._again else next(self._text, None)
-        if line is not None:
-            self._taken.append(line)
-        return line
+        return next(iter(self), None)
+
+    def some(self, most: int) -> list[str]:
+        """The next lines, at most so many, not noted; none at the end."""
+        if not self.again:
+            return self._lines.some(most)
+        return [self.again.popleft() for _ in range(min(most, len(self.again)))]
 
     def give_back(self, kept: int) -> None:
         """All but the first `kept` of the lines taken last come again."""
-        self._again[:0] = self._taken[kept:]
+        self.put_back(self._taken[kept:])
         del self._taken[kept:]
 
-    def _noted(self) -> Iterator[str]:
-        for line in self._text:
-            self._taken.append(line)
-            yield line
-            while self._again:
-                again = self._again.pop(0)
-                self._taken.append(again)
-                yield again
+    def put_back(self, lines: Sequence[str]) -> None:
+        """These lines are the next ones."""
+        self.again.extendleft(reversed(lines))

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
+from operator import length_hint
 from typing import Generic, TypeVar
 
 from lensback.errors import FeedError, FeedTruncated
@@ -44,18 +45,32 @@ def unwrapped(line: str) -> str:
 
 
 class Lines:
-    """Physical lines with their ends, as csv.reader wants them; `whole` is False at a cut end."""
+    """Physical lines with their ends, as csv.reader wants them: one by one, or as many as are at hand."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        lines = self._split()
-        self._lines = map(unwrapped, lines) if are_wrapped(source.head_text()) else lines
+        blocks = self._split()
+        if are_wrapped(source.head_text()):
+            blocks = (list(map(unwrapped, block)) for block in blocks)
+        self._blocks = blocks
+        self._ahead: Iterator[str] = iter(())
+        self._lines = self._each()
+        self._ended = True
         self.skipped = 0
-        self.whole = True
         self.cut = False
 
     def __iter__(self) -> Iterator[str]:
         return self._lines
+
+    @property
+    def whole(self) -> bool:
+        """Whether the line taken last has its end; False at a cut end of the file only."""
+        return self._ended or length_hint(self._ahead) > 0
+
+    def some(self, most: int) -> list[str]:
+        """The next lines, at most so many, as far as they are at hand; none at the end. They are no
+        more than a chunk of the file, however long lines are."""
+        return list(islice(self._ahead, most)) if self._more() else []
 
     def header(self) -> str:
         """The first line that is neither empty nor no header at all. Raises FeedError if none."""
@@ -65,7 +80,20 @@ class Lines:
             self.skipped += 1
         raise FeedError("the feed is empty", hint="check the address")
 
-    def _split(self) -> Iterator[str]:
+    def _each(self) -> Iterator[str]:
+        while self._more():
+            yield from self._ahead
+
+    def _more(self) -> bool:
+        """Whether a line is left; a block of them is at hand then."""
+        while not length_hint(self._ahead):
+            block = next(self._blocks, None)
+            if block is None:
+                return False
+            self._ahead = iter(block)
+        return True
+
+    def _split(self) -> Iterator[list[str]]:
         rest = ""
         for chunk in self._source.text():
             rest += chunk
@@ -74,13 +102,12 @@ class Lines:
                 end = rest.rfind("\r", 0, -1) + 1 or len(rest)
             if end:
                 # newline="" ends lines at \n, \r and \r\n only, and leaves them as they are
-                yield from io.StringIO(rest[:end], newline="")
+                yield io.StringIO(rest[:end], newline="").readlines()
                 rest = rest[end:]
         self.cut = self._source.failure is not None
         if rest and not self.cut:
-            for line in io.StringIO(rest, newline=""):
-                self.whole = line.endswith(("\n", "\r"))
-                yield line
+            self._ended = rest.endswith(("\n", "\r"))
+            yield io.StringIO(rest, newline="").readlines()
 
 
 class Pending(Generic[T]):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, islice
+from collections.abc import Callable, Generator, Iterator, Sequence
+from itertools import islice
+from operator import itemgetter
 
 from lensback.counted import counted
 from lensback.errors import FeedError
@@ -31,6 +32,8 @@ _RAKUTEN_LEAST = 26
 _MOST_COLUMNS = 5000
 _DELIMITERS = "\t;|,^~"
 _HEADINGS, _FIRST_LINES, _SAMPLE_LINES = 10, 30, 5
+_PATIENCE = 15
+"""Blocks of lines that are read row by row after one that had to be, and the next one tried, too."""
 
 
 def read(
@@ -68,7 +71,7 @@ def read(
     make = _maker(header, columns, rules)
     quote = quote_of(first_lines[1:], delimiter)
     writing = Writing(delimiter, len(header), _spaced(header_line, delimiter), quote)
-    yield from _rows(lines, chain(first, lines), writing, header, make)
+    yield from _rows(lines, first, writing, header, make)
 
 
 def first_of(head: str) -> list[str]:
@@ -174,46 +177,83 @@ def _plan(header: list[str], columns: ColumnMap) -> Plan:
 
 
 def _rows(
-    lines: Lines, text: Iterable[str], writing: Writing, header: list[str], make: Make
+    lines: Lines, first: Sequence[str], writing: Writing, header: list[str], make: Make
 ) -> Iterator[Offer | Rejected]:
     """The table's rows in batches; what is no row goes where it stood. Blank rows and a header that
     comes again, as where two files were joined, are passed over."""
     taken: list[str] = []
-    more = Noted(text, taken)
-    reader, width, last, escaped = (
-        writing.reader(more),
-        writing.width,
-        header[-1],
-        "\\" + writing.quote,
-    )
-    at = lines.skipped + 2
-    pending = Pending(make)
-    rows, places = pending.rows, pending.lines
+    more, pending = Noted(lines, taken, first), Pending(make)
     odd = OddRows(pending, taken, writing, more)
-    while True:
-        try:
-            for values in reader:
-                if len(values) == width and len(taken) == 1 and escaped not in taken[0]:
-                    if any(values) and not (values[-1] == last and _again(values, header)):
-                        rows.append(values)
-                        places.append(at)
-                else:
-                    odd.put(values, at, whole=lines.whole)
-                if len(rows) >= batch.ROWS:
-                    yield from pending.flush()
-                at += len(taken)
-                taken.clear()
-            break
-        except csv.Error as error:
-            odd.put([], at, whole=lines.whole, why=str(error))
-        at += len(taken)
-        taken.clear()
-    some = pending.met
+    at, patience, wait = lines.skipped + 2, 0, 0
+    while some := more.some(max(1, batch.ROWS - len(pending.rows))):
+        rows = None if wait else _plain_rows(some, writing, header)
+        if rows is None:  # not tried again at once: odd rows seldom come alone
+            patience, wait = (
+                (patience, wait - 1) if wait else (min(2 * patience + 1, _PATIENCE),) * 2
+            )
+            more.put_back(some)
+            at = yield from _one_by_one(odd, lines, at, header)
+        else:
+            patience = 0
+            pending.rows += rows
+            pending.lines += range(at, at + len(rows))
+            at += len(rows)
+            if len(pending.rows) >= batch.ROWS:
+                yield from pending.flush()
+    some_met = pending.met
     yield from pending.flush()
     if odd.cut_at:
         raise truncated(odd.cut_at)
-    if not some and not lines.cut:
+    if not some_met and not lines.cut:
         raise empty()
+
+
+def _plain_rows(
+    lines: Sequence[str], writing: Writing, header: list[str]
+) -> list[list[str]] | None:
+    """The rows of lines that hold one each and nothing odd, all at once at the speed of C; None where
+    that is not so of every line."""
+    if "\\" + writing.quote in "".join(lines):
+        return None
+    try:
+        rows = list(writing.reader(lines))
+    except csv.Error:
+        return None
+    if len(rows) != len(lines) or set(map(len, rows)) != {writing.width} or not all(map(any, rows)):
+        return None
+    last = header[-1]
+    if last in map(itemgetter(-1), rows) and any(_again(values, header) for values in rows):
+        return None
+    return rows
+
+
+def _one_by_one(
+    odd: OddRows, lines: Lines, at: int, header: list[str]
+) -> Generator[Offer | Rejected, None, int]:
+    """Rows until no line is left that was taken in vain: the plain ones, and where one is odd what is
+    made of it. Returns the number of the next line."""
+    pending, taken, more, writing = odd.pending, odd.taken, odd.more, odd.writing
+    reader, width, last = writing.reader(more), writing.width, header[-1]
+    escaped, again = "\\" + writing.quote, more.again
+    while again:
+        try:
+            values = next(reader, None)
+        except csv.Error as error:
+            odd.put([], at, whole=lines.whole, why=str(error))
+        else:
+            if values is None:
+                break
+            if len(values) == width and len(taken) == 1 and escaped not in taken[0]:
+                if any(values) and not (values[-1] == last and _again(values, header)):
+                    pending.rows.append(values)
+                    pending.lines.append(at)
+            else:
+                odd.put(values, at, whole=lines.whole)
+            if len(pending.rows) >= batch.ROWS:
+                yield from pending.flush()
+        at += len(taken)
+        taken.clear()
+    return at
 
 
 def _again(values: list[str], header: list[str]) -> bool:
