@@ -141,13 +141,18 @@ def test_a_table_all_in_quotes_is_no_such_one():
     assert isinstance(row, Offer)
 
 
-STRAY = 'id\ttitle\tlink\tprice\n0\tHat 0\thttps://s.example/0\t"\n1 EUR\n'
+STRAY = (
+    "id\ttitle\tlink\tprice\timage_link\tavailability\n"
+    '0\tHat 0\thttps://s.example/0\t"\n1 EUR\t\t0\n'
+)
 
 
 @pytest.mark.parametrize("behind", range(1, 8))
 def test_rows_behind_a_quote_that_nobody_closes_come_again_after_the_last_line(behind: int) -> None:
     """The reader has come to the end of the file by then, and is asked for more."""
-    rows = "".join(f"{n}\tHat {n}\thttps://s.example/{n}\t5 EUR\n" for n in range(1, behind + 1))
+    rows = "".join(
+        f"{n}\tHat {n}\thttps://s.example/{n}\t5 EUR\t\t7\n" for n in range(1, behind + 1)
+    )
     made = list(feeds.read(io.BytesIO((STRAY + rows).encode())))
     ids = [row.external_id for row in made if isinstance(row, Offer)]
     assert ids[-behind:] == [str(n) for n in range(1, behind + 1)]

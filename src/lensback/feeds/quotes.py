@@ -225,9 +225,7 @@ class Noted:
 
     def __iter__(self) -> Iterator[str]:
         again, note, lines = self.again, self._taken.append, iter(self._lines)
-        while again or (line := next(lines, None)) is not None:
-            if again:
-                line = again.popleft()
+        while line := again.popleft() if again else next(lines, ""):
             note(line)
             yield line
 
