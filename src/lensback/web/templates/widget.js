@@ -95,10 +95,13 @@
     return form;
   }
 
+  // Things of one verdict, under its words where the dialog's title does not say them.
   function group(verdict, hits) {
     const rows = node("ol");
+    rows.dataset.verdict = verdict;
     rows.append(...hits.map(card));
-    return hits.length ? [node("h3", words[verdict]), rows] : [];
+    const heading = title.textContent === words[verdict] ? [] : [node("h3", words[verdict])];
+    return hits.length ? [...heading, rows] : [];
   }
 
   function card(hit) {
