@@ -124,6 +124,7 @@ def test_evaluate_and_report_from_the_command_line(split: Split, tmp_path: Path)
         )
         assert done.exit_code == 0, done.output
         assert word in page.read_text("utf-8")
+        assert "verdict: Not known yet. What decided it: " in done.output
     done = lensback("report", "--workspace", split.workspace, "--json")
     assert json.loads(done.stdout)["verdict"]["verdict"] == "unknown"
 

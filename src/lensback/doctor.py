@@ -373,7 +373,7 @@ def _programs(workspace: Workspace) -> Iterator[Check]:
             continue
         if strange := _strange_host(workspace, program):
             text = f"offers lead to {strange}, none of the program's domains: no cashback there"
-            yield Check(part, "warn", text, "is it the store's, add it to the program's domains")
+            yield Check(part, "warn", text, "if it is the store's, add it to the program's domains")
             continue
         if {"postback_secret", "postback_hmac", "token", "client_id", "auth_token"} & set(account):
             yield Check(part, "ok", f"through {program.network}")

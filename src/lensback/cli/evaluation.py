@@ -229,6 +229,7 @@ def report_command(
     """The customer's report: what the figures mean in money, and where not to use it."""
     from lensback.evaluate import page, report
     from lensback.evaluate.inputs import Assumptions, example_assumptions, read_assumptions
+    from lensback.evaluate.page.texts import RULES, VERDICTS
     from lensback.settings import FILE_NAME
 
     if example:
@@ -249,7 +250,8 @@ def report_command(
     if as_json:
         print_json(made.as_json())
     else:
-        say(f"verdict: {made.verdict.name}, decided by {made.verdict.decided_by.rule}")
+        said, rule = VERDICTS[made.verdict.name][0], RULES[made.verdict.decided_by.rule]
+        say(f"verdict: {said}. What decided it: {rule}")
         say(f"written: {file}")
 
 

@@ -170,4 +170,5 @@ def read_text_file(path: Path) -> str:
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {path}: {error}", hint="check the path") from error
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"cannot read {path}: {why}", hint="check the path") from error

@@ -77,7 +77,8 @@ def read_rows(file: Path, images: Path) -> list[BenchmarkRow]:
                 )
             return [_row(row, images) for row in rows]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BadQuery(f"cannot read {file}: {error}", hint="give a CSV file in UTF-8") from error
+        why = getattr(error, "strerror", None) or error
+        raise BadQuery(f"cannot read {file}: {why}", hint="give a CSV file in UTF-8") from error
 
 
 def _row(row: dict[str, str], images: Path) -> BenchmarkRow:

@@ -77,7 +77,8 @@ def read_queries(path: Path) -> list[Asked]:
                 )
             return [_asked(row, path, rows.line_num) for row in rows]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BadQuery(f"cannot read {path}: {error}", hint="give a CSV file in UTF-8") from error
+        why = getattr(error, "strerror", None) or error
+        raise BadQuery(f"cannot read {path}: {why}", hint="give a CSV file in UTF-8") from error
 
 
 def _asked(row: dict[str, str | None], path: Path, line: int) -> Asked:
