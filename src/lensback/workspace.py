@@ -28,8 +28,6 @@ from lensback.net import Fetcher
 from lensback.publish import ROWS_FILE
 from lensback.rank import Calibration
 from lensback.retry import retried
-from lensback.session import halves
-from lensback.session.compiled import PREFIX
 from lensback.settings import FILE_NAME, Settings
 from lensback.types import Snapshot
 from lensback.vectors import VectorStore
@@ -48,7 +46,6 @@ class Workspace:
         self.path = path
         self.settings = settings
         self._encoders: dict[str, Encoder] = {}
-        self._half: Encoder | None = None
         # One for each file: encoders are few.
         self._calibration_at = lru_cache(64)(_calibration_at)
         self._promise_at = lru_cache(64)(_promise_at)
@@ -156,17 +153,7 @@ class Workspace:
         """The detector that the settings name. Raises ConfigError where it cannot be opened."""
         from lensback.detectors import open_detector
 
-        threads, _ = self._shared_out
-        return open_detector(self.settings.detector, self.detectors, threads=threads)
-
-    @property
-    def _shared_out(self) -> tuple[int, int]:
-        """Threads of the detector, and of what is encoded while it looks; 0: as many as there are, and
-        nothing. Only the shipped detector shares: it takes about as long as one part of a photo."""
-        from lensback.detectors import SHIPPED_NAME
-
-        threads, shares = self.settings.threads, self.settings.detector.removeprefix(PREFIX)
-        return halves(threads) if shares == SHIPPED_NAME else (threads, 0)
+        return open_detector(self.settings.detector, self.detectors, threads=self.settings.threads)
 
     @cached_property
     def looks(self) -> Looks:
@@ -271,15 +258,6 @@ class Workspace:
             encoder = self.encoder(snapshot.encoder)
         return encoder
 
-    def _beside(self, encoder: Encoder) -> Encoder | None:
-        """The same encoder for what is encoded while the detector looks, if anything is."""
-        threads = self._shared_out[1]
-        with self._lock:
-            half = self._half
-            if threads and (half is None or half.fingerprint != encoder.fingerprint):
-                half = self._half = open_encoder(encoder.name, self.models, threads=threads)
-            return half if half and half.fingerprint == encoder.fingerprint else None
-
     def calibration(self, fingerprint: str) -> Calibration | None:
         """The calibration fitted for an encoder on this catalogue, if there is one."""
         return self._calibration_at(self.calibration_path(fingerprint)).get()
@@ -349,7 +327,6 @@ class Workspace:
             index=self.index,
             snapshot=snapshot,
             encoder=encoder,
-            beside=self._beside(encoder),
             detector=self.detector,
             calibration=self.calibration_of(encoder),
             exact_precision=s.exact_precision,

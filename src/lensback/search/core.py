@@ -43,7 +43,6 @@ from lensback.search.looking import (
     unlikely,
     withdrawn,
 )
-from lensback.search.parts import Parts
 from lensback.search.prices import CashbackBasis, Prices, rates_day
 from lensback.search.printed import printed
 from lensback.search.query import MAX_LIMIT, MIN_BOX, Query, currencies, filter_of
@@ -105,9 +104,6 @@ class Tools:
     """What reads the photo's words, if they are to be read."""
     text_wait_s: float = 30.0
     """How long an answer that is ready otherwise waits for them."""
-    beside: Encoder | None = None
-    """The same encoder on as many threads as the detector leaves, for what is encoded while it looks; None where
-    both would take the same processors."""
     compared: Callable[[str, Vectors], object] | None = None
     """Is told the vectors [n, dim] of what was searched, by the answer's id, if somebody wants to know."""
 
@@ -121,12 +117,11 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
         where = filter_of(tools.db, query, tools.currency, tools.snapshot.id, tools.cashback.rates)
         side_px, limits = _side_px(query, tools.encoder), (tools.max_bytes, tools.max_pixels)
         readers = (tools.decode, tools.codes, tools.texts)
-        begin = partial(_begin, query=query, beside=tools.beside)
-        sight = look(photo, tools.looks, tools.detector, side_px, limits, timings, readers, begin)
+        sight = look(photo, tools.looks, tools.detector, side_px, limits, timings, readers)
         regions = chosen(sight.regions, query.box)
         with log.timed("encode", timings):
             boxes = searched(regions[0], query.box)
-            vectors = sight.parts.vectors(boxes, tools.encoder, tools.beside)
+            vectors = sight.parts.vectors(boxes, tools.encoder)
         if tools.compared:
             tools.compared(search_id, vectors)
         said = _coded(sight, query, where, tools, timings)
@@ -164,12 +159,6 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
         encoder=tools.encoder.fingerprint,
         snapshot=tools.snapshot.id,
     )
-
-
-def _begin(parts: Parts, query: Query, beside: Encoder | None) -> None:
-    """Begins to encode what is most likely asked for, whatever the detector will find."""
-    if beside:
-        parts.begin(query.box or WHOLE, beside)
 
 
 def _shown(region: Region) -> Shown:

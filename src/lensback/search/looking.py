@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import threading
 from collections.abc import Callable, MutableMapping, Sequence
 from concurrent.futures import Future
 from copy import copy
@@ -17,7 +18,7 @@ from lensback import images, log
 from lensback.detectors import Detector
 from lensback.detectors.boxes import overlap
 from lensback.fleeting import Fleeting
-from lensback.search.parts import Parts, begun
+from lensback.search.parts import Parts
 from lensback.types import WHOLE, Box, Region
 
 PHOTOS = 24
@@ -101,10 +102,8 @@ def look(
     limits: tuple[int, int],
     timings: MutableMapping[str, float],
     readers: Readers = (images.decoded, None, None),
-    begin: Callable[[Parts], object] = lambda _: None,
 ) -> Look:
-    """Decodes a photo and finds its regions, or remembers both; its codes and its words begin to be read, and
-    `begin` begins what else can be done before its regions are known.
+    """Decodes a photo and finds its regions, or remembers both; its codes and its words begin to be read.
 
     `limits` are most bytes and most pixels. Raises BadImage, TooLarge.
     """
@@ -119,16 +118,29 @@ def look(
             )
     with log.timed("regions", timings):
         if known is None:
-            read = begun("codes", lambda: codes(photo, *limits)).result if codes else tuple
+            read = _begun("codes", lambda: codes(photo, *limits)).result if codes else tuple
             words = (
-                _awaited(begun("texts", lambda: texts(photo, *limits)))
+                _awaited(_begun("texts", lambda: texts(photo, *limits)))
                 if texts
                 else _nothing_written
             )
-            begin(parts := Parts(picture))
-            known = Look(parts, size, tuple(in_order(detector.find(picture))), read, words)
+            known = Look(Parts(picture), size, tuple(in_order(detector.find(picture))), read, words)
             looks.put(key, known)
     return known
+
+
+def _begun(name: str, work: Callable[[], T]) -> Future[T]:
+    """Begins the work in a thread."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except Exception as error:  # noqa: BLE001 - raised where the result is asked for
+            future.set_exception(error)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return future
 
 
 def _awaited(work: Future[T]) -> Callable[[float], T | None]:

@@ -41,17 +41,6 @@ def planes(pixels: NDArray[np.uint8], levels: NDArray[np.float32]) -> NDArray[np
     return taken
 
 
-def halves(threads: int) -> tuple[int, int]:
-    """`threads`, or as many as there are processors for 0, shared out among two models that run at once:
-    threads of the first, and of the second; none for the second where there is but one.
-
-    >>> halves(1), halves(2), halves(5)
-    ((1, 0), (1, 1), (3, 2))
-    """
-    allowed = threads or processors()
-    return allowed - allowed // 2, allowed // 2
-
-
 def open_session(path: Path, *, threads: int, load_hint: str, run_hint: str) -> tuple[Any, Run]:
     """The session of a model file, and its `run(outputs, feed)`, which may be shared by threads.
 
