@@ -30,6 +30,8 @@ AVAILABILITIES: tuple[Availability, ...] = get_args(Availability)
 
 WITHDRAWN = {"ANG": 2, "BGN": 2}
 """Currencies that ISO 4217 gave up of late: stores' feeds name them for a while yet."""
+MAX_PRICE_MINOR = 1 << 53
+"""Smallest units of a currency from which no price is believed: beyond it numbers of JSON are not exact."""
 
 
 @dataclass(frozen=True, slots=True)

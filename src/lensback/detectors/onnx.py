@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,11 @@ from lensback.detectors.decode import Decoded, believed, decode
 from lensback.detectors.description import FILE_NAME, DetectorDescription, read_description
 from lensback.detectors.preprocess import Fitted, fit, to_batch
 from lensback.errors import ConfigError
-from lensback.session import Array, Run, open_session
+from lensback.session import Array, Load, Run, open_session
+from lensback.shelves import MODEL_FILE
 from lensback.shelves.weights import fingerprint
 from lensback.types import WHOLE, Region
 
-MODEL_FILE = "model.onnx"
 LAST_RESORT = 0.01
 """Score of the whole photo."""
 MIN_SIDE = 0.02
@@ -39,9 +39,6 @@ NUMBERS: dict[str, Any] = {
     "tensor(float)": np.float32,
     "tensor(bool)": np.bool_,
 }
-
-Load = Callable[[Path, int], tuple[Any, Run]]
-"""Model folder and threads -> what has `get_inputs` and `get_outputs`, and its `run`."""
 
 
 class OnnxDetector:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lensback.detectors.onnx import MODEL_FILE, OnnxDetector
+from lensback.detectors.onnx import OnnxDetector
 from lensback.session import Run, compiled
+from lensback.shelves import MODEL_FILE
 
 
 class OpenVinoDetector(OnnxDetector):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from lensback.encoders.description import (
 from lensback.encoders.preprocess import to_batch
 from lensback.errors import ConfigError
 from lensback.log import event
-from lensback.session import Array, Run, open_session
+from lensback.session import Array, Load, Run, open_session
 from lensback.shelves import MODEL_FILE
 from lensback.shelves.weights import model_files
 from lensback.types import Vectors
@@ -34,9 +34,6 @@ BATCH = 8
 FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 INTEGERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(bool)": np.bool_}
 FIRST_OUTPUTS = ("image_embeds", "pooler_output")
-
-Load = Callable[[Path, int], tuple[Any, Run]]
-"""Model folder and threads -> what has `get_inputs` and `get_outputs`, and its `run`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,9 @@ from functools import lru_cache
 
 from lensback.feeds.columns import by_alias
 from lensback.feeds.texts import plain
-from lensback.types import Money, currency_exponent, minor_units
+from lensback.types import MAX_PRICE_MINOR, Money, currency_exponent, minor_units
 
 MAX_WORD = 200
-_MAX_MINOR = 1 << 53
 _SIGNS = by_alias(
     {
         "RUB": "rur rub ₽ р руб рублей",
@@ -262,7 +261,7 @@ def money(raw: str, fallback: str = "") -> Money | str:
     if len(part) == _GROUP and len(whole) <= _GROUP and whole.strip("0") and _has_no_cents(known):
         whole, part = whole + part, ""  # 12.000 ₫
     minor = _minor(whole, part, known)
-    return Money(minor, known) if 0 < minor < _MAX_MINOR else "bad price"
+    return Money(minor, known) if 0 < minor < MAX_PRICE_MINOR else "bad price"
 
 
 def _grouped(digits: str, named: tuple[str, ...], code: str) -> str:

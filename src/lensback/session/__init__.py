@@ -16,6 +16,8 @@ from lensback.errors import ConfigError, MissingExtra
 
 Array = NDArray[Any]
 Run = Callable[[list[str], dict[str, Array]], Sequence[Array]]
+Load = Callable[[Path, int], tuple[Any, Run]]
+"""Model folder and threads -> what has `get_inputs` and `get_outputs`, and its `run`."""
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """What a container may use: microseconds of processor time, or `max`, in so many of the clock."""
 

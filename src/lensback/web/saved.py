@@ -19,7 +19,7 @@ from lensback.decimals import decimal_of
 from lensback.errors import BadQuery, Forbidden, NotFound, Unauthorized
 from lensback.search import saved_thing
 from lensback.speech import Speech
-from lensback.types import Money, minor_units
+from lensback.types import MAX_PRICE_MINOR, Money, minor_units
 from lensback.web import bodies, forms, guard, users
 from lensback.web.bodies import FRESH
 from lensback.web.browser import from_own_page
@@ -32,8 +32,6 @@ from lensback.wire.numbers import Amount, Body
 router = APIRouter(responses=bodies.FAILURES)
 
 MAX_FORM = 400
-MAX_MINOR = 1 << 53
-"""Smallest units of a currency from which no price is believed, as in a feed: four digits of some make much of it."""
 
 
 class Saved(Body):
@@ -204,7 +202,7 @@ def _then(given: Mapping[str, str]) -> _Then | None:
     if currency not in minor_units() or amount < 0 or at < 0:
         raise wrong
     price = Money.of(amount, currency)
-    if price.minor >= MAX_MINOR:
+    if price.minor >= MAX_PRICE_MINOR:
         raise wrong
     return _Then(price, given.get("here", "").lower() in {"true", "1"}, at)
 
