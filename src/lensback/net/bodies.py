@@ -7,6 +7,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import chain
 
 from lensback.errors import FetchFailed
 from lensback.gunzip import gunzip
@@ -71,6 +72,9 @@ def _undone(name: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
     """The body without one coding; as it came where it turns out, before the first byte of it, that
     this coding was never done: a proxy says `gzip` of what it unpacked, or says it twice."""
     came, size = _Came(chunks), 0
+    if _is_text(came.head()):
+        yield from came
+        return
     try:
         for piece in _UNPACK[name](came):
             if piece:
@@ -88,7 +92,25 @@ def _undone(name: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield from kept
         yield from came
     except EOFError as error:
-        raise FetchFailed(f"the server's {name} stream stops in the middle", retry=True) from error
+        # brotli has no mark of its own: what begins as another coding may wait for more as this one
+        if came.kept is None or not came.head().startswith(_marks_of_others(name)):
+            raise FetchFailed(
+                f"the server's {name} stream stops in the middle", retry=True
+            ) from error
+        yield from came.kept
+
+
+_HEAD_BYTES = 512
+_CONTROLS = bytes({*range(32), 127} - set(b"\t\n\f\r"))
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether a body's first bytes are text, and so no stream of any coding: nothing but letters of
+    some charset where there are many bytes, of UTF-8 where few; too few (16) say nothing."""
+    if len(head) < 16 or len(head.translate(None, _CONTROLS)) < len(head):
+        return False
+    # of random bytes one in ten is a control: of 256 of them none is without
+    return len(head) >= 256 or head.decode("utf-8", "ignore").encode() == head
 
 
 def _begins(name: str, data: bytes) -> bool:
@@ -101,6 +123,10 @@ def _begins(name: str, data: bytes) -> bool:
 _MAGIC = {"gzip": (b"\x1f\x8b",), "zstd": (b"\x28\xb5\x2f\xfd",)}
 
 
+def _marks_of_others(name: str) -> tuple[bytes, ...]:
+    return tuple(mark for coding, marks in _MAGIC.items() if coding != name for mark in marks)
+
+
 class _Broken(Exception):
     """What cannot be undone; the decompressor of another coding does not take it for its own."""
 
@@ -110,8 +136,20 @@ class _Came:
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
+        self._head: bytes | None = None
         self.size = 0
         self.kept: list[bytes] | None = []
+
+    def head(self) -> bytes:
+        """The first bytes, at most 512, before or after the chunks are asked for."""
+        if self._head is None:
+            ahead, size = [], 0
+            while size < _HEAD_BYTES and (chunk := next(self._chunks, None)) is not None:
+                ahead.append(chunk)
+                size += len(chunk)
+            self._chunks = chain(ahead, self._chunks)
+            self._head = b"".join(ahead)[:_HEAD_BYTES]
+        return self._head
 
     def __iter__(self) -> Iterator[bytes]:
         for chunk in self._chunks:
