@@ -20,7 +20,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import numpy as np
@@ -39,8 +39,10 @@ from lensback.search import Looks, Tools, core
 from lensback.search.query import Query
 from lensback.settings import Settings
 from lensback.sync import sync
-from lensback.wire import Hit
 from lensback.workspace import Workspace, init, set_setting
+
+if TYPE_CHECKING:  # the first edition, which runs these parts too, had it elsewhere
+    from lensback.wire import Hit
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 # Words in photos: a process more, and a fifth of a second for each photo.
