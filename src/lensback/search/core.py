@@ -104,6 +104,8 @@ class Tools:
     """What reads the photo's words, if they are to be read."""
     text_wait_s: float = 30.0
     """How long an answer that is ready otherwise waits for them."""
+    still: Callable[[], object] = lambda: None
+    """Is asked between two stages; raises where nobody waits for the answer any more."""
     compared: Callable[[str, Vectors], object] | None = None
     """Is told the vectors [n, dim] of what was searched, by the answer's id, if somebody wants to know."""
 
@@ -117,13 +119,16 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
         where = filter_of(tools.db, query, tools.currency, tools.snapshot.id, tools.cashback.rates)
         side_px, limits = _side_px(query, tools.encoder), (tools.max_bytes, tools.max_pixels)
         readers = (tools.decode, tools.codes, tools.texts)
-        sight = look(photo, tools.looks, tools.detector, side_px, limits, timings, readers)
+        looking = (photo, tools.looks, tools.detector, side_px, limits, timings)
+        sight = look(*looking, readers, tools.still)
         regions = chosen(sight.regions, query.box)
+        tools.still()
         with log.timed("encode", timings):
             boxes = searched(regions[0], query.box)
             vectors = sight.parts.vectors(boxes, tools.encoder)
         if tools.compared:
             tools.compared(search_id, vectors)
+        tools.still()
         said = _coded(sight, query, where, tools, timings)
         region = named(regions[0], regions)
         lines = partial(_lines, sight, query, tools, timings)

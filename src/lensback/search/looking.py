@@ -102,10 +102,12 @@ def look(
     limits: tuple[int, int],
     timings: MutableMapping[str, float],
     readers: Readers = (images.decoded, None, None),
+    still: Callable[[], object] = lambda: None,
 ) -> Look:
     """Decodes a photo and finds its regions, or remembers both; its codes and its words begin to be read.
 
-    `limits` are most bytes and most pixels. Raises BadImage, TooLarge.
+    `limits` are most bytes and most pixels; `still` is asked between the two, and may raise. Raises BadImage,
+    TooLarge.
     """
     decode, codes, texts = readers
     with log.timed("decode", timings):
@@ -118,6 +120,7 @@ def look(
             )
     with log.timed("regions", timings):
         if known is None:
+            still()
             read = _begun("codes", lambda: codes(photo, *limits)).result if codes else tuple
             words = (
                 _awaited(_begun("texts", lambda: texts(photo, *limits)))

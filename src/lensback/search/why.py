@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import chain, islice
 
 import numpy as np
@@ -21,16 +22,19 @@ Heat = NDArray[np.float32]
 """float32 [CELLS, CELLS], 0 to 1: 1 where covering the picture costs most of the likeness."""
 
 
-def heat(part: Image.Image, vector: Vector, encoder: Encoder) -> Heat:
+def heat(
+    part: Image.Image, vector: Vector, encoder: Encoder, still: Callable[[], object] = lambda: None
+) -> Heat:
     """How much each cell of a searched part speaks for an image with this vector.
 
     Occlusion (Zeiler, Fergus 2014): patches get the colour of the part's edge; a cell's heat is the mean
     loss of cosine similarity over the patches that cover it. Works with any encoder, at the price
-    of 37 encodings. All zero where no patch matters.
+    of 37 encodings, between which `still` may raise where nobody waits for it any more. All zero where no patch
+    matters.
     """
     pictures = chain([part], (_covered(part, row, column) for row, column in _places()))
     batches = iter(lambda: list(islice(pictures, _BATCH)), [])  # all at once would be 37 copies
-    whole, *others = np.concatenate([encoder.encode(batch) @ vector for batch in batches])
+    whole, *others = np.concatenate([_alike(batch, vector, encoder, still) for batch in batches])
     lost, times = np.zeros((CELLS, CELLS)), np.zeros((CELLS, CELLS))
     for (row, column), score in zip(_places(), others, strict=True):
         patch = np.s_[row : row + _PATCH, column : column + _PATCH]
@@ -38,6 +42,13 @@ def heat(part: Image.Image, vector: Vector, encoder: Encoder) -> Heat:
         times[patch] += 1
     mean = lost / times
     return np.asarray(mean / max(float(mean.max()), 1e-9), np.float32)
+
+
+def _alike(
+    batch: list[Image.Image], vector: Vector, encoder: Encoder, still: Callable[[], object]
+) -> Vector:
+    still()
+    return encoder.encode(batch) @ vector
 
 
 def _places() -> list[tuple[int, int]]:

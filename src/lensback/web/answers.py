@@ -23,6 +23,7 @@ from lensback.web.browser import address_of, browser_of, keep_browser
 from lensback.web.guard import Reader, Searcher
 from lensback.web.kept import QUALITY, bare
 from lensback.web.language import speech_of
+from lensback.web.leaving import while_waited_for
 from lensback.web.notes import recorded
 from lensback.web.pages import render, search_page
 from lensback.web.programs import terms_of_answer
@@ -106,7 +107,8 @@ async def answer_photo(request: Request, search_id: str, service: Opened) -> Res
     known = await run_in_threadpool(service.memory.get, _known(search_id), whose)
     pixels = service.workspace.settings.max_image_pixels
     work = partial(_jpeg, known.photo, pixels)
-    content = await service.placed(work, address_of(request))
+    async with while_waited_for(request):
+        content = await service.placed(work, address_of(request))
     return Response(content, media_type="image/jpeg", headers=FRESH)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -13,6 +14,7 @@ from lensback.errors import Busy, Error
 from lensback.web import bodies
 from lensback.web.browser import keep_browser
 from lensback.web.guard import Searcher, searcher
+from lensback.web.leaving import while_waited_for
 from lensback.web.service import Opened, Service
 from lensback.web.uploads import BATCH_BODY, MAX_PHOTOS, Upload, read_uploads
 
@@ -36,17 +38,20 @@ async def batch(request: Request, service: Opened) -> Response:
         uploads = await read_uploads(request, limit, MAX_PHOTOS)
         for _ in uploads[1:]:
             searcher(request)  # each photo counts
-        results = [await _result(service, request, upload) for upload in uploads]
+        async with while_waited_for(request) as still:
+            results = [await _result(service, request, upload, still) for upload in uploads]
     found = bodies.respond(wire.Batch(results=tuple(results)), fresh=True, exclude_unset=True)
     return keep_browser(request, found, service.workspace.settings)
 
 
-async def _result(service: Service, request: Request, upload: Upload) -> wire.BatchResult:
+async def _result(
+    service: Service, request: Request, upload: Upload, still: Callable[[], object]
+) -> wire.BatchResult:
     """The answer of one photo, or its failure."""
     end = asyncio.get_running_loop().time() + PATIENCE_S
     while True:
         try:
-            answer = await service.find(request, upload)
+            answer = await service.find(request, upload, still)
         except Busy as error:
             if asyncio.get_running_loop().time() > end:
                 return _failed(error)

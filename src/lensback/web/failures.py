@@ -15,6 +15,7 @@ from lensback import log
 from lensback.errors import BadQuery, Busy, Error, InputError, NotFound, TooMany
 from lensback.web import pages
 from lensback.web.browser import address_of
+from lensback.web.leaving import Left
 
 RETRY_AFTER_S = {True: "1", False: "30"}
 """A place is free in a moment; a missing index takes an operator."""
@@ -78,6 +79,8 @@ def _by_a_person(request: Request) -> bool:
 async def _ours(request: Request, error: Exception) -> Response:
     if not isinstance(error, Error):
         raise error
+    if isinstance(error, Left):
+        return Response(status_code=error.http_status)
     if error.http_status in REFUSALS:
         await _turn(request, error)
     if error.http_status >= 500:

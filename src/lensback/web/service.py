@@ -48,6 +48,7 @@ from lensback.web.browser import address_of, browser_of
 from lensback.web.gate import Gate
 from lensback.web.guesses import Guesses
 from lensback.web.language import speech_of
+from lensback.web.leaving import while_waited_for
 from lensback.web.limits import Arrivals
 from lensback.web.marks import Marks
 from lensback.web.memory import Memory, Remembered
@@ -106,6 +107,8 @@ class Asker:
 
     address: str
     browser: str
+    still: Callable[[], object]
+    """Raises Left where nobody waits for the answer any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +183,13 @@ class Service:
         """The request's photo, searched. The photo itself is let go."""
         async with self.arrivals.body_of(request):
             upload = await read_upload(request, self.workspace.settings.max_image_bytes)
-            return replace(upload, photo=None), await self.find(request, upload)
+            async with while_waited_for(request) as still:
+                return replace(upload, photo=None), await self.find(request, upload, still)
 
-    async def find(self, request: Request, upload: Upload) -> Answer:
-        """One upload, searched, counted and written down. Raises Busy where all places are taken."""
-        who, asked = Asker(address_of(request), browser_of(request)), upload
+    async def find(self, request: Request, upload: Upload, still: Callable[[], object]) -> Answer:
+        """One upload, searched, counted and written down; `still` is asked between two stages whether somebody
+        waits for it. Raises Busy where all places are taken."""
+        who, asked = Asker(address_of(request), browser_of(request), still), upload
         reads = replace(upload.query, language=speech_of(request).language)
         upload = replace(upload, query=reads)
         if upload.photo_url:
@@ -205,7 +210,7 @@ class Service:
 
     async def _searched(self, upload: Upload, who: Asker) -> tuple[Answer, str]:
         """The search of a photo that is here."""
-        return await self.placed(partial(self._search, upload, who.browser), who.address)
+        return await self.placed(partial(self._search, upload, who), who.address)
 
     async def placed(self, work: Callable[[images.Decode], T], address: str) -> T:
         """What `work` returns, given what decodes, in a place of the kind that its photo needs."""
@@ -237,12 +242,12 @@ class Service:
         most = self.workspace.settings.max_image_bytes
         return self.workspace.photo_fetcher.fetch(url, max_bytes=most, deadline_s=FETCH_S).body
 
-    def _search(self, upload: Upload, whose: str, decode: images.Decode) -> tuple[Answer, str]:
+    def _search(self, upload: Upload, who: Asker, decode: images.Decode) -> tuple[Answer, str]:
         """The answer, and the side of a trial that gave it; empty: no trial."""
         photo = upload.photo or b""
-        answer, variant = self._answered(photo, upload.query, whose, decode)
+        answer, variant = self._answered(photo, upload.query, who, decode)
         first = upload.first or answer.search_id
-        self.memory.keep(answer.search_id, photo, answer.region, whose, first)
+        self.memory.keep(answer.search_id, photo, answer.region, who.browser, first)
         if not upload.again:
             kept.keep(self.workspace.path, self.workspace.settings, answer.search_id, photo, decode)
         return answer, variant
@@ -255,10 +260,10 @@ class Service:
         return upload.first or answer.search_id, mark
 
     def _answered(
-        self, photo: bytes, query: Query, whose: str, decode: images.Decode
+        self, photo: bytes, query: Query, who: Asker, decode: images.Decode
     ) -> tuple[Answer, str]:
         variant, compared = self._side(), dict[str, Vectors]()
-        own = partial(_own, whose=whose, decode=decode, compared=compared.__setitem__)
+        own = partial(_own, who=who, decode=decode, compared=compared.__setitem__)
         if variant == "b":
             try:
                 answer = search(photo, query, own(self.workspace.trial_tools()))
@@ -379,10 +384,11 @@ def _kept_photo(
 
 
 def _own(
-    tools: Tools, whose: str, decode: images.Decode, compared: Callable[[str, Vectors], object]
+    tools: Tools, who: Asker, decode: images.Decode, compared: Callable[[str, Vectors], object]
 ) -> Tools:
     """The tools with what this browser's own photos were seen to show, and no other's."""
-    return replace(tools, looks=tools.looks.of(whose), decode=decode, compared=compared)
+    looks = tools.looks.of(who.browser)
+    return replace(tools, looks=looks, decode=decode, compared=compared, still=who.still)
 
 
 async def _service(request: Request) -> Service:

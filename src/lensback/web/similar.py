@@ -19,6 +19,7 @@ from lensback.web.browser import address_of
 from lensback.web.forms import OFFER_ID
 from lensback.web.guard import Searcher
 from lensback.web.language import speech_of
+from lensback.web.leaving import while_waited_for
 from lensback.web.pages import render
 from lensback.web.programs import terms_by_store
 from lensback.web.service import Opened, Service
@@ -52,7 +53,8 @@ async def similar_offers(
         language=speech_of(request).language,
     )
     work, address = partial(likes, service, offer_id, query), address_of(request)
-    stored, hits = await service.gate.run(work, address)
+    async with while_waited_for(request):
+        stored, hits = await service.gate.run(work, address)
     return bodies.respond(wire.Similar(offer_id=stored.offer_id, hits=tuple(hits)))
 
 
@@ -67,7 +69,8 @@ async def similar_page(request: Request, offer_id: str, service: Opened) -> Resp
     speech = speech_of(request)
     query = Query(language=speech.language)
     work = partial(likes, service, offer_id, query)
-    stored, hits = await service.gate.run(work, address_of(request))
+    async with while_waited_for(request):
+        stored, hits = await service.gate.run(work, address_of(request))
     title = speech.say("Similar to {title}", title=stored.offer.title)
     cards = [card(hit, speech, calibrated=False) for hit in hits]
     lead = speech.say("What looks most like it in the connected stores.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -20,6 +21,7 @@ from lensback.types import Box
 from lensback.web import bodies
 from lensback.web.browser import address_of, browser_of
 from lensback.web.guard import Searcher
+from lensback.web.leaving import while_waited_for
 from lensback.web.service import Opened, Service
 from lensback.web.turns import leave_line
 
@@ -49,11 +51,12 @@ async def why(search_id: str, image_hash: str, request: Request, service: Opened
         raise NotFound("no such search or image", hint="take both from an answer")
     address = address_of(request)
     part = partial(_part, service, search_id, browser_of(request))
-    photo, region = await service.placed(part, address)
-    # In a place of its own: it encodes as often as 37 searches do.
-    leave_line(request.scope)
-    work = partial(_layer, service, image_hash, region, photo)
-    content = await service.explaining.run(work, address)
+    async with while_waited_for(request) as still:
+        photo, region = await service.placed(part, address)
+        # In a place of its own: it encodes as often as 37 searches do.
+        leave_line(request.scope)
+        work = partial(_layer, service, image_hash, region, photo, still)
+        content = await service.explaining.run(work, address)
     return Response(content, media_type="image/png", headers={"Cache-Control": "no-store"})
 
 
@@ -67,10 +70,12 @@ def _part(
     return photo, known.region
 
 
-def _layer(service: Service, image_hash: str, region: Box, photo: Image.Image) -> bytes:
+def _layer(
+    service: Service, image_hash: str, region: Box, photo: Image.Image, still: Callable[[], object]
+) -> bytes:
     tools = service.tools()
     vector = service.workspace.vectors.get(tools.snapshot.fingerprint, [image_hash])[0]
-    found = heat(images.crop(photo, region), vector, tools.encoder)
+    found = heat(images.crop(photo, region), vector, tools.encoder, still)
     sink = io.BytesIO()
     painted(found, region, photo.size).save(sink, "PNG", optimize=True)
     return sink.getvalue()
