@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -465,6 +466,40 @@ def test_a_feed_that_is_not_there_exits_with_1(fresh: Path, tmp_path: Path) -> N
     assert "check the path" in shown["todo"]
 
 
+def test_a_first_sync_says_the_next_step_whatever_came_of_it(fresh: Path, tmp_path: Path) -> None:
+    here = ("--workspace", fresh)
+    allow_local(fresh)
+    for name in ("one", "two"):
+        missing = tmp_path / f"{name}.csv"
+        assert lensback("store", "add", name, "--feed", missing, *here).code == 0
+    failed = lensback("sync", *here)
+    assert failed.code == 1
+    assert failed.out.splitlines()[-1] == f"next: lensback doctor --workspace {fresh}"
+    assert lensback("store", "remove", "two", "--yes", *here).code == 0
+    failed = lensback("sync", "--force", *here)
+    assert failed.code == 1
+    assert failed.out.splitlines()[-1] == f"next: lensback store show one --workspace {fresh}"
+
+
+def test_the_first_sync_that_finds_something_leads_to_a_search(shop: Shop, tmp_path: Path) -> None:
+    folder, name = tmp_path / "new one", "small"
+    assert lensback("init", "--workspace", folder).code == 0
+    allow_local(folder)
+    (folder / "lensback.toml").write_text(
+        (folder / "lensback.toml").read_text() + '\nencoder = "pixels"\ndetector = "whole"\n'
+    )
+    lensback("store", "add", name, "--feed", tmp_path / "none.csv", "--workspace", folder)
+    assert "next: lensback store show small" in lensback("sync", "--workspace", folder).out
+    store = next(iter(shop.world.stores.values()))
+    feed = ("--feed", store.feed_url, "--base", shop.world.base)
+    assert lensback("store", "set", name, *feed, "--workspace", folder).code == 0
+    done = lensback("sync", "--workspace", folder)
+    assert done.code == 0
+    told = done.out.splitlines()[-1]
+    assert told == f"next: lensback search --example --workspace '{folder}'"
+    assert "next:" not in lensback("sync", "--workspace", folder).out
+
+
 def test_a_feed_that_shrank_waits_for_force(fresh: Path, tmp_path: Path) -> None:
     where = ("--workspace", fresh)
     lensback("store", "add", "hats", "--feed", table_feed(tmp_path, 10), *where)
@@ -851,3 +886,11 @@ def test_serve_where_the_port_is_taken(shop: Shop) -> None:
         refused = shop.run("serve", "--port", listener.getsockname()[1])
     assert refused.code == 2
     assert "choose another --host or --port" in refused.err
+    assert "http://" not in refused.err, "nothing is served there"
+
+
+def test_serve_says_the_port_that_it_was_given(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("uvicorn.Server.run", lambda *_, **__: None)
+    served = shop.run("serve", "--port", 0)
+    assert served.code == 0
+    assert re.search(r"^http://127\.0\.0\.1:[1-9]\d+  \d+ offers of 2 stores", served.err)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -59,7 +60,9 @@ def account_of(
         pass
     else:
         if stat.S_IMODE(state.st_mode) & 0o077:
-            raise ConfigError(f"others can read {path}", hint=f"run: chmod 600 {path}")
+            raise ConfigError(
+                f"others can read {path}", hint=f"run: chmod 600 {shlex.quote(str(path))}"
+            )
         found |= _secrets(path).get().get(network, {})
     prefix = f"{ENVIRONMENT}{network.upper().replace('-', '_')}_"
     for name, value in (os.environ if environ is None else environ).items():

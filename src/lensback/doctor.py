@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -122,7 +123,12 @@ def _rights(workspace: Workspace) -> Iterator[Check]:
         if not path.stat().st_mode & 0o077:
             continue
         mode = "700" if path.is_dir() else "600"
-        yield Check("rights", "warn", f"others can read {path}", f"run: chmod {mode} {path}")
+        yield Check(
+            "rights",
+            "warn",
+            f"others can read {path}",
+            f"run: chmod {mode} {shlex.quote(str(path))}",
+        )
 
 
 def _database(workspace: Workspace) -> Iterator[Check]:

@@ -33,7 +33,7 @@ from lensback.cli import (
 from lensback.cli.face import app, json_text, pasted, refuse
 from lensback.cli.stopping import Interrupted, again, interruptible
 from lensback.cli.streams import flush, mend_streams, of_system, unread
-from lensback.errors import Error, Stopped
+from lensback.errors import BadQuery, Error, Stopped
 
 GROUPS = (
     stores,
@@ -58,6 +58,11 @@ GROUPS = (
 )
 """Imported for the commands they add to `app`."""
 
+USAGE_ERROR: type[typer.BadParameter] = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError"
+)
+"""Of whichever click the command line's library brings."""
+
 __all__ = ["GROUPS", "app", "main"]
 
 
@@ -68,7 +73,7 @@ def main() -> None:
     try:
         with interruptible():
             try:
-                app()
+                _run()
             finally:
                 flush()
     except Interrupted as interrupted:
@@ -85,8 +90,24 @@ def main() -> None:
         _refuse(unread(error))
 
 
+def _run() -> None:
+    """The command that was asked for. With `--json` a wrong line, too, is told as JSON."""
+    if not _as_json():
+        app()
+        return
+    try:
+        sys.exit(app(standalone_mode=False))
+    except USAGE_ERROR as error:
+        where = f"{error.ctx.command_path} --help" if error.ctx else "lensback --help"
+        raise BadQuery(error.format_message(), hint=f"{where} lists what it takes") from error
+
+
+def _as_json() -> bool:
+    return "--json" in sys.argv
+
+
 def _refuse(error: Error) -> NoReturn:
-    if "--json" in sys.argv:
+    if _as_json():
         error.hint = pasted(error.hint)
         with suppress(OSError):  # nowhere to say it
             print(json_text(error.as_json()), flush=True)

@@ -14,6 +14,7 @@ from lensback.cli.face import (
     AsJson,
     Folder,
     app,
+    command,
     err,
     opened_workspace,
     out,
@@ -169,5 +170,5 @@ def restore_command(
     if done.aside:
         say(f"the database that was there cannot be read: set aside as {done.aside}")
     _say_what_is_not_there(one)
-    say(f"next: lensback doctor --workspace {workspace}")
-    say(f"then: lensback sync --workspace {workspace}")
+    say(f"next: {command('doctor', workspace)}")
+    say(f"then: {command('sync', workspace)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -128,7 +129,7 @@ def _train_from_use(folder: Path, workspace: Path, *, as_json: bool) -> None:
         f"{counted(done.lessons, 'lesson')} of {counted(done.people, 'member')} about {counted(done.things, 'product')}: {by}"
     )
     if done.gained:
-        say(f"next: {command(f'encoder add NAME {done.folder}', workspace)}")
+        say(f"next: {command(f'encoder add NAME {shlex.quote(str(done.folder))}', workspace)}")
 
 
 def _show_trained(done: Trained, workspace: Path) -> None:
@@ -148,7 +149,7 @@ def _show_trained(done: Trained, workspace: Path) -> None:
         say("too few held-out views for a match probability: run lensback calibrate after the sync")
     say(f"loss and validation by step: {done.folder / 'chart.svg'}, {done.folder / 'log.csv'}")
     if gained:
-        say(f"next: {command(f'encoder add NAME {done.folder}', workspace)}")
+        say(f"next: {command(f'encoder add NAME {shlex.quote(str(done.folder))}', workspace)}")
 
 
 @encoder_app.command("list")

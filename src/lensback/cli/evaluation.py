@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from lensback.cli.face import (
     AsJson,
     Folder,
     app,
+    command,
     connected,
     err,
     opened_workspace,
@@ -164,7 +166,8 @@ def holdout_command(
         f"{counted(made.views, 'view')} of {counted(made.products, 'product')} and {counted(made.absent, 'whole product')}"
     )
     say(f"taken out, {counted(made.hidden, 'picture')} hidden; now run:")
-    say(f"lensback evaluate --workspace {made.workspace} --queries {made.queries}")
+    asked = shlex.join(["--queries", str(made.queries)])
+    say(command(f"evaluate {asked}", made.workspace))
 
 
 @app.command("promise")

@@ -99,6 +99,11 @@ def say(text: str) -> None:
     out.print(pasted(text), markup=False, highlight=False, soft_wrap=True)
 
 
+def say_aside(text: str) -> None:
+    """A line as it is, on stderr: what is no part of the result, and must not stand in its JSON."""
+    err.print(pasted(text), markup=False, highlight=False, soft_wrap=True)
+
+
 def command(text: str, folder: Path) -> str:
     """A command as it can be pasted: with the workspace, unless that is the usual one here."""
     usual = os.environ.get("LENSBACK_WORKSPACE") or str(HERE)
@@ -156,6 +161,11 @@ def on_shelves(folder: Path) -> Workspace:
 def print_json(value: Any) -> None:
     """Prints a value as indented JSON on the standard output."""
     print(json_text(value, indent=2))
+
+
+def print_json_line(value: Any) -> None:
+    """Prints a value as one line of JSON, at once: what a service tells round by round is read so."""
+    print(json_text(value), flush=True)
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:

@@ -19,8 +19,10 @@ from lensback.cli.face import (
     opened_workspace,
     out,
     print_json,
+    print_json_line,
     refuse,
     say,
+    say_aside,
 )
 from lensback.cli.stopping import stoppable
 from lensback.console import FittedTable, StageProgress, waiting
@@ -136,14 +138,17 @@ def _pull_all(folder: Path, every: str, as_json: bool) -> None:
     from lensback.pulling import NetworkPull, pull_due, serve
 
     failed: list[str] = []
+    rows: list[dict[str, object]] = []
 
     def tell(came: NetworkPull) -> None:
         name = came.network or "pull"
-        if came.error:
+        if came.error and not usual:
             failed.append(name)
+        if as_json and (told := came.error or came.done):
+            row = {"network": came.network, **told.as_json()}
+            print_json_line(row) if usual else rows.append(row)
+        elif came.error:
             refuse(name, came.error)
-        elif came.done and as_json:
-            print_json({"network": name, **came.done.as_json()})
         elif came.done:
             done = came.done
             counts = f"{done.new} news, {done.repeated} known already"
@@ -158,8 +163,10 @@ def _pull_all(folder: Path, every: str, as_json: bool) -> None:
         else:
             drained(opened)
             pull_due(opened, None, stop, tell, around=partial(waiting, err))
+    if as_json and not usual:
+        print_json(rows)
     if stop.is_set():
-        say("stopped; nothing is lost: it goes on from here")
+        (say_aside if as_json else say)("stopped; nothing is lost: it goes on from here")
         raise typer.Exit(0 if usual and not stop.by_hand else 128 + stop.asked)
     if failed and not usual:
         raise typer.Exit(1)

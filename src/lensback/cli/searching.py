@@ -23,6 +23,7 @@ from lensback.cli.face import (
     print_json,
     refuse,
     say,
+    say_aside,
 )
 from lensback.cli.stopping import handed_over
 from lensback.console import FittedTable, StageProgress, answer_table, tally_table, waiting
@@ -139,12 +140,14 @@ def serve_command(
 ) -> None:
     """Serve the page and the API."""
     from lensback.web import run
-    from lensback.workspace import open_workspace
 
-    with open_workspace(workspace) as opened:
-        _say_what_is_served(opened, f"http://{f'[{host}]' if ':' in host else host}:{port}")
+    name = f"[{host}]" if ":" in host else host
+
+    def listening(opened: Workspace, bound: int) -> None:
+        _say_what_is_served(opened, f"http://{name}:{bound}")
+
     with handed_over():
-        run(workspace, host=host, port=port, workers=workers, stopping=_say_it_stops)
+        run(workspace, host, port, workers, listening=listening, stopping=_say_it_stops)
 
 
 def _say_it_stops() -> None:
@@ -161,6 +164,7 @@ def _say_what_is_served(opened: Workspace, address: str) -> None:
         snapshot = opened.index.snapshot
     except Error as error:  # the server tells of it by /readyz and goes on
         refuse(type(error).__name__, error)
+        say_aside(address)
         return
     sold = f"{counted(counts.total(), 'offer')} of {counted(len(counts), 'store')}"
     by = (
@@ -172,9 +176,10 @@ def _say_what_is_served(opened: Workspace, address: str) -> None:
         f"{address}  {sold}, {by}",
         "a new index, keys of `key add`, rates and calibration are seen at once; lensback.toml and a new host key after a restart",
         'a line for each request follows; log_level = "warning" in lensback.toml turns it off',
+        "Ctrl-C stops it",
     )
     for line in lines:
-        err.print(line, markup=False, highlight=False, soft_wrap=True)
+        say_aside(line)
 
 
 @app.command("calibrate")
@@ -302,7 +307,6 @@ def demo_command(
         f" {shown.seconds:.1f} s in all"
     )
     if serve:
-        say(f"open http://127.0.0.1:{port} (Ctrl-C stops)")
         serve_command(port=port, workers=1, workspace=workspace)
 
 

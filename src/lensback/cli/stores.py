@@ -132,6 +132,9 @@ def store_add(
         _look_over(opened, name, change)
         _apply(opened, name, change)
         address = _feed_of(opened, name)
+    if as_json:
+        print_json({"name": name, "feed_url": redact(address)})
+        return
     say(f"connected {name}: {redact(address)}")
     if "://" not in address and not Path(address).exists():
         say("that file is not there yet")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,8 +19,10 @@ from lensback.cli.face import (
     opened_workspace,
     out,
     print_json,
+    print_json_line,
     refuse,
     say,
+    say_aside,
 )
 from lensback.cli.stopping import CTRL_C, stoppable
 from lensback.console import StageProgress, tally_table
@@ -28,6 +31,7 @@ from lensback.errors import BadQuery, Error
 
 if TYPE_CHECKING:
     from lensback.sync import SyncReport
+    from lensback.workspace import Workspace
 
 
 @app.command("sync")
@@ -62,22 +66,39 @@ def sync_command(
         StageProgress(err) as watcher,
         stoppable(opened.fetcher.halt) as stop,
     ):
-        first = not opened.rows_path.exists()
+        first = not _searchable(opened)
         watch = watcher.stage
         report = sync(
             opened, names or [], only=only, jobs=jobs, force=force, stop=stop, watch=watch
         )
         share = opened.settings.reject_guard
+        next_ = _next(report, workspace, found=_searchable(opened)) if first else ""
     if as_json:
         print_json(report.as_json())
     else:
         out.print(tally_table(report.tallies))
         for what, count in report.mended.items():
             say(f"mended: {count} {what}")
-    if _show_troubles(report, share, quiet=as_json):
+    troubled = _show_troubles(report, share, quiet=as_json)
+    if next_ and not as_json:
+        say(f"next: {next_}")
+    if troubled:
         raise typer.Exit(1)
-    if first and not as_json:
-        say(f"next: {command('search --example', workspace)}")
+
+
+def _searchable(opened: Workspace) -> bool:
+    """Whether there is anything that a search can find."""
+    snapshot = opened.index.snapshot
+    return bool(snapshot and snapshot.rows)
+
+
+def _next(report: SyncReport, folder: Path, *, found: bool) -> str:
+    """The command that leads on from a sync before which nothing could be found."""
+    if found:
+        return command("search --example", folder)
+    if len(report.failed) == 1:
+        return command(f"store show {next(iter(report.failed))}", folder)
+    return command("doctor", folder)
 
 
 def _service(folder: Folder, every: str, names: list[str], as_json: bool) -> None:
@@ -86,21 +107,24 @@ def _service(folder: Folder, every: str, names: list[str], as_json: bool) -> Non
     from lensback.service import serve
 
     usual = schedule.parse(every)
+    tell_people = say_aside if as_json else say
     with opened_workspace(folder) as opened, stoppable(opened.fetcher.halt) as stop:
         share = opened.settings.reject_guard
 
         def tell(came: SyncReport | Error) -> None:
-            if isinstance(came, Error):
+            if isinstance(came, Error) and as_json:
+                print_json_line(came.as_json())
+            elif isinstance(came, Error):
                 refuse(type(came).__name__, came)
             elif as_json:
-                print_json(came.as_json())
+                print_json_line(came.as_json())
             else:
                 say(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {_line(came)}")
                 _show_troubles(came, share)
 
-        say(f"syncing every {usual.text}; stop with Ctrl-C or SIGTERM")
+        tell_people(f"syncing every {usual.text}; stop with Ctrl-C or SIGTERM")
         serve(opened, usual, stop, tell, names=names)
-    say("stopped; nothing is lost: it goes on from here")
+    tell_people("stopped; nothing is lost: it goes on from here")
     if stop.by_hand:
         raise typer.Exit(CTRL_C)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -35,7 +36,7 @@ def absent(url: str, workspace: Path, what: str) -> StateError:
     return StateError(
         f"the database of this workspace {what}: {place(url)}",
         hint="put your last backup of it back there (docs/operate.md); only if there is none and "
-        f"its ledger is lost for good: lensback init --new-database --workspace {workspace}",
+        f"its ledger is lost for good: lensback init --new-database --workspace {shlex.quote(str(workspace))}",
     )
 
 

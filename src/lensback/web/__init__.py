@@ -26,11 +26,12 @@ def run(
     host: str = "127.0.0.1",
     port: int = 8000,
     workers: int = 1,
+    listening: Callable[[Workspace, int], object] = lambda _workspace, _port: None,
     stopping: Callable[[], object] = lambda: None,
 ) -> None:
-    """Serves until it is stopped. `stopping` is called when a signal has asked for that, while
-    requests under way are still answered. Raises ConfigError (no workspace, port taken), and
-    KeyboardInterrupt after Ctrl-C."""
+    """Serves until it is stopped. `listening` is called with the opened workspace and the port once
+    that is ours, `stopping` when a signal has asked for the end, while requests under way are still
+    answered. Raises ConfigError (no workspace, port taken), and KeyboardInterrupt after Ctrl-C."""
     from lensback.web.server import serve
 
-    serve(workspace_path, host, port, workers, stopping)
+    serve(workspace_path, host, port, workers, listening, stopping)

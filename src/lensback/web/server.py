@@ -21,7 +21,7 @@ from lensback.web import connections
 from lensback.web.app import create_app
 from lensback.web.meters import SHARED
 from lensback.web.together import shared
-from lensback.workspace import open_workspace
+from lensback.workspace import Workspace, open_workspace
 
 WORKSPACE = "LENSBACK_WORKSPACE"
 FACTORY = "lensback.web.server:from_environment"
@@ -62,20 +62,26 @@ class _Workers(Multiprocess):
 
 
 def serve(
-    path: Path, host: str, port: int, workers: int, stopping: Callable[[], object] = lambda: None
+    path: Path,
+    host: str,
+    port: int,
+    workers: int,
+    listening: Callable[[Workspace, int], object],
+    stopping: Callable[[], object],
 ) -> None:
-    """Serves until stopped by a signal; `stopping` is called as soon as one came. Raises
-    ConfigError where there is nothing to serve, KeyboardInterrupt after Ctrl-C."""
-    with _bound(host, port) as listener:
-        with open_workspace(path) as workspace:
-            limits = _limits(workspace.settings)
-            if workers == 1:
-                log.setup(_level(workspace.settings))
-                server = _Server(uvicorn.Config(create_app(workspace), **_OPTIONS, **limits))
-                server.stopping = stopping
-                server.run(sockets=[listener])
-                return
-        # The settings are good: each worker opens its own.
+    """Serves until stopped by a signal. `listening` is called with the workspace and the port once that
+    is bound: what is said before would be untrue where it is taken. `stopping` is called as soon as a
+    signal came. Raises ConfigError where there is nothing to serve, KeyboardInterrupt after Ctrl-C."""
+    with open_workspace(path) as workspace, _bound(host, port) as listener:
+        listening(workspace, listener.getsockname()[1])
+        limits = _limits(workspace.settings)
+        if workers == 1:
+            log.setup(_level(workspace.settings))
+            server = _Server(uvicorn.Config(create_app(workspace), **_OPTIONS, **limits))
+            server.stopping = stopping
+            server.run(sockets=[listener])
+            return
+        workspace.close()  # the settings are good: each worker opens its own
         os.environ[WORKSPACE] = str(path.absolute())
         seconds = workspace.settings.photo_memory_s
         config = uvicorn.Config(FACTORY, factory=True, workers=workers, **_OPTIONS, **limits)
