@@ -135,9 +135,9 @@ def _members(
         from lensback.feeds import yml
 
         return yml.read(source.utf8(), rules)
-    from lensback.feeds import dialects, google
+    from lensback.feeds import google, pricelists
 
-    columns = columns or next((m for m in dialects.XML if m.name == seems.dialect), None)
+    columns = columns or next((m for m in pricelists.XML if m.name == seems.dialect), None)
     return google.read(source.utf8(), rules, columns)
 
 

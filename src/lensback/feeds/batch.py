@@ -134,6 +134,9 @@ def _columns(columns: Columns, rules: clean.RowRules, odd: set[int]) -> dict[str
 
 def _stock(columns: Columns, words: Words) -> dict[str, Iterable[Any]]:
     said, count = columns.get("availability"), columns.get("quantity")
+    if days := columns.get("delivery_days"):
+        sent = map(clean.delivery, days)
+        said = [a or b for a, b in zip(said, sent, strict=True)] if said else list(sent)
     if not said and not count:
         return {}
     rows = list(zip(said or repeat(""), count or repeat(""), strict=False))

@@ -118,8 +118,28 @@ def _offer(row: Row, rules: RowRules, external_id: str) -> Offer:
 def stock(row: Row, words: Words) -> Row:
     """`availability`, and what the store said where nobody knows what that means."""
     said, count = (row.get(name, "")[:SHORT_CHARS] for name in ("availability", "quantity"))
+    said = said or delivery(row.get("delivery_days", "")[:SHORT_CHARS])
     found = words(said, count)
     return {"availability": found, "stock_words": unknown_words(found, said, count)}
+
+
+def delivery(raw: str) -> str:
+    """Days until it is sent, or the day from which on, in words of stock. Less than none is not known.
+
+    >>> delivery("0"), delivery("2999-01-01"), delivery("2001-01-01"), delivery("-1"), delivery("na dotaz")
+    ('0 days', 'preorder', '0 days', 'unknown: -1', 'na dotaz')
+    """
+    days = raw.strip()
+    if days.isdecimal():
+        return f"{days} days"
+    if re.fullmatch(r"-[0-9]+", days):
+        return f"unknown: {days}"
+    if _DATE.fullmatch(days):
+        return "preorder" if _moment(days, 0) > time.time() else "0 days"
+    return days
+
+
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def unknown_words(availability: str, said: str, count: str) -> str:

@@ -32,6 +32,7 @@ FIELDS = (
     *(
         "availability",
         "quantity",
+        "delivery_days",
         "brand",
         "gtin",
         "mpn",
@@ -249,6 +250,15 @@ def key(name: str) -> str:
     ):
         return "imagelink" if numbered[1] == "0" else "additionalimagelink"
     return plain
+
+
+def words(**fields: str) -> dict[str, tuple[str, ...]]:
+    """Field -> names of columns, best first, which are given in one text.
+
+    >>> words(price="price cost")
+    {'price': ('price', 'cost')}
+    """
+    return {name: tuple(columns.split()) for name, columns in fields.items()}
 
 
 def by_alias(

@@ -8,19 +8,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lensback.feeds.columns import ColumnMap, by_alias
-
-
-def _words(**fields: str) -> dict[str, tuple[str, ...]]:
-    return {name: tuple(columns.split()) for name, columns in fields.items()}
-
+from lensback.feeds.columns import ColumnMap, by_alias, words
 
 GOOGLE = ColumnMap(
     name="google",
-    fields=_words(
-        id="id guid offer_id product_id sku",
+    fields=words(
+        id="id guid item_id offer_id product_id sku",
         title="title name",
-        url="link url",
+        url="link url product_url product_link",
         price="price",
         currency="currency price_currency",
         sale_price="sale_price saleprice",
@@ -28,13 +23,13 @@ GOOGLE = ColumnMap(
         old_price="old_price oldprice price_old",
         minor_unit="currency_minor_unit minor_unit",
         image="image_link image image_url picture",
-        images="additional_image_link additional_image_links",
+        images="additional_image_link additional_image_links additional_image_urls",
         availability="availability in_stock instock is_in_stock stock_status",
         quantity="quantity_to_sell_on_facebook inventory sell_on_google_quantity quantity stock_quantity stock qty",
         brand="brand",
         gtin="gtin ean barcode",
         mpn="mpn",
-        item_group_id="item_group_id",
+        item_group_id="item_group_id group_id",
         color="color colour",
         size="size",
         category="product_type google_product_category category fb_product_category",
@@ -46,10 +41,15 @@ GOOGLE = ColumnMap(
         condition="condition",
         adult="adult",
         disclosure="ad_disclosure",
+        deleted="delta_command",
     ),
     marks=("id", "title", "price"),
 )
-"""Google Merchant names, for RSS, Atom, plain XML, TSV, CSV and JSON lines. Meta uses the same."""
+"""Google Merchant names, for RSS, Atom, plain XML, TSV, CSV and JSON lines. Meta uses the same, OpenAI nearly,
+and Prisjakt adds the command of a delta."""
+
+OPENAI = replace(GOOGLE, name="openai", marks=("item_id", "title", "price"))
+"""Its product feed names the id and the pictures otherwise."""
 
 META = ColumnMap(
     name="meta",
@@ -59,7 +59,7 @@ META = ColumnMap(
 
 AWIN = ColumnMap(
     name="awin",
-    fields=_words(
+    fields=words(
         id="aw_product_id merchant_product_id",
         title="product_name",
         url="aw_deep_link merchant_deep_link",
@@ -72,7 +72,7 @@ AWIN = ColumnMap(
         " alternate_image_three alternate_image_four aw_image_url merchant_thumb_url aw_thumb_url",
         images="alternate_image_two alternate_image_three alternate_image_four",
         availability="in_stock stock_status is_for_sale",
-        quantity="stock_quantity size_stock_amount",
+        quantity="stock_quantity size_stock_amount is_for_sale",
         brand="brand_name",
         gtin="product_gtin ean upc isbn",
         mpn="mpn model_number",
@@ -93,7 +93,7 @@ AWIN = ColumnMap(
 
 ADMITAD = ColumnMap(
     name="admitad",
-    fields=_words(
+    fields=words(
         id="id",
         title="name",
         url="url",
@@ -121,7 +121,7 @@ ADMITAD = ColumnMap(
 
 CJ = ColumnMap(
     name="cj",
-    fields=_words(
+    fields=words(
         id="sku id",
         title="name title",
         url="buyurl link",
@@ -146,7 +146,7 @@ CJ = ColumnMap(
 
 TRADEDOUBLER_CSV = ColumnMap(
     name="tradedoubler",
-    fields=_words(
+    fields=words(
         id="tdproductid sourceproductid sku",
         title="name",
         url="producturl",
@@ -170,6 +170,52 @@ TRADEDOUBLER_CSV = ColumnMap(
     marks=("name", "producturl", "price"),
 )
 
+ADTRACTION = ColumnMap(
+    name="adtraction",
+    fields=words(
+        id="sku",
+        title="name",
+        url="trackingurl producturl",
+        target_url="producturl",
+        price="price",
+        currency="currency",
+        old_price="originalprice",
+        image="imageurl",
+        availability="instock",
+        brand="brand",
+        gtin="ean",
+        mpn="manufacturerarticlenumber",
+        category="category",
+        description="description",
+    ),
+    tracked=("trackingurl",),
+    marks=("name", "producturl", "trackingurl", "price"),
+)
+"""Nordic; the store's page and the tracked address stand side by side."""
+
+NAVER = ColumnMap(
+    name="naver",
+    fields=words(
+        id="id",
+        title="title",
+        url="link",
+        price="price_pc",
+        old_price="normal_price",
+        image="image_link",
+        images="add_image_link",
+        brand="brand maker",
+        gtin="barcode",
+        mpn="manufacture_define_number",
+        item_group_id="group_id",
+        category="category_name4 category_name3 category_name2 category_name1",
+        condition="condition",
+        deleted="class",
+    ),
+    marks=("id", "title", "price_pc", "link"),
+    currency="KRW",
+)
+"""The engine page (EP 3.0) of Naver Shopping, Korea; a summary of changes says `class` I, U or D."""
+
 _RAKUTEN_COLUMNS = (
     "product_id product_name sku primary_category secondary_category product_url product_image_url"
     " buy_url short_description long_description discount discount_type sale_price retail_price"
@@ -179,7 +225,7 @@ _RAKUTEN_COLUMNS = (
 )
 RAKUTEN = ColumnMap(
     name="rakuten",
-    fields=_words(
+    fields=words(
         id="product_id sku",
         title="product_name",
         url="product_url buy_url",
@@ -202,56 +248,14 @@ RAKUTEN = ColumnMap(
 )
 """Between `HDR|` and `TRL|`; a delta has one column more: I, U or D."""
 
-READY = (AWIN, ADMITAD, META, GOOGLE, CJ, TRADEDOUBLER_CSV)
+READY = (AWIN, ADMITAD, META, GOOGLE, OPENAI, NAVER, CJ, ADTRACTION, TRADEDOUBLER_CSV)
 """Of tables, most telling first."""
-
-KASPI = ColumnMap(
-    name="kaspi",
-    item="offers/offer",
-    fields=_words(
-        id="@sku",
-        title="model",
-        url="url link",
-        price="price cityprices/cityprice",
-        brand="brand",
-        image="image picture",
-        availability="availabilities/availability/@available",
-    ),
-    marks=("kaspi_catalog",),
-    currency="KZT",
-)
-"""Prices and stock only: without addresses of pages nothing in it can be offered."""
-
-SKROUTZ = ColumnMap(
-    name="skroutz",
-    item="product",
-    fields=_words(
-        id="id uid uniqueid @id",
-        title="name title",
-        url="link url",
-        price="price_with_vat price",
-        image="image",
-        images="additional_imageurl additionalimage additional_image",
-        availability="instock isinstock availability",
-        quantity="quantity stock",
-        brand="manufacturer brand",
-        gtin="ean barcode",
-        mpn="mpn",
-        category="category category_name",
-        description="description",
-        color="color colour",
-        size="size",
-    ),
-    marks=("product", "price_with_vat"),
-    currency="EUR",
-)
-"""Greek price comparison: Skroutz, BestPrice."""
 
 TRADEDOUBLER = ColumnMap(
     name="tradedoubler",
     item="product",
     fields={
-        **_words(
+        **words(
             id="offers/offer/@id offers/offer/id offers/id offers/offer/@sourceproductid"
             " offers/sourceproductid @id id",
             title="name",
@@ -287,7 +291,7 @@ TRADEDOUBLER = ColumnMap(
 
 SCHEMA_ORG = ColumnMap(
     name="schema.org",
-    fields=_words(
+    fields=words(
         id="sku productid @id offers/sku mpn",
         title="name",
         url="offers/url url @id",
@@ -314,7 +318,7 @@ SCHEMA_ORG = ColumnMap(
 
 WOOCOMMERCE = ColumnMap(
     name="woocommerce",
-    fields=_words(
+    fields=words(
         id="id",
         title="name",
         url="permalink",
@@ -331,108 +335,6 @@ WOOCOMMERCE = ColumnMap(
     marks=("permalink", "prices/price", "prices/currency_minor_unit"),
 )
 """The Store API of WooCommerce: prices in the smallest unit, which it names."""
-
-AWIN_XML = ColumnMap(
-    name="awin",
-    item="prod",
-    fields=_words(
-        id="@id pid",
-        title="text/name",
-        url="uri/awtrack uri/mlink",
-        target_url="uri/mlink",
-        price="price/buynow price/store",
-        currency="price/@curr",
-        old_price="price/rrp",
-        image="uri/mimage uri/awimage uri/awthumb",
-        availability="@in_stock",
-        quantity="stockquantity",
-        brand="brand/brandname",
-        gtin="ean upc isbn",
-        mpn="mpn",
-        category="cat/mcat cat/awcat",
-        description="text/desc",
-    ),
-    tracked=("uri/awtrack",),
-    marks=("prod", "awtrack"),
-)
-
-HEUREKA = ColumnMap(
-    name="heureka",
-    item="SHOPITEM",
-    fields=_words(
-        id="item_id",
-        title="productname product",
-        url="url",
-        price="price_vat",
-        quantity="stock_quantity quantity stock",
-        image="imgurl",
-        images="imgurl_alternative",
-        brand="manufacturer",
-        gtin="ean",
-        mpn="productno",
-        item_group_id="itemgroup_id",
-        category="categorytext",
-        description="description",
-    ),
-    marks=("shop", "shopitem", "price_vat"),
-    category_separator="|",
-)
-"""Czech and Slovak price comparison (Heureka, Zboží.cz). The currency is the country's: say it."""
-
-CENEO = ColumnMap(
-    name="ceneo",
-    item="offers/o",
-    fields=_words(
-        id="@id",
-        title="name",
-        url="@url",
-        price="@price",
-        image="imgs/main/@url",
-        images="imgs/i/@url",
-        availability="@avail",
-        quantity="@stock",
-        brand="attrs/a[producent]",
-        gtin="attrs/a[ean]",
-        mpn="attrs/a[kod_producenta]",
-        category="cat",
-        description="desc",
-    ),
-    marks=("offers", "o", "imgs"),
-    currency="PLN",
-    category_separator="/",
-    # Days until it is sent; on order; "check at the shop"; before it is sold.
-    stock=by_alias({"in_stock": "1 3 7 14", "backorder": "90", "unknown": "99", "preorder": "110"}),
-)
-
-PROM = ColumnMap(
-    name="prom",
-    item="items/item",
-    fields=_words(
-        id="@id id code",
-        title="name",
-        url="url",
-        price="priceuah priceruah",
-        old_price="oldprice",
-        image="image",
-        availability="available stock presence",
-        quantity="quantity_in_stock quantity stock_quantity",
-        brand="vendor",
-        gtin="barcode",
-        mpn="vendorcode code",
-        category="categoryname",
-        description="description",
-    ),
-    marks=("items", "item", "priceuah"),
-    currency="UAH",
-)
-"""Ukrainian price lists: Prom, Price.ua; Hotline has another name for the price."""
-HOTLINE = replace(PROM, name="hotline", marks=("items", "item", "priceruah"))
-
-XML = (
-    *(KASPI, SKROUTZ, TRADEDOUBLER, AWIN_XML, HEUREKA, CENEO, PROM, HOTLINE),
-    replace(CJ, item="product"),
-)
-"""Of XML that is neither YML nor Google's."""
 
 PARAMS = by_alias(
     {

@@ -17,6 +17,7 @@ from lensback.feeds import elements, markup
 from lensback.feeds.clean import PRICES
 from lensback.feeds.columns import NEEDED, ColumnMap, by_alias, key
 from lensback.feeds.money import money
+from lensback.feeds.stock import known
 from lensback.types import Money
 
 HINT = "write a column map (TOML) and name it with --columns"
@@ -32,26 +33,31 @@ _NAMES = by_alias(
         " codearticle idproduit identifiant codigo idproducto codice codiceprodotto idprodotto codigoproduto idproduto"
         " artikelcode kod kodproduktu idproduktu kodzbozi kodtovaru cikkszam termekkod cod codprodus idprodus tuotenumero"
         " tuotekoodi tootekood urunkodu stokkodu kodikos sifra κωδικοσ артикул код ид номер кодтовара артикултовара"
-        " idтовара кодтовару кодпродукта",
+        " idтовара кодтовару кодпродукта idoferty daisyconuniqueid belboonproductnumber productnumber aid"
+        " 商品管理番号 商品番号 商品コード 商品编号 商品編號 商品id 产品编号 상품코드 상품번호 상품id",
         "title": "title name productname produktnavn produktname navn nazev nazwa nom nombre titel naam"
         " bezeichnung produktbezeichnung artikelbezeichnung artikelname artikel produkt nomproduit nomduproduit"
         " nombreproducto nombredelproducto titulo titolo nome nomeprodotto nomeproduto productnaam nazwaproduktu"
         " nazevproduktu nazevzbozi nazov nazovproduktu termeknev megnevezes nev denumire numeprodus nume varenavn"
         " produktnamn benamning namn tuotenimi nimi nimetus nosaukums pavadinimas urunadi urunismi baslik onoma titlos"
         " naziv ονομα τιτλοσ designation libelle intitule denominazione"
-        " название наименование имя названиетовара наименованиетовара назва назватовару име заглавие",
+        " название наименование имя названиетовара наименованиетовара назва назватовару име заглавие"
+        " tytuloferty tytul 商品名 商品名称 商品名稱 产品名称 商品标题 상품명 제품명",
         "url": "url link producturl produkturl vareurl productlink deeplink href landingpage lien enlace"
         " produktlink artikellink lienproduit urlproduit urlproducto enlaceproducto linkprodotto urlprodotto linkproduto"
         " odkaz adresurl urlproduktu hivatkozas lank lankki baglanti urunlinki poveznica συνδεσμοσ"
-        " ссылка адрес ссылканатовар посилання линк връзка",
+        " ссылка адрес ссылканатовар посилання линк връзка deeplinkurl landingpageurl affiliateurl canonicalurl fullurl pageurl"
+        " 商品url 商品ページurl 商品链接 商品連結 商品鏈接 链接 連結 상품url 상품링크 링크",
         "price": "price nypris pris preis prix precio prezzo cena prijs pricewithvat currentprice"
         " sellingprice centamount verkaufspreis bruttopreis einzelpreis preiseur prixttc prixdevente pvp precioventa"
         " prezzodivendita preco verkoopprijs cenabrutto cenasdph ar bruttoar pret pretcutva salgspris forsaljningspris"
-        " hinta hind kaina fiyat satisfiyati timi τιμη цена стоимость ціна розничнаяцена",
+        " hinta hind kaina fiyat satisfiyati timi τιμη цена стоимость ціна розничнаяцена finalprice pricepc"
+        " 販売価格 通常購入販売価格 価格 售价 售價 价格 價格 판매가 판매가격 가격",
         "minor_unit": "currencyminorunit minorunit minorunits minorunitdigits currencyexponent exponent"
         " fractiondigits currencydecimals decimalplaces",
         "old_price": "oldprice glpris uvp rrp msrp listprice regularprice wasprice priceold alterpreis streichpreis"
-        " prixbarre ancienprix precioanterior prezzoprecedente oudeprijs staracena staracijena ordinariepris староцена стараяцена староціна",
+        " prixbarre ancienprix precioanterior prezzoprecedente oudeprijs staracena staracijena ordinariepris староцена стараяцена староціна"
+        " originalprice normalprice fromprice retailprice priceretail compareatprice 表示価格 定価 通常価格 原价 原價 市场价 정가 소비자가",
         "sale_price": "saleprice specialprice discountprice angebotspreis aktionspreis sonderpreis prixpromo prixsolde"
         " preciooferta precorebajado prezzoscontato aanbiedingsprijs cenapromocyjna akcnicena ценасоскидкой акционнаяцена",
         "currency": "currency currencyid valuta wahrung waehrung wahrungscode devise moneda divisa moeda waluta mena"
@@ -60,7 +66,8 @@ _NAMES = by_alias(
         " foto photo imagen urlimg mainimage bildlink produktbild artikelbild urlimage lienimage urlimagen imagenurl"
         " immagine urlimmagine imagem urlimagem afbeelding afbeeldingurl zdjecie urlzdjecia obrazek urlobrazku obrazok"
         " kep kepurl imagine urlimagine bilde bildlank kuva kuvaurl pilt attels paveikslelis resim resimurl eikona slika"
-        " εικονα картинка фото изображение фотография снимка зображення ссылканафото",
+        " εικονα картинка фото изображение фотография снимка зображення ссылканафото bigimage imagebigurl imagebig largeimage imagelink1"
+        " 商品画像url 画像url 商品画像 图片链接 图片 图片地址 圖片 이미지url 이미지 상품이미지",
         "images": "additionalimage additionalimages additionalimagelink images pictures gallery bilder weiterebilder"
         " zdjecia fotos immagini imagens afbeeldingen obrazky kepek kuvat фотографии картинки изображения",
         "availability": "availability available stock instock isinstock lagerantal lager stockstatus"
@@ -68,14 +75,16 @@ _NAMES = by_alias(
         " disponibilidad existencias disponibilita disponibile disponibilidade beschikbaarheid opvoorraad dostepnosc"
         " dostupnost raktaron elerhetoseg disponibilitate tilgjengelighet tilgaengelighed tillganglighet saatavuus"
         " saadavus pieejamiba prieinamumas stok stokdurumu diathesimotita διαθεσιμοτητα razpolozljivost raspolozivost"
-        " наличие наявність доступность наличност",
+        " наличие наявність доступность наличност stockavailability availabilitystatus 在庫状況 库存状态 재고상태 판매상태",
         "quantity": "quantity qty stockquantity inventory bestand lagerbestand antal menge quantite cantidad quantita"
         " giacenza quantidade voorraad aantal ilosc stanmagazynowy mnozstvi mnozstvo keszlet mennyiseg cantitate stoc"
         " antall lagersaldo maara kogus daudzums kiekis stokadedi stokmiktari posotita kolicina ποσοτητα"
-        " остаток остатки количество кількість брой",
+        " остаток остатки количество кількість брой instockamount stockqty qtyinstock quantityinstock stocklevel stockcount availablequantity inventoryquantity liczbasztuk 在庫数 在庫 库存 庫存 库存数量 재고 재고수량",
+        "delivery_days": "deliverydate deliverytime dlvtime lieferzeit lieferdatum levertijd dodani dostawa czasdostawy"
+        " delaidelivraison plazoentrega tempiconsegna срокдоставки",
         "brand": "brand vendor manufacturer maerke marke marque marca producer fabrikant hersteller fabricant fabricante"
         " produttore marka producent vyrobce znacka gyarto producator valmistaja merke varemerke varumarke merkki"
-        " uretici merk μαρκα бренд производитель марка виробник",
+        " uretici merk μαρκα бренд производитель марка виробник ブランド 品牌 브랜드 brandname",
         "gtin": "gtin ean ean13 barcode upc isbn gtin13 eancode eannummer strichcode codebarres codigodebarras"
         " codiceabarre kodkreskowy carovykod vonalkod barkod штрихкод",
         "mpn": "mpn modelnumber vendorcode partnumber herstellernummer modellnummer",
@@ -249,16 +258,29 @@ def _guess(samples: dict[str, str]) -> dict[str, tuple[str, ...]]:
             fields[target] = (*fields.get(target, ()), given)
             used.add(given)
     for given, value in samples.items():
-        target = _by_value(value.strip())
+        target = _by_value(value.strip()) or _of_stock(given, value, fields)
         if given not in used and target and target not in fields:
             fields[target] = (given,)
             used.add(given)
     if "price" not in fields and "sale_price" in fields and "old_price" in fields:
         fields["price"] = fields.pop("old_price")  # what it costs where there is no sale
+    if "id" not in fields and "url" in fields:
+        fields["id"] = fields["url"]  # some price lists name a thing by its page alone
     units = {name.rpartition("/")[0] for name in fields.get("minor_unit", ())}
     if units & set(fields.get("price", ())):  # an amount that was read with its own unit
         del fields["minor_unit"]
     return fields
+
+
+def _of_stock(name: str, value: str, fields: Mapping[str, tuple[str, ...]]) -> str | None:
+    """`availability` for a status that says whether a thing is to be had, where no other name does:
+    ShareASale's `Status` is `instock` or `soldout`."""
+    said = "status" in key(name) and not {"availability", "quantity"} & fields.keys()
+    return (
+        "availability"
+        if said and not value.strip().isdigit() and known()(value) != "unknown"
+        else None
+    )
 
 
 def target_of(name: str) -> str | None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from lensback.errors import FeedError
-from lensback.feeds import dialects, jsonrows, propose, table
+from lensback.feeds import dialects, jsonrows, pricelists, propose, table
 from lensback.feeds.columns import ColumnMap
 from lensback.feeds.stream import Source
 
@@ -76,7 +76,7 @@ def propose_columns(source: Source, columns: ColumnMap | None = None) -> propose
     if seems.format == "yml":
         return None
     if seems.format == "google":
-        ready = next((m for m in dialects.XML if m.name == seems.dialect), dialects.GOOGLE)
+        ready = next((m for m in pricelists.XML if m.name == seems.dialect), dialects.GOOGLE)
         return propose.of_xml(head, columns or ready)
     if seems.format == "json":
         return propose.of_samples(*jsonrows.samples(head), columns)
@@ -91,7 +91,10 @@ def _of_table(head: str, delimiter: str, columns: ColumnMap | None) -> propose.P
     at = table.heading(lines, columns)
     header = table.header_of(lines[at], delimiter)
     rows = table.first_rows(lines[at + 1 :], delimiter)
-    return propose.of_table(header, rows, known or table.choose(header))
+    ready = table.choose(header)
+    return propose.of_table(
+        header, rows, known or (None if ready and ready.missing(header) else ready)
+    )
 
 
 def _refuse_foreign(head: str) -> str:
@@ -123,7 +126,7 @@ def _markup(head: str, format: str, columns: ColumnMap | None) -> tuple[str, str
         return "yml", "yml", ""
     if root in _GOOGLE_ROOTS:
         return "google", _GOOGLE_ROOTS[root], ""
-    if known := next((ready for ready in dialects.XML if tags.issuperset(ready.marks)), None):
+    if known := next((ready for ready in pricelists.XML if tags.issuperset(ready.marks)), None):
         return "google", known.name, ""
     if format == "google" or (root in _PLAIN_ROOTS and tags & {"item", "entry", "product"}):
         return "google", "xml", ""

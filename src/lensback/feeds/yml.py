@@ -27,19 +27,20 @@ FIELDS = by_alias(
     {
         "url": "url",
         "price": "price",
-        "old_price": "oldprice old_price",
+        "old_price": "oldprice old_price price_old",
+        "sale_price": "price_promo",
         "currency": "currencyid",
         "category_id": "categoryid",
         "images": "picture pictures image images",
         "name": "name",
-        "title_alone": "title",
+        "title_alone": "title name_ua",
         "prefix": "typeprefix",
         "brand": "vendor",
         "model": "model",
         "mpn": "vendorcode",
         "gtin": "barcode",
         "description": "description",
-        "availability": "available presence",
+        "availability": "available presence availability",
         "quantity": "count quantity stock_quantity quantity_in_stock stock instock in_stock amount"
         " available_quantity stock_count qty quantityinstock stockquantity stock_qty",
         "adult": "adult",
@@ -48,6 +49,7 @@ FIELDS = by_alias(
         "item_group_id": "group_id",
         "disclosure": "ad_disclosure",
         "outlets": "outlets",
+        "hidden": "disabled",
     }
 )
 ATTRIBUTES = {
@@ -86,6 +88,8 @@ def _row(element: etree._Element, fields: _Fields, words: Words) -> clean.Row:
             _again(row, name, value, words)
     if (counts := row.pop("outlets", "")) and not any(name in row for name in _STOCK):
         row["quantity"] = counts
+    if clean.flag(row.pop("hidden", "")):  # Yandex Market: not for sale now
+        row["availability"] = "out of stock"
     return row
 
 
