@@ -14,11 +14,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 from xml.sax.saxutils import escape
 
 from graphql import build_schema, parse, validate
 from graphql.execution.values import get_variable_values
+from lxml import etree
 
 from standin import Asked, Reply
 
@@ -26,6 +27,9 @@ FIXTURES = Path(__file__).parent / "networks"
 MOSCOW = timezone(timedelta(hours=3))
 DENVER = timezone(timedelta(hours=-6))
 PACIFIC = timezone(timedelta(hours=-7))
+BRASILIA = timezone(timedelta(hours=-3))
+AMSTERDAM = timezone(timedelta(hours=2))
+SOAP_NS = "http://schemas.xmlsoap.org/soap/envelope/"
 
 Rows = list[dict[str, Any]]
 """What the network holds: `ordered`, `changed` (UTC) and the `row` as it shows it."""
@@ -377,7 +381,100 @@ def ebay(asked: Asked, rows: Rows) -> Reply:
     found = between(
         rows, "changed", q["START_DATE"], q["END_DATE"], "%Y-%m-%d", 31, DENVER, whole=True
     )
-    return Reply({"Records": shown(found)})
+    at = int(q.get("Page", "0"))
+    more = f"{asked.path}?{urlencode({**q, 'Page': at + 1})}" if found[at * 2 + 2 :] else ""
+    return Reply({"Records": shown(found)[at * 2 : at * 2 + 2], "@nextpageuri": more})
+
+
+def gdeslon(asked: Asked, rows: Rows) -> Reply:
+    """By the FAQ: the days end with the date. Half of the orders stand where a client finds them: behind it."""
+    need(asked.headers.get("authorization") == basic("9", "K-gs"), "basic")
+    need((asked.method, asked.path, asked.query) == ("POST", "/api/orders/", {}), asked.path)
+    need(asked.headers["content-type"] == "application/json", "type")
+    ((by, said),) = json.loads(asked.body).items()
+    need(by == "last_updated_at" and isinstance(said["period"], int), "filter")
+    day = datetime.strptime(said["date"], "%Y-%m-%d").replace(tzinfo=MOSCOW)
+    length = timedelta(days=said["period"])
+    before = (day + timedelta(days=1) - length, day + timedelta(days=1))
+    behind = (day, day + length)
+
+    def there(row: dict[str, Any]) -> bool:
+        begin, end = behind if row["row"]["gdeslon_order_id"] % 2 else before
+        return begin <= datetime.fromisoformat(row["changed"]) < end
+
+    return Reply(shown([row for row in rows if there(row)]))
+
+
+def lomadee(asked: Asked, rows: Rows) -> Reply:
+    need(asked.headers.get("x-api-key") == "K-lom", "x-api-key")
+    need((asked.method, asked.path) == ("GET", "/affiliate/orders"), asked.path)
+    keys(asked, "from", "to", "page", "limit")
+    q = asked.query
+    need(int(q["limit"]) <= 100, "limit")
+    found = between(rows, "ordered", q["from"], q["to"], "%Y-%m-%d", 31, BRASILIA, whole=True)
+    page = int(q["page"])
+    meta = {"total": len(found), "page": page, "limit": 2, "totalPages": (len(found) + 1) // 2}
+    return Reply({"data": shown(found)[page * 2 - 2 : page * 2], "meta": meta})
+
+
+def tradetracker(asked: Asked, rows: Rows) -> Reply:
+    """SOAP 1.1 as PHP's server writes it: types beside every value, `xsi:nil` for none."""
+    need((asked.method, asked.path) == ("POST", "/soap/affiliate"), asked.path)
+    need(asked.headers["content-type"] == "text/xml; charset=utf-8", "type")
+    envelope = etree.fromstring(asked.body)
+    need(etree.QName(envelope).namespace == SOAP_NS, "envelope")
+    (call,) = envelope[0]
+    name, ours = etree.QName(call).localname, "https://ws.tradetracker.com/soap/affiliate"
+    need(etree.QName(call).namespace == ours, "namespace")
+    need(asked.headers["soapaction"] == f"{ours}/{name}", "action")
+    if name == "authenticate":
+        said = {one.tag: one.text for one in call}
+        if (said["customerID"], said["passphrase"]) != ("12345", "p&<'\"ss"):
+            fault = "<faultcode>1</faultcode><faultstring>Authentication failed</faultstring>"
+            return Reply(soap(f"<SOAP-ENV:Fault>{fault}</SOAP-ENV:Fault>"))
+        day = "expires=Thu, 01-Jan-2037 00:00:00 GMT; path=/"
+        cookies = (("Set-Cookie", f"PHPSESSID=s1; {day}"), ("Set-Cookie", "lb=2; HttpOnly"))
+        return Reply(soap("<ns1:authenticateResponse/>"), headers=cookies)
+    need(asked.headers.get("cookie") == "PHPSESSID=s1; lb=2", "cookie")
+    need(name == "getConversionTransactions" and call[0].text == "777", name)
+    q = {one.tag: one.text or "" for one in call[1]}
+    days = q["registrationDateFrom"], q["registrationDateTo"]
+    found = between(rows, "ordered", *days, "%Y-%m-%dT%H:%M:%S", 366, AMSTERDAM)
+    at, size = int(q["offset"]), int(q["limit"])
+    items = "".join(map(typed, shown(found)[at : at + size]))
+    kind = f'SOAP-ENC:arrayType="ns1:ConversionTransaction[{len(found)}]"'
+    return Reply(
+        soap(
+            f"<ns1:getConversionTransactionsResponse><conversionTransactions {kind}>{items}"
+            "</conversionTransactions></ns1:getConversionTransactionsResponse>"
+        )
+    )
+
+
+def typed(row: dict[str, Any], name: str = "item") -> str:
+    """A row as SOAP writes it."""
+    inner = "".join(
+        typed(value, key)
+        if isinstance(value, dict)
+        else f'<{key} xsi:nil="true"/>'
+        if value is None
+        else f'<{key} xsi:type="xsd:string">{escape(value)}</{key}>'
+        for key, value in row.items()
+    )
+    return f'<{name} xsi:type="ns1:{name.title()}">{inner}</{name}>'
+
+
+def soap(body: str) -> bytes:
+    names = {
+        "SOAP-ENV": SOAP_NS,
+        "SOAP-ENC": "http://schemas.xmlsoap.org/soap/encoding/",
+        "xsi": "http://www.w3.org/2001/XMLSchema-instance",
+        "xsd": "http://www.w3.org/2001/XMLSchema",
+        "ns1": "https://ws.tradetracker.com/soap/affiliate",
+    }
+    spaces = " ".join(f'xmlns:{name}="{uri}"' for name, uri in names.items())
+    head = f'<?xml version="1.0" encoding="UTF-8"?><SOAP-ENV:Envelope {spaces}><SOAP-ENV:Body>'
+    return f"{head}{body}</SOAP-ENV:Body></SOAP-ENV:Envelope>".encode()
 
 
 def flexoffers(asked: Asked, rows: Rows) -> Reply:
@@ -403,11 +500,14 @@ SERVERS: dict[str, Callable[[Asked, Rows], Reply]] = {
         ebay,
         epn,
         flexoffers,
+        gdeslon,
         impact,
+        lomadee,
         partnerize,
         rakuten,
         skimlinks,
         tradedoubler,
+        tradetracker,
         webgains,
     )
 }

@@ -703,7 +703,7 @@ def test_a_workspace_adds_a_network_and_changes_one(tmp_path: Path) -> None:
         '[statuses]\nopen = "pending"\n'
     )
     (tmp_path / "gdeslon.toml").write_text(
-        'checked = ["statuses.payed"]\n[link]\nmax_chars = 2000\n'
+        'checked = ["poll.window_days"]\n[link]\nmax_chars = 2000\n'
     )
     mine = open_network("mine", tmp_path)
     link = deeplink(mine, settings("awin", ids={"id": "abc"}), "https://shop.example/p", SUBID)
@@ -712,8 +712,8 @@ def test_a_workspace_adds_a_network_and_changes_one(tmp_path: Path) -> None:
     changed, shipped = open_network("gdeslon", tmp_path), open_network("gdeslon")
     assert (changed.link.max_chars, shipped.link.max_chars) == (2000, 4000)
     assert changed.link.subid == shipped.link.subid
-    assert {"statuses.payed", "link.max_chars"} & set(changed.unchecked) == set()
-    assert {"statuses.payed", "link.max_chars"} < set(shipped.unchecked)
+    assert {"poll.window_days", "link.max_chars"} & set(changed.unchecked) == set()
+    assert {"poll.window_days", "link.max_chars"} < set(shipped.unchecked)
     assert {"mine", "gdeslon", "awin"} < {network.name for network in list_networks(tmp_path)}
 
 
@@ -801,12 +801,28 @@ def first_names(fields: object) -> list[str]:
 
 
 def test_a_status_that_nobody_checked_is_refused_until_somebody_does(tmp_path: Path) -> None:
-    fields = {"external_id": "1", "status": "PAYED"}
+    fields = {"external_id": "1", "status": "CONFIRMED"}
     with pytest.raises(PostbackError, match="not checked") as refused:
-        read_postback(open_network("gdeslon"), fields)
-    assert 'checked = ["statuses.payed"]' in refused.value.hint
-    (tmp_path / "gdeslon.toml").write_text('checked = ["statuses.payed"]\n')
-    assert read_postback(open_network("gdeslon", tmp_path), fields).status == "paid"
+        read_postback(open_network("lomadee"), fields)
+    assert 'checked = ["statuses.confirmed"]' in refused.value.hint
+    (tmp_path / "lomadee.toml").write_text('checked = ["statuses.confirmed"]\n')
+    told = read_postback(open_network("lomadee", tmp_path), fields)
+    assert told
+    assert told.status == "approved"
+
+
+@pytest.mark.parametrize("state", ["4", "payed", "Payed"])
+def test_what_is_paid_there_is_money_of_ours_only_where_that_was_checked(
+    tmp_path: Path, state: str
+) -> None:
+    fields = {"gs_order_id": "1", "state": state}
+    told = read_postback(open_network("gdeslon"), fields)
+    assert told
+    assert told.status == "approved"
+    (tmp_path / "gdeslon.toml").write_text('checked = ["postback.paid_when"]\n')
+    told = read_postback(open_network("gdeslon", tmp_path), fields)
+    assert told
+    assert told.status == "paid"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from lensback.networks import Network, NewsForm, list_networks, open_network
 from lensback.networks.news import (
     conversion,
     epoch_of,
+    is_sale,
     number_of,
     picked,
     read_postback,
@@ -141,6 +143,22 @@ def test_where_a_field_is(spec: Any, row: dict[str, Any], found: str) -> None:
         "@x@",
         "__x__",
         "<x>",
+        "$x",
+        "$order_id",
+        "$(order)",
+        "*gs_order_id*",
+        "~x~",
+        "|x|",
+        "^x^",
+        "::x::",
+        "--x--",
+        "{x:default}",
+        "%7Bsubid%7D",
+        "%5B%5B%5Bx%5D%5D%5D",
+        "&lt;u1&gt;",
+        "77:$order_id",
+        "77:*order_id*",
+        "77:%7Border_id%7D",
         "77:[[[order_id]]]",
         "77:{order_id}",
         "77:!!!order!!!",
@@ -185,6 +203,26 @@ def test_a_reason_is_any_text_cut() -> None:
     assert told({**row, "note": "n"}, fields=form).reason == "n"
     assert told({**row, "why": "w", "note": "n"}, fields=form).reason == "w"
     assert told({**row, "reason": "ours"}, fields=form).reason == ""
+
+
+# ---- what is no sale
+
+
+def test_what_tells_of_no_sale_is_passed_over() -> None:
+    form = NewsForm(skip_when={"is_event": ("y", "true")})
+    for said, sale in (
+        ("Y", False),
+        ("true", False),
+        (True, False),
+        ("N", True),
+        (None, True),
+        ("", True),
+    ):
+        row = {"external_id": "1", "status": "ok", "is_event": said}
+        assert is_sale(form, row) is sale
+        assert (read_postback(network(form), row) is not None) is sale
+    # A call that tells of no sale need not be whole.
+    assert read_postback(network(form), {"is_event": "Y"}) is None
 
 
 # ---- states
@@ -324,13 +362,26 @@ def test_an_amount_needs_a_currency_and_nothing_needs_none() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1,5", "1 000", "--1", "1.2.3", "1e", "1e100", ".5", "x", "9" * 16, "1" + ".0" * 2]
+    "text",
+    [
+        *("", "1,5", "1 000", "--1", "1.2.3", "1e", "1e100", ".", "x", "9" * 16, "1" + ".0" * 2),
+        *("1.234,56", "1,234.56", "1'234.50", "12.5-", "(12.50)", "12.50 USD", "$12.50", "1_000"),
+        *("NaN", "Infinity", "0x10", "\uff11\uff12", "\u22125", "1/2"),
+    ],
 )
 def test_no_amount(text: str) -> None:
     with pytest.raises(PostbackError, match="fee is no amount"):
         number_of(text, "fee")
     with pytest.raises(PostbackError, match=r"^amount is no amount"):
         number_of(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [(".5", "0.5"), ("-.50", "-0.5"), ("12.", "12"), ("+5", "5"), ("1e2", "100"), ("25E-1", "2.5")],
+)
+def test_amounts_as_machines_write_them(text: str, found: str) -> None:
+    assert number_of(text) == Decimal(found)
 
 
 def test_the_largest_amount() -> None:

@@ -19,7 +19,7 @@ from lensback.errors import ConfigError, Error, FetchFailed, FetchRefused, Postb
 from lensback.net import Fetcher
 from lensback.networks import open_network, poll
 from lensback.types import Conversion, Money
-from network_servers import epn_entry
+from network_servers import epn_entry, soap, tradetracker
 from standin import Api, Asked, Reply, running
 
 DAY_S = 86_400
@@ -710,3 +710,75 @@ def test_amounts_keep_their_last_cent(api: Api, fetcher: Fetcher) -> None:
     api.answer = answer
     (told,) = asking("awin", api, fetcher)
     assert told.commission == Money(29, "EUR")
+
+
+# ---- posted questions and sessions
+
+
+def soap_session(
+    api: Api, fetcher: Fetcher, days: float = 10, **account: str
+) -> Iterator[Conversion]:
+    known = {"customer_id": "12345", "passphrase": "p&<'\"ss", "site": "777", **account}
+    return poll(
+        open_network("tradetracker"),
+        {**known, "api": api.url},
+        fetcher,
+        SINCE,
+        SINCE + int(days * DAY_S),
+    )
+
+
+def test_a_session_is_opened_each_time_and_escapes_its_keys(
+    api: Api, fetcher: Fetcher
+) -> None:
+    """Nothing says when a session ends: one that was open an hour ago is not trusted."""
+    api.answer = lambda asked: tradetracker(asked, [])
+    assert list(soap_session(api, fetcher, days=100)) == []  # two stretches of at most 90 days
+    actions = [one.headers["soapaction"].rpartition("/")[2] for one in api.asked]
+    assert actions == ["authenticate", *["getConversionTransactions"] * 2]
+    assert list(soap_session(api, fetcher)) == []
+    again = [one.headers["soapaction"].rpartition("/")[2] for one in api.asked][len(actions) :]
+    assert again == ["authenticate", "getConversionTransactions"]
+
+
+def test_a_fault_says_why_and_is_no_empty_report(api: Api, fetcher: Fetcher) -> None:
+    api.answer = lambda asked: tradetracker(asked, [])
+    with pytest.raises(PostbackError, match="Authentication failed"):
+        list(soap_session(api, fetcher, passphrase="wrong"))
+    assert "wrong" not in str(api.asked[-1].path)
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["<ns1:somethingElse/>", "<ns1:getConversionTransactionsResponse/>", ""],
+    ids=["another answer", "no list", "nothing"],
+)
+def test_an_answer_of_another_form_is_no_empty_report(
+    body: str, api: Api, fetcher: Fetcher
+) -> None:
+    def answer(asked: Asked) -> Reply:
+        if asked.headers["soapaction"].endswith("/authenticate"):
+            return tradetracker(asked, [])
+        return Reply(soap(body))
+
+    api.answer = answer
+    with pytest.raises(PostbackError, match="has no list"):
+        list(soap_session(api, fetcher))
+
+
+def test_a_session_without_cookies_is_none(api: Api, fetcher: Fetcher) -> None:
+    api.answer = lambda asked: Reply(soap("<ns1:authenticateResponse/>"))
+    with pytest.raises(PostbackError, match="gave no token"):
+        list(soap_session(api, fetcher))
+
+
+def test_what_is_posted_cannot_leave_its_place(api: Api, fetcher: Fetcher) -> None:
+    """A key of the account with quotes in it stays a text of the question."""
+    network = open_network("gdeslon")
+    assert network.poll
+    form = replace(network.poll, body='{"sub_id": "{key}", "span": {span}}', queries=())
+    api.answer = lambda asked: Reply([])
+    account = {"user_id": "9", "api_key": "K", "key": '"}, "x": {"', "api": api.url}
+    list(poll(replace(network, poll=form), account, fetcher, SINCE, SINCE + 3 * DAY_S))
+    assert json.loads(api.asked[-1].body)["sub_id"] == '"}, "x": {"'
+    assert json.loads(api.asked[-1].body)["span"] in {3, 4}

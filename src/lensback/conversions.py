@@ -84,15 +84,16 @@ def _tables(path: Path, data: bytes | None) -> dict[str, dict[str, str]]:
 
 def receive(
     network: Network, fields: Mapping[str, str], account: Mapping[str, str], *, at: int
-) -> Conversion:
-    """A network's call as news of a sale.
+) -> Conversion | None:
+    """A network's call as news of a sale, None where it tells of none.
 
     Raises Unauthorized where it does not prove who it is, PostbackError where it cannot be read.
     """
     check_size(fields, network.postback.inside)
     authenticate(network.name, fields, account, at=at)
     theirs = {name: value for name, value in fields.items() if name not in OURS}
-    return ledger.checked(read_postback(network, theirs), at=at)
+    news = read_postback(network, theirs)
+    return ledger.checked(news, at=at) if news else None
 
 
 def check_size(fields: Mapping[str, str], whole: str = "") -> None:

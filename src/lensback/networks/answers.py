@@ -10,6 +10,11 @@ from lensback.errors import PostbackError
 from lensback.networks.news import picked
 
 Row = Mapping[str, Any]
+_ABOUT_TYPES = (
+    "{http://www.w3.org/2001/XMLSchema-instance}",
+    "{http://schemas.xmlsoap.org/soap/encoding/}",
+)
+"""Attributes that say how SOAP wrote a value, and nothing of the value."""
 
 
 def values_of(body: bytes, kind: str, title: str) -> Any:
@@ -47,7 +52,11 @@ def _name(element: Any) -> str:
 
 
 def _element(element: Any) -> Any:
-    found: dict[str, Any] = {f"@{name}": value for name, value in element.attrib.items()}
+    found: dict[str, Any] = {
+        f"@{name}": value
+        for name, value in element.attrib.items()
+        if not name.startswith(_ABOUT_TYPES)
+    }
     text = (element.text or "").strip()
     for child in element.iterchildren("*"):
         name, value = _name(child), _element(child)
@@ -65,11 +74,12 @@ def _element(element: Any) -> Any:
 def rows_of(body: Any, path: str, kind: str, title: str) -> list[Row]:
     """The rows at a dotted path, or at the first of several (`a|b`) that there is; "" is the body itself. Raises PostbackError where there is no
     list: an answer that we do not know must not look like "no sales"."""
-    path = next((one for one in path.split("|") if picked(body, one) is not None), path)
+    paths = path.split("|")
+    known = any(picked(body, one.rpartition(".")[0] or one) is not None for one in paths)
+    path = next((one for one in paths if picked(body, one) is not None), path)
     rows = picked(body, path) if path else body
     if kind == "xml":
         # No element is no row, one element no list.
-        known = path.partition(".")[0] in body
         rows = rows if isinstance(rows, list) else [rows] if rows else [] if known else None
     elif isinstance(rows, Mapping) and all(isinstance(row, Mapping) for row in rows.values()):
         rows = list(rows.values()) if path else rows  # rows by their number

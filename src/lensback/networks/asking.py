@@ -22,7 +22,7 @@ from lensback.errors import ConfigError, FetchFailed, PostbackError
 from lensback.net import Fetcher
 from lensback.networks.answers import Row, each_of, rows_of, values_of
 from lensback.networks.news import picked
-from lensback.networks.oauth import TokenFile, Tokens, basic, filled
+from lensback.networks.oauth import WRITTEN, TokenFile, Tokens, basic, cookies_of, filled
 from lensback.networks.shape import Network, PollForm
 from lensback.networks.signing import signature
 
@@ -30,6 +30,7 @@ DAY_S = 86_400
 MINUTE_S = 60.0
 MAX_PAGES = 10_000
 MAX_BYTES = 64 << 20
+KINDS = {"json": "application/json", "xml": "text/xml; charset=utf-8"}
 DEADLINE_S = 600.0
 """Longest time for one page, pauses that the network asks for included."""
 
@@ -77,6 +78,8 @@ class Asking:
         self._values = {"currency": form.news.currency, **account, "api": api}
         key = (network.name, repr((sorted(account.items()), form.token)))
         self._state = _states.setdefault(fetcher, {}).setdefault(key, _State())
+        if form.token and form.token.body:
+            self._state.tokens = None
         if form.token and not account.get("token") and self._state.tokens is None:
             wanted = keep is not None and form.token.keep
             file = TokenFile(keep, network.name, account) if keep and wanted else None
@@ -123,7 +126,11 @@ class Asking:
         for _ in range(MAX_PAGES):
             if paging in {"offset", "page"}:
                 query[str(names[paging])] = str(at if paging == "offset" else number)
-            body = self._asked(self._address(url, query))
+            body = (
+                self._asked(url, self._posted(query))
+                if self._form.body
+                else self._asked(self._address(url, query))
+            )
             rows = self._rows(body)
             if rows and rows == before:
                 if paging != self._form.paging:  # the offset is ignored: that page was all
@@ -223,15 +230,26 @@ class Asking:
     ) -> tuple[str, dict[str, str]]:
         last = until - 1 if self._form.inclusive else until
         now = self._time(int(time.time()), self._form.now_format)
-        days = str(max(1, -(-(int(time.time()) - since) // DAY_S)))
-        times = {"since": self._time(since), "until": self._time(last), "now": now, "days": days}
+        times = {
+            "since": self._time(since),
+            "until": self._time(last),
+            "now": now,
+            "days": str(max(1, -(-(int(time.time()) - since) // DAY_S))),
+            "span": str(max(1, -(-(until - since) // DAY_S))),
+        }
         values = {**self._values, **times}
         path = filled(self._form.path, values, lambda text: quote(text, safe=""))
         query = {k: filled(v, values) for k, v in {**self._form.query, **more}.items()}
         page = self._form.page
         if "limit" in page:
             query[str(page["limit"])] = str(page["size"])
+        if self._form.body:
+            query = {**values, **query}
         return self._values["api"] + path, query
+
+    def _posted(self, values: Mapping[str, str]) -> bytes:
+        """The body of a question, with values that cannot leave their place in it."""
+        return filled(self._form.body, values, WRITTEN[self._form.answer]).encode()
 
     def _time(self, epoch: int, form: str = "") -> str:
         form = form or self._form.time_format
@@ -248,6 +266,11 @@ class Asking:
         return f"{url}?{urlencode(said)}" if said else url
 
     def _rows(self, body: Any) -> list[Row]:
+        self._check(body)
+        return rows_of(body, self._form.items, self._form.answer, self._network.title)
+
+    def _check(self, body: Any) -> None:
+        """Raises PostbackError where an answer says that something is wrong."""
         form, title = self._form, self._network.title
         wrong = picked(body, "errors" if form.client == "graphql" else form.error_at)
         if (form.error_at or form.client == "graphql") and wrong:
@@ -256,7 +279,6 @@ class Asking:
                 f"{title}: {str(said)[:200]}",
                 hint="check the account and [poll] of the network's file",
             )
-        return rows_of(body, form.items, form.answer, title)
 
     def _asked(self, url: str, body: bytes | None = None) -> Any:
         """One page as values. A token that ran out is renewed once."""
@@ -284,11 +306,14 @@ class Asking:
         if self._form.basic:
             headers["Authorization"] = basic(*(self._values[key] for key in self._form.basic))
         if body is not None:
-            headers["Content-Type"] = "application/json"
+            headers["Content-Type"] = KINDS[kind]
         return self._answer(url, body, headers, kind)
 
     def _token(self, url: str, body: bytes | None, headers: Mapping[str, str]) -> Any:
-        return self._answer(url, body, headers, "json")
+        if not (self._form.token and self._form.token.body):
+            return self._answer(url, body, headers, "json")
+        self._check(self._answer(url, body, {**headers, "Content-Type": KINDS["xml"]}, "xml"))
+        return {self._form.token.at: cookies_of(self._headers.get("set-cookie", ""))}
 
     def _answer(self, url: str, body: bytes | None, headers: Mapping[str, str], kind: str) -> Any:
         self._wait()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
+from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
 from lensback.decimals import decimal_of
@@ -21,11 +23,14 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 lost after it was answered for."""
 _LOST = re.compile(
     r"""\[.*\] | [$#%@]?\{.*\} | !!!.*!!! | <.*> | (?P<sign>[%#$@]|__)(?!\s).*(?P=sign)
+    | \$[a-z_][\w.]* | \$\(.*\) | (?P<mark>[*~|^]|::|--)[a-z_][\w.-]*(?P=mark)
     | null | none | nil | undefined | \(null\) | n/a""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
 """A macro that the network did not fill, or a nothing written out."""
-_HOLE = re.compile(r"\[\[\w+\]\]|\{\w{2,}\}|!!!\w+!!!|%%\w+%%|\[[A-Za-z_]{2,}\]")
+_HOLE = re.compile(
+    r"\[\[\w+\]\]|\{\w{2,}\}|!!!\w+!!!|%%\w+%%|\[[A-Za-z_]{2,}\]|\$[A-Za-z_]{2,}|\*[a-z_]{2,}\*"
+)
 """The same within a text: `77:[[[order_id]]]` names no sale."""
 _NO_DAY = re.compile(r"000[01]-0[01]-0[01](\D.*)?")
 """A day that was never set, as .NET and MySQL write it."""
@@ -37,6 +42,7 @@ _TIMES = (
     "%m/%d/%Y %I:%M:%S %p",
     "%m/%d/%Y",
     "%a %b %d %Y %H:%M:%S GMT%z (UTC)",
+    "%a %b %d %Y %H:%M:%S GMT 0000 (UTC)",
     "%a, %d %b %Y %H:%M:%S GMT",
 )
 """Beside ISO 8601."""
@@ -47,14 +53,21 @@ MAX_EPOCH = 4_102_444_800
 """The year 2100: a later time is a mistake, and no calendar should meet it."""
 
 
-def read_postback(network: Network, fields: Mapping[str, str]) -> Conversion:
-    """A call's fields (query or form) as a conversion. Raises PostbackError saying what is wrong.
+def read_postback(network: Network, fields: Mapping[str, str]) -> Conversion | None:
+    """A call's fields (query or form) as a conversion, None where it tells of no sale. Raises PostbackError
+    saying what is wrong.
 
     Whether the call may be trusted is not decided here.
     """
     form = network.postback
     held = fields.get(form.inside) if form.inside else None
-    return conversion(network, form, fields if held is None else _unpacked(form.inside, held))
+    row = fields if held is None else _unpacked(form.inside, held)
+    return conversion(network, form, row) if is_sale(form, row) else None
+
+
+def is_sale(form: NewsForm, row: Mapping[str, Any]) -> bool:
+    """Whether a row or call tells of a sale: some networks show what pays nothing in the same report."""
+    return not _holds(form.skip_when, row)
 
 
 def _unpacked(name: str, text: str) -> Mapping[str, Any]:
@@ -203,12 +216,19 @@ def _text_of(value: Any) -> str:
     if isinstance(value, bool):
         return "1" if value else "0"
     text = _words(value)
-    return "" if _HOLE.search(text) else text
+    return "" if any(_HOLE.search(form) for form in _forms(text)) else text
 
 
 def _words(value: Any) -> str:
     text = "" if isinstance(value, list | dict) else str(value).strip()
-    return "" if _LOST.fullmatch(text) else text
+    return "" if any(_LOST.fullmatch(form) for form in _forms(text)) else text
+
+
+def _forms(text: str) -> Iterator[str]:
+    """A text, and what it is where it was encoded once more on its way: `%7Bsubid%7D`, `&lt;u1&gt;`."""
+    yield text
+    if "%" in text or "&" in text:
+        yield html.unescape(unquote(text)).strip()
 
 
 def _holds(when: Mapping[str, tuple[str, ...]], row: Mapping[str, Any]) -> bool:
@@ -251,7 +271,9 @@ def picked_all(row: Any, path: str) -> list[Any]:
 
 def number_of(text: str, field: str = "amount") -> Decimal:
     """A machine's number: digits, a dot, perhaps a sign. Raises PostbackError."""
-    if not re.fullmatch(r"[+-]?[0-9]{1,15}(\.[0-9]{0,12})?([eE][+-]?[0-9]{1,2})?", text):
+    if not re.fullmatch(
+        r"[+-]?([0-9]{1,15}(\.[0-9]{0,12})?|\.[0-9]{1,12})([eE][+-]?[0-9]{1,2})?", text
+    ):
         raise PostbackError(f"{field} is no amount: {text[:30]!r}", hint="use 12.34")
     try:
         value = decimal_of(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import json
 import os
 import re
@@ -21,6 +22,12 @@ from lensback.networks.shape import TokenForm
 Send = Callable[[str, "bytes | None", Mapping[str, str]], Any]
 """Sends a request (address, body, headers) and gives the JSON of the answer."""
 _NAME = re.compile(r"{(\w+)}")
+_NEXT_COOKIE = re.compile(r",\s*(?=[^;,=\s]+=)")
+WRITTEN: Mapping[str, Callable[[str], str]] = {
+    "json": lambda text: json.dumps(text)[1:-1],
+    "xml": html.escape,
+}
+"""How a value stands within a text of a kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +112,9 @@ class Tokens:
     def _asked(self) -> Pair:
         form, values = self._form, dict(self._values)
         headers = {k: filled(v, values) for k, v in form.headers.items()}
+        if form.body:
+            said = filled(form.body, values, WRITTEN["xml"]).encode()
+            return Pair(self._text(self._send(filled(form.url, values), said, headers), form.at))
         if form.first:
             url = filled(form.first["url"], values, lambda text: quote(text, safe=":/"))
             answer = self._send(url, None, {"Accept": "application/json", **headers})
@@ -112,13 +122,13 @@ class Tokens:
                 if name != "url":
                     values[name] = self._text(answer, path)
         named = {"grant_type": form.grant, "client_id": values["client_id"]} if form.grant else {}
-        said: dict[str, str | bool] = {**named, **_fields(form.fields, values)}
+        fields: dict[str, str | bool] = {**named, **_fields(form.fields, values)}
         if form.auth in {"basic", "bearer"}:
             pair = basic(values["client_id"], values["client_secret"])
             headers["Authorization"] = pair.replace("Basic", form.auth.title())
         else:
-            said["client_secret"] = values["client_secret"]
-        return self._pair_of(form.url, said, headers)
+            fields["client_secret"] = values["client_secret"]
+        return self._pair_of(form.url, fields, headers)
 
     def _refreshed(self) -> Pair:
         form, values = self._form, self._values
@@ -158,6 +168,15 @@ def filled(text: str, values: Mapping[str, str], encode: Callable[[str], str] = 
 
 def _fields(fields: Mapping[str, str | bool], values: Mapping[str, str]) -> dict[str, str | bool]:
     return {k: filled(v, values) if isinstance(v, str) else v for k, v in fields.items()}
+
+
+def cookies_of(told: str) -> str:
+    """What an answer's `Set-Cookie` asks to be sent back; several are parted by commas.
+
+    >>> cookies_of("a=1; expires=Thu, 01-Jan-2037 00:00:00 GMT; path=/, b=2; HttpOnly")
+    'a=1; b=2'
+    """
+    return "; ".join(one.partition(";")[0].strip() for one in _NEXT_COOKIE.split(told) if one)
 
 
 def basic(user: str, password: str) -> str:

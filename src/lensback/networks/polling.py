@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from lensback.errors import ConfigError, PostbackError
 from lensback.net import Fetcher
 from lensback.networks.asking import DAY_S, Asking, Reject, check_account
-from lensback.networks.news import conversion
+from lensback.networks.news import conversion, is_sale
 from lensback.networks.shape import Network
 from lensback.types import Conversion
 
@@ -51,7 +51,8 @@ def poll(
         # Two questions of one stretch may both bring a row.
         seen: set[Conversion] = set()
         odd: set[str] = set()
-        for row, currency in asking.rows(begin, min(begin + step, until)):
+        rows = asking.rows(begin, min(begin + step, until))
+        for row, currency in filter(lambda told: is_sale(form.news, told[0]), rows):
             try:
                 told = conversion(network, form.news, row, currency)
             except PostbackError as error:

@@ -116,6 +116,8 @@ class NewsForm:
     """The same, from approved to paid."""
     declined_when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The same, from anything to declined."""
+    skip_when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The same: what tells of no sale at all."""
     divisor: Annotated[int, Field(ge=1)] = 1
     """Amounts are divided by this (100 where they come in cents)."""
     time_zone: Zone = "UTC"
@@ -139,6 +141,9 @@ class TokenForm:
     """Empty: only `fields` are sent."""
     fields: Mapping[str, str | bool] = field(default_factory=dict)
     """Further fields of the request; `{name}` is a key of the account or found by `first`."""
+    body: str = ""
+    """XML that opens a session (SOAP), with `{keys}` of the account. The session's cookies are what `{token}`
+    stands for then; it is opened anew each time that sales are asked for, for nothing says when it ends."""
     headers: Mapping[str, str] = field(default_factory=dict)
     first: Mapping[str, str] = field(default_factory=dict)
     """A question before it: `url`, and what is taken from its answer: name -> dotted path."""
@@ -187,7 +192,7 @@ class PollForm:
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     """`{since}` and `{until}` are filled with times as `time_format` writes them, `{now}` too;
-    `{days}` is how many days back `{since}` lies."""
+    `{days}` is how many days back `{since}` lies, `{span}` how many days the question is of."""
     queries: tuple[Mapping[str, str], ...] = ()
     """Parameters that differ where one stretch takes several questions (two kinds of date)."""
     time_format: str = "%Y-%m-%dT%H:%M:%S"
@@ -215,6 +220,9 @@ class PollForm:
     """Names of the paging parameters, see docs/networks.md."""
     per_minute: Annotated[int, Field(ge=0)] = 0
     """Requests a minute that the network allows; 0: not told."""
+    body: str = ""
+    """What is posted, as JSON or XML like the answer. `query`, `queries` and the parameters of pages fill its
+    `{names}` then, and are not in the address. Empty: the question is a GET."""
     token: TokenForm | None = None
     sign: SignForm | None = None
     basic: tuple[str, ...] = ()

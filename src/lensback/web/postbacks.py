@@ -29,7 +29,7 @@ router = APIRouter(responses=bodies.FAILURES)
 @router.post("/postback/{network}", tags=["networks"], response_class=Response, responses=_OK)
 async def postback(network: str, request: Request, service: Opened) -> Response:
     """News of a sale, with the network's secret or signature. The same news may come many times
-    and in any order. Answered with 200 when it is on the disk."""
+    and in any order. Answered with 200 when it is on the disk, or tells of no sale."""
     now = int(time.time())
     try:
         fields = await forms.fields(request, MAX_BYTES)
@@ -44,12 +44,13 @@ async def postback(network: str, request: Request, service: Opened) -> Response:
         if error.http_status == 401:
             _refused(service, request, network, error, now)
         raise
-    body = ledger.news_body(news, at=now, source="postback")
-    await run_in_threadpool(service.workspace.journal.append, "news", body)
+    if news:
+        body = ledger.news_body(news, at=now, source="postback")
+        await run_in_threadpool(service.workspace.journal.append, "news", body)
     return PlainTextResponse("OK", headers={"Cache-Control": "no-store"})
 
 
-def _read(service: Service, name: str, fields: dict[str, str], now: int) -> Conversion:
+def _read(service: Service, name: str, fields: dict[str, str], now: int) -> Conversion | None:
     path = service.workspace.path
     try:
         network = open_network(name, path / "networks")
