@@ -728,9 +728,7 @@ def soap_session(
     )
 
 
-def test_a_session_is_opened_each_time_and_escapes_its_keys(
-    api: Api, fetcher: Fetcher
-) -> None:
+def test_a_session_is_opened_each_time_and_escapes_its_keys(api: Api, fetcher: Fetcher) -> None:
     """Nothing says when a session ends: one that was open an hour ago is not trusted."""
     api.answer = lambda asked: tradetracker(asked, [])
     assert list(soap_session(api, fetcher, days=100)) == []  # two stretches of at most 90 days
