@@ -170,13 +170,13 @@ def _fields(fields: Mapping[str, str | bool], values: Mapping[str, str]) -> dict
     return {k: filled(v, values) if isinstance(v, str) else v for k, v in fields.items()}
 
 
-def cookies_of(told: str) -> str:
+def cookies_of(header: str) -> str:
     """What an answer's `Set-Cookie` asks to be sent back; several are parted by commas.
 
     >>> cookies_of("a=1; expires=Thu, 01-Jan-2037 00:00:00 GMT; path=/, b=2; HttpOnly")
     'a=1; b=2'
     """
-    return "; ".join(one.partition(";")[0].strip() for one in _NEXT_COOKIE.split(told) if one)
+    return "; ".join(one.partition(";")[0].strip() for one in _NEXT_COOKIE.split(header) if one)
 
 
 def basic(user: str, password: str) -> str:
