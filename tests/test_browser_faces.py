@@ -217,7 +217,7 @@ def test_every_moment_brings_back_photo_box_filters_and_order(
     )
     assert ["in_stock", "true", True] in narrow["fields"]
     assert narrow["products"]
-    assert narrow["box"] == "0 %, 0 %, 100 %, 100 %"
+    assert narrow["box"] == "the whole photo: from the left 0 to 100 %, from the top 0 to 100 %"
     page.go_back()
     stands(page, second)
     assert state(page) == plain

@@ -210,7 +210,7 @@ def test_no_name_stands_twice_among_the_parts_and_what_is_behind_more() -> None:
     last = Region(box=WHOLE, label="whole", score=0.01)
     found = answer(regions=(*regions[:2], last), region=boxes[0], more_regions=tuple(regions[1:]))
     parts, more = views.region_choices(found, EN)
-    assert [one.label for one in parts] == ["shoes 1", "bag 1", "the whole photo"]
+    assert [one.label for one in parts] == ["shoes", "bag", "the whole photo"]
     assert [one.label for one in more] == ["shoes 2", "shoes 3", "bag 2", "hat"]
 
 

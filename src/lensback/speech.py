@@ -58,6 +58,11 @@ class Speech:
         if self.language not in languages():
             raise UnknownName("language", self.language, list(languages()))
 
+    @property
+    def direction(self) -> str:
+        """How its lines run, as HTML says it: `ltr` or `rtl`."""
+        return str(_locale(self.language).text_direction)
+
     def say(self, text: str, **values: object) -> str:
         """The text in this language, with its values; their numbers as `number` writes them."""
         return self.filled(str(_translations(self.language).gettext(text)), values)

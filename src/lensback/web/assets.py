@@ -29,6 +29,7 @@ JOINED = {
         "send.js",
         "recent.js",
         "mine.js",
+        "menus.js",
         "app.js",
     ),
 }

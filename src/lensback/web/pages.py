@@ -95,6 +95,7 @@ def _widget_text() -> str:
         | {"statuses": _by_status(Speech(language))}
         | {"depends": {code: Speech(language).say(text) for code, text in facts.DEPENDS.items()}}
         | {"stock": {key: Speech(language).say(text) for key, text in AVAILABILITY.items()}}
+        | {"direction": Speech(language).direction}
         | {"likelihood": [(least, Speech(language).say(text)) for least, text in LIKELIHOOD]}
         for language in languages()
     }

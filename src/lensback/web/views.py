@@ -309,23 +309,28 @@ def region_choices(
     answer: Answer, speech: Speech
 ) -> tuple[tuple[RegionChoice, ...], tuple[RegionChoice, ...]]:
     """The searched region, the likeliest others, the whole photo; and what is offered behind "More".
-    Equal names are numbered through both, so that none stands twice."""
+    Equal names are numbered through both, so that none stands twice; the one that is the only one in sight has
+    no number."""
     regions = list({box_text(r.box): r for r in reversed(answer.regions)}.values())[::-1]
     if regions:  # none in an older record
         regions = [*regions[: min(MOST_REGIONS, len(regions) - 1)], regions[-1]]
     known = {box_text(r.box) for r in regions}
     doubtful = [r for r in answer.more_regions if box_text(r.box) not in known][:MOST_REGIONS]
-    both = _choices([*regions, *doubtful], answer, speech)
+    both = _choices(regions, doubtful, answer, speech)
     return both[: len(regions)], both[len(regions) :]
 
 
-def _choices(regions: Sequence[Region], answer: Answer, speech: Speech) -> tuple[RegionChoice, ...]:
-    words = [speech.say(LABELS.get(r.label, UNNAMED)) for r in regions]
+def _choices(
+    regions: Sequence[Region], doubtful: Sequence[Region], answer: Answer, speech: Speech
+) -> tuple[RegionChoice, ...]:
+    both = [*regions, *doubtful]
+    words = [speech.say(LABELS.get(r.label, UNNAMED)) for r in both]
     seen: Counter[str] = Counter()
     choices = []
-    for region, word in zip(regions, words, strict=True):
+    for region, word in zip(both, words, strict=True):
         seen[word] += 1
-        name = f"{word} {seen[word]}" if words.count(word) > 1 else word
+        alone = seen[word] == 1 and 1 in {words.count(word), words[: len(regions)].count(word)}
+        name = word if alone else f"{word} {seen[word]}"
         box = box_text(region.box)
         choices.append(
             RegionChoice(name, box, box == box_text(answer.region), box == box_text(WHOLE))

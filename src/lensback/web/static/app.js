@@ -29,6 +29,7 @@
   let before = null; // what stood here before the search under way
   let covered = null; // the answer whose place a failure took
   let place = location.pathname + location.search; // of the page that stands here
+  let leaving = null; // the link to another language, followed once the search under way is over
   let hearing = 0; // the timer of the next look whether words in the photo are read
 
   // Photos that came in: the first is searched, the others wait beside it.
@@ -108,6 +109,7 @@
     const anew = !known.value;
     const focused = document.activeElement;
     const chip = answer.contains(focused) ? focused.dataset.box : "";
+    const stood = limit ? answer.querySelectorAll(".card").length : 0;
     form.classList.add("answered");
     waiting(true);
     const slow = setTimeout(() => progress(0), NOTED_MS);
@@ -119,7 +121,7 @@
         reply = await send(part, limit, mine.signal);
       }
       if (running === mine) {
-        if (show(reply, part, { anew, chip })) hear(part, limit);
+        if (show(reply, part, { anew, chip, stood })) hear(part, limit);
       }
     } catch (error) {
       if (error.name === "AbortError" || running !== mine) return;
@@ -129,7 +131,7 @@
       else say(form.dataset.offline);
     } finally {
       clearTimeout(slow);
-      if (running === mine) ended();
+      if (running === mine) { ended(); follow(); }
     }
   }
 
@@ -177,6 +179,7 @@
   }
 
   function progress(share) {
+    if (at("progress").hidden) at("said").textContent = at("progress").querySelector("label").textContent.trim();
     at("progress").hidden = false;
     const bar = at("progress").querySelector("progress");
     if (share > 0 && share < 1) bar.value = share;
@@ -188,6 +191,13 @@
     running = before = null;
     waiting(false);
     at("progress").hidden = true;
+  }
+
+  // To the other language that was asked for meanwhile; where there is no answer to be read in it, nowhere.
+  function follow() {
+    const link = leaving;
+    leaving = null;
+    if (link && !answer.querySelector(".failed")) link.click();
   }
 
   // What belongs together: answer, photo, part and what was asked for.
@@ -205,8 +215,10 @@
     if (!running) return;
     running.abort();
     const was = before;
+    leaving = null;
     ended();
     restore(was);
+    (known.value ? answer : input).focus({ preventScroll: true });
     at("said").textContent = form.dataset.stopped;
   }
 
@@ -250,7 +262,7 @@
   }
 
   // Whether it is an answer that is shown now, and no failure.
-  function show({ status, page }, part, { anew, chip, quiet = false }) {
+  function show({ status, page }, part, { anew, chip, quiet = false, stood = 0 }) {
     const fresh = page.getElementById("answer");
     if (!fresh) { say(sentences[status] || form.dataset.unread, curable(status)); return false; } // not a page of ours
     const found = fresh.dataset.search;
@@ -272,17 +284,23 @@
     bringFilters(page);
     fields = values();
     asked = url.value;
-    if (found && !at("stage").hidden) remember(`/answers/${found}`, answer.querySelector("h2").textContent);
+    if (found && !at("stage").hidden) remember(`/answers/${found}`, named());
     at("said").textContent = fresh.dataset.sentence || answer.querySelector("h2, p").textContent;
     const failed = answer.querySelector(".failed");
     if (failed && curable(status)) offerAgain(failed);
     if (failed) offerBack(failed);
     else covered = null;
-    refocus(chip, anew);
+    refocus(chip, anew, stood);
     const narrow = window.matchMedia("(max-width: 63.99rem)").matches;
     if (failed) failed.scrollIntoView({ block: "nearest" });
     else if (anew) window.scrollTo({ top: narrow ? form.offsetTop : 0, behavior: "instant" });
     return Boolean(found);
+  }
+
+  // What tells this answer from the others of its verdict.
+  function named() {
+    const parts = [answer.querySelector("h2"), answer.querySelector("[data-product] h3")];
+    return parts.filter(Boolean).map((one) => one.textContent.trim().slice(0, 120)).join(": ");
   }
 
   // Among the recent searches, with the photo once it is there to be copied.
@@ -301,12 +319,18 @@
     stage(true);
   }
 
-  // The focus stays where the shopper is: on the box, on the part, on the filter; after a new photo it goes to the answer.
-  function refocus(chip, anew) {
+  // The focus stays where the shopper is: on the box, on the part, on the filter; after a new photo it goes to the answer,
+  // after "show more" to the first thing that came.
+  function refocus(chip, anew, stood) {
     const same = chip && [...answer.querySelectorAll(".chip")].find((one) => one.dataset.box === chip);
+    const lost = document.activeElement === document.body || at("progress").contains(document.activeElement);
+    const come = stood ? answer.querySelectorAll(".card h3")[stood] : null;
     if (same) same.focus({ preventScroll: true });
     else if (anew) answer.focus({ preventScroll: true });
-    else if (document.activeElement === document.body && !at("stage").hidden) at("crop").focus({ preventScroll: true });
+    else if (!lost) return;
+    else if (come) { come.tabIndex = -1; come.focus(); }
+    else if (at("stage").hidden) answer.focus({ preventScroll: true });
+    else at("crop").focus({ preventScroll: true });
   }
 
   // The filters and colours that the new answer offers; the one in use keeps the focus.
@@ -394,7 +418,8 @@
   function mark(region) {
     clear();
     if (!region || at("stage").hidden) return;
-    crop.set(region);
+    const pressed = answer.querySelector("#parts .chip[aria-pressed=true]");
+    crop.set(region, pressed ? pressed.textContent.trim() : "");
     const others = [...answer.querySelectorAll("#parts > .chip:not([data-whole])")].filter((one) => one.getAttribute("aria-pressed") !== "true");
     photo.things(others.map((one) => ({ box: one.dataset.box.split(",").map(Number), text: one.dataset.box, label: one.dataset.label })));
   }
@@ -455,10 +480,15 @@
     try {
       if (navigator.share) await navigator.share({ url: link });
       else await navigator.clipboard.writeText(link);
-      at("shared").textContent = form.dataset.copied;
+      tellShared(form.dataset.copied);
     } catch (error) {
-      if (error.name !== "AbortError") at("shared").textContent = link;
+      if (error.name !== "AbortError") tellShared(link);
     }
+  }
+
+  // Seen beside the button, and heard.
+  function tellShared(text) {
+    for (const place of ["shared", "said"]) at(place).textContent = text;
   }
 
   form.addEventListener("submit", (event) => {
@@ -489,8 +519,16 @@
     else if (button.dataset.why) why(button);
     else if (button.id === "share") share(button);
   });
-  at("forget").addEventListener("click", () => recent.forget());
+  at("forget").addEventListener("click", () => { recent.forget(); input.focus({ preventScroll: true }); });
   at("cancel").addEventListener("click", stop);
+  // A search under way is not lost to another language: its answer is what that page shows then.
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("[data-language]");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    if (!running) { leaving = null; return; }
+    event.preventDefault();
+    leaving = link;
+  });
   window.takePhotos({
     files: choose,
     odd: () => toast(form.dataset.odd),

@@ -6,6 +6,7 @@ window.makeCrop = (frame, box, changed) => {
   const STEP = 0.02;
   const SLACK_PX = 8; // a finger that rests moves so far
   let now = [0, 0, 1, 1];
+  let name = ""; // of the thing in the box, until it is moved
   let grip = null; // what a pointer does: where it began, with which box, by which corner
   let later = 0;
 
@@ -25,7 +26,9 @@ window.makeCrop = (frame, box, changed) => {
     Object.assign(box.style, {
       left: percent(x0), top: percent(y0), width: percent(x1 - x0), height: percent(y1 - y0),
     });
-    box.setAttribute("aria-valuetext", now.map((value) => `${Math.round(value * 100)} %`).join(", "));
+    const ends = { x0, y0, x1, y1 };
+    const where = box.dataset.where.replace(/\{(\w+)\}/g, (_all, end) => Math.round(ends[end] * 100));
+    box.setAttribute("aria-valuetext", name ? `${name}: ${where}` : where);
   }
 
   function move(start, dx, dy) {
@@ -81,7 +84,7 @@ window.makeCrop = (frame, box, changed) => {
     if (!grip || event.pointerId !== grip.id) return;
     const [x, y] = [event.clientX - grip.x, event.clientY - grip.y];
     if (!grip.moved && Math.hypot(x, y) < SLACK_PX) return;
-    if (!grip.moved) { grip.moved = true; frame.setPointerCapture(event.pointerId); }
+    if (!grip.moved) { grip.moved = true; frame.setPointerCapture(event.pointerId); name = ""; }
     const area = frame.getBoundingClientRect();
     const [dx, dy] = [x / area.width, y / area.height];
     if (grip.new) span(...grip.from, dx, dy);
@@ -96,6 +99,7 @@ window.makeCrop = (frame, box, changed) => {
     if (!(event.key in step)) return;
     event.preventDefault();
     const [dx, dy] = step[event.key];
+    name = "";
     if (event.shiftKey) resize(now, "se", dx, dy);
     else move(now, dx, dy);
     draw();
@@ -104,8 +108,9 @@ window.makeCrop = (frame, box, changed) => {
   });
 
   return {
-    set(region) {
+    set(region, label) {
       now = region.split(",").map(Number);
+      name = label;
       box.hidden = false;
       draw();
     },

@@ -44,9 +44,11 @@ window.makeMine = (form, picked) => {
     const all = mine ? KINDS.flatMap((kind) => mine[kind]) : [];
     at("mine-known").hidden = !all.length;
     at("mine-known").firstElementChild.textContent = all.join(" · ");
+    const focused = at("yours").contains(document.activeElement) ? document.activeElement.textContent : "";
     const chips = mine ? KINDS.flatMap((kind) => mine[kind].map((value) => chip(kind, value))).filter(Boolean) : [];
     at("yours").replaceChildren(...chips);
     at("yours").hidden = !chips.length;
+    if (focused) (chips.find((one) => one.textContent === focused) || form.querySelector("#filters summary")).focus({ preventScroll: true });
   }
 
   // A button for a remembered value, where the answer has it.

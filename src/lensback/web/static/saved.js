@@ -65,7 +65,10 @@
   const member = "member" in page.dataset; // the list is the server's; here stands what it did not take
   const shelf = member ? document.getElementById("here-only") : page;
   const node = (tag, text = "", fields = {}) => Object.assign(document.createElement(tag), { textContent: text }, fields);
-  const money = ({ amount, currency }) => new Intl.NumberFormat(document.documentElement.lang, { style: "currency", currency }).format(Number(amount));
+  // As the server writes it: whole amounts without cents.
+  const money = ({ amount, currency }) => new Intl.NumberFormat(document.documentElement.lang, {
+    style: "currency", currency, ...(Number(amount) % 1 ? {} : { minimumFractionDigits: 0 }),
+  }).format(Number(amount));
 
   function draw() {
     const list = load();
@@ -76,11 +79,19 @@
 
   function entry(one) {
     const item = node("li");
-    const link = node("a", one.title, { href: `/products/${one.product}` });
+    const link = node("a", one.title, { href: `/products/${one.product}`, dir: "auto" });
     const state = node("p", money(one), { className: "state" });
     const remove = node("button", page.dataset.remove, { type: "button", className: "link" });
     remove.setAttribute("aria-label", `${page.dataset.remove}: ${one.title}`);
-    remove.addEventListener("click", () => { keep(load().filter((other) => other.product !== one.product)); draw(); });
+    remove.addEventListener("click", () => {
+      const at = [...shelf.querySelectorAll("button")].indexOf(remove);
+      keep(load().filter((other) => other.product !== one.product));
+      draw();
+      // The focus goes to what took its place, else to the last one, else to what is said of none.
+      const left = [...shelf.querySelectorAll("button")];
+      (left[at] || left.at(-1) || document.querySelector("#none-saved:not([hidden]) a") || document.getElementById("main")).focus();
+      document.getElementById("said").textContent = page.dataset.removed.replace("{title}", one.title);
+    });
     if (/^\/images\/[0-9a-f]{64}$/.test(one.image)) item.append(node("img", "", { src: one.image, alt: "", width: 96, height: 96 }));
     item.append(link, state, remove);
     now(one, state);

@@ -93,5 +93,6 @@ window.takePhotos = ({ files, address, odd, blind }) => {
   at("shutter").addEventListener("click", shoot);
   at("leave").addEventListener("click", () => camera.close());
   camera.addEventListener("close", dark);
+  at("camera").addEventListener("click", () => { at("camera").value = ""; }); // phones give each shot the same name
   at("camera").addEventListener("change", () => { if (at("camera").files.length) files([...at("camera").files]); });
 };

@@ -32,12 +32,12 @@
     p { margin: 0; } .offer { display: flex; justify-content: space-between; gap: .8rem; align-items: center; margin-top: .35rem; }
     .small { font-size: .85em; } .small, .gone p { color: color-mix(in srgb, CanvasText 74%, Canvas); } .gone img { opacity: .5; } h3 { font-size: 1rem; margin: 1rem 0 0; }
     form { margin: 0; } summary { cursor: pointer; min-height: 2.75rem; display: flex; align-items: center; }
-    .terms ul { margin: 0; padding: 0 0 .5rem 1.1rem; display: grid; gap: .25rem; } .terms li { display: list-item; }`;
+    .terms ul { margin: 0; padding-block: 0 .5rem; padding-inline: 1.1rem 0; display: grid; gap: .25rem; } .terms li { display: list-item; }`;
 
   const SLOW_MS = 120000;
   const HEARD_MS = [1000, 3000];
   const node = (tag, text = "", fields = {}) => Object.assign(document.createElement(tag), { textContent: text }, fields);
-  const host = node("span");
+  const host = node("span", "", { lang: language, dir: words.direction });
   const root = host.attachShadow({ mode: "open" });
   const sheet = new CSSStyleSheet(); // allowed also where the host's policy forbids inline styles
   sheet.replaceSync(STYLE);
@@ -60,7 +60,7 @@
   script.after(host);
 
   const money = (amount) => new Intl.NumberFormat(language, {
-    style: "currency", currency: amount.currency, minimumFractionDigits: Number(amount.amount) % 1 ? 2 : 0,
+    style: "currency", currency: amount.currency, ...(Number(amount.amount) % 1 ? {} : { minimumFractionDigits: 0 }),
   }).format(Number(amount.amount));
 
   // Whose clicks they are; nobody's where the page's function fails.
@@ -107,7 +107,7 @@
   function card(hit) {
     const item = node("li");
     const about = node("div");
-    about.append(node("p", hit.title));
+    about.append(node("p", hit.title, { dir: "auto" }));
     if (hit.said) about.append(node("p", hit.said, { className: "small said" }));
     if (hit.offers.every((offer) => offer.availability === "out_of_stock")) {
       item.className = "gone";
