@@ -109,8 +109,9 @@ window.makeCrop = (frame, box, changed) => {
 
   return {
     set(region, label) {
-      now = region.split(",").map(Number);
-      name = label;
+      const next = region.split(",").map(Number);
+      if (label || String(next) !== String(now)) name = label; // a failure names nothing
+      now = next;
       box.hidden = false;
       draw();
     },
