@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 
 from behaviour.test_encoders import make_model
 from lensback import session
-from lensback.session import open_session, processors
+from lensback.session import Run, compiled, open_session, processors
 
 BOUND = """
 import os
@@ -48,35 +49,59 @@ def test_a_container_counts_its_quota(
     assert processors() == (share or unlimited)
 
 
-@pytest.mark.parametrize("allowed", [1, 2])
-def test_no_more_runs_at_once_than_processors(
-    allowed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    under_way, seen, counting = 0, [], threading.Lock()
-    full = threading.Event()
+class Gate:
+    """Runs that are counted, and held until as many are under way as may be."""
 
+    def __init__(self, allowed: int) -> None:
+        self.allowed, self.under_way, self.most = allowed, 0, 0
+        self.counting, self.full = threading.Lock(), threading.Event()
+
+    def __call__(self, run: Callable[[], Any]) -> Any:
+        with self.counting:
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+            if self.under_way >= self.allowed:
+                self.full.set()
+        self.full.wait(60)
+        time.sleep(0.01)  # one too many would come meanwhile
+        answer = run()
+        with self.counting:
+            self.under_way -= 1
+        return answer
+
+
+def by_onnxruntime(path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Run]:
     class Counted(onnxruntime.InferenceSession):  # type: ignore[misc]
         def run(self, *given: Any) -> Any:
-            nonlocal under_way
-            with counting:
-                under_way += 1
-                seen.append(under_way)
-                if under_way >= allowed:
-                    full.set()
-            full.wait(60)  # until as many run as may
-            time.sleep(0.01)  # one too many would come meanwhile
-            answer = super().run(*given)
-            with counting:
-                under_way -= 1
-            return answer
+            return gate(lambda: super(Counted, self).run(*given))
 
-    monkeypatch.setattr(session, "processors", lambda: allowed)
     monkeypatch.setattr(onnxruntime, "InferenceSession", Counted)
-    path = make_model(tmp_path / "m") / "model.onnx"
-    opened, run = open_session(path, threads=1, load_hint="", run_hint="")
+    return open_session(path, threads=1, load_hint="", run_hint="")
+
+
+def by_openvino(path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Run]:
+    openvino = pytest.importorskip("openvino")
+    plain = openvino.InferRequest.infer
+    monkeypatch.setattr(
+        openvino.InferRequest, "infer", lambda self, *given: gate(lambda: plain(self, *given))
+    )
+    return compiled.open_compiled(path, threads=1, kind="encoder")
+
+
+@pytest.mark.parametrize("opener", [by_onnxruntime, by_openvino])
+@pytest.mark.parametrize("allowed", [1, 2])
+def test_no_more_runs_at_once_than_processors(
+    allowed: int,
+    opener: Callable[[Path, Gate, pytest.MonkeyPatch], tuple[Any, Run]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gate = Gate(allowed)
+    monkeypatch.setattr(session, "processors", lambda: allowed)
+    opened, run = opener(make_model(tmp_path / "m") / "model.onnx", gate, monkeypatch)
     feed = {opened.get_inputs()[0].name: np.zeros((1, 3, 16, 16), np.float32)}
     names = [opened.get_outputs()[0].name]
     with ThreadPoolExecutor(8) as asking:
         answers = list(asking.map(lambda _: run(names, feed), range(40)))
     assert len(answers) == 40
-    assert max(seen) == allowed
+    assert gate.most == allowed

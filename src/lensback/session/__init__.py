@@ -75,18 +75,25 @@ def open_session(path: Path, *, threads: int, load_hint: str, run_hint: str) -> 
             f"{path} cannot be loaded: {_first_line(error)}", hint=load_hint
         ) from error
 
-    # Each run under way holds its own memory, which ONNX Runtime keeps; more at once than there
-    # are processors answer nobody sooner.
-    turns = threading.BoundedSemaphore(allowed)
-
     def run(outputs: list[str], feed: dict[str, Array]) -> list[Array]:
         try:
-            with turns:
-                return list(session.run(outputs, feed))
+            return list(session.run(outputs, feed))
         except theirs as error:
             raise ConfigError(f"{path} failed: {_first_line(error)}", hint=run_hint) from error
 
-    return session, run
+    return session, in_turns(run)
+
+
+def in_turns(run: Run) -> Run:
+    """The same run, no more of them at once than there are processors, while others wait: each under way
+    holds its own memory, which engines keep, and more of them answer nobody sooner."""
+    turns = threading.BoundedSemaphore(processors())
+
+    def taking_turns(outputs: list[str], feed: dict[str, Array]) -> Sequence[Array]:
+        with turns:
+            return run(outputs, feed)
+
+    return taking_turns
 
 
 def _providers(onnxruntime: Any) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from lensback.errors import ConfigError, MissingExtra
-from lensback.session import Array, Run
+from lensback.session import Array, Run, in_turns
 
 PREFIX = "openvino:"
 """Before the name of a model: it is run by OpenVINO."""
@@ -88,7 +88,7 @@ def open_compiled(path: Path, *, threads: int, kind: str) -> tuple[Ports, Run]:
             raise ConfigError(f"{path} failed: {_last_line(error)}", hint=hint) from error
         return [np.array(request.get_tensor(name).data) for name in outputs]
 
-    return Ports(_ports(compiled.inputs), _ports(compiled.outputs)), run
+    return Ports(_ports(compiled.inputs), _ports(compiled.outputs)), in_turns(run)
 
 
 def _last_line(error: Exception) -> str:
