@@ -85,7 +85,7 @@ def open_session(path: Path, *, threads: int, load_hint: str, run_hint: str) -> 
 
 
 def in_turns(run: Run) -> Run:
-    """The same run, no more of them at once than there are processors, while others wait: each under way
+    """A run that lets no more callers in at once than there are processors, while others wait: each under way
     holds its own memory, which engines keep, and more of them answer nobody sooner."""
     turns = threading.BoundedSemaphore(processors())
 
