@@ -146,6 +146,28 @@ def test_one_order_of_two_networks_is_paid_once(
     assert ledger.audit(both).proven
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("kept", [0, 1])
+def test_one_sale_in_two_spellings_is_paid_once(
+    both: Database, order: tuple[int, ...], kept: int
+) -> None:
+    """A notification has a number in small letters, the report in large ones."""
+    sales = [sale("awin", "c1", external_id="7af"), sale("awin", "c1", external_id="7AF")]
+    for n in order:
+        told(both, sales[n])
+    assert due(both) == {}
+    held = {one.external_id: one for one in ledger.held_sales(both)}
+    assert {one.text for one in held.values()} == {"order o1 was told by awin 7AF and awin 7af"}
+    ledger.decide(both, held[sales[kept].external_id].id, "release", note="the same", at=AT)
+    assert (ledger.held_sales(both), due(both)) == ([], {USER: 600})
+    told(both, *sales)
+    assert (ledger.held_sales(both), due(both)) == ([], {USER: 600})
+    # Another action of the order is a sale of its own, and no party to it.
+    told(both, sale("awin", "c1", external_id="7b"))
+    assert (ledger.held_sales(both), due(both)) == ([], {USER: 1200})
+    assert ledger.audit(both).proven
+
+
 NO_DISPUTE = {
     "one network, two actions": [sale("awin", "c1"), sale("awin", "c1", external_id="second")],
     "another order": [sale("awin", "c1"), sale("admitad", "c2", order_id="o2")],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -422,6 +423,15 @@ def far_from_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("09.10.2025 08:53:20", 1_760_000_000),
         ("09.10.2025 08:53", 1_759_999_980),
         ("10/09/2025 08:53:20", 1_760_000_000),
+        ("09.10.2025", 1_759_968_000),
+        ("2025/10/09 08:53:20", 1_760_000_000),
+        ("2025/10/09", 1_759_968_000),
+        ("2025-10-09 08:53:20 UTC", 1_760_000_000),
+        ("2025-10-09 10:53:20 +0200", 1_760_000_000),
+        ("Thu, 09 Oct 2025 08:53:20 GMT", 1_760_000_000),
+        ("Thu, 09 Oct 2025 10:53:20 +0200", 1_760_000_000),
+        ("Thu Oct 09 2025 08:53:20 GMT+0000 (UTC)", 1_760_000_000),
+        ("Thu Oct 09 2025 08:53:20 GMT 0000 (UTC)", 1_760_000_000),
         ("1970-01-01T00:00:00Z", 0),
         ("2099-12-31T23:59:59Z", 4_102_444_799),
         ("4102444799", 4_102_444_799),
@@ -435,9 +445,30 @@ def test_a_time(text: str, epoch: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "moscow"),
+    [
+        ("31.10.2025 23:59:59", "2025-10-31T20:59:59"),
+        ("01.11.2025", "2025-10-31T21:00:00"),
+        ("2025-11-01 00:00:00", "2025-10-31T21:00:00"),
+        # What names a zone is of it.
+        ("2025-11-01 00:00:00 UTC", "2025-11-01T00:00:00"),
+        ("Sat, 01 Nov 2025 00:00:00 GMT", "2025-11-01T00:00:00"),
+        ("Sat Nov 01 2025 00:00:00 GMT 0000 (UTC)", "2025-11-01T00:00:00"),
+        ("Sat, 01 Nov 2025 00:00:00 +0200", "2025-10-31T22:00:00"),
+        ("2025-10-31T23:59:59-08:00", "2025-11-01T07:59:59"),
+    ],
+)
+def test_the_end_of_a_month_in_a_zone(text: str, moscow: str) -> None:
+    wanted = datetime.fromisoformat(moscow).replace(tzinfo=UTC).timestamp()
+    assert epoch_of(text, zone="Europe/Moscow") == wanted
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",
+        "28/02/2025 10:00:00",
+        "Feb 30 2025",
         "yesterday",
         "4102444800",
         "41024448000",

@@ -195,7 +195,8 @@ def unusual(value: Money, history: Sequence[Money], rates: Converter | None = No
 
 
 def _twins(c: Connection, sales: Sequence[SaleFacts]) -> dict[int, Cause]:
-    """The sales whose order another network told of at the same store, too."""
+    """The sales whose order was told of at the same store once more: by another network, or by the same
+    under a number that differs in nothing but large and small letters."""
     v = t.conversions.c
     orders = sorted({sale.order_id for sale in sales if sale.order_id and sale.store})
     same: dict[tuple[str, str], list[Any]] = {}
@@ -212,7 +213,8 @@ def _twins(c: Connection, sales: Sequence[SaleFacts]) -> dict[int, Cause]:
     found = {}
     for sale in sales:
         rows = same.get((sale.store, sale.order_id), []) if sale.order_id else []
-        others = [row for row in rows if row.network != sale.network]
+        name = sale.network, sale.external_id
+        others = [row for row in rows if is_twin(name, (row.network, row.external_id))]
         if others:
             told = sorted(
                 {f"{row.network} {row.external_id}" for row in others}
@@ -221,6 +223,18 @@ def _twins(c: Connection, sales: Sequence[SaleFacts]) -> dict[int, Cause]:
             text = f"order {sale.order_id} was told by {' and '.join(told)}"
             found[sale.id] = Cause(TWO_NETWORKS, text, tuple(row.id for row in others))
     return found
+
+
+def is_twin(one: tuple[str, str], other: tuple[str, str]) -> bool:
+    """Whether two sales of one order, each by network and number, may be the same sale. Several actions of
+    one order are none.
+
+    >>> is_twin(("awin", "7"), ("cj", "7")), is_twin(("cj", "7a"), ("cj", "7A")), is_twin(("cj", "7"), ("cj", "8"))
+    (True, True, False)
+    """
+    if one[0] != other[0]:
+        return True
+    return one[1] != other[1] and one[1].casefold() == other[1].casefold()
 
 
 def partners(c: Connection, sale: SaleFacts) -> set[int]:

@@ -90,7 +90,7 @@ def decide(
 ) -> HeldSale:
     """Lets a sale through (`release`) or not (`refuse`), for good; the sale as it was before.
 
-    Of one order that two networks told of, the others are refused when one is let through. Raises
+    Of one order that was told twice, the others are refused when one is let through. Raises
     NotFound for no such sale, BadQuery for one that is not under review.
     """
     with writing(db, at) as c:
@@ -130,18 +130,19 @@ def _row(c: Connection, sale_id: int) -> RowMapping:
 
 
 def _others(c: Connection, row: RowMapping) -> list[int]:
-    """The other networks' sales of the same order at the same store that may still pay."""
+    """The sales that may be this one, of the same order at the same store, and may still pay."""
     v = t.conversions.c
     if not (row["order_id"] and row["store"]):
         return []
-    query = select(v.id).where(
+    query = select(v.id, v.network, v.external_id).where(
         v.order_id == row["order_id"],
         v.store == row["store"],
-        v.network != row["network"],
         v.click_id.is_not(None),
         v.review != "refused",
     )
-    return list(c.scalars(query.order_by(v.id)))
+    name = row["network"], row["external_id"]
+    found = c.execute(query.order_by(v.id))
+    return [one.id for one in found if holds.is_twin(name, (one.network, one.external_id))]
 
 
 def _held_sale(row: Any) -> HeldSale:

@@ -37,6 +37,11 @@ _NO_DAY = re.compile(r"000[01]-0[01]-0[01](\D.*)?")
 _TIMES = (
     "%d.%m.%Y %H:%M:%S",
     "%d.%m.%Y %H:%M",
+    "%d.%m.%Y",
+    "%Y/%m/%d %H:%M:%S",
+    "%Y/%m/%d",
+    "%Y-%m-%d %H:%M:%S UTC",
+    "%Y-%m-%d %H:%M:%S GMT",
     "%d.%m.%Y %I:%M:%S %p",
     "%m/%d/%Y %H:%M:%S",
     "%m/%d/%Y %I:%M:%S %p",
@@ -44,8 +49,9 @@ _TIMES = (
     "%a %b %d %Y %H:%M:%S GMT%z (UTC)",
     "%a %b %d %Y %H:%M:%S GMT 0000 (UTC)",
     "%a, %d %b %Y %H:%M:%S GMT",
+    "%a, %d %b %Y %H:%M:%S %z",
 )
-"""Beside ISO 8601."""
+"""Beside ISO 8601. What ends with the name of a zone is of it, whatever zone the network's other times are of."""
 MAX_TEXT = 200
 MAX_REASON = 500
 MAX_AMOUNT = 10**12
@@ -307,9 +313,11 @@ def epoch_of(text: str, field: str = "time", zone: str = "UTC") -> int:
 def _by_form(text: str, field: str) -> datetime:
     for form in _TIMES:
         try:
-            return datetime.strptime(text, form)  # noqa: DTZ007 - its zone is put in above
+            when = datetime.strptime(text, form)  # noqa: DTZ007 - its zone is put in above
         except ValueError:
             continue
+        named = form.endswith(("GMT", "UTC", "(UTC)")) and not when.tzinfo
+        return when.replace(tzinfo=UTC) if named else when
     raise PostbackError(f"{field} is no time: {text[:30]!r}", hint="use 2026-11-23T10:00:00Z")
 
 
