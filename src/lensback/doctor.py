@@ -91,7 +91,7 @@ def _disk(workspace: Workspace) -> Iterator[Check]:
     free = shutil.disk_usage(workspace.path).free
     text = f"{free / 2**30:.1f} GiB free at {workspace.path}"
     if free < LOW_DISK_BYTES:
-        yield Check("disk", "fail", text, "free some space before the next sync")
+        yield Check("disk", "fail", text, "run: lensback prune; if that is not enough, make room")
     else:
         yield Check("disk", "ok", text)
 

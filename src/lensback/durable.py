@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterator
@@ -13,19 +14,37 @@ from lensback.errors import Busy
 
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
+FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+_BARRED = frozenset((errno.EACCES, errno.EPERM, errno.EROFS))
+_FILES = frozenset((errno.EMFILE, errno.ENFILE))
+
+
+def what_mends(error: OSError, otherwise: str = "check the path") -> str:
+    """What to do about a file or folder that the system refuses: for a hint."""
+    if error.errno in FULL:
+        return "free some space, then run it again"
+    if error.errno in _BARRED:
+        return "check whose it is and what may be written there"
+    if error.errno in _FILES:
+        return "allow more open files (ulimit -n), then run it again"
+    return otherwise
 
 
 def replace_file(path: Path, fill: Callable[[Path], object], *, private: bool = False) -> None:
     """Fills a temporary file, flushes it, renames it over `path`, flushes the folder.
 
-    A reader sees the old file or the new one, never a part of it. `private`: for its owner alone.
+    A reader sees the old file or the new one, never a part of it; where that fails, a full disk say,
+    nothing is left beside it. `private`: for its owner alone.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    if private:
-        make_private(partial)
-    fill(partial)
-    flush(partial)
-    partial.replace(path)
+    try:
+        if private:
+            make_private(partial)
+        fill(partial)
+        flush(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
     flush(path.parent)
 
 

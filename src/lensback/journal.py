@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from lensback import log
-from lensback.durable import make_private_folder
+from lensback.durable import make_private_folder, what_mends
 from lensback.errors import Busy, StateError, TooLarge
 
 MAX_RECORD_BYTES = 256 << 10
@@ -278,7 +278,7 @@ def _disk_errors() -> Iterator[None]:
     except OSError as error:
         raise StateError(
             f"the journal cannot be written: {error.strerror or error}",
-            hint="free some space, check the rights of the workspace",
+            hint=what_mends(error),
         ) from error
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lensback import tokens
 from lensback.checked import checked
-from lensback.durable import replace_file
+from lensback.durable import replace_file, what_mends
 from lensback.errors import BadQuery, StateError, UnknownName
 from lensback.livefile import LiveFile
 
@@ -88,5 +88,5 @@ def _save(path: Path, keys: Iterable[Key]) -> None:
         replace_file(path, lambda partial: partial.write_text(text, "utf-8"), private=True)
     except OSError as error:
         raise StateError(
-            f"cannot write {path}: {error.strerror}", hint="check its rights"
+            f"cannot write {path}: {error.strerror}", hint=what_mends(error)
         ) from error

@@ -90,7 +90,7 @@ def _set_aside(workspace: Workspace) -> Iterator[Path]:
 
 
 def _leftovers(workspace: Workspace) -> Iterator[Path]:
-    for pattern in ("spool/*", "images/tmp/*"):
+    for pattern in ("spool/*", "images/tmp/*", ".*.tmp", ".*.part"):
         yield from (path for path in workspace.path.glob(pattern) if _old(path))
 
 

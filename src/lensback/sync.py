@@ -18,6 +18,7 @@ from lensback import log, settled
 from lensback.catalogue import health, publications, stores
 from lensback.catalogue.pictures import Cadence
 from lensback.download import Manners, download, refetch_missing
+from lensback.durable import what_mends
 from lensback.embed import embed
 from lensback.errors import BadQuery, Damaged, DataError, Error, StateError, Stopped
 from lensback.indexes import Mendable
@@ -232,7 +233,9 @@ def _disk_errors() -> Iterator[None]:
     except OSError as error:
         raise StateError(
             f"the disk refuses: {error.strerror or error}",
-            hint="free some space, check the rights of the workspace, then sync again",
+            hint=what_mends(
+                error, "free some space, check the rights of the workspace, then sync again"
+            ),
         ) from error
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
+from lensback.durable import what_mends
 from lensback.errors import ConfigError
 
 KEY_FILE = "secret.key"
@@ -82,7 +83,7 @@ def own_key(folder: Path) -> bytes:
             _make(path)
         key = path.read_bytes()
     except OSError as error:
-        raise ConfigError(f"cannot use {path}: {error.strerror}", hint="check rights") from error
+        raise ConfigError(f"cannot use {path}: {error.strerror}", hint=what_mends(error)) from error
     if len(key) < KEY_BYTES:
         raise ConfigError(f"{path} is not a key", hint="remove it; passes are made anew")
     return key

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING
 from lensback import log
 from lensback import settings as settings_module
 from lensback.db import Database, presence, sqlite_url
-from lensback.durable import lock_file, make_private, make_private_folder, replace_file
+from lensback.durable import (
+    lock_file,
+    make_private,
+    make_private_folder,
+    replace_file,
+    what_mends,
+)
 from lensback.encoders import Encoder, open_encoder
 from lensback.encoders.shelf import CALIBRATION_FILE, SHELF
 from lensback.errors import ConfigError, Error, StateError
@@ -372,7 +378,7 @@ class Workspace:
             file = (self.path / ".lock").open("a+")
         except OSError as error:
             raise StateError(
-                f"cannot write {self.path}: {error.strerror}", hint="check the folder's rights"
+                f"cannot write {self.path}: {error.strerror}", hint=what_mends(error)
             ) from error
         with lock_file(
             file, "another sync works on this workspace", "wait for it to end, or stop it"
@@ -405,11 +411,11 @@ def init(path: Path) -> bool:
         return False
     try:
         make_private_folder(path)
-        make_private(file)
-        file.write_text(settings_module.template(), "utf-8")
+        text = settings_module.template()
+        replace_file(file, lambda partial: partial.write_text(text, "utf-8"), private=True)
     except OSError as error:
         raise ConfigError(
-            f"cannot write {path}: {error.strerror}", hint="use another folder"
+            f"cannot write {path}: {error.strerror}", hint=what_mends(error, "use another folder")
         ) from error
     return True
 
@@ -428,7 +434,7 @@ def write_atomically(path: Path, text: str, *, private: bool = False) -> None:
         replace_file(path, lambda partial: partial.write_text(text, "utf-8"), private=private)
     except OSError as error:
         raise StateError(
-            f"cannot write {path}: {error.strerror}", hint="free some space, check the rights"
+            f"cannot write {path}: {error.strerror}", hint=what_mends(error)
         ) from error
 
 

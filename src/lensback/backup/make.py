@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
@@ -19,6 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import gettempdir
 from threading import Event
 
 from lensback import __version__
@@ -126,7 +128,7 @@ def _copied(workspace: Path, url: str, contents: Contents, writer: Writer, id_: 
     files = list(writer.tree(workspace, [workspace / JOURNAL]))  # first of all: see the module
     revision = ""
     if contents.database:
-        copy, revision = _database(workspace, url, writer)
+        copy, revision = _database(url, _with_room(workspace, url, writer), writer)
         files.append(copy)
     files += _rest(workspace, url, writer)
     lists = {"": writer.put(manifests.listed(files))}
@@ -173,6 +175,8 @@ class Writer:
         self._writing: deque[Future[None]] = deque()
         self._new: dict[str, int] = {}
         self.counts = Counter[str]()
+        self.folders = [place.root] if isinstance(place, FolderPlace) else []
+        """Of the place, where it is one of this machine."""
 
     def __enter__(self) -> Writer:
         return self
@@ -255,15 +259,35 @@ class Writer:
         return file
 
 
-def _database(workspace: Path, url: str, writer: Writer) -> tuple[KeptFile, str]:
+def _with_room(workspace: Path, url: str, writer: Writer) -> Path:
+    """A folder for the copy of the database: in the workspace, or where its disk is full, where the
+    backup goes, or the system's own. Raises StateError where none has room."""
+    file = sqlite_file(url)
+    if file is None:
+        return workspace
+    parts = (file.with_name(f"{file.name}{end}") for end in copying.BESIDE)
+    needed = sum(part.stat().st_size for part in parts if part.exists()) + PIECE
+    for folder in (workspace / "spool", *writer.folders, Path(gettempdir())):
+        with suppress(OSError):
+            make_private_folder(folder)
+            if shutil.disk_usage(folder).free >= needed:
+                return folder
+    raise StateError(
+        f"the disk is full: a copy of the database needs {needed / PIECE:.0f} MiB",
+        hint="back up to a folder of another disk, or free some space",
+    )
+
+
+def _database(url: str, folder: Path, writer: Writer) -> tuple[KeptFile, str]:
     """The copy of the database, and its schema's revision."""
     source = sqlite_file(url)
     if source is None:
         revision = copying.revision(url)
         return writer.stream(copying.dump_postgres(url), DATABASE), revision
-    folder = workspace / "spool"
-    make_private_folder(folder)
-    copy = folder / f"backup-{secrets.token_hex(8)}.db"
+    if folder != Path(gettempdir()):
+        for left in folder.glob(".backup-*.db*"):  # of one that was killed: this one is alone there
+            left.unlink(missing_ok=True)
+    copy = folder / f".backup-{secrets.token_hex(8)}.db"
     try:
         copying.copy_sqlite(source, copy, writer.step)
         return writer.file(copy, DATABASE), copying.check_sqlite(copy)

@@ -12,7 +12,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from lensback.durable import PRIVATE_FILE, flush, lock_file, make_private, make_private_folder
+from lensback.durable import (
+    PRIVATE_FILE,
+    flush,
+    lock_file,
+    make_private,
+    make_private_folder,
+    what_mends,
+)
 from lensback.errors import ConfigError, NotFound, StateError
 
 if TYPE_CHECKING:
@@ -130,8 +137,7 @@ class FolderPlace:
             raise _missing(str(error.filename)) from error
         except OSError as error:
             raise StateError(
-                f"{self.root}: {error.strerror or error}",
-                hint="free some space there, check the rights",
+                f"{self.root}: {error.strerror or error}", hint=what_mends(error)
             ) from error
 
 

@@ -18,7 +18,14 @@ from lensback.backup.places import BackupPlace
 from lensback.db import copying
 from lensback.db.presence import place as shown
 from lensback.db.presence import sqlite_file
-from lensback.durable import PRIVATE_FILE, flush, lock_file, make_private, make_private_folder
+from lensback.durable import (
+    PRIVATE_FILE,
+    flush,
+    lock_file,
+    make_private,
+    make_private_folder,
+    what_mends,
+)
 from lensback.errors import BadQuery, Busy, DataError, NotFound, StateError, Stopped
 from lensback.settings import FILE_NAME, template
 from lensback.types import Progress
@@ -228,7 +235,7 @@ def _write(place: BackupPlace, file: KeptFile, path: Path) -> None:
         part.replace(path)
     except OSError as error:
         raise StateError(
-            f"cannot write {path}: {error.strerror}", hint="free some space, check the rights"
+            f"cannot write {path}: {error.strerror}", hint=what_mends(error)
         ) from error
     finally:
         part.unlink(missing_ok=True)

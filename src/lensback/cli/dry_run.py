@@ -12,6 +12,7 @@ from rich.markup import escape
 from lensback.cli.face import err, out, print_json, say
 from lensback.console import FittedTable, waiting
 from lensback.counted import counted
+from lensback.durable import what_mends
 from lensback.errors import BadQuery, FeedError
 from lensback.ingest import Limits
 from lensback.ingest.dry_run import SHOWN, DryRun, try_address
@@ -57,7 +58,7 @@ def _save(columns: str, path: Path) -> None:
             file.write(columns)
     except OSError as error:
         raise BadQuery(
-            f"cannot write {path}: {error.strerror}", hint="name another file"
+            f"cannot write {path}: {error.strerror}", hint=what_mends(error, "name another file")
         ) from error
 
 

@@ -26,6 +26,7 @@ from lensback.cli.face import (
 )
 from lensback.console import FittedTable, StageProgress, waiting
 from lensback.counted import counted
+from lensback.durable import what_mends
 from lensback.errors import BadQuery
 
 if TYPE_CHECKING:
@@ -263,7 +264,8 @@ def _write_new(path: Path, text: str) -> None:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        raise BadQuery(f"cannot write {path}: {error.strerror}", hint="name a new file") from error
+        hint = what_mends(error, "name a new file")
+        raise BadQuery(f"cannot write {path}: {error.strerror}", hint=hint) from error
 
 
 def _day(text: str) -> int | None:

@@ -25,6 +25,7 @@ from lensback.cli.face import (
 )
 from lensback.console import FittedTable
 from lensback.counted import counted
+from lensback.durable import what_mends
 from lensback.errors import BadQuery
 from lensback.legible import cell
 
@@ -124,6 +125,7 @@ def _writing(file: Path | None) -> Iterator[IO[str]]:
             yield to
         part.replace(file)
     except OSError as error:
-        raise BadQuery(f"cannot write {file}: {error.strerror}", hint="check the path") from error
+        hint = what_mends(error)
+        raise BadQuery(f"cannot write {file}: {error.strerror}", hint=hint) from error
     finally:
         part.unlink(missing_ok=True)

@@ -28,6 +28,7 @@ from lensback.cli.face import (
 from lensback.cli.stopping import handed_over
 from lensback.console import FittedTable, StageProgress, answer_table, tally_table, waiting
 from lensback.counted import counted
+from lensback.durable import what_mends
 from lensback.errors import BadQuery
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def _search_example(folder: Path, query: Query, as_json: bool) -> None:
             photo.write_bytes(picked.photo)
         except OSError as error:
             raise StateError(
-                f"cannot write {photo}: {error.strerror}", hint="free some space, check the rights"
+                f"cannot write {photo}: {error.strerror}", hint=what_mends(error)
             ) from error
         answer = search(picked.photo, query, tools)
     offer, place = picked.offer.offer, picked.place_in(answer)

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import codecs
-import errno
 import io
 import os
 import sys
 from contextlib import suppress
 from pathlib import Path
 
+from lensback.durable import what_mends
 from lensback.errors import BadQuery, Error, StateError
-
-_FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
-_BARRED = frozenset((errno.EACCES, errno.EPERM, errno.EROFS))
-_FILES = frozenset((errno.EMFILE, errno.ENFILE))
 
 
 def mend_streams() -> None:
@@ -36,14 +32,7 @@ def writes_all(encoding: str | None) -> bool:
 def of_system(error: OSError) -> Error:
     """What the system refused, as one of ours: no command ends with a traceback for it."""
     where = f": {error.filename}" if error.filename else ""
-    message = f"{error.strerror or error}{where}"
-    if error.errno in _FULL:
-        return StateError(message, hint="free some space, then run it again")
-    if error.errno in _BARRED:
-        return StateError(message, hint="check whose it is and what may be written there")
-    if error.errno in _FILES:
-        return StateError(message, hint="allow more open files (ulimit -n), then run it again")
-    return StateError(message, hint="check the path")
+    return StateError(f"{error.strerror or error}{where}", hint=what_mends(error))
 
 
 def unread(error: UnicodeEncodeError) -> Error:

@@ -7,6 +7,7 @@ lock), on PostgreSQL each takes claims on what it works on (`claims`).
 from __future__ import annotations
 
 import random
+import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
@@ -21,7 +22,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from lensback.db import postgres
-from lensback.db.failures import translated
+from lensback.db.failures import no_room, translated
 from lensback.errors import Busy, ConfigError, MissingExtra, SchemaTooNew
 
 HEAD = "0019"
@@ -41,6 +42,7 @@ __all__ = [
     "Database",
     "Part",
     "chunks",
+    "connection_to",
     "sqlite_url",
 ]
 
@@ -305,12 +307,63 @@ def _sqlite(url: str) -> Engine:
         url, connect_args={"timeout": BUSY_TIMEOUT_S}, pool_size=16, max_overflow=48
     )
 
-    @event.listens_for(engine, "connect")
-    def _connect(raw: Any, _record: object) -> None:
+    alone: list[_Alone] = []
+    """A connection that has the file for itself, see `_Alone`."""
+
+    @event.listens_for(engine, "do_connect")
+    def _open(
+        _dialect: object, _record: object, where: Sequence[Any], how: Mapping[str, Any]
+    ) -> sqlite3.Connection:
+        if alone:  # it would be waited for, and goes when its user is through
+            raise sqlite3.OperationalError("database or disk is full")
+        raw = connection_to(*where, **how)
+        if isinstance(raw, _Alone):
+            alone.append(raw)
+        return raw
+
+    @event.listens_for(engine, "checkin")
+    def _returned(raw: Any, record: Any) -> None:
+        if isinstance(raw, _Alone):
+            record.invalidate()  # others may be let in, and there may be room by now
+
+    @event.listens_for(engine, "close")
+    def _closed(raw: Any, _record: object) -> None:
+        if raw in alone:
+            alone.remove(raw)
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # IMMEDIATE takes the write lock at once, so that a reader never has to upgrade
+        # in the middle of a transaction (which SQLite answers with "locked").
+        writes = connection.get_execution_options().get("lensback_write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+class _Alone(sqlite3.Connection):
+    """Has the file for itself and needs no block of the disk to read it: the way in where the disk is
+    full, for what frees some of it, or tells of it. No other connection opens meanwhile."""
+
+
+def connection_to(*where: Any, **how: Any) -> sqlite3.Connection:
+    """A connection to an SQLite file, as `sqlite3.connect` takes it. Where the disk is full, one that has
+    the file for itself."""
+    try:
+        return _prepared(sqlite3.connect(*where, **how))
+    except sqlite3.OperationalError as error:
+        if not no_room(error):
+            raise
+    return _prepared(sqlite3.connect(*where, **{**how, "factory": _Alone}))
+
+
+def _prepared(raw: sqlite3.Connection) -> sqlite3.Connection:
+    try:
         # The driver must not begin transactions by itself: `_begin` decides the kind.
         raw.isolation_level = None
         cursor = raw.cursor()
         for pragma in (
+            *(("locking_mode=EXCLUSIVE",) if isinstance(raw, _Alone) else ()),
             "journal_mode=WAL",
             # Every commit is flushed: a file of the journal is removed once it is in here, and
             # `ledger pay` says so. NORMAL would keep the file whole and lose the newest commits.
@@ -323,18 +376,13 @@ def _sqlite(url: str) -> Engine:
         cursor.close()
         # SQLite's own knows ASCII only: "Красный" and "красный" are one colour.
         raw.create_function("lower", 1, _lower, deterministic=True)
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        # IMMEDIATE takes the write lock at once, so that a reader never has to upgrade
-        # in the middle of a transaction (which SQLite answers with "locked").
-        writes = connection.get_execution_options().get("lensback_write")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
+    except BaseException:
+        raw.close()
+        raise
+    return raw
 
 
-def _lower(text: object) -> object:
+def _lower(text: Any) -> Any:
     return text.lower() if isinstance(text, str) else text
 
 

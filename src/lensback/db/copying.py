@@ -15,7 +15,7 @@ from typing import IO
 from sqlalchemy import inspect, select, table
 from sqlalchemy.engine import URL, make_url
 
-from lensback.db import Database
+from lensback.db import Database, connection_to
 from lensback.db.failures import translated
 from lensback.db.presence import sqlite_file
 from lensback.durable import make_private
@@ -43,7 +43,7 @@ def copy_sqlite(source: Path, to: Path, step: Step) -> None:
     address = f"{source.absolute().as_uri()}?mode=rw"
     with (
         translated(),
-        closing(sqlite3.connect(address, uri=True, timeout=_WAIT_S, isolation_level=None)) as live,
+        closing(connection_to(address, uri=True, timeout=_WAIT_S)) as live,
         closing(sqlite3.connect(to, isolation_level=None)) as copy,
     ):
         live.execute("BEGIN")

@@ -61,17 +61,23 @@ def _raise_ours(raw: BaseException | None, error: Exception) -> None:
         message = f"the database cannot hold this value: {raw}"
         raise BadQuery(message, hint="check the text and the numbers that were sent") from error
     if kinds & {"OperationalError", "InternalError"}:
-        raise (_of_postgres(raw) if driver == "psycopg" else _of_sqlite(str(raw))) from error
+        raise (_of_postgres(raw) if driver == "psycopg" else _of_sqlite(raw)) from error
     if type(raw).__name__ == "DatabaseError":
         hint = "put your last backup of the database back (docs/operate.md)"
         raise StateError(f"database: {raw}", hint=hint) from error
 
 
-def _of_sqlite(message: str) -> StateError:
+def no_room(error: BaseException | None) -> bool:
+    """Whether SQLite found the disk full. Its log needs some blocks even to read."""
+    return getattr(error, "sqlite_errorname", "") in {"SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"}
+
+
+def _of_sqlite(error: BaseException | None) -> StateError:
+    message = str(error)
     if "locked" in message or "busy" in message:
         return Busy("the database is locked", hint="wait for the other sync to end")
-    if "disk is full" in message:
-        return StateError("the disk is full", hint="free some space and sync again")
+    if no_room(error) or "disk is full" in message:
+        return StateError("the disk is full", hint="free some space, then run it again")
     if "readonly" in message:
         hint = "the workspace cannot be written: check whose its files are, and who runs this"
         return StateError(f"database: {message}", hint=hint)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lensback.durable import replace_file
+from lensback.durable import replace_file, what_mends
 from lensback.errors import BadQuery, StateError
 from lensback.questions import Outcome, ShownProduct
 
@@ -187,7 +187,7 @@ def write(run: Run, folder: Path) -> Path:
         replace_file(folder / QUERIES_FILE, lambda partial: _write_queries(run, partial))
     except OSError as error:
         raise StateError(
-            f"cannot write {folder}: {error.strerror}", hint="free some space, check the rights"
+            f"cannot write {folder}: {error.strerror}", hint=what_mends(error)
         ) from error
     return path
 

@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from lensback.counted import counted
 from lensback.db import Database
 from lensback.db import tables as t
-from lensback.durable import make_private
+from lensback.durable import make_private, what_mends
 from lensback.errors import StateError
 from lensback.ledger import seals, sold
 from lensback.ledger.expected import (
@@ -183,7 +183,9 @@ def export_csv(db: Database, path: Path) -> int:
                 lines += 1
         partial.replace(path)
     except OSError as error:
-        raise StateError(f"cannot write {path}: {error.strerror}", hint="choose another") from error
+        raise StateError(
+            f"cannot write {path}: {error.strerror}", hint=what_mends(error)
+        ) from error
     return lines
 
 

@@ -21,7 +21,7 @@ from lensback.counted import counted
 from lensback.db import Database
 from lensback.db import tables as t
 from lensback.db.chain import SEALED, Chain
-from lensback.durable import replace_file
+from lensback.durable import replace_file, what_mends
 from lensback.errors import StateError
 
 FILE_NAME = "ledger.seal"
@@ -112,7 +112,7 @@ def remember(db: Database, folder: Path, *, accept_loss: bool = False) -> None:
             replace_file(path, lambda file: file.write_text(text, "utf-8"), private=True)
         except OSError as error:
             message = f"cannot write {path}: {error.strerror}"
-            raise StateError(message, hint="free some space, or look at its rights") from error
+            raise StateError(message, hint=what_mends(error)) from error
 
 
 def _wrong(one: Any, chain: Chain, rows: Mapping[str, _Ahead], *, follows: bool) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -11,6 +10,7 @@ import shutil
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from lensback.durable import FULL
 from lensback.errors import FetchFailed, StateError
 
 RESERVE_BYTES = 64 << 20
@@ -96,9 +96,10 @@ class Spool:
 
     def room_for(self, size: int) -> None:
         """Raises StateError where the disk cannot take so many bytes more."""
-        free = shutil.disk_usage(self.path.parent).free - RESERVE_BYTES
-        if size > max(free, 0):
-            raise _full(f"{size >> 20} MiB are to come, {max(free, 0) >> 20} MiB are free")
+        free = shutil.disk_usage(self.path.parent).free
+        if size > max(free - RESERVE_BYTES, 0):
+            kept = f"of {free >> 20} MiB that are free {RESERVE_BYTES >> 20} are kept for the catalogue"
+            raise _full(f"{kept}, and {max(size >> 20, 1)} MiB are to come")
 
     def finish(self) -> None:
         """Everything is here, and stays so over a power cut."""
@@ -120,7 +121,7 @@ class Spool:
 
 def disk_error(error: OSError) -> StateError | FetchFailed:
     """The error to raise for one of the operating system's while the spool is written."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if error.errno in FULL:
         return _full(error.strerror or "no room")
     return StateError(
         f"cannot write the spool: {error.strerror or error}",
