@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import re
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -104,9 +105,15 @@ _HEAD_BYTES = 512
 _CONTROLS = bytes({*range(32), 127} - set(b"\t\n\f\r"))
 
 
+_IN_PAIRS = re.compile(rb"(?:[\t\n\r -~]\0){2}|(?:\0[\t\n\r -~]){2}")
+"""UTF-16 without a mark. A stream that holds such a text as it is begins otherwise: with its own head."""
+
+
 def _is_text(head: bytes) -> bool:
     """Whether a body's first bytes are text, and so no stream of any coding: nothing but letters of
     some charset where there are many bytes, of UTF-8 where few; too few (16) say nothing."""
+    if len(head) >= 16 and _IN_PAIRS.match(head):
+        return 4 * max(head[0::2].count(0), head[1::2].count(0)) > len(head)
     if len(head) < 16 or len(head.translate(None, _CONTROLS)) < len(head):
         return False
     # of random bytes one in ten is a control: of 256 of them none is without
