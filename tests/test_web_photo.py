@@ -100,6 +100,38 @@ def test_memory_forgets_by_time_and_by_size() -> None:
         short.get("a", "me")
 
 
+@pytest.mark.parametrize("kind", ["HEIF", "TIFF", "JPEG"])
+def test_what_browsers_cannot_draw_is_there_as_soon_as_its_answer(
+    client: TestClient, made: tuple[Path, bytes], monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Decoded once: a photo of 12 megapixels takes longer to decode than all the rest of its answer. What they
+    draw is not drawn for them beforehand."""
+    import pillow_heif
+
+    pillow_heif.register_heif_opener(thumbnails=False)
+    sink, plain = io.BytesIO(), Image.open(io.BytesIO(made[1])).resize((1600, 1200))
+    plain.save(sink, kind)
+    first = client.post(API, files={"photo": sink.getvalue()}).json()
+    part = {"search_id": first["search_id"], "box": BOX}
+    second = client.post(API, data=part, files={"none": b""}).json()
+    stranger = {"Lensback-Browser": "s" * 43}
+
+    async def never(*_: Any) -> bytes:
+        raise NotFound("decoded again")
+
+    monkeypatch.setattr(service.Service, "placed", never)
+    for found in (first, second):
+        mine = f"/answers/{found['search_id']}/photo"
+        assert client.get(mine, headers=stranger).status_code == 404
+        photo = client.get(mine)
+        assert photo.status_code == (404 if kind == "JPEG" else 200)
+        if kind != "JPEG":
+            with Image.open(io.BytesIO(photo.content)) as shown:
+                assert (shown.format, shown.size) == ("JPEG", (1024, 768))
+                wanted = np.asarray(plain.resize((64, 48)), float)
+                assert np.abs(np.asarray(shown.resize((64, 48)), float) - wanted).mean() < 8
+
+
 def test_another_part_without_the_photo(client: TestClient, made: tuple[Path, bytes]) -> None:
     first = ask(client, made[1]).json()
     second = again(client, first["search_id"], box=BOX)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from PIL import Image
+
 from lensback import log, rank
 from lensback.catalogue import for_sale, offers
 from lensback.db import Database
@@ -108,6 +110,8 @@ class Tools:
     """Is asked between two stages; raises where nobody waits for the answer any more."""
     compared: Callable[[str, Vectors], object] | None = None
     """Is told the vectors [n, dim] of what was searched, by the answer's id, if somebody wants to know."""
+    pictured: Callable[[Image.Image], object] = lambda _: None
+    """Is told the photo's pixels, as many as the search needs."""
 
 
 def search(photo: bytes, query: Query, tools: Tools) -> Answer:
@@ -121,6 +125,7 @@ def search(photo: bytes, query: Query, tools: Tools) -> Answer:
         readers = (tools.decode, tools.codes, tools.texts)
         looking = (photo, tools.looks, tools.detector, side_px, limits, timings)
         sight = look(*looking, readers, tools.still)
+        tools.pictured(sight.picture)
         regions = chosen(sight.regions, query.box)
         tools.still()
         with log.timed("encode", timings):

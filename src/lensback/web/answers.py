@@ -3,7 +3,6 @@ its products for whoever got the link."""
 
 from __future__ import annotations
 
-import io
 import re
 from dataclasses import replace
 from functools import partial
@@ -13,7 +12,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from lensback import images
 from lensback.errors import NotFound
 from lensback.ledger.shown import Shown
 from lensback.rank import ORDERS, hits_in_order
@@ -21,7 +19,7 @@ from lensback.search import Query, query_of, recalled
 from lensback.web.bodies import FRESH
 from lensback.web.browser import address_of, browser_of, keep_browser
 from lensback.web.guard import Reader, Searcher
-from lensback.web.kept import QUALITY, bare
+from lensback.web.kept import jpeg_of
 from lensback.web.language import speech_of
 from lensback.web.leaving import while_waited_for
 from lensback.web.notes import recorded
@@ -105,17 +103,13 @@ async def answer_photo(request: Request, search_id: str, service: Opened) -> Res
     browser there is nothing here."""
     whose = browser_of(request)
     known = await run_in_threadpool(service.memory.get, _known(search_id), whose)
-    pixels = service.workspace.settings.max_image_pixels
-    work = partial(_jpeg, known.photo, pixels)
-    async with while_waited_for(request):
-        content = await service.placed(work, address_of(request))
+    content = await run_in_threadpool(service.memory.drawn, known.first, whose)
+    if not content:
+        pixels = service.workspace.settings.max_image_pixels
+        work = partial(jpeg_of, known.photo, pixels)
+        async with while_waited_for(request):
+            content = await service.placed(work, address_of(request))
     return Response(content, media_type="image/jpeg", headers=FRESH)
-
-
-def _jpeg(photo: bytes, max_pixels: int, decode: images.Decode) -> bytes:
-    sink = io.BytesIO()
-    bare(photo, max_pixels, decode).save(sink, "JPEG", quality=QUALITY)
-    return sink.getvalue()
 
 
 def _known(search_id: str) -> str:

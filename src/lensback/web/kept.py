@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +22,7 @@ FOLDER = "photos"
 SIDE_PX = 1024
 """Longer side of what is kept."""
 QUALITY = 88
+_UNDRAWN = re.compile(rb"....ftyp(?!avif|avis)|II\*\x00|MM\x00\*", re.DOTALL)
 
 
 def keep(
@@ -67,10 +70,34 @@ def photo_of(
 def bare(photo: bytes, max_pixels: int, decode: images.Decode) -> Image:
     """The pixels of a photo, its longer side at most SIDE_PX, with nothing beside them: no EXIF, no
     comment, no profile. Raises BadImage, TooLarge."""
-    image = images.decode(photo, side_px=SIDE_PX, max_pixels=max_pixels, by=decode)
+    return _small(images.decode(photo, side_px=SIDE_PX, max_pixels=max_pixels, by=decode))
+
+
+def _small(image: Image) -> Image:
     image.thumbnail((SIDE_PX, SIDE_PX))
     image.info.clear()  # a comment would be written again
     return image
+
+
+def is_drawn(photo: bytes) -> bool:
+    """Whether every browser draws a file of this kind, and not only we: HEIC and TIFF are none."""
+    return not _UNDRAWN.match(photo)
+
+
+def jpeg_of(photo: bytes, max_pixels: int, decode: images.Decode) -> bytes:
+    """A photo as a browser gets it back: `bare`, as a JPEG. Raises BadImage, TooLarge."""
+    return _jpeg(bare(photo, max_pixels, decode))
+
+
+def jpeg_of_pixels(picture: Image) -> bytes:
+    """The same of pixels that are decoded already; they stay what they are."""
+    return _jpeg(_small(picture.copy()))
+
+
+def _jpeg(image: Image) -> bytes:
+    sink = io.BytesIO()
+    image.save(sink, "JPEG", quality=QUALITY)
+    return sink.getvalue()
 
 
 def sweep(workspace: Path, days: int, now: float | None = None) -> int:

@@ -13,7 +13,7 @@ from typing import Protocol
 from lensback.errors import NotFound
 from lensback.fleeting import Fleeting
 from lensback.tokens import same
-from lensback.types import Box
+from lensback.types import WHOLE, Box
 
 MAX_BYTES = 64 << 20
 """Of all photos together; the oldest go first."""
@@ -30,6 +30,10 @@ class Remembered:
     """The browser that sent it (`web.browser`)."""
     first: str
     """Id of the search that it came with; later ones were of the same photo."""
+
+
+def _drawn(first: str) -> str:
+    return f"{first} drawn"
 
 
 class Photos(Protocol):
@@ -61,6 +65,15 @@ class Memory:
     def keep(self, search_id: str, photo: bytes, region: Box, whose: str, first: str) -> None:
         """Remembers a photo, which came with the search `first`."""
         self._photos.put(search_id, Remembered(photo, region, whose, first))
+
+    def keep_drawn(self, first: str, drawn: bytes, whose: str) -> None:
+        """Remembers how a photo looks that came with the search `first` and that browsers cannot draw."""
+        self._photos.put(_drawn(first), Remembered(drawn, WHOLE, whose, first))
+
+    def drawn(self, first: str, whose: str) -> bytes:
+        """What `keep_drawn` remembers, for the same browser; empty where that is nothing."""
+        found = self._photos.get(_drawn(first))
+        return found.photo if found and same(found.whose, whose) else b""
 
     def has(self, search_id: str, whose: str) -> bool:
         """Whether the photo of a search is remembered, and this browser's own."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends
 from PIL import Image
@@ -244,10 +244,13 @@ class Service:
 
     def _search(self, upload: Upload, who: Asker, decode: images.Decode) -> tuple[Answer, str]:
         """The answer, and the side of a trial that gave it; empty: no trial."""
-        photo = upload.photo or b""
-        answer, variant = self._answered(photo, upload.query, who, decode)
+        photo, pictures = upload.photo or b"", list[Image.Image]()
+        own = partial(_own, who=who, decode=decode, pictured=pictures.append)
+        answer, variant = self._answered(photo, upload.query, own)
         first = upload.first or answer.search_id
         self.memory.keep(answer.search_id, photo, answer.region, who.browser, first)
+        if not kept.is_drawn(photo) and not self.memory.drawn(first, who.browser):
+            self.memory.keep_drawn(first, kept.jpeg_of_pixels(pictures[-1]), who.browser)
         if not upload.again:
             kept.keep(self.workspace.path, self.workspace.settings, answer.search_id, photo, decode)
         return answer, variant
@@ -260,10 +263,10 @@ class Service:
         return upload.first or answer.search_id, mark
 
     def _answered(
-        self, photo: bytes, query: Query, who: Asker, decode: images.Decode
+        self, photo: bytes, query: Query, own: Callable[..., Tools]
     ) -> tuple[Answer, str]:
         variant, compared = self._side(), dict[str, Vectors]()
-        own = partial(_own, who=who, decode=decode, compared=compared.__setitem__)
+        own = partial(own, compared=compared.__setitem__)
         if variant == "b":
             try:
                 answer = search(photo, query, own(self.workspace.trial_tools()))
@@ -383,12 +386,9 @@ def _kept_photo(
     )
 
 
-def _own(
-    tools: Tools, who: Asker, decode: images.Decode, compared: Callable[[str, Vectors], object]
-) -> Tools:
+def _own(tools: Tools, who: Asker, **told: Any) -> Tools:
     """The tools with what this browser's own photos were seen to show, and no other's."""
-    looks = tools.looks.of(who.browser)
-    return replace(tools, looks=looks, decode=decode, compared=compared, still=who.still)
+    return replace(tools, looks=tools.looks.of(who.browser), still=who.still, **told)
 
 
 async def _service(request: Request) -> Service:
