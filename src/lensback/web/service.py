@@ -386,9 +386,9 @@ def _kept_photo(
     )
 
 
-def _own(tools: Tools, who: Asker, **told: Any) -> Tools:
+def _own(tools: Tools, who: Asker, **listeners: Any) -> Tools:
     """The tools with what this browser's own photos were seen to show, and no other's."""
-    return replace(tools, looks=tools.looks.of(who.browser), still=who.still, **told)
+    return replace(tools, looks=tools.looks.of(who.browser), still=who.still, **listeners)
 
 
 async def _service(request: Request) -> Service:
