@@ -90,7 +90,7 @@ def jpeg_of(photo: bytes, max_pixels: int, decode: images.Decode) -> bytes:
 
 
 def jpeg_of_pixels(picture: Image) -> bytes:
-    """The same of pixels that are decoded already; they stay what they are."""
+    """Decoded pixels as a JPEG, its longer side at most SIDE_PX; the picture itself stays what it is."""
     return _jpeg(_small(picture.copy()))
 
 
