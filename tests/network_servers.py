@@ -386,6 +386,30 @@ def ebay(asked: Asked, rows: Rows) -> Reply:
     return Reply({"Records": shown(found)[at * 2 : at * 2 + 2], "@nextpageuri": more})
 
 
+def daisycon(asked: Asked, rows: Rows) -> Reply:
+    if asked.path == "/oauth/access-token":
+        form = {k: v[0] for k, v in parse_qs(asked.body.decode()).items()}
+        said = {
+            "grant_type": "refresh_token",
+            "client_id": "me",
+            "client_secret": "S-daisy",
+            "refresh_token": "R0",
+            "redirect_uri": "https://login.daisycon.com/oauth/cli",
+        }
+        need(form == said, str(sorted(form)))
+        return Reply({"access_token": "T1", "refresh_token": "R1", "expires_in": 1800})
+    need(asked.headers.get("authorization") == "Bearer T1", "bearer")
+    need(asked.path == "/publishers/777/transactions", asked.path)
+    keys(asked, "date_modified_start", "date_modified_end", "currency_code", "page", "per_page")
+    q = asked.query
+    need(q["currency_code"] == "EUR" and int(q["per_page"]) <= 500, str(q))
+    days = q["date_modified_start"], q["date_modified_end"]
+    found = between(rows, "changed", *days, "%Y-%m-%d %H:%M:%S", 31, AMSTERDAM)
+    page, size = int(q["page"]), int(q["per_page"])
+    part = shown(found)[page * size - size : page * size]
+    return Reply(part) if part else Reply(b"", 204)
+
+
 def gdeslon(asked: Asked, rows: Rows) -> Reply:
     """By the FAQ: the days end with the date. Half of the orders stand where a client finds them: behind it."""
     need(asked.headers.get("authorization") == basic("9", "K-gs"), "basic")
@@ -497,6 +521,7 @@ SERVERS: dict[str, Callable[[Asked, Rows], Reply]] = {
         awin,
         cityads,
         cj,
+        daisycon,
         ebay,
         epn,
         flexoffers,

@@ -117,6 +117,11 @@ FRAMES: dict[str, tuple[dict[str, str], str, str]] = {
         f"https://www.anrdoezrs.net/click-7777777-12345678?sid={S}&url=",
         "",
     ),
+    "daisycon": (
+        {"base": "https://ds1.nl/c/?si=365&li=20757&wi=420902"},
+        f"https://ds1.nl/c/?si=365&li=20757&wi=420902&ws={S}&dl=",
+        "",
+    ),
     "epn": (
         {"base": "http://epnclick.ru/redirect/cpa/o/abcdef/"},
         "http://epnclick.ru/redirect/cpa/o/abcdef/?to=",
@@ -491,6 +496,8 @@ FOREIGN_LINKS = [
     ("cj", "https://www.anrdoezrs.net/click-666-12345678?url={u}"),
     ("cj", "https://www.jdoqocy.com/click-7777777-666?url={u}"),
     ("cj", "https://www.dpbolvw.net/links/666/type/dlg/?url={u}"),
+    ("daisycon", "https://ds1.nl/c/?si=365&li=20757&wi=666&dl={u}"),
+    ("daisycon", "https://ds1.nl/c/?si=666&li=20757&wi=420902&dl={u}"),
     ("epn", "https://shopnow.pub/redirect/cpa/o/theirs/?to={u}"),
     ("flexoffers", "https://track.flexlinkspro.com/a.ashx?foid=6.6&trid=3.4&url={u}"),
     ("impact", "https://brand.pxf.io/c/666/789/4321?u={u}"),

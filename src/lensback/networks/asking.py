@@ -31,6 +31,8 @@ MINUTE_S = 60.0
 MAX_PAGES = 10_000
 MAX_BYTES = 64 << 20
 KINDS = {"json": "application/json", "xml": "text/xml; charset=utf-8"}
+NOTHING = 204
+"""Status of an answer that there is nothing to tell."""
 DEADLINE_S = 600.0
 """Longest time for one page, pauses that the network asks for included."""
 
@@ -267,6 +269,8 @@ class Asking:
 
     def _rows(self, body: Any) -> list[Row]:
         self._check(body)
+        if body is None:
+            return []
         return rows_of(body, self._form.items, self._form.answer, self._network.title)
 
     def _check(self, body: Any) -> None:
@@ -321,6 +325,8 @@ class Asking:
             url, body=body, headers=headers, max_bytes=MAX_BYTES, deadline_s=DEADLINE_S
         )
         self._headers = fetched.headers
+        if fetched.status == NOTHING:
+            return None
         return values_of(fetched.body, kind, self._network.title)
 
     def _wait(self) -> None:
