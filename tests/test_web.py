@@ -179,6 +179,7 @@ def test_limits_of_the_price_begin_with_the_shoppers_currency(
     made: tuple[Path, bytes], served_by_one: Any, reads: str, said: str, asked: str, begins: str
 ) -> None:  # fmt: skip
     client = served_by_one(said)
+    client.cookies.clear()
     headers = {"Accept": "text/html", "Accept-Language": reads}
     page = client.get("/", headers=headers).text
     selected = re.compile(r"<option selected>([A-Z]{3})</option>")
@@ -187,6 +188,33 @@ def test_limits_of_the_price_begin_with_the_shoppers_currency(
     fields = {"store": "harbour", "currency": asked}
     found = client.post("/", files={"photo": made[1]}, data=fields, headers=headers).text
     assert selected.findall(found) == [begins]
+
+
+def test_a_currency_that_was_chosen_is_remembered(
+    made: tuple[Path, bytes], served_by_one: Any
+) -> None:
+    """By the browser, until another one is chosen; what was begun with is not chosen, what nobody sells in is
+    not begun with."""
+    client = served_by_one("USD")
+    client.cookies.clear()
+    selected = re.compile(r"<option selected>([A-Z]{3})</option>")
+
+    def begins(**fields: str) -> tuple[list[str], str]:
+        headers = {"Accept": "text/html", "Accept-Language": "en-US"}
+        if fields:
+            client.post("/", files={"photo": made[1]}, data=fields, headers=headers)
+        kept = client.cookies.get("currency", "")
+        return selected.findall(client.get("/", headers=headers).text), kept
+
+    assert begins() == (["USD"], "")
+    assert begins(currency="USD") == (["USD"], "")
+    assert begins(currency="rub") == (["RUB"], "RUB")
+    assert begins(store="harbour") == (["RUB"], "RUB")
+    assert begins(currency="USD") == (["USD"], "USD")
+    for odd in ("EUR", "<b>", "x" * 4000):
+        client.cookies.clear()
+        client.cookies.set("currency", odd)
+        assert begins()[0] == ["USD"]
 
 
 @pytest.fixture(scope="module")

@@ -38,6 +38,7 @@ from lensback.wire import Answer
 router = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
 
 YEAR_S = 365 * 86400
+CURRENCY_COOKIE = "currency"
 
 
 @router.get("/", dependencies=[Reader])
@@ -51,6 +52,7 @@ async def find(request: Request, service: Opened) -> Response:
     """The search form with the answer under it: what the page does without a script."""
     upload, answer = await service.answer(request)
     page = await run_in_threadpool(search_page, request, service, upload, answer)
+    _keep_currency(request, page, service, upload.query)
     return keep_browser(request, page, service.workspace.settings)
 
 
@@ -248,14 +250,28 @@ def _nothing_in(service: Service, query: Query, answer: Answer) -> frozenset[str
 
 
 def _currency(request: Request, service: Service, query: Query, answer: Answer | None) -> str:
-    """The currency that the limits of the price begin with: the asked one or the service's, else what is paid
-    with where the shopper's languages are spoken, else that of what was found first, else the commonest."""
+    """The currency that the limits of the price begin with: the asked one, the one that this browser's shopper
+    chose the last time, or the service's, else what is paid with where the shopper's languages are spoken, else
+    that of what was found first, else the commonest."""
     hits = answer.hits if answer else ()
     found = [offer.price.currency for hit in hits[:1] for offer in hit.offers[:1]]
     here = currencies_of(request.headers.get("accept-language", ""))
     sold = service.front().currencies
-    guesses = (query.currency, service.workspace.settings.currency, *here, *found, *sold)
+    chosen = request.cookies.get(CURRENCY_COOKIE, "")
+    guesses = (query.currency, chosen, service.workspace.settings.currency, *here, *found, *sold)
     return next((one for one in guesses if one in sold), "")
+
+
+def _keep_currency(request: Request, page: Response, service: Service, query: Query) -> None:
+    """A currency that the page would not have begun with was chosen: the browser keeps it."""
+    if query.currency and query.currency != _currency(request, service, Query(), None):
+        _keep(page, CURRENCY_COOKIE, query.currency, request, service)
+
+
+def _keep(page: Response, name: str, value: str, request: Request, service: Service) -> None:
+    """For a year, in this browser, for our pages alone."""
+    secure = is_secure(request, service.workspace.settings)
+    page.set_cookie(name, value, max_age=YEAR_S, samesite="lax", httponly=True, secure=secure)
 
 
 def _page_of(request: Request, answer: Answer | None) -> str:
@@ -304,15 +320,11 @@ def _page(
     headers: Mapping[str, str] = MappingProxyType({}),
 ) -> Response:
     """The text as an answer. A language chosen by `?lang=` is remembered."""
-    settings = request.app.state.service.workspace.settings
     response = HTMLResponse(text, status_code=status, headers=dict(headers))
     response.headers.add_vary_header("Accept-Language, Cookie")
     response.headers["Content-Language"] = speech.language
     if request.query_params.get("lang") == speech.language:
-        secure = is_secure(request, settings)
-        response.set_cookie(
-            COOKIE, speech.language, max_age=YEAR_S, samesite="lax", httponly=True, secure=secure
-        )
+        _keep(response, COOKIE, speech.language, request, request.app.state.service)
     return response
 
 
