@@ -234,6 +234,86 @@ def test_called(
     assert ledger.audit(workspace.db).proven
 
 
+JSON_CALL = {
+    "action_id": "1001.60{n}.1",
+    "status": "APPROVED",
+    "currency": "EUR",
+    "sub_id1": click_of("impact", "A"),
+    "order_id": "ORD-60{n}",
+    "items": [{"amount": "10.00", "payout": "1.00"}, {"amount": "5", "payout": 0.5}],
+}
+PARTS = b"".join(
+    b'--b0\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n' % pair
+    for pair in (
+        (b"ActionId", b"1001.60{n}.1"),
+        (b"Status", b"APPROVED"),
+        (b"Currency", b"EUR"),
+        (b"SubId1", click_of("impact", "A").encode()),
+        (b"Payout", b"1.50"),
+        (b"Amount", b"15.00"),
+        (b"Oid", "\u0417\u0430\u043a\u0430\u0437 60{n}".encode()),
+    )
+)
+BODIES = {
+    "json": ("application/json", json.dumps(JSON_CALL).encode()),
+    "json, another name": ("application/json; charset=utf-8", json.dumps(JSON_CALL).encode()),
+    "json as text": ("text/plain", b"\n " + json.dumps(JSON_CALL, indent=1).encode()),
+    "json as a form": ("application/x-www-form-urlencoded", json.dumps(JSON_CALL).encode()),
+    "json of no kind": ("", json.dumps(JSON_CALL).encode()),
+    "json behind a mark": (
+        "application/vnd.net+json",
+        b"\xef\xbb\xbf" + json.dumps(JSON_CALL).encode(),
+    ),
+    "parts": ('multipart/form-data; boundary="b0"', PARTS + b"--b0--\r\n"),
+    "parts beside a file": (
+        "Multipart/Form-Data; boundary=b0",
+        PARTS
+        + b'--b0\r\nContent-Disposition: form-data; name="f"; filename="x"\r\n\r\n\x00\xff\r\n--b0--',
+    ),
+}
+
+
+def posted(client: TestClient, kind: str, body: bytes) -> Any:
+    headers = {"Content-Type": kind} if kind else {}
+    return client.post("/postback/impact", params={"secret": SECRET}, content=body, headers=headers)
+
+
+def test_a_body_is_read_whatever_its_sender_calls_it(
+    client: TestClient, workspace: Workspace
+) -> None:
+    ledger.apply(workspace.db, clicked("impact"))
+    before = held(workspace.db, "impact").get("EUR", {}).get("commission_due", 0)
+    for n, (kind, body) in enumerate(BODIES.values()):
+        answer = posted(client, kind, body.replace(b"{n}", str(n).encode()))
+        assert answer.status_code == 200, (kind, answer.text)
+    workspace.drain()
+    now = held(workspace.db, "impact")["EUR"]["commission_due"]
+    assert now - before == 150 * len(BODIES)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("multipart/form-data", b"x"),
+        ("multipart/form-data; boundary=b0", b""),
+        ("multipart/form-data; boundary=b0", b"--b0\r\n\r\nx\r\n--b0--"),
+        ("multipart/form-data; boundary=b0", PARTS.replace(b"1.50", b"\xff") + b"--b0--"),
+        ("multipart/form-data; boundary=b0", PARTS + PARTS.replace(b"1.50", b"9.50") + b"--b0--"),
+        ("multipart/form-data; boundary=b0", PARTS * 40 + b"--b0--"),
+        ("text/plain", b'{"action_id": "1", '),
+        ("text/plain", b'{"action_id": "1", "action_id": "2"}'),
+        ("", b"\xff\xfe{}"),
+    ],
+)
+def test_a_body_that_cannot_be_read_is_refused_and_counted(
+    client: TestClient, workspace: Workspace, kind: str, body: bytes
+) -> None:
+    log = conversions.RefusedCalls(workspace.path / "refused_postbacks.log")
+    before = log.counts().total()
+    assert posted(client, kind, body).status_code in {400, 422}
+    assert log.counts().total() == before + 1
+
+
 def test_every_report_has_its_fixture() -> None:
     with_report = {path.stem for path in Path(str(FIXTURES)).glob("*")}
     assert set(POLLED) == set(SERVERS)

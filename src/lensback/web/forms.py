@@ -6,6 +6,8 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from email import message_from_bytes
+from email.policy import HTTP
 from itertools import islice
 from typing import Any
 from urllib.parse import parse_qsl
@@ -18,6 +20,7 @@ from lensback.web import limits
 MAX_DEPTH = 6
 MAX_NAMED = 2000
 """Values of a JSON body: more than any network's list of goods has."""
+MAX_PARTS = 200
 MAX_NAME = 200
 """Characters of a name, with those of what it lies in: each value bears it."""
 PRODUCT_ID = re.compile(r"p[a-z2-7]{16}")
@@ -84,13 +87,15 @@ async def fields(request: Request, max_bytes: int) -> dict[str, str]:
 
 
 def _read(content: bytes, kind: str) -> list[tuple[str, str]]:
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise BadQuery("the body is not UTF-8", hint="send UTF-8") from error
+    """The fields of a body. What begins like a JSON object is one, whatever the sender calls it: the name of
+    no field of a form begins so."""
+    if kind.lower().startswith("multipart/form-data"):
+        return _parts(content, kind)
+    text = _utf8(content).lstrip("\ufeff")
     if not text.strip():
         return []
-    if kind.partition(";")[0].strip().lower() != "application/json":
+    named = kind.partition(";")[0].strip().lower() == "application/json"
+    if not named and not text.lstrip().startswith("{"):
         return _pairs(text)
     if text.count(",") > 2 * MAX_NAMED:  # told before it costs the reading
         raise BadQuery("too many fields", hint="send fewer")
@@ -104,6 +109,30 @@ def _read(content: bytes, kind: str) -> list[tuple[str, str]]:
     if len(found) > MAX_NAMED:
         raise BadQuery("too many fields", hint="send fewer")
     return found
+
+
+def _utf8(content: bytes) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadQuery("the body is not UTF-8", hint="send UTF-8") from error
+
+
+def _parts(content: bytes, kind: str) -> list[tuple[str, str]]:
+    """The texts of a form in parts, as PHP's curl sends one; files are left out."""
+    head = f"Content-Type: {kind}\r\n\r\n".encode("latin-1", "replace")
+    message = message_from_bytes(head + content, policy=HTTP)
+    if not message.is_multipart():
+        raise BadQuery("the form cannot be read", hint="send one flat form")
+    parts = list(islice(message.iter_parts(), MAX_PARTS + 1))
+    if len(parts) > MAX_PARTS:
+        raise BadQuery("too many fields", hint="send fewer")
+    named = ((part.get_param("name", header="content-disposition"), part) for part in parts)
+    return [
+        (name, _utf8(part.get_payload(decode=True) or b""))
+        for name, part in named
+        if isinstance(name, str) and part.get_filename() is None and not part.is_multipart()
+    ]
 
 
 def _flat(value: Any, name: str, depth: int = 0) -> Iterator[tuple[str, str]]:
@@ -134,7 +163,7 @@ def _no_number(text: str) -> Any:
 
 def _pairs(text: str) -> list[tuple[str, str]]:
     try:
-        return parse_qsl(text, keep_blank_values=True, max_num_fields=200, errors="replace")
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_PARTS, errors="replace")
     except ValueError as error:
         raise BadQuery("too many fields", hint="send fewer") from error
 
