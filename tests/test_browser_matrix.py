@@ -68,6 +68,9 @@ def test_every_width(page: Page, address: str, state: str) -> None:
     found += [fault for width in SOME_WIDTHS for fault in faults_at(page, width)]
     page.evaluate("document.documentElement.style.fontSize = '200%'")  # 200 % zoom of the text
     found += [f"200 %: {fault}" for width in (390, 1280) for fault in faults_at(page, width)]
+    page.evaluate("document.documentElement.style.fontSize = ''")
+    page.evaluate("document.documentElement.dir = 'rtl'")  # a language that begins on the right
+    found += [f"rtl: {fault}" for width in (320, 1280) for fault in faults_at(page, width)]
     assert found == []
 
 
@@ -111,6 +114,43 @@ def test_axe_is_clean(page: Page, address: str, state: str) -> None:
     only = {"runOnly": ["color-contrast"]}
     violations += Axe().run(page, options=only).response["violations"]
     assert [f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in violations] == []
+
+
+def test_nothing_is_told_by_a_colour_alone(browser: Browser, address: str) -> None:
+    """With the system's own colours: what is pressed and what is not, what is a button, the dyes, the box."""
+    context = browser.new_context(forced_colors="active", viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    opened(page, address, "similar")
+    look = """(one) => { const s = getComputedStyle(one);
+      return [s.backgroundColor, s.borderTopColor, s.borderTopStyle, s.borderTopWidth].join(); }"""
+    pressed, other = (
+        page.locator(f"#parts > .chip[aria-pressed={is_pressed}]").first.evaluate(look)
+        for is_pressed in ("true", "false")
+    )
+    assert pressed != other
+    for button in ("label.main", ".card .button", "#share"):
+        assert page.locator(button).first.evaluate(look).endswith("solid,1px"), button
+    dyes = page.locator("#colors .swatch:not(.any)").evaluate_all(
+        "all => all.map((one) => getComputedStyle(one, '::before').backgroundColor + getComputedStyle(one, '::before').backgroundImage)"
+    )
+    assert len(set(dyes)) == len(dyes) > 3
+    assert "255" in page.locator("#crop").evaluate("one => getComputedStyle(one).borderTopColor")
+    context.close()
+
+
+def test_more_contrast_where_it_is_asked_for(page: Page, address: str) -> None:
+    """Every text at 7:1 at least, light and dark."""
+    opened(page, address, "similar")
+    rule = {
+        "runOnly": ["color-contrast-enhanced"],
+        "rules": {"color-contrast-enhanced": {"enabled": True}},
+    }
+    found = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        found += Axe().run(page, options=rule).response["violations"]
+    page.emulate_media(contrast="no-preference")
+    assert [node["html"][:120] for one in found for node in one["nodes"]] == []
 
 
 BROKEN = {
