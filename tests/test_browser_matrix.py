@@ -147,7 +147,7 @@ def test_more_contrast_where_it_is_asked_for(page: Page, address: str) -> None:
     }
     found = []
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=scheme, contrast="more")  # type: ignore[arg-type]
         found += Axe().run(page, options=rule).response["violations"]
     page.emulate_media(contrast="no-preference")
     assert [node["html"][:120] for one in found for node in one["nodes"]] == []
