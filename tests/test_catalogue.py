@@ -7,10 +7,14 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from lensback.catalogue import for_sale, offers, pictures, products, stores
+from lensback.catalogue.pictured import pictured
 from lensback.catalogue.pictures import Downloaded
 from lensback.db import Database
+from lensback.db import tables as t
+from lensback.db.lists import among, listed
 from lensback.errors import BadQuery, NotFound, UnknownName
 from lensback.types import Filter, ImageInfo, Money, Offer
 
@@ -214,6 +218,66 @@ def test_one_image_for_many_offers_and_to_dos(shop: Database) -> None:
     assert pictures.count_to_embed(shop, "g") == pictures.count_embedded(shop, "f") == 1
 
 
+def test_what_offers_say_of_pictures(shop: Database) -> None:
+    stores.add(shop, "pier", "https://pier.example/feed.xml")
+    one, two, three = (f"https://a.example/{n}.jpg" for n in "123")
+    usd = {"price": Money(1000, "USD"), "old_price": Money(2000, "USD")}
+    write(
+        shop,
+        "shop",
+        offer("a", image_urls=(one,), category="Hats", **usd),
+        offer(
+            "a again", image_urls=(one, two), category="Hats > Caps", availability="out_of_stock"
+        ),
+        offer("gone", image_urls=(three,), category="Shoes"),
+        offer("ungrouped", image_urls=(two,), category="Bags"),
+    )
+    write(shop, "pier", offer("b", image_urls=(one,), category="Hats", price=Money(900, "EUR")))
+    write(shop, "shop", offer("gone", deleted=True))
+    todo = {each.url: each for each in pictures.to_download(shop)}
+    pictures.record_downloads(
+        shop, [Downloaded(todo[url], image(n)) for n, url in enumerate((one, two), 1)]
+    )
+    with shop.read() as c:
+        keys = {name: key for key, name, _ in products.active_ids(c)}
+    named = {sku: offers.offer_id(store, sku) for store, sku in
+             (("shop", "a"), ("shop", "a again"), ("pier", "b"))}  # fmt: skip
+    products.assign(
+        shop,
+        [(keys[named[sku]], keys[named["a" if sku != "b" else "b"]]) for sku in named],
+    )
+    first, second, none = image(1).hash, image(2).hash, image(9).hash
+    a, b = "p" + named["a"], "p" + named["b"]
+    found = pictured(shop, [first, second, none])
+    assert found.products == found.passing == {first: sorted([a, b]), second: [a]}
+    assert found.categories == {first: ["Hats", "Hats > Caps"], second: ["Bags", "Hats > Caps"]}
+    for where, passing in {
+        Filter(stores=("pier",)): {first: [b]},
+        Filter(stores=("shop",), in_stock=True): {first: [a]},
+        Filter(discount=20): {first: [a]},  # of the others nothing is known
+        Filter(price_max=Money(950, "EUR")): {first: [b]},
+        Filter(stores=("nowhere",)): {},
+    }.items():
+        filtered = pictured(shop, [first, second, none], where)
+        assert filtered.passing == passing
+        assert (filtered.products, filtered.categories) == (found.products, found.categories)
+    assert pictured(shop, []).categories == pictured(shop, [none]).products == {}
+
+
+@pytest.mark.parametrize(
+    "texts", [[], ["x"], ["it's", 'a "b"', "c\\d", "ё, 帽子", "[1, 2]", "{}", ""] * 300]
+)
+def test_a_list_is_one_parameter(shop: Database, texts: list[str]) -> None:
+    """Whatever stands in it."""
+    write(shop, "shop", *(offer(f"{n}", brand=text) for n, text in enumerate(dict.fromkeys(texts))))
+    write(shop, "shop", offer("other", brand="another"))
+    o = t.offers.c
+    query = select(o.brand).where(among(o.brand, "brands", shared=shop.shared)).order_by(o.id)
+    with shop.read() as c:
+        found = c.scalars(query, {"brands": listed(texts, shared=shop.shared)}).all()
+    assert found == list(dict.fromkeys(texts))
+
+
 def test_searchable_rows_fold_sizes_and_keep_price_range(shop: Database) -> None:
     url = ("https://a.example/x.jpg",)
     rows = [
@@ -237,7 +301,7 @@ def test_searchable_rows_fold_sizes_and_keep_price_range(shop: Database) -> None
         (True, 500, 700),
     ]
     product_id = "p" + keys[0][1]
-    shown = offers.products_of_images(shop, [image(1).hash], Filter(stores=("shop",)))
+    shown = pictured(shop, [image(1).hash], Filter(stores=("shop",))).passing
     assert shown == {image(1).hash: [product_id]}
     cheap = Filter(price_max=Money(600, "USD"))
     assert [row.size for row in for_sale.rows(shop, [product_id], cheap)[product_id]] == ["S"]

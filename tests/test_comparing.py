@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from lensback import verdicts
 from lensback.catalogue import for_sale, offers
+from lensback.catalogue.pictured import pictured
 from lensback.errors import BadQuery
 from lensback.exchange import Rates
 from lensback.rank import Ranked
@@ -270,7 +271,7 @@ def test_a_filter_is_the_same_in_the_index_and_in_the_catalogue(made: tuple[Tool
     rows = for_sale.rows(tools.db, [hit.product_id for hit in found.hits], where)
     vector = tools.encoder.encode([_picture(made[1])])[0]
     images = {one.image_hash for one in tools.index.search(vector, 1000, where)}
-    shown = offers.products_of_images(tools.db, list(images), where)
+    shown = pictured(tools.db, list(images), where).passing
     assert {product for products in shown.values() for product in products} == set(rows)
     assert rows
 

@@ -171,8 +171,8 @@ def test_plan() -> None:
     assert plan(200_000, 40_000, tuned) == Plan(43, whole=False)
     assert plan(200_000, 10_000, tuned) == Plan(50)
     for rows in (100_000, 1_000_000):
-        assert plan(rows, 512, tuned) == Plan(0)
-        assert plan(rows, 513, tuned) == Plan(50)
+        assert plan(rows, 2048, tuned) == Plan(0)
+        assert plan(rows, 2049, tuned) == Plan(50)
     assert widest(Plan(10, whole=False), tuned) == Plan(50)
 
 

@@ -67,6 +67,19 @@ def test_partitions_are_written_as_faiss_writes_them(n: int, tmp_path: Path) -> 
     assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
 
 
+@pytest.mark.parametrize("n", [0, 1, partitions.MAPPED - 1, partitions.MAPPED, 900])
+def test_few_or_many_rows_are_read_from_the_same_file(n: int, tmp_path: Path) -> None:
+    """One by one, or from the file mapped for a moment: no longer, so that it does not count as memory."""
+    draw = np.random.default_rng(n)
+    vectors = draw.standard_normal((1000, 8), dtype=np.float32)
+    vectors.tofile(tmp_path / "vectors")
+    wanted = np.sort(draw.choice(1000, n, replace=False))
+    with (tmp_path / "vectors").open("rb") as file:
+        found = partitions._vectors(file.fileno(), 8, wanted)
+    assert np.array_equal(found, vectors[wanted])
+    assert str(tmp_path) not in Path("/proc/self/maps").read_text()
+
+
 def rows(n: int) -> pa.Table:
     """n rows of words in every width, with few and with many different ones."""
     words = ["", "Hüte", "帽子", "a" * 300]

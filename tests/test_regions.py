@@ -16,7 +16,8 @@ from PIL import Image
 
 from garments import KINDS as SOLD
 from garments import items
-from lensback.catalogue import offers, stores
+from lensback.catalogue import stores
+from lensback.catalogue.pictured import pictured
 from lensback.detectors import Detector, open_detector
 from lensback.detectors.measure import Judged, average_precision, share_met
 from lensback.errors import TooLarge
@@ -314,7 +315,7 @@ def test_categories_of_images(tools: tuple[World, Tools]) -> None:
     _, found = tools
     vector = np.ones(found.encoder.dim, np.float32) / np.sqrt(found.encoder.dim)
     hashes = [c.image_hash for c in found.index.search(vector, 5, Filter())]
-    known = offers.categories_of_images(found.db, [*hashes, "f" * 64])
+    known = pictured(found.db, [*hashes, "f" * 64]).categories
     assert set(known) == set(hashes)
     assert all(path for paths in known.values() for path in paths)
 

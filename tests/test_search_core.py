@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
+from sqlalchemy import event
 
 import tiny
 from lensback import images, networks, terms
@@ -87,6 +88,28 @@ def ask(made: Tiny, colour: Sequence[float] = RED, *, tools: Any = None, **query
 
 
 # ---- what is near
+
+
+@pytest.mark.parametrize("query", [{}, {"in_stock": True}, {"color": "red"}])
+def test_what_pictures_show_is_asked_in_one_statement(made: Tiny, query: dict[str, Any]) -> None:
+    """Products, those that pass the filter, rivals and kinds: then the offers, then the programs."""
+    asked: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        asked.append(statement)
+
+    ask(made, **query)  # what is read once for a snapshot
+    event.listen(made.tools.db.engine, "before_cursor_execute", note)
+    try:
+        answer = ask(made, **query)
+    finally:
+        event.remove(made.tools.db.engine, "before_cursor_execute", note)
+    assert answer.hits
+    read = [said for said in asked if said.startswith("SELECT")]
+    of_pictures = [said for said in read if "image_urls.image_hash" in said.partition("FROM")[0]]
+    assert len([said for said in of_pictures if "category" in said]) == 1
+    if not query.get("color"):  # the model in another colour is asked for beside
+        assert len(read) == 3
 
 
 def test_hits_come_by_their_nearest_image(made: Tiny) -> None:

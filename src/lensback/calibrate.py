@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lensback import rank
-from lensback.catalogue import offers, products
+from lensback.catalogue import products
+from lensback.catalogue.pictured import pictured
 from lensback.counted import counted
 from lensback.db import Connection, Database, chunks
 from lensback.detectors import Detector
@@ -276,8 +277,8 @@ def _on_sale(
         left = (one for one in found if one.image_hash not in hidden)
         nearest = next((one for one in left if asked.shows.get(one.image_hash)), None)
         first.append((nearest, 1.0 if further else COPY_NEARER))
-    told = offers.categories_of_images(db, [one.image_hash for one, _ in first if one])
-    kinds = kinds_of(told)
+    told = pictured(db, [one.image_hash for one, _ in first if one])
+    kinds = kinds_of(told.categories)
     return [
         OnSale(worth * one.similarity, kinds.get(one.image_hash, frozenset()))
         if one

@@ -8,14 +8,11 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
-    Column,
     Connection,
     RowMapping,
-    Select,
     bindparam,
     delete,
     func,
@@ -26,7 +23,7 @@ from sqlalchemy import (
 )
 
 from lensback import letters, storepage
-from lensback.catalogue.filtered import REMEMBERED, restrict
+from lensback.catalogue.filtered import restrict
 from lensback.catalogue.pictures import ask_soon
 from lensback.catalogue.stores import StoredProgram
 from lensback.db import Database, chunks
@@ -308,11 +305,6 @@ def of_products(
     return by_product
 
 
-def products_of_images(db: Database, hashes: Sequence[str], where: Filter) -> dict[str, list[str]]:
-    """Image hash -> ids of the products that show it and have an offer passing the filter."""
-    return _of_images(db, t.offers.c.product_id, hashes, where)
-
-
 def images_of_products(db: Database, product_ids: Sequence[str]) -> dict[str, str]:
     """Product -> hash of the first image of its first offer on sale that has one."""
     o, u, oi = t.offers.c, t.image_urls.c, t.offer_images.c
@@ -344,40 +336,6 @@ def same_group(db: Database, product_id: str, where: Filter) -> list[str]:
         for store, group in c.execute(groups.distinct()).all():
             found.update(c.scalars(query.where(o.c.store_id == store, o.c.item_group_id == group)))
         return sorted(found)
-
-
-def categories_of_images(db: Database, hashes: Sequence[str]) -> dict[str, list[str]]:
-    """Image hash -> category paths of the offers on sale that show it."""
-    return _of_images(db, t.offers.c.category, hashes, Filter())
-
-
-def _of_images(
-    db: Database, column: Column[Any], hashes: Sequence[str], where: Filter
-) -> dict[str, list[str]]:
-    """Image hash -> distinct values of an offer's column, sorted, over the offers that show it."""
-    found: dict[str, list[str]] = {}
-    with db.read() as c:
-        asked = {"hashes": hashes}
-        for image_hash, value in c.execute(_values_of_images(column, where), asked).all():
-            found.setdefault(image_hash, []).append(value)
-    return found
-
-
-@lru_cache(REMEMBERED)
-def _values_of_images(column: Column[Any], where: Filter) -> Select[Any]:
-    """Rows of image hash and value, for `hashes`."""
-    o, u, oi = t.offers, t.image_urls, t.offer_images
-    query = (
-        select(u.c.image_hash, column.label("value"))
-        .select_from(u)
-        .join(oi, oi.c.image_url_id == u.c.id)
-        .join(o, o.c.id == oi.c.offer_id)
-        .where(u.c.image_hash.in_(bindparam("hashes", expanding=True)), column.is_not(None))
-        .where(*restrict(where))
-        .distinct()
-        .order_by(u.c.image_hash, column)
-    )
-    return query.join(t.stores, t.stores.c.id == o.c.store_id) if where.stores else query
 
 
 def stored_where(c: Connection, limits: Sequence[Any]) -> list[StoredOffer]:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from lensback import log, rank
 from lensback.catalogue import for_sale, offers
+from lensback.catalogue.pictured import Pictured, pictured
 from lensback.db import Database
 from lensback.detectors import Detector
 from lensback.detectors.taxonomy import LABELS
@@ -312,15 +313,18 @@ def _verdict(
         _check_snapshot(tools)
     text, reading = lines()
     with log.timed("rank", timings), tools.db.reads_together():
-        rivals = rank.by_product(others, _shows(tools.db, others, Filter()))
-        ranked = rank.by_product(found, _shows(tools.db, found, where), rivals)
-        seen = thing(rivals, _line(rivals, _kinds_near(rivals, (), tools), tools))
+        told = _said_of([*found, *others], where, tools.db)
+        kinds = kinds_of(told.categories)
+        rivals = rank.by_product(others, told.products)
+        ranked = rank.by_product(found, told.passing, rivals)
+        seen = thing(rivals, _line(rivals, kinds, tools))
         shown = seen if query.color else None
         if shown and not ranked:
             wide = _nearest(tools.index, vectors, WIDE, wider(shown, where, tools.db))
-            ranked = rank.by_product(wide, _shows(tools.db, wide, where), rivals)
+            told = _said_of(wide, where, tools.db)
+            kinds = {**kinds, **kinds_of(told.categories)}
+            ranked = rank.by_product(wide, told.passing, rivals)
         nearest = (others or found) if region.label in LABELS else []
-        kinds = _kinds_near(ranked, nearest[:RIVALS], tools)
         ranked = _by_kind(ranked, region, nearest, kinds)
         near_from = _line(ranked, kinds, tools)
         line = -1.0 if shown else near_from
@@ -391,17 +395,6 @@ def _nearest(index: Index, vectors: Vectors, count: int, where: Filter) -> list[
     return rank.nearer(index.search(vector, count, where) for vector in vectors)
 
 
-def _kinds_near(ranked: Sequence[rank.Ranked], voters: Sequence[Candidate], tools: Tools) -> Kinds:
-    """The kinds of all that is ranked where there are voters, else of the nearest, whose line counts."""
-    asked = [one.image_hash for one in ranked]
-    if not voters:
-        lines = tools.calibration is not None and tools.calibration.none_below_of
-        nearest = max(ranked, key=lambda one: one.similarity, default=None)
-        asked = [nearest.image_hash] if lines and nearest else []
-    hashes = list(dict.fromkeys([*(voter.image_hash for voter in voters), *asked]))
-    return kinds_of(offers.categories_of_images(tools.db, hashes)) if hashes else {}
-
-
 def _by_kind(
     ranked: list[rank.Ranked], region: Region, nearest: Sequence[Candidate], kinds: Kinds
 ) -> list[rank.Ranked]:
@@ -423,9 +416,8 @@ def _check_snapshot(tools: Tools) -> None:
         raise StaleIndex("the index was just replaced", hint="search again")
 
 
-def _shows(db: Database, candidates: Sequence[Candidate], where: Filter) -> dict[str, list[str]]:
-    hashes = [candidate.image_hash for candidate in candidates]
-    return offers.products_of_images(db, hashes, where) if hashes else {}
+def _said_of(candidates: Sequence[Candidate], where: Filter, db: Database) -> Pictured:
+    return pictured(db, list({one.image_hash: None for one in candidates}), where)
 
 
 def _side_px(query: Query, encoder: Encoder) -> int:

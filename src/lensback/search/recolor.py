@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from lensback.catalogue import offers
+from lensback.catalogue.pictured import pictured
 from lensback.db import Database
 from lensback.rank import Ranked
 from lensback.types import Filter
@@ -36,7 +37,7 @@ def wider(shown: Ranked, where: Filter, db: Database) -> Filter:
     """The filter within the categories in which the thing is sold."""
     if where.categories:
         return where
-    paths = offers.categories_of_images(db, [shown.image_hash]).get(shown.image_hash, [])
+    paths = pictured(db, [shown.image_hash]).categories.get(shown.image_hash, ())
     return replace(where, categories=tuple(paths))
 
 
