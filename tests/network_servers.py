@@ -149,6 +149,7 @@ def impact(asked: Asked, rows: Rows) -> Reply:
     need(asked.path == "/Mediapartners/IRme/Actions", asked.path)
     q = asked.query
     need({"ActionDateStart", "ActionDateEnd"} <= set(q), "only the last seven days come")
+    need(2000 <= int(q.get("PageSize", 20_000)) <= 20_000, "a page has 2,000 or more")
     found = between(
         rows, "ordered", q["ActionDateStart"], q["ActionDateEnd"], "%Y-%m-%dT%H:%M:%SZ", 45
     )
