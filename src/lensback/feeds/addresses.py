@@ -30,7 +30,9 @@ _ADDRESS = re.compile(
     r"https?://(?:\[[0-9a-f:.]+\]|[^\W_][^\s/?#@\\<>\"]*)(?:[/?#]\S*)?", re.IGNORECASE
 )
 # What nearly every address looks like: checked first, for speed.
-SIMPLE_ADDRESS = r"https?://[A-Za-z0-9][A-Za-z0-9.\-]*+(?:/[!#-;=?-\[\]_a-z~]{0,2000})?"
+SIMPLE_ADDRESS = (
+    r"https?://[A-Za-z0-9][A-Za-z0-9.\-]*+(?::[0-9]{1,5})?+(?:/[!#-;=?-\[\]_a-z~]{0,2000})?"
+)
 _SIMPLE_ADDRESS = re.compile(SIMPLE_ADDRESS)
 _AROUND = " \t\r\n,;|\"'[]"
 _BETWEEN = re.compile(
@@ -93,7 +95,8 @@ def _host(netloc: str) -> str:
 
 def escaped(raw: str) -> bool:
     """Whether something in it is written as HTML writes it."""
-    return "&amp;" in raw or "&#" in raw
+    # one character is found a hundred times as fast as two, and neither is frequent in addresses
+    return (";" in raw and "&amp;" in raw) or ("#" in raw and "&#" in raw)
 
 
 # What browsers encode in an address, and white space that is no plain space.

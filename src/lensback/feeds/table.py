@@ -213,7 +213,9 @@ def _plain_rows(
 ) -> list[list[str]] | None:
     """The rows of lines that hold one each and nothing odd, all at once at the speed of C; None where
     that is not so of every line."""
-    if "\\" + writing.quote in "".join(lines):
+    text = "".join(lines)
+    # a quote alone stands everywhere, and to look behind each takes as long as the reader
+    if "\\" in text and "\\" + writing.quote in text:
         return None
     try:
         rows = list(writing.reader(lines))
