@@ -11,7 +11,8 @@ from sqlalchemy import insert, select, text
 from lensback import db as db_module
 from lensback.db import Database, chunks, sqlite_url
 from lensback.db import tables as t
-from lensback.errors import Busy, ConfigError, SchemaTooNew
+from lensback.db.presence import sqlite_file
+from lensback.errors import Busy, ConfigError, SchemaTooNew, StateError
 
 
 def test_migrations_and_tables_agree(db: Database) -> None:
@@ -121,6 +122,27 @@ def test_nonsense_url() -> None:
         Database("nonsense")
     with pytest.raises(ConfigError):
         Database("oracle9://x")
+
+
+@pytest.mark.parametrize("name", ["a?b", "50%20", "100%", "a#b&c", "ä 🦆", "q'\"", "a@b:c"])
+def test_a_path_with_signs_of_addresses(tmp_path: Path, name: str) -> None:
+    """The file lies in its folder, and not where a part of its path says."""
+    folder = tmp_path / name
+    folder.mkdir()
+    url = sqlite_url(folder / "catalogue.db")
+    db = Database(url)
+    assert db.revision() == ""
+    db.close()
+    assert sqlite_file(url) == folder / "catalogue.db"
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert [path.name for path in folder.iterdir()] == ["catalogue.db"]
+
+
+def test_a_folder_where_nothing_can_be_made(tmp_path: Path) -> None:
+    db = Database(sqlite_url(tmp_path / "none" / "catalogue.db"))
+    with pytest.raises(StateError) as raised:
+        db.revision()
+    assert "cannot be written" in raised.value.hint
 
 
 def test_chunks() -> None:

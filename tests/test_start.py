@@ -130,6 +130,18 @@ OFFERED = {
     "st": ["store"],
     "search --ex": ["--example"],
 }
+NAMES = {
+    "encoder use ": ["eye", "pixels"],
+    "encoder compare eye pi": ["pixels"],
+    "train --teacher e": ["eye"],
+    "train --device c": ["cpu", "cuda"],
+    "detector use w": ["whole"],
+    "conversions pull aw": ["awin"],
+    "network show adm": ["admitad"],
+    "report --language ": ["en", "ru"],
+    "sync --only e": ["embed"],
+    "claim decide 1 a": ["accepted"],
+}
 
 
 def test_tab_offers_commands_options_and_stores_of_the_nearest_workspace(connected: Path) -> None:
@@ -137,6 +149,12 @@ def test_tab_offers_commands_options_and_stores_of_the_nearest_workspace(connect
     offered, loaded = completed(connected / "a" / "b", *lines)
     assert dict(zip(OFFERED, offered, strict=True)) == OFFERED
     assert loaded <= {"pydantic_settings"}, "a Tab does not wait for the database's library"
+
+
+def test_tab_offers_encoders_networks_languages_and_words_of_options(connected: Path) -> None:
+    offered, loaded = completed(connected, *(f"lensback {line}" for line in NAMES))
+    assert dict(zip(NAMES, offered, strict=True)) == NAMES
+    assert not loaded & {"sqlalchemy", "lancedb", "onnxruntime", "fastapi"}
 
 
 def test_tab_takes_the_workspace_that_is_named_and_tells_of_no_trouble(

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from lensback.durable import what_mends
 from lensback.errors import ConfigError, Error
 
 T = TypeVar("T")
@@ -29,6 +30,7 @@ def read_toml(path: Path, page: str = "") -> dict[str, Any]:
         data = path.read_bytes()
     except OSError as error:
         hint = f"check the path; see docs/{page} for its keys" if page else "check the path"
+        hint = what_mends(error, hint)
         raise ConfigError(f"{path} cannot be read: {error.strerror}", hint=hint) from error
     return parse_toml(data, str(path))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import pwd
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,10 +25,23 @@ def what_mends(error: OSError, otherwise: str = "check the path") -> str:
     if error.errno in FULL:
         return "free some space, then run it again"
     if error.errno in _BARRED:
-        return "check whose it is and what may be written there"
+        owner = _stranger(error.filename)
+        belongs = f"it belongs to {owner}: run this as that user, or " if owner else ""
+        return f"{belongs}check whose it is and what may be written there"
     if error.errno in _FILES:
         return "allow more open files (ulimit -n), then run it again"
     return otherwise
+
+
+def _stranger(path: object) -> str:
+    """Whose a path is, or the nearest folder above it that can be seen; empty where it is ours."""
+    if not isinstance(path, str | Path):
+        return ""
+    for each in (Path(path), *Path(path).parents):
+        with suppress(OSError, KeyError):
+            uid = each.stat().st_uid
+            return "" if uid == os.geteuid() else pwd.getpwuid(uid).pw_name
+    return ""
 
 
 def replace_file(path: Path, fill: Callable[[Path], object], *, private: bool = False) -> None:

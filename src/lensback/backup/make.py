@@ -102,7 +102,7 @@ def back_up(
     Nothing that was acknowledged before the call is missing in it. Raises StateError, Busy where
     another backup runs, Stopped; then there is no backup, and what was copied serves the next one.
     """
-    if isinstance(place, FolderPlace) and place.root.is_relative_to(workspace.resolve()):
+    if isinstance(place, FolderPlace) and place.root.resolve().is_relative_to(workspace.resolve()):
         raise BadQuery(f"{to} lies in the workspace", hint="name a folder outside of it")
     check_there(url, workspace)
     with _alone(workspace), place.locked(), Writer(place, watch, stop) as writer:

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from lensback.cli.face import HERE, AsJson, Folder, app, opened_workspace, out, print_json, say
+from lensback.cli.face import (
+    HERE,
+    AsJson,
+    Folder,
+    app,
+    one_of,
+    opened_workspace,
+    out,
+    print_json,
+    say,
+)
 from lensback.console import FittedTable
 from lensback.errors import BadQuery, UnknownName
 
@@ -22,7 +32,11 @@ app.add_typer(claim_app, name="claim")
 @claim_app.command("list")
 def claim_list(
     state: Annotated[
-        str, typer.Option(help="open, sent, accepted or refused; all unless given.")
+        str,
+        typer.Option(
+            help="open, sent, accepted or refused; all unless given.",
+            autocompletion=one_of("open", "sent", "accepted", "refused"),
+        ),
     ] = "",
     workspace: Folder = HERE,
     as_json: AsJson = False,
@@ -85,7 +99,10 @@ def claim_sent(claim_id: str, workspace: Folder = HERE) -> None:
 @claim_app.command("decide")
 def claim_decide(
     claim_id: str,
-    state: Annotated[str, typer.Argument(help="accepted or refused.")],
+    state: Annotated[
+        str,
+        typer.Argument(help="accepted or refused.", autocompletion=one_of("accepted", "refused")),
+    ],
     because: Annotated[str, typer.Option(help="What the network said; the shopper reads it.")] = "",
     workspace: Folder = HERE,
 ) -> None:

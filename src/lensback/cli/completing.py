@@ -20,6 +20,34 @@ def store_names(folder: Path) -> list[str]:
         return []
 
 
+def encoder_names(folder: Path) -> list[str]:
+    """The encoders that can be used in a workspace."""
+    from lensback.encoders.shelf import SHELF
+
+    return SHELF.names(folder / "models")
+
+
+def detector_names(folder: Path) -> list[str]:
+    """The detectors that can be used in a workspace."""
+    from lensback.detectors.shelf import SHELF
+
+    return SHELF.names(folder / "detectors")
+
+
+def network_names(folder: Path) -> list[str]:
+    """The networks that come with Lensback, and those of a workspace."""
+    from lensback import networks
+
+    return networks.network_names(folder / "networks")
+
+
+def language_names(_folder: Path) -> list[str]:
+    """The languages that pages and reports speak."""
+    from lensback.speech import languages
+
+    return list(languages())
+
+
 def _of_file(path: Path) -> list[str]:
     """Read as it lies: with SQLAlchemy and the migrations it takes three times as long."""
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:

@@ -14,6 +14,7 @@ from lensback.cli.face import (
     command,
     detector_app,
     err,
+    names_of,
     on_shelves,
     opened_workspace,
     out,
@@ -72,7 +73,10 @@ def detector_add(
 
 
 @detector_app.command("use")
-def detector_use(name: str, workspace: Folder = HERE) -> None:
+def detector_use(
+    name: Annotated[str, typer.Argument(autocompletion=names_of("detector"))],
+    workspace: Folder = HERE,
+) -> None:
     """Use another detector from the next search on."""
     from lensback.detectors import open_detector
     from lensback.workspace import set_setting

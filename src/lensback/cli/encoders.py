@@ -13,6 +13,7 @@ import typer
 from lensback.cli.face import (
     HERE,
     AsJson,
+    EncoderName,
     Folder,
     app,
     command,
@@ -20,7 +21,9 @@ from lensback.cli.face import (
     connected,
     encoder_app,
     err,
+    names_of,
     on_shelves,
+    one_of,
     opened_workspace,
     out,
     print_json,
@@ -46,8 +49,15 @@ def train_command(
     minutes: Annotated[
         float, typer.Option(min=0, help="Most minutes to take; 0: as long as it needs.")
     ] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    teacher: Annotated[str, typer.Option(help="Encoder whose view of things is imitated.")] = "",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu or cuda.", autocompletion=one_of("auto", "cpu", "cuda"))
+    ] = "auto",
+    teacher: Annotated[
+        str,
+        typer.Option(
+            help="Encoder whose view of things is imitated.", autocompletion=names_of("encoder")
+        ),
+    ] = "",
     everything: Annotated[
         bool, typer.Option("--everything", help="Learn from the held-out images, too, at the end.")
     ] = False,
@@ -207,7 +217,7 @@ def _check_file(path: Path) -> None:
 
 
 @encoder_app.command("use")
-def encoder_use(name: str, workspace: Folder = HERE) -> None:
+def encoder_use(name: EncoderName, workspace: Folder = HERE) -> None:
     """Use another encoder: the next sync re-embeds, searches switch over when it is done."""
     from lensback.workspace import set_setting
 
@@ -222,7 +232,7 @@ def encoder_use(name: str, workspace: Folder = HERE) -> None:
 
 @encoder_app.command("remove")
 def encoder_remove(
-    name: str,
+    name: EncoderName,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     workspace: Folder = HERE,
 ) -> None:
@@ -249,8 +259,8 @@ def encoder_remove(
 
 @encoder_app.command("compare")
 def encoder_compare(
-    a: str,
-    b: str,
+    a: EncoderName,
+    b: EncoderName,
     stores: Annotated[
         list[str] | None,
         typer.Option(help="Only this store's images; repeatable.", autocompletion=connected),

@@ -18,6 +18,8 @@ from lensback.cli.face import (
     command,
     connected,
     err,
+    names_of,
+    one_of,
     opened_workspace,
     out,
     print_json,
@@ -43,9 +45,17 @@ def evaluate_command(
         Path | None, typer.Option(help="CSV of pictures and products; else the live catalogue.")
     ] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of both files' pictures.")] = None,
-    encoder: Annotated[str, typer.Option(help="On a folder: which encoder.")] = "",
+    encoder: Annotated[
+        str, typer.Option(help="On a folder: which encoder.", autocompletion=names_of("encoder"))
+    ] = "",
     against: Annotated[str, typer.Option(help="Another run's folder, or an encoder.")] = "",
-    leaks: Annotated[str, typer.Option(help="Query in the gallery: drop, refuse, keep.")] = "drop",
+    leaks: Annotated[
+        str,
+        typer.Option(
+            help="Query in the gallery: drop, refuse, keep.",
+            autocompletion=one_of("drop", "refuse", "keep"),
+        ),
+    ] = "drop",
     machine_hour: Annotated[str, typer.Option(help='An hour of one core, "0.04 USD".')] = "",
     folder: Annotated[Path | None, typer.Option("--out", help="Where run.json goes.")] = None,
     from_use: Annotated[
@@ -222,7 +232,9 @@ def report_command(
     since: Annotated[str, typer.Option(help="Live use from this day on, YYYY-MM-DD.")] = "",
     assumptions: Annotated[Path | None, typer.Option(help="Your own figures, TOML.")] = None,
     run: Annotated[Path | None, typer.Option(help="An evaluation; else the workspace's.")] = None,
-    language: Annotated[str, typer.Option(help="en or ru.")] = "en",
+    language: Annotated[
+        str, typer.Option(help="en or ru.", autocompletion=names_of("language"))
+    ] = "en",
     title: Annotated[str, typer.Option(help="Name of the service, for the heading.")] = "",
     example: Annotated[
         Path | None, typer.Option(help="Only write a commented assumptions.toml here.")

@@ -10,7 +10,9 @@ import json
 import os
 import re
 import shlex
+import shutil
 import sys
+from collections.abc import Callable
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,11 +29,16 @@ from lensback.legible import legible_json
 if TYPE_CHECKING:
     from lensback.workspace import Workspace
 
+BOXED = 100
+"""Columns from which help stands in boxes. In a narrower terminal these would cut names and values off; the
+plain form breaks lines and nothing else."""
+
 app = typer.Typer(
     name="lensback",
     help="Find the thing in a photo among the offers of many stores.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="rich" if shutil.get_terminal_size().columns >= BOXED else None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 store_app = typer.Typer(help="Connected stores.", no_args_is_help=True)
@@ -70,21 +77,43 @@ Folder = Annotated[
         "--workspace",
         envvar="LENSBACK_WORKSPACE",
         help="The folder that is the service; unnamed, it is looked for from here upward.",
+        readable=False,  # told with what to do about it when it is opened
         callback=found_upward,
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def connected(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Names of stores that begin so, for the shell to complete; none where there is no workspace."""
-    from lensback.cli.completing import store_names
-
-    folder = ctx.params.get("workspace") or found_upward(HERE)
-    return [name for name in store_names(folder) if name.startswith(incomplete)]
+Completion = Callable[[typer.Context, str], list[str]]
 
 
+def names_of(kind: str) -> Completion:
+    """What the shell offers for a name of this kind in the workspace: `store`, `encoder`, `detector`,
+    `network`, `language`; no name of a store where there is no workspace."""
+
+    def complete(ctx: typer.Context, incomplete: str) -> list[str]:
+        from lensback.cli import completing
+
+        folder = ctx.params.get("workspace") or found_upward(HERE)
+        names: list[str] = getattr(completing, f"{kind}_names")(folder)
+        return [name for name in names if name.startswith(incomplete)]
+
+    return complete
+
+
+def one_of(*words: str) -> Completion:
+    """What the shell offers where one of a few words is meant."""
+
+    def complete(_ctx: typer.Context, incomplete: str) -> list[str]:
+        return [word for word in words if word.startswith(incomplete)]
+
+    return complete
+
+
+connected = names_of("store")
 Connected = Annotated[str, typer.Argument(autocompletion=connected)]
+EncoderName = Annotated[str, typer.Argument(autocompletion=names_of("encoder"))]
+NetworkName = Annotated[str, typer.Argument(autocompletion=names_of("network"))]
 
 
 def refuse(name: str, error: Error) -> None:

@@ -12,6 +12,7 @@ from lensback.cli.face import (
     AsJson,
     Folder,
     app,
+    one_of,
     opened_workspace,
     out,
     pasted,
@@ -28,7 +29,11 @@ app.add_typer(key_app, name="key")
 def key_add(
     name: str,
     scope: Annotated[
-        str, typer.Option(help="search (may stand in a page), admin or metrics (secret).")
+        str,
+        typer.Option(
+            help="search (may stand in a page), admin or metrics (secret).",
+            autocompletion=one_of("search", "admin", "metrics"),
+        ),
     ] = "search",
     workspace: Folder = HERE,
 ) -> None:

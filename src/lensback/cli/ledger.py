@@ -16,6 +16,7 @@ from lensback.cli.face import (
     Folder,
     app,
     err,
+    names_of,
     opened_workspace,
     out,
     print_json,
@@ -84,7 +85,10 @@ def click_command(
 
 @conversions_app.command("pull")
 def conversions_pull(
-    network: Annotated[str, typer.Argument(help="Its name; none with --all.")] = "",
+    network: Annotated[
+        str,
+        typer.Argument(help="Its name; none with --all.", autocompletion=names_of("network")),
+    ] = "",
     since: Annotated[
         str, typer.Option(help="First day, YYYY-MM-DD (UTC); the oldest open sale unless given.")
     ] = "",

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lensback.cli.face import HERE, AsJson, Folder, opened_workspace, out, print_json, say
+from lensback.cli.face import (
+    HERE,
+    AsJson,
+    Folder,
+    NetworkName,
+    opened_workspace,
+    out,
+    print_json,
+    say,
+)
 from lensback.cli.ledger import day_of, drained, ledger_app, noted
 from lensback.console import FittedTable
 from lensback.counted import counted
@@ -155,7 +164,7 @@ def _waits(opened: Workspace, user: str) -> str:
 
 @ledger_app.command("received")
 def ledger_received(
-    network: str,
+    network: NetworkName,
     until: Annotated[str, typer.Option(help="Last day of the orders, YYYY-MM-DD (UTC).")] = "",
     expect: Expect = None,
     workspace: Folder = HERE,

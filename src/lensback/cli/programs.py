@@ -16,6 +16,7 @@ from lensback.cli.face import (
     AsJson,
     Connected,
     Folder,
+    NetworkName,
     app,
     err,
     opened_workspace,
@@ -59,7 +60,7 @@ def network_list(workspace: Folder = HERE, as_json: AsJson = False) -> None:
 
 
 @network_app.command("show")
-def network_show(name: str, workspace: Folder = HERE, as_json: AsJson = False) -> None:
+def network_show(name: NetworkName, workspace: Folder = HERE, as_json: AsJson = False) -> None:
     """What is known of a network, what a program must say, and what nobody checked yet. Needs no
     workspace; one that is there may have changed it."""
     from lensback.networks import open_network
@@ -140,7 +141,7 @@ def program_show(
 
 @program_app.command("import")
 def program_import(
-    network: str,
+    network: NetworkName,
     share: Annotated[
         str, typer.Option(help="The shopper's part of the commission in new programs, 0 to 1.")
     ] = "",

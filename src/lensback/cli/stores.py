@@ -21,6 +21,7 @@ from lensback.cli.face import (
     app,
     command,
     confirmed,
+    one_of,
     opened_workspace,
     out,
     pasted,
@@ -81,7 +82,11 @@ class StoreOptions:
 
     feed: Annotated[str, typer.Option(help="URL or path of the feed; needed for a new store.")] = ""
     format: Annotated[
-        str | None, typer.Option(help="auto (unless said), google, yml or table.")
+        str | None,
+        typer.Option(
+            help="auto (unless said), google, yml or table.",
+            autocompletion=one_of("auto", "google", "yml", "table"),
+        ),
     ] = None
     columns: Annotated[Path | None, typer.Option(help="TOML column map of an unusual table.")] = (
         None

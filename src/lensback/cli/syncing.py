@@ -16,6 +16,7 @@ from lensback.cli.face import (
     command,
     connected,
     err,
+    one_of,
     opened_workspace,
     out,
     print_json,
@@ -39,7 +40,13 @@ def sync_command(
     names: Annotated[
         list[str] | None, typer.Argument(help="Stores; all by default.", autocompletion=connected)
     ] = None,
-    only: Annotated[str, typer.Option(help="ingest, download, embed, group or publish.")] = "",
+    only: Annotated[
+        str,
+        typer.Option(
+            help="ingest, download, embed, group or publish.",
+            autocompletion=one_of("ingest", "download", "embed", "group", "publish"),
+        ),
+    ] = "",
     jobs: Annotated[int, typer.Option(min=0, help="Images fetched at once.")] = 0,
     force: Annotated[
         bool, typer.Option(help="Let a feed that shrank take offers off sale, an index lose rows.")

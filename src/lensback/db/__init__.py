@@ -18,7 +18,7 @@ from threading import Lock, local
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, func, inspect, select, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from lensback.db import postgres
@@ -281,8 +281,8 @@ class _Granted:
 
 
 def sqlite_url(path: Path) -> str:
-    """The URL of an SQLite file."""
-    return f"sqlite:///{path}"
+    """The URL of an SQLite file, whatever signs its path has: with a bare `?` or `%` it would lie elsewhere."""
+    return URL.create("sqlite", database=str(path)).render_as_string()
 
 
 def _engine(url: str) -> Engine:

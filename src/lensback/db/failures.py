@@ -78,7 +78,8 @@ def _of_sqlite(error: BaseException | None) -> StateError:
         return Busy("the database is locked", hint="wait for the other sync to end")
     if no_room(error) or "disk is full" in message:
         return StateError("the disk is full", hint="free some space, then run it again")
-    if "readonly" in message:
+    if "readonly" in message or "unable to open" in message:
+        # Its log lies beside it, and is made even to read.
         hint = "the workspace cannot be written: check whose its files are, and who runs this"
         return StateError(f"database: {message}", hint=hint)
     return StateError(f"database: {message}", hint="run: lensback doctor")

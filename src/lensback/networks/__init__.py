@@ -64,16 +64,17 @@ def open_network(name: str, folder: Path | None = None) -> Network:
     """
     network = _followed(name, folder).get() if _NAME.fullmatch(name) else None
     if network is None:
-        raise UnknownName("network", name, _names(folder))
+        raise UnknownName("network", name, network_names(folder))
     return network
 
 
 def list_networks(folder: Path | None = None) -> list[Network]:
     """All networks, shipped and added, by name."""
-    return [open_network(name, folder) for name in _names(folder)]
+    return [open_network(name, folder) for name in network_names(folder)]
 
 
-def _names(folder: Path | None) -> list[str]:
+def network_names(folder: Path | None = None) -> list[str]:
+    """The names of all networks, shipped and added, sorted; no file is read."""
     found = {path.stem for path in DATA.glob("*.toml")}
     if folder is not None:
         found |= {path.stem for path in folder.glob("*.toml") if _NAME.fullmatch(path.stem)}

@@ -62,6 +62,11 @@ class Shelf(Generic[D]):
         places = (added / name / file, self.shipped / name / file) if NAME.fullmatch(name) else ()
         return next((path for path in places if path.is_file()), None)
 
+    def names(self, added: Path) -> list[str]:
+        """Names that can be opened: built in, shipped, added. No file is read."""
+        there = [folder.name for place in (self.shipped, added) for folder in folders(place)]
+        return sorted({*self.built_in, *there})
+
     def known_names(self) -> list[str]:
         """Names of the descriptions that come with Lensback."""
         return sorted(path.stem for path in (self.root / "known").glob("*.toml"))
