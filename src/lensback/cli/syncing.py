@@ -95,7 +95,10 @@ def sync_command(
 
 def _searchable(opened: Workspace) -> bool:
     """Whether there is anything that a search can find."""
-    snapshot = opened.index.snapshot
+    try:
+        snapshot = opened.index.snapshot
+    except Error:  # a damaged one is what a sync mends
+        return False
     return bool(snapshot and snapshot.rows)
 
 
