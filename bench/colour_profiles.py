@@ -1,9 +1,12 @@
-"""Copies in other colour spaces, searched: `python bench/colour_profiles.py [--copies 60] [--encoder eye]`.
+"""Copies in other colour spaces, searched: `python bench/colour_profiles.py [--copies 60] [--encoder eye] [--press FILE]`.
 
 Main pictures of luma as JPEGs in Display P3, Adobe RGB, ProPhoto and CMYK, each with its profile; and the same
 numbers without it, which is how a picture is read where profiles are ignored. Counted are copies that are
 called exact, rightly, and whose own product comes first, in a catalogue of luma and outlet. The profiles and
 the press are those of the tests (tests/icc.py).
+
+With `--press FILE` (the ICC profile of a real printing press) only copies in its inks are made, by littlecms: as
+Adobe's programs do unless told otherwise (relative colorimetric, black point moved), and perceptually.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 
 from lensback.demo import serve_folder
 from lensback.images import decode
@@ -74,6 +77,25 @@ def copies(image: Image.Image) -> dict[str, tuple[bytes, bytes]]:
     return made
 
 
+def printed(image: Image.Image, press: Path) -> dict[str, tuple[bytes, bytes]]:
+    """How the inks were found -> the picture in them with the press's profile, and without."""
+    ways = {
+        "relative, black point moved": (
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        ),
+        "perceptual": (ImageCms.Intent.PERCEPTUAL, ImageCms.Flags.NONE),
+    }
+    profile, srgb = ImageCms.getOpenProfile(str(press)), ImageCms.createProfile("sRGB")
+    made = {"sRGB": (jpeg(image), jpeg(image))}
+    for name, (intent, flags) in ways.items():
+        inks = ImageCms.buildTransform(srgb, profile, "RGB", "CMYK", intent, flags)
+        told = ImageCms.applyTransform(image.convert("RGB"), inks)
+        assert told
+        made[name] = jpeg(told, icc_profile=press.read_bytes()), jpeg(told)
+    return made
+
+
 def asked(photo: bytes, product: str, tools: Tools) -> Counter[str]:
     answer = search(photo, Query(), tools)
     exact = [hit.product_id for hit in answer.hits if hit.exact]
@@ -117,8 +139,12 @@ def _decoding_ms(data: bytes) -> float:
     return (time.process_time() - begin) * 1000
 
 
+def _described(press: Path) -> str:
+    return ImageCms.getProfileDescription(ImageCms.getOpenProfile(str(press))).strip()
+
+
 def main() -> None:
-    chosen = arguments(__doc__, copies=60, encoder="eye").parse_args()
+    chosen = arguments(__doc__, copies=60, encoder="eye", press=None).parse_args()
     with tempfile.TemporaryDirectory() as name, serve_folder(DATA / "shops") as base:
         stores = ("luma", "outlet")
         with connected(Path(name) / "w", base, stores, encoder=chosen.encoder) as workspace:
@@ -129,13 +155,16 @@ def main() -> None:
             found: dict[str, list[tuple[Counter[str], Counter[str]]]] = {}
             made: dict[str, tuple[bytes, bytes]] = {}
             for image_hash, product in rows:
-                made = copies(workspace.images.open(image_hash))
+                image = workspace.images.open(image_hash)
+                made = printed(image, chosen.press) if chosen.press else copies(image)
                 for space, (told, bare) in made.items():
                     pair = asked(told, product, tools), asked(bare, product, tools)
                     found.setdefault(space, []).append(pair)
             shown = {space: figures(pairs) for space, pairs in found.items()}
             record = {"encoder": chosen.encoder, "copies": len(rows), "spaces": shown}
-            write("colour_profiles", {**record, "cost_ms": cost_ms(made)}, chosen.out)
+            result = "colour_profiles_press" if chosen.press else "colour_profiles"
+            press = {"press": _described(chosen.press)} if chosen.press else {}
+            write(result, {**record, **press, "cost_ms": cost_ms(made)}, chosen.out)
 
 
 if __name__ == "__main__":
