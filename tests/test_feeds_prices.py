@@ -220,6 +220,9 @@ def test_a_proposed_map_is_not_wrong_by_a_power_of_ten(thing: dict[str, str], pr
         ("12,50 zł brutto", "", "12.50 PLN"),
         ("12,50 € *", "", "12.50 EUR"),
         ("18,00 € inkl. 19% MwSt", "", "18.00 EUR"),
+        ("12.50 EUR (20% VAT incl.)", "", "12.50 EUR"),
+        ("12.50 US Dollars", "", "12.50 USD"),
+        ("990 гривень", "", "990.00 UAH"),
         ("1 299:-", "SEK", "1299.00 SEK"),
         ("Rs 1,299.00/-", "INR", "1299.00 INR"),
         ("<![CDATA[12.50 EUR]]>", "", "12.50 EUR"),
@@ -290,7 +293,18 @@ def test_prices_of_many_countries(raw: str, fallback: str, price: str) -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    ["12 € 15 €", "12.50 € 10", "12 €/kg", "12 € / m²", "1299 Kč bez DPH", "2 for 5 €", "12$ 50%"],
+    [
+        "12 € 15 €",
+        "12.50 € 10",
+        "12 €/kg",
+        "12 € / m²",
+        "1299 Kč bez DPH",
+        "2 for 5 €",
+        "12$ 50%",
+        "12 € + 20% VAT",
+        "12 € excl. 20% VAT",
+        "12 € 20% off",
+    ],
 )
 def test_a_price_for_something_else_is_none(raw: str) -> None:
     assert money(raw) == "bad price"

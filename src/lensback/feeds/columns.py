@@ -212,10 +212,12 @@ class Picker:
         where the address goes through a network."""
         row: dict[str, str] = {}
         ranks: dict[str, int] = {}
+        known = self._known
         for name, value in pairs:
-            if not value or value.isspace():
+            places = known[name] if name in known else self._places(name)
+            if not places or not value or value.isspace():
                 continue
-            for target, rank in self._places(name):
+            for target, rank in places:
                 if target == "images" and target in row:
                     row[target] = f"{row[target]}\n{value}"[:_MAX_IMAGES_CHARS]
                 elif rank < ranks.get(target, 99):

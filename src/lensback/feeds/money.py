@@ -21,7 +21,7 @@ _SIGNS = by_alias(
         "JPY": "¥ 円 jp¥ 日元",
         "CNY": "元 cn¥ rmb 人民币",
         "INR": "₹",
-        "UAH": "₴ грн",
+        "UAH": "₴ грн гривень гривен гривні гривна",
         "KZT": "₸ тг тенге теңге",
         "TRY": "₺ tl",
         "PLN": "zł zl złotych złote",
@@ -105,7 +105,10 @@ _SIGNS = by_alias(
     }
 )
 _SHARED = {
-    "$": "USD CAD AUD NZD HKD SGD TWD MXN ARS CLP COP BSD BBD BZD FJD JMD LRD NAD TTD UYU XCD",
+    **dict.fromkeys(
+        ("$", "dollar", "dollars"),
+        "USD CAD AUD NZD HKD SGD TWD MXN ARS CLP COP BSD BBD BZD FJD JMD LRD NAD TTD UYU XCD",
+    ),
     "kr": "SEK NOK DKK ISK",
     "c$": "CAD NIO",
     "br": "BYN ETB",
@@ -159,7 +162,10 @@ _EACH = re.compile(
     re.IGNORECASE,
 )
 _BARE_CENTS = re.compile(r"(?<![\w/.,])[.,](?=[0-9]{1,2}(?![0-9.,]))")
-_TAX_RATE = re.compile(r"(?<=\bin[ck]l)\.?\s*[0-9]{1,2}(?:[.,][0-9])?\s?%", re.IGNORECASE)
+_TAX_RATE = re.compile(
+    r"(?<=\bin[ck]l)\.?\s*[0-9]{1,2}(?:[.,][0-9])?\s?%|[0-9]{1,2}(?:[.,][0-9])?\s?%(?=[^0-9]*\bin[ck]l?\b)",
+    re.IGNORECASE,
+)
 _DIRECTIONS = re.compile("[\u200c-\u200f]")
 _GROUP = 3
 _MOST_DIGITS = 20

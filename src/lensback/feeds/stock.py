@@ -47,6 +47,8 @@ def folded(raw: str) -> str:
     >>> folded("Není SKLADEM"), folded("1\u202f234 шт.")
     ('neni skladem', '1 234 шт.')
     """
+    if raw.isascii():
+        return " ".join(raw.lower().split())
     wide = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", raw).casefold())
     bare = "".join(c for c in wide if not unicodedata.combining(c))
     if not bare.isascii():
@@ -87,7 +89,8 @@ class Words:
         """`state_of` one text, remembered."""
 
     def _learn(self, said: str, state: str) -> None:
-        for parts in {tokens(said), tokens(said.translate(_TYPED))}:
+        typed = said.translate(_TYPED)
+        for parts in (tokens(said), *((tokens(typed),) if typed != said else ())):
             joined = "".join(parts)
             self._whole[joined] = state
             if not said.startswith("="):
