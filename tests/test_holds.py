@@ -23,7 +23,7 @@ from lensback.exchange import Rates
 from lensback.ledger.holds import dear, unusual
 from lensback.settings import Settings
 from lensback.types import Conversion, Money
-from lensback.web import create_app
+from lensback.web import admin, create_app
 from lensback.workspace import Workspace, init, open_workspace
 from test_ledger import AT, USER, click, told
 
@@ -439,10 +439,19 @@ def test_the_commands(tmp_path: Path) -> None:
     assert ("ledger release", f"sale {listed[0]['sale_id']}: the later click") in noted
 
 
+def test_no_sale_under_review_is_out_of_sight(db: Database) -> None:
+    """The list ended at 500: who could not decide on those never saw the others."""
+    ledger.apply(db, [at_network("c1", "admitad")])
+    told(db, *(sale("awin", "c1", external_id=f"n{n}") for n in range(501)))
+    assert (ledger.held_count(db), len(ledger.held_sales(db))) == (501, 501)
+    ledger.decide(db, ledger.held_sales(db, 1)[0].id, "refuse", note="not ours", at=AT)
+    assert (ledger.held_count(db), len(ledger.held_sales(db))) == (500, 500)
+
+
 # ---- the operator's page
 
 
-def test_the_operators_page(tmp_path: Path) -> None:
+def test_the_operators_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "w"
     init(folder)
     secret = keys.add(folder / "keys.json", "boss", "admin")
@@ -458,7 +467,13 @@ def test_the_operators_page(tmp_path: Path) -> None:
             assert len(ledger.held_sales(db)) == 2, "not without the key"
             client.post("/admin/enter", data={"key": secret})
             assert "2 sales under review" in client.get("/admin").text
+            monkeypatch.setattr(admin, "MOST_SHOWN", 1)
             page = client.get("/admin/review").text
+            assert "These are 1 of 2;" in page
+            assert page.count("was told by") == 1
+            monkeypatch.undo()
+            page = client.get("/admin/review").text
+            assert "These are" not in page
             assert "order &lt;o&gt; was told by" in page
             assert f'action="{path}"' in page
             elsewhere = {"Sec-Fetch-Site": "cross-site"}

@@ -23,7 +23,7 @@ from lensback.ledger.inbox import apply
 from lensback.ledger.pay import Payout, amount_of, due, pay
 from lensback.ledger.received import received
 from lensback.ledger.record import observe, rebook, record, record_in, renew
-from lensback.ledger.review import decide, held_sales
+from lensback.ledger.review import decide, held_count, held_sales
 from lensback.ledger.sale import checked
 from lensback.ledger.sales import sales_of
 from lensback.ledger.seals import remember
@@ -41,6 +41,7 @@ __all__ = [
     "due",
     "export_csv",
     "feedback_body",
+    "held_count",
     "held_sales",
     "new_click_id",
     "news_body",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, RowMapping, insert, select
+from sqlalchemy import Connection, RowMapping, and_, func, insert, select
 
 from lensback.db import Database
 from lensback.db import tables as t
@@ -16,7 +16,6 @@ from lensback.ledger.record import settle
 from lensback.ledger.seals import writing
 from lensback.types import Converter, Money
 
-MOST = 500
 Verdict = Literal["release", "refuse"]
 
 
@@ -64,16 +63,25 @@ class HeldSale:
         }
 
 
-def held_sales(db: Database) -> list[HeldSale]:
-    """The sales that are set aside, those of one order together, the oldest order first. One that its
-    network declined needs no decision."""
+_WAITS = and_(t.conversions.c.review == "held", t.conversions.c.status != "declined")
+
+
+def held_count(db: Database) -> int:
+    """How many sales are set aside."""
+    with db.read() as c:
+        return int(c.scalar(select(func.count()).where(_WAITS)) or 0)
+
+
+def held_sales(db: Database, most: int | None = None) -> list[HeldSale]:
+    """The sales that are set aside, those of one order together, the oldest order first; all, or so many at
+    most. One that its network declined needs no decision."""
     v, k = t.conversions.c, t.clicks.c
     query = (
         select(t.conversions, k.store.label("went_to"))
         .outerjoin(t.clicks, k.click_id == v.subid)
-        .where(v.review == "held", v.status != "declined")
+        .where(_WAITS)
         .order_by(v.review_code, v.order_id, v.id)
-        .limit(MOST)
+        .limit(most)
     )
     with db.read() as c:
         return [_held_sale(row) for row in c.execute(query).mappings()]

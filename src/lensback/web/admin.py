@@ -32,6 +32,8 @@ router = APIRouter(
 COOKIE = "lensback_admin"
 SESSION_S = 12 * 3600
 REPORT = "report.html"
+MOST_SHOWN = 500
+"""Sales under review on one page."""
 
 
 @router.get("/admin")
@@ -49,7 +51,7 @@ def overview(request: Request, service: Opened) -> Response:
         waiting=service.workspace.journal.waiting_bytes,
         snapshot=service.workspace.index.snapshot,
         networks=pulls.states(service.workspace.db),
-        held=len(ledger.held_sales(service.workspace.db)),
+        held=ledger.held_count(service.workspace.db),
         report=(service.workspace.path / REPORT).exists(),
     )
 
@@ -166,8 +168,9 @@ def review(request: Request, service: Opened) -> Response:
     """The sales that were set aside until somebody has looked at them."""
     if _entered(request, service) is None:
         return RedirectResponse("/admin", status_code=303, headers=FRESH)
-    sales = ledger.held_sales(service.workspace.db)
-    return render(request, "admin_review.html", headers=FRESH, sales=sales, ago=ago)
+    sales = ledger.held_sales(service.workspace.db, MOST_SHOWN)
+    held = ledger.held_count(service.workspace.db)
+    return render(request, "admin_review.html", headers=FRESH, sales=sales, held=held, ago=ago)
 
 
 @router.post("/admin/sales/{sale_id}/{verdict}")
