@@ -177,6 +177,17 @@ def test_menus_close_by_escape_and_by_a_tap_beside(
         expect(page.locator("details.more[open]")).to_have_count(0)
 
 
+def test_a_picture_of_a_store_that_does_not_come_leaves_its_place_empty(
+    page: Page, served: tuple[str, Path, Any]
+) -> None:
+    page.route("**/images/**", lambda route: route.fulfill(status=404))
+    upload(page, served)
+    expect(page.locator("#answer .pic img").first).to_have_css("visibility", "hidden")
+    box = page.locator("#answer .pic").first.bounding_box()
+    assert box
+    assert box["height"] > 100
+
+
 def test_another_language_is_no_end_of_a_search(page: Page, served: tuple[str, Path, Any]) -> None:
     page.goto(served[0])
     waiting = held(page)

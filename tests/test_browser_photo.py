@@ -385,6 +385,28 @@ def test_heic_is_shown_as_the_server_decoded_it(page: Page, street: str) -> None
     expect(page.locator("#crop")).to_be_visible()
 
 
+def test_who_refuses_cookies_sees_the_photo_and_sends_it_once(page: Page, street: str) -> None:
+    """Known by a secret of the page: HEIC is shown, another part is searched without the photo."""
+    import pillow_heif
+
+    page.add_init_script("Object.defineProperty(navigator, 'cookieEnabled', { value: false })")
+    sink = io.BytesIO()
+    pillow_heif.from_pillow(Image.open(io.BytesIO(photo_of(0)))).save(sink)
+    page.goto(street)
+    page.set_input_files(
+        "#photo", [{**file_of(sink.getvalue(), "a.heic"), "mimeType": "image/heic"}]
+    )
+    first = answered(page)
+    expect(page.locator("#crop")).to_be_visible()
+    assert (page.locator("#shown").get_attribute("src") or "").startswith("blob:")
+    assert page.evaluate("document.getElementById('shown').naturalWidth") > 0
+    assert [one["name"] for one in page.context.cookies()] == []
+    with page.expect_response(lambda one: one.request.method == "POST") as sent:
+        page.locator("#parts .chip[aria-pressed=false]").first.tap()
+    assert sent.value.status == 200
+    answered(page, first)
+
+
 def test_the_live_camera(page: Page, street: str) -> None:
     page.goto(street)
     page.locator("#take").tap()

@@ -151,6 +151,15 @@ def test_a_forgotten_photo_is_said(client: TestClient, made: tuple[Path, bytes])
     response = again(client, "0" * 16)
     assert response.status_code == 404
     assert response.json()["error"]["hint"] == "send the photo again"
+    assert response.json()["error"]["type"] == "NotFound"
+    for language, words in (
+        ("en", "photo is forgotten by now. Choose it again"),
+        ("ru", "фото уже забыто. Выберите его"),
+    ):
+        reads = {"Accept": "text/html", "Accept-Language": language}
+        page = client.post("/", files={"search_id": (None, "0" * 16)}, headers=reads)
+        assert page.status_code == 404
+        assert words in page.text, "what a page without a script says"
     with (
         Workspace(made[0], Settings(photo_memory_s=0)) as workspace,
         TestClient(create_app(workspace)) as other,

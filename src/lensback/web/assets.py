@@ -29,7 +29,7 @@ JOINED = {
         "send.js",
         "recent.js",
         "mine.js",
-        "menus.js",
+        "cards.js",
         "app.js",
     ),
 }

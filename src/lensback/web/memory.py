@@ -36,6 +36,15 @@ def _drawn(first: str) -> str:
     return f"{first} drawn"
 
 
+class PhotoForgotten(NotFound):
+    """The photo of a search is not remembered any more. A program is told of a NotFound like any other; a
+    person's page has words of its own for it."""
+
+    def as_json(self) -> dict[str, dict[str, str]]:
+        """The error body, under the name of its parent."""
+        return {"error": {**super().as_json()["error"], "type": NotFound.__name__}}
+
+
 class Photos(Protocol):
     """Where photos lie, by search id: in this process, or in one that several share (`web.together`)."""
 
@@ -80,12 +89,12 @@ class Memory:
         return self._own(search_id, whose) is not None
 
     def get(self, search_id: str, whose: str) -> Remembered:
-        """The photo of one's own search. Raises NotFound where it is forgotten, and just so where it
+        """The photo of one's own search. Raises PhotoForgotten where it is, and just so where it
         is somebody else's: who got the link of an answer has its id, too."""
         found = self._own(search_id, whose)
         if found is None:
             message = f"the photo of search {search_id[:32]!r} is forgotten"
-            raise NotFound(message, hint="send the photo again")
+            raise PhotoForgotten(message, hint="send the photo again")
         return found
 
     def _own(self, search_id: str, whose: str) -> Remembered | None:

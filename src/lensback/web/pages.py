@@ -28,6 +28,7 @@ from lensback.web.bodies import FRESH
 from lensback.web.browser import browser_of, is_secure, keep_browser
 from lensback.web.guard import Reader, Searcher
 from lensback.web.language import COOKIE, speech_of
+from lensback.web.memory import PhotoForgotten
 from lensback.web.programs import terms_of_answer
 from lensback.web.service import Opened, Service
 from lensback.web.uploads import NothingSent, Upload
@@ -171,6 +172,7 @@ FAILURES = {
 """What a shopper reads, and the one thing to do; the message for programs stands folded under it."""
 NO_PHOTO = (N_("No photo was chosen."), FAILURES["BadImage"][1])
 """Of all that cannot be understood this is known: a form sent with nothing in it."""
+FORGOTTEN = (N_("Your photo is forgotten by now."), N_("Choose it again."))
 UNFORESEEN = (N_("Something went wrong on our side."), N_("Try again in a moment."))
 BY_STATUS = {
     400: FAILURES["BadRequest"],
@@ -205,8 +207,8 @@ def failure(
     headers: Mapping[str, str],
 ) -> Response:
     """A failure as a page for people. `shown`: what a program would be told of it."""
-    nothing = isinstance(error, NothingSent)
-    words, advice = NO_PHOTO if nothing else FAILURES.get(shown["type"], UNFORESEEN)
+    own = {NothingSent: NO_PHOTO, PhotoForgotten: FORGOTTEN}.get(type(error))
+    words, advice = own or FAILURES.get(shown["type"], UNFORESEEN)
     return render(request, "failure.html", status, headers, error=shown, words=words, advice=advice)
 
 

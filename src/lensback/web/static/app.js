@@ -11,7 +11,7 @@
   const url = at("photo_url");
   const known = at("search_id"); // the last search: its photo need not be sent again
   const recent = window.recentSearches;
-  const { smaller, post } = window.sendPhotos;
+  const { smaller, post, own } = window.sendPhotos;
   const crop = window.makeCrop(at("frame"), at("crop"), (part) => search(part));
   const remembered = window.makeMine(form, () => search(box));
   const photo = window.makePhoto((part) => search(part));
@@ -278,8 +278,8 @@
       placed();
       keepChips(part);
     }
-    const own = page.getElementById("shown");
-    if (at("stage").hidden && own && own.getAttribute("src")) decoded(own.getAttribute("src"), fresh.dataset.region);
+    const source = page.getElementById("shown")?.getAttribute("src");
+    if (at("stage").hidden && source) decoded(source, fresh.dataset.region);
     else mark(known.value && answer.dataset.region); // a failure leaves photo and box as they are
     bringFilters(page);
     fields = values();
@@ -312,10 +312,13 @@
   }
 
   // The photo as the server decoded it: for a format that the browser cannot show, or from an address.
-  function decoded(source, region) {
+  async function decoded(source, region) {
+    const mine = known.value;
+    const picture = await own(source);
+    if (known.value !== mine) return; // another answer came meanwhile
     at("shown").onerror = () => stage(false);
     at("shown").addEventListener("load", () => mark(region), { once: true });
-    at("shown").src = source;
+    at("shown").src = picture;
     stage(true);
   }
 
@@ -467,7 +470,7 @@
     note(button, "");
     heat.onload = () => { heat.hidden = false; button.removeAttribute("aria-busy"); };
     heat.onerror = () => { button.hidden = true; note(button, form.dataset.failed); };
-    heat.src = `/api/search/${answer.dataset.search}/why/${image}`;
+    own(`/api/search/${answer.dataset.search}/why/${image}`).then((picture) => { heat.src = picture; });
     at("stage").scrollIntoView({ block: "nearest", behavior: "smooth" });
   }
 
