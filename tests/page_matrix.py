@@ -260,6 +260,7 @@ FAULTS = r"""() => {
   for (const one of texts) {
     const style = getComputedStyle(one);
     if (one.scrollWidth > one.clientWidth + 1 && style.display !== 'inline' && style.overflowX === 'visible') faults.push(`spill: ${name(one)}`);
+    if (one.scrollHeight > one.clientHeight + 2 && style.webkitLineClamp !== 'none' && !one.closest('.card')) faults.push(`cut: ${name(one)}`);
     const own = [...one.childNodes].filter(n => n.nodeType === 3);
     const words = own.map(n => n.textContent.trim()).join('');
     const range = document.createRange();

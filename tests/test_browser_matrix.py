@@ -159,6 +159,7 @@ BROKEN = {
     "letters in a column": ".card h3 { width: .5rem; font-size: .7rem; display: block; }",
     "overlap": ".card .deal { margin-top: -3rem; }",
     "uneven": ".grid .card { display: flex; } .grid > li { grid-row: auto; }",
+    "cut": ".verdict p { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 1; overflow: hidden; }",
     "target": ".button { min-height: 30px; padding: 0 1rem; }",
 }
 
