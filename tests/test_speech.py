@@ -217,3 +217,14 @@ def test_money_dates_and_units() -> None:
     assert english.unit(28, "millisecond").split() == ["28", "ms"]
     assert russian.unit(2.5, "second").split() == ["2,5", "с"]
     assert (english.decimal(0.5), russian.decimal(-0.25, signed=True)) == ("0.500", "-0,250")
+
+
+def test_a_sentence_ends_in_one_full_stop() -> None:
+    """Whatever its last value ends in; in the middle of a sentence it keeps its own."""
+    day = Speech("ru").date(1_796_000_000)
+    assert day.endswith("г.")
+    for text in ("An answer of {day}.", "Something wrong? Claim it until {day}."):
+        said = Speech("ru").say(text, day=day)
+        assert said.endswith("г.")
+        assert ".." not in said
+    assert Speech("ru").filled("{day} и {n}.", {"day": day, "n": 5}) == f"{day} и 5."

@@ -77,12 +77,19 @@ class Speech:
         return self.filled(text, {"n": n, **values})
 
     def filled(self, text: str, values: Mapping[str, object]) -> str:
-        """A text that is translated already, with its values. Markup stays markup: values are escaped."""
+        """A text that is translated already, with its values. Markup stays markup: values are escaped. The full
+        stop of a value that ends a sentence is the sentence's.
+
+        >>> Speech("ru").filled("До {day}.", {"day": "29 нояб. 2026 г."})
+        'До 29 нояб. 2026 г.'
+        """
         if not values:
             return text
-        return text.format(
-            **{k: self.number(v) if isinstance(v, int | float) else v for k, v in values.items()}
-        )
+        said = {k: self.number(v) if isinstance(v, int | float) else v for k, v in values.items()}
+        for name, value in said.items():
+            if str(value).endswith("."):
+                text = text.replace(f"{{{name}}}.", f"{{{name}}}")
+        return text.format(**said)
 
     def number(self, value: float) -> str:
         """A number for people: thousands apart, about three digits that count.
