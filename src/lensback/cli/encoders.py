@@ -257,6 +257,51 @@ def encoder_remove(
     say(f"next: {command('prune', workspace)}")
 
 
+@encoder_app.command("quantize")
+def encoder_quantize(
+    name: str,
+    to: Annotated[str, typer.Option("--as", help="Its name; unless said NAME-8bit.")] = "",
+    pictures: Annotated[
+        int, typer.Option(min=8, help="Pictures from which the range of each layer is taken.")
+    ] = 64,
+    workspace: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Make an encoder once more in eight bits, and say what it finds beside the one in full."""
+    from lensback.train.eightbit import in_eight_bits
+
+    with opened_workspace(workspace) as opened, StageProgress(err) as watcher:
+        done = in_eight_bits(
+            opened.db,
+            opened.images,
+            opened.models,
+            name,
+            to or f"{name}-8bit",
+            count=pictures,
+            threads=opened.settings.threads,
+            watch=watcher.watch,
+        )
+    if as_json:
+        print_json(done.as_json())
+        return
+    table = FittedTable("", name, done.name, "difference", "95 % interval")
+    for each in done.beside:
+        for k, (difference, low, high) in each.difference.items():
+            figures = (f"{each.recall_full[k]:.3f}", f"{each.recall_eight[k]:.3f}")
+            asked = f"{each.kind} ({each.asked}), R@{k}"
+            table.add_row(asked, *figures, f"{difference:+.3f}", f"[{low:+.3f}, {high:+.3f}]")
+    table.add_row("ms for two parts of a photo", f"{done.ms_full}", f"{done.ms_eight}", "", "")
+    out.print(table)
+    layers = f"{counted(done.layers, 'layer')} in eight bits, ranges from {counted(done.pictures, 'picture')}"
+    say(f"{layers}, searched among {counted(done.gallery, 'other')}")
+    if not done.folder:
+        say(f"FINDS LESS, do not use it: nothing is kept. {name} stays as it is.")
+        return
+    say(f"added {done.name}: {done.folder}")
+    say(f"next: {command(f'encoder compare {name} {done.name}', workspace)}, over all other views")
+    say(f"next: {command(f'encoder use {done.name}', workspace)}")
+
+
 @encoder_app.command("compare")
 def encoder_compare(
     a: EncoderName,

@@ -107,9 +107,13 @@ class OnnxEncoder:
     def features(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Preprocessed pictures -> float32 [n, dim] as the network gives them, not normalised."""
         network = self._network
-        feed = {**network.fill, network.input.name: _pad(batch, network)}
-        output = np.asarray(network.run([network.output.name], feed)[0])
+        output = np.asarray(network.run([network.output.name], self.feed(batch))[0])
         return _pool(output, self.description, self.folder)[: len(batch)]
+
+    def feed(self, batch: NDArray[np.float32]) -> dict[str, Array]:
+        """All inputs of the network for preprocessed pictures, by name."""
+        network = self._network
+        return {**network.fill, network.input.name: _pad(batch, network)}
 
     def _encode_chunk(self, images: Sequence[Image.Image]) -> Vectors:
         batch = to_batch(images, self.description)

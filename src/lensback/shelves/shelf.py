@@ -94,7 +94,7 @@ class Shelf(Generic[D]):
         `fetch(url, path)` downloads. `try_out(name, folder)` runs the model once
         before it appears: it appears whole or not at all. Raises ConfigError, UnknownName, or what `fetch` and `try_out` raise.
         """
-        self._check_free(name, added)
+        self.check_free(name, added)
         toml = self._find_toml(name, source, description)
         with workbench(added) as folder:
             self._gather(source, self.read(toml), folder, fetch)
@@ -106,7 +106,8 @@ class Shelf(Generic[D]):
                 raise self._taken(name) from error
         return added / name
 
-    def _check_free(self, name: str, added: Path) -> None:
+    def check_free(self, name: str, added: Path) -> None:
+        """Raises ConfigError where no model can be added under that name: it is no name, or taken."""
         if not NAME.fullmatch(name):
             raise ConfigError(
                 f"{name!r} is no name for a model that is added",

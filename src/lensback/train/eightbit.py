@@ -1,0 +1,240 @@
+"""An encoder in eight bits, made of one in full and asked the same questions beside it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import tomli_w
+from PIL import Image
+
+from lensback import metrics
+from lensback.catalogue import pictures, products
+from lensback.checked import read_toml
+from lensback.db import Database
+from lensback.distort import distort
+from lensback.encoders import Encoder, add_encoder
+from lensback.encoders.description import FILE_NAME
+from lensback.encoders.onnx import OnnxEncoder
+from lensback.encoders.preprocess import to_batch
+from lensback.encoders.shelf import LEARNT_FILE, SHELF
+from lensback.errors import ConfigError, DataError, Error, MissingExtra
+from lensback.images import ImageStore
+from lensback.questions import COPIES, VIEWS
+from lensback.session import Array
+from lensback.shelves import MODEL_FILE, NAME, workbench
+from lensback.train.data import NO_ENCODER, Rows, codes
+from lensback.train.fit import Floats
+
+GALLERY = 1000
+"""Most pictures that are searched, each asked for by a distorted copy, too."""
+ASKED = 300
+"""Most that are asked for."""
+LEAST = 20
+"""Pictures under which nothing can be said of the two."""
+DEPTHS = (1, 5)
+PARTS = 2
+"""Of a photo, encoded at once: the region and the whole."""
+ROUNDS = 15
+BATCH = 8
+
+Watch = Callable[[str, int, int], None]
+"""Called with (stage, done, total)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """One kind of question, asked of the encoder in full and of the one in eight bits."""
+
+    kind: str
+    asked: int
+    recall_full: dict[int, float]
+    recall_eight: dict[int, float]
+    difference: dict[int, tuple[float, float, float]]
+    """k -> eight bits minus full, with its 95 % interval by bootstrap over products."""
+
+    @property
+    def worse(self) -> bool:
+        """Whether the one in eight bits finds less, beyond chance."""
+        return any(high < 0 for _, _, high in self.difference.values())
+
+
+@dataclass(frozen=True, slots=True)
+class EightBit:
+    """What became of an encoder, and what it is worth beside the one it was made of."""
+
+    name: str
+    made_of: str
+    folder: Path | None
+    """None: it finds less, so nothing was kept."""
+    layers: int
+    """Brought to eight bits."""
+    pictures: int
+    """From which ranges were taken; none of them is in the gallery."""
+    gallery: int
+    beside: list[Beside]
+    ms_full: float
+    ms_eight: float
+    """Median for the two parts of a photo, both in turn."""
+
+    def as_json(self) -> dict[str, object]:
+        """Figures and folder by name, as `encoder quantize --json` prints them."""
+        return asdict(self) | {"folder": str(self.folder) if self.folder else None}
+
+
+def in_eight_bits(
+    db: Database,
+    images: ImageStore,
+    models: Path,
+    made_of: str,
+    name: str,
+    *,
+    count: int = 64,
+    threads: int = 0,
+    watch: Watch = lambda *_: None,
+) -> EightBit:
+    """Puts the encoder `made_of` on the shelf once more, in eight bits, as `name`.
+
+    Ranges are taken from `count` of the catalogue's pictures; others are searched by both, by distorted copies
+    and by other views where there are any. Where it then finds less beyond chance, nothing is kept. Raises
+    MissingExtra without onnx, UnknownName, ConfigError where the model has no layers for it or the name is
+    taken, DataError where the catalogue has too few pictures.
+    """
+    try:
+        import onnx  # noqa: F401  (looked for here, used in the session's room)
+    except ImportError as error:
+        raise MissingExtra("onnx", "train") from error
+    from lensback.session.eightbit import write_eight_bit
+
+    if not NAME.fullmatch(made_of) or made_of in SHELF.built_in:
+        raise ConfigError(
+            f"{made_of!r} is not one model, of which another could be made",
+            hint="name a model alone, as in: lensback encoder quantize eye",
+        )
+    SHELF.check_free(name, models)
+    folder = SHELF.find(made_of, models)
+    full = OnnxEncoder(made_of, folder, threads=threads)
+    seen, shown = _drawn(db, images, full, count, watch)
+    with workbench(models) as made:
+        layers = write_eight_bit(folder / MODEL_FILE, made / MODEL_FILE, _feeds(full, seen, watch))
+        _describe(folder, made, len(seen))
+        eight = OnnxEncoder(name, made, threads=threads)
+        beside = _beside(db, shown, full, eight, watch)
+        ms = _in_turns(full, eight, list(shown.values())[:PARTS])
+        worse = any(each.worse for each in beside)
+        kept = None if worse else add_encoder(name, made, models)
+    return EightBit(name, made_of, kept, layers, len(seen), len(shown), beside, *ms)
+
+
+def _drawn(
+    db: Database, images: ImageStore, encoder: Encoder, count: int, watch: Watch
+) -> tuple[list[Image.Image], dict[str, Image.Image]]:
+    """Pictures to take ranges from, and others to search. In order of their digests, which is by chance."""
+    opened: dict[str, Image.Image] = {}
+    wanted = list(islice(pictures.to_embed(db, NO_ENCODER), count + GALLERY))
+    for number, key in enumerate(wanted, 1):
+        try:
+            opened[key] = images.open(key, encoder.side_px)
+        except Error:  # lost or broken: others do as well
+            continue
+        watch("decode", number, len(wanted))
+    seen = min(count, len(opened) // 2)
+    if len(opened) - seen < LEAST:
+        raise DataError(
+            f"the catalogue has {len(opened)} pictures, at least {2 * LEAST} are needed",
+            hint="connect a store and sync it first: lensback sync",
+        )
+    keys = list(opened)
+    return [opened[key] for key in keys[:seen]], {key: opened[key] for key in keys[seen:]}
+
+
+def _feeds(
+    encoder: OnnxEncoder, seen: Sequence[Image.Image], watch: Watch
+) -> Iterator[Mapping[str, Array]]:
+    for number, image in enumerate(seen, 1):
+        yield encoder.feed(to_batch([image], encoder.description))
+        watch("ranges", number, len(seen))
+
+
+def _describe(folder: Path, made: Path, count: int) -> None:
+    """Writes what is said of the model, and what it learnt from. Its match probability is another."""
+    values = read_toml(folder / FILE_NAME)
+    source = values.get("source") or folder.name
+    values["source"] = f"{source}; in eight bits, ranges from {count} pictures"
+    (made / FILE_NAME).write_text(tomli_w.dumps(values), "utf-8")
+    if (folder / LEARNT_FILE).is_file():
+        (made / LEARNT_FILE).write_bytes((folder / LEARNT_FILE).read_bytes())
+
+
+def _beside(
+    db: Database,
+    shown: Mapping[str, Image.Image],
+    full: Encoder,
+    eight: Encoder,
+    watch: Watch,
+) -> list[Beside]:
+    """Both asked for the pictures' products: by copies, and by other views where there are any."""
+    keys, asked = list(shown), list(shown)[:ASKED]
+    with db.read() as c:
+        named = products.of_images(c, keys)
+    product = codes([named.get(key, [key])[0] for key in keys])
+    copies = [distort(shown[key], number) for number, key in enumerate(asked)]
+    hits: dict[str, list[Floats]] = {COPIES: [], VIEWS: []}
+    for encoder in (full, eight):
+        gallery = _encoded(encoder, list(shown.values()), f"{encoder.name}: pictures", watch)
+        queries = _encoded(encoder, copies, f"{encoder.name}: copies", watch)
+        hits[COPIES].append(_hits(queries, gallery, product, themselves=True))
+        hits[VIEWS].append(_hits(gallery, gallery, product, themselves=False))
+    clusters = {COPIES: product[: len(asked)], VIEWS: product}
+    found = [_compared(kind, *both, clusters[kind]) for kind, both in hits.items()]
+    return [each for each in found if each.asked]
+
+
+def _encoded(encoder: Encoder, images: Sequence[Image.Image], stage: str, watch: Watch) -> Floats:
+    rows = []
+    for at in range(0, len(images), BATCH):
+        rows.append(encoder.encode(images[at : at + BATCH]))
+        watch(stage, min(at + BATCH, len(images)), len(images))
+    return np.concatenate(rows)
+
+
+def _hits(queries: Floats, gallery: Floats, product: Rows, *, themselves: bool) -> Rows:
+    """The rank of the first picture of the right product, 0 where there is none, for the first pictures
+    of the gallery as asked by the queries; with or without the picture itself."""
+    right = product[: len(queries), None] == product[None]
+    wrong = ~right
+    if not themselves:
+        right = right & ~np.eye(len(queries), len(gallery), dtype=bool)
+    return metrics.ranks(queries @ gallery.T, right, wrong)
+
+
+def _compared(kind: str, full: Rows, eight: Rows, product: Rows) -> Beside:
+    there = full > 0
+    clusters = product[there].tolist()
+    recall: list[dict[int, float]] = [{}, {}]
+    difference = {}
+    for k in DEPTHS:
+        flags = [
+            [metrics.within(rank, k) for rank in each[there].tolist()] for each in (full, eight)
+        ]
+        for into, said in zip(recall, flags, strict=True):
+            into[k] = round(metrics.share(said) or 0.0, 4)
+        gain = metrics.paired_difference(flags[1], flags[0], clusters)
+        low, high = (-1.0, 1.0) if gain.low is None or gain.high is None else (gain.low, gain.high)
+        difference[k] = (round(gain.value or 0.0, 4), round(low, 4), round(high, 4))
+    return Beside(kind, int(there.sum()), *recall, difference)
+
+
+def _in_turns(full: Encoder, eight: Encoder, parts: Sequence[Image.Image]) -> tuple[float, float]:
+    """Median milliseconds of both, which take turns: what else the machine does meets both alike."""
+    spent: tuple[list[float], list[float]] = ([], [])
+    for _ in range(ROUNDS):
+        for encoder, into in zip((full, eight), spent, strict=True):
+            begin = time.perf_counter()
+            encoder.encode(parts)
+            into.append(1000 * (time.perf_counter() - begin))
+    return round(float(np.median(spent[0])), 1), round(float(np.median(spent[1])), 1)

@@ -1,0 +1,211 @@
+"""Encoders in eight bits: which layers are, how near the vectors stay, and what is said of both side by side."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from behaviour.test_encoders import describe, make_model, picture, save
+from lensback.encoders import add_encoder, list_encoders, open_encoder
+from lensback.encoders.onnx import OnnxEncoder
+from lensback.encoders.preprocess import to_batch
+from lensback.errors import ConfigError
+from lensback.session import Array
+from lensback.train import eightbit
+from published import publish
+from test_cli import lensback
+
+onnx = pytest.importorskip("onnx", reason="the onnx package makes the test models")
+from lensback.session.eightbit import write_eight_bit  # noqa: E402  (it imports onnx)
+
+SIZE, DIM = 32, 24
+PICTURES = 12
+
+
+def layers(folder: Path, *, opset: int = 17) -> Path:
+    """A network as those of phones are: a change of colours, a first layer, a margin, a block with a shortcut."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random, make = np.random.default_rng(3), onnx.helper.make_node
+
+    def kernel(name: str, *shape: int) -> Any:
+        spread = (2 / np.prod(shape[1:])) ** 0.5
+        return onnx.numpy_helper.from_array(
+            random.normal(0, spread, shape).astype(np.float32), name
+        )
+
+    weights = [
+        kernel("colours", 3, 3, 1, 1),
+        kernel("first", 16, 3, 3, 3),
+        kernel("deep", 16, 1, 3, 3),
+        kernel("wide", DIM, 16, 1, 1),
+        kernel("block", DIM, DIM, 1, 1),
+        onnx.numpy_helper.from_array(np.array([0, 0, 0, 0, 0, 0, 1, 1], np.int64), "margin"),
+        onnx.numpy_helper.from_array(np.float32(0), "least"),
+        onnx.numpy_helper.from_array(np.float32(6), "most"),
+    ]
+    nodes = [
+        make("Conv", ["image", "colours"], ["recoloured"]),
+        make("Conv", ["recoloured", "first"], ["halved"], strides=[2, 2], pads=[1, 1, 1, 1]),
+        make("Relu", ["halved"], ["positive"]),
+        make("Pad", ["positive", "margin"], ["padded"]),
+        make("Conv", ["padded", "deep"], ["quartered"], strides=[2, 2], group=16, name="quarter"),
+        make("Clip", ["quartered", "least", "most"], ["clipped"]),
+        make("Conv", ["clipped", "wide"], ["widened"]),
+        make("Conv", ["widened", "block"], ["more"]),
+        make("Add", ["widened", "more"], ["joined"]),
+        make("GlobalAveragePool", ["joined"], ["pooled"]),
+        make("Flatten", ["pooled"], ["vector"]),
+    ]
+    ports = [
+        onnx.helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, ["n", 3, SIZE, SIZE]),
+        onnx.helper.make_tensor_value_info("vector", onnx.TensorProto.FLOAT, ["n", DIM]),
+    ]
+    graph = onnx.helper.make_graph(nodes, "layers", ports[:1], ports[1:], weights)
+    save(graph, folder)
+    if opset != 17:
+        made = onnx.load(str(folder / "model.onnx"))
+        made.opset_import[0].version = opset
+        onnx.checker.check_model(made)
+        onnx.save(made, str(folder / "model.onnx"))
+    return describe(folder, size=SIZE, dim=DIM)
+
+
+def feeds(folder: Path) -> Iterator[dict[str, Array]]:
+    encoder = OnnxEncoder("full", folder, threads=1)
+    for seed in range(PICTURES):
+        yield encoder.feed(to_batch([picture(seed)], encoder.description))
+
+
+@pytest.mark.parametrize("opset", [11, 17])
+def test_layers_of_small_maps_are_in_eight_bits_and_vectors_stay_near(
+    opset: int, tmp_path: Path
+) -> None:
+    folder = layers(tmp_path / "full", opset=opset)
+    to = describe(tmp_path / "eight", size=SIZE, dim=DIM)
+    assert write_eight_bit(folder / "model.onnx", to / "model.onnx", feeds(folder)) == 3
+    graph = onnx.load(str(to / "model.onnx")).graph
+    kernels = {each.name for each in graph.initializer if each.data_type == onnx.TensorProto.INT8}
+    assert len({name for name in kernels if "quantized" in name}) == 3
+    assert {"colours", "first"} <= {each.name for each in graph.initializer}, "these stay"
+    assert "Pad" not in {node.op_type for node in graph.node}
+    full, eight = OnnxEncoder("full", folder), OnnxEncoder("eight", to)
+    assert full.fingerprint != eight.fingerprint
+    asked = [picture(seed, 90, 70) for seed in range(100, 120)]
+    alike = (full.encode(asked) * eight.encode(asked)).sum(axis=1)
+    assert 0.98 < alike.min() < alike.max() < 1
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda folder: make_model(folder, half=True), "no layers"),
+        (lambda folder: eight_of(folder), "already"),
+    ],
+)
+def test_models_for_which_it_is_nothing(made: Any, said: str, tmp_path: Path) -> None:
+    folder = made(tmp_path / "made")
+    with pytest.raises(ConfigError, match=said) as caught:
+        write_eight_bit(folder / "model.onnx", tmp_path / "to.onnx", iter(()))
+    assert caught.value.hint
+
+
+def eight_of(folder: Path) -> Path:
+    full = layers(folder.with_name("full"))
+    describe(folder, size=SIZE, dim=DIM)
+    write_eight_bit(full / "model.onnx", folder / "model.onnx", feeds(full))
+    return folder
+
+
+# The command
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, _ = publish(tmp_path_factory.mktemp("eightbit"))
+    add_encoder("small", layers(tmp_path_factory.mktemp("made")), folder / "models")
+    (folder / "models" / "small" / "learnt.txt").write_text("0" * 64 + "\n")
+    return folder
+
+
+def test_an_encoder_once_more_and_what_it_finds_beside(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eightbit, "LEAST", 4)
+    made = lensback("encoder", "quantize", "small", "--json", "--workspace", workspace)
+    assert made.code == 0, made.err
+    found = made.json
+    assert (found["name"], found["layers"]) == ("small-8bit", 3)
+    assert found["folder"] == str(workspace / "models" / "small-8bit")
+    copies = found["beside"][0]
+    assert copies["kind"] == "distorted copies"
+    assert copies["asked"] == found["gallery"]
+    for k in ("1", "5"):
+        middle, low, high = copies["difference"][k]
+        assert low <= middle <= high
+        assert middle == pytest.approx(copies["recall_eight"][k] - copies["recall_full"][k], abs=2e-4)  # fmt: skip
+    assert found["ms_full"] > 0 < found["ms_eight"]
+    listed = {info.name: info for info in list_encoders(workspace / "models")}
+    assert listed["small-8bit"].kind == "added"
+    assert listed["small-8bit"].fingerprint != listed["small"].fingerprint
+    assert "in eight bits" in listed["small-8bit"].source
+    assert open_encoder("small-8bit", workspace / "models").dim == DIM
+    assert (workspace / "models" / "small-8bit" / "learnt.txt").is_file()
+    again = lensback("encoder", "quantize", "small", "--workspace", workspace)
+    assert (again.code, "there already" in again.err) == (2, True)
+    assert lensback("encoder", "use", "small-8bit", "--workspace", workspace).code == 0
+
+
+def test_what_finds_less_is_not_kept(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eightbit, "LEAST", 4)
+    real = eightbit._compared
+
+    def worse(*given: Any) -> eightbit.Beside:
+        return replace(real(*given), difference={1: (-0.2, -0.3, -0.1), 5: (0.0, -0.1, 0.1)})
+
+    monkeypatch.setattr(eightbit, "_compared", worse)
+    made = lensback("encoder", "quantize", "small", "--as", "lost", "--workspace", workspace)
+    assert made.code == 0, made.err
+    assert "FINDS LESS" in made.out
+    assert "next:" not in made.out
+    assert {path.name for path in (workspace / "models").iterdir()} >= {"small"}
+    assert not [p for p in (workspace / "models").iterdir() if p.name == "lost" or p.name[0] == "."]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "code"),
+    [
+        ("nothing", "UnknownName", 2),
+        ("pixels", "ConfigError", 2),
+        ("small+pixels", "ConfigError", 2),
+        ("openvino:small", "ConfigError", 2),
+        ("small", "DataError", 1),  # 24 pictures are too few
+    ],
+)
+def test_what_cannot_be_made(name: str, kind: str, code: int, workspace: Path) -> None:
+    refused = lensback("encoder", "quantize", name, "--as", "x", "--workspace", workspace)
+    assert refused.code == code
+    assert refused.err.startswith(f"{kind}: ")
+    assert "hint: " in refused.err
+    assert not (workspace / "models" / "x").exists()
+
+
+def test_without_onnx_the_line_that_adds_it(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *rest: Any) -> Any:
+        if name == "onnx":
+            raise ImportError(name="onnx")
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    refused = lensback("encoder", "quantize", "small", "--as", "x", "--workspace", workspace)
+    assert (refused.code, refused.err.partition(":")[0]) == (2, "MissingExtra")
+    assert "train" in refused.err
