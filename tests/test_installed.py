@@ -94,7 +94,7 @@ def test_every_extra_that_is_named_exists() -> None:
     named = re.findall(r"MissingExtra\(([^()]+)\)", source)
     calls = [re.findall(r'"([\w-]+)"', call) for call in named]
     extras = {call[-1] for call in calls if len(call) == 2}
-    assert extras == {"bot", "milvus", "openvino", "postgresql", "ray"} | {"train"}
+    assert extras == {"bot", "milvus", "openvino", "postgresql", "quantize", "ray"} | {"train"}
     assert extras <= set(EXTRAS)
     core = {re.match(r"[\w.-]+", line)[0] for line in PROJECT["dependencies"]}  # type: ignore[index]
     assert {call[0] for call in calls if len(call) == 1} <= core

@@ -107,7 +107,7 @@ def in_eight_bits(
     try:
         import onnx  # noqa: F401  (looked for here, used in the session's room)
     except ImportError as error:
-        raise MissingExtra("onnx", "train") from error
+        raise MissingExtra("onnx", "quantize") from error
     from lensback.session.eightbit import write_eight_bit
 
     if not NAME.fullmatch(made_of) or made_of in SHELF.built_in:
