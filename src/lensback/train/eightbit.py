@@ -183,14 +183,14 @@ def _beside(
         named = products.of_images(c, keys)
     product = codes([named.get(key, [key])[0] for key in keys])
     copies = [distort(shown[key], number) for number, key in enumerate(asked)]
-    hits: dict[str, list[Floats]] = {COPIES: [], VIEWS: []}
+    ranks: dict[str, list[Rows]] = {COPIES: [], VIEWS: []}
     for encoder in (full, eight):
         gallery = _encoded(encoder, list(shown.values()), f"{encoder.name}: pictures", watch)
         queries = _encoded(encoder, copies, f"{encoder.name}: copies", watch)
-        hits[COPIES].append(_hits(queries, gallery, product, themselves=True))
-        hits[VIEWS].append(_hits(gallery, gallery, product, themselves=False))
+        ranks[COPIES].append(_ranks(queries, gallery, product, themselves=True))
+        ranks[VIEWS].append(_ranks(gallery, gallery, product, themselves=False))
     clusters = {COPIES: product[: len(asked)], VIEWS: product}
-    found = [_compared(kind, *both, clusters[kind]) for kind, both in hits.items()]
+    found = [_compared(kind, of[0], of[1], clusters[kind]) for kind, of in ranks.items()]
     return [each for each in found if each.asked]
 
 
@@ -202,7 +202,7 @@ def _encoded(encoder: Encoder, images: Sequence[Image.Image], stage: str, watch:
     return np.concatenate(rows)
 
 
-def _hits(queries: Floats, gallery: Floats, product: Rows, *, themselves: bool) -> Rows:
+def _ranks(queries: Floats, gallery: Floats, product: Rows, *, themselves: bool) -> Rows:
     """The rank of the first picture of the right product, 0 where there is none, for the first pictures
     of the gallery as asked by the queries; with or without the picture itself."""
     right = product[: len(queries), None] == product[None]
@@ -226,7 +226,7 @@ def _compared(kind: str, full: Rows, eight: Rows, product: Rows) -> Beside:
         gain = metrics.paired_difference(flags[1], flags[0], clusters)
         low, high = (-1.0, 1.0) if gain.low is None or gain.high is None else (gain.low, gain.high)
         difference[k] = (round(gain.value or 0.0, 4), round(low, 4), round(high, 4))
-    return Beside(kind, int(there.sum()), *recall, difference)
+    return Beside(kind, int(there.sum()), recall[0], recall[1], difference)
 
 
 def _in_turns(full: Encoder, eight: Encoder, parts: Sequence[Image.Image]) -> tuple[float, float]:
