@@ -31,7 +31,7 @@ QUIET, WARNING = 3, 2
 """Levels of ONNX Runtime's log."""
 
 
-def write_eight_bit(model: Path, to: Path, feeds: Iterable[Mapping[str, Array]]) -> int:
+def write_eight_bit(network: Path, to: Path, feeds: Iterable[Mapping[str, Array]]) -> int:
     """Writes the model with its convolutions in eight bits to the file `to`; how many they are.
 
     `feeds` are inputs as the model is run with, typical of what it will see: ranges are taken from them. Raises
@@ -42,7 +42,7 @@ def write_eight_bit(model: Path, to: Path, feeds: Iterable[Mapping[str, Array]])
     try:
         with tempfile.TemporaryDirectory() as folder:
             plain = Path(folder) / "plain.onnx"
-            chosen = _prepared(model, plain)
+            chosen = _prepared(network, plain)
             quantize_static(
                 str(plain),
                 str(to),
@@ -56,7 +56,7 @@ def write_eight_bit(model: Path, to: Path, feeds: Iterable[Mapping[str, Array]])
             )
     except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
         raise ConfigError(
-            f"{model} cannot be brought to eight bits: {str(error).strip().partition(chr(10))[0][:300]}",
+            f"{network} cannot be brought to eight bits: {str(error).strip().partition(chr(10))[0][:300]}",
             hint="use the model as it is",
         ) from error
     finally:
@@ -75,12 +75,14 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
         return next(self._feeds, None)
 
 
-def _prepared(model: Path, plain: Path) -> list[onnx.NodeProto]:
+def _prepared(network: Path, plain: Path) -> list[onnx.NodeProto]:
     """Writes the model with constants worked out, names for all nodes, and margins within the convolutions;
     the nodes to bring to eight bits."""
-    loaded = onnx.load(str(model))
+    loaded = onnx.load(str(network))
     if any(node.op_type == "QuantizeLinear" for node in loaded.graph.node):
-        raise ConfigError(f"{model} is in eight bits already", hint="take the model it was made of")
+        raise ConfigError(
+            f"{network} is in eight bits already", hint="take the model it was made of"
+        )
     if next(each.version for each in loaded.opset_import if not each.domain) < OPSET:
         loaded = version_converter.convert_version(loaded, OPSET)
     for number, node in enumerate(loaded.graph.node):
@@ -93,7 +95,7 @@ def _prepared(model: Path, plain: Path) -> list[onnx.NodeProto]:
     chosen = _chosen(made.graph)
     if not chosen:
         raise ConfigError(
-            f"{model} has no layers that could be brought to eight bits",
+            f"{network} has no layers that could be brought to eight bits",
             hint="convolutions in single precision are; use the model as it is",
         )
     return chosen
