@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from lensback.indexes import (
     row_digest,
     row_id,
 )
-from lensback.indexes.columns import _Texts
+from lensback.indexes.columns import _flags, _numbers, _Texts
 from lensback.indexes.partitions import Plan, plan, widest
 from lensback.lancedata import Table, TableFolder
 from lensback.types import Filter, IndexRow, Snapshot
@@ -308,6 +309,19 @@ def test_files_of_another_version_are_made_again(
     assert open_index("lance", tmp_path).search(vectors(9)[8], 30, Filter()) == wanted
 
 
+@pytest.mark.parametrize("begin", [0, 1, 9])
+@pytest.mark.parametrize("n", [0, 1, 8, 21])
+def test_columns_are_read_from_their_own_bytes(begin: int, n: int) -> None:
+    """Also from the middle of a longer one, as a slice is."""
+    draw = np.random.default_rng(n)
+    numbers = pa.array(draw.integers(-(2**62), 2**62, 40)).slice(begin, n)
+    assert _numbers(numbers, np.int64).tolist() == numbers.to_pylist()
+    small = pa.array(draw.integers(-9, 9, 40), pa.int32()).slice(begin, n)
+    assert _numbers(small, np.int32).tolist() == small.to_pylist()
+    flags = pa.array((draw.random(40) < 0.5).tolist()).slice(begin, n)
+    assert _flags(flags).tolist() == flags.to_pylist()
+
+
 def test_equal_rows_make_equal_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lance, "ANN_ROWS", 500)
     made = []
@@ -320,17 +334,21 @@ def test_equal_rows_make_equal_files(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert made[0] == made[1]
 
 
-def test_a_search_needs_no_lance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_needs_neither_lance_nor_pandas(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Arrow loads pandas, where that is installed, as soon as it is asked for a column of NumPy's."""
     monkeypatch.setattr(lance, "ANN_ROWS", 500)
     index = open_index("lance", tmp_path, fingerprint=PRINT, dim=16)
-    index.upsert(rows(600), vectors(600))
+    hashed = [replace(row, image_hash=f"{n:064x}") for n, row in enumerate(rows(600))]
+    index.upsert(hashed, vectors(600))
     index.publish("pixels")
     program = (
         "import sys; from pathlib import Path; import numpy as np\n"
         "from lensback.indexes import open_index; from lensback.types import Filter\n"
         f"index = open_index('lance', Path({str(tmp_path)!r}))\n"
         "found = index.search(np.ones(16, np.float32), 5, Filter(stores=('shop',)))\n"
-        "sys.exit(len(found) != 5 or 'lancedb' in sys.modules)"
+        "sys.exit(len(found) != 5 or 'lancedb' in sys.modules or 'pandas' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 

@@ -17,6 +17,8 @@ WORDS = {"LANCE_LOG": "error", "LANCEDB_LOG": "error"}
 """Of how much libraries write to the terminal; what the environment says stands above."""
 SILENCED = ("openvino_telemetry",)
 """Packages that only send. Whoever imports them has a stub for where they are not installed."""
+COMMANDS = ("httpx._main",)
+"""Commands of libraries, which bring what colours a terminal; each has a stub, too."""
 
 
 def quiet() -> None:
@@ -30,5 +32,5 @@ def quiet() -> None:
     modules: dict[str, Any] = (
         sys.modules
     )  # None there: the import fails as if it were not installed
-    for name in SILENCED:
+    for name in (*SILENCED, *COMMANDS):
         modules.setdefault(name, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from lensback.types import Filter, PriceRange
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Number = TypeVar("Number", np.int32, np.int64)
 CODED = ("store", "category", "currency")
 """Columns with few different words, kept as a dictionary of them and a number a row."""
 FILTERS = 64
@@ -44,10 +45,10 @@ class Columns:
         for column in CODED:
             coded = _coded(table[column])
             self._names[column] = {name: i for i, name in enumerate(coded.dictionary.to_pylist())}
-            self._codes[column] = coded.indices.to_numpy()
-        self._in_stock = table["in_stock"].to_numpy()
-        self._low = table["price_low"].to_numpy()
-        self._high = table["price_high"].to_numpy()
+            self._codes[column] = _numbers(coded.indices, np.int32)
+        self._in_stock = _flags(_whole(table["in_stock"]))
+        self._low = _numbers(_whole(table["price_low"]), np.int64)
+        self._high = _numbers(_whole(table["price_high"]), np.int64)
         self._remembered = lru_cache(FILTERS)(self._kept)
 
     def __len__(self) -> int:
@@ -139,6 +140,20 @@ def _of_one_length(column: Any) -> NDArray[np.uint8] | None:
     if not length or (np.diff(ends) != length).any():
         return None
     return np.frombuffer(data, np.uint8, len(column) * length, int(ends[0])).reshape(-1, length)
+
+
+def _numbers(array: Any, kind: type[Number]) -> NDArray[Number]:
+    """An array of Arrow's as NumPy's, sharing its memory: whoever asks Arrow for it loads pandas, where that is
+    installed, for a fifth of a second."""
+    size = np.dtype(kind).itemsize
+    return np.frombuffer(array.buffers()[1] or b"", kind, len(array), array.offset * size)
+
+
+def _flags(array: Any) -> NDArray[np.bool_]:
+    """The same of truth values, which are a bit each."""
+    begin, end = array.offset, array.offset + len(array)
+    bits = np.frombuffer(array.buffers()[1] or b"", np.uint8)
+    return np.unpackbits(bits, bitorder="little")[begin:end].astype(bool)
 
 
 def _whole(column: Any) -> Any:
