@@ -58,7 +58,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
                 opened.db.upsert(c, t.clicks, [row], ["click_id"])
         reasons = {"d": "returned", "w": "cookies"}
         news = [
-            Conversion("awin", key, status, subid=f"{key}{'x' * 20}", commission=Money(123_456_789_00, "RUB"), reason=reasons.get(key, ""))
+            Conversion("awin", key, status, subid=f"{key}{'x' * 20}", commission=Money(123_456_789_00, "KWD" if key == "w" else "RUB"), reason=reasons.get(key, ""))
             for key, status in STATUSES.items()
         ]  # fmt: skip
         ledger.record(opened.db, news, at=NOW - DAY, source="test")
@@ -150,3 +150,17 @@ def test_each_purchase_tells_its_story(browser: Browser, pages: dict[str, str]) 
     )
     assert set(sums) == {"Ready to be paid out", "Confirmed", "Waiting for the store"}
     page.close()
+
+
+def test_a_claim_begins_with_the_currency_of_its_purchase(pages: dict[str, str]) -> None:
+    """Where none is known, as of a visit, with the shopper's usual one."""
+    said = re.findall(r'name="currency"[^>]* value="([A-Z]*)"', pages["en"])
+    assert said[0] == "KWD"
+    assert set(said[1:]) == {"RUB"}
+
+
+def test_each_claim_says_of_what(pages: dict[str, str]) -> None:
+    """A screen reader lists the buttons of a page without what stands around them."""
+    said = re.findall(r'Open a claim<span class="hidden">: ([^<]+)</span>', pages["en"])
+    assert len(said) >= 2
+    assert all(STORE in one for one in said)

@@ -84,6 +84,8 @@ class PurchaseLine:
     owed: str
     click: str
     claim: ClaimLine
+    currency: str = ""
+    """Of its cashback; empty where that is not known."""
 
 
 def sale_line(sale: Mapping[str, Any], speech: Speech) -> PurchaseLine:
@@ -102,6 +104,7 @@ def sale_line(sale: Mapping[str, Any], speech: Speech) -> PurchaseLine:
         owed=f"{speech.money(owed)} {speech.say(STATES[OWED])}" if owed else "",
         click=sale["click"]["id"],
         claim=claim_line(sale.get("declined") or {}, sale["click"]["id"], speech),
+        currency=sale["cashback"]["currency"] if sale["cashback"] else "",
     )
 
 
