@@ -8,8 +8,10 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from aiogram import Bot, Dispatcher, F
@@ -17,8 +19,10 @@ from aiogram.client.default import DefaultBotProperties
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 from aiogram.exceptions import (
+    AiogramError,
     TelegramAPIError,
     TelegramNetworkError,
+    TelegramNotFound,
     TelegramUnauthorizedError,
 )
 from aiogram.filters import Command
@@ -60,6 +64,8 @@ CHATS = 10_000
 """Chats whose pace is remembered; the longest silent are forgotten first."""
 THUMBNAIL_PX = 640
 DRAIN_S = 2.0
+STOP_S = 0.2
+"""How often it is looked whether the bot is to stop."""
 
 
 OTHER = {
@@ -371,29 +377,51 @@ class AnsweredUpdates:
 
 
 def serve(
-    workspace: Workspace, token: str, public_url: str, api: str, ready: Callable[[], None]
+    workspace: Workspace,
+    token: str,
+    public_url: str,
+    api: str,
+    ready: Callable[[], None],
+    stop: Event,
 ) -> None:
-    """Polls for updates until the process is told to stop; `ready` is called once Telegram took the
-    token. Raises ConfigError, FetchFailed."""
+    """Polls for updates until `stop` is set; `ready` is called once Telegram took the token. Raises
+    ConfigError, FetchFailed."""
     try:
-        asyncio.run(_serve(workspace, token, public_url, api, ready))
-    except TelegramUnauthorizedError as error:
+        asyncio.run(_serve(workspace, token, public_url, api, ready, stop))
+    except TokenValidationError as error:
+        raise ConfigError("this is no bot token", hint="look it up at @BotFather") from error
+    except (TelegramUnauthorizedError, TelegramNotFound) as error:
         raise ConfigError(
             "Telegram refuses the bot token", hint="look it up at @BotFather"
         ) from error
     except TelegramNetworkError as error:
         raise FetchFailed("Telegram cannot be reached", hint="check the network") from error
+    except AiogramError as error:  # a proxy's page, a fault of theirs
+        said = str(error).partition("\n")[0]
+        hint = "try again later; with --api look whether a Bot API server answers there"
+        raise FetchFailed(f"Telegram does not answer as it should: {said}", hint=hint) from error
 
 
 async def _serve(
-    workspace: Workspace, token: str, public_url: str, api: str, ready: Callable[[], None]
+    workspace: Workspace,
+    token: str,
+    public_url: str,
+    api: str,
+    ready: Callable[[], None],
+    stop: Event,
 ) -> None:
     server = TelegramAPIServer.from_base(api) if api else None
     session = AiohttpSession(api=server) if server else AiohttpSession()
     try:
         bot = Bot(token, session=session, default=DefaultBotProperties(parse_mode="HTML"))
-    except TokenValidationError as error:
-        raise ConfigError("this is no bot token", hint="look it up at @BotFather") from error
+        await _answer(bot, workspace, public_url, ready, stop)
+    finally:
+        await session.close()
+
+
+async def _answer(
+    bot: Bot, workspace: Workspace, public_url: str, ready: Callable[[], None], stop: Event
+) -> None:
     chat = Chat(workspace, bot, public_url)
     dispatcher = Dispatcher()
     things = SavedInChats(workspace, bot, public_url)
@@ -409,14 +437,27 @@ async def _serve(
     await chat.learn_name()
     log.event("bot ready")
     ready()
-    beside = [asyncio.create_task(chat.drain()), asyncio.create_task(things.tell())]
+    works = (chat.drain(), things.tell(), _stopped(dispatcher, stop))
+    beside = [asyncio.create_task(work) for work in works]
+    kinds = ["message", "callback_query"]
     try:
-        await dispatcher.start_polling(bot, allowed_updates=["message", "callback_query"])
+        # Signals are the command line's, as everywhere: a word at once, an end within seconds.
+        await dispatcher.start_polling(bot, allowed_updates=kinds, handle_signals=False)
     finally:
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
-        await session.close()
+
+
+async def _stopped(dispatcher: Dispatcher, stop: Event) -> None:
+    """Ends the polling once `stop` is set."""
+    while not stop.is_set():
+        await asyncio.sleep(STOP_S)
+    while True:  # it may be about to begin
+        with suppress(RuntimeError):
+            await dispatcher.stop_polling()
+            return
+        await asyncio.sleep(STOP_S)
 
 
 def _words(error: Exception) -> str:

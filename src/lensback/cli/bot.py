@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from threading import Event
 from typing import Annotated
 
 import typer
 
-from lensback.cli.face import HERE, Folder, app, err, opened_workspace
+from lensback.cli.face import HERE, Folder, app, err, opened_workspace, say_aside
+from lensback.cli.stopping import CTRL_C, stoppable
 
 
 @app.command("bot")
@@ -18,9 +20,12 @@ def bot_command(
     """Answer photos in Telegram. The token comes from LENSBACK_BOT_TOKEN."""
     from lensback.bot import run_bot
 
-    with opened_workspace(workspace) as opened:
-        token = os.environ.get("LENSBACK_BOT_TOKEN", "")
-        run_bot(opened, token, api, _told_ready)
+    token = os.environ.get("LENSBACK_BOT_TOKEN", "")
+    with opened_workspace(workspace) as opened, stoppable(Event()) as stop:
+        run_bot(opened, token, api, _told_ready, stop)
+    say_aside("stopped; what is sent meanwhile is answered when it runs again")
+    if stop.by_hand:
+        raise typer.Exit(CTRL_C)
 
 
 def _told_ready() -> None:
