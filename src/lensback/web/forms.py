@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from email import message_from_bytes
 from email.policy import HTTP
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
@@ -129,7 +129,7 @@ def _parts(content: bytes, kind: str) -> list[tuple[str, str]]:
         raise BadQuery("too many fields", hint="send fewer")
     named = ((part.get_param("name", header="content-disposition"), part) for part in parts)
     return [
-        (name, _utf8(part.get_payload(decode=True) or b""))
+        (name, _utf8(cast("bytes", part.get_payload(decode=True) or b"")))
         for name, part in named
         if isinstance(name, str) and part.get_filename() is None and not part.is_multipart()
     ]
