@@ -309,3 +309,14 @@ FAULTS = r"""() => {
   return [...new Set(faults)];
 }"""
 """What is wrong with the page as it stands; each fault begins with its kind."""
+
+COVERED = r"""() => [...document.querySelectorAll('a[href], button, summary, select, input:not([type=hidden])')].flatMap((one) => {
+  const box = one.getBoundingClientRect();
+  if (!one.checkVisibility({visibilityProperty: true}) || box.width < 2 || one.closest('.frame, [inert], [popover]') || one.tabIndex < 0) return [];
+  const [x, y] = [box.left + box.width / 2, box.top + box.height / 2];
+  if (x < 0 || y < 0 || x >= innerWidth || y >= innerHeight) return []; // beyond what scrolls sideways
+  const met = document.elementFromPoint(x, y);
+  const reached = met && (one.contains(met) || met.contains(one) && met.matches('a, button, label') || (met.closest('label') && met.closest('label') === one.closest('label')));
+  return reached ? [] : [`${one.outerHTML.slice(0, 60)} lies under ${met ? met.outerHTML.slice(0, 60) : 'nothing'}`];
+})"""
+"""The controls that a finger cannot reach, in a window as high as the page."""

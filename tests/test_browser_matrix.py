@@ -13,7 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 from browser import chromium
-from page_matrix import FAULTS, NO_SHADE, STATES, WATCH, WIDTHS, matrix
+from page_matrix import COVERED, FAULTS, NO_SHADE, STATES, WATCH, WIDTHS, matrix
 
 pytestmark = pytest.mark.slow
 MOST_SHIFT = 0.02
@@ -72,6 +72,16 @@ def test_every_width(page: Page, address: str, state: str) -> None:
     page.evaluate("document.documentElement.dir = 'rtl'")  # a language that begins on the right
     found += [f"rtl: {fault}" for width in (320, 1280) for fault in faults_at(page, width)]
     assert found == []
+
+
+@pytest.mark.parametrize("state", THINGS)
+def test_nothing_lies_on_a_control(page: Page, address: str, state: str) -> None:
+    opened(page, address, state)
+    for width in (412, 1280):
+        page.set_viewport_size({"width": width, "height": 9000})
+        assert page.evaluate(COVERED) == [], width
+    page.locator(".more-offers summary").first.click()
+    assert page.locator(".more-offers[open]").count() == 1
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
