@@ -67,7 +67,7 @@ def test_every_width(page: Page, address: str, state: str) -> None:
     opened(page, address, state, "ru", "dark")
     found += [fault for width in SOME_WIDTHS for fault in faults_at(page, width)]
     page.evaluate("document.documentElement.style.fontSize = '200%'")  # 200 % zoom of the text
-    found += [f"200 %: {fault}" for width in (390, 1280) for fault in faults_at(page, width)]
+    found += [f"200 %: {fault}" for width in (390, 1024, 1280) for fault in faults_at(page, width)]
     page.evaluate("document.documentElement.style.fontSize = ''")
     page.evaluate("document.documentElement.dir = 'rtl'")  # a language that begins on the right
     found += [f"rtl: {fault}" for width in (320, 1280) for fault in faults_at(page, width)]
