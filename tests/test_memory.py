@@ -49,6 +49,32 @@ def test_what_is_freed_goes_back() -> None:
     assert kept_mb("little") <= 5
 
 
+WRITTEN = """
+import re, sys
+from pathlib import Path
+from lensback.db import Database, sqlite_url
+
+def own_mb():
+    return int(re.search(r"RssAnon:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) >> 10
+
+db = Database(sqlite_url(Path(sys.argv[1])))
+with db.write() as c:
+    c.exec_driver_sql("CREATE TABLE told (n INTEGER PRIMARY KEY, said TEXT)")
+before = own_mb()
+with db.write() as c:
+    for n in range(80):
+        c.exec_driver_sql("INSERT INTO told VALUES (?, ?)", [(n * 1000 + k, "x" * 500) for k in range(1000)])
+    print(own_mb() - before)
+db.close()
+"""
+
+
+def test_forty_megabytes_are_written_by_holding_few_of_them(tmp_path: Path) -> None:
+    """In one transaction, as a sync writes."""
+    line = [sys.executable, "-c", WRITTEN, str(tmp_path / "catalogue.db")]
+    assert int(subprocess.run(line, check=True, capture_output=True, text=True).stdout) < 20
+
+
 @pytest.mark.parametrize("n", [5, 900, 17_000])
 def test_partitions_are_written_as_faiss_writes_them(n: int, tmp_path: Path) -> None:
     """Byte by byte: what is sorted in files is what would come of adding all in memory."""

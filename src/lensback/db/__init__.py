@@ -369,8 +369,8 @@ def _prepared(raw: sqlite3.Connection) -> sqlite3.Connection:
             # `ledger pay` says so. NORMAL would keep the file whole and lose the newest commits.
             "synchronous=FULL",
             "foreign_keys=ON",
-            "cache_size=-32000",
             "mmap_size=1073741824",  # all connections share the system's page cache
+            "cache_size=-8000",  # so of each one's own little is needed: for pages that it writes
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
