@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from lensback import console
-from lensback.console import StageProgress, answer_table, tally_table
+from lensback.console import FittedTable, StageProgress, Terminal, answer_table, tally_table
 from lensback.counted import ago
 from lensback.types import Money, Tally
 from lensback.wire import Offer, Photo
@@ -172,3 +172,19 @@ def test_ago(seconds: int, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ago(1_000_000 - seconds) == text
     assert ago(2_000_000) == "0 s ago", "clocks go back"
     assert ago(None) == "never"
+
+
+@pytest.mark.parametrize("width", range(30, 131, 7))
+def test_no_word_of_a_table_is_cut(width: int) -> None:
+    """A long word in one column, sentences in the next: neither pays for the other."""
+    words = ["d572f43b2aef3f98", "lensback-detector,", "64.6 GiB free at /srv/lensback", "a"]
+    file = io.StringIO()
+    table = FittedTable("part", "state", "found", "do")
+    for word in words:
+        table.add_row("store harbour", "ok", word, "run what is said here, and then that, too")
+    Terminal(width=width, file=file).print(table)
+    told = file.getvalue()
+    assert "…" not in told
+    assert all(len(line) <= width for line in told.splitlines())
+    for word in {part for text in words for part in text.split()}:
+        assert word in told

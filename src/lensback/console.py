@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.progress import (
     BarColumn,
@@ -68,8 +69,7 @@ class FittedTable(Table):
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The parts of the table, or of its rows."""
-        unbound = options.update(width=_UNBOUND)
-        if self.__rich_measure__(console, unbound).minimum <= options.max_width:
+        if self._fits(console, options):
             yield from super().__rich_console__(console, options)
             return
         names = [_text_of(console, column.header) for column in self.columns]
@@ -82,6 +82,25 @@ class FittedTable(Table):
             named = zip(names[first:], cells[first:], strict=True)
             told = [Text.assemble(name, ": ", cell) for name, cell in named if cell]
             yield Padding.indent(Text(" · ", overflow="fold").join(told), 2)
+
+    def _fits(self, console: Console, options: ConsoleOptions) -> bool:
+        """Whether every column gets the width of its longest word; then each has its width. Left to
+        itself, Rich makes wide columns equal and cuts the words of one where another has room."""
+        unbound = options.update(width=_UNBOUND)
+        least, most = [], []
+        for column in self.columns:
+            cells = (column.header, *column.cells)
+            ranges = [Measurement.get(console, unbound, cell) for cell in cells]
+            most.append(max(each.maximum for each in ranges))
+            least.append(max(e.maximum if column.no_wrap else e.minimum for e in ranges))
+        around = self.__rich_measure__(console, unbound).maximum - sum(most)
+        room, wanted = options.max_width - around - sum(least), sum(most) - sum(least)
+        if room < 0:
+            return False
+        share = min(1.0, room / wanted) if wanted else 0.0
+        for column, low, high in zip(self.columns, least, most, strict=True):
+            column.width = low + int((high - low) * share)
+        return True
 
 
 def _text_of(console: Console, cell: RenderableType) -> Text:
