@@ -13,12 +13,15 @@ import numpy as np
 import pytest
 
 from behaviour.test_encoders import describe, make_model, picture, save
+from lensback.detectors import open_detector
+from lensback.detectors.shelf import list_detectors
 from lensback.encoders import add_encoder, list_encoders, open_encoder
 from lensback.encoders.onnx import OnnxEncoder
 from lensback.encoders.preprocess import to_batch
 from lensback.errors import ConfigError
 from lensback.session import Array
-from lensback.train import eightbit
+from lensback.train import eightbit, eightbit_detector
+from lensback.types import Region
 from published import publish
 from test_cli import lensback
 
@@ -211,3 +214,54 @@ def test_without_onnx_the_line_that_adds_it(
     assert (refused.code, refused.err.partition(":")[0]) == (2, "MissingExtra")
     assert re.search(r"install .*onnx", refused.err)
     assert "torch" not in refused.err, "training wants it, this does not"
+
+
+# Detectors
+
+
+def test_a_detector_once_more_and_how_far_it_agrees(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eightbit, "LEAST", 4)
+    asked = ("detector", "quantize", "lensback-detector", "--as", "quick", "--workspace", workspace)
+    monkeypatch.setattr(eightbit_detector, "AGAIN", 1.1)
+    lost = lensback(*asked)
+    assert (lost.code, "LESS THAN 1.1" in lost.out) == (0, True)
+    assert "next:" not in lost.out
+    assert "quick" not in {info.name for info in list_detectors(workspace / "detectors")}
+    monkeypatch.undo()
+    monkeypatch.setattr(eightbit, "LEAST", 4)
+    made = lensback(*asked, "--json")
+    assert made.code == 0, made.err
+    found = made.json
+    assert found["layers"] == 67
+    low, high = found["interval"]
+    assert found["again"] > 0.5
+    assert low <= found["again"] <= high
+    assert found["named_full"] > 0 < found["named_eight"]
+    listed = {info.name: info for info in list_detectors(workspace / "detectors")}
+    assert listed["quick"].kind == "added"
+    assert listed["quick"].labels == listed["lensback-detector"].labels
+    full, quick = (
+        open_detector(n, workspace / "detectors") for n in ("lensback-detector", "quick")
+    )
+    assert full.fingerprint != quick.fingerprint
+    assert lensback("detector", "use", "quick", "--workspace", workspace).code == 0
+
+
+def test_agreement_is_of_the_same_kind_and_place() -> None:
+    top, moved = Region((0.1, 0.1, 0.5, 0.5), "top"), Region((0.12, 0.1, 0.5, 0.5), "top")
+    bag, far = Region((0.1, 0.1, 0.5, 0.5), "bag"), Region((0.6, 0.6, 0.9, 0.9), "top")
+    agreement = eightbit_detector.agreement
+    assert agreement([([top], [moved]), ([top], [top, bag])])[0] == 1
+    assert agreement([([top], [bag]), ([top], [far]), ([top], [])])[0] == 0
+    share, (low, high) = agreement([([top, far], [top]), ([top], [top])])
+    assert share == pytest.approx(2 / 3)
+    assert low <= share <= high
+    assert agreement([([], [top])]) == (1.0, (0.0, 1.0))
+
+
+def test_what_a_detector_cannot_be_made_of(workspace: Path) -> None:
+    for name, kind in (("whole", "ConfigError"), ("nothing", "UnknownName")):
+        refused = lensback("detector", "quantize", name, "--as", "x", "--workspace", workspace)
+        assert (refused.code, refused.err.partition(":")[0]) == (2, kind)

@@ -21,7 +21,8 @@ from lensback.cli.face import (
     print_json,
     say,
 )
-from lensback.console import FittedTable, waiting
+from lensback.console import FittedTable, StageProgress, waiting
+from lensback.counted import counted
 
 MOST_BYTES = 2 << 30
 
@@ -87,3 +88,43 @@ def detector_use(
     say(f"{name} finds the items from now on")
     if "LENSBACK_DETECTOR" in os.environ:
         err.print("LENSBACK_DETECTOR is set and stands above this setting")
+
+
+@detector_app.command("quantize")
+def detector_quantize(
+    name: str,
+    to: Annotated[str, typer.Option("--as", help="Its name; unless said NAME-8bit.")] = "",
+    pictures: Annotated[
+        int, typer.Option(min=8, help="Pictures from which the range of each layer is taken.")
+    ] = 64,
+    workspace: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Make a detector once more in eight bits, and say how far it agrees with the one in full."""
+    from lensback.train.eightbit_detector import AGAIN, detector_in_eight_bits
+
+    with opened_workspace(workspace) as opened, StageProgress(err) as watcher:
+        done = detector_in_eight_bits(
+            opened.db,
+            opened.images,
+            opened.detectors,
+            name,
+            to or f"{name}-8bit",
+            count=pictures,
+            threads=opened.settings.threads,
+            watch=watcher.watch,
+        )
+    if as_json:
+        print_json(done.as_json())
+        return
+    low, high = done.interval
+    say(
+        f"{done.again:.3f} [{low:.3f}, {high:.3f}] of {counted(done.named_full, 'region')} that {name} names in "
+        f"{counted(done.shown, 'picture')} are named by {done.name}, too, which names {done.named_eight}"
+    )
+    say(f"{done.ms_eight} ms a picture in place of {done.ms_full}")
+    if not done.folder:
+        say(f"LESS THAN {AGAIN}, do not use it: nothing is kept. {name} stays as it is.")
+        return
+    say(f"added {done.name}: {done.folder}")
+    say(f"next: {command(f'detector use {done.name}', workspace)}")

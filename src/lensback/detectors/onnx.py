@@ -75,6 +75,10 @@ class OnnxDetector:
 
     def outputs(self, batch: NDArray[np.float32], size: tuple[int, int] = (1, 1)) -> list[Array]:
         """What the model gives for one preprocessed photo of that width and height."""
+        return list(self._run(self._outputs, self.feed(batch, size)))
+
+    def feed(self, batch: NDArray[np.float32], size: tuple[int, int] = (1, 1)) -> dict[str, Array]:
+        """All inputs of the model for one preprocessed photo of that width and height, by name."""
         feed: dict[str, Array] = {self._input: batch}
         if self._size:
             height, width = self.description.size
@@ -83,7 +87,7 @@ class OnnxDetector:
             feed[self._size.name] = np.array([ordered], NUMBERS[self._size.type])
         if self._mask:
             feed[self._mask.name] = np.ones(_mask_shape(self._mask), NUMBERS[self._mask.type])
-        return list(self._run(self._outputs, feed))
+        return feed
 
     def _regions(self, decoded: Decoded, boxes: Boxes) -> list[Region]:
         """What is large enough and not a second look at a better one."""

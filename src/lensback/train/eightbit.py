@@ -118,27 +118,33 @@ def in_eight_bits(
     SHELF.check_free(name, models)
     folder = SHELF.find(made_of, models)
     full = OnnxEncoder(made_of, folder, threads=threads)
-    seen, shown = _drawn(db, images, full, count, watch)
+    seen, shown = drawn(db, images, full.side_px, count, watch)
     with workbench(models) as made:
         layers = write_eight_bit(folder / MODEL_FILE, made / MODEL_FILE, _feeds(full, seen, watch))
-        _describe(folder, made, len(seen))
+        describe(folder / FILE_NAME, made / FILE_NAME, len(seen))
+        if (folder / LEARNT_FILE).is_file():
+            (made / LEARNT_FILE).write_bytes((folder / LEARNT_FILE).read_bytes())
         eight = OnnxEncoder(name, made, threads=threads)
         beside = _beside(db, shown, full, eight, watch)
-        ms = _in_turns(full, eight, list(shown.values())[:PARTS])
+        parts = list(shown.values())[:PARTS]
+        ms = in_turns(lambda: full.encode(parts), lambda: eight.encode(parts))
         worse = any(each.worse for each in beside)
         kept = None if worse else add_encoder(name, made, models)
     return EightBit(name, made_of, kept, layers, len(seen), len(shown), beside, *ms)
 
 
-def _drawn(
-    db: Database, images: ImageStore, encoder: Encoder, count: int, watch: Watch
+def drawn(
+    db: Database, images: ImageStore, side_px: int, count: int, watch: Watch
 ) -> tuple[list[Image.Image], dict[str, Image.Image]]:
-    """Pictures to take ranges from, and others to search. In order of their digests, which is by chance."""
+    """`count` of the catalogue's pictures to take ranges from, and up to GALLERY others by hash to compare on.
+
+    In order of their digests, which is by chance. Where there are few, half is for each. Raises DataError
+    where fewer than LEAST are left to compare on."""
     opened: dict[str, Image.Image] = {}
     wanted = list(islice(pictures.to_embed(db, NO_ENCODER), count + GALLERY))
     for number, key in enumerate(wanted, 1):
         try:
-            opened[key] = images.open(key, encoder.side_px)
+            opened[key] = images.open(key, side_px)
         except Error:  # lost or broken: others do as well
             continue
         watch("decode", number, len(wanted))
@@ -160,14 +166,12 @@ def _feeds(
         watch("ranges", number, len(seen))
 
 
-def _describe(folder: Path, made: Path, count: int) -> None:
-    """Writes what is said of the model, and what it learnt from. Its match probability is another."""
-    values = read_toml(folder / FILE_NAME)
-    source = values.get("source") or folder.name
+def describe(of: Path, to: Path, count: int) -> None:
+    """Writes the description of a model in eight bits, `to`, from that `of` the one it was made of."""
+    values = read_toml(of)
+    source = values.get("source") or of.parent.name
     values["source"] = f"{source}; in eight bits, ranges from {count} pictures"
-    (made / FILE_NAME).write_text(tomli_w.dumps(values), "utf-8")
-    if (folder / LEARNT_FILE).is_file():
-        (made / LEARNT_FILE).write_bytes((folder / LEARNT_FILE).read_bytes())
+    to.write_text(tomli_w.dumps(values), "utf-8")
 
 
 def _beside(
@@ -229,12 +233,12 @@ def _compared(kind: str, full: Rows, eight: Rows, product: Rows) -> Beside:
     return Beside(kind, int(there.sum()), recall[0], recall[1], difference)
 
 
-def _in_turns(full: Encoder, eight: Encoder, parts: Sequence[Image.Image]) -> tuple[float, float]:
+def in_turns(full: Callable[[], object], eight: Callable[[], object]) -> tuple[float, float]:
     """Median milliseconds of both, which take turns: what else the machine does meets both alike."""
     spent: tuple[list[float], list[float]] = ([], [])
     for _ in range(ROUNDS):
-        for encoder, into in zip((full, eight), spent, strict=True):
+        for once, into in zip((full, eight), spent, strict=True):
             begin = time.perf_counter()
-            encoder.encode(parts)
+            once()
             into.append(1000 * (time.perf_counter() - begin))
     return round(float(np.median(spent[0])), 1), round(float(np.median(spent[1])), 1)
