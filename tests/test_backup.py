@@ -512,6 +512,9 @@ def test_it_can_be_stopped_and_told_where_not_to(workspace: Path, tmp_path: Path
         verified(tmp_path / "to")
     with pytest.raises(BadQuery, match="in the workspace"):
         run(workspace, workspace / "backups")
+    (tmp_path / "link").symlink_to(workspace)
+    with pytest.raises(BadQuery, match="in the workspace"):
+        run(workspace, tmp_path / "link" / "backups")
     with pytest.raises(ConfigError, match="not a place"):
         backup.open_place("ftp://host/x")
     (tmp_path / "file").write_text("x")

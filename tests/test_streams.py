@@ -75,6 +75,15 @@ def test_what_the_system_refuses(number: int, told: str) -> None:
     assert told in error.hint
 
 
+def test_whose_it_is_that_may_not_be_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    barred = OSError(errno.EACCES, os.strerror(errno.EACCES), str(tmp_path / "none" / "x"))
+    assert "belongs to" not in of_system(barred).hint, "ours"
+    monkeypatch.setattr(os, "geteuid", lambda: 4_000_000)
+    assert f"it belongs to {tmp_path.owner()}: run this as that user" in of_system(barred).hint
+
+
 def test_words_that_are_no_text() -> None:
     with pytest.raises(UnicodeEncodeError) as raised:
         "caf\udce9".encode()
