@@ -26,7 +26,7 @@ from published import publish
 from test_cli import lensback
 
 onnx = pytest.importorskip("onnx", reason="the onnx package makes the test models")
-from lensback.session.eightbit import write_eight_bit  # noqa: E402  (it imports onnx)
+from lensback.session.eightbit import _chosen, _fold_pads, write_eight_bit  # noqa: E402  (it imports onnx)
 
 SIZE, DIM = 32, 24
 PICTURES = 12
@@ -97,7 +97,12 @@ def test_layers_of_small_maps_are_in_eight_bits_and_vectors_stay_near(
     kernels = {each.name for each in graph.initializer if each.data_type == onnx.TensorProto.INT8}
     assert len({name for name in kernels if "quantized" in name}) == 3
     assert {"colours", "first"} <= {each.name for each in graph.initializer}, "these stay"
-    assert "Pad" not in {node.op_type for node in graph.node}
+    kinds = [node.op_type for node in graph.node]
+    assert "Pad" not in kinds
+    assert "Clip" not in kinds, (
+        "the rectifier is within its layer, or numbers go there and back twice"
+    )
+    assert kinds.count("Relu") == 1, "that of the first layer, which stays"
     full, eight = OnnxEncoder("full", folder), OnnxEncoder("eight", to)
     assert full.fingerprint != eight.fingerprint
     asked = [picture(seed, 90, 70) for seed in range(100, 120)]
@@ -110,6 +115,31 @@ def eight_of(folder: Path) -> Path:
     describe(folder, size=SIZE, dim=DIM)
     write_eight_bit(full / "model.onnx", folder / "model.onnx", feeds(full))
     return folder
+
+
+@pytest.mark.parametrize("mode", ["constant", "reflect"])
+def test_a_margin_of_zeros_becomes_the_layers_own(mode: str, tmp_path: Path) -> None:
+    folder = layers(tmp_path / "full")
+    made = onnx.load(str(folder / "model.onnx"))
+    pad = next(node for node in made.graph.node if node.op_type == "Pad")
+    pad.attribute.append(onnx.helper.make_attribute("mode", mode))
+    _fold_pads(made.graph)
+    assert (pad in made.graph.node) == (mode == "reflect"), "what is no zero is no margin"
+    to = describe(tmp_path / "folded", size=SIZE, dim=DIM)
+    onnx.save(made, str(to / "model.onnx"))
+    asked = [picture(seed) for seed in range(4)]
+    near = np.abs(OnnxEncoder("a", folder).encode(asked) - OnnxEncoder("b", to).encode(asked))
+    assert (near.max() < 1e-5) == (mode == "constant")
+
+
+@pytest.mark.parametrize("channels", [4, 16])
+def test_a_convolution_of_few_channels_is_no_layer(channels: int, tmp_path: Path) -> None:
+    made = onnx.load(str(layers(tmp_path / "full") / "model.onnx"))
+    kernel = np.zeros((channels, DIM, 1, 1), np.float32)
+    made.graph.initializer.append(onnx.numpy_helper.from_array(kernel, "late"))
+    made.graph.node.append(onnx.helper.make_node("Conv", ["joined", "late"], ["few"]))
+    chosen = [node.output[0] for node in _chosen(made.graph)]
+    assert ("few" in chosen) == (channels == 16)
 
 
 @pytest.mark.parametrize(

@@ -111,9 +111,9 @@ def _fold_pads(graph: Any) -> None:
         margin = numpy_helper.to_array(constants[pad.input[1]]).tolist()
         for node in users:
             own = next((each for each in node.attribute if each.name == "pads"), None)
-            if own is None:
-                own = onnx.helper.make_attribute("pads", [0, 0, 0, 0])
-                node.attribute.append(own)
+            if own is None:  # what is added is a copy
+                node.attribute.append(onnx.helper.make_attribute("pads", [0, 0, 0, 0]))
+                own = node.attribute[-1]
             added = (*margin[2:4], *margin[6:8])
             own.ints[:] = [a + b for a, b in zip(own.ints, added, strict=True)]
             node.input[0] = pad.input[0]
