@@ -187,6 +187,7 @@ def run(folder: Path, clicks: int, seed: int) -> None:
             elif event.forged or event.news.network == "generic":
                 try:
                     told = conversions.receive(network, fields_of(event), account, at=at)
+                    assert told, "every call of the month tells of a sale"
                     body = ledger.news_body(told, at=at, source="postback")
                     workspace.journal.append("news", body, durable=durable)
                 except Unauthorized:
