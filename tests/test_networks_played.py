@@ -291,6 +291,16 @@ def test_a_body_is_read_whatever_its_sender_calls_it(
     assert now - before == 150 * len(BODIES)
 
 
+def part_of(more: bytes) -> bytes:
+    return b"--b0\r\nContent-Disposition: form-data; " + more + b"\r\n\r\n1\r\n--b0--\r\n"
+
+
+NESTED = b"".join(
+    b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(900)
+)
+"""Depths, brackets and semicolons on which Python's reader of mail fails, or thinks for seconds."""
+
+
 @pytest.mark.parametrize(
     ("kind", "body"),
     [
@@ -300,6 +310,10 @@ def test_a_body_is_read_whatever_its_sender_calls_it(
         ("multipart/form-data; boundary=b0", PARTS.replace(b"1.50", b"\xff") + b"--b0--"),
         ("multipart/form-data; boundary=b0", PARTS + PARTS.replace(b"1.50", b"9.50") + b"--b0--"),
         ("multipart/form-data; boundary=b0", PARTS * 40 + b"--b0--"),
+        (f"multipart/form-data; boundary={'(' * 8000}", b"--x"),
+        ("multipart/form-data; boundary=b0", part_of(b"name=" + b"(" * 20_000)),
+        ("multipart/form-data; boundary=b0", part_of(b";" * 30_000)),
+        ("multipart/form-data; boundary=b0", b"--b0\r\n" + NESTED),
         ("text/plain", b'{"action_id": "1", '),
         ("text/plain", b'{"action_id": "1", "action_id": "2"}'),
         ("", b"\xff\xfe{}"),

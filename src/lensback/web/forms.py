@@ -6,21 +6,20 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from email import message_from_bytes
-from email.policy import HTTP
 from itertools import islice
-from typing import Any, cast
+from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
 from lensback.errors import BadQuery
 from lensback.web import limits
+from lensback.web.parts import form_of, in_parts
 
 MAX_DEPTH = 6
 MAX_NAMED = 2000
 """Values of a JSON body: more than any network's list of goods has."""
-MAX_PARTS = 200
+MAX_FIELDS = 200
 MAX_NAME = 200
 """Characters of a name, with those of what it lies in: each value bears it."""
 PRODUCT_ID = re.compile(r"p[a-z2-7]{16}")
@@ -76,9 +75,7 @@ async def fields(request: Request, max_bytes: int) -> dict[str, str]:
     pairs = _pairs(request.url.query)
     if request.method in {"POST", "PUT"}:
         async with request.app.state.service.arrivals.body_of(request):
-            parts = limits.body(request, max_bytes, f"{max_bytes} bytes")
-            content = b"".join([part async for part in parts])
-        pairs += _read(content, request.headers.get("content-type", ""))
+            pairs += await _sent(request, max_bytes)
     found: dict[str, str] = {}
     for name, value in pairs:
         if found.setdefault(name, value) != value:
@@ -86,12 +83,33 @@ async def fields(request: Request, max_bytes: int) -> dict[str, str]:
     return found
 
 
+async def _sent(request: Request, max_bytes: int) -> list[tuple[str, str]]:
+    """The fields of a body; of a form in parts, as PHP's curl sends one, the texts and no files."""
+    most = f"{max_bytes} bytes"
+    if in_parts(request):
+        form = form_of(
+            request,
+            max_bytes,
+            most,
+            "send one flat form",
+            max_files=MAX_FIELDS,
+            max_fields=MAX_FIELDS,
+            max_field_bytes=max_bytes,
+        )
+        async with form as parts:
+            return [(name, said) for name, said in parts.multi_items() if isinstance(said, str)]
+    body = limits.body(request, max_bytes, most)
+    content = b"".join([part async for part in body])
+    return _read(content, request.headers.get("content-type", ""))
+
+
 def _read(content: bytes, kind: str) -> list[tuple[str, str]]:
     """The fields of a body. What begins like a JSON object is one, whatever the sender calls it: the name of
     no field of a form begins so."""
-    if kind.lower().startswith("multipart/form-data"):
-        return _parts(content, kind)
-    text = _utf8(content).lstrip("\ufeff")
+    try:
+        text = content.decode("utf-8").lstrip("\ufeff")
+    except UnicodeDecodeError as error:
+        raise BadQuery("the body is not UTF-8", hint="send UTF-8") from error
     if not text.strip():
         return []
     named = kind.partition(";")[0].strip().lower() == "application/json"
@@ -109,30 +127,6 @@ def _read(content: bytes, kind: str) -> list[tuple[str, str]]:
     if len(found) > MAX_NAMED:
         raise BadQuery("too many fields", hint="send fewer")
     return found
-
-
-def _utf8(content: bytes) -> str:
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise BadQuery("the body is not UTF-8", hint="send UTF-8") from error
-
-
-def _parts(content: bytes, kind: str) -> list[tuple[str, str]]:
-    """The texts of a form in parts, as PHP's curl sends one; files are left out."""
-    head = f"Content-Type: {kind}\r\n\r\n".encode("latin-1", "replace")
-    message = message_from_bytes(head + content, policy=HTTP)
-    if not message.is_multipart():
-        raise BadQuery("the form cannot be read", hint="send one flat form")
-    parts = list(islice(message.iter_parts(), MAX_PARTS + 1))
-    if len(parts) > MAX_PARTS:
-        raise BadQuery("too many fields", hint="send fewer")
-    named = ((part.get_param("name", header="content-disposition"), part) for part in parts)
-    return [
-        (name, _utf8(cast("bytes", part.get_payload(decode=True) or b"")))
-        for name, part in named
-        if isinstance(name, str) and part.get_filename() is None and not part.is_multipart()
-    ]
 
 
 def _flat(value: Any, name: str, depth: int = 0) -> Iterator[tuple[str, str]]:
@@ -163,7 +157,7 @@ def _no_number(text: str) -> Any:
 
 def _pairs(text: str) -> list[tuple[str, str]]:
     try:
-        return parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_PARTS, errors="replace")
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="replace")
     except ValueError as error:
         raise BadQuery("too many fields", hint="send fewer") from error
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from lensback import colors
@@ -18,9 +17,8 @@ from lensback.errors import BadQuery
 from lensback.rank import ORDERS
 from lensback.search import Query, parse_box
 from lensback.web import limits
+from lensback.web.parts import form_of, in_parts
 
-MAX_FIELDS = 64
-MAX_FIELD_BYTES = 4096
 MAX_TEXT = {"photo_url": 2000}
 """Characters of a field; 200 where nothing is said."""
 MAX_PHOTOS = 16
@@ -169,30 +167,6 @@ class Upload:
     """Id of the search with which that photo came."""
 
 
-class _InMemory(MultiPartParser):
-    """Starlette's parser, with its files kept in memory and closed also where a part is cut off."""
-
-    def __init__(self, request: Request, max_bytes: int, what: str, max_files: int = 4) -> None:
-        self._body = limits.body(request, max_bytes, what)
-        super().__init__(
-            request.headers,
-            self._body,
-            max_files=max_files,
-            max_fields=MAX_FIELDS,
-            max_part_size=MAX_FIELD_BYTES,
-        )
-        # Above this size a temporary file would be written; photos of people stay in memory.
-        self.spool_max_size = max_bytes + 1
-
-    async def drain(self) -> None:
-        """Reads the rest of a form that was given up, for a while: see `limits.drained`."""
-        await limits.drained(self._body)
-
-    def close(self) -> None:
-        for file in self._files_to_close_on_error:
-            file.close()
-
-
 class NothingSent(BadQuery):
     """There is nothing to search by. A program is told of a BadQuery like any other; a person's page
     has words of its own for it."""
@@ -243,22 +217,15 @@ async def _form(
     request: Request, max_total: int, max_bytes: int, max_files: int
 ) -> tuple[list[bytes], dict[str, list[str]]]:
     """The form's photos and its texts, all of it in memory."""
-    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if kind != "multipart/form-data":
+    if not in_parts(request):
         raise BadQuery(
             "the request is not multipart/form-data", hint="send the file as the field photo"
         )
-    parser = _InMemory(request, max_total + OVERHEAD_BYTES, _size(max_bytes), max_files)
-    try:
-        form = await parser.parse()
+    hint = "send multipart/form-data with the field photo"
+    most = max_total + OVERHEAD_BYTES
+    async with form_of(request, most, _size(max_bytes), hint, max_files=max_files) as form:
         texts = _texts(request, form)
         return await _photos(form), texts
-    except (MultiPartException, UnicodeError) as error:  # the charset `undefined` is none
-        await parser.drain()
-        message = f"the form cannot be read: {getattr(error, 'message', 'an odd charset')}"
-        raise BadQuery(message, hint="send multipart/form-data with the field photo") from error
-    finally:
-        parser.close()
 
 
 async def _photos(form: FormData) -> list[bytes]:
