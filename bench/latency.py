@@ -1,14 +1,16 @@
 """Search latency by stage at 5,000 and 200,000 pictures; start and memory of `serve`.
 
-    python bench/latency.py [--sizes 5000 200000] [--photos 150] [--seeds 1500]
+    python bench/latency.py [--sizes 5000 200000] [--photos 150] [--seeds 1500] [--encoder NAME] [--detector NAME] [--models WORKSPACE]
 
 A catalogue of invented offers whose vectors are those of real pictures replicated with noise;
 everything else is the real thing: SQLite, LanceDB, the planner, ranking, the HTTP server. Both
-sizes in one run: the ratio says more than the milliseconds.
+sizes in one run: the ratio says more than the milliseconds. Models of one's own (`lensback encoder quantize`) are
+taken from the shelves of the workspace that is named.
 """
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ import httpx
 from lensback.distort import distort
 from lensback.search import Query, search
 from lensback.settings import Settings
-from lensback.workspace import Workspace, init
+from lensback.workspace import Workspace, init, set_setting
 from rig import (
     STAGES,
     Served,
@@ -68,7 +70,10 @@ def served(folder: Path, photo: bytes) -> dict[str, Any]:
 
 
 def main() -> None:
-    asked = arguments(__doc__, sizes=[5_000, 200_000], photos=150, seeds=1_500).parse_args()
+    asked = arguments(
+        __doc__, sizes=[5_000, 200_000], photos=150, seeds=1_500, encoder="", detector="", models=""
+    ).parse_args()
+    own = {key: getattr(asked, key) for key in ("encoder", "detector") if getattr(asked, key)}
     images = pictures(asked.seeds)
     photos = [jpeg(distort(image, n), 88) for n, image in enumerate(images[: asked.photos])]
     figures: dict[str, Any] = {}
@@ -76,12 +81,23 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             init(folder)
-            with Workspace(folder, Settings(photo_memory_s=0)) as workspace:
+            for key, value in own.items():
+                set_setting(folder, key, value)
+            if asked.models:
+                for shelf in ("models", "detectors"):
+                    shutil.copytree(Path(asked.models) / shelf, folder / shelf, dirs_exist_ok=True)
+            with Workspace(folder, Settings(photo_memory_s=0, **own)) as workspace:
                 encoder, seconds = workspace.encoder(), published(workspace, images, size)
+                detector = workspace.settings.detector
                 figures[str(size)] = {"publish_s": seconds, "ms": measure(workspace, photos)}
             figures[str(size)]["serve"] = served(folder, photos[0])
     rest = [figures[str(size)]["ms"]["no filter"]["rest"]["p50"] for size in asked.sizes]
-    about = {"encoder": encoder.name, "dim": encoder.dim, "photos": len(photos)}
+    about = {
+        "encoder": encoder.name,
+        "detector": detector,
+        "dim": encoder.dim,
+        "photos": len(photos),
+    }
     ratio = {"rest_p50_large_over_small": round(rest[-1] / rest[0], 2)}
     write("latency", {**about, **ratio, "sizes": figures}, asked.out)
 
