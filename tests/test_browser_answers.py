@@ -163,9 +163,9 @@ def test_words_that_were_still_being_read_come_later(
     does not lead to that."""
     usual, asked = Service.find, []
 
-    async def find(self: Service, request: Any, sent: Any) -> Any:
+    async def find(self: Service, request: Any, sent: Any, still: Any) -> Any:
         asked.append(sent.again)
-        answer = await usual(self, request, sent)
+        answer = await usual(self, request, sent, still)
         late = len(asked) > 2  # the words are read now
         return (
             answer if late else answer.model_copy(update={"reading": True, "hits": answer.hits[1:]})
@@ -193,9 +193,9 @@ def test_nobody_who_is_writing_is_asked_for_by_half(
     """Words of the photo come late, while the shopper writes a price: his field stays his."""
     usual, asked = Service.find, []
 
-    async def find(self: Service, request: Any, sent: Any) -> Any:
+    async def find(self: Service, request: Any, sent: Any, still: Any) -> Any:
         asked.append(sent.again)
-        answer = await usual(self, request, sent)
+        answer = await usual(self, request, sent, still)
         return answer.model_copy(update={"reading": True, "hits": answer.hits[len(asked) - 1 :]})
 
     monkeypatch.setattr(Service, "find", find)

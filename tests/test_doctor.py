@@ -116,7 +116,8 @@ def test_a_full_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = SimpleNamespace(free=doctor.LOW_DISK_BYTES - 1)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     check = found(folder)["disk"]
-    assert (check.state, check.hint) == ("fail", "free some space before the next sync")
+    hint = "run: lensback prune; if that is not enough, make room"
+    assert (check.state, check.hint) == ("fail", hint)
 
 
 def test_a_store_that_was_never_or_long_ago_synced(folder: Path) -> None:

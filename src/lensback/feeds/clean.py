@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
+from lensback.counted import counted
 from lensback.feeds.addresses import MAX_SAMPLE, Bad, address, pictures, through_network
 from lensback.feeds.columns import ColumnMap, by_alias
 from lensback.feeds.money import currency, money
@@ -131,7 +132,7 @@ def delivery(raw: str) -> str:
     """
     days = raw.strip()
     if days.isdecimal():
-        return f"{days} days"
+        return counted(int(days), "day")
     if re.fullmatch(r"-[0-9]+", days):
         return f"unknown: {days}"
     if _DATE.fullmatch(days):

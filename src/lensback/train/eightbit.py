@@ -15,6 +15,7 @@ from PIL import Image
 from lensback import metrics
 from lensback.catalogue import pictures, products
 from lensback.checked import read_toml
+from lensback.counted import counted
 from lensback.db import Database
 from lensback.distort import distort
 from lensback.encoders import Encoder, add_encoder
@@ -151,7 +152,7 @@ def drawn(
     seen = min(count, len(opened) // 2)
     if len(opened) - seen < LEAST:
         raise DataError(
-            f"the catalogue has {len(opened)} pictures, at least {2 * LEAST} are needed",
+            f"the catalogue has {counted(len(opened), 'picture')}, at least {2 * LEAST} are needed",
             hint="connect a store and sync it first: lensback sync",
         )
     keys = list(opened)
@@ -170,7 +171,7 @@ def describe(of: Path, to: Path, count: int) -> None:
     """Writes the description of a model in eight bits, `to`, from that `of` the one it was made of."""
     values = read_toml(of)
     source = values.get("source") or of.parent.name
-    values["source"] = f"{source}; in eight bits, ranges from {count} pictures"
+    values["source"] = f"{source}; in eight bits, ranges from {counted(count, 'picture')}"
     to.write_text(tomli_w.dumps(values), "utf-8")
 
 

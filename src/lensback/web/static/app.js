@@ -279,12 +279,13 @@
       keepChips(part);
     }
     const source = page.getElementById("shown")?.getAttribute("src");
-    if (at("stage").hidden && source) decoded(source, fresh.dataset.region);
+    const keep = () => found && !at("stage").hidden && remember(`/answers/${found}`, named());
+    if (at("stage").hidden && source) decoded(source, fresh.dataset.region).then(keep);
     else mark(known.value && answer.dataset.region); // a failure leaves photo and box as they are
     bringFilters(page);
     fields = values();
     asked = url.value;
-    if (found && !at("stage").hidden) remember(`/answers/${found}`, named());
+    keep();
     at("said").textContent = fresh.dataset.sentence || answer.querySelector("h2, p").textContent;
     const failed = answer.querySelector(".failed");
     if (failed && curable(status)) offerAgain(failed);
