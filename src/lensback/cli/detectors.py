@@ -10,7 +10,9 @@ import typer
 from lensback.cli.face import (
     HERE,
     AsJson,
+    EightBitName,
     Folder,
+    RangePictures,
     command,
     detector_app,
     err,
@@ -93,10 +95,8 @@ def detector_use(
 @detector_app.command("quantize")
 def detector_quantize(
     name: str,
-    to: Annotated[str, typer.Option("--as", help="Its name; unless said NAME-8bit.")] = "",
-    pictures: Annotated[
-        int, typer.Option(min=8, help="Pictures from which the range of each layer is taken.")
-    ] = 64,
+    to: EightBitName = "",
+    pictures: RangePictures = 64,
     workspace: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:

@@ -13,8 +13,10 @@ import typer
 from lensback.cli.face import (
     HERE,
     AsJson,
+    EightBitName,
     EncoderName,
     Folder,
+    RangePictures,
     app,
     command,
     confirmed,
@@ -260,10 +262,8 @@ def encoder_remove(
 @encoder_app.command("quantize")
 def encoder_quantize(
     name: str,
-    to: Annotated[str, typer.Option("--as", help="Its name; unless said NAME-8bit.")] = "",
-    pictures: Annotated[
-        int, typer.Option(min=8, help="Pictures from which the range of each layer is taken.")
-    ] = 64,
+    to: EightBitName = "",
+    pictures: RangePictures = 64,
     workspace: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:

@@ -82,6 +82,10 @@ Folder = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+EightBitName = Annotated[str, typer.Option("--as", help="Its name; unless said NAME-8bit.")]
+RangePictures = Annotated[
+    int, typer.Option(min=8, help="Pictures from which the range of each layer is taken.")
+]
 
 
 Completion = Callable[[typer.Context, str], list[str]]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tomli_w
@@ -28,6 +29,7 @@ from lensback.images import ImageStore
 from lensback.questions import COPIES, VIEWS
 from lensback.session import Array
 from lensback.shelves import MODEL_FILE, NAME, workbench
+from lensback.shelves.shelf import Shelf
 from lensback.train.data import NO_ENCODER, Rows, codes
 from lensback.train.fit import Floats
 
@@ -105,19 +107,9 @@ def in_eight_bits(
     MissingExtra without onnx, UnknownName, ConfigError where the model has no layers for it or the name is
     taken, DataError where the catalogue has too few pictures.
     """
-    try:
-        import onnx  # noqa: F401  (looked for here, used in the session's room)
-    except ImportError as error:
-        raise MissingExtra("onnx", "quantize") from error
+    folder = float_model(SHELF, models, made_of, name, example="eye")
     from lensback.session.eightbit import write_eight_bit
 
-    if not NAME.fullmatch(made_of) or made_of in SHELF.built_in:
-        raise ConfigError(
-            f"{made_of!r} is not one model, of which another could be made",
-            hint="name a model alone, as in: lensback encoder quantize eye",
-        )
-    SHELF.check_free(name, models)
-    folder = SHELF.find(made_of, models)
     full = OnnxEncoder(made_of, folder, threads=threads)
     seen, shown = drawn(db, images, full.side_px, count, watch)
     with workbench(models) as made:
@@ -132,6 +124,22 @@ def in_eight_bits(
         worse = any(each.worse for each in beside)
         kept = None if worse else add_encoder(name, made, models)
     return EightBit(name, made_of, kept, layers, len(seen), len(shown), beside, *ms)
+
+
+def float_model(shelf: Shelf[Any], added: Path, made_of: str, name: str, *, example: str) -> Path:
+    """The folder of the model that another, `name`, is to be made of. Raises MissingExtra without onnx, UnknownName,
+    ConfigError where it is not one model or the name is taken; `example` is a model for its hint."""
+    try:
+        import onnx  # noqa: F401  (looked for here, used in the session's room)
+    except ImportError as error:
+        raise MissingExtra("onnx", "quantize") from error
+    if not NAME.fullmatch(made_of) or made_of in shelf.built_in:
+        raise ConfigError(
+            f"{made_of!r} is not one model, of which another could be made",
+            hint=f"name a model alone, as in: lensback {shelf.kind} quantize {example}",
+        )
+    shelf.check_free(name, added)
+    return shelf.find(made_of, added)
 
 
 def drawn(

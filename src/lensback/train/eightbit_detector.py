@@ -16,10 +16,9 @@ from lensback.detectors.measure import MET
 from lensback.detectors.onnx import OnnxDetector
 from lensback.detectors.preprocess import fit, to_batch
 from lensback.detectors.shelf import SHELF, add_detector
-from lensback.errors import ConfigError, MissingExtra
 from lensback.images import ImageStore
-from lensback.shelves import MODEL_FILE, NAME, workbench
-from lensback.train.eightbit import Watch, describe, drawn, in_turns
+from lensback.shelves import MODEL_FILE, workbench
+from lensback.train.eightbit import Watch, describe, drawn, float_model, in_turns
 from lensback.types import WHOLE, Region
 
 SHOWN = 200
@@ -72,19 +71,9 @@ def detector_in_eight_bits(
     less than AGAIN of what the one in full names, beyond chance, nothing is kept. Raises MissingExtra without onnx, UnknownName,
     ConfigError where the model has no layers for it or the name is taken, DataError where there are too few pictures.
     """
-    try:
-        import onnx  # noqa: F401  (looked for here, used in the session's room)
-    except ImportError as error:
-        raise MissingExtra("onnx", "quantize") from error
+    folder = float_model(SHELF, added, made_of, name, example="lensback-detector")
     from lensback.session.eightbit import write_eight_bit
 
-    if not NAME.fullmatch(made_of) or made_of in SHELF.built_in:
-        raise ConfigError(
-            f"{made_of!r} is not a model, of which another could be made",
-            hint="name a model alone, as in: lensback detector quantize lensback-detector",
-        )
-    SHELF.check_free(name, added)
-    folder = SHELF.find(made_of, added)
     full = OnnxDetector(made_of, folder, threads=threads)
     seen, others = drawn(db, images, max(full.description.size), count, watch)
     shown = list(others.values())[:SHOWN]
