@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,13 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from behaviour.test_encoders import make_model
+from behaviour.test_encoders import describe, make_model, picture
 from lensback import session
-from lensback.session import Run, compiled, open_session, processors
+from lensback.encoders.onnx import OnnxEncoder
+from lensback.encoders.openvino import OpenVinoEncoder
+from lensback.encoders.preprocess import to_batch
+from lensback.errors import ConfigError
+from lensback.session import Run, compiled, open_session, processors, side_by_side
 
 BOUND = """
 import os
@@ -105,3 +110,56 @@ def test_no_more_runs_at_once_than_processors(
         answers = list(asking.map(lambda _: run(names, feed), range(40)))
     assert len(answers) == 40
     assert gate.most == allowed
+
+
+@pytest.mark.parametrize(
+    ("allowed", "expected"), [(1, (1, 1)), (2, (2, 1)), (3, (2, 1)), (4, (2, 2)), (16, (2, 8))]
+)
+def test_two_runs_share_the_processors(
+    allowed: int, expected: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert side_by_side(allowed) == expected
+    monkeypatch.setattr(session, "processors", lambda: allowed)
+    assert side_by_side(0) == expected
+
+
+@pytest.mark.parametrize("member", [OnnxEncoder, OpenVinoEncoder])
+@pytest.mark.parametrize(
+    ("allowed", "pictures", "at_once"), [(1, 2, 1), (2, 1, 1), (2, 2, 2), (4, 3, 2), (4, 33, 2)]
+)
+def test_an_encoder_takes_two_halves_side_by_side(
+    allowed: int,
+    pictures: int,
+    at_once: int,
+    member: type[OnnxEncoder],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(session, "processors", lambda: allowed)
+    if member is OpenVinoEncoder:
+        pytest.importorskip("openvino")
+    encoder = member("m", describe(make_model(tmp_path / "m")), threads=allowed)
+    given = [picture(seed) for seed in range(pictures)]
+    single = [encoder.encode([each])[0] for each in given]
+    gate, plain = Gate(at_once), encoder._network.run
+    gated = replace(encoder._network, run=lambda *each: gate(lambda: plain(*each)))
+    monkeypatch.setattr(encoder, "_loaded", gated)
+    assert np.allclose(encoder.encode(given), single, atol=1e-6)
+    assert gate.most == at_once
+
+
+def test_a_failure_in_either_half_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = OnnxEncoder("m", describe(make_model(tmp_path / "m")), threads=2)
+    second = to_batch([picture(1)], encoder.description)
+
+    def failing(names: list[str], feed: dict[str, Any]) -> Any:
+        if np.array_equal(feed["pixel_values"], second):
+            raise ConfigError("the second failed", hint="")
+        return plain(names, feed)
+
+    plain = encoder._network.run
+    monkeypatch.setattr(encoder, "_loaded", replace(encoder._network, run=failing))
+    for order in ([0, 1], [1, 0]):
+        with pytest.raises(ConfigError, match="the second failed"):
+            encoder.encode([picture(each) for each in order])
+    assert encoder.encode([picture(0), picture(2)]).shape == (2, 12)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,7 @@ from lensback.encoders.description import (
 from lensback.encoders.preprocess import to_batch
 from lensback.errors import ConfigError
 from lensback.log import event
-from lensback.session import Array, Load, Run, open_session
+from lensback.session import Array, Load, Run, open_session, side_by_side
 from lensback.shelves import MODEL_FILE
 from lensback.shelves.weights import model_files
 from lensback.types import Vectors
@@ -70,8 +71,10 @@ class OnnxEncoder:
         self.dim = self.description.dim
         self.side_px = self.description.side_px
         self.fingerprint = model_fingerprint(folder, self.description)
-        self._load = partial(load or _load, folder, threads)
+        self._runs, each = side_by_side(threads)
+        self._load = partial(load or _load, folder, each)
         self._loading = Lock()
+        self._beside = ThreadPoolExecutor(self._runs, thread_name_prefix="encode")
         self._loaded: _Network | None = None if deferred else self._opened()
 
     def _opened(self) -> _Network:
@@ -97,12 +100,12 @@ class OnnxEncoder:
         all others and always the same for that picture. Raises ConfigError where the network
         gives another shape than `encoder.toml` says.
         """
-        step = (self._network.fixed or BATCH) if images else BATCH
-        chunks = [
-            self._encode_chunk(images[start : start + step])
-            for start in range(0, len(images), step)
-        ]
-        return np.concatenate(chunks) if chunks else np.zeros((0, self.dim), np.float32)
+        if not images:
+            return np.zeros((0, self.dim), np.float32)
+        step = self._network.fixed or min(BATCH, -(-len(images) // self._runs))
+        chunks = [images[start : start + step] for start in range(0, len(images), step)]
+        work = self._beside.map if len(chunks) > 1 else map
+        return np.concatenate(list(work(self._encode_chunk, chunks)))
 
     def features(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Preprocessed pictures -> float32 [n, dim] as the network gives them, not normalised."""

@@ -34,6 +34,17 @@ def processors() -> int:
         return bound
 
 
+def side_by_side(threads: int) -> tuple[int, int]:
+    """Runs at once, and the threads of each, where several pictures share `threads` (0: one per processor).
+
+    Two halves of a batch, each with half of the threads, are done sooner than the whole with all of them: the
+    threads of one run wait for each other after every layer.
+    """
+    allowed = threads or processors()
+    runs = min(2, allowed)
+    return runs, allowed // runs
+
+
 def planes(pixels: NDArray[np.uint8], levels: NDArray[np.float32]) -> NDArray[np.float32]:
     """A picture [height, width, 3] as a network takes it: float32 [3, height, width]. `levels` [256, 3] is what
     each of the 256 values becomes in each channel: looked up, not worked out for every pixel."""

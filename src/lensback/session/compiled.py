@@ -60,10 +60,10 @@ def fingerprint(plain: str) -> str:
     return hashlib.sha256(f"openvino {PRECISION} {plain}".encode()).hexdigest()[:16]
 
 
-def open_compiled(path: Path, *, threads: int, kind: str) -> tuple[Ports, Run]:
+def open_compiled(path: Path, *, threads: int, kind: str, runs: int = 1) -> tuple[Ports, Run]:
     """What a model file takes and gives, and its `run(outputs, feed)`, which may be shared by threads.
 
-    `threads` 0: one per core. Raises MissingExtra without openvino, ConfigError for a file that cannot be
+    `threads` of each of `runs` at once; 0: one per core. Raises MissingExtra without openvino, ConfigError for a file that cannot be
     loaded; `run` raises ConfigError, too. `kind`: `encoder` or `detector`, for what these say.
     """
     try:
@@ -73,7 +73,9 @@ def open_compiled(path: Path, *, threads: int, kind: str) -> tuple[Ports, Run]:
     hint = f"use the {kind} without '{PREFIX}'"
     options = {"INFERENCE_PRECISION_HINT": PRECISION, "PERFORMANCE_HINT": "LATENCY"}
     if threads:
-        options["INFERENCE_NUM_THREADS"] = str(threads)
+        options["INFERENCE_NUM_THREADS"] = str(threads * runs)
+    if runs > 1:
+        options["NUM_STREAMS"] = str(runs)
     try:
         compiled = openvino.Core().compile_model(str(path), "CPU", options)
     except RuntimeError as error:
