@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import doctest
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from lensback.catalogue import coded
 from lensback.db import sqlite_url
 from lensback.images import Decoders
 from lensback.images.codes import read
+from lensback.images.stripes import askew
 from lensback.search import Query, search
 from lensback.search.coded import counting
 from lensback.speech import Speech
@@ -194,6 +195,94 @@ def test_stripes_that_lie_askew_are_read(text: str, kind: str, turn: float) -> N
     x0, y0, x1, y1 = code.box
     assert 0 < x0 < x1 < 0.6, "the tag lies on the left"
     assert 0 < y0 < y1 < 0.8
+
+
+class Asked:
+    """How often zxing-cpp is asked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.times, plain = 0, zxingcpp.read_barcodes
+
+        def counted(*given: Any, **options: Any) -> Any:
+            self.times += 1
+            return plain(*given, **options)
+
+        monkeypatch.setattr(zxingcpp, "read_barcodes", counted)
+
+
+def blobs(size: tuple[int, int] = (1200, 900)) -> Image.Image:
+    """A photo of soft things with a sensor's noise: much changes, nothing in one direction."""
+    draw = np.random.default_rng(3)
+    coarse = Image.fromarray(draw.integers(0, 256, (9, 12, 3), np.uint8))
+    soft = np.asarray(coarse.resize(size, Image.Resampling.BICUBIC), np.float32)
+    pixels = np.clip(soft + draw.normal(0, 6, soft.shape), 0, 255)
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+def saved(image: Image.Image) -> bytes:
+    image.save(sink := io.BytesIO(), "JPEG", quality=88)
+    return sink.getvalue()
+
+
+def gravel() -> Image.Image:
+    """Much changes everywhere, in no direction."""
+    draw = np.random.default_rng(4)
+    return Image.fromarray(draw.integers(0, 256, (300, 400), np.uint8)).resize((1200, 900))
+
+
+@pytest.mark.parametrize("photo", [blobs, gravel])
+def test_a_photo_without_stripes_is_not_turned(
+    photo: Callable[[], Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Asked(monkeypatch)
+    assert read(saved(photo()), None, LIMITS[1]) == ()
+    assert asked.times == 1
+
+
+@pytest.mark.parametrize("turn", [0, 3, 87, 90, 180])
+def test_upright_stripes_of_cloth_are_not_turned(
+    turn: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Asked(monkeypatch)
+    cloth = np.tile(np.where(np.arange(1200) // 5 % 2, 40, 200).astype(np.uint8), (900, 1))
+    assert read(saved(Image.fromarray(cloth).rotate(turn, expand=True)), None, LIMITS[1]) == ()
+    assert asked.times == 1
+
+
+@pytest.mark.parametrize("turn", [30, 62])
+def test_a_code_among_other_stripes_is_read(turn: float) -> None:
+    """Of cloth that is striped in another direction, and of more of it than the code is wide."""
+    photo = blobs()
+    cloth = np.tile(np.where(np.arange(700) // 7 % 2, 60, 220).astype(np.uint8), (700, 1))
+    photo.paste(
+        Image.fromarray(cloth).rotate(-40, expand=True).crop((200, 200, 760, 760)), (620, 60)
+    )
+    tag = Image.open(io.BytesIO(on((120, 90, 60), drawn("4006381333931", "EAN13"), turn=turn)))
+    photo.paste(tag.crop((0, 0, 480, 480)), (40, 300))
+    (code,) = read(saved(photo), None, LIMITS[1])
+    assert code.text == "4006381333931"
+    assert code.box[2] < 0.5
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 500), (16, 16), (17, 17), (40, 18), (2000, 20)])
+def test_stripes_are_looked_for_in_a_photo_of_any_size(size: tuple[int, int]) -> None:
+    slanted = np.add.outer(np.arange(size[1]), np.arange(size[0])) // 3 % 2 * np.uint8(255)
+    for found in askew(Image.fromarray(slanted.astype(np.uint8))):
+        left, upper, right, lower = found.box
+        assert 0 <= left < right <= size[0]
+        assert 0 <= upper < lower <= size[1]
+        assert found.angle == pytest.approx(45, abs=3)
+
+
+@pytest.mark.parametrize("angle", range(10, 180, 20))
+def test_the_angle_of_stripes(angle: int) -> None:
+    away = (angle + 45) % 90 - 45
+    down, right = np.mgrid[0:400, 0:500]
+    along = right * np.cos(np.radians(angle)) + down * np.sin(np.radians(angle))
+    stripes = Image.fromarray((128 + 100 * np.sin(along / 2)).astype(np.uint8))
+    found = askew(stripes)
+    assert bool(found) == (abs(away) > 6)
+    assert all(each.angle == pytest.approx(angle, abs=2) for each in found)
 
 
 def test_where_a_code_that_lies_askew_is() -> None:

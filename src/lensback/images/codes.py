@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from lensback.images.decoding import opaque, opened, translated, upright
+from lensback.images.stripes import askew
 from lensback.types import Box
 
 if TYPE_CHECKING:
@@ -41,10 +42,8 @@ _FORMATS = [
 ]
 
 _STRIPES = [name for name in _FORMATS if name not in {"QRCode", "MicroQRCode", "DataMatrix"}]
-TURNS = (22.5, 45.0, 67.5)
-"""Degrees by which a photo is turned in which no code was found, one after the other."""
-TURNED_PX = 1000
-"""Its longer side then."""
+TURNED_PX = 1600
+"""The longer side of what is turned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,22 +95,22 @@ def _turned_codes_in(grey: Image.Image) -> list[Code]:
     read however they lie, and so are stripes near each quarter turn."""
     import zxingcpp
 
-    small = grey.copy()
-    small.thumbnail((TURNED_PX, TURNED_PX), Image.Resampling.BILINEAR)
     wanted = tuple(getattr(zxingcpp.BarcodeFormat, name) for name in _STRIPES)
-    for angle in TURNS:
-        turned = small.rotate(angle, Image.Resampling.BILINEAR, expand=True, fillcolor=128)
+    for stripes in askew(grey):
+        part = grey.crop(stripes.box)
+        part.thumbnail((TURNED_PX, TURNED_PX), Image.Resampling.BILINEAR)
+        turned = part.rotate(stripes.angle, Image.Resampling.BILINEAR, expand=True, fillcolor=128)
         found = zxingcpp.read_barcodes(
             turned,
             formats=wanted,  # type: ignore[arg-type]
             try_invert=False,
             try_downscale=False,
         )
-        codes = [
-            _code(one, _turned_back(_corners(one), angle, turned.size, small.size), small.size)
-            for one in found
-            if one.valid and len(one.text) <= MAX_TEXT
-        ]
+        codes = []
+        for one in found:
+            if one.valid and len(one.text) <= MAX_TEXT:
+                corners = _turned_back(_corners(one), stripes.angle, turned.size, part.size)
+                codes.append(_code(one, _within(corners, part.size, stripes.box), grey.size))
         if codes:
             return codes
     return []
@@ -130,6 +129,15 @@ def _turned_back(
     cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     away = [(x - turned[0] / 2, y - turned[1] / 2) for x, y in corners]
     return [(cos * x - sin * y + size[0] / 2, sin * x + cos * y + size[1] / 2) for x, y in away]
+
+
+def _within(
+    corners: list[tuple[float, float]], size: tuple[int, int], box: tuple[int, int, int, int]
+) -> list[tuple[float, float]]:
+    """Points of a part of that size, where they are in the photo that it was cut out of."""
+    left, upper, right, lower = box
+    across, down = (right - left) / size[0], (lower - upper) / size[1]
+    return [(left + x * across, upper + y * down) for x, y in corners]
 
 
 def _code(one: Barcode, corners: list[tuple[float, float]], size: tuple[int, int]) -> Code:
