@@ -1,11 +1,12 @@
 """Search latency by stage at 5,000 and 200,000 pictures; start and memory of `serve`.
 
-    python bench/latency.py [--sizes 5000 200000] [--photos 150] [--seeds 1500] [--encoder NAME] [--detector NAME] [--models WORKSPACE]
+    python bench/latency.py [--sizes 5000 200000] [--photos 150] [--seeds 1500] [--encoder NAME] [--detector NAME] [--models WORKSPACE] [--side 1600]
 
 A catalogue of invented offers whose vectors are those of real pictures replicated with noise;
 everything else is the real thing: SQLite, LanceDB, the planner, ranking, the HTTP server. Both
 sizes in one run: the ratio says more than the milliseconds. Models of one's own (`lensback encoder quantize`) are
-taken from the shelves of the workspace that is named.
+taken from the shelves of the workspace that is named. The photos are as large as the stores' pictures, some 200 pixels;
+`--side` makes them as large as the page sends them, which costs decoding and reading codes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
+from PIL import Image
 
 from lensback.distort import distort
 from lensback.search import Query, search
@@ -25,6 +28,8 @@ from rig import (
     STAGES,
     Served,
     arguments,
+    enlarged,
+    grainy,
     jpeg,
     memory_mb,
     percentiles,
@@ -40,6 +45,13 @@ FILTERS = {
         stores=("store3",), in_stock=True, price_max="20", currency="USD"
     ),
 }
+
+
+def photo_of(image: Image.Image, n: int, side_px: int) -> bytes:
+    """A JPEG, as large as the picture or with so many pixels and a sensor's noise."""
+    if side_px:
+        image = grainy(enlarged(image, side_px), np.random.default_rng(n))
+    return jpeg(image, 88)
 
 
 def measure(workspace: Workspace, photos: list[bytes]) -> dict[str, Any]:
@@ -71,11 +83,20 @@ def served(folder: Path, photo: bytes) -> dict[str, Any]:
 
 def main() -> None:
     asked = arguments(
-        __doc__, sizes=[5_000, 200_000], photos=150, seeds=1_500, encoder="", detector="", models=""
+        __doc__,
+        sizes=[5_000, 200_000],
+        photos=150,
+        seeds=1_500,
+        encoder="",
+        detector="",
+        models="",
+        side=0,
     ).parse_args()
     own = {key: getattr(asked, key) for key in ("encoder", "detector") if getattr(asked, key)}
     images = pictures(asked.seeds)
-    photos = [jpeg(distort(image, n), 88) for n, image in enumerate(images[: asked.photos])]
+    photos = [
+        photo_of(distort(image, n), n, asked.side) for n, image in enumerate(images[: asked.photos])
+    ]
     figures: dict[str, Any] = {}
     for size in asked.sizes:
         with tempfile.TemporaryDirectory() as name:
@@ -97,6 +118,7 @@ def main() -> None:
         "detector": detector,
         "dim": encoder.dim,
         "photos": len(photos),
+        "photo_px": asked.side or "as the stores' pictures",
     }
     ratio = {"rest_p50_large_over_small": round(rest[-1] / rest[0], 2)}
     write("latency", {**about, **ratio, "sizes": figures}, asked.out)

@@ -172,6 +172,20 @@ def opened(path: Path) -> Image.Image:
         return image.convert("RGB")
 
 
+def enlarged(image: Image.Image, side_px: int) -> Image.Image:
+    """The picture with a longer side of that many pixels: as many as a phone's photo has, with less in it."""
+    factor = side_px / max(image.size)
+    size = round(image.width * factor), round(image.height * factor)
+    return image.resize(size, Image.Resampling.BICUBIC)
+
+
+def grainy(image: Image.Image, draw: np.random.Generator, levels: float = 3.0) -> Image.Image:
+    """The picture with a sensor's noise, so that its JPEG is as large as a photo's."""
+    noise = draw.normal(0, levels, (image.height, image.width, 3))
+    pixels = np.clip(np.asarray(image, np.float32) + noise, 0, 255)
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
 def pictures(n: int) -> list[Image.Image]:
     """About n pictures of the three stores, evenly picked."""
     paths = sorted((DATA / "shops").glob("*/images/*"))

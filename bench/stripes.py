@@ -9,7 +9,6 @@ a code. The draw is fixed by the seed, so two states of the code are asked the s
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import numpy as np
 import zxingcpp
@@ -17,7 +16,7 @@ from PIL import Image, ImageFilter
 
 from lensback.images.codes import read
 from lensback.metrics import wilson
-from rig import DATA, arguments, jpeg, opened, percentiles, write
+from rig import DATA, arguments, enlarged, grainy, jpeg, opened, percentiles, write
 
 SIDE_PX = 1600
 CODES = {
@@ -26,14 +25,6 @@ CODES = {
     "UPCA": "036000291452",
     "ITF": "12345678901231",
 }
-
-
-def enlarged(path: Path) -> Image.Image:
-    image = opened(path)
-    factor = SIDE_PX / max(image.size)
-    return image.resize(
-        (round(image.width * factor), round(image.height * factor)), Image.Resampling.BICUBIC
-    )
 
 
 def with_code(image: Image.Image, kind: str, draw: np.random.Generator) -> Image.Image:
@@ -60,9 +51,7 @@ def with_code(image: Image.Image, kind: str, draw: np.random.Generator) -> Image
 def taken(image: Image.Image, draw: np.random.Generator) -> bytes:
     """Blurred, with noise, compressed."""
     image = image.filter(ImageFilter.GaussianBlur(draw.uniform(0.3, 1.6)))
-    noise = draw.normal(0, draw.uniform(1, 8), (image.height, image.width, 3))
-    pixels = np.clip(np.asarray(image, np.float32) + noise, 0, 255)
-    return jpeg(Image.fromarray(pixels.astype(np.uint8)), 85)
+    return jpeg(grainy(image, draw, draw.uniform(1, 8)), 85)
 
 
 def main() -> None:
@@ -75,7 +64,7 @@ def main() -> None:
     for n in range(asked.photos):
         path, kind = paths[draw.integers(len(paths))], kinds[n % len(kinds)]
         for name, times in spent.items():
-            image = enlarged(path)
+            image = enlarged(opened(path), SIDE_PX)
             photo = taken(with_code(image, kind, draw) if name != "without" else image, draw)
             begin = time.process_time()
             said = {code.text.lstrip("0") for code in read(photo, None, 50_000_000)}

@@ -274,6 +274,16 @@ def test_stripes_are_looked_for_in_a_photo_of_any_size(size: tuple[int, int]) ->
         assert found.angle == pytest.approx(45, abs=3)
 
 
+def test_faint_stripes_are_no_code() -> None:
+    slanted = np.add.outer(np.arange(400), np.arange(500))
+    made = {
+        strength: askew(Image.fromarray((128 + strength * np.sin(slanted / 2)).astype(np.uint8)))
+        for strength in (10, 100)
+    }
+    assert not made[10]
+    assert made[100]
+
+
 @pytest.mark.parametrize("angle", range(10, 180, 20))
 def test_the_angle_of_stripes(angle: int) -> None:
     away = (angle + 45) % 90 - 45
