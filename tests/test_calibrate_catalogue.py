@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from threading import Barrier, Event
 
 import numpy as np
 import pytest
@@ -15,10 +18,12 @@ from sqlalchemy import insert, select
 import tiny
 from lensback import calibrate as calibrating
 from lensback.calibrate import (
+    AS_IT_IS,
     COPY_NEARER,
+    DISTORTED,
     TOO_FEW,
     Things,
-    _queries,
+    _seen,
     ask,
     calibrate,
     further_views,
@@ -30,7 +35,7 @@ from lensback.db import Database, sqlite_url
 from lensback.db import tables as t
 from lensback.distort import distort
 from lensback.encoders.pixels import PixelsEncoder
-from lensback.errors import DataError
+from lensback.errors import DataError, Stopped
 from lensback.group import group
 from lensback.images import ImageStore, crop
 from lensback.questions import COPIED_VIEWS, COPIES, VIEWS
@@ -133,6 +138,7 @@ def test_two_kinds_and_two_questions_are_eight_outcomes(things: Things) -> None:
 
 
 SIDE_PX = 25
+PATIENCE_S = 300
 
 
 class Corner:
@@ -161,12 +167,19 @@ def kept(tmp_path: Path) -> Iterator[tuple[Things, str]]:
     db.close()
 
 
+def compared(things: Things, part: Sequence[tuple[str, str]], *ways: str) -> list[Vectors]:
+    """What is compared of each picture by the seed 7, asked in the first of these ways."""
+    with _seen(things, [part], ways, 7) as seen:
+        (each,) = seen
+    return [one[ways[0]] for one in each]
+
+
 def test_a_copy_is_taken_of_the_picture_at_twice_the_encoders_side(
     kept: tuple[Things, str],
 ) -> None:
     things, digest = kept
     part = [("p", digest), ("q", FRONT), ("p", digest)]
-    found = np.concatenate(_queries(things, part, 7, distorted=True))
+    found = np.concatenate(compared(things, part, DISTORTED))
     twice = things.images.open(digest, 2 * SIDE_PX)
     sizes = [things.images.open(digest, n * SIDE_PX).width for n in (1, 2, 3)]
     assert sizes == [25, 50, 100], "a JPEG is read at an eighth, a quarter, a half"
@@ -175,11 +188,7 @@ def test_a_copy_is_taken_of_the_picture_at_twice_the_encoders_side(
                               *things.encoder.encode([third]).tolist()]  # fmt: skip
     assert found[0].tolist() != found[2].tolist()
     # A view is asked as it is; and what is kept does not change.
-    assert np.concatenate(_queries(things, part, 7, distorted=False)).tolist() == [
-        [1, 0],
-        [0, 1],
-        [1, 0],
-    ]
+    assert np.concatenate(compared(things, part, AS_IT_IS)).tolist() == [[1, 0], [0, 1], [1, 0]]
 
 
 def test_pictures_are_asked_as_photos_are_searched(kept: tuple[Things, str]) -> None:
@@ -190,11 +199,11 @@ def test_pictures_are_asked_as_photos_are_searched(kept: tuple[Things, str]) -> 
     things = replace(things, detector=detector)
     twice = things.images.open(digest, 2 * SIDE_PX)
     part = [("p", digest), ("q", FRONT)]
-    first, gone = _queries(things, part, 7, distorted=False)
+    first, gone = compared(things, part, AS_IT_IS)
     assert first.tolist() == [*things.encoder.encode([crop(twice, widened(box))]).tolist(), [1, 0]]
     assert gone.tolist() == [[0, 1]], "without a file by its own vector"
     copy = distort(twice, 7000)
-    both, _ = _queries(things, part, 7, distorted=True)
+    both, _ = compared(things, part, DISTORTED)
     wanted = things.encoder.encode([crop(copy, widened(box)), copy])
     assert both.tolist() == wanted.tolist()
 
@@ -219,6 +228,68 @@ def test_every_copy_is_distorted_in_its_own_way(
     del seeds[:]
     ask(things, asked[:1], [COPIES, COPIED_VIEWS], {})
     assert seeds == [0], "one copy answers both"
+
+
+def test_a_picture_is_read_once_for_both_ways(
+    kept: tuple[Things, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    things, digest = kept
+    box = (0.5, 0.5, 0.9, 0.9)
+    detector = tiny.FixedDetector((Region(box, "top", 0.9), Region(WHOLE, "whole", 0.01)))
+    things = replace(things, detector=detector)
+    part = [("p", digest), ("q", FRONT)]
+    alone = [compared(things, part, way) for way in (AS_IT_IS, DISTORTED)]
+    opened: list[str] = []
+    plain = things.images.open
+
+    def noted(digest: str, side_px: int | None = None) -> Image.Image:
+        opened.append(digest)
+        return plain(digest, side_px)
+
+    monkeypatch.setattr(things.images, "open", noted)
+    for ways, wanted in (((AS_IT_IS, DISTORTED), alone[0]), ((DISTORTED, AS_IT_IS), alone[1])):
+        found = compared(things, part, *ways)
+        assert [one.tolist() for one in found] == [one.tolist() for one in wanted]
+    assert sorted(opened) == sorted([digest, FRONT] * 2)
+
+
+class Paired:
+    """A detector that finds nothing, in two photos at once; what it counts are photos."""
+
+    name, fingerprint = "paired", "p0"
+
+    def __init__(self) -> None:
+        self.together, self.open = Barrier(2), Event()
+        self.seen = count(1)
+
+    def find(self, _photo: Image.Image) -> list[Region]:
+        if next(self.seen) <= 64:
+            self.together.wait(PATIENCE_S)
+        else:
+            assert self.open.wait(PATIENCE_S)
+        return [Region(WHOLE, "whole", 0.01)]
+
+
+def test_pictures_are_asked_side_by_side_and_left_when_it_is_stopped(
+    kept: tuple[Things, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    things, digest = kept
+    detector = Paired()
+
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            detector.open.set()
+            super().shutdown(wait=True)
+
+    def stopped(_done: int, _total: int) -> None:
+        raise Stopped("now", hint="")
+
+    monkeypatch.setattr(calibrating, "processors", lambda: 2)
+    monkeypatch.setattr(calibrating, "ThreadPoolExecutor", Pool)
+    with pytest.raises(Stopped):
+        ask(replace(things, detector=detector), [("p", digest)] * 130, [COPIES], {}, progress=stopped)  # fmt: skip
+    assert next(detector.seen) - 1 <= 66, "64 and those that were under way"
 
 
 def test_sixty_pictures_are_near(tmp_path: Path) -> None:

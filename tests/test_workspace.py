@@ -271,3 +271,22 @@ def test_age_is_never_negative() -> None:
     assert age_s(int(time.time()) + 1000) == 0
     then = int(time.time()) - 10
     assert 10 <= age_s(then) <= time.time() - then
+
+
+@pytest.mark.parametrize("engine", ["", "openvino:"])
+def test_many_photos_are_looked_at_on_one_thread_each(
+    engine: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But by OpenVINO, whose one thread they would share."""
+    asked: list[int] = []
+
+    def noted(name: str, _added: Path, *, threads: int) -> object:
+        asked.append(threads)
+        return name
+
+    monkeypatch.setattr("lensback.detectors.open_detector", noted)
+    set_setting(folder, "detector", f"{engine}lensback-detector")
+    workspace = open_workspace(folder)
+    assert workspace.detector_of_many is workspace.detector_of_many
+    assert asked == ([0] if engine else [1])
+    assert workspace.detector_of_many == f"{engine}lensback-detector"

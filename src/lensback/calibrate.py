@@ -18,12 +18,11 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
-from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +67,10 @@ FAR = 150
 COPY_NEARER = 0.85
 """Similarity of the farthest distorted other views as a share of that of the farthest distorted copies:
 .85 to .88 on luma, wherever the farthest begin (docs/measured.md)."""
+AS_IT_IS, DISTORTED = "as it is", "distorted"
+"""How a picture is asked."""
+Seen = Mapping[str, Vectors]
+"""What is compared of one picture, for each way of asking: vectors [n, dim]."""
 
 
 def calibrate(
@@ -150,16 +153,19 @@ def ask(
     """Asks (product, image) by (product, image), each once as it is and once distorted, as `kinds` want it:
     VIEWS, COPIES and COPIED_VIEWS. `several` are the images that leave another view behind (`further_views`)."""
     found = Answers([], [])
-    for n, part in enumerate(chunks(asked, 64)):
-        if VIEWS in kinds:
-            found.cases.extend(_cases(_asked(things, part, seed + n, distorted=False), part, VIEWS))
-        if copied := [kind for kind in kinds if kind != VIEWS]:
-            answered = _asked(things, part, seed + n, distorted=True)
-            for kind in copied:
-                found.cases.extend(_cases(answered, part, kind))
-            found.sold.extend(_on_sale(things.db, answered, part, several))
-        if progress:
-            progress(min(64 * (n + 1), len(asked)), len(asked))
+    copied = [kind for kind in kinds if kind != VIEWS]
+    ways = [way for way, wanted in ((AS_IT_IS, VIEWS in kinds), (DISTORTED, copied)) if wanted]
+    parts = list(chunks(asked, 64))
+    with _seen(things, parts, ways, seed) as seen:
+        for n, (part, queries) in enumerate(zip(parts, seen, strict=True)):
+            for way in ways:
+                answered = _asked(things, part, [one[way] for one in queries])
+                for kind in copied if way == DISTORTED else [VIEWS]:
+                    found.cases.extend(_cases(answered, part, kind))
+                if way == DISTORTED:
+                    found.sold.extend(_on_sale(things.db, answered, part, several))
+            if progress:
+                progress(min(64 * (n + 1), len(asked)), len(asked))
     return found
 
 
@@ -184,53 +190,61 @@ def _pictures(views: Mapping[str, Sequence[str]], limit: int, seed: int) -> list
     return [(keys[at], views[keys[at]][seed % len(views[keys[at]])]) for at in sorted(chosen)]
 
 
-def _queries(
-    things: Things, part: Sequence[tuple[str, str]], seed: int, *, distorted: bool
-) -> list[Vectors]:
-    """The vectors [n, dim] that each question compares, the nearer counting."""
-    asked = [image for _, image in part]
-    stored = things.vectors.get(things.encoder.fingerprint, asked)
-    # What a model does with one picture leaves other processors idle.
-    with ThreadPoolExecutor(processors(), thread_name_prefix="ask") as pool:
-        searched = list(
-            pool.map(partial(_searched, things, seed * 1000, distorted), count(), asked)
-        )
-    crops = [one for each in searched for one in each]
-    made = things.encoder.encode(crops) if crops else stored[:0]
-    ends = np.cumsum([len(each) for each in searched]).tolist()
+@contextmanager
+def _seen(
+    things: Things, parts: Sequence[Sequence[tuple[str, str]]], ways: Sequence[str], seed: int
+) -> Iterator[Iterator[list[Seen]]]:
+    """What is compared of the pictures of each part, made ahead: pictures side by side, each model on one
+    thread, are done sooner than one after the other."""
+    pool = ThreadPoolExecutor(processors(), thread_name_prefix="ask")
+    try:
+        made = [
+            [
+                pool.submit(_compared, things, ways, 1000 * (seed + n) + at, image)
+                for at, (_, image) in enumerate(part)
+            ]
+            for n, part in enumerate(parts)
+        ]
+        yield (_with_stored(things, *each) for each in zip(parts, made, strict=True))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _with_stored(
+    things: Things, part: Sequence[tuple[str, str]], made: Sequence[Future[Seen]]
+) -> list[Seen]:
+    """The vectors [n, dim] that each question compares, the nearer counting: the picture's own, stored one is
+    the whole of one that is asked as it is, and stands for one whose file is gone: an easier case, and a
+    rare one."""
+    stored = things.vectors.get(things.encoder.fingerprint, [image for _, image in part])
     return [
-        np.concatenate(
-            [made[end - len(own) : end], stored[at : at + 1][: not distorted or not own]]
-        )
-        for at, (end, own) in enumerate(zip(ends, searched, strict=True))
+        {
+            way: own
+            if way == DISTORTED and len(own)
+            else np.concatenate([own, stored[at : at + 1]])
+            for way, own in one.result().items()
+        }
+        for at, one in enumerate(made)
     ]
 
 
-def _searched(
-    things: Things, seed: int, distorted: bool, at: int, image_hash: str
-) -> list[Image.Image]:
-    """What a search compares of a picture, without its whole where that is stored; nothing where the file
-    is gone: its own vector stays then, an easier case, and a rare one."""
+def _compared(things: Things, ways: Sequence[str], seed: int, image_hash: str) -> Seen:
+    """What a search compares of a picture, asked in each of the ways, without its whole where that is stored;
+    nothing where the file is gone."""
+    nothing = np.empty((0, things.encoder.dim), np.float32)
+    crops: list[list[Image.Image]] = []
     try:
         picture = things.images.open(image_hash, 2 * things.encoder.side_px)
     except Error:
-        return []
-    if distorted:
-        picture = distort(picture, seed + at)
-    boxes = likeliest(things.detector.find(picture))
-    return [crop(picture, box) for box in boxes if distorted or box != WHOLE]
-
-
-def _near(
-    things: Things, part: Sequence[tuple[str, str]], seed: int, *, distorted: bool
-) -> list[list[Candidate]]:
-    """What is near each picture, the nearest first."""
-    queries = _queries(things, part, seed, distorted=distorted)
-    found = things.vectors.neighbours(
-        things.encoder.fingerprint, np.concatenate(queries), NEIGHBOURS
-    )
-    ends = np.cumsum([len(each) for each in queries]).tolist()
-    return [nearer(found[end - len(own) : end]) for own, end in zip(queries, ends, strict=True)]
+        return dict.fromkeys(ways, nothing)
+    for way in ways:
+        shown = distort(picture, seed) if way == DISTORTED else picture
+        boxes = likeliest(things.detector.find(shown))
+        crops.append([crop(shown, box) for box in boxes if way == DISTORTED or box != WHOLE])
+    shown_parts = [one for each in crops for one in each]
+    vectors = things.encoder.encode(shown_parts) if shown_parts else nothing
+    ends = np.cumsum([len(each) for each in crops])
+    return dict(zip(ways, np.split(vectors, ends[:-1]), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,10 +259,13 @@ class _Asked:
     """The same photograph at other stores, of each picture."""
 
 
-def _asked(
-    things: Things, part: Sequence[tuple[str, str]], seed: int, *, distorted: bool
-) -> _Asked:
-    near = _near(things, part, seed, distorted=distorted)
+def _asked(things: Things, part: Sequence[tuple[str, str]], queries: Sequence[Vectors]) -> _Asked:
+    fingerprint = things.encoder.fingerprint
+    nearest_to = things.vectors.neighbours(fingerprint, np.concatenate(queries), NEIGHBOURS)
+    ends = np.cumsum([len(each) for each in queries]).tolist()
+    near = [
+        nearer(nearest_to[end - len(own) : end]) for own, end in zip(queries, ends, strict=True)
+    ]
     hashes = sorted({candidate.image_hash for found in near for candidate in found})
     with things.db.read() as c:
         shows = products.of_images(c, hashes)

@@ -467,7 +467,7 @@ def _calibrate(workspace: Workspace, watch: Watch) -> Tally:
             workspace.images,
             workspace.vectors,
             workspace.encoder(deferred=True),
-            detector=workspace.detector,
+            detector=workspace.detector_of_many,
             exact_from=workspace.settings.exact_precision,
             progress=watch("calibrate"),
         )

@@ -162,6 +162,19 @@ class Workspace:
         return open_detector(self.settings.detector, self.detectors, threads=self.settings.threads)
 
     @cached_property
+    def detector_of_many(self) -> Detector:
+        """The detector of the settings, for as many photos at once as there are processors: each is looked at on one
+        thread, which takes less of all processors than one photo after another on every thread. OpenVINO's threads
+        are those of all photos together: there it is the one of a search."""
+        from lensback.detectors import open_detector
+        from lensback.session.compiled import PREFIX
+
+        name = self.settings.detector
+        if name.startswith(PREFIX):
+            return self.detector
+        return open_detector(name, self.detectors, threads=1)
+
+    @cached_property
     def looks(self) -> Looks:
         """Photos searched just now."""
         from lensback.search import Looks

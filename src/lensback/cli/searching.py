@@ -205,7 +205,7 @@ def calibrate_command(
         watch = watcher.stage("calibrate")
         calibration = calibrate(
             *things,
-            detector=opened.detector,
+            detector=opened.detector_of_many,
             exact_from=opened.settings.exact_precision,
             limit=limit,
             seed=seed,
