@@ -60,6 +60,8 @@ class Columns:
 
     def kept(self, where: Filter) -> Selection | None:
         """The rows that a filter keeps; None: all of them."""
+        if where.empty:
+            return None
         asked = replace(where, colors=(), brands=(), sizes=(), discount=0)  # no rows' business
         return None if asked.empty else self._remembered(asked)
 
@@ -123,8 +125,12 @@ class _Texts:
         if self._bytes is None:
             found: list[str] = self._column.take(rows).to_pylist()
             return found
-        length, taken = self._bytes.shape[1], self._bytes[rows].tobytes()
-        return [taken[at : at + length].decode() for at in range(0, len(taken), length)]
+        length, taken = self._bytes.shape[1], self._bytes.take(rows, axis=0).tobytes()
+        places = range(0, len(taken), length)
+        if taken.isascii():
+            text = taken.decode("ascii")
+            return [text[at : at + length] for at in places]
+        return [taken[at : at + length].decode() for at in places]
 
 
 def _of_one_length(column: Any) -> NDArray[np.uint8] | None:

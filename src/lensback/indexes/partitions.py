@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,7 +25,7 @@ from lensback.types import Candidate, Filter, Vector, Vectors
 
 PER_PARTITION = 64
 """Rows for each partition that they are found by (k-means)."""
-NPROBES = 8
+NPROBES = 4
 """Partitions probed at first; doubled until recall is good."""
 NARROWER = 0.9
 """How the partitions that are probed grow with the share of the rows that a filter takes away."""
@@ -35,6 +35,9 @@ FEW = 2048
 """Up to so many matching rows are compared one by one. To read more of them takes longer than to probe."""
 MAPPED = 256
 """Rows from which on their file is mapped for the moment: reading each by itself takes twice as long."""
+WINDOW = 1 << 16
+"""Bytes of a mapped file that come with the first one that is touched. Where rows lie close together, mapping pays
+for fewer of them."""
 REMEMBERED = 4
 """Filters whose few rows stay in memory, two megabytes each at most at 256 numbers: the same is asked for each
 vector of a photo, and for its next page."""
@@ -137,9 +140,7 @@ class Partitions:
         self, query: Vector, fetch: int, nprobes: int, kept: Selection | None
     ) -> NDArray[np.intp]:
         """Numbers of the nearest rows."""
-        faiss = _faiss()
-        selected = faiss.IDSelectorBitmap(kept.bits) if kept else None
-        asked = faiss.SearchParametersIVF(sel=selected, nprobe=nprobes)
+        asked = _asked(nprobes) if kept is None else probing(nprobes, kept)
         found: NDArray[np.intp] = self._index.search(query[None], fetch, params=asked)[1][0]
         return found[found >= 0]
 
@@ -168,13 +169,13 @@ def _few(columns: Columns, file: int, dim: int, where: Filter) -> tuple[NDArray[
 
 def _vectors(file: int, dim: int, rows: NDArray[np.intp]) -> Vectors:
     """The vectors of these rows, float32 [n, dim], read from their file."""
-    if len(rows) >= MAPPED:
+    size = 4 * dim
+    if len(rows) >= MAPPED or 2 * len(set((rows * size // WINDOW).tolist())) < len(rows):
         with mmap.mmap(file, 0, access=mmap.ACCESS_READ) as mapped:
             every = np.frombuffer(mapped, np.float32).reshape(-1, dim)
             taken: Vectors = every[rows]
             del every  # else it could not be closed
         return taken
-    size = 4 * dim
     read = b"".join(os.pread(file, size, row * size) for row in rows.tolist())
     return np.frombuffer(read, np.float32).reshape(len(rows), dim)
 
@@ -204,15 +205,23 @@ def tuned(made: Partitions, sample: SampleQueries, split: int, good: float) -> t
         nprobes = min(split, nprobes * 2)
 
 
-def write(vectors: Vectors, path: Path) -> None:
+def write(vectors: Vectors, path: Path, *, renumbered: bool = False) -> NDArray[np.intp]:
     """Sorts all vectors into partitions and writes these; equal for equal vectors. Memory holds 20 bytes for each
-    vector meanwhile: all else waits in files beside `path`."""
+    vector meanwhile: all else waits in files beside `path`.
+
+    Returns the numbers of the vectors, int [n], partition by partition. `renumbered`: the partitions call each by its
+    place in that order, for whoever writes the vectors in it."""
     faiss, (rows, dim) = _faiss(), vectors.shape
     split = partitions(rows)
     with _all_threads(faiss), tempfile.TemporaryDirectory(dir=path.parent, prefix=".sorted.") as at:
         middles = faiss.IndexFlatIP(dim)
         index = faiss.IndexIVFScalarQuantizer(
-            middles, dim, split, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT, False
+            middles,
+            dim,
+            split,
+            faiss.ScalarQuantizer.QT_8bit_uniform,
+            faiss.METRIC_INNER_PRODUCT,
+            False,
         )
         index.train(_sample(vectors, split, Path(at) / "sample"))
         with (Path(at) / "codes").open("wb") as file:
@@ -222,7 +231,7 @@ def write(vectors: Vectors, path: Path) -> None:
         codes = np.memmap(Path(at) / "codes", np.uint8, "r", shape=(rows, wide))
         index.ntotal = rows
         with path.open("wb") as file:
-            _lists(index, codes, file)
+            return _lists(index, codes, file, renumbered)
 
 
 def _sample(vectors: Vectors, split: int, path: Path) -> Vectors:
@@ -236,9 +245,12 @@ def _sample(vectors: Vectors, split: int, path: Path) -> Vectors:
     return sample
 
 
-def _lists(index: Any, codes: NDArray[np.uint8], file: BinaryIO) -> None:
+def _lists(
+    index: Any, codes: NDArray[np.uint8], file: BinaryIO, renumbered: bool
+) -> NDArray[np.intp]:
     """Writes a trained index as faiss itself would if the rows had been added to it: its head, then each
-    partition's codes and row numbers. Each of `codes` begins with the number of its partition, the lowest byte first."""
+    partition's codes and row numbers. Each of `codes` begins with the number of its partition, the lowest byte first.
+    Returns the rows in that order."""
     bare = bytes(_faiss().serialize_index(index))
     file.write(bare[: bare.rindex(_LISTS)])
     before = codes.shape[1] - int(index.code_size)
@@ -253,7 +265,8 @@ def _lists(index: Any, codes: NDArray[np.uint8], file: BinaryIO) -> None:
     for end, size in zip(ends.tolist(), sizes.tolist(), strict=True):
         rows = order[end - size : end]
         file.write(np.ascontiguousarray(codes[rows, before:]).data)
-        file.write(rows.astype("<i8").data)
+        file.write((np.arange(end - size, end) if renumbered else rows).astype("<i8").data)
+    return order
 
 
 def read(path: Path) -> Any:
@@ -263,9 +276,14 @@ def read(path: Path) -> Any:
     return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
 
 
-def probing(nprobes: int) -> Any:
-    """How a search of `read`'s partitions is told to look through so many of them."""
-    return _faiss().SearchParametersIVF(nprobe=nprobes)
+def probing(nprobes: int, kept: Selection | None = None) -> Any:
+    """How a search of `read`'s partitions is told to look through so many of them, for rows that are kept."""
+    selected = _faiss().IDSelectorBitmap(kept.bits) if kept else None
+    return _faiss().SearchParametersIVF(sel=selected, nprobe=nprobes)
+
+
+_asked = cache(probing)
+"""Remembered where all rows are kept: to say it anew takes a thirtieth of a search."""
 
 
 def _faiss() -> Any:

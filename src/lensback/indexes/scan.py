@@ -48,12 +48,11 @@ def top(
 
 def distinct(names: list[str], similarities: NDArray[np.float32]) -> list[Candidate]:
     """Each image once by its best row, best first; equal ones in the order of their hashes."""
+    nearness = np.maximum(np.minimum(similarities, 1.0), -1.0)
     best: dict[str, float] = {}
-    for name, similarity in zip(names, np.clip(similarities, -1.0, 1.0).tolist(), strict=True):
-        if similarity > best.get(name, -2.0):
-            best[name] = similarity
-    ordered = sorted(best.items(), key=lambda pair: (-pair[1], pair[0]))
-    return [Candidate(name, similarity) for name, similarity in ordered]
+    for distance, name in sorted(zip((-nearness).tolist(), names, strict=True)):
+        best.setdefault(name, -distance)
+    return list(map(Candidate, best, best.values()))
 
 
 def _at_least(similarities: NDArray[np.float32], fetch: int) -> NDArray[np.intp]:
