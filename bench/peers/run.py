@@ -1,7 +1,7 @@
-"""Peers beside us on the same work: `python bench/peers/run.py [--rows 20000] [--queries 100]`.
+"""Peers beside us on the same work: `python bench/peers/run.py [--rows 20000] [--queries 100] [--only NAMES] [--folder DIR]`.
 
-Vectors of real pictures, replicated with noise: faiss, usearch and LanceDB bare, and our index, each in a
-process of its own, one after the other. Feeds of the three stores: lxml and csv bare, and our reader, which also
+Vectors of real pictures, replicated with noise: faiss, usearch, LanceDB, autofaiss, clip-retrieval and pgvector bare, and our index, each in a
+process of its own, one after the other. `--only`: of these alone, and what the JSON holds of the others stays. `--folder`: the vectors stay there. Feeds of the three stores: lxml and csv bare, and our reader, which also
 checks, cleans and types every field. The peers are installed into an environment of their own, build/peers; nothing of theirs
 becomes part of the project. Processor time, one thread: what else the machine does disturbs it least.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,8 +25,8 @@ import numpy as np
 
 from lensback import feeds
 from lensback.indexes import lance, open_index, row_id
-from lensback.types import Filter, IndexRow, Money, Offer, Vectors
-from rig import DATA, NOISE, REPOSITORY, STORES, arguments, pictures, write
+from lensback.types import Candidate, Filter, IndexRow, Money, Offer, Vectors
+from rig import DATA, NOISE, REPOSITORY, RESULTS, STORES, arguments, pictures, write
 
 HERE = Path(__file__).resolve().parent
 PEERS = {
@@ -34,14 +35,24 @@ PEERS = {
     "usearch HNSW": "peers",
     "LanceDB": "peers",
     "autofaiss": "autofaiss",
+    "clip-retrieval": "clip",
     "pgvector, HNSW": "pgvector",
 }
 """And the environment that each lives in."""
 PACKAGES = {
     "peers": ("faiss-cpu", "usearch", "lancedb", "lxml", "numpy"),
     "autofaiss": ("autofaiss", "pyarrow<20"),
+    "clip": (
+        "torch==2.13.0", "autofaiss", "faiss-cpu", "flask<4", "flask_restful<1", "flask_cors<5", "h5py", "prometheus-client<1",
+        "fire<0.6", "tqdm", "requests", "pillow", "ftfy", "regex", "transformers<4.50", "sentence-transformers<3",
+        "scikit-learn", "scipy", "wandb", "aiohttp", "img2dataset", "numpy<2", "pyarrow<16", "pandas<3", "setuptools<81",
+    ),
     "pgvector": ("pgserver", "psycopg[binary]", "numpy"),
-}
+}  # fmt: skip
+ALONE = {
+    "clip": ("clip-retrieval==2.45.0", "all_clip", "clip-anytorch", "multilingual-clip", "torchvision==0.28.0", "webdataset<0.3")
+}  # fmt: skip
+"""What is installed without what it says it needs: it would bring half of a machine-learning workshop."""
 SHARES = (1.0, 0.1, 0.01, 0.001)
 KINDS = {"luma": "google", "outlet": "yml", "closet": "csv"}
 SCALE = 1_000_000
@@ -55,6 +66,9 @@ def environment(name: str = "peers") -> Path:
     if not (folder / "made").exists():
         venv.create(folder, with_pip=True, clear=True)
         subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES[name]], check=True)
+        if alone := ALONE.get(name):
+            command = [python, "-m", "pip", "install", "--quiet", "--no-deps", *alone]
+            subprocess.run(command, check=True)
         (folder / "made").touch()
     return python
 
@@ -91,11 +105,12 @@ def near(vectors: Vectors, draw: np.random.Generator) -> Vectors:
     return beside
 
 
-def ours(folder: Path) -> dict[str, Any]:
-    """Our index on the same vectors: a row for each, its share as its price."""
-    from vectors import measured, peak_mb  # type: ignore[import-not-found,unused-ignore]
+def filled(folder: Path) -> tuple[Any, dict[str, float]]:
+    """Our index on the same vectors, and what it took: a row for each, its share as its price."""
+    from vectors import peak_mb  # type: ignore[import-not-found,unused-ignore]
 
     vectors, share = np.load(folder / "vectors.npy"), np.load(folder / "share.npy")
+    shutil.rmtree(folder / "ours", ignore_errors=True)
     index = open_index("lance", folder / "ours", fingerprint="ab" * 8, dim=vectors.shape[1])
     before, begin = peak_mb(), time.process_time()
     for start in range(0, len(vectors), 4000):
@@ -103,23 +118,36 @@ def ours(folder: Path) -> dict[str, Any]:
         index.upsert(part, vectors[start : start + len(part)])
     staged = time.process_time()
     index.publish("bench")
-    published, most = time.process_time(), peak_mb() - before
-
-    def search(query: Any, limit: float) -> list[int]:
-        most = Money(int(limit * SCALE) - 1, "EUR")
-        where = Filter() if limit == 1 else Filter(price_max=most)
-        return [int(found.image_hash) for found in index.search(query, 100, where)]
-
-    return {
+    return index, {
         "stage_cpu_s": round(staged - begin, 1),
-        "build_cpu_s": round(published - staged, 1),
-        "peak_above_data_mb": round(most),
-        "filters": measured(search, folder),
+        "build_cpu_s": round(time.process_time() - staged, 1),
+        "peak_above_data_mb": round(peak_mb() - before),
     }
 
 
+def ours(folder: Path) -> dict[str, Any]:
+    """Our index, measured as the others are."""
+    from vectors import measured
+
+    index, told = filled(folder)
+
+    def search(query: Any, limit: float) -> Any:
+        most = Money(int(limit * SCALE) - 1, "EUR")
+        return index.search(query, 100, Filter() if limit == 1 else Filter(price_max=most))
+
+    def numbers(found: Any) -> Any:
+        return np.array([number(one) for one in found], int)
+
+    return told | {"filters": measured(search, folder, rows_of=numbers)}
+
+
+def number(found: Candidate) -> int:
+    """The number of the row that a candidate is."""
+    return int(found.image_hash, 16)
+
+
 def _row(number: int, share: float) -> IndexRow:
-    price, key = int(share * SCALE), (str(number), "shop", "Things", True, "EUR")
+    price, key = int(share * SCALE), (f"{number:064x}", "shop", "Things", True, "EUR")
     return IndexRow(row_id(*key), *key, price_low=price, price_high=price)
 
 
@@ -140,6 +168,8 @@ def _peer(peer: str, home: str, folder: Path) -> Any:
         python = environment(home)
     except subprocess.CalledProcessError:
         return {"left_out": f"not installed: pip install {' '.join(PACKAGES[home])}"}
+    if home == "clip":
+        return _child(python, "clip_peer.py", folder)
     return _child(python, "vectors.py", peer, folder)
 
 
@@ -150,26 +180,36 @@ def _child(python: Path, script: str, *words: object) -> Any:
 
 
 def main() -> None:
-    asked = arguments(__doc__, rows=20_000, queries=100).parse_args()
+    everybody = ["ours", *PEERS, "feeds"]
+    parser = arguments(__doc__, rows=20_000, queries=100, only=everybody, folder=None)
+    asked = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     lance.ANN_ROWS = min(lance.ANN_ROWS, asked.rows)  # partitions, as a large catalogue has them
-    python, found = environment(), dict[str, Any]()
+    out = asked.out or RESULTS / "peers.json"
+    held = json.loads(out.read_text()) if out.exists() and asked.only != everybody else {}
+    vectors, told = held.get("vectors", {}), {"feeds": held.get("feeds", {})}
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        data(folder, asked.rows, asked.queries)
-        found["vectors"] = {"ours": ours(folder)}
-        for peer, home in PEERS.items():
-            found["vectors"][peer] = _peer(peer, home, folder)
-            print(peer, json.dumps(found["vectors"][peer]), flush=True)
-    found["feeds"] = {
-        store: {
-            "ours": read_by_us(store),
-            "bare": _child(python, "feeds.py", kind, DATA / "shops" / store / STORES[store]),
+        folder = asked.folder or Path(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "truth_1.0.npy").exists():
+            data(folder, asked.rows, asked.queries)
+        for who in (one for one in asked.only if one != "feeds"):
+            load = round(os.getloadavg()[0], 1)
+            found = ours(folder) if who == "ours" else _peer(who, PEERS[who], folder)
+            vectors[who] = {"load_average": load} | found
+            print(who, json.dumps(vectors[who]), flush=True)
+    if "feeds" in asked.only:
+        told["feeds"] = {
+            store: {
+                "ours": read_by_us(store),
+                "bare": _child(
+                    environment(), "feeds.py", kind, DATA / "shops" / store / STORES[store]
+                ),
+            }
+            for store, kind in KINDS.items()
         }
-        for store, kind in KINDS.items()
-    }
     about = {"rows": asked.rows, "queries": asked.queries, "load_average": os.getloadavg()[0]}
-    write("peers", about | found, asked.out)
+    write("peers", about | {"vectors": vectors} | told, out)
 
 
 if __name__ == "__main__":

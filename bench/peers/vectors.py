@@ -175,11 +175,14 @@ PEERS = {
 }
 
 
-def measured(search: Search, folder: Path) -> dict[str, dict[str, float]]:
-    """Recall and processor time by filter."""
-    queries, found = np.load(folder / "queries.npy"), {}
+def measured(
+    search: Search, folder: Path, most: int = 10**9, rows_of: Callable[[Any], Any] = np.asarray
+) -> dict[str, dict[str, float]]:
+    """Recall and processor time by filter, of so many queries at most. `rows_of`: numbers of rows of what a search
+    returns; that is not timed."""
+    queries, found = np.load(folder / "queries.npy")[:most], {}
     for share in SHARES:
-        truth = np.load(folder / f"truth_{share}.npy")
+        truth = np.load(folder / f"truth_{share}.npy")[:most]
         for query in queries[:20]:
             search(query, share)  # warm
         spent, hits, wanted = [], 0, 0
@@ -189,7 +192,7 @@ def measured(search: Search, folder: Path) -> dict[str, dict[str, float]]:
             spent.append((spent_s() - begin) * 1000)
             real = set(best[best >= 0].tolist())
             hits, wanted = (
-                hits + len(real & set(np.asarray(rows)[:10].tolist())),
+                hits + len(real & set(rows_of(rows)[:10].tolist())),
                 wanted + len(real),
             )
         p50, p99 = np.percentile(spent, (50, 99))
