@@ -25,7 +25,7 @@ NAME = "vectors"
 
 def declared() -> None:
     """torchvision's own operators, declared so that it can be imported beside a PyTorch of another build; none is called."""
-    import torch
+    from torch import library
 
     found = importlib.util.find_spec("torchvision")
     if found is None or found.origin is None:
@@ -33,7 +33,7 @@ def declared() -> None:
     text = Path(found.origin).with_name("_meta_registrations.py").read_text()
     for name in set(re.findall(r'register_(?:meta|fake)\("(?:torchvision::)?(\w+)"', text)):
         with contextlib.suppress(RuntimeError):
-            torch.library.define(f"torchvision::{name}", "(Tensor x) -> Tensor")
+            library.define(f"torchvision::{name}", "(Tensor x) -> Tensor")
 
 
 def written(folder: Path, vectors: Any, share: Any) -> Path:

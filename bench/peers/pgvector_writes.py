@@ -32,10 +32,10 @@ def started() -> Any:
     return pgserver.get_server(PLACE, cleanup_mode=None)
 
 
-def connected(server: Any) -> Any:
+def connected(uri: str) -> Any:
     import psycopg
 
-    return psycopg.connect(server.get_uri(), autocommit=True)
+    return psycopg.connect(uri, autocommit=True)
 
 
 def pids() -> list[int]:
@@ -90,9 +90,9 @@ def state(c: Any, before: Any, after: Any, rows: Any) -> str:
     return "torn"
 
 
-def killed(after_s: float) -> bool:
+def killed(uri: str, after_s: float) -> bool:
     """Ends a change, and the server. False where the change was done before."""
-    command = [sys.executable, __file__, *sys.argv[1:2], "change"]
+    command = [sys.executable, __file__, sys.argv[1], "change", uri]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         if not process.stdout or not process.stdin:
             raise SystemExit("no pipes")
@@ -124,16 +124,16 @@ def main() -> None:
     folder = Path(sys.argv[1])
     vectors, rows = np.load(folder / "vectors.npy"), np.load(folder / "changed.npy")
     after, before, before_count = np.load(folder / "after.npy"), vectors[rows], len(vectors)
-    if sys.argv[2:] == ["change"]:
-        c = connected(started())
+    if sys.argv[2:3] == ["change"]:
+        c = connected(sys.argv[3])
         print("ready", flush=True)
         sys.stdin.readline()
         change(c, rows, after)
         return
     kills = int(sys.argv[2]) if len(sys.argv) > 2 else 12
     shutil.rmtree(PLACE, ignore_errors=True)
-    server = started()
-    c = connected(server)
+    uri = started().get_uri()
+    c = connected(uri)
     begin = spent_s(c)
     build(c, vectors)
     built, begin, clock = spent_s(c) - begin, spent_s(c), time.perf_counter()
@@ -146,8 +146,9 @@ def main() -> None:
         change(c, rows, before)
         c.execute("CHECKPOINT")
         c.close()
-        finished += not killed(seconds * (n + 0.5) / kills)
-        c = connected(again())
+        finished += not killed(uri, seconds * (n + 0.5) / kills)
+        uri = again().get_uri()
+        c = connected(uri)
         states[state(c, before, after, rows)] += 1
     c.close()
     again().cleanup()
