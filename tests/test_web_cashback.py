@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import func, select, update
@@ -29,6 +30,7 @@ with warnings.catch_warnings():
     from starlette.testclient import TestClient
 
 SECRET = "s3cret of the network"
+FORM = "application/x-www-form-urlencoded"
 HOST_KEY = "k" * 40
 USER = "user-4711"
 BROWSER = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"}
@@ -610,6 +612,21 @@ def test_signed_postbacks_altered_and_replayed(client: TestClient, workspace: Wo
     with workspace.db.read() as c:
         query = select(func.count()).select_from(t.conversions)
         assert c.execute(query.where(t.conversions.c.external_id == "e1")).scalar_one() == 1
+
+
+def test_ids_in_the_old_cyrillic_page_stay_apart(client: TestClient, workspace: Workspace) -> None:
+    """Written as U+FFFD, all bytes that are no UTF-8 are the same: two sales would be one."""
+    said = f"status=pending&commission=1&currency=RUB&secret={quote(SECRET)}&external_id="
+    for sent in ("%C7%E0%EA%E0%E7-1", "%D2%E0%EA%E0%E7-1", "%D0%97%D0%B0%D0%BA%D0%B0%D0%B7-1"):
+        assert client.get(f"/postback/generic?{said}{sent}").status_code == 200
+        body = {"content": said + sent, "headers": {"Content-Type": FORM}}
+        assert client.post("/postback/generic", **body).status_code == 200  # type: ignore[arg-type]
+    workspace.drain()
+    with workspace.db.read() as c:
+        found = c.execute(select(t.conversions.c.external_id)).scalars()
+        assert sorted(one for one in found if one.endswith("-1")) == ["Заказ-1", "Таказ-1"]
+    refused = client.get(f"/postback/generic?{said}%98")
+    assert (refused.status_code, refused.json()["error"]["type"]) == (422, "BadQuery")
 
 
 def test_a_call_that_says_two_things_says_nothing(client: TestClient, workspace: Workspace) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 from urllib.parse import parse_qsl
@@ -22,6 +23,8 @@ MAX_NAMED = 2000
 MAX_FIELDS = 200
 MAX_NAME = 200
 """Characters of a name, with those of what it lies in: each value bears it."""
+OLD_PAGE = "cp1251"
+"""What a field is that is no UTF-8: each of its bytes is another letter."""
 PRODUCT_ID = re.compile(r"p[a-z2-7]{16}")
 OFFER_ID = re.compile(r"[a-z2-7]{16}")
 
@@ -157,9 +160,24 @@ def _no_number(text: str) -> Any:
 
 def _pairs(text: str) -> list[tuple[str, str]]:
     try:
-        return parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="replace")
+        pairs = parse_qsl(
+            text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="surrogateescape"
+        )
     except ValueError as error:
         raise BadQuery("too many fields", hint="send fewer") from error
+    return [(_decoded(name), _decoded(value)) for name, value in pairs]
+
+
+def _decoded(text: str) -> str:
+    """Percent-encoded bytes that are no UTF-8 as the page of the networks that send such. Never what
+    stands for any byte: two ids would become one. Raises BadQuery."""
+    if text.isascii():
+        return text
+    data = text.encode("utf-8", "surrogateescape")
+    for page in ("utf-8", OLD_PAGE):
+        with suppress(UnicodeDecodeError):
+            return data.decode(page)
+    raise BadQuery(f"a field is neither UTF-8 nor {OLD_PAGE}", hint="send UTF-8")
 
 
 def _plain(value: Any) -> bool:
