@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import zxingcpp
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from sqlalchemy import text
 from stdnum import ean
@@ -67,6 +69,16 @@ def on(
 def test_modules_say_what_their_examples_say() -> None:
     for module in (gtins, storepage):
         assert doctest.testmod(module).failed == 0
+
+
+@given(
+    st.sampled_from([7, 11, 12, 13]).flatmap(
+        lambda n: st.text("0123456789", min_size=n, max_size=n)
+    )
+)
+def test_one_check_digit_is_right(number: str) -> None:
+    sound = [digit for digit in "0123456789" if gtins._adds_up(number + digit)]
+    assert sound == [ean.calc_check_digit(number)]
 
 
 @pytest.mark.parametrize("number", ["96385074", "614141999996", "4006381333931", "10614141999993"])

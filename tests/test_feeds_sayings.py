@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lensback.feeds.stock import _data, known
+from lensback.feeds.stock import USUAL, Words, _data, known
 
 KNOWN = known()
 
@@ -196,3 +196,9 @@ def test_a_strange_word_beside_it_never_puts_anything_in_stock(
 def test_both_at_once_is_never_in_stock(out: str, stocked: str) -> None:
     assert KNOWN(f"{out}, {stocked}") != "in_stock"
     assert KNOWN(f"{stocked}, {out}") != "in_stock"
+
+
+def test_what_is_usual_means_what_the_lists_say() -> None:
+    assert {said: KNOWN.by_lists(said) for said in USUAL} == USUAL
+    own = Words({"yes": "out_of_stock"})
+    assert (own.of("yes"), own.of("in stock")) == ("out_of_stock", "in_stock"), "theirs come first"

@@ -132,7 +132,6 @@ HEAVY = {
 ONE_PLACE = {
     "tomllib": {"checked", "installed"},
     "hmac": {"tokens"},
-    "stdnum": {"gtins"},
     "iso4217": {"types"},
     "croniter": {"schedule"},
     "gettext": {"speech"},

@@ -8,7 +8,7 @@ from babel.numbers import get_currency_precision, get_territory_currencies
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lensback.types import Filter, Money, Tally, currency_exponent, minor_units
+from lensback.types import USUAL_UNITS, Filter, Money, Tally, currency_exponent, minor_units
 
 
 @given(st.integers(-(10**12), 10**12), st.sampled_from(["RUB", "JPY", "KWD", "USD"]))
@@ -52,6 +52,10 @@ def test_minor_units_against_a_second_source() -> None:
         wanted = OF_ISO_4217.get(code, get_currency_precision(code))
         assert (code, digits) == (code, wanted)
     assert all(currency_exponent(code) == digits for code, digits in OF_ISO_4217.items())
+
+
+def test_the_usual_units_are_those_of_the_table() -> None:
+    assert {code: minor_units()[code] for code in USUAL_UNITS} == USUAL_UNITS
 
 
 def test_every_currency_that_people_pay_with_is_known() -> None:

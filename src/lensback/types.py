@@ -30,6 +30,9 @@ AVAILABILITIES: tuple[Availability, ...] = get_args(Availability)
 
 WITHDRAWN = {"ANG": 2, "BGN": 2}
 """Currencies that ISO 4217 gave up of late: stores' feeds name them for a while yet."""
+USUAL_UNITS = {"JPY": 0, **dict.fromkeys(("EUR", "GBP", "PLN", "RUB", "SEK", "UAH", "USD"), 2)}
+"""Digits after the decimal point of what most prices are in, as ISO 4217 has them; to read its table
+takes longer than a small feed."""
 MAX_PRICE_MINOR = 1 << 53
 """Smallest units of a currency from which no price is believed: beyond it numbers of JSON are not exact."""
 
@@ -91,7 +94,8 @@ def currency_exponent(currency: str) -> int:
     >>> [currency_exponent(c) for c in ("RUB", "JPY", "KWD")]
     [2, 0, 3]
     """
-    return minor_units().get(currency, 2)
+    usual = USUAL_UNITS.get(currency)
+    return minor_units().get(currency, 2) if usual is None else usual
 
 
 @dataclass(frozen=True, slots=True)

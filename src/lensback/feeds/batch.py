@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from itertools import chain, repeat, starmap
+from itertools import chain, repeat
 from operator import itemgetter
 from typing import Any
 
@@ -141,11 +141,15 @@ def _stock(columns: Columns, words: Words) -> dict[str, Iterable[Any]]:
         said = [a or b for a, b in zip(said, sent, strict=True)] if said else list(sent)
     if not said and not count:
         return {}
-    rows = list(zip(said or repeat(""), count or repeat(""), strict=False))
-    found = list(starmap(words, rows))
+    if said and count:
+        rows = list(zip(said, count, strict=True))
+        meant = {pair: words(*pair) for pair in set(rows)}
+        found = [meant[pair] for pair in rows]
+    else:
+        found = list(map(words.of, said or count or ()))  # of nothing, it is in stock
     if "unknown" not in found:
         return {"availability": found}
-    told = map(clean.unknown_words, found, *zip(*rows, strict=True))
+    told = map(clean.unknown_words, found, said or repeat(""), count or repeat(""))
     return {"availability": found, "stock_words": told}
 
 
@@ -160,7 +164,8 @@ def _words(columns: Columns, separator: str) -> dict[str, Iterable[Any]]:
         if name in columns:
             made[name] = _tidied(columns[name], clean.MAX_DESCRIPTION, _description)
     if "category" in columns:
-        made["category"] = map(clean.category, columns["category"], repeat(separator))
+        paths = {raw: clean.category(raw, separator) for raw in set(columns["category"])}
+        made["category"] = map(paths.__getitem__, columns["category"])
     return made
 
 
@@ -184,13 +189,20 @@ def _tidied(values: Sequence[str], limit: int, one: Callable[[str], str]) -> Seq
     tidy = (
         joined.count("<") == len(values) - 1
         and "&" not in joined
-        and "  " not in joined
-        and " " not in map(itemgetter(0), filter(None, values))
-        and " " not in map(itemgetter(-1), filter(None, values))
+        and (" " not in joined or _is_spaced(values, joined))
         and _is_printable(joined)
         and max(map(len, values)) <= limit
     )
     return values if tidy else [one(value) for value in values]
+
+
+def _is_spaced(values: Sequence[str], joined: str) -> bool:
+    """Whether all spaces stand alone and between words."""
+    return (
+        "  " not in joined
+        and " " not in map(itemgetter(0), filter(None, values))
+        and " " not in map(itemgetter(-1), filter(None, values))
+    )
 
 
 def _is_printable(joined: str) -> bool:
@@ -220,10 +232,12 @@ def _based(values: Sequence[str], where: Where) -> Sequence[str]:
 
 def _prices(columns: Columns, fallback: str, odd: set[int]) -> tuple[Iterable[Any], Iterable[Any]]:
     codes: Iterable[str] = repeat(fallback)
-    if "currency" in columns:
-        codes = [currency(raw) or fallback for raw in columns["currency"]]
+    if named := columns.get("currency"):
+        known = {raw: currency(raw) or fallback for raw in set(named)}
+        codes = repeat(known[named[0]]) if len(known) == 1 else map(known.__getitem__, named)
     prices = list(map(money, columns["price"], codes))
-    odd.update([i for i, price in enumerate(prices) if type(price) is str])
+    if str in map(type, prices):
+        odd.update(i for i, price in enumerate(prices) if type(price) is str)
     if "sale_price" in columns:
         sales, olds = (columns.get(name, repeat("")) for name in ("sale_price", "old_price"))
         if dates := columns.get("sale_dates"):
@@ -264,6 +278,8 @@ def _images(columns: Columns, where: Where) -> dict[str, Iterable[Any]]:
         and not any(mark in joined for mark in _LISTED)
         and joined.count("//") == f"\n{joined}".count("\nh")  # one address in each line
     ):
+        if joined.count("\n") == len(based):  # no text of several lines
+            return {"image_urls": [(text,) if text else () for text in based]}
         urls = [_listed(text) for text in based]
         if max(map(len, urls)) <= addresses.MAX_IMAGES:
             return {"image_urls": urls}

@@ -46,7 +46,9 @@ FIELDS = (
 )
 """`images` takes every column named; every other field the first that is not empty."""
 _MAX_NAMES = 10_000
-_MAX_IMAGES_CHARS = 50_000
+MAX_IMAGES_CHARS = 50_000
+UNRANKED = 99
+"""No name counts that stands behind so many better ones."""
 NEEDED = ("id", "title", "url", "price")
 
 
@@ -214,25 +216,26 @@ class Picker:
         ranks: dict[str, int] = {}
         known = self._known
         for name, value in pairs:
-            places = known[name] if name in known else self._places(name)
+            places = known[name] if name in known else self.places(name)
             if not places or not value or value.isspace():
                 continue
             for target, rank in places:
                 if target == "images" and target in row:
-                    row[target] = f"{row[target]}\n{value}"[:_MAX_IMAGES_CHARS]
-                elif rank < ranks.get(target, 99):
+                    row[target] = f"{row[target]}\n{value}"[:MAX_IMAGES_CHARS]
+                elif rank < ranks.get(target, UNRANKED):
                     row[target], ranks[target] = value, rank
                 elif target == "image" and rank == ranks[target]:  # the same element once more
-                    row["images"] = f"{row.get('images', '')}\n{value}"[:_MAX_IMAGES_CHARS]
+                    row["images"] = f"{row.get('images', '')}\n{value}"[:MAX_IMAGES_CHARS]
         if "url" in row and self._urls[ranks["url"]] in self._columns.tracked:
             row["tracked"] = "1"
         return row
 
     def knows(self, name: str) -> bool:
         """Whether a column or element of this name feeds any field."""
-        return bool(self._places(name))
+        return bool(self.places(name))
 
-    def _places(self, name: str) -> list[tuple[str, int]]:
+    def places(self, name: str) -> list[tuple[str, int]]:
+        """Fields that a column or element of this name feeds, each with its rank (0 is best)."""
         if name not in self._known:
             if len(self._known) >= _MAX_NAMES:
                 self._known.clear()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import cast
 from urllib.parse import urljoin
 
@@ -24,6 +25,9 @@ _WITH_PICTURES = ("content", "enclosure", "thumbnail")
 _CURRENCIES = ("currency", "currencyCode", "currencyId", "currency_id")
 """Attributes of an amount that name its currency."""
 _CODE = 3
+_NESTING = etree.XPath("/*/*/*/*/..")  # a predicate takes ten times as long
+_WITH_ATTRIBUTES = etree.XPath("/*/*/*/@*/..")
+_BASED = etree.XPath("/*/@xml:base/.. | /*/*/@xml:base/..")
 _PICTURE = re.compile(r"\.(?:jpe?g|png|webp|gif|avif)(?:[?#]|\Z)", re.IGNORECASE)
 
 
@@ -56,7 +60,7 @@ def pairs(element: etree._Element) -> Iterator[tuple[str, str]]:
                 foreign.append((name, link))
             else:
                 yield name, link
-        elif space and space != own and "base.google.com" not in space:
+        elif _is_foreign(space, own):
             foreign += [(name, inner_text(child)), *_pictures(child, name)]
         else:
             said = inner_text(child)
@@ -67,6 +71,41 @@ def pairs(element: etree._Element) -> Iterator[tuple[str, str]]:
             yield name, _resolved(child, said) if name in _ADDRESSES else said
     # media:title and atom:link say something only where the row's own elements do not
     yield from foreign
+
+
+def in_order(own: str, tags: Sequence[str]) -> list[tuple[int, str]]:
+    """Places and names of the elements in a row, as `pairs` has them. `own`: the row's namespace, as it
+    stands in its tag."""
+    split = [(at, *tag.rpartition("}")[::2]) for at, tag in enumerate(tags)]
+    first = [(at, name) for at, space, name in split if not _is_foreign(space, own)]
+    return first + [(at, name) for at, space, name in split if _is_foreign(space, own)]
+
+
+def odd_rows(rows: Sequence[Element], knows: Callable[[str], bool]) -> set[Element]:
+    """Those of a tree's rows of which `pairs` says more than texts of elements, or says it in another
+    order than `in_order`. `knows`: whether a name means anything."""
+    first = rows[0]
+    own = first.tag.rpartition("}")[0]
+    holding = cast("list[Element]", _NESTING(first))
+    named = cast("list[Element]", _WITH_ATTRIBUTES(first))
+    based = cast("list[Element]", _BASED(first))
+    if based or any(BASE in element.attrib for element in named):
+        return set(rows)
+    odd = (e.getparent() for e in chain(holding, named) if _says_more(e, own, knows))
+    return {row for row in odd if row is not None}
+
+
+def _says_more(element: Element, own: str, knows: Callable[[str], bool]) -> bool:
+    space, _, name = element.tag.rpartition("}")
+    if name in _WITH_PICTURES or (name == "group" and _is_foreign(space, own)):
+        return True
+    if len(element) and knows(name):
+        return True
+    return bool(element.attrib) and (name == "link" or ("rice" in name and knows(name)))
+
+
+def _is_foreign(space: str, own: str) -> bool:
+    return bool(space) and space != own and "base.google.com" not in space
 
 
 def _pictures(element: etree._Element, name: str) -> list[tuple[str, str]]:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html.entities import html5
 from typing import cast
-from xml.sax.saxutils import quoteattr
 
 from lxml import etree
 
@@ -326,10 +325,9 @@ class Block:
     def offers(self, columns: batch.Columns, rules: clean.RowRules) -> list[Offer | Rejected]:
         """What the rows' values make, with the lines of those that are refused."""
         made = batch.offers(columns, len(self.rows), rules)
-        refused = [i for i, row in enumerate(made) if isinstance(row, Rejected)]
-        if refused:
+        if Rejected in map(type, made):
             lines = self._lines()
-            for i in refused:
+            for i in (i for i, row in enumerate(made) if isinstance(row, Rejected)):
                 line = lines[i] if len(lines) == len(made) else 0
                 made[i] = replace(cast("Rejected", made[i]), line=line)
         return made
@@ -371,10 +369,18 @@ def _wrapper(head: etree._Element, sample: bytes) -> str:
         spaces.update(element.nsmap)
     base = next((base for element in head.iter(etree.Element) if (base := element.get(BASE))), "")
     return "<rows{}{}>".format(
-        f" xml:base={quoteattr(base)}" if base else "",
+        f" xml:base={_quoted(base)}" if base else "",
         "".join(
-            f" xmlns{':' + prefix if prefix else ''}={quoteattr(uri)}"
+            f" xmlns{':' + prefix if prefix else ''}={_quoted(uri)}"
             for prefix, uri in spaces.items()
             if uri and uri not in _RESERVED and prefix not in ("xml", "xmlns")
         ),
     )
+
+
+def _quoted(value: str) -> str:
+    """As the value of an attribute. (`xml.sax.saxutils` brings a client of HTTP with it.)"""
+    return '"' + value.translate(_REFERENCES) + '"'
+
+
+_REFERENCES = str.maketrans({char: f"&#{ord(char)};" for char in '&<>"\n\r\t'})

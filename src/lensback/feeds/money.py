@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from lensback.feeds.columns import by_alias
 from lensback.feeds.texts import plain
-from lensback.types import MAX_PRICE_MINOR, Money, currency_exponent, minor_units
+from lensback.types import MAX_PRICE_MINOR, USUAL_UNITS, Money, currency_exponent, minor_units
 
 MAX_WORD = 200
 _SIGNS = by_alias(
@@ -242,7 +242,10 @@ def currency(raw: str) -> str:
     """
     name = plain(raw[:MAX_WORD], MAX_WORD) if "&" in raw or "<" in raw else raw[:MAX_WORD]
     name = name.strip(" .\u00a0").lower()
-    return name.upper() if name.upper() in minor_units() else _SIGNS.get(name, "")
+    if sign := _SIGNS.get(name):
+        return sign
+    code = name.upper()
+    return code if code in USUAL_UNITS or code in minor_units() else ""
 
 
 @lru_cache(1 << 15)

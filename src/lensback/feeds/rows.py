@@ -138,9 +138,10 @@ class Pending(Generic[T]):
     def flush(self) -> Iterator[Offer | Rejected]:
         """Reads the waiting rows together and yields what each became, in order of their lines."""
         made = self._make(self.rows) if self.rows else []
-        for i, row in enumerate(made):
-            if isinstance(row, Rejected):
-                made[i] = replace(row, line=self.lines[i])
+        if Rejected in map(type, made):
+            for i, row in enumerate(made):
+                if isinstance(row, Rejected):
+                    made[i] = replace(row, line=self.lines[i])
         for i, row in reversed(self._refused):
             made.insert(i, row)
         self._flushed = self.whole

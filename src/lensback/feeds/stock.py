@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from importlib.resources import files
 
 from lensback.checked import parse_toml
@@ -61,40 +61,52 @@ def tokens(raw: str) -> tuple[str, ...]:
     return tuple(_TOKEN.findall(folded(raw)))
 
 
-class Words:
-    """Everything that is known of how stores speak of stock. Call it with a row's texts."""
+class _Lists:
+    """What all words and phrases mean, the store's own among them."""
 
-    def __init__(self, own: Mapping[str, str] | None = None) -> None:
-        """`own`: a column map's texts -> state. They stand above the list that comes with us."""
-        self._whole: dict[str, str] = {}
-        self._phrases: dict[tuple[str, ...], str] = {}
-        self._own = {"".join(tokens(said)): state for said, state in (own or {}).items()}
+    def __init__(self, own: Mapping[str, str]) -> None:
+        self.whole: dict[str, str] = {}
+        self.phrases: dict[tuple[str, ...], str] = {}
         data = _data()
         for state in AVAILABILITIES[:-1]:
             for said in _flat(data[state]):
                 self._learn(said, state)
-        for said, meant in (own or {}).items():
+        for said, meant in own.items():
             self._learn(said, meant)
-        self._longest = max(map(len, self._phrases))
-        self._kinds = {
+        self.longest = max(map(len, self.phrases))
+        self.kinds = {
             kind: frozenset(part for said in _flat(data[kind]) for part in tokens(said))
             for kind in ("no", "not", "filler", "unit", "time", "delivery")
         }
-        for said in self._kinds["no"]:
-            self._whole.setdefault(said, "out_of_stock")
-        joined = {"".join(parts) for parts in self._phrases}.union(*self._kinds.values())
+        for said in self.kinds["no"]:
+            self.whole.setdefault(said, "out_of_stock")
+        joined = {"".join(parts) for parts in self.phrases}.union(*self.kinds.values())
         wide = sorted(filter(_WIDE.search, joined), key=len, reverse=True)
-        self._wide = re.compile("|".join(map(re.escape, wide)))
-        self.of = lru_cache(8192)(self._of)
-        """`state_of` one text, remembered."""
+        self.wide = re.compile("|".join(map(re.escape, wide)))
 
     def _learn(self, said: str, state: str) -> None:
         typed = said.translate(_TYPED)
         for parts in (tokens(said), *((tokens(typed),) if typed != said else ())):
             joined = "".join(parts)
-            self._whole[joined] = state
+            self.whole[joined] = state
             if not said.startswith("="):
-                self._phrases[parts] = self._phrases[(joined,)] = state
+                self.phrases[parts] = self.phrases[(joined,)] = state
+
+
+class Words:
+    """Everything that is known of how stores speak of stock. Call it with a row's texts."""
+
+    def __init__(self, own: Mapping[str, str] | None = None) -> None:
+        """`own`: a column map's texts -> state. They stand above the list that comes with us."""
+        self._given = dict(own or {})
+        self._own = {"".join(tokens(said)): state for said, state in self._given.items()}
+        self.of = lru_cache(8192)(self._of)
+        """`state_of` one text, remembered."""
+
+    @cached_property
+    def _lists(self) -> _Lists:
+        """Made for the first text that is not usual: it takes longer than to read a small feed."""
+        return _Lists(self._given)
 
     def __call__(self, words: str, count: str = "") -> str:
         """One of AVAILABILITIES for what a row says in words, and for its count. A row that says nothing is
@@ -112,8 +124,15 @@ class Words:
         return said
 
     def _of(self, raw: str) -> str:
-        if raw.isdigit() and raw.isascii() and not self._own:  # what nearly all counts look like
-            return "in_stock" if raw.strip("0") else _OUT
+        if not self._own:
+            if raw.isdigit() and raw.isascii():  # what nearly all counts look like
+                return "in_stock" if raw.strip("0") else _OUT
+            if usual := USUAL.get(raw):
+                return usual
+        return self.by_lists(raw)
+
+    def by_lists(self, raw: str) -> str:
+        """What a text says by the lists, and by the store's own."""
         said = plain(raw[: 4 * MAX_WORDS], MAX_WORDS)
         if "://" in said:
             said = re.split(r"[/#]", said.rstrip("/#"))[-1]
@@ -125,11 +144,11 @@ class Words:
             return "in_stock" if signs <= _YES else "out_of_stock"
         said = _DENIED.sub(" no ", said)
         whole = "".join(tokens(said))
-        if found := self._own.get(whole) or self._whole.get(whole):
+        if found := self._own.get(whole) or self._lists.whole.get(whole):
             return found
         words = folded(_CAMEL.sub(" ", said))
         if _WIDE.search(words):  # its known parts, a space between them
-            words = self._wide.sub(lambda part: f" {part[0]} ", words.replace(" ", ""))
+            words = self._lists.wide.sub(lambda part: f" {part[0]} ", words.replace(" ", ""))
         return self._spoken(" ".join(words.split()))
 
     def _spoken(self, said: str) -> str:
@@ -139,22 +158,24 @@ class Words:
         numbers = list(_NUMBER.finditer(undated))
         states, left, before_out = self._phrases_in(_TOKEN.findall(_NUMBER.sub(" ", undated)))
         if later := states & {"preorder", "backorder"}:
-            return _denied(states) if left & self._kinds["no"] else max(later)
+            return _denied(states) if left & self._lists.kinds["no"] else max(later)
         if _OUT in states:
-            return "unknown" if "in_stock" in states or before_out & self._kinds["not"] else _OUT
-        strange = left - self._kinds["no"] - self._neutral(bool(numbers))
-        if left & self._kinds["no"]:
+            return (
+                "unknown" if "in_stock" in states or before_out & self._lists.kinds["not"] else _OUT
+            )
+        strange = left - self._lists.kinds["no"] - self._neutral(bool(numbers))
+        if left & self._lists.kinds["no"]:
             return "unknown" if strange and not states else _OUT
-        timed = bool(numbers) and bool(left & self._kinds["time"])
-        if strange - (self._kinds["delivery"] if timed else frozenset()) or undated != said:
+        timed = bool(numbers) and bool(left & self._lists.kinds["time"])
+        if strange - (self._lists.kinds["delivery"] if timed else frozenset()) or undated != said:
             return "unknown"  # a day: in stock from then, or until then
         if numbers and not timed:
             return _counted(undated, numbers)
         return "in_stock" if states or timed else "unknown"
 
     def _neutral(self, counting: bool) -> frozenset[str]:
-        known = self._kinds["filler"] | self._kinds["unit"]
-        return known | self._kinds["time"] if counting else known
+        known = self._lists.kinds["filler"] | self._lists.kinds["unit"]
+        return known | self._lists.kinds["time"] if counting else known
 
     def _phrases_in(self, parts: list[str]) -> tuple[set[str], set[str], set[str]]:
         """States of the phrases, the words that are in none, and those of them that stand right
@@ -168,9 +189,9 @@ class Words:
         nothing = False  # the phrase before this word says that there is none
         at = 0
         while at < len(parts):
-            for size in range(min(self._longest, len(parts) - at), 0, -1):
-                if state := self._phrases.get(tuple(parts[at : at + size])):
-                    no = not self._kinds["no"].isdisjoint(parts[at : at + size])
+            for size in range(min(self._lists.longest, len(parts) - at), 0, -1):
+                if state := self._lists.phrases.get(tuple(parts[at : at + size])):
+                    no = not self._lists.kinds["no"].isdisjoint(parts[at : at + size])
                     mere = state == _OUT and size == 1 and no
                     denied |= mere
                     # "Товара нет | в наличии" says one thing, in two phrases that we know
@@ -189,6 +210,15 @@ class Words:
 
 
 _OUT = "out_of_stock"
+USUAL = {
+    **dict.fromkeys(
+        ("in stock", "in_stock", "true", "yes", "https://schema.org/InStock"), "in_stock"
+    ),
+    **dict.fromkeys(("out of stock", "out_of_stock", "false", "no"), _OUT),
+    "preorder": "preorder",
+    "backorder": "backorder",
+}
+"""What most feeds say; the lists say the same of it."""
 
 
 def _denied(states: set[str]) -> str:
@@ -230,5 +260,5 @@ def _data() -> dict[str, dict[str, list[str]]]:
 
 @cache
 def known() -> Words:
-    """What we know ourselves, without a column map. Made when a feed is first read: it takes a while."""
+    """What we know ourselves, without a column map."""
     return Words()

@@ -15,6 +15,7 @@ _TAGS = re.compile(
     r"<!--.*?(?:-->|\Z)|<(script|style)\b.*?(?:</\1\s*>|\Z)|</?[a-zA-Z!?][^<>]*+>",
     re.DOTALL | re.IGNORECASE,
 )
+_SPACES = re.compile("  +")
 _CDATA = re.compile(r"<!\[CDATA\[(.*?)(?:\]\]>|\Z)", re.DOTALL)
 
 
@@ -31,8 +32,8 @@ def text(raw: str, limit: int) -> str:
     """One line: white space collapsed, control and invisible characters gone, at most `limit`."""
     value = raw[:MAX_RAW].strip()
     if value.isprintable():  # so the only white space in it is spaces
-        while "  " in value:
-            value = value.replace("  ", " ")
+        if "  " in value:
+            value = _SPACES.sub(" ", value)
     else:
         value = " ".join(value.split())
         if not value.isprintable():

@@ -79,38 +79,32 @@ def read(chunks: Iterator[bytes], rules: clean.RowRules) -> Iterator[Offer | Rej
 
 def _row(element: etree._Element, fields: _Fields, words: Words) -> clean.Row:
     row: clean.Row = {}
-    for name, value in _said(element, fields):
-        if name not in row:
-            row[name] = value
-        elif name == "images":
-            row[name] = f"{row[name]}\n{value}"[:MAX_RAW]
-        else:
-            _again(row, name, value, words)
+    for key, value in attributes(element):
+        if value and (name := ATTRIBUTES.get(key)):
+            row[name] = _again(name, row[name], value, words) if name in row else value
+    for child in element:
+        name = fields[child.tag]
+        if not name:
+            continue
+        said = _inner(child, name) if len(child) else child.text
+        if name == "param":
+            name = _param(child.get("name", "")[:_LONGEST])
+        elif name in _LOOKED_AT:
+            said = _count_of(child) if name == "outlets" else child.get("type") or said
+        if said and name:
+            row[name] = _again(name, row[name], said, words) if name in row else said
     if (counts := row.pop("outlets", "")) and not any(name in row for name in _STOCK):
         row["quantity"] = counts
-    if clean.flag(row.pop("hidden", "")):  # Yandex Market: not for sale now
+    if "hidden" in row and clean.flag(row.pop("hidden")):  # Yandex Market: not for sale now
         row["availability"] = "out of stock"
     return row
 
 
-def _said(element: etree._Element, fields: _Fields) -> Iterator[tuple[str, str]]:
-    """Field and value of what says something, attributes first."""
-    for name, value in attributes(element):
-        if value and name in ATTRIBUTES:
-            yield ATTRIBUTES[name], value
-    for child in element:
-        if name := fields[child.tag]:
-            said = inner_text(child) if len(child) else child.text
-            if name == "param":
-                name = _param(child.get("name", "")[:_LONGEST])
-            elif name == "condition":  # <condition type="used"/>
-                said = child.get("type") or said
-            elif name == "outlets":
-                said = _count_of(child)
-            elif name == "images" and len(child):
-                said = "\n".join(map(inner_text, child))
-            if name and said:
-                yield name, said
+_LOOKED_AT = ("outlets", "condition")  # <condition type="used"/>
+
+
+def _inner(child: etree._Element, name: str) -> str:
+    return "\n".join(map(inner_text, child)) if name == "images" else inner_text(child)
 
 
 def _count_of(outlets: etree._Element) -> str:
@@ -137,12 +131,13 @@ class _Fields(dict[str, str]):
         return self[tag]
 
 
-def _again(row: clean.Row, name: str, value: str, words: Words) -> None:
-    """An element that was there before."""
-    if name in _STOCK and words.of(row[name]) in ("in_stock", "unknown"):
-        row[name] = value  # attribute and element disagree: for sale only if both say so
-    elif name == "gtin" and not gtins.gtin(row[name]):
-        row[name] = value
+def _again(name: str, before: str, value: str, words: Words) -> str:
+    """What counts of an element that was there before."""
+    if name == "images":
+        return f"{before}\n{value}"[:MAX_RAW]
+    if name in _STOCK and words.of(before) in ("in_stock", "unknown"):
+        return value  # attribute and element disagree: for sale only if both say so
+    return value if name == "gtin" and not gtins.gtin(before) else before
 
 
 def _compose(columns: batch.Columns, count: int, paths: dict[str, str]) -> None:
