@@ -8,6 +8,7 @@ process and the server's. Nothing of the project is imported here.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -102,8 +103,12 @@ def killed(uri: str, after_s: float) -> bool:
         time.sleep(after_s)
         running = process.poll() is None
         server = pids()
-        for pid in (process.pid, *server):
-            os.kill(pid, signal.SIGKILL)
+        process.kill()
+        for pid in server:
+            with contextlib.suppress(
+                ProcessLookupError
+            ):  # its own process may be gone with the client
+                os.kill(pid, signal.SIGKILL)
         process.wait()
     while any(Path(f"/proc/{pid}").exists() for pid in server):
         time.sleep(0.05)
