@@ -3,7 +3,7 @@
 FOLDER holds what writes.py puts there: vectors.npy [n, dim], changed.npy [m], after.npy [m, dim]. The rows get their other vectors
 in one transaction. A process that does so is killed together with every process of the server at moments spread over the seconds that it took, the server is
 started again, and all changed rows are compared, then searched for through the graph. Prints one JSON like writes.py's: processor time of this
-process and the server's. Nothing of the project is imported here.
+process and the server's (kept as bench/results/peers_pgvector_writes.json). Nothing of the project is imported here.
 """
 
 from __future__ import annotations

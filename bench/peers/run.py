@@ -1,7 +1,7 @@
 """Peers beside us on the same work: `python bench/peers/run.py [--rows 20000] [--queries 100] [--only NAMES] [--folder DIR]`.
 
 Vectors of real pictures, replicated with noise: faiss, usearch, LanceDB, autofaiss, clip-retrieval and pgvector bare, and our index, each in a
-process of its own, one after the other. `--only`: of these alone, and what the JSON holds of the others stays. `--folder`: the vectors stay there. Feeds of the three stores: lxml and csv bare, and our reader, which also
+process of its own, one after the other. `--only`: of these alone, and what the JSON holds of the others stays. `--folder`: the vectors stay there. With `--rows 200000 --out bench/results/peers_200k.json` a large catalogue. Feeds of the three stores: lxml and csv bare, and our reader, which also
 checks, cleans and types every field. The peers are installed into an environment of their own, build/peers; nothing of theirs
 becomes part of the project. Processor time, one thread: what else the machine does disturbs it least.
 """
