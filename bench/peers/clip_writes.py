@@ -1,8 +1,8 @@
 """clip-retrieval's index when rows change, and `kill -9` meanwhile: `python clip_writes.py FOLDER [KILLS]`, in the environment of clip_peer.py.
 
 FOLDER holds what writes.py puts there. It can change no row: `clip-retrieval index` is run anew over all vectors, into the folder of the
-old index. That is killed at moments spread over the seconds that it took, and the file is opened again. Prints one JSON like writes.py's.
-Nothing of the project is imported here.
+old index. That is killed at moments spread over the seconds that it took, and the file is opened again. Prints one JSON like writes.py's (kept as
+bench/results/peers_clip_writes.json). Nothing of the project is imported here.
 """
 
 from __future__ import annotations
