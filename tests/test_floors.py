@@ -43,6 +43,7 @@ FLOORS = [
         "retry",
         "tokens",
         "lanes",
+        "headstart",
         "profiles",
         "gtins",
         "stems",

@@ -10,26 +10,44 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
+from threading import Event, current_thread
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from sqlalchemy import select
 
 from forked import Forked
 from garments import items
+from lensback import download as download_module
+from lensback import headstart
+from lensback import sync as sync_module
 from lensback.catalogue import offers, products, stores
 from lensback.db import tables as t
-from lensback.errors import BadQuery, Busy, FeedTruncated, FetchError, StateError, UnknownName
+from lensback.encoders.pixels import PixelsEncoder
+from lensback.errors import (
+    BadQuery,
+    Busy,
+    ConfigError,
+    FeedTruncated,
+    FetchError,
+    StateError,
+    UnknownName,
+)
+from lensback.images import ImageStore
 from lensback.search import Query, search
 from lensback.settings import Settings
 from lensback.sync import sync
+from lensback.types import ImageInfo, Vectors
 from lensback.workspace import Workspace, init
 from world import World, WorldStore
 
 THINGS = items(24)
+PATIENCE_S = 300
 KILLS = int(os.environ.get("SYNC_KILLS", "6"))
 """How often a sync is killed; `bench/kills.py` does it more often."""
 
@@ -113,6 +131,61 @@ def quick(
     with opened(tmp_path_factory.mktemp("quick"), world, **QUICK) as workspace:
         assert not sync(workspace).failed
         yield workspace, state(workspace)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_what_has_come_is_encoded_while_more_is_fetched(
+    broken: bool,
+    world: World,
+    quick: tuple[Workspace, dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Later pictures are held back until the first ones were encoded. A head start that fails costs nothing."""
+    encoded, arrivals = Event(), count(1)
+    put, encode = ImageStore.put, PixelsEncoder.encode
+
+    def held(images: ImageStore, data: bytes) -> ImageInfo:
+        if next(arrivals) > 20:
+            assert encoded.wait(PATIENCE_S), "nothing is encoded while pictures are fetched"
+        return put(images, data)
+
+    def noted(encoder: PixelsEncoder, images: Sequence[Image.Image]) -> Vectors:
+        encoded.set()
+        if broken and current_thread().name == "headstart":
+            raise ConfigError("broken", hint="")
+        return encode(encoder, images)
+
+    monkeypatch.setattr(ImageStore, "put", held)
+    monkeypatch.setattr(PixelsEncoder, "encode", noted)
+    monkeypatch.setattr(sync_module, "AHEAD", 2)
+    monkeypatch.setattr(download_module, "COMMIT_S", 0.0)
+    with opened(tmp_path / "w", world, embed_batch=1, **QUICK) as workspace:
+        report = sync(workspace)
+        found = state(workspace)
+    assert found == quick[1]
+    (embedded,) = [tally for tally in report.tallies if tally.stage == "embed"]
+    assert (embedded.done, embedded.rejects) == (len(found["hashes"]), 0)
+    assert report.guarded(0) == []
+
+
+@pytest.mark.parametrize("many", [1, 51])
+def test_few_pictures_have_no_head_start(
+    many: int, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor has a stage that is run alone."""
+
+    def begun(*_: object) -> None:
+        raise AssertionError("a head start")
+
+    monkeypatch.setattr(headstart, "begun", begun)
+    monkeypatch.setattr(sync_module, "AHEAD", many)
+    with opened(tmp_path / "w", world, **QUICK) as workspace:
+        if many > 1:
+            sync(workspace)
+        else:
+            sync(workspace, only="ingest")
+            sync(workspace, only="download")
 
 
 def first_offers(workspace: Workspace, photo: Path, **query: Any) -> set[str]:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from lensback.errors import Busy
+from lensback.errors import Busy, StateError
 
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
@@ -31,6 +31,18 @@ def what_mends(error: OSError, otherwise: str = "check the path") -> str:
     if error.errno in _FILES:
         return "allow more open files (ulimit -n), then run it again"
     return otherwise
+
+
+@contextmanager
+def disk_errors(mends: str) -> Iterator[None]:
+    """What the disk refuses in the block, from wherever, as StateError; `mends` is its hint where nothing better is
+    known."""
+    try:
+        yield
+    except OSError as error:
+        raise StateError(
+            f"the disk refuses: {error.strerror or error}", hint=what_mends(error, mends)
+        ) from error
 
 
 def _stranger(path: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -26,12 +27,22 @@ TOGETHER = 8
 UNIT = 1e-3
 """How far a vector's length may be from 1: the rounding of half precision."""
 
+Look = Callable[[], Iterator[str]]
+"""Finds the hashes of images that have no vector now."""
+Keys = Callable[[Look], Iterator[str]]
+"""Which images are to be encoded, by looking as often as they come."""
+
 GONE = "file lost, to be fetched again"
 
 Decoded = tuple[str, Image.Image | None, str]
 """Hash, picture, or the reason why there is none."""
 Encoded = tuple[list[str], Vectors, dict[str, str]]
 """Hashes with their vectors, and the reasons why other images have none."""
+
+
+def once(look: Look) -> Iterator[str]:
+    """The images that a single look finds."""
+    return look()
 
 
 def embed(
@@ -42,15 +53,17 @@ def embed(
     *,
     batch: int = 32,
     decoders: int = 2,
+    keys: Keys = once,
     progress: Progress | None = None,
 ) -> Tally:
-    """Encodes what has no vector yet. Decoding runs ahead in threads while the encoder works."""
+    """Encodes what has no vector yet. Decoding runs ahead in threads while the encoder works. `keys`: where
+    more are still coming (`headstart`)."""
 
     def encode(todo: Iterator[str]) -> Iterator[Encoded]:
         decoded = decode(todo, images, encoder.side_px, decoders, ahead=2 * batch)
         return encode_batches(decoded, encoder, batch)
 
-    return fill(db, images, vectors, encoder.fingerprint, encode, progress=progress)
+    return fill(db, images, vectors, encoder.fingerprint, encode, keys=keys, progress=progress)
 
 
 def review(db: Database, images: ImageStore, vectors: VectorStore) -> None:
@@ -77,6 +90,7 @@ def fill(
     fingerprint: str,
     encode: Callable[[Iterator[str]], Iterator[Encoded]],
     *,
+    keys: Keys = once,
     progress: Progress | None = None,
 ) -> Tally:
     """Gives every image without a vector to `encode`, wherever that runs, and keeps the results:
@@ -94,14 +108,16 @@ def fill(
             tally.notes["vectors lost"] = lost
     total, again = pictures.count_to_embed(db, fingerprint), 0
     for parts in db.rounds(f"embed {fingerprint}"):
-        todo = (key for part in parts for key in pictures.to_embed(db, fingerprint, part))
+        looks = (partial(pictures.to_embed, db, fingerprint, part) for part in parts)
+        todo = (key for look in looks for key in keys(look))
         for hashes, encoded, reasons in _commits(map(_usable, encode(todo))):
             tally.done += len(hashes)
             tally.rejected.update(reason.split(":")[0] for reason in reasons.values())
             with db.claim(f"vectors {fingerprint}"):
                 again += _keep(db, vectors, fingerprint, hashes, encoded, reasons)
             if progress:
-                progress(tally.done + tally.rejects, total)
+                done = tally.done + tally.rejects
+                progress(done, max(total, done))
     if tally.done:
         with db.claim(f"vectors {fingerprint}"):
             vectors.check(fingerprint)  # and the next sync, with nothing to do, need not

@@ -14,12 +14,12 @@ from functools import partial
 from threading import Event
 from typing import TypeVar
 
-from lensback import log, settled
-from lensback.catalogue import health, publications, stores
+from lensback import headstart, log, settled
+from lensback.catalogue import health, pictures, publications, stores
 from lensback.catalogue.pictures import Cadence
 from lensback.download import Manners, download, refetch_missing
-from lensback.durable import what_mends
-from lensback.embed import embed
+from lensback.durable import disk_errors
+from lensback.embed import Keys, embed, once
 from lensback.errors import BadQuery, Damaged, DataError, Error, StateError, Stopped
 from lensback.indexes import Mendable
 from lensback.ingest import Limits, Roads, Skipped, ingest_all, tidy_spool
@@ -34,6 +34,9 @@ REFIT = 0.2
 FEW = 8
 """Up to so many stores each has a progress bar of its own."""
 STAGES = ("ingest", "download", "embed", "group", "publish")
+MENDS = "free some space, check the rights of the workspace, then sync again"
+AHEAD = 100
+"""Pictures to fetch from which those that have come are encoded meanwhile."""
 Watch = Callable[[str], Progress]
 """Given a stage's name, returns what to call with (done, total)."""
 
@@ -48,6 +51,8 @@ class SyncReport:
     """Stores that were left alone, and why."""
     mended: dict[str, int] = field(default_factory=dict)
     """What was lost or damaged and is there again, or fetched again: how much of it."""
+    ahead: list[Tally] = field(default_factory=list)
+    """What was encoded while pictures were still fetched; it goes into the tally of `embed`."""
 
     def guarded(self, share: float) -> list[str]:
         """Stages in which more than this share of the rows was rejected, and failed stores."""
@@ -95,12 +100,12 @@ def sync(
     if only and only not in STAGES:
         raise BadQuery(f"no such stage: {only!r}", hint=f"use one of {', '.join(STAGES)}")
     report, watch = SyncReport(), _stoppable(watch, stop or Event())
-    with _disk_errors(), workspace.locked(), _halting(workspace, stop):
+    with disk_errors(MENDS), workspace.locked(), _halting(workspace, stop):
         wanted = retried(partial(stores.check_names, workspace.db, list(names)))
         retried(partial(_check_age, workspace, force))
         workspace.images.sweep()
         resumed = partial(_resumed, workspace, stop)
-        fetch = partial(_download, workspace, report, names, jobs, force, watch)
+        fetch = partial(_download, workspace, report, names, jobs, force, watch, not only)
         meant = (frozenset(names) or None) if force else frozenset[str]()
 
         rest = partial(_rest, workspace, report, watch, meant)
@@ -128,8 +133,8 @@ def sync(
 def _rest(
     workspace: Workspace, report: SyncReport, watch: Watch, meant: frozenset[str] | None, only: str
 ) -> None:
-    """The later stages, or the one that is asked for. Products and index are not made again of a
-    catalogue of which the last sync made them, unless it is forced."""
+    """The later stages, or the one that is asked for. Products and index are not made again of the
+    catalogue of the last sync, unless it is forced."""
 
     def run(*stages: str) -> list[Tally]:
         told = len(report.tallies)
@@ -141,7 +146,9 @@ def _rest(
     if only:
         run(*({only} - {"ingest", "download"}))
         return
-    run("embed")
+    embedded = run("embed")[-1]
+    while report.ahead:
+        embedded.add(report.ahead.pop())
     place = retried(partial(_place, workspace))
     now = retried(place.before)
     if meant == frozenset() and (known := retried(partial(place.tallies, now))):
@@ -223,20 +230,6 @@ def _halting(workspace: Workspace, stop: Event | None) -> Iterator[None]:
         yield
     finally:
         halt.clear()
-
-
-@contextmanager
-def _disk_errors() -> Iterator[None]:
-    """What the disk refuses, from whichever stage, as one of ours: the next sync goes on."""
-    try:
-        yield
-    except OSError as error:
-        raise StateError(
-            f"the disk refuses: {error.strerror or error}",
-            hint=what_mends(
-                error, "free some space, check the rights of the workspace, then sync again"
-            ),
-        ) from error
 
 
 def _resumed(workspace: Workspace, stop: Event | None, work: Callable[[], T]) -> T:
@@ -336,10 +329,30 @@ def _download(
     jobs: int,
     force: bool,
     watch: Watch,
+    whole: bool,
 ) -> Tally:
-    s = workspace.settings
+    """Fetches pictures. In a `whole` sync many of them are encoded as they come: one stage waits for the
+    network, one for the processor. Where syncs share the work each stage has its turn."""
     if lost := refetch_missing(workspace.db, workspace.images):
         _note(report, "pictures lost, to be fetched again", lost)
+    fetch = partial(_fetch, workspace, names, jobs, force)
+    db, show = workspace.db, watch("download")
+    if not whole or db.shared or pictures.count_to_download(db, names) < AHEAD:
+        return fetch(show)
+
+    def embed_what_came(coming: headstart.Coming) -> Tally:
+        (tally,) = _embed(workspace, watch, coming.keys)
+        _note_vectors(report, tally)
+        return tally
+
+    with headstart.begun(embed_what_came, report.ahead.append) as coming:
+        return fetch(coming.progress(show))
+
+
+def _fetch(
+    workspace: Workspace, names: Sequence[str], jobs: int, force: bool, progress: Progress
+) -> Tally:
+    s = workspace.settings
     return download(
         workspace.db,
         workspace.fetcher,
@@ -355,7 +368,7 @@ def _download(
         ),
         stores=names,
         manners=Manners(s.host_jobs, s.host_delay_s, s.robots_exempt, trust=force),
-        progress=watch("download"),
+        progress=progress,
     )
 
 
@@ -378,8 +391,12 @@ def _later(
             tallies = _made_again(workspace, report, watch, error) + stages[stage](workspace, watch)
     report.tallies += tallies
     for tally in tallies:
-        if lost := int(tally.notes.get("vectors lost", 0)):
-            _note(report, "vectors lost, made again", lost)
+        _note_vectors(report, tally)
+
+
+def _note_vectors(report: SyncReport, tally: Tally) -> None:
+    if lost := int(tally.notes.get("vectors lost", 0)):
+        _note(report, "vectors lost, made again", lost)
 
 
 def _made_again(
@@ -402,13 +419,14 @@ def _made_again(
     return tallies
 
 
-def _embed(workspace: Workspace, watch: Watch) -> list[Tally]:
+def _embed(workspace: Workspace, watch: Watch, keys: Keys = once) -> list[Tally]:
     tally = embed(
         workspace.db,
         workspace.images,
         workspace.vectors,
         workspace.encoder(deferred=True),
         batch=workspace.settings.embed_batch,
+        keys=keys,
         progress=watch("embed"),
     )
     return [tally]

@@ -372,6 +372,16 @@ class Tally:
         """How many were rejected, of all reasons."""
         return sum(self.rejected.values())
 
+    def add(self, other: Tally) -> None:
+        """Counts what another run of the stage did, too; of a note that both have numbers add up. Seconds stay
+        its own."""
+        self.done, self.skipped = self.done + other.done, self.skipped + other.skipped
+        self.rejected.update(other.rejected)
+        for name, said in other.notes.items():
+            own = self.notes.get(name, said)
+            both = isinstance(said, int) and isinstance(own, int) and name in self.notes
+            self.notes[name] = int(own) + int(said) if both else own
+
     def as_json(self) -> dict[str, object]:
         """The tally as `--json` prints it."""
         return {
