@@ -7,6 +7,7 @@ the peaks of memory.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
 from pathlib import Path
@@ -19,7 +20,7 @@ from rig import REPOSITORY, arguments, child, write
 
 def turn(tree: Path, path: Path, expected: int) -> dict[str, Any]:
     """One reading by the readers of the commit that is checked out in `tree`."""
-    source = {"PYTHONPATH": f"{tree / 'src'}:{tree / 'bench'}"}
+    source = {"PYTHONPATH": f"{tree / 'src'}:{tree / 'bench'}", "PYTHONDONTWRITEBYTECODE": ""}
     found = child(str(tree / "bench" / "feeds.py"), "--one", "read", path, **source)
     if found["n"] != expected:
         raise SystemExit(f"{tree} found {found['n']} of {expected} offers")
@@ -56,6 +57,7 @@ def main() -> None:
                 figures[named] = beside(tree, path, n, chosen.repeat)
         finally:
             subprocess.run([*git, "remove", "--force", str(tree)], check=True)
+    figures["load_average"] = os.getloadavg()[0]
     write("feeds_beside", figures, chosen.out)
 
 

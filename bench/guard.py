@@ -1,4 +1,4 @@
-"""What must not get slower: `python bench/guard.py [--base main] [--rounds 5] [--worse 1.15]`.
+"""What must not get slower: `python bench/guard.py [--base main] [--rounds 5] [--worse 1.15] [--only WORD]`.
 
 Measures this source tree beside another revision of it (checked out aside), a process for each in turn, so that
 whatever else the machine does disturbs both alike, and compares processor time: the ratio of the medians. Ends
@@ -34,9 +34,9 @@ def seconds(work: Callable[[], object]) -> float:
     return min(spent)
 
 
-def step() -> dict[str, float]:
-    """Processor seconds of each thing, of the source tree on the path."""
-    return {name: work() for name, work in WORK.items()}
+def step(only: str) -> dict[str, float]:
+    """Processor seconds of each thing whose name has that word, of the source tree on the path."""
+    return {name: work() for name, work in WORK.items() if only in name}
 
 
 def command() -> float:
@@ -102,21 +102,21 @@ WORK: dict[str, Callable[[], float]] = {
 }
 
 
-def measured(tree: Path) -> dict[str, float]:
+def measured(tree: Path, only: str) -> dict[str, float]:
     """One process of this script over the sources of a tree."""
-    command = [sys.executable, str(Path(__file__).resolve()), "--step"]
+    command = [sys.executable, str(Path(__file__).resolve()), "--step", "--only", only]
     env = os.environ | {"PYTHONPATH": str(tree / "src"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
-def compared(base: Path, rounds: int) -> dict[str, float]:
+def compared(base: Path, rounds: int, only: str = "") -> dict[str, float]:
     """Ratio of the medians, now to then, for each thing; above 1 is slower."""
     now, then = [], []
     for _ in range(rounds):
-        then.append(measured(base))
-        now.append(measured(REPOSITORY))
+        then.append(measured(base, only))
+        now.append(measured(REPOSITORY, only))
     return {
         name: round(median(one[name] for one in now) / median(one[name] for one in then), 3)
         for name in now[0]
@@ -124,20 +124,23 @@ def compared(base: Path, rounds: int) -> dict[str, float]:
 
 
 def main() -> int:
-    parser = arguments(__doc__, base="main", rounds=5, worse=1.15)
+    parser = arguments(__doc__, base="main", rounds=5, worse=1.15, only="")
     parser.add_argument("--step", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.step:
-        print(json.dumps(step()))
+        print(json.dumps(step(asked.only)))
         return 0
     with tempfile.TemporaryDirectory() as name:
         tree, git = Path(name) / "base", ["git", "-C", str(REPOSITORY), "worktree"]
         subprocess.run([*git, "add", "--quiet", "--detach", str(tree), asked.base], check=True)
         try:
-            ratios = compared(tree, asked.rounds)
+            ratios = compared(tree, asked.rounds, asked.only)
         finally:
             subprocess.run([*git, "remove", "--force", str(tree)], check=True)
-    write("guard", {"base": asked.base, "rounds": asked.rounds, "ratios": ratios}, asked.out)
+    about = {"base": asked.base, "rounds": asked.rounds, "load_average": os.getloadavg()[0]}
+    write(
+        "guard" if not asked.only else f"guard_{asked.only}", about | {"ratios": ratios}, asked.out
+    )
     slower = [f"{name}: {ratio} times" for name, ratio in ratios.items() if ratio > asked.worse]
     print("\n".join(slower) or f"nothing is more than {asked.worse} times as slow")
     return int(bool(slower))

@@ -1,7 +1,7 @@
 """Peers beside us on the same work: `python bench/peers/run.py [--rows 20000] [--queries 100] [--only NAMES] [--folder DIR]`.
 
 Vectors of real pictures, replicated with noise: faiss, usearch, LanceDB, autofaiss, clip-retrieval and pgvector bare, and our index, each in a
-process of its own, one after the other. `--only`: of these alone, and what the JSON holds of the others stays. `--folder`: the vectors stay there. With `--rows 200000 --out bench/results/peers_200k.json` a large catalogue. Feeds of the three stores: lxml and csv bare, and our reader, which also
+process of its own, one after the other. `--only`: of these alone, and what the JSON holds of the others stays; of feeds alone five rounds in turn, in a JSON of their own. `--folder`: the vectors stay there. With `--rows 200000 --out bench/results/peers_200k.json` a large catalogue. Feeds of the three stores: lxml and csv bare, and our reader, which also
 checks, cleans and types every field. The peers are installed into an environment of their own, build/peers; nothing of theirs
 becomes part of the project. Processor time, one thread: what else the machine does disturbs it least.
 """
@@ -163,6 +163,24 @@ def read_by_us(store: str) -> dict[str, Any]:
     return {"rows": rows, "cpu_s": round(best, 3)}
 
 
+def feeds_in_turn(python: Path, rounds: int = 5) -> dict[str, Any]:
+    """Of each store's feed the processor seconds of ours and of the bare parser, read in turn, and how
+    they relate: the median over the rounds, the least and the most."""
+    found = {}
+    for store, kind in KINDS.items():
+        path = DATA / "shops" / store / STORES[store]
+        turns = [(read_by_us(store), _child(python, "feeds.py", kind, path)) for _ in range(rounds)]
+        ratios = sorted(ours["cpu_s"] / bare["cpu_s"] for ours, bare in turns)
+        found[store] = {
+            "rows": turns[0][0]["rows"],
+            "ours_cpu_s": min(ours["cpu_s"] for ours, _ in turns),
+            "bare_cpu_s": min(bare["cpu_s"] for _, bare in turns),
+            "ratio": round(ratios[rounds // 2], 2),
+            "ratios": [round(ratios[0], 2), round(ratios[-1], 2)],
+        }
+    return found
+
+
 def _peer(peer: str, home: str, folder: Path) -> Any:
     try:
         python = environment(home)
@@ -185,6 +203,11 @@ def main() -> None:
     asked = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     lance.ANN_ROWS = min(lance.ANN_ROWS, asked.rows)  # partitions, as a large catalogue has them
+    if asked.only == ["feeds"]:  # lxml is at hand
+        found = feeds_in_turn(Path(sys.executable))
+        load = os.getloadavg()[0]
+        write("peers_feeds", {"rounds": 5, "load_average": load, "feeds": found}, asked.out)
+        return
     out = asked.out or RESULTS / "peers.json"
     held = json.loads(out.read_text()) if out.exists() and asked.only != everybody else {}
     vectors, told = held.get("vectors", {}), {"feeds": held.get("feeds", {})}
