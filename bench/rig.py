@@ -45,6 +45,12 @@ if TYPE_CHECKING:  # the first edition, which runs these parts too, had it elsew
     from lensback.wire import Hit
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+# What one process compiles the next ones read, whatever the shell says of bytecode: as the Makefile says it,
+# for who runs a script by hand. An installation has its bytecode.
+if sys.dont_write_bytecode:
+    sys.dont_write_bytecode, sys.pycache_prefix = False, f"{sys.prefix}/bytecode"
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Words in photos: a process more, and a fifth of a second for each photo.
 os.environ.setdefault("LENSBACK_OCR", "off")
 DATA = Path(os.environ.get("LENSBACK_DATA", REPOSITORY / ".." / "shared" / "data")).resolve()

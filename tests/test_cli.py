@@ -881,6 +881,48 @@ def test_serve_answers_until_it_is_told_to_stop(shop: Shop) -> None:
     }
 
 
+BESIDE = """
+import os, signal, sys, threading
+from pathlib import Path
+from urllib.request import urlopen
+asked = []
+class Asked:
+    def find_spec(name, path, target=None):
+        asked.append((threading.current_thread().name, name))
+sys.meta_path.insert(0, Asked)
+from lensback.web import run
+def listening(workspace, port):
+    def stop():
+        (warming,) = (each for each in threading.enumerate() if each.name == "warm-up")
+        urlopen(f"http://127.0.0.1:{port}/readyz").close()
+        warming.join()
+        for thread, name in asked:
+            print("imported", thread, name)
+        sys.stdout.flush()
+        os.kill(os.getpid(), signal.SIGTERM)
+    threading.Thread(target=stop, name="stop").start()
+run(Path(sys.argv[1]), port=0, listening=listening)
+"""
+
+
+def test_models_load_beside_the_application_and_share_no_library_with_it(shop: Shop) -> None:
+    """Threads that import parts of one library at once may each wait for what the other has half of. Our own
+    rooms import in no circle."""
+    done = subprocess.run(
+        [sys.executable, "-c", BESIDE, shop.folder], capture_output=True, text=True, check=False
+    )
+    asked = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("imported")]
+    begun = asked.index(["MainThread", "lensback.web.server"])
+    before = {name.partition(".")[0] for _, name in asked[:begun]}
+    beside = {name.partition(".")[0] for thread, name in asked[begun:] if thread == "MainThread"}
+    warming = {name.partition(".")[0] for thread, name in asked if thread == "warm-up"}
+    assert {"fastapi", "uvicorn", "jinja2"} <= beside - before
+    assert {"onnxruntime", "pyarrow"} <= warming
+    assert warming & beside <= {"lensback"}
+    events = [json.loads(line)["event"] for line in done.stderr.splitlines() if line[0] == "{"]
+    assert events.count("warm") == 1
+
+
 def test_serve_where_the_port_is_taken(shop: Shop) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         refused = shop.run("serve", "--port", listener.getsockname()[1])

@@ -39,6 +39,7 @@ FLOORS = [
         "engines",
         "lancedata",
         "livefile",
+        "once",
         "checked",
         "retry",
         "tokens",

@@ -60,6 +60,21 @@ def peak(pid: int) -> int:
     return int(status.partition("VmHWM:")[2].split()[0]) << 10
 
 
+def test_what_the_first_photo_needs_is_started_before_it_comes(fresh: Decoders) -> None:
+    fresh.begin(codes=False)
+    (begun,) = fresh.pids()
+    fresh.begin(codes=True)
+    assert begun in (waiting := fresh.pids())
+    assert len(waiting) == 2
+    photo = next(iter(HONEST.values()))()
+    fresh.within(QUICK, photo, 64, *LIMITS)
+    fresh.codes(photo, *LIMITS)
+    assert sorted(fresh.pids()) == sorted(waiting), "they took the first ones"
+    fresh.close()
+    fresh.begin(codes=True)
+    assert fresh.pids() == []
+
+
 @pytest.mark.parametrize("name", HONEST)
 def test_an_honest_picture_comes_quickly_and_is_the_same(name: str, decoders: Decoders) -> None:
     data = HONEST[name]()

@@ -7,12 +7,15 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+import typer.main
 
 from lensback import __version__
 from lensback.catalogue import stores
-from lensback.cli import face
+from lensback.cli import app, face, of_word
 from lensback.workspace import init, open_workspace
 from servers import Postgres
 from test_cli import COMMANDS, lensback
@@ -72,6 +75,22 @@ print(*sorted(set({WEIGHTY!r}) & set(sys.modules)))
     *_, count, loaded = done.stdout.split("\n")[:-1]
     assert int(count) > len(COMMANDS)
     assert loaded == ""
+
+
+def test_of_a_command_that_is_named_only_its_own_options_are_worked_out() -> None:
+    tree: Any = typer.main.get_command(app)
+    for word, whole in tree.commands.items():
+        (name, alone), *more = typer.main.get_command(of_word(word)).commands.items()  # type: ignore[attr-defined]
+        assert (name, more) == (word, [])
+        context = click_context(whole, word)
+        assert alone.get_help(context) == whole.get_help(context)
+        assert [*getattr(alone, "commands", ())] == [*getattr(whole, "commands", ())]
+    for word in ("", "--version", "sybc"):
+        assert of_word(word) is app
+
+
+def click_context(command: Any, word: str) -> Any:
+    return command.context_class(command, info_name=word)
 
 
 def test_the_count_of_libraries_counts(tmp_path: Path) -> None:

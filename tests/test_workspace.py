@@ -6,8 +6,11 @@ import multiprocessing
 import stat
 import time
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Event, Semaphore
+from typing import ClassVar
 
 import hypothesis
 import pytest
@@ -17,6 +20,7 @@ from hypothesis import strategies as st
 from lensback import settings
 from lensback.counted import age_s
 from lensback.errors import Busy, ConfigError, StateError, UnknownName
+from lensback.once import opened_once
 from lensback.rank import Calibration
 from lensback.workspace import (
     Workspace,
@@ -41,6 +45,32 @@ def values(folder: Path) -> dict[str, object]:
 
 
 # ---- making and opening
+
+
+def test_what_many_threads_ask_for_at_once_is_opened_once(folder: Path) -> None:
+    class Slow(Workspace):
+        made: ClassVar[list[object]] = []
+
+        @opened_once
+        def thing(self) -> object:
+            meet.wait()  # nobody else is in here: it passes when all have asked
+            self.made.append(object())
+            return self.made[-1]
+
+    meet, asked = Event(), Semaphore(0)
+
+    def ask(_: int) -> object:
+        asked.release()
+        return workspace.thing
+
+    workspace = Slow(folder, settings.load(folder))
+    with ThreadPoolExecutor(4) as threads:
+        found = [threads.submit(ask, n) for n in range(4)]
+        for _ in found:
+            asked.acquire()
+        meet.set()
+        assert {each.result() for each in found} == {*Slow.made}
+    assert len(Slow.made) == 1
 
 
 def test_init_once(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -31,6 +31,7 @@ from lensback.indexes import Index, open_index
 from lensback.journal import Drained, Journal
 from lensback.livefile import LiveFile, file_of
 from lensback.net import Fetcher
+from lensback.once import opened_once
 from lensback.publish import ROWS_FILE
 from lensback.rank import Calibration
 from lensback.retry import retried
@@ -78,7 +79,7 @@ class Workspace:
         finally:
             db.close()
 
-    @cached_property
+    @opened_once
     def db(self) -> Database:
         """The database, opened and migrated when it is first asked for. Raises StateError where the
         workspace had one and it is lost."""
@@ -97,7 +98,7 @@ class Workspace:
             raise
         return db
 
-    @cached_property
+    @opened_once
     def images(self) -> ImageStore:
         """The pictures of stores, kept in the workspace's folder."""
         return ImageStore(
@@ -107,12 +108,12 @@ class Workspace:
             by=shared(),
         )
 
-    @cached_property
+    @opened_once
     def vectors(self) -> VectorStore:
         """The vectors of all pictures, by encoder."""
         return VectorStore(self.settings.vectors or self.path / "vectors")
 
-    @cached_property
+    @opened_once
     def journal(self) -> Journal:
         """Where clicks, searches and postbacks wait for the database."""
         return Journal(self.path / "journal", self.settings.journal_max_bytes)
@@ -129,7 +130,7 @@ class Workspace:
             ledger.remember(self.db, self.path)
         return done
 
-    @cached_property
+    @opened_once
     def fetcher(self) -> Fetcher:
         """The only way out to the network, with the settings' limits."""
         s = self.settings
@@ -141,7 +142,7 @@ class Workspace:
             min_rate=s.min_rate,
         )
 
-    @cached_property
+    @opened_once
     def photo_fetcher(self) -> Fetcher:
         """The way to pictures whose addresses shoppers give: shorter, once, into no network of ours."""
         s = self.settings
@@ -154,14 +155,14 @@ class Workspace:
             min_rate=s.min_rate,
         )
 
-    @cached_property
+    @opened_once
     def detector(self) -> Detector:
         """The detector that the settings name. Raises ConfigError where it cannot be opened."""
         from lensback.detectors import open_detector
 
         return open_detector(self.settings.detector, self.detectors, threads=self.settings.threads)
 
-    @cached_property
+    @opened_once
     def detector_of_many(self) -> Detector:
         """The detector of the settings, for as many photos at once as there are processors: each is looked at on one
         thread, which takes less of all processors than one photo after another on every thread. OpenVINO's threads
@@ -174,14 +175,14 @@ class Workspace:
             return self.detector
         return open_detector(name, self.detectors, threads=1)
 
-    @cached_property
+    @opened_once
     def looks(self) -> Looks:
         """Photos searched just now."""
         from lensback.search import Looks
 
         return Looks(self.settings.photo_memory_s)
 
-    @cached_property
+    @opened_once
     def index(self) -> Index:
         """The published index, for reading."""
         return open_index(self.settings.index, self.path / "index")
@@ -363,7 +364,7 @@ class Workspace:
             text_wait_s=s.ocr_wait_ms / 1000,
         )
 
-    @cached_property
+    @opened_once
     def trial(self) -> Workspace | None:
         """The workspace whose encoder is on trial, if one is."""
         folder = self.settings.trial_workspace

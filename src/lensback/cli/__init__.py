@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from copy import copy
 from typing import Annotated, NoReturn
 
 import typer
@@ -92,14 +93,27 @@ def main() -> None:
 
 def _run() -> None:
     """The command that was asked for. With `--json` a wrong line, too, is told as JSON."""
+    asked = of_word(sys.argv[1] if len(sys.argv) > 1 else "")
     if not _as_json():
-        app()
+        asked()
         return
     try:
-        sys.exit(app(standalone_mode=False))
+        sys.exit(asked(standalone_mode=False))
     except USAGE_ERROR as error:
         where = f"{error.ctx.command_path} --help" if error.ctx else "lensback --help"
         raise BadQuery(error.format_message(), hint=f"{where} lists what it takes") from error
+
+
+def of_word(word: str) -> typer.Typer:
+    """The command line with the one command or group of that name, with all of them where there is none:
+    the options of each command that is in it are worked out before any runs."""
+    commands = [each for each in app.registered_commands if each.name == word]
+    groups = [each for each in app.registered_groups if each.name == word]
+    if not commands and not groups:
+        return app
+    asked = copy(app)
+    asked.registered_commands, asked.registered_groups = commands, groups
+    return asked
 
 
 def _as_json() -> bool:

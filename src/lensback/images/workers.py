@@ -275,6 +275,13 @@ class _Workers:
         with self._places, self._memory.lent(memory), self._worker() as worker:
             return ask(worker, datas, self._order(side_px, max_pixels, memory))
 
+    def begin(self) -> None:
+        """Starts a worker where none is there: who asks first does not wait for it."""
+        with self._change:
+            needed = not self._closed and not self._idle
+        if needed:
+            self._keep(_Worker(self._lane.nice))
+
     def _order(self, side_px: int | None, max_pixels: int, memory: int) -> dict[str, Any]:
         return {
             "side_px": side_px,
@@ -332,6 +339,12 @@ class Decoders:
         self._reading = _Workers(reading, _Memory(QUICK.memory))
         self._texts = _Workers(TEXTS, together)
         self._waiting = threading.BoundedSemaphore(MOST_WAITING)
+
+    def begin(self, *, codes: bool) -> None:
+        """Starts what the first photo needs, before it is there; `codes`: and what is read for them."""
+        self._workers[0].begin()
+        if codes:
+            self._reading.begin()
 
     def __call__(
         self, data: bytes, side_px: int | None, max_bytes: int, max_pixels: int

@@ -32,6 +32,6 @@ def run(
     """Serves until it is stopped. `listening` is called with the opened workspace and the port once
     that is ours, `stopping` when a signal has asked for the end, while requests under way are still
     answered. Raises ConfigError (no workspace, port taken), and KeyboardInterrupt after Ctrl-C."""
-    from lensback.web.server import serve
+    from lensback.web.starting import start
 
-    serve(workspace_path, host, port, workers, listening, stopping)
+    start(workspace_path, host, port, workers, listening, stopping)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -37,6 +36,7 @@ from lensback.web.envelope import Envelope
 from lensback.web.hosts import OwnNames, known_hosts
 from lensback.web.inturn import InLine, InTurn
 from lensback.web.service import Service
+from lensback.web.warming import Warming
 from lensback.workspace import Workspace
 
 SWEEP_S = 3600.0
@@ -46,8 +46,9 @@ DESCRIPTION = """Finds the thing in a photo among the offers of many stores.
 A failure is {"error": {"type": …, "message": …, "hint": …}} with a fitting status; the hint is the one\nthing to do next. Every response carries X-Request-ID."""
 
 
-def create_app(workspace: Workspace) -> FastAPI:
-    """The application. The workspace stays the caller's to close."""
+def create_app(workspace: Workspace, warming: Warming | None = None) -> FastAPI:
+    """The application. The workspace stays the caller's to close. `warming` where that has begun; else it begins
+    with the application."""
     service = Service.over(workspace)
     app = FastAPI(
         title="Lensback",
@@ -59,7 +60,7 @@ def create_app(workspace: Workspace) -> FastAPI:
         lifespan=_lifespan,
         redirect_slashes=False,
     )
-    app.state.service = service
+    app.state.service, app.state.warming = service, warming
     for part in (
         api,
         batch,
@@ -105,7 +106,8 @@ def create_app(workspace: Workspace) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Warms up beside the first requests; they wait for what they need, no longer."""
     service: Service = app.state.service
-    threading.Thread(target=service.warm, name="warm-up", daemon=True).start()
+    warming: Warming = app.state.warming or Warming(service.workspace)
+    warming.tell()
     drainer = notes.Drainer(service.workspace, service.note_guesses)
     drainer.start()
     cleaning = asyncio.create_task(_every(SWEEP_S, service.sweep))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import secrets
 import threading
 import time
@@ -361,18 +360,6 @@ class Service:
             "index": tools.snapshot.id,
             "encoder": tools.encoder.name,
         }
-
-    def warm(self) -> None:
-        """Opens everything with one search of a blank picture, so that the first shopper
-        does not wait for models to load."""
-        blank = io.BytesIO()
-        Image.new("RGB", (64, 64), "gray").save(blank, "JPEG")
-        try:
-            search(blank.getvalue(), Query(limit=1), self.tools())
-        except Error as error:
-            log.event("not ready", type=type(error).__name__, message=error.message)
-        else:
-            log.event("warm")
 
 
 def _kept_photo(
