@@ -923,6 +923,26 @@ def test_models_load_beside_the_application_and_share_no_library_with_it(shop: S
     assert events.count("warm") == 1
 
 
+CROWDED = """
+import sys, uvicorn
+from pathlib import Path
+from lensback.web import run
+uvicorn.Server.run = lambda *_, **__: print("served")
+sys.executable = "/nowhere"
+run(Path(sys.argv[1]), port=0)
+"""
+
+
+def test_serve_where_no_process_can_be_started(shop: Shop) -> None:
+    """Readiness tells of it, and it may pass."""
+    done = subprocess.run(
+        [sys.executable, "-c", CROWDED, shop.folder], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "served\n"
+    (told,) = (json.loads(line) for line in done.stderr.splitlines())
+    assert (told["event"], told["type"]) == ("not ready", "StateError")
+
+
 def test_serve_where_the_port_is_taken(shop: Shop) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         refused = shop.run("serve", "--port", listener.getsockname()[1])

@@ -278,6 +278,15 @@ print(*sorted(sys.modules))
     loaded = set(done.stdout.split())
     assert "lensback.vectors" in loaded
     assert not loaded & {"lancedb", "pandas", "onnxruntime", "faiss", "alembic", "pyarrow"}
+    assert not loaded & {
+        "fastapi",
+        "uvicorn",
+        "jinja2",
+        "babel",
+        "lxml",
+        "scipy",
+        "lensback.search",
+    }
 
 
 def test_stages_one_by_one_end_the_same(

@@ -7,12 +7,12 @@ import gc
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lensback import log
-from lensback.errors import ConfigError
+from lensback.errors import ConfigError, StateError
 from lensback.images import shared
 from lensback.settings import Settings
 from lensback.workspace import Workspace, open_workspace
@@ -62,7 +62,8 @@ def from_environment() -> FastAPI:
 
 def _begun(workspace: Workspace) -> Warming:
     """The processes that decode start first: they take as long as what a search is made of."""
-    shared().begin(codes=workspace.settings.codes)
+    with suppress(StateError):  # no room for them now: whose photo it is hears of it
+        shared().begin(codes=workspace.settings.codes)
     with _no_collection():
         from lensback.web.warming import Warming
     return Warming(workspace)
