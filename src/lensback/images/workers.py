@@ -3,8 +3,7 @@
 Three lanes. Most pictures take the quick one; what phones make and is no plain JPEG (HEIC of 12
 megapixels) the one of large photos; what is dearer the last one. A picture begins in the first lane
 that takes what its header tells, and goes on to the next where it takes more than that lane gives:
-who is dear keeps only those waiting who are as dear. The last two stand behind everything else that
-wants the processor.
+who is dear keeps only those waiting who are as dear. The last two stand behind all else that wants a processor.
 """
 
 from __future__ import annotations
@@ -118,10 +117,7 @@ class _Worker:
             self._process = children.start(
                 "lensback.images.worker", *handles, nice, files=handles, environment=_ENVIRONMENT
             )
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
+        self.pid = self._process.pid
 
     @property
     def alive(self) -> bool:
@@ -276,10 +272,8 @@ class _Workers:
             return ask(worker, datas, self._order(side_px, max_pixels, memory))
 
     def begin(self) -> None:
-        """Starts a worker where none is there: who asks first does not wait for it."""
-        with self._change:
-            needed = not self._closed and not self._idle
-        if needed:
+        """Starts a worker where none waits."""
+        if not self.pids():
             self._keep(_Worker(self._lane.nice))
 
     def _order(self, side_px: int | None, max_pixels: int, memory: int) -> dict[str, Any]:
@@ -418,10 +412,9 @@ class Decoders:
         ]
 
     def codes(self, data: bytes, max_bytes: int, max_pixels: int) -> tuple[Code, ...]:
-        """The codes of a photo, read in the lane that decodes it at its smallest, so that no search
-        waits for a later one: from all of its pixels, or where these are not for that lane from half of them
-        each way, or a quarter. None where a photo cannot be read: whoever searches it hears why from
-        its decoding."""
+        """The codes of a photo, read in the lane that decodes it at its smallest, so that no search waits for
+        a later one: from all of its pixels, or where these are not for that lane from half of them each way, or a
+        quarter. None where a photo cannot be read: whoever searches it hears why from its decoding."""
         with suppress(BadImage, TooLarge):
             weight_at = worth_at(data, max_bytes, max_pixels)
             whole, small = weight_at(None), weight_at(SMALL_PX)
@@ -503,6 +496,5 @@ def _shared(_pid: int) -> Decoders:
 
 
 def shared() -> Decoders:
-    """The decoders of this process, whoever asks: they hold nothing of any workspace. Started at
-    the first picture, ended with the process."""
+    """The decoders of this process, whoever asks: they hold nothing of any workspace. Ended with the process."""
     return _shared(os.getpid())

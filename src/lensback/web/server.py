@@ -17,7 +17,6 @@ from lensback.settings import Settings
 from lensback.web import connections
 from lensback.web.app import create_app
 from lensback.web.meters import SHARED
-from lensback.web.starting import WORKSPACE
 from lensback.web.together import shared
 from lensback.web.warming import Warming
 from lensback.workspace import Workspace
@@ -76,7 +75,6 @@ def serve(
         server.run(sockets=[listener])
         return
     workspace.close()  # the settings are good: each worker opens its own
-    os.environ[WORKSPACE] = str(workspace.path.absolute())
     seconds = workspace.settings.photo_memory_s
     config = uvicorn.Config(FACTORY, factory=True, workers=workers, **_OPTIONS, **limits)
     several = _Workers(config, sockets=[listener])

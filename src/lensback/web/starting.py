@@ -44,6 +44,8 @@ def start(
             listening(workspace, listener.getsockname()[1])
             if workers == 1:
                 log.setup(_level(workspace.settings))
+            else:
+                os.environ[WORKSPACE] = str(path.absolute())
             serve(workspace, listener, workers, stopping, warming)
         finally:
             if warming:
