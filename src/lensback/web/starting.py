@@ -39,7 +39,7 @@ def start(
     with open_workspace(path) as workspace, _bound(host, port) as listener:
         warming = _begun(workspace) if workers == 1 else None  # each of several opens its own
         try:
-            with _no_collection():
+            with _to_stay():
                 from lensback.web.server import serve
             listening(workspace, listener.getsockname()[1])
             if workers == 1:
@@ -56,7 +56,7 @@ def from_environment() -> FastAPI:
     """The application of one worker process."""
     workspace = open_workspace(Path(os.environ[WORKSPACE]))
     warming = _begun(workspace)
-    with _no_collection():
+    with _to_stay():
         from lensback.web.app import create_app
     log.setup(_level(workspace.settings))
     return create_app(workspace, warming)
@@ -66,13 +66,13 @@ def _begun(workspace: Workspace) -> Warming:
     """The processes that decode start first: they take as long as what a search is made of."""
     with suppress(StateError):  # no room for them now: whose photo it is hears of it
         shared().begin(codes=workspace.settings.codes)
-    with _no_collection():
+    with _to_stay():
         from lensback.web.warming import Warming
     return Warming(workspace)
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
+def _to_stay() -> Iterator[None]:
     """Around imports: what they make stays, and is never looked through for circles of dead objects."""
     gc.disable()
     try:
