@@ -28,6 +28,7 @@ class Warming(threading.Thread):
         self.start()
 
     def run(self) -> None:
+        """The search, and a line of what came of it."""
         try:
             _search_a_blank(self._workspace)
         except Error as error:
@@ -39,11 +40,11 @@ class Warming(threading.Thread):
             log.event("warm")
 
     def tell(self) -> None:
-        """From now on it may be logged."""
+        """Allows what came of the search to be logged."""
         self._may_tell.set()
 
     def end(self) -> None:
-        """Waits until nothing is opened any more: it may be closed then."""
+        """Waits until the search has ended: what it opened may be closed then."""
         self.tell()
         self.join()
 
