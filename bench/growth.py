@@ -4,7 +4,7 @@ Generated offers at ten stores: three sizes a thing, a third of the things at a 
 by a GTIN, the others by a photograph alone. No picture is made: vectors lie around those of real pictures (other
 things .35 away, other views .2, copies at another store .1), so grouping and calibrating find their neighbours,
 but no pixels to look at. Each step runs in a process of its own: processor seconds (its children's, too), the most memory of its
-own (anonymous: files mapped into memory do not count) and all that it held. A size that is measured is written
+own (anonymous: files mapped into memory do not count) and all that it held. A step that is measured is written
 at once and not measured again (`--anew` forgets): the script can be stopped and goes on. A cost is fitted as n to a
 power; n log n would be 1.07 to 1.10 between the sizes here. Draws docs/images/growth.svg.
 `--draw` writes fits and plot anew from what was measured.
@@ -259,17 +259,25 @@ def step(name: str, folder: Path) -> dict[str, float]:
 
 
 def measured(size: int, folder: Path) -> dict[str, Any]:
-    """Every step of one catalogue, each in a process of its own."""
-    found: dict[str, Any] = {"revision": revision(), "load_average": round(os.getloadavg()[0], 1)}
-    made(folder, size)
+    """Every step of one catalogue, each in a process of its own. What is measured is kept beside the catalogue
+    after each: who stopped goes on with the step that was broken off."""
+    kept = folder / f"{size}.json"
+    if kept.exists():
+        found: dict[str, Any] = json.loads(kept.read_text("utf-8"))
+    else:
+        found = {"revision": revision(), "load_average": round(os.getloadavg()[0], 1)}
+        made(folder, size)
     for name in STEPS:
+        if name in found:
+            continue
         if name == "read again":
             write_feeds(folder, size, changed=True)
-        found[name] = child(__file__, "--step", name, "--folder", folder, OMP_NUM_THREADS="1")
-        print(size, name, json.dumps(found[name]), flush=True)
-        if name == "read":
+        if name == "pair":
             with opened(folder) as workspace:
                 shown(workspace, seeds(lambda: workspace.encoder().encode(pictures(SEEDS))))
+        found[name] = child(__file__, "--step", name, "--folder", folder, OMP_NUM_THREADS="1")
+        print(size, name, json.dumps(found[name]), flush=True)
+        kept.write_text(json.dumps(found), "utf-8")
     shutil.rmtree(folder)
     return found
 

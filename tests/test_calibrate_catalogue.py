@@ -346,3 +346,15 @@ def test_how_near_photos_of_what_is_sold_are(things: Things) -> None:
     # One product of two has one picture: as many of it are asked as of the other.
     assert single(things, views, several, 1) == found[:1]
     assert single(things, views, several, 0) == []
+
+
+def test_all_pictures_are_asked_in_one_go_through_the_vectors(
+    things: Things, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred and thirty, as they are and distorted."""
+    gone, scan = [], VectorStore.scan
+    monkeypatch.setattr(VectorStore, "scan", lambda *told: (gone.append(told), scan(*told))[1])
+    asked = [(product_of(things, FRONT), FRONT)] * 130
+    found = ask(things, asked, [VIEWS, COPIES], {})
+    assert (len(found.cases), len(found.sold)) == (520, 130)
+    assert len(gone) == 1

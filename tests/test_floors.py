@@ -26,6 +26,7 @@ FLOORS = [
         "installed",
         "counted",
         "memory",
+        "mapped",
     },
     {
         "settings",

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -20,10 +21,11 @@ from hypothesis import strategies as st
 
 from lensback import spread
 from lensback.engines import engine
-from lensback.errors import ConfigError, Damaged, StateError, UnknownName
+from lensback.errors import ConfigError, Damaged, StaleIndex, StateError, UnknownName
 from lensback.indexes import (
     GROUP,
     OWN,
+    Fillable,
     Index,
     health,
     lance,
@@ -378,6 +380,66 @@ def test_what_is_published_and_staged_is_known_without_lance(
     assert later().set_aside()  # type: ignore[attr-defined]
     assert later().staged()[0].tolist() == []
     assert not later().set_aside()  # type: ignore[attr-defined]
+
+
+def batches(n: int) -> Iterator[tuple[list[IndexRow], np.ndarray]]:
+    every, near = rows(n), vectors(n)
+    return ((every[at : at + 400], near[at : at + 400]) for at in range(0, n, 400))
+
+
+def test_what_is_filled_in_one_go_is_what_batches_make(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one fragment, so that nothing is left to be joined; and it can be changed as any other."""
+    monkeypatch.setattr(lance, "ANN_ROWS", 500)
+    made = []
+    for name in ("filled", "upserted"):
+        index = open_index("lance", tmp_path / name, fingerprint=PRINT, dim=16)
+        if name == "filled":
+            assert isinstance(index, Fillable)
+            index.fill(iter(()))
+            assert len(index.staged()[0]) == 0
+            index.fill(batches(900))
+            table = TableFolder(tmp_path / name / "lance", "the index", "").table(PRINT)
+            assert table
+            assert table.raw.stats()["fragment_stats"]["num_fragments"] == 1
+        else:
+            for some in batches(900):
+                index.upsert(*some)
+        staged = dict(zip(*(column.tolist() for column in index.staged()), strict=True))
+        assert staged == {row.row_id: row_digest(row) for row in rows(900)}
+        folder = tmp_path / name / "lance" / index.publish("pixels").location
+        made.append({path.name: path.read_bytes() for path in folder.glob("[!s]*")})
+        index.upsert([replace(rows(1)[0], price_high=9)], vectors(1))
+        index.delete([rows(900)[5].row_id])
+        assert index.publish("pixels").rows == 899
+    assert made[0] == made[1]
+
+
+def test_an_index_that_cannot_be_filled_stays_empty(tmp_path: Path) -> None:
+    """The error is the one of who gave the rows; no file is left."""
+
+    def broken_off() -> Iterator[tuple[list[IndexRow], np.ndarray]]:
+        yield from batches(800)
+        raise KeyError("a reason of its own")
+
+    def of_two_encoders() -> Iterator[tuple[list[IndexRow], np.ndarray]]:
+        yield from batches(400)
+        yield rows(9), vectors(9, dim=8)
+
+    index = open_index("lance", tmp_path, fingerprint=PRINT, dim=16)
+    assert isinstance(index, Fillable)
+    with pytest.raises(KeyError, match="of its own"):
+        index.fill(broken_off())
+    with pytest.raises(StaleIndex, match="8 numbers do not fit"):
+        index.fill(of_two_encoders())
+    assert len(index.staged()[0]) == 0
+    assert {path.name for path in (tmp_path / "lance").iterdir()} <= {f"v_{PRINT}.lance"}
+    index.fill(batches(400))
+    assert len(index.staged()[0]) == 400
+    with pytest.raises(StaleIndex, match="8 numbers do not fit"):
+        index.fill(iter([(rows(9), vectors(9, dim=8))]))
+    assert len(index.staged()[0]) == 400
 
 
 def test_partitions_of_an_earlier_version_are_probed_in_proportion(

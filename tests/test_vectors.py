@@ -371,3 +371,24 @@ def killed_once(forked: Forked, root: Path, start: int, seconds: float) -> int:
         drawn = np.random.default_rng(batch).standard_normal((100, 16)).astype(np.float32)
         np.testing.assert_array_equal([found[f"{batch}-{i}"] for i in range(100)], drawn)
     return acknowledged  # at least once: what was not acknowledged is appended again
+
+
+def test_hashes_are_indexed_while_vectors_are_appended(
+    store: VectorStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whenever their number has doubled, so that a batch of them is found without looking through all."""
+    monkeypatch.setattr(module, "INDEXED_ROWS", 50)
+    made = []
+    index = Table.index
+    monkeypatch.setattr(
+        Table, "index", lambda self, *names: (made.append(self.rows()), index(self, *names))[1]
+    )
+    hashes, vectors = names(200), some(200)
+    for at in range(0, 200, 20):
+        store.append(PRINT, hashes[at : at + 20], vectors[at : at + 20])
+        got = store.get(PRINT, hashes[at::-1])
+        np.testing.assert_array_equal(got, vectors[at::-1])
+    assert made == [60, 120]
+    table = store._table(PRINT)
+    assert table
+    assert table.indexed("image_hash") == (120, 80)

@@ -23,6 +23,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,7 @@ from lensback.encoders import Encoder
 from lensback.errors import DataError, Error
 from lensback.images import ImageStore, crop
 from lensback.lines import OnSale, drawn
+from lensback.mapped import NameLists, in_name_order
 from lensback.questions import (
     COPIED_VIEWS,
     COPIES,
@@ -62,6 +64,8 @@ TOO_FEW = 10
 ENOUGH = 60
 """Products with several views from which real views are asked for too."""
 NEIGHBOURS = 60
+TOGETHER = 16
+"""Rounds of 64 pictures that are asked in one go through all vectors."""
 FAR = 150
 """Pictures of products with a single view that are asked, at most, for their part of the lines of "none"."""
 COPY_NEARER = 0.85
@@ -124,10 +128,16 @@ class Things:
     detector: Detector = field(default_factory=WholeDetector)
 
 
-def further_views(c: Connection, views: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+def further_views(c: Connection, views: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
     """Product -> its images that leave another view behind when they go with all their copies."""
-    several = {product: hashes for product, hashes in views.items() if len(hashes) > 1}
-    return askable(several, products.copies_of(c, sorted({h for v in several.values() for h in v})))
+    several = (each for each in in_name_order(views) if len(each[1]) > 1)
+    return NameLists(
+        pair
+        for part in chunks(several)
+        for pair in askable(
+            dict(part), products.copies_of(c, sorted({h for _, own in part for h in own}))
+        ).items()
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,21 +162,43 @@ def ask(
 ) -> Answers:
     """Asks (product, image) by (product, image), each once as it is and once distorted, as `kinds` want it:
     VIEWS, COPIES and COPIED_VIEWS. `several` are the images that leave another view behind (`further_views`)."""
-    found = Answers([], [])
-    copied = [kind for kind in kinds if kind != VIEWS]
+    copied, found = [kind for kind in kinds if kind != VIEWS], Answers([], [])
     ways = [way for way, wanted in ((AS_IT_IS, VIEWS in kinds), (DISTORTED, copied)) if wanted]
     parts = list(chunks(asked, 64))
     with _seen(things, parts, ways, seed) as seen:
-        for n, (part, queries) in enumerate(zip(parts, seen, strict=True)):
-            for way in ways:
-                answered = _asked(things, part, [one[way] for one in queries])
-                for kind in copied if way == DISTORTED else [VIEWS]:
-                    found.cases.extend(_cases(answered, part, kind))
-                if way == DISTORTED:
-                    found.sold.extend(_on_sale(things.db, answered, part, several))
-            if progress:
-                progress(min(64 * (n + 1), len(asked)), len(asked))
+        for rounds in chunks(_rounds(parts, ways, seen, progress), TOGETHER):
+            for one, near in zip(rounds, _near(things, rounds), strict=True):
+                answered = _asked(things, one.part, near)
+                for kind in copied if one.way == DISTORTED else [VIEWS]:
+                    found.cases.extend(_cases(answered, one.part, kind))
+                if one.way == DISTORTED:
+                    found.sold.extend(_on_sale(things.db, answered, one.part, several))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """Pictures that are asked in one way."""
+
+    part: Sequence[tuple[str, str]]
+    way: str
+    queries: Sequence[Vectors]
+    """[n, dim] for each picture: what it compares, the nearer counting."""
+
+
+def _rounds(
+    parts: Sequence[Sequence[tuple[str, str]]],
+    ways: Sequence[str],
+    seen: Iterator[list[Seen]],
+    progress: Progress | None,
+) -> Iterator[_Round]:
+    done, total = 0, sum(map(len, parts))
+    for part, queries in zip(parts, seen, strict=True):
+        for way in ways:
+            yield _Round(part, way, [one[way] for one in queries])
+        done += len(part)
+        if progress:
+            progress(done, total)
 
 
 def single(
@@ -178,16 +210,16 @@ def single(
 ) -> list[OnSale]:
     """What is nearest to copies of products without another view, as many of them to the `asked` products
     with `several` as are on sale, FAR at most: nothing else would draw the line of their kinds."""
-    alone = {product: hashes for product, hashes in views.items() if product not in several}
+    alone = NameLists(each for each in in_name_order(views) if each[0] not in several)
     many = min(FAR, round(asked * len(alone) / max(1, len(several))))
     return ask(things, _pictures(alone, many, seed), [COPIES], several, seed=seed).sold
 
 
 def _pictures(views: Mapping[str, Sequence[str]], limit: int, seed: int) -> list[tuple[str, str]]:
     """Products drawn by chance, each with one of its images."""
-    keys = sorted(views)
-    chosen = np.random.default_rng(seed).permutation(len(keys))[:limit]
-    return [(keys[at], views[keys[at]][seed % len(views[keys[at]])]) for at in sorted(chosen)]
+    chosen = set(np.random.default_rng(seed).permutation(len(views))[:limit].tolist())
+    drawn = (each for at, each in enumerate(in_name_order(views)) if at in chosen)
+    return [(product, images[seed % len(images)]) for product, images in drawn]
 
 
 @contextmanager
@@ -247,6 +279,14 @@ def _compared(things: Things, ways: Sequence[str], seed: int, image_hash: str) -
     return dict(zip(ways, np.split(vectors, ends[:-1]), strict=True))
 
 
+def _near(things: Things, rounds: Sequence[_Round]) -> Iterator[list[list[Candidate]]]:
+    """What is near each picture of each round, the nearest first; all are asked in one go through the vectors."""
+    every = np.concatenate([own for one in rounds for own in one.queries])
+    found = iter(things.vectors.neighbours(things.encoder.fingerprint, every, NEIGHBOURS))
+    for one in rounds:
+        yield [nearer(list(islice(found, len(own)))) for own in one.queries]
+
+
 @dataclass(frozen=True, slots=True)
 class _Asked:
     """Pictures that were asked, all with what is known of them."""
@@ -259,13 +299,7 @@ class _Asked:
     """The same photograph at other stores, of each picture."""
 
 
-def _asked(things: Things, part: Sequence[tuple[str, str]], queries: Sequence[Vectors]) -> _Asked:
-    fingerprint = things.encoder.fingerprint
-    nearest_to = things.vectors.neighbours(fingerprint, np.concatenate(queries), NEIGHBOURS)
-    ends = np.cumsum([len(each) for each in queries]).tolist()
-    near = [
-        nearer(nearest_to[end - len(own) : end]) for own, end in zip(queries, ends, strict=True)
-    ]
+def _asked(things: Things, part: Sequence[tuple[str, str]], near: list[list[Candidate]]) -> _Asked:
     hashes = sorted({candidate.image_hash for found in near for candidate in found})
     with things.db.read() as c:
         shows = products.of_images(c, hashes)

@@ -9,20 +9,22 @@ store uses for two different things proves nothing. Every link keeps its reason.
 from __future__ import annotations
 
 import time
-from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
-from lensback import colors, log
+import numpy as np
+
+from lensback import colors, log, mapped
 from lensback.catalogue import products
 from lensback.catalogue.products import Link, Member
-from lensback.db import Connection, Database
+from lensback.db import Connection, Database, chunks
 from lensback.errors import Error
 from lensback.images import ImageStore
 from lensback.indexes.nearby import nearby
 from lensback.likeness import SAME_PHOTOGRAPH, Signature, drawn, likeness, signature
+from lensback.mapped import Records
 from lensback.showings import Doubt, Showings, agreed
 from lensback.types import Candidate, Progress, Tally, Vectors
 from lensback.vectors import VectorStore
@@ -52,30 +54,30 @@ class _Variant:
 
 
 class _Links:
-    """Links in the order they were made, 17 bytes each: there are nearly as many as offers."""
+    """Links in the order they were made, in a file: there are nearly as many as offers."""
 
     def __init__(self) -> None:
-        self._a, self._b, self._score = array("i"), array("i"), array("d")
-        self._why, self._reasons = array("b"), list[str]()
+        self._kept, self._reasons = Records("=iibd"), list[str]()
 
     def add(self, link: Link) -> None:
         if link.reason not in self._reasons:
             self._reasons.append(link.reason)
-        self._a.append(link.a)
-        self._b.append(link.b)
-        self._score.append(link.score)
-        self._why.append(self._reasons.index(link.reason))
+        self._kept.add(link.a, link.b, self._reasons.index(link.reason), link.score)
 
     def __iter__(self) -> Iterator[Link]:
-        for a, b, why, score in zip(self._a, self._b, self._why, self._score, strict=True):
+        for a, b, why, score in self._kept:
             yield Link(a, b, self._reasons[why], score)
 
 
 class _Union:
-    """Union-find over database ids; 4 bytes an offer, plus the facts of linked components."""
+    """Union-find over database ids, in a file, plus the facts of linked components."""
 
     def __init__(self, size: int) -> None:
-        self._parent = array("i", range(size + 1))
+        steps = (
+            np.arange(at, min(at + mapped.BLOCK, size + 1))
+            for at in range(0, size + 1, mapped.BLOCK)
+        )
+        self._parent = mapped.collected(steps, np.int32).data
         self._facts: dict[int, _Variant] = {}
         self.links = _Links()
 
@@ -236,12 +238,12 @@ def _across_stores(
         for image_hash, members in products.by_image(c):
             for agreed in _agreed(members, doubts.get(image_hash), tally, "same picture"):
                 yield agreed, "same picture", 1.0
-        pairs = products.image_pairs(c, SAME_PHOTOGRAPH)
-        shown = products.showing(c, sorted({h for pair in pairs for h in pair[:2]}))
-        for a, b, score in pairs:
-            members = [*shown.get(a, []), *shown.get(b, [])]
-            for agreed in _agreed(members, doubts.get(a), tally, "same photograph"):
-                yield agreed, "same photograph", score
+        for part in chunks(products.image_pairs(c, SAME_PHOTOGRAPH)):
+            shown = products.showing(c, sorted({h for pair in part for h in pair[:2]}))
+            for a, b, score in part:
+                members = [*shown.get(a, []), *shown.get(b, [])]
+                for agreed in _agreed(members, doubts.get(a), tally, "same photograph"):
+                    yield agreed, "same photograph", score
 
 
 def _agreed(
@@ -302,9 +304,9 @@ def _assignment(
     c: Connection, union: _Union, size: int
 ) -> tuple[int, Iterable[tuple[int, int]], int]:
     """Offers seen, (offer, naming offer) where it changed, and the number of products. What is kept
-    meanwhile is 12 bytes an id up to `size`, and 8 for each that changed."""
-    naming, named = array("i", bytes(4 * (size + 1))), array("q", bytes(8 * (size + 1)))
-    changed, names = array("i"), array("i")
+    meanwhile waits in files: 12 bytes an id up to `size`, and 8 for each that changed."""
+    naming, named = mapped.zeros(size + 1, np.int32).data, mapped.zeros(size + 1, np.int64).data
+    changed = Records("=ii")
     seen = found = 0
     for key, offer_id, now in products.active_ids(c):
         seen += 1
@@ -313,9 +315,8 @@ def _assignment(
             found += 1
             naming[root], named[root] = key, hash("p" + offer_id)
         if hash(now) != named[root]:
-            changed.append(key)
-            names.append(naming[root])
-    return seen, zip(changed, names, strict=True), found
+            changed.add(key, naming[root])
+    return seen, changed, found
 
 
 def pair_images(

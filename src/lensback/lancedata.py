@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from lensback.durable import files_below, flush_tree, replace_file
 from lensback.errors import ConfigError, Damaged, MissingExtra, StateError
+from lensback.mapped import collected
 from lensback.memory import keep_little
 from lensback.types import Candidate, Vector
 
@@ -109,7 +110,7 @@ class TableFolder:
             return None
         try:
             with note.open("rb") as file, np.load(file) as found:
-                kept = {key: found[key] for key in found.files}
+                kept = {key: _member(found, key) for key in found.files}
         except (OSError, ValueError, EOFError, KeyError, BadZipFile):
             return None  # there is none yet, or it was damaged: the table itself is read
         return kept if _bytes(kept.pop("mark", None)) == mark else None
@@ -284,6 +285,14 @@ class Table:
                 merge = merge.when_matched_update_all() if replace else merge
                 merge.execute(rows.slice(start, BATCH_ROWS))
 
+    def add(self, file: Path) -> None:
+        """Adds the rows of a file in Arrow's streaming format, none of which is there. They become one
+        fragment: what came in many has to be joined, for which Lance reads ahead all of it."""
+        import pyarrow as pa
+
+        with self._durable(), pa.memory_map(str(file)) as source:
+            self.raw.add(pa.ipc.open_stream(source))
+
     def delete(self, wheres: Iterator[str]) -> None:
         """Deletes the rows under each of these conditions."""
         with self._durable():
@@ -360,6 +369,15 @@ def candidates(rows: pa.Table) -> list[Candidate]:
 def _saved(path: Path, numbers: dict[str, Any]) -> None:
     with path.open("wb") as file:  # by its name it would be given another ending
         np.savez(file, **numbers)
+
+
+def _member(file: Any, name: str) -> NDArray[Any]:
+    """An array of a file of arrays, read in pieces, to where it is no memory of the process. Its sum is checked."""
+    with file.zip.open(f"{name}.npy") as member:
+        np.lib.format.read_magic(member)
+        shape, _, kind = np.lib.format.read_array_header_1_0(member)
+        pieces = iter(lambda: member.read(kind.itemsize * BATCH_ROWS), b"")
+        return collected((np.frombuffer(piece, kind) for piece in pieces), kind.type).reshape(shape)
 
 
 def _bytes(mark: NDArray[Any] | None) -> bytes:

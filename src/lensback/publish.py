@@ -5,22 +5,22 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lensback import log
+from lensback import log, mapped
 from lensback.catalogue import pictures, words
 from lensback.catalogue.findable import rows_by_store
 from lensback.checked import checked
 from lensback.db import Database, chunks
 from lensback.durable import replace_file
 from lensback.errors import Away, StateError
-from lensback.indexes import Index, row_digest, row_id
-from lensback.types import IndexRow, Progress, Snapshot, Tally
+from lensback.indexes import Fillable, Index, row_digest, row_id
+from lensback.types import IndexRow, Progress, Snapshot, Tally, Vectors
 from lensback.vectors import VectorStore
 
 BATCH = 4000
@@ -119,17 +119,20 @@ def publish(
     tally, found = Tally("publish"), Counter[str]()
     words.refresh(db)
     staged = _Staged(*index.staged())
-    with db.read() as c:
+
+    def differing() -> Iterator[tuple[list[IndexRow], Vectors]]:
         for rows in chunks(pictures.searchable(c, fingerprint, row_id), BATCH):
             changed = [rows[at] for at in staged.changed(rows)]
             if changed:
-                hashes = [row.image_hash for row in changed]
-                index.upsert(changed, vectors.get(fingerprint, hashes))
+                yield changed, vectors.get(fingerprint, [row.image_hash for row in changed])
             found.update(row.store for row in rows)
             tally.done += len(changed)
             tally.skipped += len(rows) - len(changed)
             if progress:
                 progress(tally.done + tally.skipped, 0)
+
+    with db.read() as c:
+        _stage(index, differing(), anew=not len(staged))
     if guard and (losses := guard.losses(searched(index), found)):
         tally.notes |= _held_back(losses)
         tally.seconds = time.perf_counter() - begin
@@ -148,6 +151,17 @@ def publish(
     tally.seconds = time.perf_counter() - begin
     log.event("published", **tally.as_json())
     return tally
+
+
+def _stage(
+    index: Index, differing: Iterable[tuple[list[IndexRow], Vectors]], *, anew: bool
+) -> None:
+    """`anew`: nothing is staged yet."""
+    if anew and isinstance(index, Fillable):
+        index.fill(differing)
+        return
+    for rows, vectors in differing:
+        index.upsert(rows, vectors)
 
 
 def foretold(db: Database, index: Index, guard: LossGuard) -> str:
@@ -190,25 +204,34 @@ def _named(losses: list[tuple[str, int, int]]) -> str:
 
 
 class _Staged:
-    """The index's rows as two sorted arrays: 17 bytes a row, whatever the catalogue's size."""
+    """The index's rows as two sorted arrays that wait in files, 17 bytes a row. A digest is of the row's id, too."""
 
     def __init__(self, row_ids: NDArray[np.int64], digests: NDArray[np.int64]) -> None:
-        order = np.argsort(row_ids, kind="stable")
-        self._ids, self._digests = row_ids[order], digests[order]
-        self._seen = np.zeros(len(row_ids), dtype=bool)
+        self._ids, self._digests = mapped.in_order(row_ids), mapped.in_order(digests)
+        self._seen = mapped.zeros(len(row_ids), np.bool_)
 
-    def changed(self, rows: list[IndexRow]) -> Iterator[int]:
-        """Positions of rows that are new or differ; the others are marked as seen."""
-        ids = np.array([row.row_id for row in rows], dtype=np.int64)
-        at = np.searchsorted(self._ids, ids)
-        for position, (row, place) in enumerate(zip(rows, at, strict=True)):
-            if place == len(self._ids) or self._ids[place] != row.row_id:
-                yield position
-                continue
-            self._seen[place] = True
-            if self._digests[place] != row_digest(row):
-                yield position
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def changed(self, rows: list[IndexRow]) -> list[int]:
+        """Positions of rows that are new or differ. All whose id is there are marked as seen."""
+        there, places = _places_of(self._ids, [row.row_id for row in rows])
+        self._seen[places[there]] = True
+        same, _ = _places_of(self._digests, list(map(row_digest, rows)))
+        return np.flatnonzero(~same).tolist()
 
     def unseen(self) -> list[int]:
         """Ids of rows that the catalogue did not name."""
-        return [int(key) for key in self._ids[~self._seen]]
+        found: list[int] = self._ids[~self._seen].tolist()
+        return found
+
+
+def _places_of(
+    ascending: NDArray[np.int64], wanted: list[int]
+) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+    """Which of the numbers are there, and the place of each."""
+    numbers = np.array(wanted, np.int64)
+    if not len(ascending):
+        return np.zeros(len(numbers), bool), np.zeros(len(numbers), np.intp)
+    places = np.minimum(np.searchsorted(ascending, numbers), len(ascending) - 1)
+    return ascending[places] == numbers, places

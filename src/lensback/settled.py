@@ -17,6 +17,8 @@ from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 
+import numpy as np
+
 from lensback import __version__, log
 from lensback.catalogue import revision
 from lensback.checked import checked
@@ -105,7 +107,10 @@ class Settling:
         except Damaged as error:  # publishing mends it
             log.event("the staged index cannot be read", 30, message=error.message)
             return ""
-        return f"{snapshot.id} {blake2b(b''.join(a.tobytes() for a in staged), digest_size=16).hexdigest()}"
+        digest = blake2b(digest_size=16)
+        for numbers in staged:
+            digest.update(np.ascontiguousarray(numbers).data)
+        return f"{snapshot.id} {digest.hexdigest()}"
 
     def _by(self) -> str:
         said = (self.encoder.fingerprint, self.encoder.name, *self.settings, HEAD, _program())

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lensback import mapped
 from lensback.counted import counted
 from lensback.errors import BadQuery, NotFound
 from lensback.lancedata import Table, TableFolder, candidates
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 GET_HASHES = 1000
 """Hashes asked for at once."""
+TOGETHER = 256
+"""Queries that are compared at once."""
 NPROBES = 32
 """Partitions probed for neighbours."""
 INDEXED_ROWS = 20_000
@@ -66,6 +69,7 @@ class VectorStore:
             if table.dim != dim:
                 raise BadQuery(f"vectors of {dim} numbers, the table has {table.dim}")
             table.merge(_rows(table.schema, hashes, new), "image_hash", replace=False)
+            _index_hashes(table)
             self._appends[fingerprint] = self._appends.get(fingerprint, 0) + 1
             if self._appends[fingerprint] % TIDY_APPENDS == 0:
                 _tidy(table)
@@ -101,7 +105,7 @@ class VectorStore:
 
     def scan(self, fingerprint: str, batch: int = 4096) -> Iterator[tuple[list[str], Vectors]]:
         """All hashes with float32 [n, dim], each once, n <= batch. Memory does not grow with
-        the table but for 8 bytes a row; what is appended meanwhile is not seen."""
+        the table; what is appended meanwhile is not seen."""
         yield from self._batches(fingerprint, batch, ["image_hash", "vector"])
 
     def neighbours(self, fingerprint: str, queries: Vectors, k: int) -> list[list[Candidate]]:
@@ -201,30 +205,34 @@ class VectorStore:
     def _neighbours_by_scan(
         self, fingerprint: str, queries: Vectors, k: int
     ) -> list[list[Candidate]]:
-        best: list[list[Candidate]] = [[] for _ in queries]
+        best: list[list[tuple[float, str]]] = [[] for _ in queries]
         floor = np.full(len(queries), -np.inf, np.float32)
         for names, vectors in self.scan(fingerprint):
-            similarities = queries @ vectors.T
-            for i in np.flatnonzero(similarities.max(axis=1) > floor):
-                best[i] = _merged(best[i], names, similarities[i], k)
-                if len(best[i]) == k:
-                    floor[i] = best[i][-1].similarity
-        return best
+            for start in range(0, len(queries), TOGETHER):
+                similarities = queries[start : start + TOGETHER] @ vectors.T
+                own = floor[start : start + TOGETHER]
+                for i in np.flatnonzero(similarities.max(axis=1) > own):
+                    kept = _merged(best[start + i], names, similarities[i], k, own[i])
+                    best[start + i] = kept
+                    if len(kept) == k:
+                        own[i] = -kept[-1][0]
+        return [[Candidate(name, -away) for away, name in own] for own in best]
 
 
 class _Once:
     """Which rows of a batch are the first of their hash. Only hashes that come twice are kept in
-    memory; they are found beforehand on 64-bit hashes of them, 8 bytes a row."""
+    memory; they are found beforehand on 64-bit hashes of them, which wait in a file."""
 
     def __init__(self, table: Table) -> None:
-        codes = [
-            np.fromiter(map(hash, names), np.int64, len(names))
-            for names, _ in _read(table.pieces(["image_hash"]))
-        ]
-        values, counts = np.unique(
-            np.concatenate([*codes, np.empty(0, np.int64)]), return_counts=True
+        codes = mapped.collected(
+            (
+                np.fromiter(map(hash, names), np.int64, len(names))
+                for names, _ in _read(table.pieces(["image_hash"]))
+            ),
+            np.int64,
         )
-        self._suspects = set(values[counts > 1].tolist())
+        codes.sort()
+        self._suspects = {code for some in mapped.repeated(codes) for code in some.tolist()}
         self._seen: set[str] = set()
 
     def __call__(self, names: Sequence[str]) -> list[int]:
@@ -241,12 +249,18 @@ class _Once:
 
 
 def _merged(
-    best: list[Candidate], names: Sequence[str], similarities: NDArray[np.float32], k: int
-) -> list[Candidate]:
-    """The k best of what was known and one more block."""
-    near = np.argpartition(similarities, -k)[-k:] if len(names) > k else np.arange(len(names))
-    more = [Candidate(names[j], float(np.clip(similarities[j], -1, 1))) for j in near]
-    return sorted([*best, *more], key=lambda c: (-c.similarity, c.image_hash))[:k]
+    best: list[tuple[float, str]],
+    names: Sequence[str],
+    similarities: NDArray[np.float32],
+    k: int,
+    floor: np.float32,
+) -> list[tuple[float, str]]:
+    """The k best (-similarity, name) of what was known and one more block, of which what is above `floor` counts."""
+    near = np.flatnonzero(similarities > floor)
+    if len(near) > k:
+        near = near[np.argpartition(similarities[near], -k)[-k:]]
+    away = np.negative(np.clip(similarities[near], -1, 1)).tolist()
+    return sorted([*best, *zip(away, (names[j] for j in near.tolist()), strict=True)])[:k]
 
 
 def _scan_is_cheap(rows: int, queries: int) -> bool:
@@ -270,9 +284,16 @@ def _index_vectors(table: Table, rows: int) -> bool:
     return True
 
 
-def _tidy(table: Table) -> None:
-    if table.rows() >= INDEXED_ROWS and table.indexed("image_hash") is None:
+def _index_hashes(table: Table) -> None:
+    """Indexes the hashes, again when the table has grown twofold: who asks for a batch of vectors would else look
+    through all, and n batches through n times n."""
+    rows = table.rows()
+    if rows >= INDEXED_ROWS and (table.indexed("image_hash") or (0, 0))[0] * 2 <= rows:
         table.index("image_hash")
+
+
+def _tidy(table: Table) -> None:
+    _index_hashes(table)
     table.compact()
 
 

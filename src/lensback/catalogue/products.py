@@ -33,6 +33,7 @@ from lensback.catalogue.for_sale import ForSale
 from lensback.db import Database, chunks
 from lensback.db import tables as t
 from lensback.errors import NotFound
+from lensback.mapped import NameLists
 from lensback.types import Filter, Showing
 
 PAGE = 2000
@@ -386,10 +387,10 @@ def count(db: Database) -> int:
         return int(c.execute(query).scalar_one())
 
 
-def views(c: Connection, fingerprint: str) -> dict[str, list[str]]:
-    """Product -> its images with a vector that no other product shows, in order of hash."""
+def views(c: Connection, fingerprint: str) -> Mapping[str, Sequence[str]]:
+    """Product -> its images with a vector that no other product shows, both in order."""
     e, u, oi, o = t.embeddings.c, t.image_urls.c, t.offer_images.c, t.offers.c
-    query = (
+    shown = (
         select(e.image_hash, func.min(o.product_id).label("product_id"))
         .join(t.image_urls, u.image_hash == e.image_hash)
         .join(t.offer_images, oi.image_url_id == u.id)
@@ -397,12 +398,16 @@ def views(c: Connection, fingerprint: str) -> dict[str, list[str]]:
         .where(o.active, o.product_id.is_not(None), e.fingerprint == fingerprint, e.status == "ok")
         .group_by(e.image_hash)
         .having(func.count(o.product_id.distinct()) == 1)
-        .order_by(e.image_hash)
+        .subquery()
+    ).c
+    shared = c.dialect.name == "postgresql"  # whose order is else that of its language
+    key = shown.product_id.collate("C") if shared else shown.product_id
+    query = select(shown.product_id, shown.image_hash).order_by(key, shown.image_hash)
+    rows = c.execution_options(yield_per=PAGE).execute(query)
+    return NameLists(
+        (product_id, [row.image_hash for row in group])
+        for product_id, group in groupby(rows, key=lambda row: str(row.product_id))
     )
-    found: dict[str, list[str]] = {}
-    for row in c.execute(query):
-        found.setdefault(row.product_id, []).append(row.image_hash)
-    return found
 
 
 def of_images(c: Connection, hashes: Sequence[str]) -> dict[str, list[str]]:

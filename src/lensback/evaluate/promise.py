@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -28,6 +28,7 @@ from lensback.db import Database
 from lensback.errors import DataError
 from lensback.evaluate.holdout import in_order, things_of
 from lensback.evaluate.runs import PromiseKept
+from lensback.mapped import NameLists, in_name_order
 from lensback.promise import BROKEN, CERTIFIED, OPEN, SKETCH, Promise, Threshold
 from lensback.questions import COPIED_VIEWS, COPIES, VIEWS, Outcome, said
 from lensback.rank import Calibration
@@ -169,7 +170,7 @@ def certified(
     sold = answers.sold
     if real:
         third, of_third = (
-            {product: hashes for product, hashes in each.items() if _third(product)}
+            NameLists(item for item in in_name_order(each) if _third(item[0]))
             for each in (views, several)
         )
         sold = [*sold, *single(things, third, of_third, len(tuning), seed)]
@@ -195,16 +196,18 @@ def certified(
     return calibration, made
 
 
-def _further(db: Database, views: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+def _further(db: Database, views: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
     """Product -> its images other than the first. Shoppers see the front, and every store shows it:
     the first image stays in the catalogue, another view is asked with."""
     things = things_of(db)
-    found = {}
-    for product, images in views.items():
-        first = in_order(things[product])[0] if product in things else ""
-        if rest := [image for image in images if image != first]:
-            found[product] = rest
-    return found
+
+    def others() -> Iterator[tuple[str, Sequence[str]]]:
+        for product, images in in_name_order(views):
+            first = in_order(things[product])[0] if product in things else ""
+            if rest := [image for image in images if image != first]:
+                yield product, rest
+
+    return NameLists(others())
 
 
 def _sample(views: Mapping[str, Sequence[str]], seed: int) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -62,6 +62,14 @@ class Index(Protocol):
         Raises StaleIndex where the vector has another dimension than the snapshot,
         StateError where nothing is published yet.
         """
+
+
+@runtime_checkable
+class Fillable(Protocol):
+    """An Index that takes the rows of a whole catalogue better in one go."""
+
+    def fill(self, batches: Iterable[tuple[Sequence[IndexRow], Vectors]]) -> None:
+        """Writes rows, each once, where none are staged: all of them, or on an error none."""
 
 
 class Opener(Protocol):

@@ -13,14 +13,19 @@ partitions.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lensback import mapped
+from lensback.counted import counted
 from lensback.errors import Damaged, StaleIndex, StateError
 from lensback.indexes import pointer as pointers
 from lensback.indexes import published, unknown
@@ -31,6 +36,9 @@ from lensback.indexes.rows import query, schema, to_table
 from lensback.lancedata import BATCH_ROWS, Noted, Table, TableFolder
 from lensback.log import event
 from lensback.types import Candidate, Filter, IndexRow, Snapshot, Vector, Vectors
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ANN_ROWS = 10_000
 """Below this many rows all are compared, which is as fast and never misses (docs/indexes.md)."""
@@ -92,7 +100,7 @@ class LanceIndex:
     def staged(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         noted = self._noted()
         if noted is None and (table := self._staging()):
-            noted = _ids_and_digests(table)
+            noted = self._ids_and_digests(table)
         if noted is None:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         return noted["row_id"], noted["digest"]
@@ -103,11 +111,19 @@ class LanceIndex:
         new = to_table(rows, vectors)
         table = self._staging(new.schema.field("vector").type.list_size)
         if table is None or new.schema != table.schema:
-            raise StaleIndex(
-                f"vectors of shape {np.shape(vectors)} do not fit the staged index",
-                hint="an encoder's fingerprint must change with its dimension",
-            )
+            raise _unfit(np.shape(vectors)[1])
         table.merge(new, "row_id", replace=True)
+
+    def fill(self, batches: Iterable[tuple[Sequence[IndexRow], Vectors]]) -> None:
+        self._root.mkdir(parents=True, exist_ok=True)
+        prefix = f".{self._name}@new."  # `drop_others` knows it
+        with tempfile.TemporaryDirectory(".part", prefix, self._root) as place:
+            file = Path(place) / "rows"
+            tables = (to_table(rows, vectors) for rows, vectors in batches if rows)
+            if (wide := _spooled(tables, file)) and (table := self._staging(wide)):
+                if table.dim != wide:
+                    raise _unfit(wide)
+                table.add(file)
 
     def delete(self, row_ids: Sequence[int]) -> None:
         table = self._staging()
@@ -124,7 +140,7 @@ class LanceIndex:
         if table is None:
             raise StateError("nothing is staged", hint="run: lensback sync")
         if old and self._unchanged(old, table.version, encoder):
-            self._shelf.note(self._name, partial(_ids_and_digests, table))
+            self._shelf.note(self._name, partial(self._ids_and_digests, table))
             return old.snapshot
         rows = table.rows()
         if rows >= KEYED_ROWS and table.indexed("row_id") is None:
@@ -140,7 +156,7 @@ class LanceIndex:
         )  # fmt: skip
         pointers.write(self._root, Pointer(snapshot, parameters, _kept(old, snapshot)))
         self._drop_others(snapshot, old)
-        self._shelf.note(self._name, partial(_ids_and_digests, table))
+        self._shelf.note(self._name, partial(self._ids_and_digests, table))
         return snapshot
 
     def _last(self) -> Pointer | None:
@@ -155,13 +171,29 @@ class LanceIndex:
         """Takes the table out of use where it cannot be read, for the index to be made anew."""
         try:
             if table := self._staging():
-                _ids_and_digests(table)
+                self._ids_and_digests(table)
         except Damaged:
             self._writing = None
             return self._shelf.set_aside(self._name)
         return False
 
     # --- staging ---
+
+    def _ids_and_digests(self, table: Table) -> Noted:
+        """Which state of the staged table it is, its rows' ids and digests. Raises Damaged where it cannot be
+        read."""
+        version = table.version
+        held = self._shelf.at(self._name, version)
+
+        def column(name: str) -> NDArray[np.int64]:
+            pieces = held.pieces([name], size=8 * BATCH_ROWS)
+            return mapped.collected((piece[name].to_numpy() for piece in pieces), np.int64)
+
+        return {
+            "version": np.array(version),
+            "row_id": column("row_id"),
+            "digest": column("digest"),
+        }
 
     def _noted(self) -> Noted | None:
         """What `_ids_and_digests` of the staged table as it still is; None where that is not known."""
@@ -290,21 +322,45 @@ def _files(root: Path, shelf: TableFolder, pointer: Pointer, all_compared: bool)
     raise StateError(f"{folder} cannot be read", hint=_HINT)
 
 
-def _ids_and_digests(table: Table) -> Noted:
-    """Which state of a staged table it is, its rows' ids and digests. Raises Damaged where it cannot be
-    read."""
-    version, found = table.version, table.read(["row_id", "digest"])
-    told = {name: found[name].to_numpy() for name in ("row_id", "digest")}
-    return {"version": np.array(version), **told}
+def _unfit(dim: int) -> StaleIndex:
+    return StaleIndex(
+        f"vectors of {counted(dim, 'number')} do not fit the staged index",
+        hint="an encoder's fingerprint must change with its dimension",
+    )
+
+
+def _spooled(tables: Iterable[pa.Table], path: Path) -> int:
+    """Writes tables into a file, one after the other: how many numbers their vectors have, 0 where there are none."""
+    import pyarrow as pa
+
+    first, dim = None, 0
+    with ExitStack() as stack:
+        for table in tables:
+            if first is None:
+                first = table.schema
+                dim = int(first.field("vector").type.list_size)
+                writer = stack.enter_context(pa.ipc.new_stream(str(path), first))
+            if table.schema != first:
+                raise _unfit(int(table.schema.field("vector").type.list_size))
+            try:
+                writer.write_table(table)
+            except OSError as error:
+                message = f"{path} cannot be written: {error.strerror or error}"
+                raise StateError(message, hint="free some space, then sync again") from error
+    return dim
 
 
 def _distinct_images(table: Table) -> int:
-    """Counted on 64-bit hashes: 8 bytes an image."""
-    seen = [
-        np.fromiter(map(hash, batch["image_hash"].to_pylist()), np.int64, batch.num_rows)
-        for batch in table.pieces(["image_hash"])
-    ]
-    return len(np.unique(np.concatenate(seen))) if seen else 0
+    """Counted on 64-bit hashes."""
+    seen = mapped.collected(
+        (
+            np.fromiter(map(hash, batch["image_hash"].to_pylist()), np.int64, batch.num_rows)
+            for batch in table.pieces(["image_hash"])
+        ),
+        np.int64,
+    )
+    seen.sort()
+    return mapped.distinct(seen)
 
 
 def _located(location: str) -> tuple[str, int]:

@@ -1,7 +1,7 @@
 """All vectors of a store in partitions, for as many questions as there are vectors: what is near each of them.
 
 Asked one after the other of the whole store, n pictures cost n times n. The partitions lie in files that
-nobody keeps: they are made for one stage, and memory holds 20 bytes for each vector while they are made, as at a publish.
+nobody keeps: they are made for one stage, and memory holds a block of them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lensback import mapped
 from lensback.indexes import partitions
 from lensback.types import Candidate, Vectors
 
@@ -62,16 +63,20 @@ def _written(
     batches: Iterable[tuple[Sequence[str], Vectors]], place: Path
 ) -> tuple[Vectors, NDArray[np.uint8], NDArray[np.int64]]:
     """The vectors and the names, one after the other, mapped into memory, and where each name ends."""
-    lengths: list[NDArray[np.int64]] = []
     dim = 0
     with (place / "vectors").open("wb") as file, (place / "names").open("wb") as told:
-        for some, vectors in batches:
-            dim = vectors.shape[1]
-            file.write(np.ascontiguousarray(vectors, np.float32).data)
-            names = [name.encode() for name in some]
-            told.write(b"".join(names))
-            lengths.append(np.fromiter(map(len, names), np.int64, len(names)))
-    ends = np.cumsum(np.concatenate(lengths))
+
+        def lengths() -> Iterator[NDArray[np.int64]]:
+            nonlocal dim
+            for some, vectors in batches:
+                dim = vectors.shape[1]
+                file.write(np.ascontiguousarray(vectors, np.float32).data)
+                names = [name.encode() for name in some]
+                told.write(b"".join(names))
+                yield np.fromiter(map(len, names), np.int64, len(names))
+
+        ends = mapped.collected(lengths(), np.int64, place)
+    np.cumsum(ends, out=ends)
     shape = (len(ends), dim)
-    mapped: Vectors = np.memmap(place / "vectors", np.float32, mode="r", shape=shape)
-    return mapped, np.memmap(place / "names", np.uint8, mode="r"), ends
+    every: Vectors = np.memmap(place / "vectors", np.float32, mode="r", shape=shape)
+    return every, np.memmap(place / "names", np.uint8, mode="r"), ends

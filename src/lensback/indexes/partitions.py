@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from lensback import mapped
 from lensback.indexes.columns import Columns, Selection
 from lensback.indexes.rows import SAMPLE, noisy
 from lensback.indexes.scan import distinct, top
@@ -205,9 +206,9 @@ def tuned(made: Partitions, sample: SampleQueries, split: int, good: float) -> t
         nprobes = min(split, nprobes * 2)
 
 
-def write(vectors: Vectors, path: Path, *, renumbered: bool = False) -> NDArray[np.intp]:
-    """Sorts all vectors into partitions and writes these; equal for equal vectors. Memory holds 20 bytes for each
-    vector meanwhile: all else waits in files beside `path`.
+def write(vectors: Vectors, path: Path, *, renumbered: bool = False) -> NDArray[np.int64]:
+    """Sorts all vectors into partitions and writes these; equal for equal vectors. Memory holds a block of them: all
+    else waits in files beside `path`.
 
     Returns the numbers of the vectors, int [n], partition by partition. `renumbered`: the partitions call each by its
     place in that order, for whoever writes the vectors in it."""
@@ -223,7 +224,7 @@ def write(vectors: Vectors, path: Path, *, renumbered: bool = False) -> NDArray[
             faiss.METRIC_INNER_PRODUCT,
             False,
         )
-        index.train(_sample(vectors, split, Path(at) / "sample"))
+        index.train(_sample(vectors, split, Path(at)))
         with (Path(at) / "codes").open("wb") as file:
             for start in range(0, rows, BLOCK):
                 file.write(index.sa_encode(np.ascontiguousarray(vectors[start : start + BLOCK])))
@@ -231,35 +232,29 @@ def write(vectors: Vectors, path: Path, *, renumbered: bool = False) -> NDArray[
         codes = np.memmap(Path(at) / "codes", np.uint8, "r", shape=(rows, wide))
         index.ntotal = rows
         with path.open("wb") as file:
-            return _lists(index, codes, file, renumbered)
+            return _lists(index, codes, file, Path(at), renumbered=renumbered)
 
 
-def _sample(vectors: Vectors, split: int, path: Path) -> Vectors:
+def _sample(vectors: Vectors, split: int, folder: Path) -> Vectors:
     """Rows that the partitions are found by, in a file: a sixteenth of a catalogue with a million."""
     rows, dim = vectors.shape
     wanted = min(rows, max(split * PER_PARTITION, BLOCK))
     picked = np.sort(np.random.default_rng(0).choice(rows, wanted, replace=False))
-    sample: Vectors = np.memmap(path, np.float32, "w+", shape=(wanted, dim))
-    for start in range(0, wanted, BLOCK):
-        sample[start : start + BLOCK] = vectors[picked[start : start + BLOCK]]
-    return sample
+    pieces = (vectors[picked[start : start + BLOCK]] for start in range(0, wanted, BLOCK))
+    return mapped.collected(pieces, np.float32, folder).reshape(wanted, dim)
 
 
 def _lists(
-    index: Any, codes: NDArray[np.uint8], file: BinaryIO, renumbered: bool
-) -> NDArray[np.intp]:
+    index: Any, codes: NDArray[np.uint8], file: BinaryIO, folder: Path, *, renumbered: bool
+) -> NDArray[np.int64]:
     """Writes a trained index as faiss itself would if the rows had been added to it: its head, then each
     partition's codes and row numbers. Each of `codes` begins with the number of its partition, the lowest byte first.
     Returns the rows in that order."""
     bare = bytes(_faiss().serialize_index(index))
     file.write(bare[: bare.rindex(_LISTS)])
     before = codes.shape[1] - int(index.code_size)
-    numbers = np.zeros(len(codes), np.int32)
-    for place in range(before):
-        numbers |= codes[:, place].astype(np.int32) << 8 * place
-    sizes = np.bincount(numbers, minlength=index.nlist)
+    sizes, order = _sorted(codes[:, :before], int(index.nlist), folder)
     ends = np.cumsum(sizes)
-    order = np.argsort(numbers, kind="stable")
     file.write(_LISTS + struct.pack("<QQ", index.nlist, index.code_size))
     file.write(b"full" + struct.pack("<Q", index.nlist) + sizes.astype("<u8").tobytes())
     for end, size in zip(ends.tolist(), sizes.tolist(), strict=True):
@@ -267,6 +262,31 @@ def _lists(
         file.write(np.ascontiguousarray(codes[rows, before:]).data)
         file.write((np.arange(end - size, end) if renumbered else rows).astype("<i8").data)
     return order
+
+
+def _sorted(
+    numbers: NDArray[np.uint8], split: int, folder: Path
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """How many rows each partition has, and the rows in order of partition, then of number: in a file, block by
+    block put where their partition has come to. `numbers`: [n, bytes], the lowest byte first."""
+
+    def blocks() -> Iterator[NDArray[np.int64]]:
+        places = 256 ** np.arange(numbers.shape[1])
+        for start in range(0, len(numbers), BLOCK):
+            yield numbers[start : start + BLOCK] @ places
+
+    sizes = np.zeros(split, np.int64)
+    for block in blocks():
+        sizes += np.bincount(block, minlength=split)
+    order = mapped.zeros(len(numbers), np.int64, folder)
+    following = np.cumsum(sizes) - sizes
+    for number, block in enumerate(blocks()):
+        own = np.argsort(block, kind="stable")
+        here = np.bincount(block, minlength=split)
+        within = np.arange(len(block)) - np.repeat(np.cumsum(here) - here, here)
+        order[following[block[own]] + within] = number * BLOCK + own
+        following += here
+    return sizes, order
 
 
 def read(path: Path) -> Any:

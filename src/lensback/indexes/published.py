@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lensback import mapped
 from lensback.durable import flush, flush_tree
 from lensback.indexes import partitions
 from lensback.indexes.columns import CODED, Columns
@@ -195,7 +196,7 @@ class _Files:
         import pyarrow as pa
 
         lengths = np.frombuffer(self._buffer("lengths"), np.int32)
-        ends = np.zeros(self._rows + 1, np.int32)
+        ends = mapped.zeros(self._rows + 1, np.int32, self._folder)
         np.cumsum(lengths, out=ends[1:])
         buffers = [None, pa.py_buffer(ends), self._buffer("image_hash")]
         return pa.Array.from_buffers(pa.string(), self._rows, buffers)

@@ -9,7 +9,7 @@ nothing is chosen by what it is judged by.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -224,7 +224,7 @@ def _turned(vectors: Floats, turn: Floats | None) -> Floats:
 
 
 def _families(
-    db: Database, views: dict[str, list[str]], taught: Sequence[Lesson]
+    db: Database, views: Mapping[str, Sequence[str]], taught: Sequence[Lesson]
 ) -> dict[str, str]:
     """Product -> the model that it is a colour of."""
     names = sorted({one.product for one in taught})
@@ -237,7 +237,7 @@ def _families(
     return joined([], styles)
 
 
-def _chosen(several: dict[str, list[str]], count: int, seed: int) -> list[tuple[str, str]]:
+def _chosen(several: Mapping[str, Sequence[str]], count: int, seed: int) -> list[tuple[str, str]]:
     names = sorted(several)
     order = np.random.default_rng(seed).permutation(len(names))[:count]
     return [(names[at], several[names[at]][0]) for at in sorted(order.tolist())]
@@ -246,7 +246,7 @@ def _chosen(several: dict[str, list[str]], count: int, seed: int) -> list[tuple[
 def _shown(
     store: VectorStore,
     fingerprint: str,
-    views: dict[str, list[str]],
+    views: Mapping[str, Sequence[str]],
     needed: Sequence[str],
     seed: int,
 ) -> SearchedPictures:
