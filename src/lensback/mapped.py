@@ -44,6 +44,15 @@ def in_order(numbers: NDArray[Number]) -> NDArray[Number]:
     return copied
 
 
+def hashes(batches: Iterable[Sequence[str]]) -> NDArray[np.int64]:
+    """64-bit hashes of all names, the smallest first, in a file."""
+    found = collected(
+        (np.fromiter(map(hash, names), np.int64, len(names)) for names in batches), np.int64
+    )
+    found.sort()
+    return found
+
+
 def distinct(ascending: NDArray[Number]) -> int:
     """How many different ones there are."""
     return len(ascending) - sum(map(len, repeated(ascending)))

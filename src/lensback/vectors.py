@@ -224,14 +224,7 @@ class _Once:
     memory; they are found beforehand on 64-bit hashes of them, which wait in a file."""
 
     def __init__(self, table: Table) -> None:
-        codes = mapped.collected(
-            (
-                np.fromiter(map(hash, names), np.int64, len(names))
-                for names, _ in _read(table.pieces(["image_hash"]))
-            ),
-            np.int64,
-        )
-        codes.sort()
+        codes = mapped.hashes(names for names, _ in _read(table.pieces(["image_hash"])))
         self._suspects = {code for some in mapped.repeated(codes) for code in some.tolist()}
         self._seen: set[str] = set()
 

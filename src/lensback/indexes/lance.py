@@ -352,15 +352,8 @@ def _spooled(tables: Iterable[pa.Table], path: Path) -> int:
 
 def _distinct_images(table: Table) -> int:
     """Counted on 64-bit hashes."""
-    seen = mapped.collected(
-        (
-            np.fromiter(map(hash, batch["image_hash"].to_pylist()), np.int64, batch.num_rows)
-            for batch in table.pieces(["image_hash"])
-        ),
-        np.int64,
-    )
-    seen.sort()
-    return mapped.distinct(seen)
+    names = (batch["image_hash"].to_pylist() for batch in table.pieces(["image_hash"]))
+    return mapped.distinct(mapped.hashes(names))
 
 
 def _located(location: str) -> tuple[str, int]:
