@@ -7,7 +7,9 @@ import json
 import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,6 +74,36 @@ def test_every_result_has_a_script() -> None:
 
 def test_the_tables_at_the_top_are_those_of_the_results() -> None:
     assert glance.table() in MEASURED[0].read_text("utf-8"), "write them: python bench/glance.py"
+
+
+def test_the_readme_says_what_was_measured() -> None:
+    """Its own table, of a hundred and in thousandths of a second."""
+
+    def result(name: str) -> Any:
+        return json.loads((glance.RESULTS / f"{name}.json").read_text("utf-8"))
+
+    def of_100(share: float) -> int:
+        return round(100 * share)
+
+    def between(ends: Sequence[float]) -> str:
+        return " to ".join(str(of_100(end)) for end in ends)
+
+    shop = result("madison_editions")["encoders"][1]["figures"]
+    first, five = shop["recall_at_1"], shop["recall_at_5"]
+    seen = shop["exact_precision"]
+    main = glance.told({"at": "distorted > exact_is_right"}, result("main_job_eye_short"))
+    page = result("latency_page")
+    answer = glance.found(page, "sizes > 200000 > ms > no filter > total > p50")
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for said in (
+        f"first: {of_100(first['value'])} of 100 ({between((first['low'], first['high']))})",
+        f"among the first five: {of_100(five['value'])} ({between((five['low'], five['high']))})",
+        f"{round(main[0] * main[1])} of {main[1]} times ({between(main[2])} of 100)",
+        f"{round(seen['value'] * seen['n'])} of {seen['n']} ({between((seen['low'], seen['high']))}",
+        f"{answer:.0f} thousandths of a second",
+        f"[{page['photos']} photos]",
+    ):
+        assert said in readme
 
 
 def test_growth_is_shown_as_it_was_measured() -> None:
