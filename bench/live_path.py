@@ -1,4 +1,4 @@
-"""The live path, end to end: `python bench/live_path.py [--encoder NAME] [--folder DIR]`.
+"""The live path, end to end: `python bench/live_path.py [--encoder NAME] [--model DIR] [--folder DIR]`.
 
 Luma and its outlet are connected. The further views of 150 products are taken out of the catalogue,
 at both stores, and become the photos of shoppers; street photos (another world: whole outfits) and
@@ -9,7 +9,7 @@ Two set-ups: `all` hides every further view of the 150, so that the calibration 
 left; `one` hides one view a product, as in a catalogue where calibration has views to learn from.
 Truth is what luma's MPN and the outlet's vendorCode say, not our grouping. In `one` the promise of
 "exact" is certified before. `--kinds 0` leaves the rule of kinds out, `--street 250` asks so many street
-photos, drawn by a fixed seed. The report of each: `lensback report --workspace DIR/SET-UP/split/workspace`.
+photos, drawn by a fixed seed; `--model` links an ONNX model folder under its own name. The report of each: `lensback report --workspace DIR/SET-UP/split/workspace`.
 """
 
 from __future__ import annotations
@@ -38,19 +38,20 @@ from lensback.settings import Settings
 from lensback.sync import sync
 from lensback.wire import Hit
 from lensback.workspace import Workspace
-from rig import DATA, arguments, by_rule, compared, connected, share, write
+from rig import DATA, arguments, by_rule, compared, connected, share, shelve, write
 
 SEEN, FROM_ONE = "trained_on_these", "studio_views"
 """Codes of notes that the report has words for."""
 
 
-def source_of(folder: Path, encoder: str) -> Workspace:
+def source_of(folder: Path, encoder: str, model: Path | None) -> Workspace:
     """A synced workspace of the two stores; made once."""
     if not (folder / "lensback.toml").exists():
         with (
             serve_folder(DATA / "shops") as base,
             connected(folder, base, ["luma", "outlet"], encoder=encoder) as workspace,
         ):
+            shelve(workspace, model)
             sync(workspace)
     return Workspace(folder, Settings(encoder=encoder))
 
@@ -180,12 +181,18 @@ def summary(run: runs.Run) -> dict[str, Any]:
 
 def main() -> None:
     asked = arguments(
-        __doc__, encoder="eye", folder=Path("live_path"), street=502, products=148, kinds=1
+        __doc__,
+        encoder="eye",
+        model=None,
+        folder=Path("live_path"),
+        street=502,
+        products=148,
+        kinds=1,
     ).parse_args()
     notes = [FROM_ONE, *([SEEN] if asked.encoder.startswith("eye") else [])]
     folder = asked.folder.resolve()
     found = {}
-    with source_of(folder / "source", asked.encoder) as source:
+    with source_of(folder / "source", asked.encoder, asked.model) as source:
         for name, one in (("all", False), ("one", True)):
             wish = Wish(asked.products, absent=40, one_view=one, stores=("luma",))
             run, split = (

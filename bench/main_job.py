@@ -56,6 +56,7 @@ from rig import (
     images_of,
     jpeg,
     share,
+    shelve,
     write,
 )
 
@@ -250,9 +251,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, shops(asked.closet) as base:
         folder = Path(name) / "workspace"
         with connected(folder, base, encoder=asked.encoder) as workspace:
-            if asked.model:
-                workspace.models.mkdir()
-                (workspace.models / asked.model.name).symlink_to(asked.model.resolve())
+            shelve(workspace, asked.model)
             first, second = timed_sync(folder), timed_sync(folder)
             counted = dict(offers.counts(workspace.db))
             figures = {

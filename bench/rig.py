@@ -212,6 +212,13 @@ def connected(
     return workspace
 
 
+def shelve(workspace: Workspace, model: Path | None) -> None:
+    """Links a model's folder, if one is given, into the workspace's shelf under its own name."""
+    if model and not (link := workspace.models / model.name).exists():
+        workspace.models.mkdir(exist_ok=True)
+        link.symlink_to(model.resolve())
+
+
 def second_hand(base: str, most: int) -> list[str]:
     """Addresses of the first phone photos of closet, served at `base`."""
     with gzip.open(DATA / "shops" / "closet" / STORES["closet"], "rt", encoding="utf-8") as lines:
