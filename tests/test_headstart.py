@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from queue import SimpleQueue
+from weakref import WeakSet
 
 import pytest
 
@@ -36,6 +37,28 @@ def test_each_key_comes_once_and_the_last_look_is_after_the_end() -> None:
     assert seen.get(timeout=PATIENCE_S) == "d"
     assert [tally.done for tally in kept] == [4]
     assert shown == [(2, 9), (3, 9)]
+
+
+class Key(str):
+    """A string that can be asked whether it is still held."""
+
+
+def test_what_was_handed_over_long_ago_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(headstart, "REMEMBERED", 8)
+    coming, held, done = headstart.Coming(), WeakSet[Key](), list[str]()
+    coming.end()
+
+    def look() -> Iterator[Key]:
+        for n in range(1000):
+            held.add(key := Key(f"{n:04}"))
+            yield key
+            if not n % 5:  # in hand, and not yet kept: found by a page that was read before
+                yield Key(key)
+
+    for key in coming.keys(look):
+        done.append(f"{key}")
+        assert len(held) <= 8 + 3
+    assert done == [f"{n:04}" for n in range(1000)]
 
 
 def test_who_breaks_off_leaves_what_has_come() -> None:

@@ -6,12 +6,16 @@ It is a head start and nothing more: whatever it leaves, or fails at, the stage 
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 
 from lensback import log
 from lensback.errors import Stopped
 from lensback.types import Progress, Tally
+
+REMEMBERED = 16_384
+"""Keys that a later look may find once more: those that are read or worked on and not kept yet."""
 
 
 class Coming:
@@ -44,8 +48,9 @@ class Coming:
             self._change.notify_all()
 
     def keys(self, look: Callable[[], Iterator[str]]) -> Iterator[str]:
-        """What a look finds, again whenever more has come, each key once. Raises Stopped where it is left."""
-        given: set[str] = set()
+        """What a look finds, again whenever more has come, each key once; a look finds nothing that was kept, so
+        the last keys are all that is remembered. Raises Stopped where it is left."""
+        given: OrderedDict[str, None] = OrderedDict()
         while True:
             with self._change:
                 self._change.wait_for(lambda: self._news or self._over or self._left)
@@ -53,7 +58,9 @@ class Coming:
             for key in look():
                 self._check()
                 if key not in given:
-                    given.add(key)
+                    given[key] = None
+                    if len(given) > REMEMBERED:
+                        given.popitem(last=False)
                     yield key
             self._check()
             if over:
