@@ -7,6 +7,7 @@ import math
 import threading
 from collections.abc import Callable, MutableMapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -17,12 +18,18 @@ from PIL import Image
 from lensback import images, log
 from lensback.detectors import Detector
 from lensback.detectors.boxes import overlap
+from lensback.errors import InputError
 from lensback.fleeting import Fleeting
+from lensback.images.decoding import worth
+from lensback.images.workers import QUICK
 from lensback.search.parts import Parts
 from lensback.types import WHOLE, Box, Region
 
 PHOTOS = 24
 """Photos remembered at once: about a megabyte each."""
+AHEAD = 2
+"""Photos at once whose codes are begun before they are decoded. Of one that is refused that was for nothing, and so many
+such leave no queue behind."""
 SAME = 0.5
 """Intersection over union from which a box that was drawn is taken for a region that was found."""
 ROUNDED = 1e-3
@@ -70,6 +77,8 @@ class Looks:
     def __init__(self, keep_s: float = 0.0) -> None:
         self.keep_s = keep_s
         self._kept: Fleeting[Look] = Fleeting(keep_s, PHOTOS)
+        self.ahead = threading.BoundedSemaphore(AHEAD)
+        """Places for codes that are begun before their photo is decoded."""
         self.whose = ""
 
     def of(self, whose: str) -> Looks:
@@ -80,7 +89,7 @@ class Looks:
         return own
 
     def get(self, key: str, side_px: int) -> Look | None:
-        """The look of that key, if its pixels suffice for `side_px`."""
+        """The look of that key, if its pixels suffice for `side_px`; 0: any do."""
         found = self._kept.get(f"{self.whose} {key}")
         return found if found and _suffices(found, side_px) else None
 
@@ -104,10 +113,10 @@ def look(
     readers: Readers = (images.decoded, None, None),
     still: Callable[[], object] = lambda: None,
 ) -> Look:
-    """Decodes a photo and finds its regions, or remembers both; its codes and its words begin to be read.
+    """Decodes a photo and finds its regions, or remembers both; its codes and its words begin to be read, once.
 
-    `limits` are most bytes and most pixels; `still` is asked between the two, and may raise. Raises BadImage,
-    TooLarge.
+    Codes begin beside the decoding where they may (`_begun_ahead`). `limits` are most bytes and most pixels; `still`
+    is asked between decoding and regions, and may raise. Raises BadImage, TooLarge.
     """
     decode, codes, texts = readers
     with log.timed("decode", timings):
@@ -115,21 +124,64 @@ def look(
         key = f"{hashlib.sha256(photo).hexdigest()} {detector.fingerprint} {limits}"
         known = looks.get(key, side_px)
         if known is None:
+            coarse = looks.get(key, 0)
+            early = None if coarse else _begun_ahead(codes, photo, limits, looks.ahead)
             picture, size = images.decode_measured(
                 photo, side_px=side_px, max_bytes=limits[0], max_pixels=limits[1], by=decode
             )
     with log.timed("regions", timings):
         if known is None:
             still()
-            read = _begun("codes", lambda: codes(photo, *limits)).result if codes else tuple
-            words = (
-                _awaited(_begun("texts", lambda: texts(photo, *limits)))
-                if texts
-                else _nothing_written
-            )
+            if coarse:
+                read, words = coarse.codes, coarse.texts
+            else:
+                read = early or _read(codes, photo, limits)
+                words = _written(texts, photo, limits)
             known = Look(Parts(picture), size, tuple(in_order(detector.find(picture))), read, words)
             looks.put(key, known)
     return known
+
+
+def _begun_ahead(
+    codes: images.ReadCodes | None,
+    photo: bytes,
+    limits: tuple[int, int],
+    places: threading.BoundedSemaphore,
+) -> Callable[[], tuple[images.Code, ...]] | None:
+    """What waits for the codes of a photo that is not decoded yet; None where they are not begun so soon: a photo
+    that is refused by its header, or is more than the first lane's work, or finds no place."""
+    if codes is None or not _light(photo, limits) or not places.acquire(blocking=False):
+        return None
+    try:
+        begun = _begun("codes", lambda: codes(photo, *limits))
+    except BaseException:
+        places.release()
+        raise
+    begun.add_done_callback(lambda _: places.release())
+    return begun.result
+
+
+def _light(photo: bytes, limits: tuple[int, int]) -> bool:
+    """Whether the lane of most photos takes this one whole, as far as its header tells. In a later lane its codes
+    would keep the place in which it is to be decoded."""
+    with suppress(InputError):
+        weight = worth(photo, None, *limits)
+        return weight.width > 0 and QUICK.takes(weight)
+    return False
+
+
+def _read(
+    codes: images.ReadCodes | None, photo: bytes, limits: tuple[int, int]
+) -> Callable[[], tuple[images.Code, ...]]:
+    """What waits for the codes of a photo, which begin to be read."""
+    return _begun("codes", lambda: codes(photo, *limits)).result if codes else tuple
+
+
+def _written(
+    texts: images.ReadTexts | None, photo: bytes, limits: tuple[int, int]
+) -> Callable[[float], tuple[images.TextLine, ...] | None]:
+    """What waits so many seconds for the words of a photo, which begin to be read."""
+    return _awaited(_begun("texts", lambda: texts(photo, *limits))) if texts else _nothing_written
 
 
 def _begun(name: str, work: Callable[[], T]) -> Future[T]:
