@@ -12,10 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from lensback import memory
 from lensback.indexes import partitions, published
 from lensback.indexes.rows import schema
 from lensback.lancedata import TableFolder
 from lensback.types import Vectors
+from lensback.vectors import INDEXED_ROWS, VectorStore
 
 FREED = """
 import ctypes, re, sys
@@ -47,6 +49,66 @@ def kept_mb(how: str) -> int:
 def test_what_is_freed_goes_back() -> None:
     assert kept_mb("as it is") >= 25, "glibc no longer keeps it: this module may go"
     assert kept_mb("little") <= 5
+
+
+HEAPS = """
+import ctypes, sys, threading
+from lensback import memory
+
+if sys.argv[1] == "little":
+    memory.keep_little()
+libc = ctypes.CDLL(None)
+libc.fopen.restype = ctypes.c_void_p
+libc.malloc_info.argtypes, libc.fclose.argtypes = [ctypes.c_int, ctypes.c_void_p], [ctypes.c_void_p]
+together = threading.Barrier(6)
+
+def asks():
+    together.wait()
+    libc.malloc(100)
+    together.wait()
+
+threads = [threading.Thread(target=asks) for _ in range(6)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+file = libc.fopen(sys.argv[2].encode(), b"w")
+libc.malloc_info(0, file)
+libc.fclose(file)
+"""
+
+
+@pytest.mark.parametrize("how", ["as it is", "little"])
+def test_threads_share_few_heaps(how: str, tmp_path: Path) -> None:
+    """Each that has its own keeps what it freed from the others."""
+    line = [sys.executable, "-c", HEAPS, how, str(tmp_path / "told")]
+    subprocess.run(line, check=True)
+    heaps = (tmp_path / "told").read_text().count("<heap nr=")
+    assert (heaps <= memory.HEAPS) == (how == "little"), heaps
+
+
+def read_mb() -> float:
+    """Megabytes that this process has read of files so far."""
+    return int(Path("/proc/self/io").read_text().split()[1]) / 2**20
+
+
+def test_a_few_vectors_are_got_by_reading_little(tmp_path: Path) -> None:
+    """Of a table of which half is in the index of the hashes: of what is not in it, names are looked at and no
+    vectors."""
+    store, dim = VectorStore(tmp_path), 256
+    draw = np.random.default_rng(0)
+    for start, n in ((0, INDEXED_ROWS), (INDEXED_ROWS, INDEXED_ROWS - 1)):
+        vectors = draw.standard_normal((n, dim), dtype=np.float32)
+        store.append("ab" * 8, [f"{at:040}" for at in range(start, start + n)], vectors)
+    whole_mb = INDEXED_ROWS * dim * 4 / 2**20
+    wanted = [5, INDEXED_ROWS + 7, INDEXED_ROWS + 9000, 11]
+    names = [f"{at:040}" for at in wanted]
+    store.get("ab" * 8, names)  # what is read once: the head of each file
+    before = read_mb()
+    found = store.get("ab" * 8, names)
+    assert read_mb() - before < whole_mb / 4
+    assert np.array_equal(found[:1], store.get("ab" * 8, names[:1]))
+    assert np.array_equal(found[1:3], vectors[[7, 9000]])
 
 
 WRITTEN = """

@@ -245,6 +245,19 @@ class Table:
                 asked = self.raw.search().select(list(columns)).offset(start).limit(size)
                 yield from asked.to_batches(batch_size=size)
 
+    def taken(self, key: str, columns: Sequence[str], *, where: str) -> Iterator[pa.RecordBatch]:
+        """Some columns of the few rows whose key is under a condition, in the table's order, of a table that is held
+        at a version (`TableFolder.at`).
+
+        They are found first and then taken by their places. Asked for in one go, Lance reads all columns of every row
+        that is in no index yet, to look at the key alone.
+        """
+        with self._translated():
+            asked = self.raw.search().select([key]).with_row_id(True)
+            places = asked.where(where).to_arrow()["_rowid"].to_pylist()
+            if places:
+                yield from self.raw.take_row_ids(sorted(places)).select(list(columns)).to_batches()
+
     def read(self, columns: Sequence[str] = ()) -> pa.Table:
         """All rows; all columns by default."""
         with self._translated():

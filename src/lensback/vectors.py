@@ -88,7 +88,7 @@ class VectorStore:
 
     def get(self, fingerprint: str, hashes: Sequence[str]) -> Vectors:
         """float32 [len(hashes), dim], in the order asked. Raises NotFound naming a missing one."""
-        table = self._table(fingerprint)
+        table = self._state(fingerprint)
         found: dict[str, NDArray[np.float32]] = {}
         for names, vectors in self._named(table, hashes) if table else ():
             for name, vector in zip(names, vectors, strict=True):
@@ -175,6 +175,12 @@ class VectorStore:
             self._tables[fingerprint] = found
         return self._tables.get(fingerprint)
 
+    def _state(self, fingerprint: str) -> Table | None:
+        """A handle of its own, held at the newest version: what comes is one state of the table."""
+        if (table := self._table(fingerprint)) is None:
+            return None
+        return self._shelf.at(self._shelf.name(fingerprint), table.version)
+
     def _made(self, fingerprint: str, dim: int) -> Table:
         table = self._shelf.made(fingerprint, partial(_schema, dim, self._dtype))
         self._tables[fingerprint] = table
@@ -185,16 +191,13 @@ class VectorStore:
     @staticmethod
     def _named(table: Table, hashes: Sequence[str]) -> Iterator[tuple[list[str], Vectors]]:
         for where in _among(hashes):
-            yield from _read(table.batches(["image_hash", "vector"], where=where))
+            yield from _read(table.taken("image_hash", ["image_hash", "vector"], where=where))
 
     def _batches(
         self, fingerprint: str, batch: int, columns: Sequence[str]
     ) -> Iterator[tuple[list[str], Vectors]]:
-        table = self._table(fingerprint)
-        if table is None:
+        if (table := self._state(fingerprint)) is None:
             return
-        # A handle of its own, held at one version: what comes is one state of the table.
-        table = self._shelf.at(self._shelf.name(fingerprint), table.version)
         fresh_rows = _Once(table)
         for names, found in _read(table.pieces(columns, size=batch)):
             fresh = fresh_rows(names)
