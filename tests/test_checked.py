@@ -147,7 +147,12 @@ def test_shoppers_who_come_at_once_are_the_first(monkeypatch: pytest.MonkeyPatch
 
     def first(gate: threading.Barrier) -> None:
         gate.wait()
-        checked(Terms, {"network": "generic", "domains": ["a.example"], "share": "0.5"}, "terms: ", hint="")
+        checked(
+            Terms,
+            {"network": "generic", "domains": ["a.example"], "share": "0.5"},
+            "terms: ",
+            hint="",
+        )
 
     def another_goes_on(*_: object) -> None:
         time.sleep(0.0001)

@@ -48,7 +48,7 @@ def cluster() -> Iterator[None]:
         try:
             ray.init(address="local", **size)
             break
-        except Exception:  # noqa: BLE001 - on a busy machine it is not up within Ray's own half minute
+        except Exception:  # on a busy machine it is not up within Ray's own half minute
             ray.shutdown()
             gc.collect()  # what it started and left warns here, not in another file's test
             if not left:
