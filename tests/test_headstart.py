@@ -110,6 +110,6 @@ def test_two_runs_of_a_stage_are_one_tally() -> None:
     one.rejected["BadImage"] = 1
     other.rejected.update({"BadImage": 2, "TooLarge": 1})
     one.add(other)
-    assert (one.done, one.skipped, one.seconds) == (7, 3, 2.0)
+    assert (one.done, one.skipped, one.seconds) == (7, 3, 11.0)
     assert dict(one.rejected) == {"BadImage": 3, "TooLarge": 1}
     assert one.notes == {"lost": 5, "gone": 1, "snapshot": "x"}

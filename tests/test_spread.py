@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import io
 import os
 import shutil
@@ -48,9 +47,8 @@ def cluster() -> Iterator[None]:
         try:
             ray.init(address="local", **size)
             break
-        except Exception:  # on a busy machine it is not up within Ray's own half minute
+        except RuntimeError:  # on a busy machine its server is not up within Ray's own time-out
             ray.shutdown()
-            gc.collect()  # what it started and left warns here, not in another file's test
             if not left:
                 raise
     yield

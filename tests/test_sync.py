@@ -166,6 +166,7 @@ def test_what_has_come_is_encoded_while_more_is_fetched(
     assert found == quick[1]
     (embedded,) = [tally for tally in report.tallies if tally.stage == "embed"]
     assert (embedded.done, embedded.rejects) == (len(found["hashes"]), 0)
+    assert ("while downloading" in embedded.notes) != broken
     assert report.guarded(0) == []
 
 

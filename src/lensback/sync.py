@@ -147,8 +147,9 @@ def _rest(
         run(*({only} - {"ingest", "download"}))
         return
     embedded = run("embed")[-1]
-    while report.ahead:
-        embedded.add(report.ahead.pop())
+    for ahead in report.ahead:
+        embedded.add(ahead)
+        embedded.notes["while downloading"] = ahead.done
     place = retried(partial(_place, workspace))
     now = retried(place.before)
     if meant == frozenset() and (known := retried(partial(place.tallies, now))):

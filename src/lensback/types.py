@@ -373,9 +373,10 @@ class Tally:
         return sum(self.rejected.values())
 
     def add(self, other: Tally) -> None:
-        """Counts what another run of the stage did, too; of a note that both have numbers add up. Seconds stay
-        its own."""
+        """Counts what another run of the stage did, too, and its seconds; of a note that both have numbers add
+        up."""
         self.done, self.skipped = self.done + other.done, self.skipped + other.skipped
+        self.seconds += other.seconds
         self.rejected.update(other.rejected)
         for name, said in other.notes.items():
             own = self.notes.get(name, said)
