@@ -80,7 +80,8 @@ def commands(command: Any, *path: str) -> Iterator[tuple[str, Any]]:
         yield from commands(child, *path, name)
 
 
-COMMANDS = dict(commands(typer.main.get_command(cli.app)))
+LENSBACK = typer.main.get_command(cli.app)
+COMMANDS = dict(commands(LENSBACK))
 
 
 def sections(name: str) -> dict[str, str]:
@@ -270,7 +271,7 @@ def wrong_words(line: str) -> list[str]:
         return []
     said = re.split(r"\s#\s|;|&&|\s\|\s", found[1])[0]
     words = shlex.split(re.sub(r"[\[\]]", "", said.replace("…", "x")))
-    command: Any = typer.main.get_command(cli.app)
+    command: Any = LENSBACK
     while words and getattr(command, "commands", None):
         wrong = [word for word in words[0].split("|") if word not in command.commands]
         if wrong:

@@ -120,8 +120,9 @@ COMMANDS = {
 
 
 def every() -> Iterator[tuple[tuple[str, ...], set[str]]]:
-    for path in commands(typer.main.get_command(cli.app)):
-        command: Any = typer.main.get_command(cli.app)
+    whole = typer.main.get_command(cli.app)
+    for path in commands(whole):
+        command: Any = whole
         for name in path:
             command = command.commands[name]
         yield path, {option for each in command.params for option in each.opts}

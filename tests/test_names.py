@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -41,10 +42,13 @@ class Avoided:
     rooms: dict[str, str]
 
 
-def trees() -> Iterator[tuple[Path, ast.Module]]:
-    for path in sorted(SRC.rglob("*.py")):
-        if "versions" not in path.parts:  # migrations are history
-            yield path, ast.parse(path.read_text("utf-8"))
+@cache
+def trees() -> list[tuple[Path, ast.Module]]:
+    return [
+        (path, ast.parse(path.read_text("utf-8")))
+        for path in sorted(SRC.rglob("*.py"))
+        if "versions" not in path.parts  # migrations are history
+    ]
 
 
 def room_of(path: Path) -> str:
@@ -71,6 +75,7 @@ def names(path: Path, tree: ast.Module) -> Iterator[Named]:
                     yield named(field.target.id, field.lineno)
 
 
+@cache
 def parts(name: str) -> list[str]:
     """The words of an identifier.
 
@@ -81,6 +86,7 @@ def parts(name: str) -> list[str]:
     return [part for part in split.lower().split("_") if part]
 
 
+@cache
 def says(name: str, words: str) -> bool:
     """Whether these words stand in the name one after another, in singular or plural."""
     wanted, found = words.split(), parts(name)
@@ -111,7 +117,11 @@ def glossary(text: str) -> list[Avoided]:
 
 
 AVOIDED = glossary((ROOT / "docs" / "glossary.md").read_text("utf-8"))
-NAMES = [named for path, tree in trees() for named in names(path, tree)]
+
+@cache
+def all_names() -> list[Named]:
+    """Of the whole package; no worker works them out while it only collects."""
+    return [named for path, tree in trees() for named in names(path, tree)]
 
 
 def wrong(avoided: Avoided, named: list[Named]) -> list[str]:
@@ -124,8 +134,8 @@ def wrong(avoided: Avoided, named: list[Named]) -> list[str]:
 
 @pytest.mark.parametrize("avoided", AVOIDED, ids=lambda avoided: avoided.word)
 def test_a_thing_is_called_by_its_one_word(avoided: Avoided) -> None:
-    assert wrong(avoided, NAMES) == []
-    used = {named.room for named in NAMES if says(named.name, avoided.word)}
+    assert wrong(avoided, all_names()) == []
+    used = {named.room for named in all_names() if says(named.name, avoided.word)}
     assert set(avoided.rooms) - used == set(), "allowed where nothing says it"
     assert all(len(why.split()) >= 2 for why in avoided.rooms.values()), "an exception says why"
 
@@ -154,7 +164,7 @@ def test_no_two_classes_have_one_name() -> None:
 
 def test_no_name_is_a_bare_participle() -> None:
     """Classes, functions, parameters and fields have the field's noun: candidates, outcome, held_out."""
-    bare = [named.where for named in NAMES if named.name.strip("_").lower() in VAGUE]
+    bare = [named.where for named in all_names() if named.name.strip("_").lower() in VAGUE]
     assert bare == []
 
 
