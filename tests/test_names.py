@@ -118,6 +118,7 @@ def glossary(text: str) -> list[Avoided]:
 
 AVOIDED = glossary((ROOT / "docs" / "glossary.md").read_text("utf-8"))
 
+
 @cache
 def all_names() -> list[Named]:
     """Of the whole package; no worker works them out while it only collects."""

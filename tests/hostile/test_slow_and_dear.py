@@ -275,7 +275,9 @@ def test_dear_pictures_leave_a_shopper_in_peace(serve: Serve) -> None:
                 if turn >= 4 and {413, 415} <= statuses:
                     break
                 assert serve.ask().status_code == 200
-                assert serve.ask(heic()).status_code == 200, "a phone's photo, from the same address"
+                assert serve.ask(heic()).status_code == 200, (
+                    "a phone's photo, from the same address"
+                )
                 peak = max(peak, serve.memory())
                 time.sleep(0.2)
         finally:
