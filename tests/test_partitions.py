@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lensback.errors import BadQuery
-from lensback.indexes import lance, open_index, row_id
-from lensback.indexes.partitions import BLOCK, MAPPED, _vectors
+from lensback.indexes import lance, open_index, partitions, row_id
+from lensback.indexes.columns import Columns, Selection
+from lensback.indexes.partitions import BLOCK, MAPPED, Partitions, _bytes, _vectors
 from lensback.indexes.rows import query, unit
 from lensback.indexes.scan import distinct
 from lensback.types import Filter, IndexRow, Money
@@ -80,3 +84,135 @@ def test_a_query_is_a_unit_vector() -> None:
     for wrong in (0.0, np.nan, np.inf):
         with pytest.raises(BadQuery):
             query(np.full(16, wrong, np.float32), 16)
+
+
+# ---- what a narrow filter keeps
+
+ROWS, NARROW = 60_000, 300
+NARROWEST = {"partitions": 150, "nprobes": 0.2, "repeat": 1.0}
+"""Of the partitions a sixth is probed for a narrow filter: what lies there is far from all."""
+
+
+@pytest.fixture
+def fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is narrow is not few here."""
+    monkeypatch.setattr(partitions, "FEW", NARROW - 100)
+
+
+def columns(order: np.ndarray, images: int = ROWS) -> Columns:
+    """A row for each vector: its image is its number, its price, too."""
+    number = order % images
+    word = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(order), np.int32)), ["EUR"])
+    price = pa.array(order.astype(np.int64))
+    return Columns(
+        pa.table(
+            {
+                "image_hash": [f"{n:08x}" for n in number],
+                **dict.fromkeys(("store", "category", "currency"), word),
+                "in_stock": pa.array(np.ones(len(order), bool)),
+                "price_low": price,
+                "price_high": price,
+            }
+        )
+    )
+
+
+def opened(folder: Path, held: np.ndarray, *, renumbered: bool = True) -> Partitions:
+    order = partitions.write(held, folder / "partitions", renumbered=renumbered)
+    if not renumbered:
+        order = np.arange(len(held))
+    held[order].tofile(folder / "vectors")
+    read = partitions.read(folder / "partitions")
+    return Partitions(read, columns(order), held[order], folder / "vectors")
+
+
+@pytest.fixture(scope="module")
+def held() -> np.ndarray:
+    """In no clusters: the nearest lie in any partition."""
+    return vectors(ROWS, 16)
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory: pytest.TempPathFactory, held: np.ndarray) -> Partitions:
+    return opened(tmp_path_factory.mktemp("narrow"), held)
+
+
+def nearest(held: np.ndarray, query: np.ndarray, kept: int) -> list[str]:
+    return [f"{n:08x}" for n in np.argsort(-(held[:kept] @ query))[:10]]
+
+
+def below(kept: int) -> Filter:
+    return Filter(price_max=Money(kept - 1, "EUR"))
+
+
+@pytest.mark.usefixtures("fewer")
+def test_all_rows_of_a_narrow_filter_are_compared(narrow: Partitions, held: np.ndarray) -> None:
+    for asked in held[::6000]:
+        found = narrow.search(asked, 10, below(NARROW), NARROWEST)
+        assert [one.image_hash for one in found] == nearest(held, asked, NARROW)
+        exact = sorted((held[:NARROW] @ asked).tolist(), reverse=True)[:10]
+        assert [one.similarity for one in found] == pytest.approx(exact, abs=1e-6)
+    assert narrow._many
+    assert narrow._many.cache_info().misses == 1, "gathered once for all vectors"
+
+
+@pytest.mark.usefixtures("fewer")
+def test_wider_filters_probe(narrow: Partitions, held: np.ndarray) -> None:
+    assert narrow._many
+    before = narrow._many.cache_info().misses
+    for kept in (ROWS // 10, ROWS // 2, ROWS):
+        narrow.search(held[7], 10, below(kept), NARROWEST)
+    assert narrow._many.cache_info().misses == before
+
+
+@pytest.mark.usefixtures("fewer")
+def test_more_than_many_rows_are_not_gathered(
+    narrow: Partitions, held: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partitions, "MANY", NARROW)
+    assert narrow._many
+    before = narrow._many.cache_info().misses
+    narrow.search(held[7], 10, below(NARROW + 1), NARROWEST)
+    assert narrow._many.cache_info().misses == before
+
+
+@pytest.mark.usefixtures("fewer")
+def test_partitions_of_an_earlier_numbering_probe(tmp_path: Path, held: np.ndarray) -> None:
+    made = opened(tmp_path, held, renumbered=False)
+    assert made._many is None
+    everywhere = NARROWEST | {"nprobes": 150}
+    found = made.search(held[7], 10, below(NARROW), everywhere)
+    assert [one.image_hash for one in found] == nearest(held, held[7], NARROW)
+
+
+def test_single_bytes_are_those_of_their_rows(tmp_path: Path) -> None:
+    """Where pictures are the same, partitions are empty."""
+    same = np.repeat(vectors(7, 16), 300, axis=0)
+    partitions.write(same, tmp_path / "partitions", renumbered=True)
+    index = partitions.read(tmp_path / "partitions")
+    every = _bytes(index)
+    assert every
+    lists, at = index.invlists, 0
+    for partition in range(index.nlist):
+        size = lists.list_size(partition)
+        if size:
+            codes = partitions._faiss().rev_swig_ptr(lists.get_codes(partition), size * 16)
+            assert (every.of(np.arange(at, at + size)) == codes.reshape(size, 16)).all()
+        at += size
+    assert at == len(same)
+
+
+@pytest.mark.usefixtures("fewer")
+def test_an_image_in_many_rows_comes_once(tmp_path: Path, held: np.ndarray) -> None:
+    order = partitions.write(held, tmp_path / "partitions", renumbered=True)
+    held[order].tofile(tmp_path / "vectors")
+    read = partitions.read(tmp_path / "partitions")
+    made = Partitions(read, columns(order, images=40), held[order], tmp_path / "vectors")
+    found = [one.image_hash for one in made.search(held[7], 40, below(NARROW), NARROWEST)]
+    assert sorted(found) == [f"{n:08x}" for n in range(40)]
+
+
+@given(st.lists(st.booleans(), max_size=70))
+def test_the_rows_of_a_selection(mask: list[bool]) -> None:
+    kept = Selection(np.packbits(np.array(mask, bool), bitorder="little"), sum(mask))
+    assert kept.rows.tolist() == [n for n, one in enumerate(mask) if one]

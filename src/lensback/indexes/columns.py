@@ -31,8 +31,10 @@ class Selection:
 
     @property
     def rows(self) -> NDArray[np.intp]:
-        """The numbers of the rows that are kept, ascending."""
-        return np.flatnonzero(np.unpackbits(self.bits, bitorder="little"))
+        """The numbers of the rows that are kept, ascending. Where few are, most bytes have none of them."""
+        some = np.flatnonzero(self.bits)
+        byte, bit = np.nonzero(np.unpackbits(self.bits[some, None], axis=1, bitorder="little"))
+        return some[byte] * 8 + bit
 
 
 class Columns:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from lensback import mapped
@@ -34,6 +35,10 @@ FETCH = 64
 """Rows fetched at least: the order of the single bytes is put right among them by the full vectors."""
 FEW = 2048
 """Up to so many matching rows are compared one by one. To read more of them takes longer than to probe."""
+MANY = 16_384
+"""Up to so many matching rows their single bytes may be gathered and all compared."""
+SCARCE = 20
+"""Rows of the probed partitions for each one that matches, from which that pays: to pass over them takes longer."""
 MAPPED = 256
 """Rows from which on their file is mapped for the moment: reading each by itself takes twice as long."""
 WINDOW = 1 << 16
@@ -41,9 +46,11 @@ WINDOW = 1 << 16
 for fewer of them."""
 REMEMBERED = 4
 """Filters whose few rows stay in memory, two megabytes each at most at 256 numbers: the same is asked for each
-vector of a photo, and for its next page."""
+vector of a photo, and for its next page. And as many of those with many rows, whose bytes take twice as much."""
 BLOCK = 16_384
 """Rows that are added, or compared, at once."""
+NUMBER = 8
+"""Bytes of a row's number in faiss's files."""
 _LISTS = b"ilar"
 """What faiss's files have before their partitions."""
 
@@ -103,6 +110,8 @@ class Partitions:
         self._file = os.open(file, os.O_RDONLY)
         # Of no method: the file is closed as soon as nobody searches here any more.
         self._few = lru_cache(REMEMBERED)(partial(_few, columns, self._file, self._dim))
+        held = _bytes(index)
+        self._many = held and lru_cache(REMEMBERED)(partial(_alone, index, held, columns))
 
     def __del__(self) -> None:
         if (file := getattr(self, "_file", None)) is not None:
@@ -115,7 +124,7 @@ class Partitions:
 
         An image has a row per store and stock state, so rows are fetched as often as images repeat,
         and more if that was not enough. Where the probed partitions do not hold that many matches,
-        all are probed."""
+        all are probed; what a narrow filter keeps is a partition of its own."""
         kept = self._columns.kept(where)
         matches = kept.count if kept else self._rows
         if not matches:
@@ -125,9 +134,13 @@ class Partitions:
             few, vectors = self._few(where)
             # einsum, not `@`: one thread, since searches already run on several.
             return top(self._columns, few, np.einsum("ij,j->i", vectors, query), k)
+        index = self._index
+        passed = how.nprobes * self._rows / self.split
+        if kept and self._many and matches <= MANY and passed >= SCARCE * matches:
+            index, kept, how = self._many(where), None, Plan(1)
         fetch = min(matches, max(FETCH, math.ceil(k * parameters["repeat"]) + 8))
         while True:
-            rows = self._nearest(query, fetch, how.nprobes, kept)
+            rows = _nearest(index, query, fetch, how.nprobes, kept)
             best = distinct(self._columns.images(rows), self._similarities(query, rows))
             full = len(rows) >= fetch
             if len(best) >= k or (full and fetch >= matches) or (not full and how.whole):
@@ -136,14 +149,6 @@ class Partitions:
                 fetch = min(matches, fetch * 4)
             else:
                 how = widest(how, parameters)
-
-    def _nearest(
-        self, query: Vector, fetch: int, nprobes: int, kept: Selection | None
-    ) -> NDArray[np.intp]:
-        """Numbers of the nearest rows."""
-        asked = _asked(nprobes) if kept is None else probing(nprobes, kept)
-        found: NDArray[np.intp] = self._index.search(query[None], fetch, params=asked)[1][0]
-        return found[found >= 0]
 
     def _similarities(self, query: Vector, rows: NDArray[np.intp]) -> NDArray[np.float32]:
         """Cosines of the full vectors of these rows."""
@@ -156,9 +161,72 @@ class Partitions:
         rows of one image, equally near, are worth the same)."""
         hits = 0
         for query, tenth in zip(sample.queries, sample.tenth, strict=True):
-            near = self._similarities(query, self._nearest(query, FETCH, nprobes, None))
+            rows = _nearest(self._index, query, FETCH, nprobes, None)
+            near = self._similarities(query, rows)
             hits += int((np.sort(near)[-10:] >= tenth - 1e-5).sum())
         return hits / (10 * len(sample.queries))
+
+
+def _nearest(
+    index: Any, query: Vector, fetch: int, nprobes: int, kept: Selection | None
+) -> NDArray[np.intp]:
+    """Numbers of the nearest rows."""
+    asked = _asked(nprobes) if kept is None else probing(nprobes, kept)
+    found: NDArray[np.intp] = index.search(query[None], fetch, params=asked)[1][0]
+    return found[found >= 0]
+
+
+class _Bytes:
+    """The single bytes of rows that are numbered as they lie: partition by partition, in an index's mapped file."""
+
+    def __init__(self, index: Any, sizes: NDArray[np.int64]) -> None:
+        self._index, self._wide = index, int(index.code_size)
+        self._ends, self._begins = np.cumsum(sizes), np.cumsum(sizes) - sizes
+
+    def of(self, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
+        """The single bytes of these rows, uint8 [n, code size]."""
+        partition = np.searchsorted(self._ends, rows, side="right")
+        # Behind the bytes of a partition lie the numbers of its rows.
+        at = rows * self._wide + self._begins[partition] * NUMBER
+        all_of_it = int(self._ends[-1]) * (self._wide + NUMBER)
+        first = int(np.searchsorted(self._ends, 0, side="right"))
+        every = _faiss().rev_swig_ptr(self._index.invlists.get_codes(first), all_of_it)
+        taken: NDArray[np.uint8] = sliding_window_view(every, self._wide)[at]
+        return taken
+
+
+def _bytes(index: Any) -> _Bytes | None:
+    """The single bytes of the rows of `read`'s partitions; None where an earlier version numbered them otherwise,
+    or they do not lie as a file has them."""
+    lists, wide = index.invlists, int(index.code_size) + NUMBER
+    sizes = np.array([lists.list_size(n) for n in range(index.nlist)])
+    begins, filled = np.cumsum(sizes) - sizes, np.flatnonzero(sizes).tolist()
+    if not filled:
+        return None
+    places = np.array([int(lists.get_codes(n)) for n in filled])
+    if (places - places[0] != begins[filled] * wide).any():
+        return None
+    for n in (filled[0], filled[-1]):
+        numbers = _faiss().rev_swig_ptr(lists.get_ids(n), int(sizes[n]))
+        if (numbers != np.arange(sizes[n]) + begins[n]).any():
+            return None
+    return _Bytes(index, sizes)
+
+
+def _alone(index: Any, every: _Bytes, columns: Columns, where: Filter) -> Any:
+    """The rows that a filter keeps as the one partition of an index of their own."""
+    faiss, kept = _faiss(), columns.kept(where)
+    rows = kept.rows if kept else np.arange(len(columns))
+    codes, numbers = every.of(rows), rows.astype(np.int64)
+    middle = faiss.IndexFlatIP(index.d)
+    middle.add(np.zeros((1, index.d), np.float32))
+    kind, metric = index.sq.qtype, index.metric_type
+    alone = faiss.IndexIVFScalarQuantizer(middle, index.d, 1, kind, metric, False)
+    alone.sq, alone.is_trained = index.sq, True
+    lists = alone.invlists
+    lists.add_entries(0, len(rows), faiss.swig_ptr(numbers), faiss.swig_ptr(codes))
+    alone.ntotal = len(rows)
+    return alone
 
 
 def _few(columns: Columns, file: int, dim: int, where: Filter) -> tuple[NDArray[np.intp], Vectors]:
