@@ -446,7 +446,35 @@ def test_too_many_rejected_rows_exit_with_1(fresh: Path, tmp_path: Path) -> None
     over = lensback("sync", "--json", *where)
     assert over.code == 1
     assert over.json["stages"][0]["rejected"] == {"no url": 3}
-    assert "to look at: ingest hats" in over.err
+    why = "3 of 11 rows rejected, more than 20 % (reject_guard): 3 × no url"
+    assert (
+        f"to look at: hats: {why}; next: lensback store show hats --workspace {fresh}" in over.err
+    )
+    assert lensback("sync", *where).code == 0, "the feed is unchanged"
+    shown = lensback("store", "show", "hats", *where)
+    assert f"to look at: {why}" in shown.out
+    lines = {line["part"]: line for line in lensback("doctor", "--json", *where).json}
+    assert lines["store hats"]["state"] == "warn"
+    assert why in lines["store hats"]["message"]
+
+
+def test_each_stage_says_why_it_is_to_be_looked_at() -> None:
+    from collections import Counter
+
+    from lensback.cli.syncing import _trouble
+    from lensback.errors import FetchFailed
+    from lensback.sync import SyncReport
+    from lensback.types import Tally
+
+    fetched = Tally("download", 1, 0, Counter({"404": 3}))
+    kept = Tally("publish", notes={"warning": "kept the old index"})
+    report = SyncReport([fetched, kept], {"gone": FetchFailed("no answer")})
+    said = [_trouble(report, stage, 0.2, Path("w")) for stage in report.guarded(0.2)]
+    assert said == [
+        "gone: its feed failed; next: lensback store show gone --workspace w",
+        "download: 3 of 4 pictures rejected, more than 20 % (reject_guard): 3 × 404; next: lensback doctor --workspace w",
+        "publish: kept the old index; next: lensback doctor --workspace w",
+    ]
 
 
 def test_a_feed_that_is_not_there_exits_with_1(fresh: Path, tmp_path: Path) -> None:

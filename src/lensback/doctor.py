@@ -6,6 +6,7 @@ import random
 import shlex
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 
 from lensback import backup, conversions, exchange, keys, networks, terms, tokens
 from lensback.cashback import check_program
+from lensback.catalogue import health as store_health
 from lensback.catalogue import offers, pictures, products, publications, stores
 from lensback.catalogue.findable import findable
 from lensback.counted import age_s, counted
@@ -148,6 +150,7 @@ def _database(workspace: Workspace) -> Iterator[Check]:
 
 def _stores(workspace: Workspace) -> Iterator[Check]:
     states = stores.overview(workspace.db)
+    refused, share = store_health.rejected(workspace.db), workspace.settings.reject_guard
     if not states:
         yield Check("stores", "warn", "none connected", "run: lensback store add NAME --feed URL")
     for state in states:
@@ -164,6 +167,9 @@ def _stores(workspace: Workspace) -> Iterator[Check]:
                 f"synced {counted(days, 'day')} ago",
                 f"run: lensback sync {state.name}",
             )
+        elif many := store_health.too_many(*refused.get(state.name, _NONE), share):
+            hint = f"lensback store show {state.name} shows examples of each reason"
+            yield Check(part, "warn", f"{counted(state.offers, 'offer')}; {many}", hint)
         elif state.offers and not state.images:
             text = f"{counted(state.offers, 'offer')}, no image"
             yield Check(part, "warn", text, UNSEEN.format(store=state.name))
@@ -173,6 +179,9 @@ def _stores(workspace: Workspace) -> Iterator[Check]:
             yield Check(part, "warn", text, hint)
         else:
             yield Check(part, "ok", f"{counted(state.offers, 'offer')}, {_of(state)}")
+
+
+_NONE = (0, Counter[str]())
 
 
 def _of(state: stores.StoreState) -> str:

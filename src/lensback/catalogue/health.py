@@ -251,6 +251,36 @@ def runs(db: Database, store: str, limit: int = 10) -> list[dict[str, Any]]:
         ]
 
 
+def rejected(db: Database) -> dict[str, tuple[int, Counter[str]]]:
+    """Store -> offers, and rows that became none by their reason, of its last run that read a whole
+    feed: one that found it unchanged says nothing new."""
+    r, f, s = t.feed_runs.c, t.feeds.c, t.stores.c
+    last = select(func.max(r.id)).where(r.status == "ok").group_by(r.feed_id)
+    query = (
+        select(s.name, r.offers, r.rejected)
+        .join(t.feeds, f.store_id == s.id)
+        .join(t.feed_runs, r.feed_id == f.id)
+        .where(r.id.in_(last))
+    )
+    with db.read() as c:
+        return {name: (offers, Counter(why or {})) for name, offers, why in c.execute(query)}
+
+
+def too_many(done: int, rejected: Counter[str], share: float, what: str = "rows") -> str:
+    """That more than this share was rejected, and why; empty where it was not.
+
+    >>> too_many(5, Counter({"no url": 4, "no price": 1}), 0.2)
+    '5 of 10 rows rejected, more than 20 % (reject_guard): 4 × no url, 1 × no price'
+    >>> too_many(8, Counter({"no url": 2}), 0.2)
+    ''
+    """
+    refused = rejected.total()
+    if refused <= share * (done + refused):
+        return ""
+    why = ", ".join(f"{count} × {reason}" for reason, count in rejected.most_common(4))
+    return f"{refused} of {done + refused} {what} rejected, more than {100 * share:g} % (reject_guard): {why}"
+
+
 def image_failures(db: Database, store: str) -> dict[str, int]:
     """Why images of a store's offers on sale are missing: reason without its address -> how many."""
     u, oi, o, s = t.image_urls.c, t.offer_images.c, t.offers.c, t.stores.c

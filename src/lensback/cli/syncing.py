@@ -86,7 +86,7 @@ def sync_command(
         out.print(tally_table(report.tallies))
         for what, count in report.mended.items():
             say(f"mended: {count} {what}")
-    troubled = _show_troubles(report, share, quiet=as_json)
+    troubled = _show_troubles(report, share, workspace, quiet=as_json)
     if next_ and not as_json:
         say(f"next: {next_}")
     if troubled:
@@ -130,7 +130,7 @@ def _service(folder: Folder, every: str, names: list[str], as_json: bool) -> Non
                 print_json_line(came.as_json())
             else:
                 say(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {_line(came)}")
-                _show_troubles(came, share)
+                _show_troubles(came, share, folder)
 
         tell_people(f"syncing every {usual.text}; stop with Ctrl-C or SIGTERM")
         serve(opened, usual, stop, tell, names=names)
@@ -152,8 +152,8 @@ def _line(report: SyncReport) -> str:
     return f"{stores}{failed}: {rows}"
 
 
-def _show_troubles(report: SyncReport, share: float, *, quiet: bool = False) -> bool:
-    """Says on stderr what to look at; whether there was something."""
+def _show_troubles(report: SyncReport, share: float, folder: Path, *, quiet: bool = False) -> bool:
+    """Says on stderr what to look at, why, and by which command; whether there was something."""
     if not quiet:
         for tally in report.tallies:
             for note in ("warning", "hint"):
@@ -161,7 +161,24 @@ def _show_troubles(report: SyncReport, share: float, *, quiet: bool = False) -> 
                     refuse(tally.stage, Error(str(tally.notes[note])))
         for name, error in report.failed.items():
             refuse(name, error)
-    over = report.guarded(share)
-    if over:
-        err.print(f"to look at: {', '.join(over)}", markup=False, highlight=False, soft_wrap=True)
+    over = dict.fromkeys(report.guarded(share))
+    for stage in over:
+        line = f"to look at: {_trouble(report, stage, share, folder)}"
+        err.print(line, markup=False, highlight=False, soft_wrap=True)
     return bool(over)
+
+
+def _trouble(report: SyncReport, stage: str, share: float, folder: Path) -> str:
+    """What went wrong in a stage, or with a store whose feed failed, and the command that tells more."""
+    from lensback.catalogue import health
+
+    if stage in report.failed:
+        return f"{stage}: its feed failed; next: {command(f'store show {stage}', folder)}"
+    kind, _, store = stage.partition(" ")
+    what = "rows" if kind == "ingest" else "pictures"
+    mine = [tally for tally in report.tallies if tally.stage == stage]
+    told = [str(tally.notes["warning"]) for tally in mine if "warning" in tally.notes]
+    if kind in {"ingest", "download", "embed"}:
+        told += [health.too_many(tally.done, tally.rejected, share, what) for tally in mine]
+    show = f"store show {store}" if kind == "ingest" and store else "doctor"
+    return f"{store or kind}: {'; '.join(filter(None, told))}; next: {command(show, folder)}"

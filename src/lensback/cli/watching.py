@@ -48,6 +48,8 @@ def store_show(name: Connected, workspace: Folder = HERE, as_json: AsJson = Fals
         (state,) = stores.overview(db, only=name)
         runs, failures = health.runs(db, name, RUNS), health.image_failures(db, name)
         missing = pictures.missing(db, name, MISSING)
+        refused = health.rejected(db).get(name)
+        share = opened.settings.reject_guard
         closed = [row for row in health.open_hosts(db) if row[0] == host]
     shown = asdict(state) | {"feed_url": redact(state.feed_url), "todo": pasted(state.todo)}
     if as_json:
@@ -59,6 +61,8 @@ def store_show(name: Connected, workspace: Folder = HERE, as_json: AsJson = Fals
     say(f"{name}: {state.health}" + (f" ({state.message})" if state.message else ""))
     if state.todo:
         say(f"to do: {state.todo}")
+    if refused and (many := health.too_many(*refused, share)):
+        say(f"to look at: {many}")
     say(f"feed: {shown['feed_url']} ({state.format})")
     say(
         f"last sync: {ago(state.last_sync)}; schedule: {state.schedule or 'the usual one'}"
