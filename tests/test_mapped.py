@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from lensback import mapped
-from lensback.mapped import BLOCK, NameLists, Records, in_name_order
+from lensback.mapped import BLOCK, Latest, NameLists, Records, in_name_order
 
 
 @pytest.mark.parametrize("n", [0, 1, 5, BLOCK, BLOCK + 1, 3 * BLOCK])
@@ -36,6 +37,37 @@ def test_rows_come_in_the_order_they_were_added() -> None:
             assert list(kept) == rows[:at], "what was added so far"
         kept.add(*row)
     assert (len(kept), list(kept)) == (len(rows), rows)
+
+
+def test_the_latest_are_kept_and_the_oldest_make_room() -> None:
+    latest = Latest(3, 10)
+    told = {name: name.encode() * n for n, name in enumerate(["z", "a", "ü", "bcd", "e"])}
+    for name, some in told.items():
+        latest.put(name, some)
+    assert {name: latest.get(name) for name in told} == told | {"z": None, "a": None}
+    latest.put("a", b"0123456789")
+    assert [latest.get(name) for name in ("ü", "bcd", "e", "a")] == [
+        None, told["bcd"], told["e"], b"0123456789",
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="11 bytes"):
+        latest.put("f", b"01234567890")
+
+
+def test_what_the_disk_has_no_room_for_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    latest, bare = Latest(2, 10), os.pwrite
+    for name in "ab":
+        latest.put(name, name.encode())
+
+    def full(*_: object) -> int:
+        raise OSError(28, "no space left on device")
+
+    for broken in (full, lambda file, data, at: bare(file, data[:-1], at)):
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "pwrite", broken)
+            latest.put("c", b"cc")
+        assert [latest.get(name) for name in "abc"] == [None, b"b", None]
+    latest.put("c", b"cc")
+    assert [latest.get(name) for name in "abc"] == [None, b"b", b"cc"]
 
 
 def test_names_are_found_as_in_a_mapping() -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import io
 import subprocess
 import sys
+import tracemalloc
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 
@@ -11,11 +15,16 @@ import faiss
 import numpy as np
 import pyarrow as pa
 import pytest
+from PIL import Image
 
-from lensback import memory
+from lensback import group, memory, showings
+from lensback.catalogue.products import Member
+from lensback.images import ImageStore
 from lensback.indexes import partitions, published
 from lensback.indexes.rows import schema
 from lensback.lancedata import TableFolder
+from lensback.likeness import signature
+from lensback.stems import stems_of
 from lensback.types import Vectors
 from lensback.vectors import INDEXED_ROWS, VectorStore
 
@@ -221,3 +230,68 @@ def test_columns_that_were_collected_in_files_are_the_tables(n: int, tmp_path: P
     }
     vectors: Vectors = np.fromfile(tmp_path / "v@1" / "vectors.f32", np.float32)
     assert np.array_equal(vectors, np.arange(n * 2, dtype=np.float32))
+
+
+def grown_kb(work: Callable[[], object]) -> float:
+    """Kilobytes that are held after it and were not before, as Python and numpy count them; its result counts, too."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        kept = work()
+        gc.collect()
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    del kept
+    return held / 1024
+
+
+def test_signatures_of_pictures_wait_in_a_file(tmp_path: Path) -> None:
+    """12 kB each, 20,000 of them: made once, and no memory of the process."""
+    images, draw = ImageStore(tmp_path), np.random.default_rng(0)
+    names, opened = [], list[str]()
+    for n in range(100):
+        pixels = draw.integers(0, 256, (40 + n, 90, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(buffer := io.BytesIO(), "PNG")
+        names.append(images.put(buffer.getvalue()).hash)
+    bare = images.open
+
+    def noted(digest: str, side_px: int | None = None) -> Image.Image:
+        opened.append(digest)
+        return bare(digest, side_px)
+
+    images.open = noted  # type: ignore[method-assign]
+    wanted = [signature(bare(name, 64)) for name in names]
+    look = group._signatures(images)
+    assert look("f" * 64) is None
+    held_kb = grown_kb(lambda: [look(name) for name in names] and None)
+    assert held_kb < 1200 / 4
+    for name, one in zip(names, wanted, strict=True):
+        found = look(name)
+        assert found is not None
+        assert np.array_equal(found, one)
+    assert look("f" * 64) is None
+    assert opened == ["f" * 64, *names], "each is made once"
+
+
+def test_what_is_known_of_linked_offers_is_held_small() -> None:
+    """Some hundred bytes for each thing that several stores sell: a catalogue may have a million of them."""
+
+    def linked() -> object:
+        union = group._Union(4000)
+        for n in range(0, 4000, 2):
+            for key in (n, n + 1):
+                union.note(Member(key, key % 2, f"group {n}", "blue", f"Brand {n % 400}"))
+            union.join(n, n + 1, "GTIN")
+        return union
+
+    assert grown_kb(linked) < 2000 * 0.45
+
+
+def test_words_that_are_remembered_are_bounded() -> None:
+    """However many numbers of models a catalogue names: of words as they are searched, and of titles that are
+    compared."""
+    models = [f"{n}" for n in range(30_000)]
+    stems_of("hat")  # what is loaded once
+    assert grown_kb(lambda: [stems_of(f"hat {model}") for model in models] and None) < 500
+    assert grown_kb(lambda: [showings._words(f"hat {model}") for model in models] and None) < 6000

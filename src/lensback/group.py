@@ -8,11 +8,12 @@ store uses for two different things proves nothing. Every link keeps its reason.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 
 import numpy as np
 
@@ -23,7 +24,14 @@ from lensback.db import Connection, Database, chunks
 from lensback.errors import Error
 from lensback.images import ImageStore
 from lensback.indexes.nearby import nearby
-from lensback.likeness import SAME_PHOTOGRAPH, Signature, drawn, likeness, signature
+from lensback.likeness import (
+    SAME_PHOTOGRAPH,
+    SIGNATURE_BYTES,
+    Signature,
+    drawn,
+    likeness,
+    signature,
+)
 from lensback.mapped import Records
 from lensback.showings import Doubt, Showings, agreed
 from lensback.types import Candidate, Progress, Tally, Vectors
@@ -32,6 +40,8 @@ from lensback.vectors import VectorStore
 NEIGHBOURS = 10
 NEAR = 0.6
 """Cosine under which two images are not even compared."""
+REMEMBERED = 20_000
+"""Pictures whose signatures are made once."""
 MANY = 3000
 """From so many new images on, all are sorted into partitions first: that costs what comparing these with each costs."""
 
@@ -51,6 +61,17 @@ class _Variant:
     colors: dict[tuple[int, str], str] = field(default_factory=dict)
     stores: set[int] = field(default_factory=set)
     brands: set[str] = field(default_factory=set)
+
+    def text(self) -> str:
+        """All of it as text, a tenth of its size: there is one for each thing that several stores sell."""
+        colors = [[store, group, color] for (store, group), color in self.colors.items()]
+        return json.dumps([colors, [*self.stores], [*self.brands]])
+
+    @classmethod
+    def of(cls, text: str) -> _Variant:
+        """What `text` says."""
+        told, stores, brands = json.loads(text)
+        return cls({(store, group): color for store, group, color in told}, {*stores}, {*brands})
 
 
 class _Links:
@@ -78,7 +99,7 @@ class _Union:
             for at in range(0, size + 1, mapped.BLOCK)
         )
         self._parent = mapped.collected(steps, np.int32).data
-        self._facts: dict[int, _Variant] = {}
+        self._facts: dict[int, str] = {}
         self.links = _Links()
 
     def root(self, key: int) -> int:
@@ -93,9 +114,8 @@ class _Union:
         low, high = sorted((self.root(a), self.root(b)))
         self._parent[high] = low
         self.links.add(Link(min(a, b), max(a, b), reason, score))
-        facts = self._facts.pop(high, None)
-        if facts:
-            self._merge(low, facts)
+        if (facts := self._facts.pop(high, None)) is not None:
+            self._merge(low, _Variant.of(facts))
 
     def note(self, member: Member) -> None:
         """Takes down what a member says, before its component is linked."""
@@ -105,10 +125,12 @@ class _Union:
         self._merge(self.root(member.id), facts)
 
     def _merge(self, root: int, more: _Variant) -> None:
-        facts = self._facts.setdefault(root, _Variant())
+        known = self._facts.get(root)
+        facts = _Variant.of(known) if known is not None else _Variant()
         facts.colors |= more.colors
         facts.stores |= more.stores
         facts.brands |= more.brands
+        self._facts[root] = facts.text()
 
     def contradiction(self, a: int, b: int, *, one_per_store: bool, names: bool) -> str:
         """Why two components cannot be one thing; "" if nothing speaks against it.
@@ -116,7 +138,7 @@ class _Union:
         `names` compares the stores' words for colours too: a number may stand for a model in
         all its colours, a photograph shows its own. Both have been noted before.
         """
-        one, two = self._facts[self.root(a)], self._facts[self.root(b)]
+        one, two = (_Variant.of(self._facts[self.root(key)]) for key in (a, b))
         shared = one.colors.keys() & two.colors.keys()
         if any(one.colors[key] != two.colors[key] for key in shared):
             return "two colours of one item group"
@@ -378,14 +400,27 @@ def _between_stores(db: Database, wanted: set[tuple[str, str]]) -> list[tuple[st
 
 
 def _signatures(images: ImageStore) -> Callable[[str], Signature | None]:
-    @lru_cache(maxsize=20_000)
+    """Pictures as `likeness` compares them; what was made last waits in a file."""
+    made = mapped.Latest(REMEMBERED, SIGNATURE_BYTES + 2)
+
     def look(image_hash: str) -> Signature | None:
-        try:
-            return signature(images.open(image_hash, 64))
-        except Error:
+        data = made.get(image_hash)
+        if data is None:
+            made.put(image_hash, data := _bytes_of(images, image_hash))
+        if not data:
             return None
+        return np.frombuffer(data, np.uint8, offset=2).reshape(data[0], data[1], 3)
 
     return look
+
+
+def _bytes_of(images: ImageStore, image_hash: str) -> bytes:
+    """A picture's height and width, a byte each, and its signature's own; nothing where it cannot be opened."""
+    try:
+        found = signature(images.open(image_hash, 64))
+    except Error:
+        return b""
+    return bytes(found.shape[:2]) + found.tobytes()
 
 
 def _likeness(look: Callable[[str], Signature | None], a: str, b: str) -> float:

@@ -18,6 +18,8 @@ SAME_PHOTOGRAPH = 0.5
 Signature = NDArray[np.uint8]
 """uint8 [h, w, 3]: the picture at about 64 x 64 pixels, in its own aspect."""
 
+SIGNATURE_BYTES = 3 * 4200
+"""The longest signature: sides are rounded."""
 _SIDE_PX = 64
 _COARSE = 1 / 4
 _MARGIN = 0.15

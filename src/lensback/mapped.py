@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from struct import Struct
 from typing import IO, Any, TypeVar, cast
@@ -92,6 +93,40 @@ class Records:
             yield from self._row.iter_unpack(
                 os.pread(self._file.fileno(), size, start * self._row.size)
             )
+
+
+class Latest:
+    """Bytes by name, in a file: the last `many` that were put there, none of more than `size`. What the disk has no
+    room for is not kept."""
+
+    def __init__(self, many: int, size: int) -> None:
+        self._many, self._size = many, size
+        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long as this lives
+        self._places: dict[str, tuple[int, int]] = {}
+        self._names: dict[int, str] = {}
+        self._next = 0
+
+    def __del__(self) -> None:
+        self._file.close()
+
+    def get(self, name: str) -> bytes | None:
+        """What was put there under the name; None where it is not there (any more)."""
+        if (found := self._places.get(name)) is None:
+            return None
+        place, length = found
+        return os.pread(self._file.fileno(), length, place * self._size)
+
+    def put(self, name: str, data: bytes) -> None:
+        """Keeps it under a name that has none yet, in the place of the oldest one."""
+        if len(data) > self._size:
+            raise ValueError(f"{len(data)} bytes, at most {self._size} are kept")
+        place = self._next
+        if oldest := self._names.pop(place, None):
+            del self._places[oldest]
+        with suppress(OSError):
+            if os.pwrite(self._file.fileno(), data, place * self._size) == len(data):
+                self._names[place], self._places[name] = name, (place, len(data))
+                self._next = (place + 1) % self._many
 
 
 class NameLists(Mapping[str, Sequence[str]]):

@@ -122,7 +122,7 @@ def _far(one: Showing, two: Showing, times: int = PRICE_APART) -> bool:
     return one.currency == two.currency and 0 < low * times < high
 
 
-@lru_cache(maxsize=50_000)
+@lru_cache(maxsize=1 << 12)
 def _words(text: str) -> frozenset[str]:
     """The words that name a thing: no colours, sizes, plain numbers or small words."""
     words = re.findall(r"\w+", text.casefold().replace("_", " "))

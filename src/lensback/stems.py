@@ -71,10 +71,11 @@ def stems_of(text: str) -> list[str]:
     ['красн', 'куртк', 'с', 'елк', 'nike', 'air', 'max', '90']
     """
     plain = unicodedata.normalize("NFKC", text).casefold().replace("ё", "е")
-    return [_stem(word) for word in _WORD.findall(plain)]
+    # Of numbers there is no end: they would drive the words out of what is remembered.
+    return [word[:_LONGEST] if word.isdecimal() else _stem(word) for word in _WORD.findall(plain)]
 
 
-@lru_cache(maxsize=1 << 17)
+@lru_cache(maxsize=1 << 16)
 def _stem(word: str) -> str:
     if len(word) > _LONGEST:
         return word[:_LONGEST]
