@@ -10,7 +10,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -43,6 +43,7 @@ __all__ = [
     "Part",
     "chunks",
     "connection_to",
+    "import_driver",
     "sqlite_url",
 ]
 
@@ -285,14 +286,27 @@ def sqlite_url(path: Path) -> str:
     return URL.create("sqlite", database=str(path)).render_as_string()
 
 
+def import_driver(url: str) -> None:
+    """Imports what speaks to the database at that address; who opens it says what is missing."""
+    with suppress(ArgumentError, NoSuchModuleError, ImportError):
+        _by(make_url(url)).get_dialect().import_dbapi()
+
+
+def _by(parsed: URL) -> URL:
+    """The address with the driver that is used: SQLAlchemy has another one for PostgreSQL by itself."""
+    return (
+        parsed.set(drivername="postgresql+psycopg") if parsed.drivername == "postgresql" else parsed
+    )
+
+
 def _engine(url: str) -> Engine:
     try:
-        parsed = make_url(url)
+        parsed = _by(make_url(url))
         if parsed.get_backend_name() == "sqlite":
             return _sqlite(url)
-        if parsed.drivername not in {"postgresql", "postgresql+psycopg"}:
+        if parsed.drivername != "postgresql+psycopg":
             raise ArgumentError(f"unknown kind {parsed.drivername!r}")
-        return postgres.engine(parsed.set(drivername="postgresql+psycopg"))
+        return postgres.engine(parsed)
     except (ArgumentError, NoSuchModuleError) as error:
         raise ConfigError(
             f"not a database URL: {error}", hint="use postgresql+psycopg://user:password@host/name"
