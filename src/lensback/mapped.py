@@ -121,7 +121,7 @@ class Latest:
         if len(data) > self._size:
             raise ValueError(f"{len(data)} bytes, at most {self._size} are kept")
         place = self._next
-        if oldest := self._names.pop(place, None):
+        if (oldest := self._names.pop(place, None)) is not None:
             del self._places[oldest]
         with suppress(OSError):
             if os.pwrite(self._file.fileno(), data, place * self._size) == len(data):

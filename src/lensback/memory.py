@@ -1,8 +1,8 @@
 """Memory that is freed goes back to the system.
 
 By itself the C library keeps what was freed for the next who asks, pieces of up to 32 MB, in a heap for each thread that
-ever asked. Lance's threads take and free megabytes for each batch of rows: a process that goes through a table would hold the
-more the larger the table is.
+ever asked. Lance's threads take and free megabytes for each batch of rows, and those that read feeds for each batch of offers: a
+process that goes through a table or a feed would hold the more the larger it is.
 """
 
 from __future__ import annotations

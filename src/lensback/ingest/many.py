@@ -31,6 +31,7 @@ from lensback.errors import (
 from lensback.ingest import one
 from lensback.ingest.collect import Collected, Limits, collect, host_of
 from lensback.ingest.readers import Readers
+from lensback.memory import keep_little
 from lensback.net import Fetcher
 from lensback.retry import retried
 from lensback.types import Progress, Tally
@@ -94,6 +95,7 @@ def ingest_all(
     UnknownName; StateError where the workspace's database or disk fails; Stopped once the
     fetcher's `halt` is set. What was read until then is kept.
     """
+    keep_little()
     hosts = Hosts(db, trust=trust)
     states = stores.feeds(db, names)
     lane_limits = lanes.LaneLimits(
