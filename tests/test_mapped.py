@@ -110,3 +110,28 @@ print(own_mb() - before)
 def test_seventy_megabytes_are_held_by_few(tmp_path: Path) -> None:
     line = [sys.executable, "-c", HELD]
     assert int(subprocess.run(line, check=True, capture_output=True, text=True).stdout) < 12
+
+
+@pytest.mark.parametrize("place", ["missing", "full"])
+def test_who_has_no_room_hears_it_once(place: str, tmp_path: Path) -> None:
+    """The error reaches the caller, and nothing is printed beside it when the rows are forgotten."""
+    code = """
+import resource, signal, sys, tempfile
+from lensback.mapped import Records
+if sys.argv[1] == "missing":
+    tempfile.tempdir = sys.argv[2] + "/missing"
+else:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    rows = Records("=q")
+    for n in range(100_000):
+        rows.add(n)
+except OSError as error:
+    print(type(error).__name__)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, place, tmp_path], capture_output=True, text=True, check=True
+    )
+    assert done.stdout in {"FileNotFoundError\n", "OSError\n"}
+    assert done.stderr == ""

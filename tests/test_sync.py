@@ -170,6 +170,30 @@ def test_what_has_come_is_encoded_while_more_is_fetched(
     assert report.guarded(0) == []
 
 
+def test_a_picture_lost_in_a_head_start_is_counted_once(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file goes while it is encoded. The stage itself meets it again."""
+    lost: list[str] = []
+    open_many = ImageStore.open_many
+
+    def losing(images: ImageStore, hashes: list[str], side_px: int) -> Any:
+        if not lost:
+            images.drop(hashes[0])
+            lost.append(hashes[0])
+        return open_many(images, hashes, side_px)
+
+    monkeypatch.setattr(ImageStore, "open_many", losing)
+    monkeypatch.setattr(sync_module, "AHEAD", 2)
+    with opened(tmp_path / "w", world, **QUICK) as workspace:
+        report = sync(workspace)
+        found = state(workspace)
+    assert lost
+    embedded = [tally for tally in report.tallies if tally.stage == "embed"]
+    assert sum(tally.rejects for tally in embedded) == 1
+    assert sum(tally.done for tally in embedded) == len(found["hashes"])
+
+
 @pytest.mark.parametrize("many", [1, 51])
 def test_few_pictures_have_no_head_start(
     many: int, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -594,6 +594,18 @@ def test_half_a_letter_is_refused_before_it_is_answered_for(client: TestClient) 
         assert said.json()["error"]["type"] == "PostbackError"
 
 
+@pytest.mark.parametrize("field", ["external_id", "secret", "signature", "\ud800", "transactionId"])
+@pytest.mark.parametrize("network", ["generic", "epn"])
+def test_half_a_letter_of_a_stranger_is_refused(
+    network: str, field: str, client: TestClient
+) -> None:
+    """Wherever it lies, and before anything is signed or compared."""
+    body = json.dumps({"transactionId": "e1", "signature": "x", field: "o\ud800"})
+    headers = {"Content-Type": "application/json"}
+    said = client.post(f"/postback/{network}", content=body, headers=headers)
+    assert (said.status_code, said.json()["error"]["message"]) == (400, "half a letter")
+
+
 def test_signed_postbacks_altered_and_replayed(client: TestClient, workspace: Workspace) -> None:
     fields = {
         "transactionId": "e1",

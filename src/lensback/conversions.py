@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import stat
 from collections import Counter
@@ -34,6 +35,7 @@ MAX_AGE_S = 900
 """A signed call with a time is refused when it is older, or as much too early."""
 MAX_FIELDS = 100
 MAX_FIELD_CHARS = 4096
+_HALF = re.compile(r"[\ud800-\udfff]")
 REFUSED_BYTES = 1 << 20
 FRESH_S = 3600
 """A stretch that was read less long ago is not asked for again."""
@@ -97,14 +99,16 @@ def receive(
 
 
 def check_size(fields: Mapping[str, str], whole: str = "") -> None:
-    """Raises PostbackError for a call with too many or too long fields; the field `whole` may be
-    as long as a body."""
+    """Raises PostbackError for a call with too many or too long fields, or with half a letter, which JSON can write;
+    the field `whole` may be as long as a body."""
     if len(fields) > MAX_FIELDS or any(
         len(k) > 200 or len(v) > MAX_FIELD_CHARS for k, v in fields.items() if k != whole
     ):
         raise PostbackError(
             "too many fields, or too long", hint=f"{MAX_FIELDS} of {MAX_FIELD_CHARS} characters"
         )
+    if any(_HALF.search(text) for field in fields.items() for text in field):
+        raise PostbackError("half a letter", hint="send whole ones: no text holds it")
 
 
 def authenticate(

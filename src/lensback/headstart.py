@@ -83,7 +83,7 @@ def begun(
         try:
             keep(work(coming))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is met again
-            log.event("head start broke off", error=str(error))
+            log.event("head start broke off", 30, error=str(error))
 
     thread = threading.Thread(target=run, name="headstart")
     thread.start()

@@ -76,7 +76,9 @@ class Records:
         self._n = 0
 
     def __del__(self) -> None:
-        self._file.close()
+        if file := getattr(self, "_file", None):  # there was no room for one
+            with suppress(OSError):  # on a full disk: who added the rows heard of it
+                file.close()
 
     def add(self, *numbers: float) -> None:
         """Adds a row of numbers behind the others."""
@@ -107,7 +109,9 @@ class Latest:
         self._next = 0
 
     def __del__(self) -> None:
-        self._file.close()
+        if file := getattr(self, "_file", None):  # there was no room for one
+            with suppress(OSError):  # on a full disk: who added the rows heard of it
+                file.close()
 
     def get(self, name: str) -> bytes | None:
         """What was put there under the name; None where it is not there (any more)."""

@@ -19,7 +19,7 @@ from lensback.catalogue import health, pictures, publications, stores
 from lensback.catalogue.pictures import Cadence
 from lensback.download import Manners, download, refetch_missing
 from lensback.durable import disk_errors
-from lensback.embed import Keys, embed, once
+from lensback.embed import GONE, Keys, embed, once
 from lensback.errors import BadQuery, Damaged, DataError, Error, StateError, Stopped
 from lensback.indexes import Mendable
 from lensback.ingest import Limits, Roads, Skipped, ingest_all, tidy_spool
@@ -147,9 +147,8 @@ def _rest(
         run(*({only} - {"ingest", "download"}))
         return
     embedded = run("embed")[-1]
-    for ahead in report.ahead:
-        embedded.add(ahead)
-        embedded.notes["while downloading"] = ahead.done
+    while report.ahead:
+        embedded.add(report.ahead.pop())
     place = retried(partial(_place, workspace))
     now = retried(place.before)
     if meant == frozenset() and (known := retried(partial(place.tallies, now))):
@@ -343,6 +342,8 @@ def _download(
 
     def embed_what_came(coming: headstart.Coming) -> Tally:
         (tally,) = _embed(workspace, watch, coming.keys)
+        tally.notes["while downloading"] = tally.done
+        del tally.rejected[GONE]  # where it is still lost, the stage itself counts it
         _note_vectors(report, tally)
         return tally
 
