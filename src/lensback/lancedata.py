@@ -224,20 +224,11 @@ class Table:
         with self._translated():
             return int(self.raw.count_rows(where or None))
 
-    def batches(
-        self, columns: Sequence[str], *, where: str = "", size: int = BATCH_ROWS
-    ) -> Iterator[pa.RecordBatch]:
-        """Some columns of all rows, or of those under a condition."""
-        with self._translated():
-            asked = self.raw.search().select(list(columns))
-            asked = asked.where(where) if where else asked
-            yield from asked.to_batches(batch_size=size)
-
     def pieces(self, columns: Sequence[str], *, size: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """Some columns of all rows of a table that is held at a version (`TableFolder.at`), at most `size` at once.
 
-        Each piece is asked for by itself: Lance reads ahead all of a stream, so that `batches` would hold every
-        vector of the table. (LANCE_DEFAULT_IO_BUFFER_SIZE would bound that for all reads of a process, but one whose
+        Each piece is asked for by itself: Lance reads ahead all of a stream, and would hold every vector of the
+        table. (LANCE_DEFAULT_IO_BUFFER_SIZE would bound that for all reads of a process, but one whose
         batch is larger than it may wait for itself for ever: lance-format/lance#4946.)
         """
         with self._translated():

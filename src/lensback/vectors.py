@@ -148,7 +148,7 @@ class VectorStore:
         last time nothing is read, unless `anew`."""
         name = self._shelf.name(fingerprint)
         noted = None if anew else self._shelf.noted(name)
-        if noted is None and (table := self._table(fingerprint)):
+        if noted is None and (table := self._state(fingerprint)):
             noted = self._shelf.note(name, lambda: {"rows": np.array(_rows_read(table))})
         return int(noted["rows"]) if noted else 0
 
@@ -304,7 +304,7 @@ def _checked(hashes: Sequence[str], vectors: Vectors) -> Vectors:
 
 
 def _rows_read(table: Table) -> int:
-    return sum(rows.num_rows for rows in table.batches(["image_hash"]))
+    return sum(rows.num_rows for rows in table.pieces(["image_hash"]))
 
 
 def _rows(schema: pa.Schema, hashes: Sequence[str], vectors: Vectors) -> pa.Table:
