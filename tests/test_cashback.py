@@ -16,7 +16,14 @@ import pytest
 from sqlalchemy import select, text
 
 from lensback import ledger
-from lensback.cashback import OfferLink, check_program, explain, offer_link
+from lensback.cashback import (
+    OfferLink,
+    check_program,
+    explain,
+    offer_link,
+    strange_hosts,
+    widened,
+)
 from lensback.catalogue import for_sale, offers, stores
 from lensback.db import Database
 from lensback.db import tables as t
@@ -178,6 +185,16 @@ def test_programs_are_checked_with_their_network() -> None:
         check_program({**PROGRAM, "link": {"advertiser": "1"}}, NOWHERE)
     with pytest.raises(UnknownName):
         check_program({**PROGRAM, "network": "nowhere"}, NOWHERE)
+
+
+def test_hosts_that_no_program_covers() -> None:
+    pages = ["https://www.other.example/1", "https://other.example/2", "https://my.shop.example/3",
+             "https://third.example:8443/4", "no address"]  # fmt: skip
+    hosts = strange_hosts(pages, [PROGRAM])
+    assert hosts == ("other.example", "third.example:8443")
+    assert strange_hosts(pages, [{**PROGRAM, "domains": ["shop.example", *hosts]}]) == ()
+    line = widened([PROGRAM], hosts)
+    assert line == 'domains = ["shop.example", "other.example", "third.example:8443"]'
 
 
 def test_an_explanation(db: Database) -> None:

@@ -596,7 +596,7 @@ def test_filters(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("options", "kind", "hint"),
     [
-        (("--price-max", "40"), "BadQuery", "add the currency: "),
+        (("--price-max", "40"), "BadQuery", "--currency "),
         (("--price-max", "cheap"), "BadQuery", "use a number"),
         (("--box", "0.1,0.2"), "BadQuery", "x0,y0,x1,y1"),
         (("--box", "0.9,0.1,0.1,0.9"), "BadQuery", "x0 < x1"),

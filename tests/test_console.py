@@ -188,3 +188,11 @@ def test_no_word_of_a_table_is_cut(width: int) -> None:
     assert all(len(line) <= width for line in told.splitlines())
     for word in {part for text in words for part in text.split()}:
         assert word in told
+
+
+def test_what_only_a_filter_hid_is_said_to_be_sold() -> None:
+    hidden = answer(verdict="none", left_out=True)
+    told = shown(answer_table(hidden))
+    assert "the filters leave it out" in told
+    assert "Take filters off" in told
+    assert "closer photo" not in told

@@ -283,6 +283,13 @@ def test_programs_and_their_accounts(folder: Path) -> None:
         secrets.write_text('[generic]\npostback_secret = "sesame"\n')
         secrets.chmod(0o600)
         assert said({**terms, **link}) == ("ok", "through generic")
+        elsewhere = said({**terms, **link, "domains": ["my.shop.example"]})
+        assert elsewhere == (
+            "warn",
+            "offers lead to harbour.example, none of the program's domains: their links lead nowhere",
+        )
+        hints = [check.hint for check in examine(workspace) if check.part == "program harbour"]
+        assert 'domains = ["my.shop.example", "harbour.example"]' in hints[0]
         assert said(terms)[0] == "fail"
         secrets.chmod(0o644)
         state, message = said({**terms, **link})

@@ -356,7 +356,7 @@ def test_values_of_the_json(shop: Shop) -> None:
     made: Any = written(found)
     offer = made["hits"][0]["offers"][0]
     assert offer["price"] == {"amount": "5.00", "currency": "USD"}
-    assert offer["cashback"] == {"amount": "0.00", "currency": "USD", "up_to": True}
+    assert offer["cashback"] == {"amount": "0.00", "currency": "USD", "up_to": False}
     assert offer["price_after_cashback"] == offer["price"]
     assert offer["link"] == f"/go/{offer['offer_id']}?search={made['search_id']}"
     assert made["hits"][0]["image"] == f"/images/{found.hits[0].image_hash}"

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from lensback.publish import StoreRows, read_rows, write_rows
 from lensback.types import Money
 from lensback.workspace import init, open_workspace, set_setting
 from revisions import database_at
-from test_cli import lensback
+from test_cli import flat, lensback
 from tiny import Row, write
 
 PROGRAM = {"network": "generic", "domains": ["hats.example"], "share": "0.5"}
@@ -63,6 +64,37 @@ def kept(tmp_path: Path, migrated_sqlite: Path) -> Path:
     assert done.code == 0, done.err
     assert lensback("sync", "--only", "ingest", "--workspace", folder).code == 0
     return folder
+
+
+@pytest.mark.parametrize("verb", ["add", "set"])
+def test_a_program_that_does_not_cover_the_offers_is_told_with_its_mend(
+    kept: Path, tmp_path: Path, verb: str
+) -> None:
+    program = tmp_path / "other.toml"
+    program_lines = (tmp_path / "program.toml").read_text()
+    program.write_text(program_lines.replace("hats.example", "my.shop.example"))
+    given = ("--program", program, "--workspace", kept)
+    told = lensback("store", verb, "hats", *given)
+    assert told.code == 0
+    assert "offers lead to hats.example, none of the program's domains" in told.err
+    line = 'domains = ["my.shop.example", "hats.example"]'
+    assert line in told.err
+    exported = lensback("offers", "export", "--workspace", kept).out
+    refused = lensback("click", exported.splitlines()[1].split(",")[0], "--workspace", kept)
+    assert (refused.code, line in flat(refused.err)) == (2, True)
+    program.write_text(re.sub("domains = .*", line, program_lines))
+    assert "offers lead to" not in lensback("store", verb, "hats", *given).err
+
+
+def test_a_new_store_is_held_against_the_feed_that_lies_here(kept: Path, tmp_path: Path) -> None:
+    options = ("--feed", tmp_path / "feed.csv", "--columns", tmp_path / "map.toml")
+    program = tmp_path / "other.toml"
+    lines = (tmp_path / "program.toml").read_text()
+    program.write_text(lines.replace("hats.example", "my.shop.example"))
+    where = ("--workspace", kept, "--json")
+    told = lensback("store", "add", "caps", *options, "--program", program, *where)
+    assert told.json["name"] == "caps"
+    assert 'domains = ["my.shop.example", "hats.example"]' in told.err
 
 
 def said(folder: Path, name: str = "hats") -> dict[str, object]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,8 @@ from lensback.types import Converter, Money, StoredOffer
 
 EXAMPLE = "EXAMPLE0000000000click"
 """As long as a click id, and never recorded."""
+NAMED = 5
+"""Hosts that a message names at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,26 @@ def plain_page(programs: Sequence[StoredProgram], offer: StoredOffer) -> str:
         except BadQuery:
             continue
     raise NotFound("the offer has no page without a network", hint="choose another offer")
+
+
+def strange_hosts(pages: Iterable[str], programs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Hosts of these pages that lie on the domains of none of the programs, the commonest first:
+    nobody is sent there, because a feed that was tampered with could name any."""
+    domains = tuple(domain for values in programs for domain in terms.parse(values).domains)
+    found: Counter[str] = Counter()
+    for url in pages:
+        try:
+            networks.canonical(url, domains)
+        except BadQuery:
+            with suppress(BadQuery):  # what is no address at all is no domain to add
+                found[networks.host_at(url).removeprefix("www.")] += 1
+    return tuple(host for host, _ in found.most_common())
+
+
+def widened(programs: Sequence[Mapping[str, Any]], hosts: Sequence[str]) -> str:
+    """The line `domains = […]` of the first program with these hosts, as its file takes it."""
+    listed = [*terms.parse(programs[0]).domains, *hosts]
+    return f"domains = {json.dumps(listed, ensure_ascii=False)}"
 
 
 @dataclass(frozen=True, slots=True)

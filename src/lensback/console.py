@@ -42,7 +42,12 @@ HEADLINES = {
     "none": "We did not find it: nothing in the catalogue is near",
 }
 BY_WORDS = {"similar": "Found by your words", "none": "Nothing in the catalogue has these words"}
+LEFT_OUT = {
+    "photo": "What looks like your photo is sold, but the filters leave it out",
+    "words": "What has these words is sold, but the filters leave it out",
+}
 TRY = {
+    "filters": "Take filters off, or widen them: --price-max, --store, --category, --in-stock, --words.",
     "photo": "Try a closer photo of one thing, or mark it with --box.",
     "words": "Try fewer words, or other ones.",
 }
@@ -220,6 +225,8 @@ def answer_table(answer: Answer) -> RenderableType:
     headlines = HEADLINES if asked == "photo" else BY_WORDS
     head = Text(headlines[answer.verdict], style="bold")
     why = [Text(sentence) for sentence in reasons(answer, Speech("en"))]
+    if answer.left_out:
+        return Group(Text(LEFT_OUT[asked], style="bold"), *why, Text(TRY["filters"]))
     if not answer.hits:
         return Group(head, *why, Text(TRY[asked]))
     table = FittedTable(

@@ -12,10 +12,9 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
-from urllib.parse import urlsplit
 
-from lensback import backup, conversions, exchange, keys, networks, terms, tokens
-from lensback.cashback import check_program
+from lensback import backup, conversions, exchange, keys, networks, tokens
+from lensback.cashback import NAMED, check_program, strange_hosts, widened
 from lensback.catalogue import health as store_health
 from lensback.catalogue import offers, pictures, products, publications, stores
 from lensback.catalogue.findable import findable
@@ -386,9 +385,11 @@ def _programs(workspace: Workspace) -> Iterator[Check]:
             text = f"{program.network} pays nothing at the moment: paused"
             yield Check(part, "warn", text, "its shoppers see no cashback; add a second program")
             continue
-        if strange := _strange_host(workspace, program):
-            text = f"offers lead to {strange}, none of the program's domains: no cashback there"
-            yield Check(part, "warn", text, "if it is the store's, add it to the program's domains")
+        pages = offers.pages(workspace.db, program.store, SAMPLE)
+        if strange := strange_hosts(pages, [program.terms]):
+            text = f"offers lead to {strange[0]}, none of the program's domains: their links lead nowhere"
+            line = widened([program.terms], strange[:NAMED])
+            yield Check(part, "warn", text, f"if it is the store's, write into the program: {line}")
             continue
         if {"postback_secret", "postback_hmac", "token", "client_id", "auth_token"} & set(account):
             yield Check(part, "ok", f"through {program.network}")
@@ -448,17 +449,6 @@ def _networks(workspace: Workspace) -> Iterator[Check]:
         if state.review:
             text = f"{counted(state.review, 'sale')} under review: nothing is paid for now"
             yield Check(part, "warn", text, "lensback ledger review lists them")
-
-
-def _strange_host(workspace: Workspace, program: stores.StoredProgram) -> str:
-    """A host to which some of the store's offers lead and that is no domain of its program."""
-    domains = terms.parse(program.terms).domains
-    for url in offers.pages(workspace.db, program.store, SAMPLE):
-        try:
-            networks.canonical(url, domains)
-        except Error:
-            return urlsplit(url).hostname or url[:80]
-    return ""
 
 
 def _journal(workspace: Workspace) -> Iterator[Check]:

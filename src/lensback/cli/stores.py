@@ -28,12 +28,13 @@ from lensback.cli.face import (
     print_json,
     read_text_file,
     say,
+    say_aside,
     store_app,
 )
 from lensback.cli.options import options_of
 from lensback.console import FittedTable
 from lensback.counted import counted
-from lensback.errors import BadQuery, FetchError
+from lensback.errors import BadQuery, Error, FetchError
 
 if TYPE_CHECKING:
     from lensback.ingest.dry_run import DryRun
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 NAMED_FILES = 5
 """Of a folder that a workspace is made in."""
+LOOKED_AT = 200
+"""Offers whose pages a program is held against."""
 
 
 @app.command("init")
@@ -136,6 +139,7 @@ def store_add(
             return
         _look_over(opened, name, change)
         _apply(opened, name, change)
+        _say_strange_hosts(opened, name, change)
         address = _feed_of(opened, name)
     if as_json:
         print_json({"name": name, "feed_url": redact(address)})
@@ -159,6 +163,7 @@ def store_set(name: Connected, options: StoreOptions, workspace: Folder = HERE) 
         stores.check_names(opened.db, [name])
         _look_over(opened, name, change)
         _apply(opened, name, change)
+        _say_strange_hosts(opened, name, change)
     say(f"changed {name}")
     if change.feed or change.read:
         say(f"next: {command(f'sync {name}', workspace)}")
@@ -295,6 +300,32 @@ def _look_over(opened: Workspace, name: str, change: StoreChange) -> None:
         say(f"the column map was not tried, the feed cannot be had now: {error.message}")
         return
     refuse_map(dry_run)
+
+
+def _say_strange_hosts(opened: Workspace, name: str, change: StoreChange) -> None:
+    """Tells of offers that lead to none of the domains of the programs that are named: nobody is
+    sent there. Of a store that nobody synced only a feed that lies here is read."""
+    from lensback.cashback import NAMED, strange_hosts, widened
+    from lensback.catalogue import offers
+
+    if not change.terms:
+        return
+    pages = offers.pages(opened.db, name, LOOKED_AT)
+    feed = _feed_of(opened, name)
+    if not pages and "://" not in feed and Path(feed).is_file():
+        try:
+            tried = _tried(opened, name, change, "where its offers go").shown
+        except Error:  # the sync tells what is wrong with the feed
+            return
+        pages = [
+            each.target_url or each.url for each in tried if each.target_url or not each.tracked
+        ]
+    if hosts := strange_hosts(pages, change.terms)[:NAMED]:
+        told = ", ".join(hosts)
+        say_aside(
+            f"to look at: offers lead to {told}, none of the program's domains: their links lead nowhere"
+        )
+        say_aside(f"if that is the store's, write into the program: {widened(change.terms, hosts)}")
 
 
 @store_app.command("rename")

@@ -28,7 +28,7 @@ from lensback.networks.polling import poll
 from lensback.networks.programs import OfferedProgram, read_programs
 from lensback.networks.reach import Reach
 from lensback.networks.shape import LinkForm, LinkSettings, Network, NewsForm, PollForm
-from lensback.networks.targets import canonical, readable
+from lensback.networks.targets import canonical, host_of, parts_of, readable
 
 __all__ = [
     "LinkForm",
@@ -43,6 +43,7 @@ __all__ = [
     "claim_fields",
     "deeplink",
     "erid_of",
+    "host_at",
     "list_networks",
     "offer_deeplink",
     "open_network",
@@ -71,6 +72,11 @@ def open_network(name: str, folder: Path | None = None) -> Network:
 def list_networks(folder: Path | None = None) -> list[Network]:
     """All networks, shipped and added, by name."""
     return [open_network(name, folder) for name in network_names(folder)]
+
+
+def host_at(url: str) -> str:
+    """The host of an address as domains of a program name it. Raises BadQuery."""
+    return host_of(parts_of(url))
 
 
 def network_names(folder: Path | None = None) -> list[str]:

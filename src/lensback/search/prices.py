@@ -128,7 +128,7 @@ class Prices:
 
     def _sums(self, row: ForSale, program: Terms | None, why_none: str) -> Amounts:
         price, old = Money(row.price_minor, row.currency), row.old_price_minor
-        cashback, depends_on = Cashback(0, row.currency), tuple[str, ...]()
+        cashback, depends_on = Cashback(0, row.currency, up_to=False), tuple[str, ...]()
         if program is not None:
             said = terms.estimate(
                 program, price, row.category, self._at, self._rates, brand=row.brand

@@ -214,6 +214,6 @@ def _price(db: Database, amount: str, currency: str, snapshot: str) -> Money | N
     if len(known) > 1:
         raise BadQuery(
             "the stores sell in several currencies: say which one the price limit is in",
-            hint=f"add the currency: {', '.join(known)}",
+            hint=f"add currency={known[0]} (--currency {known[0]}); here: {', '.join(known)}",
         )
     return Money.of(value, known[0]) if known else None
