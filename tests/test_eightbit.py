@@ -226,6 +226,9 @@ def test_what_cannot_be_made(name: str, kind: str, code: int, workspace: Path) -
     assert refused.code == code
     assert refused.err.startswith(f"{kind}: ")
     assert "hint: " in refused.err
+    assert (
+        kind != "DataError" or "24 pictures, at least 40 are needed: 16 are missing" in refused.err
+    )
     assert not (workspace / "models" / "x").exists()
 
 

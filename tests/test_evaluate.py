@@ -24,7 +24,7 @@ from lensback.evaluate.benchmark import evaluate_folder
 from lensback.evaluate.inputs import RULES
 from lensback.evaluate.runs import Run
 from lensback.evaluate.shares import Share
-from lensback.evaluate.verdict import MIN_CASES, judge, needed
+from lensback.evaluate.verdict import MIN_CASES, judge, needed, strange_kinds
 from lensback.settings import Settings
 from outcomes import honest, system
 
@@ -272,7 +272,9 @@ def test_too_few_photos_are_not_known_and_the_number_missing_is_said() -> None:
     assert found.name == "unknown"
     assert found.needed["found"] >= MIN_CASES - 30
     nothing = judge(None, RULES, None)
-    assert nothing.name == "unknown"
+    assert (nothing.name, nothing.decided_by.rule) == ("unknown", "found")
+    assert {r.rule: r.state for r in nothing.rulings}["leak"] == "open", "nobody looked"
+    assert nothing.needed["found"] == MIN_CASES, "no more than a few photos leave to be asked for"
 
 
 def test_nobody_looked_for_leaks_so_nothing_is_believed() -> None:
@@ -314,3 +316,23 @@ def test_the_area_under_the_risk_curve_rewards_knowing_when_not_to_answer() -> N
     assert knows is not None
     assert guesses is not None
     assert knows < guesses - 0.15
+
+
+def test_kinds_of_photo_that_nobody_knows_are_named() -> None:
+    first, second, third, *_ = system(honest).outcomes
+    kinds = ("Street, autumn", "selfie", "held-out view")
+    named = [
+        replace(o, slices={"kind": k}) for o, k in zip((first, second, third), kinds, strict=True)
+    ]
+    assert strange_kinds(named) == ["selfie"]
+
+
+def test_an_interval_of_draws_that_are_all_equal_has_a_width_or_is_not_known() -> None:
+    perfect = [
+        replace(o, rank=1, average_precision=1.0) for o in system(honest).outcomes if o.present
+    ]
+    mean = measure._mean("mrr", perfect, lambda o: o.average_precision, 50)
+    assert mean.low is not None
+    assert mean.value == mean.high == 1.0 > mean.low > 0.5
+    half = measure._mean("mrr", perfect, lambda _: 0.5, 50)
+    assert (half.value, half.low, half.high, half.method) == (0.5, None, None, "")

@@ -16,12 +16,14 @@ from lensback import colors
 from lensback.catalogue import offers, pictures, stores
 from lensback.catalogue import products as catalogue
 from lensback.catalogue.pictures import Downloaded
+from lensback.catalogue.products import Member
 from lensback.db import Database
 from lensback.db import tables as t
-from lensback.group import Evidence, _Union, group, pair_images
+from lensback.group import Evidence, _agreed, _Union, group, pair_images
 from lensback.gtins import gtin
 from lensback.images import ImageStore
-from lensback.types import ImageInfo, Money, Offer, Tally
+from lensback.showings import Doubt
+from lensback.types import ImageInfo, Money, Offer, Showing, Tally
 from lensback.vectors import VectorStore
 
 RED, BLUE = "4006381333931", "4006381333948"
@@ -147,6 +149,16 @@ def test_the_smallest_stands_for_a_component_in_whatever_order_it_is_linked() ->
         union.join(a, b, "why")
     assert [union.root(key) for key in range(1, 7)] == [1, 2, 3, 2, 2, 2]
     assert [(link.a, link.b) for link in union.links] == [(4, 6), (2, 5), (5, 6)]
+
+
+def test_prices_that_disagree_are_not_called_words() -> None:
+    one, two = (
+        Member(n, n, "", "", "", Showing(n, "", "Large leather shoulder bag", "", "", price, "USD"))
+        for n, price in ((1, 1000), (2, 9000))
+    )
+    tally = Tally("group")
+    assert not list(_agreed([one, two], (True, Doubt.SOME), tally, "same picture"))
+    assert tally.rejected == {"same picture: prices that disagree": 1}
 
 
 def test_the_same_picture_joins_stores_and_a_placeholder_does_not(db: Database) -> None:

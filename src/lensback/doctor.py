@@ -34,6 +34,8 @@ LOW_DISK_BYTES = 1 << 30
 SAMPLE = 200
 """Pictures, or offers, that are looked at where not all are."""
 PAGE = 2000
+FEW_THINGS = 60
+"""Below so many there is too little to be sure from."""
 FEW_FOUND = 0.5
 """Share of a store's offers below which it is told that they cannot be found."""
 PRIVATE = ("lensback.toml", "networks.toml", "keys.json", "secret.key",
@@ -207,7 +209,9 @@ def _pictures(workspace: Workspace) -> Iterator[Check]:
         reasons = sorted(pictures.failures(workspace.db).items(), key=lambda pair: -pair[1])[:3]
         text = "; ".join(f"{n} × {reason}" for reason, n in reasons)
         why = reasons[0][0]
-        hint = next((hint for part, hint in _MISSING_HINTS.items() if part in why), _LISTED)
+        mine = [state.name for state in stores.overview(workspace.db) if state.images_failed]
+        listed = _LISTED.replace("NAME", mine[0]) if len(mine) == 1 else _LISTED
+        hint = next((hint for part, hint in _MISSING_HINTS.items() if part in why), listed)
         yield Check("images", "warn", f"{failed} could not be had: {text}", hint)
     if not waiting and not failed:
         empty = pictures.placeholders(workspace.db)
@@ -363,6 +367,8 @@ def _calibration(workspace: Workspace) -> Iterator[Check]:
         yield Check("calibration", "warn", "none: no answer is called exact", hint)
     elif calibration.kind == COPIES:
         text = f"fitted on {calibration.kind}: its probabilities are optimistic"
+        if (things := products.count(workspace.db)) < FEW_THINGS:
+            text += f"; {counted(things, 'thing')} are few: exact is seldom said, even of a store's own picture"
         yield Check("calibration", "warn", text, "connect stores with several images a product")
     else:
         yield Check(

@@ -275,6 +275,7 @@ def _agreed(
     itself of those that show it first; what somebody shows among others, such as a picture of the
     brand, says so only where the words agree."""
     sets: list[list[Member]] = []
+    apart = set[str]()
     if doubt and doubt[1] == Doubt.PLACEHOLDER:
         tally.rejected[f"{reason}: shows no thing"] += 1
     else:
@@ -289,14 +290,17 @@ def _agreed(
                     known.append(member)
                     break
             else:
+                dear = any(_alike(known[0], member, any_price=True) for known in sets)
+                apart |= {"prices" if dear else "words"} if sets else set()
                 sets.append([member])
     if len(sets) > 1:
-        tally.rejected[f"{reason}: words that disagree"] += 1
+        tally.rejected[f"{reason}: {' and '.join(sorted(apart))} that disagree"] += 1
     yield from (each for each in sets if len(each) > 1)
 
 
-def _alike(one: Member, two: Member) -> bool:
-    return one.thing is not None and two.thing is not None and agreed(one.thing, two.thing)
+def _alike(one: Member, two: Member, *, any_price: bool = False) -> bool:
+    a, b = one.thing, two.thing
+    return a is not None and b is not None and agreed(a, b, any_price=any_price)
 
 
 def _link(union: _Union, members: Sequence[Member], reason: str, score: float) -> str:

@@ -80,16 +80,16 @@ def relation(one: Showing, two: Showing) -> Relation:
     )
 
 
-def agreed(one: Showing, two: Showing) -> bool:
+def agreed(one: Showing, two: Showing, *, any_price: bool = False) -> bool:
     """Whether words and prices alone call two offers one thing, where the picture that both show says
-    nothing: stricter than `relation`, because every contradiction counts."""
+    nothing: stricter than `relation`, because every contradiction counts. `any_price`: by words alone."""
     if _of_one_group(one, two):
         return True
     a, b = _titles(one, two)
     codes, other_codes = frozenset(filter(_is_code, a)), frozenset(filter(_is_code, b))
     if colors.differ((one.title,), (two.title,)) or _disjoint(codes, other_codes):
         return False
-    if _far(one, two, PRICE_AGREES):
+    if not any_price and _far(one, two, PRICE_AGREES):
         return False
     if codes & other_codes:
         return True

@@ -92,7 +92,7 @@ def _show(dry_run: DryRun, save: Path | None) -> None:
         f"{counted(dry_run.offers, 'offer')}{gone}, {rejected} rejected, {dry_run.seconds:.1f} s"
     )
     say(f"{found}; {f'nothing written but {save}' if save else 'nothing written'}")
-    told = shlex.join(_connecting(sys.argv[1:]))
+    told = shlex.join([*_connecting(sys.argv[1:]), *["--base", "URL"] * dry_run.needs_base])
     warnings = dry_run.warnings()
     for warning in warnings:
         err.print(f"to look at: {warning}", markup=False, highlight=False, soft_wrap=True)
@@ -105,7 +105,9 @@ def _show(dry_run: DryRun, save: Path | None) -> None:
         say(f"next: {kept} and connect with it:")
         say(f"lensback {told} --columns {shlex.quote(str(save or 'columns.toml'))}")
     else:
-        say(f"next, to connect it{' all the same' if warnings else ''}: lensback {told}")
+        say(
+            f"next, to connect it{' all the same' if warnings and not dry_run.needs_base else ''}: lensback {told}"
+        )
 
 
 def _connecting(words: Sequence[str]) -> list[str]:

@@ -298,7 +298,9 @@ def encoder_quantize(
         say(f"FINDS LESS, do not use it: nothing is kept. {name} stays as it is.")
         return
     say(f"added {done.name}: {done.folder}")
-    say(f"next: {command(f'encoder compare {name} {done.name}', workspace)}, over all other views")
+    say("to compare both over all other views:")
+    say(f"next: {command(f'encoder compare {name} {done.name}', workspace)}")
+    say("to use it:")
     say(f"next: {command(f'encoder use {done.name}', workspace)}")
 
 

@@ -39,7 +39,10 @@ if TYPE_CHECKING:
 @app.command("evaluate")
 def evaluate_command(
     queries: Annotated[
-        Path | None, typer.Option(help="CSV of photos and what is right for each.")
+        Path | None,
+        typer.Option(
+            help="CSV of photos and what is right for each; a kind with shopper, street, phone or real in it: taken by people."
+        ),
     ] = None,
     gallery: Annotated[
         Path | None, typer.Option(help="CSV of pictures and products; else the live catalogue.")
@@ -97,6 +100,20 @@ def evaluate_command(
         _show(run)
         if folder:
             say(f"written: {folder / runs.RUN_FILE}")
+            own = folder == workspace / runs.FOLDER
+            run_ = "" if own else f" --run {shlex.quote(str(folder))}"
+            say(f"next: {command(f'report --out report.html{run_}', workspace)}")
+
+
+def _say_kinds(run: Run | None) -> None:
+    from lensback.evaluate.verdict import REAL, strange_kinds
+
+    if run and (strange := strange_kinds(run.outcomes)):
+        named = ", ".join(repr(kind) for kind in strange[:5])
+        words = ", ".join(REAL)
+        say(
+            f"kind {named}: counted as pictures of stores; those that people took have {words} in it"
+        )
 
 
 def _evaluate_use(workspace: Path, *, as_json: bool) -> None:
@@ -137,6 +154,7 @@ def _show(run: Run) -> None:
         out.print(table)
     failed = ", ".join(f"{name} {count}" for name, count in sorted(run.errors.items()))
     say(f"{counted(run.queries['all'], 'query', 'queries')}: {failed or 'none'}")
+    _say_kinds(run)
     if run.leaks:
         say(f"leaks: {run.leaks['found']} found, {run.leaks['dropped']} left out")
 
@@ -147,7 +165,7 @@ def _cells(figure: Figure) -> tuple[str, str, str]:
     form = "{:.1f}" if figure.unit in {"ms", "s"} else "{:.3f}"
     unit = f" {figure.unit}" if figure.unit in {"ms", "s"} else ""
     ends = (figure.low, figure.high)
-    known = "" if None in ends else " to ".join(form.format(end) for end in ends)
+    known = "not known" if None in ends else " to ".join(form.format(end) for end in ends)
     return form.format(figure.value) + unit, known, str(figure.n)
 
 
@@ -267,8 +285,12 @@ def report_command(
         print_json(made.as_json())
     else:
         said, rule = VERDICTS[made.verdict.name][0], RULES[made.verdict.decided_by.rule]
-        say(f"verdict: {said}. What decided it: {rule}")
+        decided = "no photo was tested yet" if made.run is None else rule
+        say(f"verdict: {said}. What decided it: {decided}")
+        _say_kinds(made.run)
         say(f"written: {file}")
+        if made.run is None:
+            say(f"next: {command('evaluate --queries FILE.csv', workspace)}")
 
 
 def _write_new(path: Path, text: str) -> None:

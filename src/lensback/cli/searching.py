@@ -309,6 +309,8 @@ def demo_command(
     )
     if serve:
         serve_command(port=port, workers=1, workspace=workspace)
+    else:
+        say(f"next: {command('serve', workspace)}")
 
 
 def _asked_table(asked: Sequence[DemoQuestion]) -> FittedTable:

@@ -79,7 +79,7 @@ def sync_command(
             opened, names or [], only=only, jobs=jobs, force=force, stop=stop, watch=watch
         )
         share = opened.settings.reject_guard
-        next_ = _next(report, workspace, searchable=_searchable(opened)) if first else ""
+        next_ = _next(opened, report, workspace) if first else ""
     if as_json:
         print_json(report.as_json())
     else:
@@ -102,9 +102,13 @@ def _searchable(opened: Workspace) -> bool:
     return bool(snapshot and snapshot.rows)
 
 
-def _next(report: SyncReport, folder: Path, *, searchable: bool) -> str:
+def _next(opened: Workspace, report: SyncReport, folder: Path) -> str:
     """The command that leads on from a sync before which nothing could be found."""
-    if searchable:
+    from lensback.catalogue import stores
+
+    if not stores.names(opened.db):
+        return command("store add NAME --feed URL", folder)
+    if _searchable(opened):
         return command("search --example", folder)
     if len(report.failed) == 1:
         return command(f"store show {next(iter(report.failed))}", folder)

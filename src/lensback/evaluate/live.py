@@ -73,7 +73,7 @@ def read_queries(path: Path) -> list[Asked]:
             if not {"photo", "offer_id"} <= set(rows.fieldnames or ()):
                 raise BadQuery(
                     f"{path} has no columns photo and offer_id",
-                    hint="write a first line: photo,offer_id,box,kind",
+                    hint="write a first line: photo,offer_id,box,kind; kind: shopper, street, phone or real where people took it",
                 )
             return [_asked(row, path, rows.line_num) for row in rows]
     except (OSError, UnicodeDecodeError, csv.Error) as error:

@@ -154,7 +154,15 @@ def _mean(
     kept = [(o.cluster, value) for o in outcomes if (value := of(o)) is not None]
     values = np.array([value for _, value in kept])
     clusters = [cluster for cluster, _ in kept]
-    return _drawn(name, clusters, lambda rows: float(values[rows].mean()), draws)
+    figure = _drawn(name, clusters, lambda rows: float(values[rows].mean()), draws)
+    value = figure.value
+    if figure.low is None and value is not None and value in {0.0, 1.0}:
+        things = len(
+            set(clusters)
+        )  # a mean of values from 0 to 1 is bound by the share of its ends
+        low, high = metrics.wilson(things * value, things) or (None, None)
+        return replace(figure, low=low, high=high, method=WILSON)
+    return figure
 
 
 def _drawn(
@@ -171,6 +179,8 @@ def _drawn(
     if value is None:
         return Figure(name, None, None, None, n, unit=unit)
     low, high = metrics.bootstrap(clusters, statistic, strata=strata, draws=draws) or (None, None)
+    if low == high:  # every draw says the same: that tells nothing of what was not seen
+        low = high = None
     return Figure(name, value, low, high, n, None, unit, BY_PRODUCT if low is not None else "")
 
 

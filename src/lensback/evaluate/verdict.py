@@ -113,7 +113,10 @@ def judge(
     rulings = [*trust(run), *shares_ruled(outcomes, lines), *speed(outcomes, lines["slow_s"])]
     rulings += [*promise(run), *money(stays)]
     where = places(outcomes, lines["found"][1])
-    return Verdict(*_sum(rulings), tuple(rulings), tuple(where))
+    name, decided = _sum(rulings)
+    if run is None:  # nobody looked for leaks, for nothing was asked
+        decided = next(ruling for ruling in rulings if ruling.rule == "found")
+    return Verdict(name, decided, tuple(rulings), tuple(where))
 
 
 _DECIDING = ("found", "misled", "wrong_exact")
@@ -146,7 +149,7 @@ def trust(run: Run | None) -> list[Ruling]:
     """Do the figures deserve belief: no photo of the test was there to be learned by heart, and
     they are photos of shoppers."""
     if run is None:
-        return [Ruling("leak", PASSED), Ruling("real_photos", OPEN)]
+        return [Ruling("leak", OPEN), Ruling("real_photos", OPEN)]
     left = _leaks(run)
     leak = Ruling("leak", OPEN if left is None else FAILED if left else PASSED, value=left)
     real = _real(run)
@@ -170,6 +173,15 @@ def _count(value: object) -> int:
 
 
 REAL = ("shopper", "street", "phone", "real")
+"""Words of the column `kind` by which a photo counts as taken by people."""
+STORES = ("held-out view", "held-out product")
+"""Kinds that `holdout` writes: pictures of stores."""
+
+
+def strange_kinds(outcomes: Sequence[Outcome]) -> list[str]:
+    """Kinds of photo that none of the known words is in: they count as pictures of stores."""
+    kinds = {o.slices.get("kind", "") for o in outcomes} - {"", *STORES}
+    return sorted(kind for kind in kinds if not any(word in kind.lower() for word in REAL))
 
 
 def _real(run: Run) -> Share:
@@ -223,11 +235,12 @@ def _state(share: Share, use: float, limit: float) -> str:
 def needed(share: Share, line: float) -> int:
     """How many more cases would take the interval off the line, if the share stays as it is.
 
-    At most as many as make the half width CLOSE; where nothing is known, as many as would
-    settle it at an even chance of either.
+    At most as many as make the half width CLOSE; where nothing is known, MIN_CASES: what is asked
+    for falls with each that comes.
     """
-    value = share.value if share.known else 0.5
-    per_case = share.n / share.effective if share.known else 1.0
+    if not share.known:
+        return MIN_CASES
+    value, per_case = share.value, share.n / share.effective
     n = MIN_CASES
     while n < 100_000:
         low, high = metrics.wilson(value * n, n) or (0.0, 1.0)

@@ -49,7 +49,7 @@ def address(raw: str, base: str, feed: str = "") -> str:
     url = _bare(raw)
     if "{BASE}" in url:
         if not base:
-            raise Bad("needs base", url)
+            raise Bad(NEEDS_BASE, url)
         url = url.replace("{BASE}", base.rstrip("/"))
     for _ in range(_ESCAPED):
         if "&" in url:
@@ -62,6 +62,8 @@ def address(raw: str, base: str, feed: str = "") -> str:
 
 
 _ABSOLUTE = re.compile(r"[a-z][a-z0-9+.\-]*:", re.IGNORECASE)
+NEEDS_BASE = "needs base"
+"""Why an address is refused whose placeholder nothing stands for."""
 RELATIVE = re.compile(
     r"\.{1,2}/\S*|\?\S+|(?=.*[0-9.]|.{7})[^\s/?#:,;]+/\S+"
     r"|[^\s:?#][^:?#]*\.(?:html?|php[0-9]?|aspx?|jsp|jpe?g|png|gif|webp|avif|bmp|tiff?|heic|jfif)(?:[?#]\S*)?",

@@ -15,7 +15,7 @@ from lensback import feeds
 from lensback.counted import counted
 from lensback.errors import FeedError, FeedTruncated
 from lensback.feeds import ColumnMap, worker
-from lensback.feeds.addresses import NO_ADDRESS, RELATIVE
+from lensback.feeds.addresses import NEEDS_BASE, NO_ADDRESS, RELATIVE
 from lensback.feeds.encodings import charset_of
 from lensback.feeds.frames import Job, packed, unpacked
 from lensback.ingest import readers
@@ -32,6 +32,7 @@ _BESIDE = (
     "feed, serve the folder and give the feed's address there (docs/first-steps.md)"
 )
 """What to do about pictures that are told by their names alone."""
+_BASE = "its addresses begin with {BASE}: say what stands for it with --base URL"
 _RECIPE = ("format", "dialect", "compression", "encoding", "delimiter")
 
 
@@ -75,9 +76,15 @@ class DryRun:
     truncated: str = ""
     seconds: float = 0.0
 
+    @property
+    def needs_base(self) -> bool:
+        """Whether addresses have a placeholder, and nobody said what stands for it."""
+        return NEEDS_BASE in self.refused or NEEDS_BASE in self.images_left_out
+
     def warnings(self) -> list[str]:
         """What an operator should know before connecting the store."""
         found = [self.truncated] if self.truncated else []
+        found += [_BASE] * self.needs_base
         if self.guessed:
             found.append("the column map is a guess: save it, look it over, name it with --columns")
         if self.guessed and self.bare and self.offers and self.whole == self.offers:

@@ -160,8 +160,8 @@ def drawn(
     seen = min(count, len(opened) // 2)
     if len(opened) - seen < LEAST:
         raise DataError(
-            f"the catalogue has {counted(len(opened), 'picture')}, at least {2 * LEAST} are needed",
-            hint="connect a store and sync it first: lensback sync",
+            f"the catalogue has {counted(len(opened), 'picture')}, at least {2 * LEAST} are needed: {2 * LEAST - len(opened)} are missing",
+            hint="connect more stores, or stores with more pictures, and sync them",
         )
     keys = list(opened)
     return [opened[key] for key in keys[:seen]], {key: opened[key] for key in keys[seen:]}

@@ -55,8 +55,7 @@ def decided(ruling: Ruling, form: Form) -> Markup:
         )
         return escape(copies)
     if ruling.share is not None:
-        figure = f"{form.share(ruling.share)}, {form.counted(ruling.share.hits, ruling.share.n)}"
-        return form.say(DECIDED[ruling.rule], figure=figure)
+        return _of_share(ruling.rule, ruling.share, form)
     if ruling.rule == "slow_s":
         return form.say(
             "95 of 100 answers came within {value} seconds.",
@@ -68,6 +67,15 @@ def decided(ruling: Ruling, form: Form) -> Markup:
             low=form.rounded(ruling.value or 0.0),
         )
     return form.say(DECIDED[ruling.rule])
+
+
+def _of_share(rule: str, share: Share, form: Form) -> Markup:
+    if not share.known:
+        return form.say(
+            "not known: no photo was tested that could tell. Ask with photos whose answer is known: `lensback evaluate`."
+        )
+    figure = f"{form.share(share)}, {form.counted(share.hits, share.n)}"
+    return form.say(DECIDED[rule], figure=figure)
 
 
 def limits(report: Report, form: Form) -> tuple[Markup, ...]:
