@@ -44,7 +44,7 @@ SEEN, FROM_ONE = "trained_on_these", "studio_views"
 """Codes of notes that the report has words for."""
 
 
-def source_of(folder: Path, encoder: str, model: Path | None) -> Workspace:
+def source_of(folder: Path, encoder: str, model: Path | None = None) -> Workspace:
     """A synced workspace of the two stores; made once."""
     if not (folder / "lensback.toml").exists():
         with (

@@ -2,7 +2,8 @@
 
 Serves LENSBACK_DATA/shops on loopback, connects luma, outlet and closet, and measures:
 - first and second sync, each a process of its own: seconds, per-stage tallies, peak memory;
-- embedding end to end (files -> vectors on disk) against the bare encoder on decoded pictures;
+- embedding end to end (files -> vectors on disk) against the bare encoder on decoded pictures; a first sync embeds
+  while it downloads, and waits for the network in these seconds: bench/embedding.py measures it alone;
 - 300 luma pictures, distorted as a phone would (lensback.distort), through the whole search:
   the own product first; and among those sold by the outlet too, the outlet's offers beside luma's;
 - the same with hits of another kind than the region's left out, sunk, and as near as they are;
