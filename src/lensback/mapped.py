@@ -66,19 +66,26 @@ def repeated(ascending: NDArray[Number]) -> Iterator[NDArray[Number]]:
         yield block[block == ascending[start - 1 : start - 1 + len(block)]]
 
 
-class Records:
+class _Kept:
+    """Has a file without a name for as long as it lives."""
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long as this lives
+
+    def __del__(self) -> None:
+        if file := getattr(self, "_file", None):  # else there was no room for one
+            with suppress(OSError):  # on a full disk: who wrote heard of it
+                file.close()
+
+
+class Records(_Kept):
     """Rows of numbers in the order they were added, read from the file again."""
 
     def __init__(self, form: str) -> None:
         """`form` as `struct` writes it."""
+        super().__init__()
         self._row = Struct(form)
-        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long as this lives
         self._n = 0
-
-    def __del__(self) -> None:
-        if file := getattr(self, "_file", None):  # there was no room for one
-            with suppress(OSError):  # on a full disk: who added the rows heard of it
-                file.close()
 
     def add(self, *numbers: float) -> None:
         """Adds a row of numbers behind the others."""
@@ -97,13 +104,13 @@ class Records:
             )
 
 
-class Latest:
+class Latest(_Kept):
     """Bytes by name, in a file: the last `many` that were put there, none of more than `size`. What the disk has no
     room for is not kept."""
 
     def __init__(self, many: int, size: int) -> None:
+        super().__init__()
         self._many, self._size = many, size
-        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long as this lives
         self._places: dict[str, tuple[int, int]] = {}
         self._names: dict[int, str] = {}
         self._next = 0
