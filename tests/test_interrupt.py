@@ -347,6 +347,8 @@ def pages(base: str) -> float:
 def test_ctrl_c_while_the_program_is_loaded() -> None:
     code = (
         "import os, signal, sys\n"
+        # A shell that starts the tests in the background has it ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "class Slow:\n"
         "    def find_spec(self, name, *_):\n"
         "        if name == 'lensback.cli':\n"

@@ -178,10 +178,12 @@ def test_intervals_are_drawn_by_product_and_keep_sold_and_strangers_apart(
     assert {each["draws"] for each in drawn} == {2000}
 
 
-def test_one_thing_alone_has_no_interval() -> None:
+def test_one_thing_alone_has_the_interval_of_one() -> None:
+    """However many photos of it there are, and though every draw says the same."""
     alone = by_name(tuple(asked(n, "p1", rank=1, probability=0.9) for n in range(3)))
     mrr = alone["mrr"]
-    assert (mrr.value, mrr.n, mrr.low, mrr.high, mrr.method) == (1.0, 3, None, None, "")
+    assert (mrr.value, mrr.n, mrr.high, mrr.method) == (1.0, 3, 1.0, "Wilson")
+    assert mrr.low == pytest.approx(0.2065, abs=1e-4)
     assert alone["recall_at_1"].method == "Wilson"
 
 
