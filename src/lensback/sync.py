@@ -62,7 +62,7 @@ class SyncReport:
             if "warning" in tally.notes
             or (
                 tally.stage.split()[0] in {"ingest", "download", "embed"}
-                and tally.rejects > share * (tally.done + tally.rejects)
+                and health.too_many(tally.done, tally.rejected, share)
             )
         ]
         return [*self.failed, *over]

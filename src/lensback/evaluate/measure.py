@@ -157,9 +157,8 @@ def _mean(
     figure = _drawn(name, clusters, lambda rows: float(values[rows].mean()), draws)
     value = figure.value
     if figure.low is None and value is not None and value in {0.0, 1.0}:
-        things = len(
-            set(clusters)
-        )  # a mean of values from 0 to 1 is bound by the share of its ends
+        # A mean of values from 0 to 1 is bound by the share of its ends.
+        things = len(set(clusters))
         low, high = metrics.wilson(things * value, things) or (None, None)
         return replace(figure, low=low, high=high, method=WILSON)
     return figure
