@@ -264,13 +264,13 @@ class Service:
     def _answered(
         self, photo: bytes, query: Query, own: Callable[..., Tools]
     ) -> tuple[Answer, str]:
-        variant, compared = self._side(), dict[str, Vectors]()
+        (variant, other), compared = self._side(), dict[str, Vectors]()
         own = partial(own, compared=compared.__setitem__)
-        if variant == "b":
+        if variant == "b" and other:
             try:
-                answer = search(photo, query, own(self.workspace.trial_tools()))
+                answer = search(photo, query, own(other))
             except (ConfigError, StateError) as error:  # a trial never costs an answer
-                log.event("trial out", 30, type=type(error).__name__, message=error.message)
+                _note_out(error)
                 variant = ""
         if variant != "b":
             answer = search_live(photo, query, lambda: own(self.tools()))
@@ -281,12 +281,20 @@ class Service:
     def _by_words(self, query: Query) -> Answer:
         return search_words(query, self.tools())
 
-    def _side(self) -> str:
-        """Each search by itself, by chance: the test of the trial counts on it."""
+    def _side(self) -> tuple[str, Tools | None]:
+        """Which side of a trial answers, and what the other one needs. Each search by itself, by chance: the test
+        of the trial counts on it. While the other is not ready no search is of the trial, of neither
+        side: those of the first alone would break the split."""
         settings = self.workspace.settings
         if not settings.trial_workspace:
-            return ""
-        return "b" if secrets.randbelow(1 << 30) < settings.trial_share * (1 << 30) else "a"
+            return "", None
+        try:
+            other = self.workspace.trial_tools()
+        except (ConfigError, StateError) as error:
+            _note_out(error)
+            return "", None
+        b = secrets.randbelow(1 << 30) < settings.trial_share * (1 << 30)
+        return "b" if b else "a", other
 
     def note_guesses(self) -> None:
         """Writes into the audit log how many keys and secrets were wrong, where and never by whom."""
@@ -371,6 +379,10 @@ def _kept_photo(
     return kept.photo_of(
         workspace.path, workspace.settings.keep_photos_days, search_id, whose, said
     )
+
+
+def _note_out(error: Error) -> None:
+    log.event("trial out", 30, type=type(error).__name__, message=error.message)
 
 
 def _own(tools: Tools, who: Asker, **listeners: Any) -> Tools:
