@@ -6,6 +6,8 @@ import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -392,3 +394,40 @@ def test_hashes_are_indexed_while_vectors_are_appended(
     table = store._table(PRINT)
     assert table
     assert table.indexed("image_hash") == (120, 80)
+
+
+def test_lance_is_imported_without_building_what_checks_messages_that_nobody_sends(
+    tmp_path: Path,
+) -> None:
+    """Half of its import's time. A message that is sent is checked, and what others define is built at once."""
+    code = f"""
+import pydantic
+config, call = pydantic.BaseModel.model_config, pydantic.validate_call
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from lensback.lancedata import TableFolder
+folders = [TableFolder(Path({str(tmp_path)!r}, str(n)), "vectors", "none") for n in range(4)]
+with ThreadPoolExecutor(4) as pool:
+    list(pool.map(lambda folder: folder.drop("pixels-1"), folders))
+import lance_namespace_urllib3_client as client
+models = [one for one in vars(client).values() if isinstance(one, type) and issubclass(one, pydantic.BaseModel)]
+print(len(models), sum(one.__pydantic_complete__ for one in models))
+assert pydantic.BaseModel.model_config is config and pydantic.validate_call is call
+class Own(pydantic.BaseModel):
+    number: int
+assert Own.__pydantic_complete__
+try:
+    client.DescribeTableRequest(id=7)
+except pydantic.ValidationError:
+    print("checked")
+try:
+    client.TableApi().describe_table(id=7, describe_table_request=None)
+except pydantic.ValidationError:
+    print("checked")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    many, *said = done.stdout.split("\n", 1)
+    models, built = map(int, many.split())
+    assert models > 100
+    assert built < models / 10
+    assert said == ["checked\nchecked\n"]

@@ -10,8 +10,11 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
+import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from time import time, time_ns
@@ -37,6 +40,31 @@ BATCH_ROWS = 8192
 _REMOTE = re.compile(r"(s3|gs|az)://[^/]+.*")
 _FINGERPRINT = re.compile(r"[A-Za-z0-9._-]{1,128}")
 """It becomes the name of a folder."""
+
+
+_importing = threading.Lock()
+
+
+@contextlib.contextmanager
+def _unbuilt_models() -> Iterator[None]:
+    """Around the first `import lancedb`: what checks its messages is built when a message is checked.
+
+    Lance brings a client of a catalogue server, whose hundreds of messages we never send: to build their checks
+    was half of the import's time. What another thread defines meanwhile is built when it is used, too.
+    """
+    with _importing:
+        if "lancedb" in sys.modules:
+            yield
+            return
+        import pydantic
+
+        config, checked = pydantic.BaseModel.model_config, pydantic.validate_call
+        pydantic.BaseModel.model_config = {**config, "defer_build": True}
+        pydantic.validate_call = partial(checked, config={"defer_build": True})  # type: ignore[assignment]
+        try:
+            yield
+        finally:
+            pydantic.BaseModel.model_config, pydantic.validate_call = config, checked
 
 
 class TableFolder:
@@ -155,7 +183,8 @@ class TableFolder:
     def _connect(self) -> Any:
         """A connection whose reads see at once what another process has written."""
         try:
-            import lancedb
+            with _unbuilt_models():
+                import lancedb
         except ImportError as error:
             raise MissingExtra("lancedb") from error
         keep_little()
