@@ -46,7 +46,7 @@ _importing = threading.Lock()
 
 
 @contextlib.contextmanager
-def _unbuilt_models() -> Iterator[None]:
+def _checks_unbuilt() -> Iterator[None]:
     """Around the first `import lancedb`: what checks its messages is built when a message is checked.
 
     Lance brings a client of a catalogue server, whose hundreds of messages we never send: to build their checks
@@ -183,7 +183,7 @@ class TableFolder:
     def _connect(self) -> Any:
         """A connection whose reads see at once what another process has written."""
         try:
-            with _unbuilt_models():
+            with _checks_unbuilt():
                 import lancedb
         except ImportError as error:
             raise MissingExtra("lancedb") from error
