@@ -265,7 +265,7 @@ def test_a_trial_splits_searches_and_keeps_our_offers(split: Split, tmp_path: Pa
         assert answer.snapshot != workspace.tools().snapshot.id
         assert answer.hits
         with TestClient(create_app(workspace)) as client:
-            for _ in range(24):
+            for _ in range(32):
                 files = {"photo": ("p.jpg", photo, "image/jpeg")}
                 assert client.post("/api/search", files=files).status_code == 200
         workspace.drain()
@@ -273,7 +273,7 @@ def test_a_trial_splits_searches_and_keeps_our_offers(split: Split, tmp_path: Pa
             s = t.searches.c
             found = c.execute(select(s.variant, s.snapshot)).all()
     sides = {row.variant: row.snapshot for row in found}
-    assert set(sides) == {"a", "b"}, "24 searches on one side: once in eight million"
+    assert set(sides) == {"a", "b"}, "32 searches on one side: once in two billion"
     assert sides["a"] != sides["b"]
     assert all(sides[row.variant] == row.snapshot for row in found)
 

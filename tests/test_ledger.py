@@ -433,7 +433,8 @@ def test_click_ids_are_not_guessed() -> None:
     assert all(len(i) == 22 and i.isascii() and i.isalnum() for i in ids)
     letters = Counter("".join(ids))
     assert len(letters) == 62
-    assert max(letters.values()) < 1.2 * min(letters.values())
+    # 1.2 would fail once in seven thousand runs, 1.4 never in 10**18
+    assert max(letters.values()) < 1.4 * min(letters.values())
 
 
 # ---- the funnel
