@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -34,6 +35,7 @@ from lensback.indexes import (
     row_digest,
     row_id,
 )
+from lensback.indexes import published as module
 from lensback.indexes.columns import _flags, _numbers, _Texts
 from lensback.indexes.partitions import Plan, plan, widest
 from lensback.lancedata import Table, TableFolder
@@ -232,6 +234,58 @@ def test_recall_below_the_promise_is_not_published(
     with pytest.raises(StateError):  # nothing changed since, but more is asked of it
         strict.publish("pixels")
     assert index.snapshot == second
+
+
+def left_behind(folder: Path) -> set[str]:
+    """What of an index is neither its table, with its note, nor what is searched."""
+    searched = pointer.read(folder)
+    keeps = {pointer.NAME, searched.snapshot.location if searched else ""}
+    table = (f"v_{PRINT}.lance", f"v_{PRINT}.noted.npz")
+    return {path.name for path in folder.iterdir()} - keeps - set(table)
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_what_killed_publishes_left_goes_when_the_next_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: bool
+) -> None:
+    """And not only when one succeeds: whoever is killed at the same place each time would fill the disk."""
+    monkeypatch.setattr(lance, "ANN_ROWS", 500)
+    root = tmp_path / "lance"
+    index = open_index("lance", tmp_path, fingerprint=PRINT, dim=16)
+
+    def killed() -> None:
+        for name in (f".v_{PRINT}@9.123.part", f".v_{PRINT}@new.x.part", f"v_{PRINT}@1"):
+            (root / name / ".columns.y").mkdir(parents=True)
+        for name in (".CURRENT.json.12.tmp", f".v_{PRINT}.noted.npz.34.tmp"):
+            (root / name).write_bytes(b"half")
+
+    killed()
+    assert isinstance(index, Fillable)
+    with pytest.raises(RuntimeError, match="no vectors"):
+        index.fill(broken())
+    assert left_behind(root) == {f"v_{PRINT}@1"}
+    index.upsert(rows(600), vectors(600))
+    first = index.publish("pixels")
+    killed()
+    if refused:
+        index.delete([rows(1)[0].row_id])
+        strict = open_index("lance", tmp_path, fingerprint=PRINT, dim=16, min_recall=1.01)
+        monkeypatch.setattr(module, "made", stopped)
+        with pytest.raises(StateError):
+            strict.publish("pixels")
+    else:  # nothing changed: what was killed had published, and could not clear away any more
+        assert index.publish("pixels") == first
+    assert left_behind(root) == set()
+    assert len(index.search(vectors(1)[0], 1000, Filter())) == 600
+
+
+def broken() -> Iterator[Any]:
+    raise RuntimeError("no vectors")
+    yield
+
+
+def stopped(*_: object, **__: object) -> None:
+    raise StateError("the disk is full")
 
 
 def test_what_is_published_follows_what_is_staged(

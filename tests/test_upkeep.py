@@ -167,6 +167,13 @@ def test_prune_takes_what_nobody_needs(fresh: Path) -> None:
         old(fresh / "index" / "lance" / "v_other.lance" / "data"),
         old(fresh / "spool" / "7.feed"),
         old(fresh / "images" / "tmp" / "1234"),
+        # A killed process had not renamed these yet.
+        old(fresh / ".keys.json.12.tmp"),
+        old(fresh / "vectors" / f".v_{own}.noted.npz.12.tmp"),
+        old(fresh / "vectors" / f"v_{own}.lance" / "_versions" / ".tmpZtpAMj"),
+        old(fresh / "index" / "lance" / f".v_{own}@3.12.part" / "vectors.f32"),
+        old(fresh / "photos" / ".0123456789abcdef.jpg.12.tmp"),
+        old(fresh / "models" / ".adding-x_y" / "model.onnx"),
     ]
     stays = [
         old(fresh / "vectors" / f"v_{own}.lance" / "data"),
@@ -174,15 +181,17 @@ def test_prune_takes_what_nobody_needs(fresh: Path) -> None:
         old(fresh / "networks.toml"),
         old(fresh / "models" / "mine" / "model.onnx"),
     ]
-    young = fresh / "spool" / "8.feed"
-    young.write_bytes(b"x")
+    young = [fresh / "spool" / "8.feed", fresh / "calibration" / ".x.toml.12.tmp"]
+    for path in young:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
     tried = lensback("prune", "--dry-run", "--json", "--workspace", fresh)
-    assert all(path.exists() for path in [*gone, *stays, young])
+    assert all(path.exists() for path in [*gone, *stays, *young])
     done = lensback("prune", "--json", "--workspace", fresh)
     assert done.json == tried.json
     assert sum(each["count"] for each in done.json) == len(gone)
     assert [path for path in gone if path.exists()] == []
-    assert all(path.exists() for path in [*stays, young])
+    assert all(path.exists() for path in [*stays, *young])
     assert lensback("prune", "--json", "--workspace", fresh).json == []
 
 

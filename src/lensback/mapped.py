@@ -115,11 +115,6 @@ class Latest(_Kept):
         self._names: dict[int, str] = {}
         self._next = 0
 
-    def __del__(self) -> None:
-        if file := getattr(self, "_file", None):  # there was no room for one
-            with suppress(OSError):  # on a full disk: who added the rows heard of it
-                file.close()
-
     def get(self, name: str) -> bytes | None:
         """What was put there under the name; None where it is not there (any more)."""
         if (found := self._places.get(name)) is None:

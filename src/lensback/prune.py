@@ -5,6 +5,7 @@ Everything here is made again where somebody does need it: pictures are fetched,
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import time
@@ -20,6 +21,10 @@ from lensback.workspace import Workspace
 OLD_S = 86_400
 """Leftovers younger than this may be somebody's work under way."""
 _PICTURE = re.compile("[0-9a-f]{64}")
+_HALF = re.compile(r"\..*\.(tmp|part)|\.tmp\w{6}|\.adding-.*")
+"""What is put together under a name of its own (`durable`, the index, Lance, a shelf of models) and then renamed."""
+_TWO = re.compile("[0-9a-f]{2}")
+"""Folders of pictures, of which there are 65 thousand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +95,21 @@ def _set_aside(workspace: Workspace) -> Iterator[Path]:
 
 
 def _leftovers(workspace: Workspace) -> Iterator[Path]:
-    for pattern in ("spool/*", "images/tmp/*", ".*.tmp", ".*.part"):
+    for pattern in ("spool/*", "images/tmp/*"):
         yield from (path for path in workspace.path.glob(pattern) if _old(path))
+    for place, folders, files in os.walk(workspace.path):
+        here = Path(place)
+        folders[:] = [] if here == workspace.path / "spool" else folders
+        half = {name for name in (*folders, *files) if _HALF.fullmatch(name)}
+        folders[:] = [n for n in folders if n not in half and not _TWO.fullmatch(n)]
+        yield from (here / name for name in sorted(half) if _old(here / name))
 
 
 def _old(path: Path) -> bool:
-    return path.stat().st_mtime < time.time() - OLD_S
+    try:
+        return path.stat().st_mtime < time.time() - OLD_S
+    except FileNotFoundError:  # a service had only just written it, and has renamed it
+        return False
 
 
 def _size(path: Path) -> int:

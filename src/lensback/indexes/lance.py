@@ -116,7 +116,8 @@ class LanceIndex:
 
     def fill(self, batches: Iterable[tuple[Sequence[IndexRow], Vectors]]) -> None:
         self._root.mkdir(parents=True, exist_ok=True)
-        prefix = f".{self._name}@new."  # `drop_others` knows it
+        published.drop_parts(self._root)
+        prefix = f".{self._name}@new."  # `drop_parts` knows it
         with tempfile.TemporaryDirectory(".part", prefix, self._root) as place:
             file = Path(place) / "rows"
             tables = (to_table(rows, vectors) for rows, vectors in batches if rows)
@@ -134,6 +135,8 @@ class LanceIndex:
 
     def publish(self, encoder: str) -> Snapshot:
         old, noted = self._last(), self._noted()
+        if old:  # whoever was killed after the pointer had changed left the snapshot before
+            published.drop_others(self._root, {old.snapshot.location})
         if old and noted and self._unchanged(old, int(noted["version"]), encoder):
             return old.snapshot
         table = self._staging(self._dim)

@@ -111,10 +111,19 @@ def made(table: Table, folder: Path, *, in_partitions: bool) -> None:
 def drop_others(root: Path, kept: Collection[str]) -> None:
     """Removes the folders of all other snapshots, and what killed processes left of theirs. Who has
     one of them open goes on in it."""
-    for pattern in ("v_*@*", ".v_*@*.part"):
-        for folder in root.glob(pattern):
-            if folder.name not in kept:
-                shutil.rmtree(folder, ignore_errors=True)
+    for folder in root.glob("v_*@*"):
+        if folder.name not in kept:
+            shutil.rmtree(folder, ignore_errors=True)
+    drop_parts(root)
+
+
+def drop_parts(root: Path) -> None:
+    """Removes what killed processes left half made. For the one that writes, before it fills the disk once more:
+    what is killed at the same place again and again would leave a catalogue's vectors each time."""
+    for folder in root.glob(".v_*@*.part"):
+        shutil.rmtree(folder, ignore_errors=True)
+    for file in root.glob(".*.tmp"):
+        file.unlink(missing_ok=True)
 
 
 def _written(table: Table, folder: Path, in_partitions: bool) -> None:

@@ -104,7 +104,10 @@ def sweep(workspace: Path, days: int, now: float | None = None) -> int:
     """Removes what is older than that; everything where nothing is to be kept. How many."""
     end = (time.time() if now is None else now) - days * 86_400
     swept = 0
-    for path in (workspace / FOLDER).glob(f"{'[0-9a-f]' * 16}.jpg"):
+    of_search = f"{'[0-9a-f]' * 16}.jpg"
+    photos = (workspace / FOLDER).glob(of_search)
+    broken_off = (workspace / FOLDER).glob(f".{of_search}.*.tmp")  # `replace_file` was killed
+    for path in (*photos, *broken_off):
         with suppress(OSError):  # another process was quicker
             if path.stat().st_mtime < end:
                 path.unlink()
