@@ -9,6 +9,10 @@ import os
 import shutil
 import sys
 
+# What thirteen thousand tests are made of stays: looking for garbage among it takes longer than the rest of
+# collecting. On again in `pytest_collection_finish`.
+gc.disable()
+
 # Each worker has a processor of its own at best: the threads of numpy and torch would spin on that
 # of the other. Set before either is imported; processes that tests start inherit it.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -94,6 +98,7 @@ def pytest_collection_finish() -> None:
     """What is loaded by now stays to the end: no collection of garbage need look at it again."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import itertools
 import os
 import random
@@ -188,6 +189,14 @@ class Postgres:
         guard(self._process, self.folder)
         wait_until(self._answers, self._process, log)
 
+    @functools.cached_property
+    def _copied(self) -> str:
+        """Whole files, as before version 15: two thirds of the time of pages by way of the log."""
+        import psycopg
+
+        with psycopg.connect(self.dsn("postgres")) as connection:
+            return "STRATEGY file_copy" if connection.info.server_version >= 150_000 else ""
+
     def _answers(self) -> bool:
         import psycopg
 
@@ -221,7 +230,7 @@ class Postgres:
         """Makes a database; its name."""
         self._databases += 1
         name = f"lb{self._databases}"
-        self.execute(f"CREATE DATABASE {name} TEMPLATE {template} {options}")
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template} {self._copied} {options}")
         return name
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -40,9 +41,12 @@ from published import publish
 from servers import free_port
 from shown import answer, hit, offer
 
-pytest.importorskip(
-    "aiogram", reason="the bot's library is not installed: pip install lensback[bot]"
-)
+if (
+    find_spec("aiogram") is None
+):  # what imports it takes seconds: only the worker that runs these tests
+    pytest.skip(
+        "the bot's library is not installed: pip install lensback[bot]", allow_module_level=True
+    )
 
 pytestmark = pytest.mark.slow
 TOKEN = "123456:" + "a" * 35

@@ -193,21 +193,23 @@ def public(tree: ast.Module) -> Iterator[tuple[str, ast.ClassDef | Function]]:
 
 def protocol_methods() -> set[str]:
     """Methods of the families, explained once, in their Protocol."""
+    families = protocols()
     return {
         name.split(".")[1]
         for _, tree in trees()
         for name, node in public(tree)
-        if "." in name and name.split(".")[0] in PROTOCOLS and not riddle(ast.get_docstring(node))
+        if "." in name and name.split(".")[0] in families and not riddle(ast.get_docstring(node))
     }
 
 
-PROTOCOLS = {
-    node.name
-    for _, tree in trees()
-    for node in tree.body
-    if isinstance(node, ast.ClassDef)
-    and any(isinstance(base, ast.Name) and base.id == "Protocol" for base in node.bases)
-}
+def protocols() -> set[str]:
+    return {
+        node.name
+        for _, tree in trees()
+        for node in tree.body
+        if isinstance(node, ast.ClassDef)
+        and any(isinstance(base, ast.Name) and base.id == "Protocol" for base in node.bases)
+    }
 
 
 def test_everything_public_is_explained() -> None:
