@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from lensback import keys, tokens
 from lensback.errors import BadQuery, ConfigError, TooMany, UnknownName
 from lensback.settings import Settings
 from lensback.web import create_app
+from lensback.web import pace as paces
 from lensback.web.pace import RateLimiter
 from lensback.workspace import Workspace
 from published import publish
@@ -111,7 +113,10 @@ def test_pace_is_a_token_bucket() -> None:
     assert len(pace._buckets) <= 50_000
 
 
-def test_one_address_cannot_take_all(made: tuple[Path, bytes]) -> None:
+def test_one_address_cannot_take_all(
+    made: tuple[Path, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paces, "time", SimpleNamespace(monotonic=lambda: 1000.0))
     for client in serving(made[0], rate_limit=12):
         answers = [client.post("/api/search", files={"photo": b"x"}) for _ in range(11)]
         assert [a.status_code for a in answers] == [415] * 10 + [429]

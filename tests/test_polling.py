@@ -36,7 +36,7 @@ def api() -> Iterator[Api]:
 @pytest.fixture
 def fetcher() -> Iterator[Fetcher]:
     with Fetcher(
-        user_agent="test", allow_hosts=["127.0.0.1"], timeout_s=5, retries=2, backoff_s=0.01
+        user_agent="test", allow_hosts=["127.0.0.1"], timeout_s=240, retries=2, backoff_s=0.01
     ) as made:
         yield made
 

@@ -51,7 +51,7 @@ def api() -> Iterator[Api]:
 
 @pytest.fixture(scope="module")
 def fetcher() -> Iterator[Fetcher]:
-    with Fetcher(user_agent="test", allow_hosts=["127.0.0.1"], timeout_s=5, retries=0) as made:
+    with Fetcher(user_agent="test", allow_hosts=["127.0.0.1"], timeout_s=240, retries=0) as made:
         yield made
 
 

