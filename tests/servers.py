@@ -51,7 +51,7 @@ def _ports() -> tuple[int, int]:
         low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("ascii").split()[0])
     except OSError:  # no Linux: IANA's own
         low = 49_152
-    first = 10_000 if low > 12_000 else 30_000
+    first = 11_000 if low > 13_000 else 30_000  # no browser opens 10080
     return first, max(low - first, 20_000) // WORKERS * WORKERS
 
 

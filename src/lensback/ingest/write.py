@@ -182,7 +182,7 @@ def _fitted(offer: Offer, run: FeedRun) -> Offer:
     if all(len(url) * 4 <= MAX_IMAGE_URL_BYTES for url in offer.image_urls):
         return offer
     kept = tuple(u for u in offer.image_urls if len(u.encode()) <= MAX_IMAGE_URL_BYTES)
-    for url in set(offer.image_urls) - set(kept):
+    for url in dict.fromkeys(u for u in offer.image_urls if u not in kept):
         run.leave_out("too long", url[:200], offer.external_id)
     return replace(offer, image_urls=kept) if len(kept) < len(offer.image_urls) else offer
 
