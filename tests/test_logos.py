@@ -65,7 +65,9 @@ def site(pages: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
 @pytest.fixture
 def fetcher() -> Iterator[Fetcher]:
     allowed = ["127.0.0.1", "localhost"]
-    with Fetcher(user_agent="Lensback/0.1", allow_hosts=allowed, retries=0, timeout_s=240) as opened:
+    with Fetcher(
+        user_agent="Lensback/0.1", allow_hosts=allowed, retries=0, timeout_s=240
+    ) as opened:
         yield opened
 
 
