@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -216,7 +217,9 @@ def test_no_workspace_says_how_to_make_one(command: Sequence[str], tmp_path: Pat
     assert refused.code == 2
     assert "ConfigError" in refused.err
     assert "is not a workspace" in refused.err
-    assert f"run: lensback init --workspace {tmp_path / 'none'}" in flat(refused.err)
+    assert f"run: lensback init --workspace {shlex.quote(str(tmp_path / 'none'))}" in flat(
+        refused.err
+    )
     assert not refused.out
     assert not (tmp_path / "none").exists()
 
@@ -502,11 +505,17 @@ def test_a_first_sync_says_the_next_step_whatever_came_of_it(fresh: Path, tmp_pa
         assert lensback("store", "add", name, "--feed", missing, *here).code == 0
     failed = lensback("sync", *here)
     assert failed.code == 1
-    assert failed.out.splitlines()[-1] == f"next: lensback doctor --workspace {fresh}"
+    assert (
+        failed.out.splitlines()[-1]
+        == f"next: lensback doctor --workspace {shlex.quote(str(fresh))}"
+    )
     assert lensback("store", "remove", "two", "--yes", *here).code == 0
     failed = lensback("sync", "--force", *here)
     assert failed.code == 1
-    assert failed.out.splitlines()[-1] == f"next: lensback store show one --workspace {fresh}"
+    assert (
+        failed.out.splitlines()[-1]
+        == f"next: lensback store show one --workspace {shlex.quote(str(fresh))}"
+    )
 
 
 def test_the_first_sync_that_finds_something_leads_to_a_search(shop: Shop, tmp_path: Path) -> None:

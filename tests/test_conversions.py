@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -218,7 +219,7 @@ def test_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> No
     path = networks_file(tmp_path, '[awin]\ntoken = "t"\n', mode)
     with pytest.raises(ConfigError, match="others can read") as refused:
         account_of(tmp_path, "awin", {})
-    assert refused.value.hint == f"run: chmod 600 {path}"
+    assert refused.value.hint == f"run: chmod 600 {shlex.quote(str(path))}"
     path.chmod(0o400)
     assert account_of(tmp_path, "awin", {}) == {"token": "t"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import time
 from collections.abc import Iterator
@@ -107,7 +108,7 @@ def test_what_others_can_read(folder: Path, name: str, mode: int, want: str) -> 
     path.chmod(mode)
     check = found(folder)["rights"]
     assert (check.state, check.message) == ("warn", f"others can read {path}")
-    assert check.hint == f"run: chmod {want} {path}"
+    assert check.hint == f"run: chmod {want} {shlex.quote(str(path))}"
     path.chmod(int(want, 8))
     assert "rights" not in found(folder)
 

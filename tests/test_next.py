@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shlex
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,10 @@ def test_nothing_stands_behind_a_next_command() -> None:
 def test_a_sync_without_a_store_says_how_to_connect_one(tmp_path: Path) -> None:
     assert lensback("init", "--workspace", tmp_path / "w").code == 0
     done = lensback("sync", "--workspace", tmp_path / "w")
-    assert f"next: lensback store add NAME --feed URL --workspace {tmp_path / 'w'}" in done.out
+    assert (
+        f"next: lensback store add NAME --feed URL --workspace {shlex.quote(str(tmp_path / 'w'))}"
+        in done.out
+    )
 
 
 def test_a_feed_of_placeholders_is_told_what_stands_for_them(

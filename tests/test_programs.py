@@ -328,6 +328,7 @@ def test_facts_over_http(client: TestClient, workspace: Workspace) -> None:
 
 
 def test_who_is_signed_in(client: TestClient, workspace: Workspace) -> None:
+    connect(workspace, FULL)
     good = grants.give_pass(workspace.db, workspace.path, USER, AT)
     known = {"X-User-Token": USER, "Authorization": f"Bearer {HOST_KEY}"}
     for headers, query, signed in (

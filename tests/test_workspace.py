@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import shlex
 import stat
 import time
 import tomllib
@@ -82,7 +83,9 @@ def test_init_once(tmp_path: Path) -> None:
 def test_opening_what_is_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not a workspace") as raised:
         open_workspace(tmp_path / "none")
-    assert raised.value.hint.endswith(f"run: lensback init --workspace {tmp_path / 'none'}")
+    assert raised.value.hint.endswith(
+        f"run: lensback init --workspace {shlex.quote(str(tmp_path / 'none'))}"
+    )
     assert "--workspace DIR" in raised.value.hint
 
 
