@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ def kind_of(copy: int) -> str:
     return KINDS[copy % len(KINDS)]
 
 
+@cache
 def partner(name: str) -> str:
     """The network that tells of the same orders; "" for one that has none: it writes no such order numbers."""
     able = [one for one in NAMES if ORDERS in json.dumps(told(one, "poll"))]

@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from lensback.__main__ import BETWEEN_COLLECTIONS
 from lensback.db import Database, sqlite_url
 from milvus_server import MilvusServer
 from servers import Postgres
@@ -95,9 +96,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """What is loaded by now stays to the end: no collection of garbage need look at it again."""
+    """What is loaded by now stays to the end: no collection of garbage need look at it again. Later ones
+    are as rare as in our commands."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(BETWEEN_COLLECTIONS)
     gc.enable()
 
 

@@ -17,9 +17,13 @@ from pathlib import Path
 from typing import IO, Self
 
 PARENT = """
-import importlib, json, os, sys
+import gc, importlib, json, os, sys
+gc.disable()
 for name in sys.argv[1:]:
     importlib.import_module(name)
+gc.freeze()  # no child looks for garbage among what it was given, which would copy it
+gc.set_threshold(20_000)
+gc.enable()
 for line in sys.stdin:
     job = json.loads(line)
     if isinstance(job, int):
