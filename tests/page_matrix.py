@@ -56,11 +56,13 @@ NO_SHADE = frozenset({"beige", "green"})
 
 
 def _offers(title: str, number: int, images: list[str]) -> Any:
-    """One hit: every third in another currency, with cashback, sizes and stock of many kinds."""
+    """One hit: every third in another currency, with cashback, sizes and stock of many kinds; of some offers and
+    sizes nobody can be sent to the store."""
     currency = ("EUR", "RUB", "USD")[number % 3]
     minor = (4999, 123456789, 700)[number % 3]
     old = Money(minor * 2, currency) if number % 4 == 1 else None
-    back = minor // 11 if number % 5 else 0
+    lost = number % 9 == 4
+    back = minor // 11 if number % 5 and not lost else 0
     sold = number % 7 == 3
     sizes = SIZES if number % 6 == 1 else ["M", "one size fits all"][: number % 3]
     own = [
@@ -68,6 +70,7 @@ def _offers(title: str, number: int, images: list[str]) -> Any:
             f"{number}{size}", size=size, price=Money(minor, currency), old_price=old, back=back,
             title=title, store="harbour", store_title="Harbour",
             availability="out_of_stock" if sold else "in_stock",
+            reachable=not lost and size != SIZES[-1], no_cashback="no_link" if lost else "",
             disclosure="Реклама. ООО «Очень длинное название рекламодателя», erid: 2VtzqwErTyUiOp" if number % 5 == 2 else "",
         )
         for size in sizes or [""]
@@ -78,7 +81,15 @@ def _offers(title: str, number: int, images: list[str]) -> Any:
             "store_title": "A Department Store With a Long Name",
         }
         own.append(
-            offer(f"{number}b", price=Money(minor + 100, currency), back=back, title=title, **other)
+            offer(
+                f"{number}b",
+                price=Money(minor + 100, currency),
+                back=0 if number % 4 == 1 else back,
+                title=title,
+                reachable=number % 4 != 1,
+                no_cashback="no_link" if number % 4 == 1 else "",
+                **other,
+            )
         )
     return hit(
         *own, product_id=f"p{number}", title=title, brand="" if number % 3 == 0 else f"Brand {number}",

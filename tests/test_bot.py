@@ -567,6 +567,10 @@ def test_cards_say_price_cashback_and_advertiser() -> None:
     certain = offer(back=150, up_to=False, availability="out_of_stock")
     (sold,) = cards.cards([hit(certain)], Speech("en"), "")
     assert sold.caption.splitlines()[-1] == "harbour: €10, cashback €1.50, sold out"
+    lost = offer(store="t", reachable=False)
+    (both,) = cards.cards([hit(offer(), lost)], Speech("en"), "https://u")
+    assert [b.text for b in both.buttons] == ["harbour · €10"], "no button leads nowhere"
+    assert both.caption.splitlines()[-1] == "t: €10, this offer cannot be opened at the moment"
     (unsure,) = cards.cards([hit(offer(availability="unknown"))], Speech("ru"), "")
     assert unsure.caption.splitlines()[-1].endswith(", уточните в магазине")
 

@@ -93,6 +93,35 @@ def test_whose_clicks_they_are(
     assert made not in way.url
 
 
+TWO_STORES = """(() => {
+  const asked = window.fetch;
+  window.fetch = async (...all) => {
+    const response = await asked(...all);
+    if (!String(all[0]).includes('api/search')) return response;
+    const answer = await response.json();
+    const [first, second] = answer.hits[0].offers;
+    delete second.reachable;
+    answer.hits[0].offers = [{ ...first, store: 'a', reachable: false }, { ...second, store: 'b' }];
+    answer.hits.length = 1;
+    return new Response(JSON.stringify(answer));
+  };
+})()"""
+"""Of two offers nobody can be sent to the first; the second is of an older service, which does not say."""
+
+
+def test_an_offer_that_nobody_can_be_sent_to_has_no_button(
+    page: Page, served: tuple[str, Path, Any], shop: str
+) -> None:
+    page.add_init_script(TWO_STORES)
+    opened(page, served, shop, "")
+    send(page, served[1])
+    lines = page.locator("dialog .offer")
+    expect(lines).to_have_count(2)
+    expect(lines.nth(0)).to_contain_text("This offer cannot be opened at the moment.")
+    expect(lines.nth(0).locator(".go")).to_have_count(0)
+    expect(lines.nth(1).locator(".go")).to_have_count(1)
+
+
 @pytest.mark.parametrize(
     ("told", "style", "system", "scheme"),
     [

@@ -268,6 +268,64 @@ def test_offers_are_ordered_by_price_after_cashback(
     assert first_hit(workspace, made[1])[0]["cashback"]["up_to"] is True
 
 
+PAGES = (
+    "https://{store}.example/hat",
+    "http://www.{store}.example:8443/hat",
+    "https://{store}.example/шляпа",
+    "https://evil.example/hat",
+    "//evil.example",
+    "javascript:alert(1)",
+    "https://{store}.example@evil.example/",
+    "https://evil.example\\.{store}.example/",
+    "https://{store}.example:99999/hat",
+    "https://{store}.example/hat\nset-cookie: a=b",
+    "",
+)
+TOLD: dict[str, dict[str, Any] | None] = {
+    "no program": None,
+    "a program": {},
+    "a paused one": {"paused": True},
+    "another's domains": {"domains": ["other.example"]},
+    "no link can be made": {"deny_deeplinks": True},
+    "of an unknown network": {"network": "nowhere"},
+    "that cannot be read": {"share": 7},
+}
+
+
+@pytest.mark.parametrize("told", TOLD)
+def test_an_answer_says_which_links_lead_nowhere(workspace: Workspace, told: str) -> None:
+    """Whatever a feed names and whatever the program is: `reachable` says what the click will find."""
+    program, o = TOLD[told], t.offers.c
+    with workspace.db.read() as c:
+        query = select(o.offer_id, o.url, o.target_url).join(t.stores)
+        before = c.execute(query.where(t.stores.c.name == "harbour").order_by(o.id)).first()
+    assert before
+    if program is not None:
+        give(workspace, "harbour", **program)
+    change = t.offers.update().where(o.offer_id == before.offer_id)
+    seen = set()
+    try:
+        for url, target in [(url, "") for url in PAGES] + [("", url) for url in PAGES]:
+            own = {"url": url.format(store="harbour"), "target_url": target.format(store="harbour")}
+            with workspace.db.write() as c:
+                c.execute(change.values(own))
+            row = for_sale.row(workspace.db, before.offer_id)
+            prices = Prices.of(workspace.db, [row], workspace.cashback)
+            stored = offers.get(workspace.db, before.offer_id)
+            try:
+                offer_link(workspace.db, workspace.networks, stored, SUBID, 0)
+            except NotFound:
+                leads = False
+            else:
+                leads = True
+            assert prices.offer(row).reachable is prices.reaches(row) is leads, own
+            seen.add(leads)
+    finally:
+        with workspace.db.write() as c:
+            c.execute(change.values(url=before.url, target_url=before.target_url))
+    assert seen == {True, False} or told == "another's domains"
+
+
 def test_what_is_out_of_stock_stays_behind(workspace: Workspace, made: tuple[Path, Path]) -> None:
     give(workspace, "lavka")
     change = "UPDATE offers SET availability = :now WHERE store_id = (SELECT id FROM stores WHERE name = 'lavka')"

@@ -196,3 +196,10 @@ def test_what_only_a_filter_hid_is_said_to_be_sold() -> None:
     assert "the filters leave it out" in told
     assert "Take filters off" in told
     assert "closer photo" not in told
+
+
+def test_an_offer_that_nobody_can_be_sent_to_is_said() -> None:
+    lost = offer("lost", size="M", reachable=False)
+    text = shown(answer_table(answer(hit(offer("led", size="S"), lost))))
+    assert "no way there" in text
+    assert text.index("led") < text.index("lost"), "rows of their own"

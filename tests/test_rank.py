@@ -213,6 +213,19 @@ def test_what_may_be_in_stock_stands_before_what_is_not() -> None:
     assert ordered == ["in_stock", "unknown", "preorder", "out_of_stock"], "the last two by price"
 
 
+def test_what_nobody_can_be_sent_to_stands_last_however_cheap() -> None:
+    lost = offer("lost", price=Money(1, "EUR"), reachable=False)
+    rows = [
+        lost,
+        offer("sold", availability="out_of_stock"),
+        offer("dear", price=Money(9000, "EUR")),
+    ]
+    assert [one.offer_id for one in rank.in_order(rows)] == ["dear", "sold", "lost"]
+    for order in ("price", "cashback"):
+        hits = [hit(lost, product_id="a"), hit(offer("dear"), product_id="b")]
+        assert [one.product_id for one in rank.hits_in_order(hits, order)] == ["b", "a"]
+
+
 def test_in_stock_first_then_price_in_the_preferred_currency() -> None:
     rows = [
         stored(1, 100, availability="out_of_stock"),
@@ -223,8 +236,8 @@ def test_in_stock_first_then_price_in_the_preferred_currency() -> None:
     ]
     assert [s.offer_id for s in rank.in_order(rows, "USD")] == ["o4", "o2", "o5", "o3", "o1"]
     assert [s.offer_id for s in rank.in_order(rows)] == ["o5", "o3", "o4", "o2", "o1"]
-    assert rank.offer_key(rows[1], "USD") == (False, False, "USD", 900, "o2")
-    assert rank.offer_key(rows[0], "EUR") == (2, True, "USD", 100, "o1")
+    assert rank.offer_key(rows[1], "USD") == (False, 0, False, "USD", 900, "o2")
+    assert rank.offer_key(rows[0], "EUR") == (False, 2, True, "USD", 100, "o1")
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 99), st.booleans())))

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from lensback import grants, telling
+from lensback import grants, search, telling
 from lensback.catalogue import named, saved
 from lensback.catalogue.saved import SavedThing, ThingNow
 from lensback.db import Database
@@ -83,7 +83,7 @@ def change(db: Database, product_id: str, **values: Any) -> None:
 def told(db: Database, *, chats: bool = False, each: int = 500) -> list[tuple[str, str, int]]:
     """(owner, kind, price) of the news of now, which are then known."""
     said = []
-    for news, known in saved.news(db, chats=chats, each=each):
+    for news, known in saved.news(db, list, chats=chats, each=each):
         said += [(one.thing.owner, one.kind, one.price.minor) for one in news]
         saved.remember(db, known)
     return said
@@ -118,6 +118,33 @@ def test_news_are_told_once_and_only_what_is_news(client: TestClient, workspace:
         assert told(db) == [(USER, *each) for each in news], values
 
 
+def test_what_nobody_can_be_sent_to_is_no_news(client: TestClient, workspace: Workspace) -> None:
+    """A feed that was tampered with makes nothing cheaper, and what is saved is saved at a price to be had."""
+    db, one, o = workspace.db, product(workspace.db), t.offers.c
+    with db.read() as c:
+        rows = c.execute(select(o.id, o.url, o.target_url).where(o.product_id == one)).all()
+    mine = update(t.offers).where(o.id == rows[0].id)
+    with db.write() as c:
+        c.execute(mine.values(url="javascript:alert(1)", target_url="", price_minor=1))
+    try:
+        assert client.put(f"/api/saved/{one}", headers=HOST).json()["things"][0]["price"] == {
+            "amount": "50.00",
+            "currency": "EUR",
+        }
+        (thing,) = client.get("/api/saved", headers=HOST).json()["things"]
+        assert (thing["price_now"]["amount"], thing["cheaper"]) == ("50.00", False)
+        led = search.led(db, workspace.cashback)
+        assert [news for news, _ in saved.news(db, led, chats=False)] == [[]]
+        change(db, one, url="javascript:alert(1)", target_url="")
+        (thing,) = client.get("/api/saved", headers=HOST).json()["things"]
+        assert thing["state"] == "sold_out", "nobody can be sent to any of them"
+    finally:
+        with db.write() as c:
+            for row in rows:
+                same = update(t.offers).where(o.id == row.id)
+                c.execute(same.values(url=row.url, target_url=row.target_url))
+
+
 def test_all_owners_are_looked_at_whatever_the_batch(
     client: TestClient, workspace: Workspace
 ) -> None:
@@ -140,7 +167,7 @@ def test_nobody_saves_without_end(client: TestClient, workspace: Workspace) -> N
     with pytest.raises(BadQuery):
         saved.save(db, SavedThing(USER, "px", "Hat", "", price, True, "en", 9, price, True))
     assert len(saved.of_owner(db, USER)) == saved.MOST
-    assert saved.now_of(db, saved.of_owner(db, USER))["p0"] == ThingNow(None, False, False)
+    assert saved.now_of(db, saved.of_owner(db, USER), list)["p0"] == ThingNow(None, False, False)
 
 
 def test_the_api_is_for_the_host_and_for_passes(client: TestClient, workspace: Workspace) -> None:
@@ -301,13 +328,13 @@ def test_the_webhook_gets_signed_news_again_until_it_takes_them(
         Fetcher(user_agent="test", allow_hosts=["127.0.0.1"], retries=1, backoff_s=0.01) as fetcher,
     ):
         listener.status = 503
-        tally = telling.tell(db, fetcher, url, SECRET, "https://find.example/")
+        tally = telling.tell(db, list, fetcher, url, SECRET, "https://find.example/")
         assert (tally.done, sum(tally.rejected.values())) == (0, 1)
         assert len(listener.got) == 2, "tried again at once, and then left for the next sync"
         listener.status = 204
-        assert telling.tell(db, fetcher, url, "", "").done == 0, "nothing goes out unsigned"
-        assert telling.tell(db, fetcher, url, SECRET, "https://find.example/").done == 1
-        assert telling.tell(db, fetcher, url, SECRET).done == 0
+        assert telling.tell(db, list, fetcher, url, "", "").done == 0, "nothing goes out unsigned"
+        assert telling.tell(db, list, fetcher, url, SECRET, "https://find.example/").done == 1
+        assert telling.tell(db, list, fetcher, url, SECRET).done == 0
         assert len(listener.got) == 3, "told once"
     heads = {name.lower(): value for name, value in listener.got[-1][0].items()}
     body = listener.got[-1][1]
@@ -338,6 +365,8 @@ def test_a_webhook_that_hangs_holds_nothing_up(
         socket.create_server(("127.0.0.1", 0)) as deaf,
         Fetcher(user_agent="test", allow_hosts=["127.0.0.1"], retries=0, timeout_s=0.3) as fetcher,
     ):
-        tally = telling.tell(db, fetcher, f"http://127.0.0.1:{deaf.getsockname()[1]}/", SECRET)
+        tally = telling.tell(
+            db, list, fetcher, f"http://127.0.0.1:{deaf.getsockname()[1]}/", SECRET
+        )
     assert sum(tally.rejected.values()) == 1
     assert told(db) != [], "it waits for the next sync"

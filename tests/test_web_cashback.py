@@ -424,13 +424,21 @@ def test_a_feed_that_was_tampered_with_sends_nobody_away(
     changes = update(t.offers).where(o.offer_id == offer_id)
     with workspace.db.write() as c:
         c.execute(changes.values(url=url, target_url=url))
+    product = offers.get(workspace.db, offer_id).product_id
     try:
         answer = client.get(f"/go/{offer_id}", headers={"User-Agent": agent})
+        told = client.get(f"/api/offers/{offer_id}").json()
+        page = client.get(f"/products/{product}", headers={"Accept-Language": "en"}).text
     finally:
         with workspace.db.write() as c:
             c.execute(changes.values(url=before.url, target_url=before.target_url))
     assert answer.status_code in {204, 404}
     assert "location" not in answer.headers
+    assert told["reachable"] is False
+    assert f"/go/{offer_id}" not in page, "no button leads nowhere"
+    assert "/go/" in page, "the other offers' buttons stand"
+    assert client.get(f"/api/offers/{offer_id}").json()["reachable"] is True
+    assert f"/go/{offer_id}" in client.get(f"/products/{product}").text
 
 
 @pytest.mark.usefixtures("program")

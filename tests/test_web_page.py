@@ -38,6 +38,20 @@ def test_a_store_has_one_line_with_its_sizes() -> None:
     assert line.link == "/go/XL"  # the first in a shopper's order
 
 
+def test_an_offer_that_nobody_can_be_sent_to_has_a_sentence_and_no_link() -> None:
+    lost = {"reachable": False, "no_cashback": "no_link", "price": euro(1500)}
+    (line,) = views.offer_lines([offer(size="S"), offer(size="M", **lost)], EN)
+    assert (line.no_way, line.link) == ("", "/go/x")
+    assert [chip.link for chip in line.chips] == ["/go/x", ""]
+    assert not line.dearer_sizes, "what nobody can buy is no price to begin from"
+    for speech in (EN, RU):
+        shown = views.card(hit(offer(**lost)), speech)
+        assert shown.sold_out
+        assert (shown.lines[0].link, shown.lines[0].why_not) == ("", "")
+        assert shown.lines[0].no_way == speech.say(verdicts.NO_WAY)
+    assert EN.say(verdicts.NO_WAY) != RU.say(verdicts.NO_WAY)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -67,6 +81,9 @@ def test_the_best_of_several_stores_is_marked() -> None:
     assert best(cheap, dear) == ["pier"]
     assert best(offer(store="pier", price=euro(1200), back=300), offer()) == ["pier"]
     assert best(cheap) == []  # nothing to compare it with
+    lost = offer(store="quay", price=euro(500), reachable=False)
+    assert best(cheap, dear, lost) == ["pier"]
+    assert best(cheap, lost) == [], "nobody can buy the other"
     gone = offer(store="quay", price=euro(500), availability="out_of_stock")
     assert best(cheap, dear, gone) == ["pier"]
     assert best(cheap, gone) == []

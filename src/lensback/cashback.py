@@ -104,11 +104,9 @@ def plain_page(programs: Sequence[StoredProgram], offer: StoredOffer) -> str:
         domains = terms.parse(programs[0].terms).domains if programs else ()
     except ConfigError:
         domains = ()
-    for url in (offer.offer.target_url, "" if offer.offer.tracked else offer.offer.url):
-        try:
-            return networks.canonical(url, domains) if domains else networks.readable(url)
-        except BadQuery:
-            continue
+    own = "" if offer.offer.tracked else offer.offer.url
+    if page := networks.page_of((offer.offer.target_url, own), domains):
+        return page
     raise NotFound("the offer has no page without a network", hint="choose another offer")
 
 
@@ -155,21 +153,15 @@ def _untracked(offer: StoredOffer, refused: Sequence[_Refused]) -> OfferLink:
 
 def _page_within(offer: StoredOffer, domains: tuple[str, ...]) -> str:
     """The store's page, only on the program's domains. Raises NotFound."""
-    for url in (offer.offer.url, offer.offer.target_url):
-        try:
-            return networks.canonical(url, domains)
-        except BadQuery:
-            continue
+    if page := networks.page_of((offer.offer.url, offer.offer.target_url), domains):
+        return page
     raise NotFound("the offer's address is not the store's", hint="choose another offer")
 
 
 def _own_page(offer: StoredOffer) -> str:
     """The address of the feed, in ASCII. Raises NotFound where there is none."""
-    for url in (offer.offer.url, offer.offer.target_url):
-        try:
-            return networks.readable(url)
-        except BadQuery:
-            continue
+    if page := networks.page_of((offer.offer.url, offer.offer.target_url), ()):
+        return page
     raise NotFound("the store gave no address for this offer", hint="choose another offer")
 
 

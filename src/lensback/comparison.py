@@ -28,7 +28,8 @@ class StoreRow:
     @property
     def dearer_sizes(self) -> bool:
         """Whether some size costs more than `first`."""
-        return any(paid(one).minor > paid(self.first).minor for one in self.sizes)
+        dearest = max((paid(one).minor for one in self.sizes if one.reachable), default=0)
+        return dearest > paid(self.first).minor
 
 
 def paid(offer: Offer) -> Money:
@@ -40,7 +41,7 @@ def by_store(offers: Sequence[Offer]) -> tuple[StoreRow, ...]:
     """The offers of one product, which come in a shopper's order, as a row for each store in the order
     of their firsts. The best is marked where there is something to compare it with, in one currency."""
     rows = [_row(same) for same in folded(offers, lambda offer: offer.store)]
-    here = [row.first for row in rows if row.first.availability == "in_stock"]
+    here = [row.first for row in rows if row.first.here]
     if len(here) > 1 and len({paid(one).currency for one in here}) == 1:
         cheapest = min(here, key=lambda one: paid(one).minor)
         rows = [

@@ -273,10 +273,12 @@ def _store(offer: Offer) -> str:
 
 
 def _store_price_stock(offer: Offer) -> tuple[object, ...]:
-    return offer.store, offer.price, offer.availability
+    return offer.store, offer.price, offer.availability, offer.reachable
 
 
 def _stock(offer: Offer) -> str:
+    if not offer.reachable:
+        return "no way there"
     unknown = offer.availability == "unknown"
     return "check at the store" if unknown else offer.availability.replace("_", " ")
 

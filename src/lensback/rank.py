@@ -147,15 +147,16 @@ def price_after_cashback(price: Money, cashback: Money) -> Money:
     return Money(max(price.minor - cashback.minor, 0), price.currency)
 
 
-def offer_key(offer: Offer, currency: str) -> tuple[int, bool, str, int, str]:
-    """Sort key: in stock first, then what may be, the preferred currency first, then price after
-    cashback.
+def offer_key(offer: Offer, currency: str) -> tuple[bool, int, bool, str, int, str]:
+    """Sort key: what nobody can be sent to last, in stock first, then what may be, the preferred currency
+    first, then price after cashback.
 
     Amounts of two currencies are compared where they were converted; without a rate that would be a
     guess.
     """
     price = offer.converted or offer.price_after_cashback
     return (
+        not offer.reachable,
         {"in_stock": 0, "unknown": 1}.get(offer.availability, 2),
         price.currency != currency,
         price.currency,
@@ -221,7 +222,7 @@ def _same(one: Hit, two: Hit) -> bool:
 
 
 def _gone(hit: Hit) -> bool:
-    return hit.offers[0].availability == "out_of_stock"
+    return hit.offers[0].gone
 
 
 def _comparable(offer: Offer) -> Money:

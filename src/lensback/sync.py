@@ -177,9 +177,11 @@ def _news_sent(workspace: Workspace, only: str) -> list[Tally]:
     if only or not s.saved_webhook:
         return []
     from lensback import telling
+    from lensback.search import led
 
-    where = (s.saved_webhook, s.saved_webhook_secret, s.public_url)
-    return [retried(partial(telling.tell, workspace.db, workspace.fetcher, *where))]
+    leading = led(workspace.db, workspace.cashback)
+    where = (workspace.fetcher, s.saved_webhook, s.saved_webhook_secret, s.public_url)
+    return [retried(partial(telling.tell, workspace.db, leading, *where))]
 
 
 def _check_age(workspace: Workspace, force: bool) -> None:

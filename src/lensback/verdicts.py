@@ -37,6 +37,8 @@ AVAILABILITY = {
     "backorder": N_("Ships later"),
     "unknown": N_("Check at the store"),
 }
+NO_WAY = N_("This offer cannot be opened at the moment.")
+"""In place of the way to a store, where there is none."""
 LABELS = {
     "top": N_("top"),
     "outerwear": N_("outerwear"),
@@ -114,8 +116,8 @@ def likelihood(probability: float) -> str:
 
 
 def sold_out(hit: Hit) -> bool:
-    """Whether no store has it: every offer is out of stock."""
-    return all(offer.availability == "out_of_stock" for offer in hit.offers)
+    """Whether no store has it: every offer is out of stock, or cannot be reached."""
+    return all(offer.gone for offer in hit.offers)
 
 
 BY = {

@@ -18,6 +18,7 @@ from lensback.verdicts import (
     CLOSEST,
     HEADLINES,
     LABELS,
+    NO_WAY,
     NOTHING_TO_SEARCH,
     TIPS,
     UNNAMED,
@@ -144,7 +145,8 @@ def _card(hit: Hit, speech: Speech, public_url: str, calibrated: bool) -> ChatCa
     while len(caption) > MAX_CAPTION:
         lines.pop()
         caption = "\n".join(filter(None, lines))
-    buttons = tuple(Button(_label(offer, speech), public_url + offer.link) for offer in offers)
+    led = [offer for offer in offers if offer.reachable]
+    buttons = tuple(Button(_label(offer, speech), public_url + offer.link) for offer in led)
     paying = [offer.offer_id for offer in offers if offer.cashback.minor > 0][:MOST_TERMS]
     terms = ":".join(["terms", *paying]) if paying else ""
     save = f"save:{hit.product_id}" if _THING.fullmatch(f"save:{hit.product_id}") else ""
@@ -212,6 +214,8 @@ def _line(offer: Offer, speech: Speech) -> str:
         parts.append(f"{speech.say('Cashback').lower()} {up_to}{speech.money(offer.cashback)}")
     if offer.availability != "in_stock":
         parts.append(speech.say(AVAILABILITY[offer.availability]).lower())
+    if not offer.reachable:
+        parts.append(speech.say(NO_WAY).rstrip(".").lower())
     told = f" <i>{_plain(offer.disclosure, 200)}</i>" if offer.disclosure else ""
     return f"{_plain(offer.store_title, 200)}: {', '.join(parts)}{told}"
 

@@ -26,9 +26,9 @@ from lensback.networks.links import (
 from lensback.networks.news import read_postback
 from lensback.networks.polling import poll
 from lensback.networks.programs import OfferedProgram, read_programs
-from lensback.networks.reach import Reach
+from lensback.networks.reach import Reach, Site
 from lensback.networks.shape import LinkForm, LinkSettings, Network, NewsForm, PollForm
-from lensback.networks.targets import canonical, host_of, parts_of, readable
+from lensback.networks.targets import canonical, host_of, page_of, parts_of, readable
 
 __all__ = [
     "LinkForm",
@@ -38,6 +38,7 @@ __all__ = [
     "OfferedProgram",
     "PollForm",
     "Reach",
+    "Site",
     "canonical",
     "check_settings",
     "claim_fields",
@@ -47,6 +48,7 @@ __all__ = [
     "list_networks",
     "offer_deeplink",
     "open_network",
+    "page_of",
     "poll",
     "read_postback",
     "read_programs",

@@ -1,4 +1,4 @@
-"""Whether a program's links can lead to an offer, told without making a link for each of them."""
+"""Whether a link can lead to an offer, told without making one for each of them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from lensback.errors import BadQuery
 from lensback.networks.links import deeplink, is_tracked, settings_of
 from lensback.networks.shape import Linked, Network, Program
+from lensback.networks.targets import page_of
 
 SUBID = "0" * 22
 """As long as a click id."""
@@ -68,3 +69,28 @@ class Reach:
             return deeplink(self._network, settings, url, SUBID)
         except BadQuery:
             return None
+
+
+class Site:
+    """Where a store's own pages lie: the way to an offer that no program's link leads to.
+
+    `domains` are those of its first program, none where it has no program. Plain pages of one host
+    differ in nothing that could refuse them, so each host is asked once.
+    """
+
+    def __init__(self, domains: tuple[str, ...] = ()) -> None:
+        self._domains = domains
+        self._known: dict[str, bool] = {}
+
+    def covers(self, offer: Linked) -> bool:
+        """True where `page_of` gives an address of the offer."""
+        return self._holds(offer.url) or self._holds(offer.target_url)
+
+    def _holds(self, url: str) -> bool:
+        plain = _PLAIN_PAGE.fullmatch(url)
+        if plain is None:
+            return bool(page_of([url], self._domains))
+        known = self._known.get(plain[1])
+        if known is None:
+            known = self._known[plain[1]] = bool(page_of([plain[1]], self._domains))
+        return known

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
@@ -91,6 +92,17 @@ def canonical(url: str, domains: tuple[str, ...]) -> str:
 def _without_credit(piece: str) -> str:
     """Some servers part parameters at `;` too."""
     return ";".join(part for part in piece.split(";") if not is_credit(part))
+
+
+def page_of(urls: Iterable[str], domains: tuple[str, ...]) -> str:
+    """The first of a store's addresses that a browser may be sent to past every network: on the domains
+    of its program where it has one, else any web address; "" where none is."""
+    for url in urls:
+        try:
+            return canonical(url, domains) if domains else readable(url)
+        except BadQuery:
+            continue
+    return ""
 
 
 def readable(url: str) -> str:

@@ -84,9 +84,10 @@ def saved_thing(
     currency of its best offer. Raises NotFound."""
     key, rows = products.find(db, product_id)
     thing = product_of(db, key, rows, (), basis, language=language)
-    here = [offer for offer in thing.offers if offer.availability == "in_stock"]
+    here = [offer for offer in thing.offers if offer.here]
     currency = thing.offers[0].price.currency
-    prices = [one.price for one in here or thing.offers if one.price.currency == currency]
+    led = here or [offer for offer in thing.offers if offer.reachable] or thing.offers
+    prices = [one.price for one in led if one.price.currency == currency]
     price: Money = min(prices, key=lambda money: money.minor)
     image = thing.images[0].rpartition("/")[2] if thing.images else ""
     return SavedThing(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from lensback.catalogue.for_sale import ForSale
 from lensback.db import Database
 from lensback.errors import ConfigError
 from lensback.exchange import Rates
-from lensback.networks import Reach
+from lensback.networks import Reach, Site
 from lensback.rank import price_after_cashback
 from lensback.terms import Terms
 from lensback.types import Money
@@ -46,10 +46,11 @@ class Amounts(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class _Paying:
     """A program of a store, None where it is broken, and where its links lead; None where it is
-    paused."""
+    paused. `domains`: none where it cannot be read."""
 
     terms: Terms | None = None
     reach: Reach | None = None
+    domains: tuple[str, ...] = ()
 
 
 class Prices:
@@ -67,6 +68,9 @@ class Prices:
         self._currency = currency
         self._at = at
         self._known: dict[tuple[object, ...], Amounts] = {}
+        first = ((store, each[0].domains) for store, each in programs.items() if each)
+        self._sites = {store: Site(domains) for store, domains in first}
+        self._any_site = Site()
 
     @classmethod
     def of(
@@ -77,23 +81,27 @@ class Prices:
         known: dict[str, list[_Paying]] = {}
         for name, programs in stores.programs(db, {row.store for row in rows}).items():
             for program in programs:
+                domains: tuple[str, ...] = ()
                 try:
                     parsed = terms.parse(program.terms)
+                    domains = parsed.domains
                     network = networks.open_network(parsed.network, basis.networks)
                     networks.check_settings(network, networks.settings_of(parsed))
                 except ConfigError as error:
                     log.event("program ignored", 30, store=name, message=error.message)
-                    one = _Paying()
+                    one = _Paying(domains=domains)
                 else:
-                    one = _Paying(parsed, None if parsed.paused else Reach(network, parsed))
+                    reach = None if parsed.paused else Reach(network, parsed)
+                    one = _Paying(parsed, reach, domains)
                 known.setdefault(name, []).append(one)
         return cls(known, basis.rates, int(time.time()), currency)
 
     def offer(self, row: ForSale, search_id: str = "") -> Offer:
         """The offer of a row. Where it has no program, or every one is paused, or no link of it can
         be made, the cashback is nothing, and why is said; links carry the search that they were
-        found by."""
-        amounts = self._amounts(row, self._programs.get(row.store, ()))
+        found by. Where the click would lead nowhere (`cashback.program_link`) it is said, too."""
+        at = self._paying(row)
+        amounts = self._amounts(row, at)
         return Offer(
             offer_id=row.offer_id,
             store=row.store,
@@ -112,12 +120,27 @@ class Prices:
             availability=row.availability,
             disclosure=row.disclosure,
             link=f"/go/{row.offer_id}?search={search_id}" if search_id else f"/go/{row.offer_id}",
+            reachable=self._leads(row, at),
         )
 
-    def _amounts(self, row: ForSale, programs: Sequence[_Paying]) -> Amounts:
+    def reaches(self, row: ForSale) -> bool:
+        """Whether a click on the offer of this row leads to its store."""
+        return self._leads(row, self._paying(row))
+
+    def _paying(self, row: ForSale) -> int:
+        """Which of the store's programs leads to the offer, -1 where none does."""
+        programs = self._programs.get(row.store, ())
+        return next(
+            (n for n, one in enumerate(programs) if one.reach and one.reach.covers(row)), -1
+        )
+
+    def _leads(self, row: ForSale, at: int) -> bool:
+        return at >= 0 or self._sites.get(row.store, self._any_site).covers(row)
+
+    def _amounts(self, row: ForSale, at: int) -> Amounts:
         """Worked out once for each price, category and brand of a store: sizes of a shirt share
-        them."""
-        at = next((n for n, one in enumerate(programs) if one.reach and one.reach.covers(row)), -1)
+        them. `at`: the program that pays."""
+        programs = self._programs.get(row.store, ())
         terms_now = programs[at].terms if at >= 0 else None
         told = (row.category, row.brand) if terms_now else ("", "")
         key = (row.store, row.price_minor, row.old_price_minor, row.currency, *told, at)
@@ -151,6 +174,16 @@ class Prices:
         if self._rates is None or not self._currency or after.currency == self._currency:
             return None
         return self._rates.convert(after, self._currency)
+
+
+def led(db: Database, basis: CashbackBasis) -> Callable[[Sequence[ForSale]], list[ForSale]]:
+    """What leaves of some rows those whose click leads to their store."""
+
+    def leading(rows: Sequence[ForSale]) -> list[ForSale]:
+        prices = Prices.of(db, rows, basis)
+        return [row for row in rows if prices.reaches(row)]
+
+    return leading
 
 
 def rates_day(hits: Iterable[Hit], rates: Rates | None) -> str | None:

@@ -22,7 +22,7 @@ from lensback.legible import shown
 from lensback.programs import facts
 from lensback.search import Query, missing, palette_within
 from lensback.speech import N_, Speech, currencies_of, languages
-from lensback.verdicts import AVAILABILITY, CLOSEST, HEADLINES, LIKELIHOOD, TIPS
+from lensback.verdicts import AVAILABILITY, CLOSEST, HEADLINES, LIKELIHOOD, NO_WAY, TIPS
 from lensback.web.assets import SqueezedText, content_of, early
 from lensback.web.bodies import FRESH
 from lensback.web.browser import browser_of, is_secure, keep_browser
@@ -75,6 +75,7 @@ WIDGET = {
     "offline": N_("The service cannot be reached. Check the connection and try again."),
     "slow": N_("This takes too long. Check the connection and try again."),
     "go": N_("To store"),
+    "noWay": NO_WAY,
     "upTo": N_("Cashback up to"),
     "back": N_("Cashback"),
     "terms": N_("conditions"),

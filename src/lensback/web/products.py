@@ -105,7 +105,7 @@ def _page(
         search=search,
         stores=sorted({offer.store for offer in thing.offers}),
         saved_price=thing.offers[0].price,
-        in_stock=any(offer.availability == "in_stock" for offer in thing.offers),
+        in_stock=any(offer.here for offer in thing.offers),
         member=bool(owner),
         is_saved=bool(owner) and saved.is_saved(service.workspace.db, owner, thing.product_id),
     )
@@ -117,9 +117,10 @@ def _description(service: Service, thing: wire.Product) -> str:
 
 
 def _chart(service: Service, thing: wire.Product, speech: Speech) -> Chart | None:
-    """The lowest price over time in the currency of the best offer."""
+    """The lowest price over time in the currency of the best offer, of what a shopper can be sent to."""
     db, currency = service.workspace.db, thing.offers[0].price.currency
-    same = [one for one in thing.offers if one.price.currency == currency][:MOST_OFFERS]
+    led = [one for one in thing.offers if one.reachable] or thing.offers
+    same = [one for one in led if one.price.currency == currency][:MOST_OFFERS]
     return chart([offers.price_history(db, one.offer_id) for one in same], speech)
 
 

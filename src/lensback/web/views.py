@@ -17,6 +17,7 @@ from lensback.verdicts import (
     HEADLINES,
     LABELS,
     LIKELIHOOD,
+    NO_WAY,
     UNNAMED,
     explanation,
     likelihood,
@@ -55,6 +56,7 @@ class SizeChip:
 
     size: str
     link: str
+    """Empty where it leads nowhere."""
     in_stock: bool
     price: str
     """Empty where it is the row's."""
@@ -93,6 +95,9 @@ class OfferLine:
     """No other store asks less."""
     disclosure: str
     link: str
+    """Empty where it leads nowhere."""
+    no_way: str
+    """What stands in its place then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,13 +261,16 @@ def _line(row: StoreRow, speech: Speech) -> OfferLine:
         up_to=first.up_to,
         depends_on=first.depends_on,
         depends=facts.depends_in_words(first.depends_on, speech) if has_cashback else "",
-        why_not=speech.say(facts.WHY_NOT[first.no_cashback]) if first.no_cashback else "",
+        why_not=speech.say(facts.WHY_NOT[first.no_cashback])
+        if first.reachable and first.no_cashback
+        else "",
         after=speech.money(first.price_after_cashback) if has_cashback else "",
         availability=speech.say(AVAILABILITY[first.availability]),
         in_stock=first.availability == "in_stock",
         best=row.best,
         disclosure=" · ".join(row.disclosures),
-        link=first.link,
+        link=first.link if first.reachable else "",
+        no_way="" if first.reachable else speech.say(NO_WAY),
     )
 
 
@@ -275,7 +283,7 @@ def _chip(offer: Offer, row: StoreRow, speech: Speech) -> SizeChip:
     same = offer.price == row.first.price
     return SizeChip(
         size=offer.size.strip(),
-        link=offer.link,
+        link=offer.link if offer.reachable else "",
         in_stock=offer.availability != "out_of_stock",
         price="" if same else speech.money(offer.price),
     )

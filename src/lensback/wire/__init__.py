@@ -57,11 +57,26 @@ class Offer(Body):
     )
     disclosure: str = Field(description="Advertising disclosure that must be shown, or empty.")
     link: str = Field(description="Where to go to buy it; following it records a click.")
+    reachable: bool = Field(
+        True,
+        description="Whether `link` leads to the store. False where the address lies on none of the domains "
+        "of the store's program, or is none: `link` is not found then, so show no button.",
+    )
 
     @property
     def up_to(self) -> bool:
         """Whether the cashback may also be less."""
         return self.cashback.up_to
+
+    @property
+    def here(self) -> bool:
+        """Whether it can be bought now: in stock, and there is a way to it."""
+        return self.reachable and self.availability == "in_stock"
+
+    @property
+    def gone(self) -> bool:
+        """Whether it cannot be bought: sold out, or there is no way to it."""
+        return not self.reachable or self.availability == "out_of_stock"
 
 
 class PricePoint(Body):

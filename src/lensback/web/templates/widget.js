@@ -88,6 +88,7 @@
 
   // The way to the store: a link, or for a member a form, so that no link with a pass can be passed on.
   function way(offer) {
+    if (offer.reachable === false) return node("p", words.noWay, { className: "small" });
     const address = new URL(offer.link, base).href;
     if (!pass) return node("a", words.go, { className: "go", href: address, target: "_blank", rel: "nofollow sponsored noopener" });
     const form = node("form", "", { method: "post", action: address, target: "_blank", rel: "noopener" });
