@@ -40,7 +40,7 @@ from lensback.errors import ConfigError
 from lensback.settings import Settings
 from lensback.sync import sync
 from lensback.types import Region
-from lensback.web import create_app, limits, run
+from lensback.web import create_app, limits, pages, run
 from lensback.web.gate import Gate
 from lensback.workspace import Workspace, init
 from world import World
@@ -787,6 +787,22 @@ def test_what_is_the_same_for_all_is_written_once(
     before = [client.get(path).text for path in ("/openapi.json", "/docs")]
     monkeypatch.setattr(client.app, "openapi", lambda: pytest.fail("made anew for a caller"))
     assert [client.get(path).text for path in ("/openapi.json", "/docs")] == before
+
+
+def test_docs_name_the_address_that_they_are_asked_by(
+    client: TestClient, made: tuple[Path, bytes]
+) -> None:
+    """The example can be pasted; of an address that somebody made up nothing is kept for others."""
+    line = "limit=3 {}/api/search"
+    for host in ("127.0.0.1:4711", "find.example", *(f"h{n}.example" for n in range(40))):
+        page = client.get("/docs", headers={"Host": host}).text
+        assert line.format(f"http://{host}") in page
+        assert page.count("/api/search</code></pre>") == 1
+    assert line.format("http://testserver") in client.get("/docs").text
+    assert len(client.app.state.addressed) <= pages.MOST_ADDRESSED  # type: ignore[attr-defined]
+    named = Settings(public_url="https://find.example/", public_hosts=("testserver",))
+    with Workspace(made[0], named) as behind, TestClient(create_app(behind)) as proxied:
+        assert line.format("https://find.example") in proxied.get("/docs").text
 
 
 def test_docs_say_every_route(client: TestClient) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from fastapi import APIRouter
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, PrefixLoader
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -82,6 +82,9 @@ WIDGET = {
     "dependsOn": facts.DEPENDS_SENTENCE,
 }
 HOUR_S = 3600
+HERE = "http://address.invalid"
+"""Stands in what is kept of `/docs` for the address that it is asked by."""
+MOST_ADDRESSED = 8
 
 
 @router.get("/static/widget.js")
@@ -109,13 +112,23 @@ def _widget_text() -> str:
 
 @router.get("/docs")
 def docs(request: Request) -> Response:
-    """The API's description, rendered from its own /openapi.json; once for each language."""
+    """The API's description, rendered from its own /openapi.json; once for each language, and its example once
+    for each address that it is asked by, of which a few are kept: strangers may name any."""
     speech, kept = speech_of(request), _kept(request)
     if speech.language not in kept:
-        values = {"spec": request.app.openapi(), "operations": _operations(request)}
+        values = {"spec": request.app.openapi(), "operations": _operations(request), "base": HERE}
         values["in_language"] = "?lang={}".format  # kept for everybody: nothing of this request's
         kept[speech.language] = SqueezedText.of(text_of(request, speech, "docs.html", **values))
-    content, headers = kept[speech.language].as_taken(request)
+    service: Service = request.app.state.service
+    base = str(escape(base_of(request, service.workspace.settings)))
+    pages: dict[tuple[str, str], SqueezedText] = request.app.state.addressed
+    page = pages.pop((speech.language, base), None)
+    if page is None:
+        page = SqueezedText.of(kept[speech.language].plain.decode().replace(HERE, base))
+    pages[speech.language, base] = page
+    for oldest in list(pages)[:-MOST_ADDRESSED]:
+        pages.pop(oldest, None)
+    content, headers = page.as_taken(request)
     return _page(request, speech, content, headers=headers)
 
 
@@ -133,7 +146,7 @@ def _kept(request: Request) -> dict[str, SqueezedText]:
     """What is dear to make and the same for everybody, as long as the application lives."""
     state = request.app.state
     if not hasattr(state, "kept"):
-        state.kept = {}
+        state.addressed, state.kept = {}, {}
     kept: dict[str, SqueezedText] = state.kept
     return kept
 
