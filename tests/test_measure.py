@@ -369,6 +369,16 @@ def test_what_only_one_run_answered_is_not_compared() -> None:
     ]  # fmt: skip
 
 
+def test_runs_that_agree_everywhere_are_not_equal_for_certain() -> None:
+    for each in measure.compare(EVERY, EVERY):
+        assert each.value == 0.0
+        assert each.low is not None
+        assert each.high is not None
+        assert -1 < each.low < 0 < each.high < 1, each.name
+        assert each.method == "Wilson"
+    assert {d.low for d in measure.compare(EVERY, ())} == {None}
+
+
 def test_depths_are_compared_each_by_itself() -> None:
     """Ranks 1 1 5 6 20 21 and two misses, against 2 6 11 21 and misses."""
     ranks = {"1.jpg": 2, "2.jpg": 6, "3.jpg": 11, "4.jpg": 21}

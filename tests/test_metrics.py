@@ -371,6 +371,27 @@ def test_a_paired_difference_by_hand() -> None:
     assert (one.value, one.low, one.high, one.n) == (0.5, None, None, 2)
 
 
+@pytest.mark.parametrize("n", [2, 8, 100])
+def test_a_difference_that_every_draw_agrees_on_is_no_certainty(n: int) -> None:
+    """Wilson by hand: of n in n the least is n / (n + z^2), z = 1.959964; the rest may gain anything."""
+    names = [str(number) for number in range(n)]
+    least = n / (n + 1.959964**2)
+    same = metrics.paired_difference([1.0] * n, [1.0] * n, names)
+    assert (same.value, same.drawn) == (0.0, False)
+    assert (same.low, same.high) == (pytest.approx(least - 1), pytest.approx(1 - least))
+    better = metrics.paired_difference([1] * n, [0] * n, names)
+    assert (better.value, better.high) == (1.0, 1.0)
+    assert better.low == pytest.approx(2 * least - 1)
+    third = metrics.paired_difference([2 / 3] * n, [1 / 3] * n, names)
+    assert third.low is not None
+    assert third.high is not None
+    assert -1 <= third.low < 1 / 3 < third.high <= 1
+    twice = metrics.paired_difference([1] * 2 * n, [0] * 2 * n, names * 2)
+    assert twice.low == better.low, "photos of one thing count once"
+    wide = metrics.paired_difference([5.0] * n, [3.0] * n, names)
+    assert (wide.value, wide.low, wide.high) == (2.0, None, None), "no bound is known"
+
+
 def test_mcnemar_by_hand() -> None:
     a = [True] * 5 + [False] + [True, False] * 10
     b = [False] * 5 + [True] + [True, False] * 10

@@ -23,6 +23,8 @@ Rows = NDArray[np.int64]
 
 CONFIDENCE = 0.95
 DRAWS = 2000
+ROUNDING = 1e-12
+"""Draws that differ by no more say the same."""
 BINS = 10
 
 
@@ -378,12 +380,14 @@ def _drawn(positions: Rows, sizes: Rows, random: np.random.Generator) -> Rows:
 
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """Mean of a minus mean of b, with a bootstrap interval; None: not known."""
+    """Mean of a minus mean of b, with its interval; None: not known."""
 
     value: float | None
     low: float | None
     high: float | None
     n: int
+    drawn: bool = True
+    """Whether the interval was drawn (`bootstrap`), and not made of how many clusters said the same."""
 
 
 def paired_difference(
@@ -391,17 +395,38 @@ def paired_difference(
 ) -> Paired:
     """Mean difference of two systems on the same queries, whole clusters drawn together.
 
+    Where every draw says the same it says nothing of what was not seen. Values from 0 to 1 differ by 1 at most,
+    so the mean is bound then by how many clusters could gain something else (`wilson`); of other values nothing
+    is known.
+
     >>> paired_difference([1, 1, 0], [0, 1, 0], ["x", "y", "z"]).value
     0.3333333333333333
     >>> paired_difference([], [], []).value is None
     True
+    >>> same = paired_difference([1, 0, 1], [1, 0, 1], ["x", "y", "z"])
+    >>> same.value, round(same.low, 2), round(same.high, 2)
+    (0.0, -0.56, 0.56)
     """
-    gains = _floats(a) - _floats(b)
+    left, right = _floats(a), _floats(b)
+    gains = left - right
     if len(gains) == 0:
         return Paired(None, None, None, 0)
     interval = bootstrap(clusters, lambda rows: float(gains[rows].mean()), draws=draws, seed=seed)
-    low, high = interval or (None, None)
-    return Paired(float(gains.mean()), low, high, len(gains))
+    value, n = float(gains.mean()), len(gains)
+    if interval is None:
+        return Paired(value, None, None, n)
+    if interval[1] - interval[0] > ROUNDING:
+        return Paired(value, *interval, n)
+    if all(each.min() >= 0 and each.max() <= 1 for each in (left, right)):
+        low, high = _of_equal(value, len(set(clusters)))
+        return Paired(value, low, high, n, drawn=False)
+    return Paired(value, None, None, n, drawn=False)
+
+
+def _of_equal(gain: float, clusters: int) -> Interval:
+    """Where the mean gain may lie when each of so many clusters gained the same, and a gain lies between -1 and 1."""
+    least, _ = wilson(clusters, clusters) or (0.0, 1.0)
+    return max(-1.0, gain * least - (1 - least)), min(1.0, gain * least + (1 - least))
 
 
 @dataclass(frozen=True, slots=True)

@@ -314,7 +314,10 @@ def _flags(name: str, pairs: Pairs, of: Callable[[Outcome], bool]) -> Difference
 def _values(name: str, pairs: Pairs, of: Callable[[Outcome], float]) -> Difference:
     mine, other = [of(a) for a, _ in pairs], [of(b) for _, b in pairs]
     paired = metrics.paired_difference(mine, other, [a.cluster for a, _ in pairs])
-    return Difference(name, paired.value, paired.low, paired.high, paired.n)
+    found = Difference(name, paired.value, paired.low, paired.high, paired.n)
+    if paired.drawn:
+        return found
+    return replace(found, method="" if paired.low is None else WILSON)
 
 
 def iou(a: Box, b: Box) -> float:
