@@ -173,15 +173,13 @@ def _place(workspace: Workspace) -> settled.Settling:
 
 def _news_sent(workspace: Workspace, only: str) -> list[Tally]:
     """Prices and stock have changed: whoever saved a thing hears of it. No other sync waits for that."""
-    s = workspace.settings
-    if only or not s.saved_webhook:
+    if only or not (s := workspace.settings).saved_webhook:
         return []
-    from lensback import telling
-    from lensback.search import led
+    from lensback import search, telling
 
-    leading = led(workspace.db, workspace.cashback)
-    where = (workspace.fetcher, s.saved_webhook, s.saved_webhook_secret, s.public_url)
-    return [retried(partial(telling.tell, workspace.db, leading, *where))]
+    leading = search.led(workspace.db, workspace.cashback)
+    where = (leading, workspace.fetcher, s.saved_webhook, s.saved_webhook_secret, s.public_url)
+    return [retried(partial(telling.tell, workspace.db, *where))]
 
 
 def _check_age(workspace: Workspace, force: bool) -> None:
