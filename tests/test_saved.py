@@ -133,7 +133,7 @@ def test_what_nobody_can_be_sent_to_is_no_news(client: TestClient, workspace: Wo
         }
         (thing,) = client.get("/api/saved", headers=HOST).json()["things"]
         assert (thing["price_now"]["amount"], thing["cheaper"]) == ("50.00", False)
-        led = search.led(db, workspace.cashback)
+        led = search.reachable(db, workspace.cashback)
         assert [news for news, _ in saved.news(db, led, chats=False)] == [[]]
         change(db, one, url="javascript:alert(1)", target_url="")
         (thing,) = client.get("/api/saved", headers=HOST).json()["things"]

@@ -177,8 +177,8 @@ def _news_sent(workspace: Workspace, only: str) -> list[Tally]:
         return []
     from lensback import search, telling
 
-    leading = search.led(workspace.db, workspace.cashback)
-    where = (leading, workspace.fetcher, s.saved_webhook, s.saved_webhook_secret, s.public_url)
+    reaching = search.reachable(workspace.db, workspace.cashback)
+    where = (reaching, workspace.fetcher, s.saved_webhook, s.saved_webhook_secret, s.public_url)
     return [retried(partial(telling.tell, workspace.db, *where))]
 
 

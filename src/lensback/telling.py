@@ -13,7 +13,7 @@ from typing import Any
 
 from lensback import log, tokens
 from lensback.catalogue import saved
-from lensback.catalogue.saved import Led, ThingNews
+from lensback.catalogue.saved import Reachable, ThingNews
 from lensback.db import Database
 from lensback.errors import FetchError, TooLarge
 from lensback.net import Fetcher
@@ -28,7 +28,12 @@ SIGNATURE = "Lensback-Signature"
 
 
 def tell(
-    db: Database, led: Led, fetcher: Fetcher, url: str, secret: str, public_url: str = ""
+    db: Database,
+    reachable: Reachable,
+    fetcher: Fetcher,
+    url: str,
+    secret: str,
+    public_url: str = "",
 ) -> Tally:
     """Tells users' news, oldest owners first. What cannot be told now is counted and told the next time: a
     webhook that is down stops nothing else."""
@@ -36,7 +41,7 @@ def tell(
     if not secret:
         tally.notes["hint"] = "not sent: set saved_webhook_secret, which signs them"
         return tally
-    for news, known in saved.news(db, led, chats=False):
+    for news, known in saved.news(db, reachable, chats=False):
         try:
             for at in range(0, len(news), MOST):
                 _post(fetcher, url, secret, news[at : at + MOST], public_url)

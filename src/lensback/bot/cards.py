@@ -145,8 +145,10 @@ def _card(hit: Hit, speech: Speech, public_url: str, calibrated: bool) -> ChatCa
     while len(caption) > MAX_CAPTION:
         lines.pop()
         caption = "\n".join(filter(None, lines))
-    led = [offer for offer in offers if offer.reachable]
-    buttons = tuple(Button(_label(offer, speech), public_url + offer.link) for offer in led)
+    within_reach = [offer for offer in offers if offer.reachable]
+    buttons = tuple(
+        Button(_label(offer, speech), public_url + offer.link) for offer in within_reach
+    )
     paying = [offer.offer_id for offer in offers if offer.cashback.minor > 0][:MOST_TERMS]
     terms = ":".join(["terms", *paying]) if paying else ""
     save = f"save:{hit.product_id}" if _THING.fullmatch(f"save:{hit.product_id}") else ""

@@ -21,7 +21,7 @@ from lensback.bot import cards as c
 from lensback.catalogue import saved
 from lensback.catalogue.saved import SavedThing, ThingNews
 from lensback.errors import BadQuery, Error, NotFound
-from lensback.search import led, saved_thing
+from lensback.search import reachable, saved_thing
 from lensback.speech import Speech, nearest
 from lensback.workspace import Workspace
 
@@ -39,7 +39,7 @@ class SavedInChats:
 
     def __init__(self, workspace: Workspace, bot: Bot, public_url: str) -> None:
         self._workspace = workspace
-        self._led = led(workspace.db, workspace.cashback)
+        self._reachable = reachable(workspace.db, workspace.cashback)
         self._bot = bot
         self._public_url = public_url
 
@@ -88,7 +88,7 @@ class SavedInChats:
         db, owner = self._workspace.db, saved.owner_of_chat(message.chat.id)
         try:
             things = await asyncio.to_thread(saved.of_owner, db, owner)
-            now = await asyncio.to_thread(saved.now_of, db, things, self._led)
+            now = await asyncio.to_thread(saved.now_of, db, things, self._reachable)
         except Error as error:
             log.event("bot saved failed", 30, type=type(error).__name__)
             await patiently(lambda: message.answer(speech.say(c.LATER)))
@@ -121,7 +121,7 @@ class SavedInChats:
     async def _look(self) -> None:
         """What was told is written down batch by batch: a bot that dies tells the rest later, and one batch
         twice at most."""
-        batches = saved.news(self._workspace.db, self._led, chats=True)
+        batches = saved.news(self._workspace.db, self._reachable, chats=True)
         while batch := await asyncio.to_thread(next, batches, None):
             news, known = batch
             for one in news:

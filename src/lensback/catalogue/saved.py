@@ -21,7 +21,7 @@ from lensback.types import Filter, Money
 MOST = 200
 """Things of one owner."""
 BATCH = 500
-Led = Callable[[Sequence[for_sale.ForSale]], list[for_sale.ForSale]]
+Reachable = Callable[[Sequence[for_sale.ForSale]], list[for_sale.ForSale]]
 """Leaves of some offers those that somebody can be sent to."""
 _CHAT = re.compile(r"telegram:(-?\d{1,20})")
 
@@ -130,7 +130,7 @@ def forget(c: Connection, owner: str) -> int:
     return int(c.execute(delete(t.saved_things).where(t.saved_things.c.owner == owner)).rowcount)
 
 
-def now_of(db: Database, things: Sequence[SavedThing], led: Led) -> dict[str, ThingNow]:
+def now_of(db: Database, things: Sequence[SavedThing], reachable: Reachable) -> dict[str, ThingNow]:
     """What became of products, by the id they were saved by; a later grouping may have given a product another
     one. Currencies are those of the things."""
     wanted = {thing.product_id: thing.price.currency for thing in things}
@@ -138,9 +138,11 @@ def now_of(db: Database, things: Sequence[SavedThing], led: Led) -> dict[str, Th
     found: dict[str, ThingNow] = {}
     for part in chunks(list(wanted)):
         rows = for_sale.rows(db, [renamed.get(one, one) for one in part], Filter())
-        leading = {row.offer_id for row in led([row for each in rows.values() for row in each])}
+        reaching = {
+            row.offer_id for row in reachable([row for each in rows.values() for row in each])
+        }
         for one in part:
-            found[one] = _now(rows.get(renamed.get(one, one), []), leading, wanted[one])
+            found[one] = _now(rows.get(renamed.get(one, one), []), reaching, wanted[one])
     return found
 
 
@@ -155,16 +157,16 @@ def _renamed(db: Database, product_ids: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _now(rows: Sequence[for_sale.ForSale], leading: Collection[str], currency: str) -> ThingNow:
-    led = [row for row in rows if row.offer_id in leading]
-    here = [row for row in led if row.availability == "in_stock"]
-    prices = [row.price_minor for row in here or led or rows if row.currency == currency]
+def _now(rows: Sequence[for_sale.ForSale], reaching: Collection[str], currency: str) -> ThingNow:
+    within_reach = [row for row in rows if row.offer_id in reaching]
+    here = [row for row in within_reach if row.availability == "in_stock"]
+    prices = [row.price_minor for row in here or within_reach or rows if row.currency == currency]
     price = Money(min(prices), currency) if prices else None
     return ThingNow(price, bool(here), bool(rows))
 
 
 def news(
-    db: Database, led: Led, *, chats: bool, each: int = BATCH
+    db: Database, reachable: Reachable, *, chats: bool, each: int = BATCH
 ) -> Iterator[tuple[list[ThingNews], list[SavedThing]]]:
     """News that are not told yet, in batches of the things of some owners: chats of the bot, or users. With
     each batch the things as they are to be remembered (`remember`) once its news are told."""
@@ -178,7 +180,7 @@ def news(
         if not things:
             return
         last = (things[-1].owner, things[-1].product_id)
-        states = now_of(db, things, led)
+        states = now_of(db, things, reachable)
         told = [_news(thing, states[thing.product_id]) for thing in things]
         changed = [_known(thing, states[thing.product_id]) for thing in things]
         yield (

@@ -5,7 +5,7 @@ from lensback.search.core import Tools, search, search_live, search_words, simil
 from lensback.search.example import ExamplePhoto, example_photo
 from lensback.search.looking import Looks
 from lensback.search.palette import Palette, missing, palette_of, palette_within
-from lensback.search.prices import CashbackBasis, Prices, led
+from lensback.search.prices import CashbackBasis, Prices, reachable
 from lensback.search.query import MAX_LIMIT, MIN_BOX, Query, check_box, filter_of, parse_box
 from lensback.search.recalled import query_of, recalled
 from lensback.search.why import Heat, heat
@@ -27,13 +27,13 @@ __all__ = [
     "heat",
     "hit_of",
     "in_order",
-    "led",
     "missing",
     "palette_of",
     "palette_within",
     "parse_box",
     "product_of",
     "query_of",
+    "reachable",
     "recalled",
     "saved_thing",
     "search",

@@ -86,8 +86,8 @@ def saved_thing(
     thing = product_of(db, key, rows, (), basis, language=language)
     here = [offer for offer in thing.offers if offer.here]
     currency = thing.offers[0].price.currency
-    led = here or [offer for offer in thing.offers if offer.reachable] or thing.offers
-    prices = [one.price for one in led if one.price.currency == currency]
+    within_reach = here or [offer for offer in thing.offers if offer.reachable] or thing.offers
+    prices = [one.price for one in within_reach if one.price.currency == currency]
     price: Money = min(prices, key=lambda money: money.minor)
     image = thing.images[0].rpartition("/")[2] if thing.images else ""
     return SavedThing(

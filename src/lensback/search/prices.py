@@ -120,12 +120,12 @@ class Prices:
             availability=row.availability,
             disclosure=row.disclosure,
             link=f"/go/{row.offer_id}?search={search_id}" if search_id else f"/go/{row.offer_id}",
-            reachable=self._leads(row, at),
+            reachable=self._is_reached(row, at),
         )
 
     def reaches(self, row: ForSale) -> bool:
         """Whether a click on the offer of this row leads to its store."""
-        return self._leads(row, self._paying(row))
+        return self._is_reached(row, self._paying(row))
 
     def _paying(self, row: ForSale) -> int:
         """Which of the store's programs leads to the offer, -1 where none does."""
@@ -134,7 +134,7 @@ class Prices:
             (n for n, one in enumerate(programs) if one.reach and one.reach.covers(row)), -1
         )
 
-    def _leads(self, row: ForSale, at: int) -> bool:
+    def _is_reached(self, row: ForSale, at: int) -> bool:
         return at >= 0 or self._sites.get(row.store, self._any_site).covers(row)
 
     def _amounts(self, row: ForSale, at: int) -> Amounts:
@@ -176,14 +176,14 @@ class Prices:
         return self._rates.convert(after, self._currency)
 
 
-def led(db: Database, basis: CashbackBasis) -> Callable[[Sequence[ForSale]], list[ForSale]]:
+def reachable(db: Database, basis: CashbackBasis) -> Callable[[Sequence[ForSale]], list[ForSale]]:
     """What leaves of some rows those whose click leads to their store."""
 
-    def leading(rows: Sequence[ForSale]) -> list[ForSale]:
+    def reaching(rows: Sequence[ForSale]) -> list[ForSale]:
         prices = Prices.of(db, rows, basis)
         return [row for row in rows if prices.reaches(row)]
 
-    return leading
+    return reaching
 
 
 def rates_day(hits: Iterable[Hit], rates: Rates | None) -> str | None:

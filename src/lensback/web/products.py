@@ -119,8 +119,8 @@ def _description(service: Service, thing: wire.Product) -> str:
 def _chart(service: Service, thing: wire.Product, speech: Speech) -> Chart | None:
     """The lowest price over time in the currency of the best offer, of what a shopper can be sent to."""
     db, currency = service.workspace.db, thing.offers[0].price.currency
-    led = [one for one in thing.offers if one.reachable] or thing.offers
-    same = [one for one in led if one.price.currency == currency][:MOST_OFFERS]
+    within_reach = [one for one in thing.offers if one.reachable] or thing.offers
+    same = [one for one in within_reach if one.price.currency == currency][:MOST_OFFERS]
     return chart([offers.price_history(db, one.offer_id) for one in same], speech)
 
 

@@ -17,7 +17,7 @@ from lensback.catalogue import saved
 from lensback.catalogue.saved import SavedThing, ThingNow
 from lensback.decimals import decimal_of
 from lensback.errors import BadQuery, Forbidden, NotFound, Unauthorized
-from lensback.search import led, saved_thing
+from lensback.search import reachable, saved_thing
 from lensback.speech import Speech
 from lensback.types import MAX_PRICE_MINOR, Money, minor_units
 from lensback.web import bodies, forms, guard, users
@@ -127,7 +127,7 @@ def saved_page(request: Request, service: Opened) -> Response:
     workspace, speech = service.workspace, speech_of(request)
     user = users.visitor(request, workspace, int(time.time()))
     things = saved.of_owner(workspace.db, user) if user else []
-    now = saved.now_of(workspace.db, things, led(workspace.db, workspace.cashback))
+    now = saved.now_of(workspace.db, things, reachable(workspace.db, workspace.cashback))
     lines = [_line(thing, now[thing.product_id], speech) for thing in things]
     return render(request, "saved.html", headers=FRESH, member=bool(user), lines=lines)
 
@@ -210,7 +210,7 @@ def _then(given: Mapping[str, str]) -> _Then | None:
 def _listed(service: Service, owner: str) -> SavedThings:
     db = service.workspace.db
     things = saved.of_owner(db, owner)
-    now = saved.now_of(db, things, led(db, service.workspace.cashback))
+    now = saved.now_of(db, things, reachable(db, service.workspace.cashback))
     return SavedThings(things=tuple(_said(thing, now[thing.product_id]) for thing in things))
 
 
