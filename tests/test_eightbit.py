@@ -156,6 +156,21 @@ def test_models_for_which_it_is_nothing(made: Any, said: str, tmp_path: Path) ->
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(("by", "said"), [(np.nan, "no numbers"), (1e30, "cannot be brought")])
+def test_a_damaged_model_is_refused(by: float, said: str, tmp_path: Path) -> None:
+    folder = layers(tmp_path / "made")
+    made = onnx.load(str(folder / "model.onnx"))
+    for each in made.graph.initializer:
+        kernel = onnx.numpy_helper.to_array(each).copy()
+        if kernel.ndim == 4:
+            kernel.flat[0] *= by
+            each.CopyFrom(onnx.numpy_helper.from_array(kernel, each.name))
+    onnx.save(made, str(folder / "model.onnx"))
+    with pytest.raises(ConfigError, match=said) as caught:
+        write_eight_bit(folder / "model.onnx", tmp_path / "to.onnx", feeds(folder))
+    assert caught.value.hint
+
+
 # The command
 
 

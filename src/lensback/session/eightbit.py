@@ -7,10 +7,12 @@ gives has one. Only `lensback.train` opens this file: it needs the package onnx.
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnxruntime
 from onnx import numpy_helper, version_converter
@@ -40,7 +42,8 @@ def write_eight_bit(network: Path, to: Path, feeds: Iterable[Mapping[str, Array]
     """
     onnxruntime.set_default_logger_severity(QUIET)
     try:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of numbers without bounds; told below
             plain = Path(folder) / "plain.onnx"
             chosen = _prepared(network, plain)
             quantize_static(
@@ -54,7 +57,10 @@ def write_eight_bit(network: Path, to: Path, feeds: Iterable[Mapping[str, Array]
                 op_types_to_quantize=["Conv", "Add", *RECTIFIERS],
                 nodes_to_quantize=[node.name for node in chosen],
             )
-    except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
+    except (
+        *(RuntimeError, ValueError, TypeError, NotImplementedError),
+        AssertionError,  # a layer's numbers have no bounds
+    ) as error:
         raise ConfigError(
             f"{network} cannot be brought to eight bits: {str(error).strip().partition(chr(10))[0][:300]}",
             hint="use the model as it is",
@@ -83,6 +89,10 @@ def _prepared(network: Path, plain: Path) -> list[onnx.NodeProto]:
         raise ConfigError(
             f"{network} is in eight bits already", hint="take the model it was made of"
         )
+    if any(map(_unreal, loaded.graph.initializer)):
+        raise ConfigError(
+            f"{network} holds weights that are no numbers", hint="it is damaged: add it again"
+        )
     if next(each.version for each in loaded.opset_import if not each.domain) < OPSET:
         loaded = version_converter.convert_version(loaded, OPSET)
     for number, node in enumerate(loaded.graph.node):
@@ -99,6 +109,12 @@ def _prepared(network: Path, plain: Path) -> list[onnx.NodeProto]:
             hint="convolutions in single precision are; use the model as it is",
         )
     return chosen
+
+
+def _unreal(weights: Any) -> bool:
+    """Whether any of them is not a number. (An infinite one may be meant: a bound that is none.)"""
+    values = numpy_helper.to_array(weights)
+    return bool(values.dtype.kind == "f" and np.isnan(values).any())
 
 
 def _fold_pads(graph: Any) -> None:
