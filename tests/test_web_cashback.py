@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, literal_column, select, update
 
 from lensback import conversions, grants, ledger
 from lensback.catalogue import offers, stores
@@ -97,7 +97,7 @@ def program(workspace: Workspace, offer_id: str) -> None:
 def clicks(workspace: Workspace) -> list[Any]:
     workspace.drain()
     with workspace.db.read() as c:
-        return list(c.execute(select(t.clicks).order_by(t.clicks.c.at)).mappings())
+        return list(c.execute(select(t.clicks).order_by(literal_column("rowid"))).mappings())
 
 
 def tell(client: TestClient, **fields: str) -> Any:
