@@ -555,13 +555,14 @@ def test_two_amounts_of_one_currency_are_refused(folder: Path, command: tuple[st
 def test_the_setting_is_a_minimum(folder: Path) -> None:
     with open_workspace(folder) as opened:
         told(opened.db, news("paid", 1000, external_id="s9", subid="c2"))
+    kept = (folder / "lensback.toml").read_text()
     (folder / "lensback.toml").write_text('payout_minimum = ["100 EUR", "5 USD"]\n')
     try:
         code, text = run(folder, "pay", OTHER, "--reference", "m1")
         assert (code, text) == (2, "below the minimum: 6.00 EUR is due; nothing was marked")
         assert run(folder, "pay", OTHER, "--reference", "m1", "--minimum", "1 EUR")[0] == 0
     finally:
-        (folder / "lensback.toml").unlink()
+        (folder / "lensback.toml").write_text(kept)
 
 
 # ---- what somebody wrote into the database
