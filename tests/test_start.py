@@ -58,6 +58,19 @@ def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
     assert out.count("Usage:") == 2
 
 
+def test_an_end_looks_for_no_garbage_among_what_was_loaded() -> None:
+    code = (
+        "import atexit, gc, sys\n"
+        "atexit.register(lambda: print('left:', gc.get_freeze_count(), len(gc.get_objects())))\n"
+        "sys.argv = ['lensback', '--version']\n"
+        "from lensback.__main__ import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    kept, looked_at = map(int, done.stdout.rpartition("left:")[2].split())
+    assert kept > 10 * looked_at
+
+
 def test_help_of_no_command_loads_anything_heavy() -> None:
     """All of them in one process, which makes the tree of commands once."""
     code = f"""

@@ -14,11 +14,15 @@ def main() -> None:
     """The command line. Ctrl-C while it is still being loaded ends it with a word, too."""
     gc.set_threshold(BETWEEN_COLLECTIONS)
     try:
-        from lensback.cli import main as run
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped\n")
-        sys.exit(130)
-    run()
+        try:
+            from lensback.cli import main as run
+        except KeyboardInterrupt:
+            sys.stderr.write("stopped\n")
+            sys.exit(130)
+        run()
+    finally:
+        # The interpreter looks once more at all that is left before it ends: a fifth of a short command.
+        gc.freeze()
 
 
 if __name__ == "__main__":
