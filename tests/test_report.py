@@ -30,7 +30,7 @@ from lensback.evaluate.inputs import (
     example_assumptions,
     read_assumptions,
 )
-from lensback.evaluate.page import texts
+from lensback.evaluate.page import method, texts
 from lensback.evaluate.page.form import Form
 from lensback.evaluate.page.weak import typical
 from lensback.evaluate.shares import of_hundred
@@ -349,6 +349,30 @@ def test_the_page_stands_alone_in_both_languages(
     for text in (*texts.ORIGINS.values(), texts.SECTIONS["money"], texts.WHYS["click_alike"]):
         assert say(text) in found.text
     assert "our own poll" in found.text
+
+
+@pytest.mark.parametrize("language", languages())
+def test_kinds_of_photo_that_nobody_knows_are_named_on_the_page(
+    language: str, picture: str, tmp_path: Path
+) -> None:
+    """Text of whoever made the queries: it is no markup; what is known is not named."""
+    base = liar(picture)
+    kinds = ("selfie", "<i>mine</i>", "Street, autumn", "held-out view")
+    marked = [
+        replace(one, slices={**one.slices, "kind": kinds[n % len(kinds)]})
+        for n, one in enumerate(base.outcomes)
+    ]
+    for name, outcomes in (("strange", marked), ("known", base.outcomes)):
+        runs.write(replace(base, outcomes=tuple(outcomes)), tmp_path / name)
+        made = report.report(
+            report.Wanted(Assumptions(), run=tmp_path / name, language=language), None
+        )
+        text = page.render(made)
+        told = Speech(language).say(method.STRANGE_KINDS)
+        kept = told.replace("{kinds}", "“<i>mine</i>”, “selfie”")
+        kept = kept.replace("{words}", "shopper, street, phone, real")
+        assert (kept in read(text).text) == (name == "strange")
+        assert "<i>mine" not in text
 
 
 def test_the_page_in_a_browser(picture: str, tmp_path: Path) -> None:

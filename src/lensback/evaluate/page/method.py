@@ -10,8 +10,13 @@ from lensback.evaluate import charts
 from lensback.evaluate.page.form import Form
 from lensback.evaluate.page.texts import ERRORS, FIGURES, NOTES
 from lensback.evaluate.runs import Bin, Difference, Figure, Run
+from lensback.evaluate.verdict import REAL, strange_kinds
 from lensback.speech import N_
 
+STRANGE_KINDS = N_(
+    "Photos of the kind {kinds} were counted as pictures of stores: those that people took have one of these words in their kind: {words}."
+)
+MOST_NAMED = 5
 METHODS = {"Wilson": N_("Wilson"), "bootstrap by product": N_("drawn by product")}
 
 
@@ -19,7 +24,7 @@ def section(run: Run, form: Form) -> dict[str, Any]:
     """Everything that the section about figures and formulas shows."""
     against = run.against
     return {
-        "notes": [note(each, form) for each in run.notes],
+        "notes": [*(note(each, form) for each in run.notes), *_strange_kinds(run, form)],
         "figures": [_figure(each, form) for each in run.figures],
         "against": form.say("Compared with {name}, photo by photo", name=against.name)
         if against
@@ -36,6 +41,15 @@ def note(text: str, form: Form) -> str:
     """A note of ours in the reader's language, one of the evaluator's as it is."""
     code, _, value = text.partition(": ")
     return form.say(NOTES[code], value=value) if code in NOTES else text
+
+
+def _strange_kinds(run: Run, form: Form) -> list[Markup]:
+    """That kinds of photo are not known, and how they count."""
+    strange = strange_kinds(run.outcomes)
+    if not strange:
+        return []
+    named = ", ".join(f"“{kind}”" for kind in strange[:MOST_NAMED])
+    return [form.say(STRANGE_KINDS, kinds=named, words=", ".join(REAL))]
 
 
 def _figure(each: Figure, form: Form) -> dict[str, Any]:
