@@ -25,8 +25,9 @@ import typer.main
 
 from behaviour.test_encoders import describe, make_model
 from garments import items
-from lensback import __version__, cli
+from lensback import __version__, children, cli, search
 from lensback.cli import face
+from lensback.images import workers
 from lensback.settings import Settings
 from lensback.workspace import open_workspace
 from servers import free_port
@@ -859,6 +860,42 @@ def process(*arguments: object, **environment: str) -> subprocess.CompletedProce
     return subprocess.run(
         command, env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
+
+
+@pytest.mark.parametrize("asked", [(), ("--example",)], ids=["a photo", "an example"])
+def test_the_times_of_a_search_begin_when_what_decodes_is_there(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, asked: tuple[str, ...]
+) -> None:
+    """The start of the processes that decode is no part of `decode`."""
+    told: list[str] = []
+    start, reply, find = children.start, workers._Worker._asked, search.search
+
+    def started(*arguments: Any, **more: Any) -> Any:
+        told.append("started")
+        return start(*arguments, **more)
+
+    def answered(worker: Any, order: dict[str, Any]) -> Any:
+        said = reply(worker, order)
+        told.append(f"answered for {len(order['bytes'])}")
+        return said
+
+    def found(*arguments: Any) -> Any:
+        told.append("search")
+        return find(*arguments)
+
+    fresh = workers.Decoders(2)
+    monkeypatch.setattr(workers, "_shared", lambda _pid: fresh)
+    monkeypatch.setattr(children, "start", started)
+    monkeypatch.setattr(workers._Worker, "_asked", answered)
+    monkeypatch.setattr(search, "search", found)
+    try:
+        done = lensback("search", *(asked or (shop.photo,)), "--workspace", shop.folder)
+    finally:
+        fresh.close()
+    assert done.code == 0, done.err
+    before, after = told[: told.index("search")], told[told.index("search") + 1 :]
+    assert [before.count(each) for each in ("answered for 0", "started")] == [2, 2]
+    assert "started" not in after
 
 
 def test_search_in_a_process_of_its_own(shop: Shop, tmp_path: Path) -> None:

@@ -75,6 +75,18 @@ def test_what_the_first_photo_needs_is_started_before_it_comes(fresh: Decoders) 
     assert fresh.pids() == []
 
 
+def test_who_waits_for_what_was_begun_finds_it_ready(fresh: Decoders) -> None:
+    fresh.wait()
+    assert fresh.pids() == [], "nothing was begun"
+    fresh.begin(codes=True)
+    begun = fresh.pids()
+    fresh.wait()
+    assert sorted(fresh.pids()) == sorted(begun)
+    loaded = [Path(f"/proc/{pid}/maps").read_text("utf-8") for pid in begun]
+    assert all("_imaging" in maps for maps in loaded), "each runs and has loaded what decodes"
+    assert sum("zxingcpp" in maps for maps in loaded) == 1
+
+
 @pytest.mark.parametrize("name", HONEST)
 def test_an_honest_picture_comes_quickly_and_is_the_same(name: str, decoders: Decoders) -> None:
     data = HONEST[name]()

@@ -33,7 +33,7 @@ from lensback.errors import BadQuery
 
 if TYPE_CHECKING:
     from lensback.rank import Calibration
-    from lensback.search import Query
+    from lensback.search import Query, Tools
     from lensback.showcase import DemoQuestion
     from lensback.train.corrected import Corrected
     from lensback.workspace import Workspace
@@ -91,12 +91,25 @@ def search_command(
     except OSError as error:
         raise BadQuery(f"cannot read {photo}: {error.strerror}", hint="check the path") from error
     with opened_workspace(workspace) as opened, waiting(err, "search"):
-        tools = opened.tools()
-        answer = search(data, query, tools) if photo else search_words(query, tools)
+        answer = (
+            search(data, query, _tools(opened)) if photo else search_words(query, opened.tools())
+        )
     if as_json:
         print_json(answer.model_dump(mode="json"))
     else:
         out.print(answer_table(answer))
+
+
+def _tools(opened: Workspace) -> Tools:
+    """What the search of a photo needs, with the processes that decode: they start beside it and are waited for, as
+    their start is no part of an answer's times."""
+    from lensback.images import shared
+
+    decoders = shared()
+    decoders.begin(codes=opened.settings.codes)
+    tools = opened.tools()
+    decoders.wait()
+    return tools
 
 
 def _search_example(folder: Path, query: Query, as_json: bool) -> None:
@@ -104,7 +117,7 @@ def _search_example(folder: Path, query: Query, as_json: bool) -> None:
     from lensback.search import example_photo, search
 
     with opened_workspace(folder) as opened:
-        tools = opened.tools()
+        tools = _tools(opened)
         picked = example_photo(opened.db, opened.images, tools.snapshot.fingerprint, query.stores)
         photo = folder / EXAMPLE_FILE
         try:

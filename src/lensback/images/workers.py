@@ -276,6 +276,12 @@ class _Workers:
         if not self.pids():
             self._keep(_Worker(self._lane.nice))
 
+    def wait(self, ask: Ask[Any]) -> None:
+        """Waits until a worker that was begun answers; a question about no picture loads what it asks of one."""
+        if self.pids():
+            with suppress(_Died):
+                self.do(ask, (), None, 1, 0)
+
     def _order(self, side_px: int | None, max_pixels: int, memory: int) -> dict[str, Any]:
         return {
             "side_px": side_px,
@@ -339,6 +345,11 @@ class Decoders:
         self._workers[0].begin()
         if codes:
             self._reading.begin()
+
+    def wait(self) -> None:
+        """Waits for what `begin` started."""
+        self._workers[0].wait(_Worker.look)
+        self._reading.wait(_Worker.codes)
 
     def __call__(
         self, data: bytes, side_px: int | None, max_bytes: int, max_pixels: int
