@@ -19,14 +19,12 @@ def test_each_key_comes_once_and_the_last_look_is_after_the_end() -> None:
     there, seen, shown = ["a"], SimpleQueue[str](), list[tuple[int, int]]()
     kept: list[Tally] = []
 
-    def work(coming: headstart.Coming) -> Tally:
-        tally = Tally("embed")
+    def work(coming: headstart.Coming, tally: Tally) -> None:
         for key in coming.keys(lambda: iter(list(there))):
             seen.put(key)
             tally.done += 1
-        return tally
 
-    with headstart.begun(work, kept.append) as coming:
+    with headstart.begun(work, Tally("embed"), kept.append) as coming:
         step = coming.progress(lambda done, total: shown.append((done, total)))
         for key in "bc":
             there.append(key)
@@ -72,17 +70,17 @@ def test_who_breaks_off_leaves_what_has_come() -> None:
             n += 1
             yield str(n)
 
-    def work(coming: headstart.Coming) -> Tally:
+    def work(coming: headstart.Coming, tally: Tally) -> None:
         try:
             for key in coming.keys(endless):
+                tally.done = 1
                 begun.put(key)
         except Stopped as error:
             met.append(error)
             raise
-        return Tally("embed")
 
     def broken_off() -> None:
-        with headstart.begun(work, kept.append) as coming:
+        with headstart.begun(work, Tally("embed"), kept.append) as coming:
             coming.progress(lambda _done, _total: None)(1, 2)
             begun.get(timeout=PATIENCE_S)
             raise ConfigError("away", hint="")
@@ -90,18 +88,18 @@ def test_who_breaks_off_leaves_what_has_come() -> None:
     with pytest.raises(ConfigError, match="away"):
         broken_off()
     assert len(met) == 1
-    assert kept == []
+    assert [tally.done for tally in kept] == [1], "what it did is done"
 
 
 def test_what_it_fails_at_is_not_told_twice() -> None:
     kept: list[Tally] = []
 
-    def work(_coming: headstart.Coming) -> Tally:
+    def work(_coming: headstart.Coming, _tally: Tally) -> None:
         raise ConfigError("broken", hint="")
 
-    with headstart.begun(work, kept.append):
+    with headstart.begun(work, Tally("embed"), kept.append):
         pass
-    assert kept == []
+    assert kept == [], "it did nothing"
 
 
 def test_two_runs_of_a_stage_are_one_tally() -> None:

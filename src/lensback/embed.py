@@ -33,6 +33,7 @@ Keys = Callable[[Look], Iterator[str]]
 """Which images are to be encoded, by looking as often as they come."""
 
 GONE = "file lost, to be fetched again"
+AGAIN = "to be fetched again"
 
 Decoded = tuple[str, Image.Image | None, str]
 """Hash, picture, or the reason why there is none."""
@@ -55,15 +56,18 @@ def embed(
     decoders: int = 2,
     keys: Keys = once,
     progress: Progress | None = None,
+    into: Tally | None = None,
 ) -> Tally:
     """Encodes what has no vector yet. Decoding runs ahead in threads while the encoder works. `keys`: where
-    more are still coming (`headstart`)."""
+    more are still coming (`headstart`); `into`: counts there what was kept, also where it breaks off."""
 
     def encode(todo: Iterator[str]) -> Iterator[Encoded]:
         decoded = decode(todo, images, encoder.side_px, decoders, ahead=2 * batch)
         return encode_batches(decoded, encoder, batch)
 
-    return fill(db, images, vectors, encoder.fingerprint, encode, keys=keys, progress=progress)
+    return fill(
+        db, images, vectors, encoder.fingerprint, encode, keys=keys, progress=progress, into=into
+    )
 
 
 def review(db: Database, images: ImageStore, vectors: VectorStore) -> None:
@@ -92,40 +96,56 @@ def fill(
     *,
     keys: Keys = once,
     progress: Progress | None = None,
+    into: Tally | None = None,
 ) -> Tally:
     """Gives every image without a vector to `encode`, wherever that runs, and keeps the results:
     vectors of length 1. Any other, such as zeros of a picture that shows nothing, is a reject.
 
     Vectors are durable before the catalogue calls an image done; `reconcile` settles what a
-    kill left between the two. One process writes vectors at a time.
+    kill left between the two. One process writes vectors at a time. What is kept is counted at once, in `into`
+    where that is given, so that the counts are there where this breaks off.
     """
-    begin = time.perf_counter()
-    tally = Tally("embed")
+    begin, tally = time.perf_counter(), Tally("embed") if into is None else into
+    try:
+        _filled(tally, db, images, vectors, fingerprint, encode, keys, progress)
+    finally:
+        tally.seconds = time.perf_counter() - begin
+    log.event("embedded", **tally.as_json())
+    return tally
+
+
+def _filled(
+    tally: Tally,
+    db: Database,
+    images: ImageStore,
+    vectors: VectorStore,
+    fingerprint: str,
+    encode: Callable[[Iterator[str]], Iterator[Encoded]],
+    keys: Keys,
+    progress: Progress | None,
+) -> None:
     review(db, images, vectors)
     with db.claim(f"vectors {fingerprint}"):
         vectors.check(fingerprint)
         if lost := reconcile(db, vectors, fingerprint):
             tally.notes["vectors lost"] = lost
-    total, again = pictures.count_to_embed(db, fingerprint), 0
+    total = pictures.count_to_embed(db, fingerprint)
     for parts in db.rounds(f"embed {fingerprint}"):
         looks = (partial(pictures.to_embed, db, fingerprint, part) for part in parts)
         todo = (key for look in looks for key in keys(look))
         for hashes, encoded, reasons in _commits(map(_usable, encode(todo))):
+            with db.claim(f"vectors {fingerprint}"):
+                again = _keep(db, vectors, fingerprint, hashes, encoded, reasons)
             tally.done += len(hashes)
             tally.rejected.update(reason.split(":")[0] for reason in reasons.values())
-            with db.claim(f"vectors {fingerprint}"):
-                again += _keep(db, vectors, fingerprint, hashes, encoded, reasons)
+            if again:
+                tally.notes[AGAIN] = int(tally.notes.get(AGAIN, 0)) + again
             if progress:
                 done = tally.done + tally.rejects
                 progress(done, max(total, done))
     if tally.done:
         with db.claim(f"vectors {fingerprint}"):
             vectors.check(fingerprint)  # and the next sync, with nothing to do, need not
-    if again:
-        tally.notes["to be fetched again"] = again
-    tally.seconds = time.perf_counter() - begin
-    log.event("embedded", **tally.as_json())
-    return tally
 
 
 def _keep(

@@ -73,17 +73,20 @@ class Coming:
 
 @contextmanager
 def begun(
-    work: Callable[[Coming], Tally], keep: Callable[[Tally], object]
+    work: Callable[[Coming, Tally], object], tally: Tally, keep: Callable[[Tally], object]
 ) -> Generator[Coming, None, None]:
-    """Runs the work in a thread beside the block, which says what comes; waits for it at the end. Its tally goes
-    to `keep`. What it fails at is logged alone: the stage itself meets it again, where it can be told."""
+    """Runs the work in a thread beside the block, which says what comes; waits for it at the end. It counts in the
+    tally, which goes to `keep` however the work ends: what it did is done. What it fails at is logged alone: the
+    stage itself meets it again, where it can be told."""
     coming = Coming()
 
     def run() -> None:
         try:
-            keep(work(coming))
+            work(coming, tally)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is met again
             log.event("head start broke off", 30, error=str(error))
+        if tally.done or tally.rejected or tally.notes:
+            keep(tally)
 
     thread = threading.Thread(target=run, name="headstart")
     thread.start()

@@ -340,14 +340,15 @@ def _download(
     if not whole or db.shared or pictures.count_to_download(db, names) < AHEAD:
         return fetch(show)
 
-    def embed_what_came(coming: headstart.Coming) -> Tally:
-        (tally,) = _embed(workspace, watch, coming.keys)
+    def keep(tally: Tally) -> None:
         tally.notes["while downloading"] = tally.done
         del tally.rejected[GONE]  # where it is still lost, the stage itself counts it
         _note_vectors(report, tally)
-        return tally
+        report.ahead.append(tally)
 
-    with headstart.begun(embed_what_came, report.ahead.append) as coming:
+    with headstart.begun(
+        lambda coming, tally: _embed(workspace, watch, coming.keys, tally), Tally("embed"), keep
+    ) as coming:
         return fetch(coming.progress(show))
 
 
@@ -421,17 +422,12 @@ def _made_again(
     return tallies
 
 
-def _embed(workspace: Workspace, watch: Watch, keys: Keys = once) -> list[Tally]:
-    tally = embed(
-        workspace.db,
-        workspace.images,
-        workspace.vectors,
-        workspace.encoder(deferred=True),
-        batch=workspace.settings.embed_batch,
-        keys=keys,
-        progress=watch("embed"),
-    )
-    return [tally]
+def _embed(
+    workspace: Workspace, watch: Watch, keys: Keys = once, into: Tally | None = None
+) -> list[Tally]:
+    w, batch = workspace, workspace.settings.embed_batch
+    things = (w.db, w.images, w.vectors, w.encoder(deferred=True))
+    return [embed(*things, batch=batch, keys=keys, progress=watch("embed"), into=into)]
 
 
 def _group(workspace: Workspace, watch: Watch) -> list[Tally]:
