@@ -26,10 +26,10 @@ from PIL import Image
 
 from lensback import children
 from lensback.errors import BadImage, Busy, InputError, TooLarge
-from lensback.images import cost
+from lensback.images import cost, replies
 from lensback.images.codes import Code
 from lensback.images.decoding import INSPECT_SIDE_PX, Decoded, Looked, alone, worth, worth_at
-from lensback.images.texts import LONGEST_PX, TextLine, Word
+from lensback.images.texts import LONGEST_PX, TextLine
 from lensback.images.worker import LAYOUT, PIXEL_BYTES, REPLY_BYTES
 
 T = TypeVar("T")
@@ -128,7 +128,7 @@ class _Worker:
         said = self._replies_to(datas, {**order, "what": "pixels"})
         used = max((one.get("end", 0) for one in said), default=0)
         self._make_room(used)
-        found = [_fault(one) if "error" in one else self._picture(one) for one in said]
+        found = [replies.fault(one) if "error" in one else self._picture(one) for one in said]
         self._forget(max(used, sum(map(len, datas))))
         return found
 
@@ -142,13 +142,17 @@ class _Worker:
         """Raises _Died."""
         said = self._replies_to(datas, {**order, "what": "look"})
         self._forget(sum(map(len, datas)))
-        return [_fault(one) if "error" in one else _looked(*one["seen"]) for one in said]
+        return [
+            replies.fault(one) if "error" in one else replies.looked(*one["seen"]) for one in said
+        ]
 
     def codes(self, datas: Sequence[bytes], order: Order) -> list[tuple[Code, ...] | InputError]:
         """Raises _Died."""
         said = self._replies_to(datas, {**order, "what": "codes"})
         self._forget(sum(map(len, datas)))
-        return [_fault(one) if "error" in one else _codes(one["codes"]) for one in said]
+        return [
+            replies.fault(one) if "error" in one else replies.codes(one["codes"]) for one in said
+        ]
 
     def texts(
         self, datas: Sequence[bytes], order: Order
@@ -156,7 +160,9 @@ class _Worker:
         """Raises _Died."""
         said = self._replies_to(datas, {**order, "what": "texts"})
         self._forget(sum(map(len, datas)))
-        return [_fault(one) if "error" in one else _texts(one["texts"]) for one in said]
+        return [
+            replies.fault(one) if "error" in one else replies.texts(one["texts"]) for one in said
+        ]
 
     def _replies_to(self, datas: Sequence[bytes], order: Order) -> list[dict[str, Any]]:
         """What the worker says of each picture."""
@@ -205,26 +211,6 @@ class _Worker:
 
 Ask = Callable[[_Worker, Sequence[bytes], Order], list[T | InputError]]
 """A question to a worker about pictures: a method of it."""
-
-
-def _fault(said: dict[str, Any]) -> InputError:
-    kind = TooLarge if said["error"] == "TooLarge" else BadImage
-    return kind(said["message"], hint=said["hint"])
-
-
-def _looked(mime: str, size: Sequence[int], likeness: int) -> Looked:
-    return mime, (size[0], size[1]), likeness
-
-
-def _codes(said: Sequence[Any]) -> tuple[Code, ...]:
-    return tuple(Code(text, kind, (x0, y0, x1, y1)) for text, kind, (x0, y0, x1, y1) in said)
-
-
-def _texts(said: Sequence[Any]) -> tuple[TextLine, ...]:
-    return tuple(
-        TextLine(tuple(Word(text, sure) for text, sure in words), (x0, y0, x1, y1))
-        for words, (x0, y0, x1, y1) in said
-    )
 
 
 class _Memory:
