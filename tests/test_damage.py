@@ -54,7 +54,8 @@ def folder(kept: Path, tmp_path: Path) -> Path:
 
 
 def opened(folder: Path) -> Workspace:
-    chosen = {"allow_hosts": ("127.0.0.1",), "retries": 0, "encoder": "pixels"}
+    """Without a model: none lies in the workspace, and each of hundreds of looks would load it."""
+    chosen = {"allow_hosts": ("127.0.0.1",), "retries": 0, "encoder": "pixels", "detector": "whole"}
     return Workspace(folder, Settings.model_validate(chosen))
 
 

@@ -280,11 +280,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def test_the_main_job_on_postgresql_and_milvus_gives_the_same_answers(
     world: World, milvus: MilvusServer, postgres: Postgres, tmp_path: Path
 ) -> None:
+    here = {"encoder": "pixels", "detector": "whole"}
     there = {"database": postgres.url(postgres.database("migrated")),
              "index": milvus.url("job")}  # fmt: skip
     with (
-        opened(tmp_path / "one", world, encoder="pixels") as one,
-        opened(tmp_path / "many", world, encoder="pixels", **there) as many,
+        opened(tmp_path / "one", world, **here) as one,
+        opened(tmp_path / "many", world, **here, **there) as many,
     ):
         assert not sync(one).failed
         assert not sync(many).failed
