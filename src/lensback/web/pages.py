@@ -355,9 +355,8 @@ def _environment(own: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=shown,
-        auto_reload=bool(
-            own
-        ),  # ours do not change while they are served: nobody need look for each of a hundred parts
+        # Ours do not change while they are served: nobody need look, for each of a page's hundred parts.
+        auto_reload=bool(own),
     )
     environment.globals.update(early=Markup(early()))  # noqa: S704 - ours
     environment.globals.update(asset=asset, product_version=__version__, languages=languages())
