@@ -21,6 +21,7 @@ from lensback.cashback import (
     check_program,
     explain,
     offer_link,
+    program_link,
     strange_hosts,
     widened,
 )
@@ -195,6 +196,24 @@ def test_hosts_that_no_program_covers() -> None:
     assert strange_hosts(pages, [{**PROGRAM, "domains": ["shop.example", *hosts]}]) == ()
     line = widened([PROGRAM], hosts)
     assert line == 'domains = ["shop.example", "other.example", "third.example:8443"]'
+
+
+def test_a_refusal_tells_the_operator_what_mends_it_and_no_shopper(db: Database) -> None:
+    beyond = offer(url="https://www.shop-mirror.example/hat")
+    with pytest.raises(NotFound) as refused:
+        linked(db, beyond)
+    assert (
+        'write into the program: domains = ["shop.example", "shop-mirror.example"]'
+        in refused.value.hint
+    )
+    assert "lensback store set shop --program FILE" in refused.value.hint
+    programs = stores.programs(db, ["shop"])["shop"]
+    with pytest.raises(NotFound) as told:
+        program_link(NOWHERE, programs, beyond, SUBID, 0)
+    assert told.value.hint == "choose another offer"
+    with pytest.raises(NotFound) as none:
+        linked(db, offer(url="javascript:alert(1)"))
+    assert none.value.hint == "choose another offer", "that is no domain to add"
 
 
 def test_an_explanation(db: Database) -> None:

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lensback import spread
+from lensback import indexes, spread
 from lensback.engines import engine
 from lensback.errors import ConfigError, Damaged, StaleIndex, StateError, UnknownName
 from lensback.indexes import (
@@ -655,3 +655,36 @@ def test_texts_of_some_rows_are_those_of_the_column(
         assert found.of(np.array(rows, np.intp)) == wanted
     assert _Texts(pa.chunked_array([pa.array(["a", None])])).of(np.array([0])) == ["a"]
     assert _Texts(pa.chunked_array([], pa.string())).of(np.array([], np.intp)) == []
+
+
+FIRST_SEARCH = """
+import sys
+from importlib import import_module
+from pathlib import Path
+import numpy as np
+from lensback import indexes
+from lensback.types import Filter
+for name in indexes.imports(sys.argv[1]):
+    import_module(name)
+heavy = {"pyarrow", "faiss", "lancedb", "lance", "pymilvus"}
+before = heavy & set(sys.modules)
+found = indexes.open_index(sys.argv[1], Path(sys.argv[2])).search(np.ones(16, np.float32) / 4, 3, Filter())
+print(len(found), sorted(before), sorted(heavy & set(sys.modules) - before))
+"""
+
+
+@pytest.mark.parametrize("name", sorted(OWN))
+def test_what_an_index_imports_stands_beside_its_engine(name: str, tmp_path: Path) -> None:
+    """A start imports it in one thread: opening and searching imports nothing more, and nothing is named in vain."""
+    module_of, *libraries = indexes.imports(f"{name}://localhost:1/x")
+    assert OWN[name].startswith(f"{module_of}:")
+    if name == "milvus":
+        assert libraries == ["pymilvus"]
+        return
+    index = open_index(name, tmp_path, fingerprint=PRINT, dim=16)
+    index.upsert(rows(40), vectors(40))
+    index.publish("pixels")
+    asked = [sys.executable, "-c", FIRST_SEARCH, name, str(tmp_path)]
+    done = subprocess.run(asked, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"3 {sorted(libraries)} []"
+    assert indexes.imports("of-another-package://x") == ()

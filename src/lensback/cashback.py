@@ -52,9 +52,29 @@ def offer_link(
     at: int,
     rates: Converter | None = None,
 ) -> OfferLink:
-    """The link of one click on an offer, carrying the click id `subid`; see `program_link`."""
+    """The link of one click on an offer, carrying the click id `subid`; see `program_link`. It is for the
+    operator: where the offer leads to a domain that its program does not name, the hint says how to add it."""
     programs = stores.programs(db, [offer.store]).get(offer.store, ())
-    return program_link(networks_dir, programs, offer, subid, at, rates)
+    try:
+        return program_link(networks_dir, programs, offer, subid, at, rates)
+    except NotFound as error:
+        raise NotFound(error.message, hint=_mend(programs, offer) or error.hint) from error
+
+
+def _mend(programs: Sequence[StoredProgram], offer: StoredOffer) -> str:
+    """What an operator may do for an offer that leads to none of the programs' domains; "" where that is not it."""
+    try:
+        known = [program.terms for program in programs]
+        hosts = strange_hosts([offer.offer.target_url or offer.offer.url], known)
+        if not known or not hosts:
+            return ""
+        line = widened(known, hosts)
+    except ConfigError:  # a program that cannot be read
+        return ""
+    return (
+        f"it leads to {hosts[0]}, none of the program's domains; if that is the store's, write into the program: "
+        f"{line}; then lensback store set {offer.store} --program FILE"
+    )
 
 
 def program_link(

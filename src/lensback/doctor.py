@@ -391,7 +391,7 @@ def _programs(workspace: Workspace) -> Iterator[Check]:
             text = f"{program.network} pays nothing at the moment: paused"
             yield Check(part, "warn", text, "its shoppers see no cashback; add a second program")
             continue
-        pages = offers.pages(workspace.db, program.store, SAMPLE)
+        pages = offers.pages(workspace.db, program.store)
         if strange := strange_hosts(pages, [program.terms]):
             text = f"offers lead to {strange[0]}, none of the program's domains: their links lead nowhere"
             line = widened([program.terms], strange[:NAMED])

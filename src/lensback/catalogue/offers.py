@@ -425,7 +425,11 @@ def currencies(db: Database) -> list[str]:
         return list(c.scalars(query.order_by(func.count().desc(), o.currency)))
 
 
-def pages(db: Database, store: str, most: int) -> list[str]:
+SOME_PAGES = 200
+"""Of a store: enough to see where its offers lead."""
+
+
+def pages(db: Database, store: str, most: int = SOME_PAGES) -> list[str]:
     """Some pages of a store's offers on sale, those behind a network's link where it was read."""
     o = t.offers.c
     page = func.coalesce(func.nullif(o.target_url, ""), o.url)

@@ -51,28 +51,15 @@ def click_command(
 ) -> None:
     """Record a click on an offer and print its link."""
     from lensback import ledger
-    from lensback.cashback import offer_link, strange_hosts, widened
-    from lensback.catalogue import named, offers, stores
-    from lensback.errors import NotFound
+    from lensback.cashback import offer_link
+    from lensback.catalogue import named, offers
     from lensback.ledger.clicks import checked_user
 
     checked_user(user)
     with opened_workspace(workspace) as opened:
         stored = offers.get(opened.db, named.public_id(opened.db, offer_id))
         click_id, now = ledger.new_click_id(), int(time.time())
-        try:
-            link = offer_link(opened.db, opened.networks, stored, click_id, now, opened.rates)
-        except NotFound as error:
-            known = stores.programs(opened.db, [stored.store]).get(stored.store, ())
-            programs = [program.terms for program in known]
-            page = stored.offer.target_url or stored.offer.url
-            if not programs or not (hosts := strange_hosts([page], programs)):
-                raise
-            where = f"it leads to {hosts[0]}, none of the program's domains; if that is the store's, write into the program: "
-            mend = (
-                f"{widened(programs, hosts)}; then lensback store set {stored.store} --program FILE"
-            )
-            raise NotFound(error.message, hint=where + mend) from error
+        link = offer_link(opened.db, opened.networks, stored, click_id, now, opened.rates)
         body = ledger.click_body(
             click_id,
             stored,

@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 
 NAMED_FILES = 5
 """Of a folder that a workspace is made in."""
-LOOKED_AT = 200
-"""Offers whose pages a program is held against."""
 
 
 @app.command("init")
@@ -310,7 +308,7 @@ def _say_strange_hosts(opened: Workspace, name: str, change: StoreChange) -> Non
 
     if not change.terms:
         return
-    pages = offers.pages(opened.db, name, LOOKED_AT)
+    pages = offers.pages(opened.db, name)
     feed = _feed_of(opened, name)
     if not pages and "://" not in feed and Path(feed).is_file():
         try:

@@ -29,6 +29,8 @@ OWN = {
     "lance": "lensback.indexes.lance:open_lance",
     "milvus": "lensback.indexes.milvus:open_milvus",
 }
+LIBRARIES = {"exact": ("pyarrow",), "lance": ("pyarrow", "faiss"), "milvus": ("pymilvus",)}
+"""What each of our own imports by its first search."""
 
 
 class Index(Protocol):
@@ -114,6 +116,13 @@ def open_index(
         )
     opener: Opener = engine(GROUP, OWN, url.partition("://")[0], "index")
     return opener(url, root, fingerprint=fingerprint, dim=dim, min_recall=min_recall)
+
+
+def imports(url: str) -> tuple[str, ...]:
+    """Names of the modules that opening and searching an index imports; none of an engine that another package adds."""
+    scheme = url.partition("://")[0]
+    opener = OWN.get(scheme)
+    return (opener.partition(":")[0], *LIBRARIES[scheme]) if opener else ()
 
 
 def unknown(url: str) -> UnknownName:

@@ -10,19 +10,12 @@ from importlib import import_module
 
 from PIL import Image
 
-from lensback import log
+from lensback import indexes, log
 from lensback.db import import_driver
 from lensback.errors import Error
 from lensback.search import Query, search
 from lensback.session.compiled import PREFIX
 from lensback.workspace import Workspace
-
-INDEXES = {
-    "lance": ("lensback.indexes.lance", "pyarrow", "faiss"),
-    "exact": ("lensback.indexes.lance", "pyarrow"),
-    "milvus": ("lensback.indexes.milvus", "pymilvus"),
-}
-"""What an index imports when it is opened."""
 
 
 class Warming(threading.Thread):
@@ -84,7 +77,7 @@ def _needed(workspace: Workspace) -> Iterator[str]:
             f"lensback.{kind}.{by}",
             by.replace("onnx", "onnxruntime"),
         )
-    yield from INDEXES.get(s.index.partition("://")[0], ())
+    yield from indexes.imports(s.index)
 
 
 def _search_a_blank(workspace: Workspace) -> None:
