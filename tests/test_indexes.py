@@ -236,6 +236,37 @@ def test_recall_below_the_promise_is_not_published(
     assert index.snapshot == second
 
 
+@pytest.mark.parametrize("ann_rows", [500, 5000])
+@pytest.mark.parametrize("while_open", [True, False])
+def test_damage_that_the_seal_does_not_see_is_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ann_rows: int, while_open: bool
+) -> None:
+    """Its digest is of some places of a large file; and who has a file open does not look again."""
+    monkeypatch.setattr(lance, "ANN_ROWS", ann_rows)
+    if not while_open:
+        monkeypatch.setattr(module, "_digest", lambda path: path.stat().st_size)
+    index = open_index("lance", tmp_path, fingerprint=PRINT, dim=16)
+    index.upsert(rows(600), vectors(600))
+    folder = tmp_path / "lance" / index.publish("pixels").location
+    reader = open_index("lance", tmp_path)
+    true = Filter(stores=("shop",), in_stock=True)
+    before = reader.search(vectors(1)[0], 20, Filter(in_stock=True))
+    file, size = folder / module.ROWS, (folder / module.ROWS).stat().st_size
+    with pa.memory_map(str(file)) as source:
+        begin = source.read_buffer().address
+        source.seek(0)
+        codes = pa.ipc.open_file(source).read_all()["store"].chunk(0).indices.buffers()[1]
+        at = codes.address - begin
+    with file.open("r+b") as damaged:
+        damaged.seek(at)
+        damaged.write(b"\x7f" * 40)
+    assert file.stat().st_size == size
+    if not while_open:
+        reader = open_index("lance", tmp_path)
+    assert reader.search(vectors(1)[0], 20, true) == before
+    assert reader.search(vectors(1)[0], 20, Filter(stores=("shop",))) == before
+
+
 def left_behind(folder: Path) -> set[str]:
     """What of an index is neither its table, with its note, nor what is searched."""
     searched = pointer.read(folder)
@@ -511,7 +542,8 @@ def test_partitions_of_an_earlier_version_are_probed_in_proportion(
     shutil.rmtree(tmp_path / "lance" / first.location)
     reader = open_index("lance", tmp_path)
     assert reader.search(vectors(4000)[5], 1, Filter())[0].image_hash == "im5"
-    assert reader._current.get()._parameters["nprobes"] == 5  # type: ignore[attr-defined]
+    found = reader._current.get()  # type: ignore[attr-defined]
+    assert found._parameters(found._files.partitions)["nprobes"] == 5
     second = index.publish("pixels")
     assert (second.rows, second.id == first.id) == (4000, False)
     assert pointer.read(tmp_path / "lance").parameters == held.parameters  # type: ignore[union-attr]

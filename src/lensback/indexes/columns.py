@@ -41,13 +41,16 @@ class Columns:
     """The columns of a table of index rows. Thread-safe: nothing of it changes."""
 
     def __init__(self, table: pa.Table) -> None:
+        """Raises ValueError where a row has a word that there is none of."""
         self._images = _Texts(table["image_hash"])
         self._names: dict[str, dict[str, int]] = {}
         self._codes: dict[str, NDArray[np.int32]] = {}
         for column in CODED:
             coded = _coded(table[column])
             self._names[column] = {name: i for i, name in enumerate(coded.dictionary.to_pylist())}
-            self._codes[column] = _numbers(coded.indices, np.int32)
+            self._codes[column] = _within(
+                _numbers(coded.indices, np.int32), len(self._names[column])
+            )
         self._in_stock = _flags(_whole(table["in_stock"]))
         self._low = _numbers(_whole(table["price_low"]), np.int64)
         self._high = _numbers(_whole(table["price_high"]), np.int64)
@@ -155,6 +158,12 @@ def _numbers(array: Any, kind: type[Number]) -> NDArray[Number]:
     installed, for a fifth of a second."""
     size = np.dtype(kind).itemsize
     return np.frombuffer(array.buffers()[1] or b"", kind, len(array), array.offset * size)
+
+
+def _within(codes: NDArray[np.int32], words: int) -> NDArray[np.int32]:
+    if len(codes) and not 0 <= codes.min() <= codes.max() < words:
+        raise ValueError(f"a word's number is not within {words}: damaged")
+    return codes
 
 
 def _flags(array: Any) -> NDArray[np.bool_]:

@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,7 +30,7 @@ from lensback.counted import counted
 from lensback.errors import Damaged, StaleIndex, StateError
 from lensback.indexes import pointer as pointers
 from lensback.indexes import published, unknown
-from lensback.indexes.partitions import SampleQueries, partitions, tuned
+from lensback.indexes.partitions import Partitions, SampleQueries, partitions, tuned
 from lensback.indexes.pointer import Pointer, followed
 from lensback.indexes.published import Files
 from lensback.indexes.rows import query, schema, to_table
@@ -282,22 +283,46 @@ class _Reader:
 
     def __init__(self, root: Path, shelf: TableFolder, exact: bool, pointer: Pointer) -> None:
         self.snapshot = pointer.snapshot
-        all_compared = _compares_all(pointer, exact)
-        self._files = _files(root, shelf, pointer, all_compared)
-        self._parameters = dict(pointer.parameters)
-        if self._files.partitions:
-            # A snapshot of an earlier version has its files made here, in partitions of another size.
-            split = self._files.partitions.split
-            share = self._parameters["nprobes"] / self._parameters["partitions"]
-            self._parameters |= {"partitions": split, "nprobes": math.ceil(share * split)}
+        self._pointer = pointer
+        self._open = partial(_files, root, shelf, pointer, _compares_all(pointer, exact))
+        self._files = self._open()
+        self._mending = Lock()
 
     def search(self, vector: Vector, k: int, where: Filter) -> list[Candidate]:
         unit_query = query(vector, self.snapshot.dim)
         if k < 1:
             return []
-        if self._files.partitions:
-            return self._files.partitions.search(unit_query, k, where, self._parameters)
-        return self._files.scan.search(unit_query, k, where) if self._files.scan else []
+        files = self._files
+        try:
+            return self._nearest(files, unit_query, k, where)
+        except (IndexError, ValueError) as error:  # damaged since, or where its seal does not look
+            files = self._made_again(files, error)
+        try:
+            return self._nearest(files, unit_query, k, where)
+        except (IndexError, ValueError) as error:
+            raise StateError(f"{files.folder} is damaged", hint=_HINT) from error
+
+    def _nearest(self, files: Files, query: Vector, k: int, where: Filter) -> list[Candidate]:
+        if files.partitions:
+            return files.partitions.search(query, k, where, self._parameters(files.partitions))
+        return files.scan.search(query, k, where) if files.scan else []
+
+    def _parameters(self, there: Partitions) -> Mapping[str, float]:
+        """How they are to be searched. A snapshot of an earlier version has its files made here, in partitions of
+        another size."""
+        own, split = self._pointer.parameters, there.split
+        if own["partitions"] == split:
+            return own
+        share = own["nprobes"] / own["partitions"]
+        return {**own, "partitions": split, "nprobes": math.ceil(share * split)}
+
+    def _made_again(self, files: Files, error: Exception) -> Files:
+        with self._mending:
+            if self._files is files:  # else another thread was quicker
+                event("the files of the index are damaged", 30, error=str(error))
+                published.unseal(files.folder)
+                self._files = self._open()
+            return self._files
 
 
 def _compares_all(pointer: Pointer, exact: bool) -> bool:

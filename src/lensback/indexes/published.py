@@ -16,6 +16,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -89,6 +90,12 @@ def opened(folder: Path, *, all_compared: bool) -> Files | None:
         return Files(folder, None, searched, vectors)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, pa.ArrowException):
         return None
+
+
+def unseal(folder: Path) -> None:
+    """Whoever opens these files makes them again; on a disk that cannot be written they stay as they are."""
+    with suppress(OSError):
+        (folder / SEAL).unlink()
 
 
 def made(table: Table, folder: Path, *, in_partitions: bool) -> None:
