@@ -26,7 +26,7 @@ import typer.main
 from behaviour.test_encoders import describe, make_model
 from garments import items
 from lensback import __version__, children, cli, search
-from lensback.cli import face
+from lensback.cli import face, panels
 from lensback.images import workers
 from lensback.settings import Settings
 from lensback.workspace import open_workspace
@@ -860,6 +860,23 @@ def process(*arguments: object, **environment: str) -> subprocess.CompletedProce
     return subprocess.run(
         command, env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_help_is_in_the_order_in_which_commands_come_up(columns: int) -> None:
+    """In panels, whether it stands in boxes or not; each command in one of them."""
+    names = [one.name for one in (*cli.app.registered_commands, *cli.app.registered_groups)]
+    listed = [name for panel in panels.PANELS.values() for name in panel]
+    assert sorted(listed) == sorted(map(str, names))
+    environment = {**os.environ, "COLUMNS": str(columns), "TERM": "dumb", "NO_COLOR": "1"}
+    asked = [sys.executable, "-m", "lensback", "--help"]
+    told = subprocess.run(asked, env=environment, capture_output=True, text=True, check=True).stdout
+    assert ("╭" in told) == (columns == 120)
+    told = told[told.index("First steps") :]
+    expected = [word for panel, names in panels.PANELS.items() for word in (panel, *names)]
+    found = [re.sub(r"^[╭─│ ]+", "", line) for line in told.splitlines()]
+    heads = [next((w for w in expected if re.match(rf"{w}( |:|$)", line)), "") for line in found]
+    assert [head for head in heads if head] == expected
 
 
 @pytest.mark.parametrize("asked", [(), ("--example",)], ids=["a photo", "an example"])

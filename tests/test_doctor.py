@@ -15,7 +15,7 @@ from sqlalchemy import delete, update
 
 from garments import items
 from lensback import doctor
-from lensback.catalogue import stores
+from lensback.catalogue import products, stores
 from lensback.db import tables as t
 from lensback.doctor import Check, _pictures, examine
 from lensback.settings import Settings
@@ -208,6 +208,19 @@ def test_calibrations(folder: Path) -> None:
     (folder / "calibration" / f"{fingerprint}.json").write_text("{")
     check = found(folder)["calibration"]
     assert (check.state, check.hint) == ("fail", "run: lensback calibrate")
+
+
+@pytest.mark.parametrize("precision", [0.95, 0.5, 0.8])
+def test_few_things_are_those_that_can_show_no_sureness(folder: Path, precision: float) -> None:
+    """95 % is shown by 59 things at least, 80 % by 14, 50 % by 5; the catalogue has 12."""
+    message = found(folder, exact_precision=precision)["calibration"].message
+    with Workspace(folder, chosen()) as workspace:
+        assert products.count(workspace.db) == 12
+    told = {0.95: "12 things are few, 59 at least", 0.8: "12 things are few, 14 at least"}.get(
+        precision, "optimistic"
+    )
+    assert told in message
+    assert ("are few" in message) == (precision > 0.5)
 
 
 def test_after_a_restore_the_calibration_is_there_and_the_index_is_not(folder: Path) -> None:

@@ -13,8 +13,8 @@ from lensback import promise as promises
 from lensback.checked import checked
 from lensback.errors import StateError
 from lensback.evaluate import promise as certifying
-from lensback.evaluate.promise import GRID, by_category, fewest, threshold
-from lensback.promise import BROKEN, CERTIFIED, OPEN, Promise, Threshold, check
+from lensback.evaluate.promise import GRID, by_category, threshold
+from lensback.promise import BROKEN, CERTIFIED, OPEN, Promise, Threshold, check, fewest
 from lensback.questions import Outcome
 
 PROMISED = 0.05

@@ -25,6 +25,7 @@ from lensback.images import texts
 from lensback.indexes import health
 from lensback.ingest.write import UNSEEN
 from lensback.ledger import pulls
+from lensback.promise import fewest
 from lensback.publish import LossGuard, foretold, read_rows, searched
 from lensback.questions import COPIES
 from lensback.types import Snapshot
@@ -34,8 +35,6 @@ LOW_DISK_BYTES = 1 << 30
 SAMPLE = 200
 """Pictures, or offers, that are looked at where not all are."""
 PAGE = 2000
-FEW_THINGS = 60
-"""Below so many there is too little to be sure from."""
 FEW_FOUND = 0.5
 """Share of a store's offers below which it is told that they cannot be found."""
 PRIVATE = ("lensback.toml", "networks.toml", "keys.json", "secret.key",
@@ -367,8 +366,10 @@ def _calibration(workspace: Workspace) -> Iterator[Check]:
         yield Check("calibration", "warn", "none: no answer is called exact", hint)
     elif calibration.kind == COPIES:
         text = f"fitted on {calibration.kind}: its probabilities are optimistic"
-        if (things := products.count(workspace.db)) < FEW_THINGS:
-            text += f"; {counted(things, 'thing')} are few: exact is seldom said, even of a store's own picture"
+        # Each thing is asked once: fewer could not show it, were every answer right.
+        least = fewest(1 - workspace.settings.exact_precision)
+        if (things := products.count(workspace.db)) < least:
+            text += f"; {counted(things, 'thing')} are few, {least} at least can show how sure it is: exact is seldom said, even of a store's own picture"
         yield Check("calibration", "warn", text, "connect stores with several images a product")
     else:
         yield Check(

@@ -17,10 +17,21 @@ from lensback.errors import StateError
 CERTIFIED, OPEN, BROKEN = "certified", "open", "broken"
 """`open`: too few cases to be sure, nothing speaks against it. `broken`: what was seen speaks
 against it even at the strictest threshold, so nothing is called exact."""
+CONFIDENCE = 0.95
+"""With which the promise holds."""
 SKETCH = 256
 """Smallest image hashes that stand for a catalogue (bottom-k sketch, Cohen, Kaplan 2007)."""
 LIKE = 0.9
 """Share of images that two states of a catalogue must have in common to be taken for one."""
+
+
+def fewest(promised: float, confidence: float = CONFIDENCE) -> int:
+    """Answers without a mistake that are needed at least: (1 - promised)^n <= 1 - confidence.
+
+    >>> fewest(0.05)
+    59
+    """
+    return math.ceil(math.log(1 - confidence) / math.log(1 - promised))
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from lensback.cli import (
     watching,
 )
 from lensback.cli.face import app, json_text, pasted, refuse
+from lensback.cli.panels import in_panels
 from lensback.cli.stopping import Interrupted, again, interruptible
 from lensback.cli.streams import flush, mend_streams, of_system, unread
 from lensback.errors import BadQuery, Error, Stopped
@@ -58,6 +59,7 @@ GROUPS = (
     bot,
 )
 """Imported for the commands they add to `app`."""
+in_panels(app)
 
 USAGE_ERROR: type[typer.BadParameter] = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError"

@@ -21,6 +21,7 @@ import typer
 from rich.markup import escape
 
 from lensback import log
+from lensback.cli.panels import Panels
 from lensback.cli.streams import writes_all
 from lensback.console import Terminal
 from lensback.errors import BadQuery, ConfigError, Error, Stopped
@@ -35,6 +36,7 @@ plain form breaks lines and nothing else."""
 
 app = typer.Typer(
     name="lensback",
+    cls=Panels,
     help="Find the thing in a photo among the offers of many stores.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -29,14 +29,22 @@ from lensback.errors import DataError
 from lensback.evaluate.holdout import in_order, things_of
 from lensback.evaluate.runs import PromiseKept
 from lensback.mapped import NameLists, in_name_order
-from lensback.promise import BROKEN, CERTIFIED, OPEN, SKETCH, Promise, Threshold
+from lensback.promise import (
+    BROKEN,
+    CERTIFIED,
+    CONFIDENCE,
+    OPEN,
+    SKETCH,
+    Promise,
+    Threshold,
+    fewest,
+)
 from lensback.questions import COPIED_VIEWS, COPIES, VIEWS, Outcome, said
 from lensback.rank import Calibration
 from lensback.search import Tools
 from lensback.types import Filter, Progress, top_category
 from lensback.workspace import Workspace, save_calibration, save_promise
 
-CONFIDENCE = 0.95
 GRID = tuple(round(0.99 - 0.01 * step, 2) for step in range(80))
 """Thresholds, the strictest first; fixed before any case is seen."""
 ENOUGH_IN_CATEGORY = 100
@@ -77,15 +85,6 @@ def threshold(
     return Threshold(
         name, state, None, answers, wrong, metrics.upper_bound(wrong, answers, confidence)
     )
-
-
-def fewest(promised: float, confidence: float = CONFIDENCE) -> int:
-    """Answers without a mistake that are needed at least: (1 - promised)^n <= 1 - confidence.
-
-    >>> fewest(0.05)
-    59
-    """
-    return math.ceil(math.log(1 - confidence) / math.log(1 - promised))
 
 
 def by_category(
