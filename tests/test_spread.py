@@ -54,7 +54,9 @@ def cluster() -> Iterator[None]:
         try:
             ray.init(address="local", **size)
             break
-        except RuntimeError:  # on a busy machine its server is not up within Ray's own time-out
+        except (
+            Exception
+        ):  # on a busy machine a part is not up within Ray's own time-out, which is a bare one
             ray.shutdown()
             if not left:
                 raise
