@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -12,8 +15,10 @@ from typing import Annotated, Any, Literal, Self
 import pytest
 from pydantic import Field, model_validator
 
+import lensback.checked
 from lensback.checked import CLOSED, STRICT, checked, parse_toml, read_toml, wrong
 from lensback.errors import ConfigError, DataError
+from lensback.terms import Terms
 
 
 @dataclass(frozen=True)
@@ -133,3 +138,38 @@ def test_a_toml_file(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"^there is not valid TOML: ") as caught:
             parse_toml(data, "there")
         assert caught.value.hint == "mend that line"
+
+
+def test_shoppers_who_come_at_once_are_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would read the noun's source; while the garbage of one is collected another begins."""
+    wrongs = list[object]()
+    monkeypatch.setattr(threading, "excepthook", lambda told: wrongs.append(told.exc_value))
+
+    def first(gate: threading.Barrier) -> None:
+        gate.wait()
+        checked(
+            Terms,
+            {"network": "generic", "domains": ["a.example"], "share": "0.5"},
+            "terms: ",
+            hint="",
+        )
+
+    def another_goes_on(*_: object) -> None:
+        time.sleep(0.0001)
+
+    usual = gc.get_threshold()
+    gc.callbacks.append(another_goes_on)
+    gc.set_threshold(200)
+    try:
+        for _ in range(5):
+            lensback.checked._made.cache_clear()
+            gate = threading.Barrier(4)
+            threads = [threading.Thread(target=first, args=(gate,)) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+    finally:
+        gc.set_threshold(*usual)
+        gc.callbacks.remove(another_goes_on)
+    assert wrongs == []

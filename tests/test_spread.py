@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import os
 import shutil
@@ -58,6 +59,7 @@ def cluster() -> Iterator[None]:
             Exception
         ):  # on a busy machine a part is not up within Ray's own time-out, which is a bare one
             ray.shutdown()
+            gc.collect()  # what it started and left warns here, not in another file's test
             if not left:
                 raise
     yield

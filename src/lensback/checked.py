@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import tomllib
 from collections.abc import Hashable
 from functools import cache
@@ -123,6 +124,16 @@ def _resolved(root: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-@cache
+_IN_TURN = threading.Lock()
+
+
 def _adapter(shape: Hashable) -> TypeAdapter[Any]:
+    """pydantic reads what a noun says of its keys from the source, and two threads that parse sources at
+    once break each other (CPython before 3.13: SystemError, "AST constructor recursion depth mismatch")."""
+    with _IN_TURN:
+        return _made(shape)
+
+
+@cache
+def _made(shape: Hashable) -> TypeAdapter[Any]:
     return TypeAdapter(shape)
