@@ -799,7 +799,7 @@ def test_docs_name_the_address_that_they_are_asked_by(
         assert line.format(f"http://{host}") in page
         assert page.count("/api/search</code></pre>") == 1
     assert line.format("http://testserver") in client.get("/docs").text
-    assert len(client.app.state.addressed) <= pages.MOST_ADDRESSED  # type: ignore[attr-defined]
+    assert len(client.app.state.kept) <= pages.MOST_KEPT + 1  # type: ignore[attr-defined]
     named = Settings(public_url="https://find.example/", public_hosts=("testserver",))
     with Workspace(made[0], named) as behind, TestClient(create_app(behind)) as proxied:
         assert line.format("https://find.example") in proxied.get("/docs").text

@@ -61,6 +61,7 @@ def create_app(workspace: Workspace, warming: Warming | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.service, app.state.warming = service, warming
+    app.state.kept, app.state.written = {}, {}
     for part in (
         api,
         batch,

@@ -84,7 +84,8 @@ WIDGET = {
 HOUR_S = 3600
 HERE = "http://address.invalid"
 """Stands in what is kept of `/docs` for the address that it is asked by."""
-MOST_ADDRESSED = 8
+MOST_KEPT = 16
+"""Texts that are kept compressed: the API's description, and `/docs` for a few languages and addresses."""
 
 
 @router.get("/static/widget.js")
@@ -112,24 +113,29 @@ def _widget_text() -> str:
 
 @router.get("/docs")
 def docs(request: Request) -> Response:
-    """The API's description, rendered from its own /openapi.json; once for each language, and its example once
-    for each address that it is asked by, of which a few are kept: strangers may name any."""
-    speech, kept = speech_of(request), _kept(request)
-    if speech.language not in kept:
-        values = {"spec": request.app.openapi(), "operations": _operations(request), "base": HERE}
-        values["in_language"] = "?lang={}".format  # kept for everybody: nothing of this request's
-        kept[speech.language] = SqueezedText.of(text_of(request, speech, "docs.html", **values))
+    """The API's description, rendered from its own /openapi.json; drawn once for each language, and compressed once
+    for each address that its example tells. Of those a few are kept, the first ones: strangers may name any."""
+    speech, text = speech_of(request), _docs_text(request)
     service: Service = request.app.state.service
     base = str(escape(base_of(request, service.workspace.settings)))
-    pages: dict[tuple[str, str], SqueezedText] = request.app.state.addressed
-    page = pages.pop((speech.language, base), None)
-    if page is None:
-        page = SqueezedText.of(kept[speech.language].plain.decode().replace(HERE, base))
-    pages[speech.language, base] = page
-    for oldest in list(pages)[:-MOST_ADDRESSED]:
-        pages.pop(oldest, None)
-    content, headers = page.as_taken(request)
+    key, kept = f"{speech.language} {base}", _kept(request)
+    if key not in kept and len(kept) >= MOST_KEPT:
+        return _page(request, speech, text.replace(HERE, base))
+    if key not in kept:
+        kept[key] = SqueezedText.of(text.replace(HERE, base))
+    content, headers = kept[key].as_taken(request)
     return _page(request, speech, content, headers=headers)
+
+
+def _docs_text(request: Request) -> str:
+    """The page of `/docs` in the request's language, with HERE for an address."""
+    speech, written = speech_of(request), request.app.state.written
+    if speech.language not in written:
+        values = {"spec": request.app.openapi(), "operations": _operations(request), "base": HERE}
+        values["in_language"] = "?lang={}".format  # kept for everybody: nothing of this request's
+        written[speech.language] = text_of(request, speech, "docs.html", **values)
+    text: str = written[speech.language]
+    return text
 
 
 @router.get("/openapi.json", include_in_schema=False)
@@ -144,10 +150,7 @@ def description(request: Request) -> Response:
 
 def _kept(request: Request) -> dict[str, SqueezedText]:
     """What is dear to make and the same for everybody, as long as the application lives."""
-    state = request.app.state
-    if not hasattr(state, "kept"):
-        state.addressed, state.kept = {}, {}
-    kept: dict[str, SqueezedText] = state.kept
+    kept: dict[str, SqueezedText] = request.app.state.kept
     return kept
 
 
