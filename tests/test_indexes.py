@@ -36,7 +36,7 @@ from lensback.indexes import (
     row_id,
 )
 from lensback.indexes import published as module
-from lensback.indexes.columns import _flags, _numbers, _Texts
+from lensback.indexes.columns import Columns, Selection, _flags, _numbers, _Texts
 from lensback.indexes.partitions import Plan, plan, widest
 from lensback.lancedata import Table, TableFolder
 from lensback.types import Filter, IndexRow, Snapshot
@@ -265,6 +265,36 @@ def test_damage_that_the_seal_does_not_see_is_mended(
         reader = open_index("lance", tmp_path)
     assert reader.search(vectors(1)[0], 20, true) == before
     assert reader.search(vectors(1)[0], 20, Filter(stores=("shop",))) == before
+
+
+def test_what_is_no_damage_of_the_files_is_not_mended_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To make them takes minutes where rows are many; a search that they do not help is told so."""
+    index = open_index("lance", tmp_path, fingerprint=PRINT, dim=16)
+    index.upsert(rows(60), vectors(60))
+    index.publish("pixels")
+    made: list[Path] = []
+    real, kept = module.made, Columns.kept
+
+    def counted(table: Table, folder: Path, *, in_partitions: bool) -> None:
+        made.append(folder)
+        real(table, folder, in_partitions=in_partitions)
+
+    def strange(self: Columns, where: Filter) -> Selection | None:
+        if where.stores:
+            raise ValueError("of another reason")
+        return kept(self, where)
+
+    monkeypatch.setattr(module, "made", counted)
+    monkeypatch.setattr(Columns, "kept", strange)
+    reader = open_index("lance", tmp_path)
+    before = reader.search(vectors(1)[0], 20, Filter())
+    for _ in range(3):
+        with pytest.raises(StateError, match="is damaged"):
+            reader.search(vectors(1)[0], 20, Filter(stores=("shop",)))
+        assert reader.search(vectors(1)[0], 20, Filter()) == before
+    assert len(made) == 1
 
 
 def left_behind(folder: Path) -> set[str]:

@@ -287,6 +287,8 @@ class _Reader:
         self._open = partial(_files, root, shelf, pointer, _compares_all(pointer, exact))
         self._files = self._open()
         self._mending = Lock()
+        self._no_better: Files | None = None
+        """Made again, and a search met the same: it is not the files, and to make them takes long."""
 
     def search(self, vector: Vector, k: int, where: Filter) -> list[Candidate]:
         unit_query = query(vector, self.snapshot.dim)
@@ -300,6 +302,7 @@ class _Reader:
         try:
             return self._nearest(files, unit_query, k, where)
         except (IndexError, ValueError) as error:
+            self._no_better = files
             raise StateError(f"{files.folder} is damaged", hint=_HINT) from error
 
     def _nearest(self, files: Files, query: Vector, k: int, where: Filter) -> list[Candidate]:
@@ -318,7 +321,7 @@ class _Reader:
 
     def _made_again(self, files: Files, error: Exception) -> Files:
         with self._mending:
-            if self._files is files:  # else another thread was quicker
+            if self._files is files is not self._no_better:  # else another thread was quicker
                 event("the files of the index are damaged", 30, error=str(error))
                 published.unseal(files.folder)
                 self._files = self._open()
