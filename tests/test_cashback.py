@@ -34,6 +34,7 @@ from lensback.search import Prices, Query, search
 from lensback.settings import Settings
 from lensback.types import Money, Offer, StoredOffer
 from lensback.web import create_app
+from lensback.web.go import checked_address
 from lensback.workspace import Workspace
 from published import publish
 from standin import Asked, Reply, running
@@ -298,6 +299,8 @@ PAGES = (
     "https://evil.example\\.{store}.example/",
     "https://{store}.example:99999/hat",
     "https://{store}.example/hat\nset-cookie: a=b",
+    "https://{store}.example/" + "ш" * 1400,  # longer than a browser is sent to, once it is encoded
+    "https://{store}.example/" + "%" * 3000,
     "",
 )
 TOLD: dict[str, dict[str, Any] | None] = {
@@ -332,7 +335,8 @@ def test_an_answer_says_which_links_lead_nowhere(workspace: Workspace, told: str
             prices = Prices.of(workspace.db, [row], workspace.cashback)
             stored = offers.get(workspace.db, before.offer_id)
             try:
-                offer_link(workspace.db, workspace.networks, stored, SUBID, 0)
+                way = offer_link(workspace.db, workspace.networks, stored, SUBID, 0)
+                checked_address(way.url)
             except NotFound:
                 leads = False
             else:

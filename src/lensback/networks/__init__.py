@@ -28,9 +28,17 @@ from lensback.networks.polling import poll
 from lensback.networks.programs import OfferedProgram, read_programs
 from lensback.networks.reach import Reach, Site
 from lensback.networks.shape import LinkForm, LinkSettings, Network, NewsForm, PollForm
-from lensback.networks.targets import canonical, host_of, page_of, parts_of, readable
+from lensback.networks.targets import (
+    MAX_CHARS,
+    canonical,
+    host_of,
+    page_of,
+    parts_of,
+    readable,
+)
 
 __all__ = [
+    "MAX_CHARS",
     "LinkForm",
     "LinkSettings",
     "Network",

@@ -7,7 +7,7 @@ import re
 from lensback.errors import BadQuery
 from lensback.networks.links import deeplink, is_tracked, settings_of
 from lensback.networks.shape import Linked, Network, Program
-from lensback.networks.targets import page_of
+from lensback.networks.targets import MAX_CHARS, page_of
 
 SUBID = "0" * 22
 """As long as a click id."""
@@ -16,6 +16,8 @@ _PLAIN_PAGE = re.compile(
 )
 _GROWTH = 9
 """Most characters of a link for one of a plain page: a stray `%` is encoded twice."""
+_ENCODED = 3
+"""Most characters of a plain page for one of it: a stray `%` is encoded once."""
 _TOKEN_ROOM = 300
 """More than an advertising token of the offer's own adds."""
 
@@ -75,7 +77,8 @@ class Site:
     """Where a store's own pages lie: the way to an offer that no program's link leads to.
 
     `domains` are those of its first program, none where it has no program. Plain pages of one host
-    differ in nothing that could refuse them, so each host is asked once.
+    differ in nothing that could refuse them but their length, so each host is asked once, for those
+    that are not long.
     """
 
     def __init__(self, domains: tuple[str, ...] = ()) -> None:
@@ -88,7 +91,7 @@ class Site:
 
     def _holds(self, url: str) -> bool:
         plain = _PLAIN_PAGE.fullmatch(url)
-        if plain is None:
+        if plain is None or _ENCODED * len(url) > MAX_CHARS:
             return bool(page_of([url], self._domains))
         known = self._known.get(plain[1])
         if known is None:

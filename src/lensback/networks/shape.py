@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field, model_validator
 
 from lensback.checked import CLOSED, wrong
+from lensback.networks.targets import MAX_CHARS
 from lensback.types import STATUSES
 
 Status = Literal["pending", "approved", "declined", "paid"]
@@ -69,7 +70,7 @@ class LinkForm:
     """Template without `{url}`: the store's start page, for programs that forbid deep links."""
     erid: str = ""
     """Parameter of the link for the advertising token. Empty: it goes into the target."""
-    max_chars: Annotated[int, Field(ge=200, le=16000)] = 4000
+    max_chars: Annotated[int, Field(ge=200, le=MAX_CHARS)] = 4000
     """Longest link."""
 
     @model_validator(mode="after")

@@ -17,6 +17,8 @@ _STRAY_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 _HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
 _SAFE = "/?:@!$&'()*+,;=-._~%"
 _PORTS = {"http": 80, "https": 443}
+MAX_CHARS = 8000
+"""Of an address that a browser is sent to: many take no longer header."""
 
 
 def refuse_control(text: str) -> None:
@@ -96,12 +98,14 @@ def _without_credit(piece: str) -> str:
 
 def page_of(urls: Iterable[str], domains: tuple[str, ...]) -> str:
     """The first of a store's addresses that a browser may be sent to past every network: on the domains
-    of its program where it has one, else any web address; "" where none is."""
+    of its program where it has one, else any web address; "" where none is, or none is short enough."""
     for url in urls:
         try:
-            return canonical(url, domains) if domains else readable(url)
+            page = canonical(url, domains) if domains else readable(url)
         except BadQuery:
             continue
+        if len(page) <= MAX_CHARS:
+            return page
     return ""
 
 

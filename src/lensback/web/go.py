@@ -20,6 +20,7 @@ from lensback.catalogue import offers
 from lensback.catalogue.stores import StoredProgram
 from lensback.errors import NotFound, Unauthorized
 from lensback.ledger.clicks import SEARCH_ID
+from lensback.networks import MAX_CHARS
 from lensback.programs.facts import STEPS
 from lensback.types import Money, StoredOffer
 from lensback.web import bodies, forms, guard, navigation, users
@@ -29,7 +30,6 @@ from lensback.web.service import Opened, Service
 router = APIRouter(responses=bodies.FAILURES)
 
 HEADERS = {"Cache-Control": "no-store", "X-Robots-Tag": "noindex, nofollow"}
-MAX_LINK_CHARS = 8000
 
 _PAGE: dict[str, Any] = {"text/html": {}}
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
@@ -121,7 +121,7 @@ async def go_as_member(
     if not known or not navigation.is_navigation(request):
         stored, _ = await run_in_threadpool(offers.to_click, service.workspace.db, offer_id)
         return _way_on(request, stored, search)
-    fields = await forms.fields(request, MAX_LINK_CHARS)
+    fields = await forms.fields(request, MAX_CHARS)
     given = fields.get("user", "")
     return await run_in_threadpool(_as_member, request, service, offer_id, search, given)
 
@@ -214,7 +214,7 @@ def checked_address(url: str) -> str:
         good = parts.scheme in {"http", "https"} and bool(parts.hostname)
     except ValueError:
         good = False
-    if not good or _CONTROL.search(url) or len(url) > MAX_LINK_CHARS:
+    if not good or _CONTROL.search(url) or len(url) > MAX_CHARS:
         raise NotFound("the store gave no address for this offer", hint="choose another offer")
     return url
 
