@@ -64,7 +64,7 @@ def prune(workspace: Workspace, *, dry_run: bool = False) -> list[Unneeded]:
         if paths:
             found.append(Unneeded(what, len(paths), size, why))
         for path in paths if not dry_run else ():
-            if path.is_dir():
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
