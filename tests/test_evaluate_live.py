@@ -29,7 +29,7 @@ from lensback.promise import BROKEN, CERTIFIED, SKETCH, Promise, Threshold
 from lensback.search import Query, search
 from lensback.settings import Settings
 from lensback.sync import sync
-from lensback.web import create_app
+from lensback.web import create_app, service
 from lensback.workspace import (
     Workspace,
     init,
@@ -292,3 +292,33 @@ def test_a_trial_that_is_not_ready_costs_no_answer(split: Split, tmp_path: Path)
         with workspace.db.read() as c:
             sides = c.execute(select(t.searches.c.variant)).scalars().all()
     assert sides == [""] * 24, "those that fell to the first by chance would break the split"
+
+
+def test_while_searches_of_the_other_fail_none_is_of_the_trial(
+    split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is ready, and then it is not: those of the first alone would break the split, too."""
+    folder = tmp_path / "first"
+    shutil.copytree(split.source, folder)
+    settings = Settings(index="exact", encoder="pixels", trial_workspace=str(split.workspace))
+    photo = (split.folder / rows(split.queries)[0]["photo"]).read_bytes()
+    drawn, fails = iter("ababbababab"), False
+    real = service.search
+
+    def other(*asked: Any) -> Any:
+        if fails:
+            raise StateError("the index is away")
+        return real(*asked)
+
+    monkeypatch.setattr(service, "search", other)
+    monkeypatch.setattr(service.Service, "_drawn", lambda _: next(drawn))
+    with Workspace(folder, settings) as workspace:
+        with TestClient(create_app(workspace)) as client:
+            for fails in (*[False] * 4, True, True, True, *[False] * 4):  # noqa: B007
+                files = {"photo": ("p.jpg", photo, "image/jpeg")}
+                assert client.post("/api/search", files=files).status_code == 200
+        workspace.drain()
+        with workspace.db.read() as c:
+            s = t.searches.c
+            sides = c.execute(select(s.variant).order_by(s.at, s.search_id)).scalars().all()
+    assert sorted(sides) == sorted([*"abab", *[""] * 5, *"ab"])

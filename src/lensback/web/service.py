@@ -145,6 +145,8 @@ class Service:
     _fronts: dict[str, Front] = field(default_factory=dict)
     _counting: threading.Lock = field(default_factory=threading.Lock)
     _overviews: dict[str, tuple[float, list[StoreState]]] = field(default_factory=dict)
+    _failing: threading.Event = field(default_factory=threading.Event)
+    """Set while the last search of the encoder on trial failed. Until one of it works no search is of the trial, of neither side."""
 
     @classmethod
     def over(cls, workspace: Workspace) -> Service:
@@ -266,17 +268,21 @@ class Service:
     ) -> tuple[Answer, str]:
         (variant, other), compared = self._side(), dict[str, Vectors]()
         own = partial(own, compared=compared.__setitem__)
+        answer: Answer | None = None
+        counts = not self._failing.is_set()
         if variant == "b" and other:
             try:
                 answer = search(photo, query, own(other))
+                self._failing.clear()
             except (ConfigError, StateError) as error:  # a trial never costs an answer
                 _note_out(error)
-                variant = ""
-        if variant != "b":
+                self._failing.set()
+                counts = False
+        if answer is None:
             answer = search_live(photo, query, lambda: own(self.tools()))
         if self.workspace.settings.learn_from_use and answer.hits:
             note_vectors(self.workspace, answer, compared[answer.search_id])
-        return answer, variant
+        return answer, variant if counts else ""
 
     def _by_words(self, query: Query) -> Answer:
         return search_words(query, self.tools())
@@ -293,8 +299,11 @@ class Service:
         except (ConfigError, StateError) as error:
             _note_out(error)
             return "", None
-        b = secrets.randbelow(1 << 30) < settings.trial_share * (1 << 30)
-        return "b" if b else "a", other
+        return self._drawn(), other
+
+    def _drawn(self) -> str:
+        share = self.workspace.settings.trial_share
+        return "b" if secrets.randbelow(1 << 30) < share * (1 << 30) else "a"
 
     def note_guesses(self) -> None:
         """Writes into the audit log how many keys and secrets were wrong, where and never by whom."""
